@@ -1,0 +1,39 @@
+//! A request and an answer as the handlers see them; the connection's own types stay above.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
+
+use crate::identity::Context;
+use crate::store::Reader;
+
+/// The body of a request: bytes as they come from the client, with the connection's limits on time already applied.
+pub type RequestBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = std::io::Error> + Send>>;
+
+/// A request after authentication, for one of the routes below `/v2`.
+pub struct Request {
+    pub method: Method,
+    /// Path and query with the version negotiated away: the path starts with `/v2/`.
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: RequestBody,
+    pub context: Context,
+    /// Scheme and authority as the client sees them (`http://host:9292`), without a trailing slash; from the Host header and,
+    /// where enabled, the proxy headers.
+    pub host_url: String,
+}
+
+/// What goes back.
+pub enum Body {
+    Empty,
+    Bytes(Bytes),
+    /// Image data of this many bytes.
+    Data {
+        reader: Reader,
+        length: Option<u64>,
+    },
+}
+
+/// An answer before it is written.
+pub type Response = http::Response<Body>;

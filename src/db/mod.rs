@@ -1,0 +1,3 @@
+//! Upstream's tables on SQLite, PostgreSQL and MySQL.
+
+pub mod model;

@@ -1,0 +1,1 @@
+//! HTTP as Glance speaks it: the pipeline around a request.

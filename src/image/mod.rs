@@ -1,0 +1,1 @@
+//! The domain: images, their status machine, visibility, properties, quotas, data.

@@ -1,0 +1,3 @@
+//! glance-api: arguments, configuration, then `service::run`.
+
+fn main() {}
