@@ -36,10 +36,13 @@ pub(super) fn references<'a>(rules: impl Iterator<Item = (&'a str, &'a Check)>, 
         if reaches_itself(place, &edges) {
             tracing::warn!(rule, "policy rule is part of a cyclical reference");
         }
-        check.visit(&mut |check| match check {
-            Check::Unknown(word) => tracing::warn!(rule, word, "word in policy rule is no check and refuses everyone"),
-            Check::Broken(problem) => tracing::error!(rule, %problem, "check in policy rule fails each request"),
-            _ => {}
+        check.visit(&mut |check| {
+            if let Check::Unknown(word) = check {
+                tracing::warn!(rule, word, "word in policy rule is no check and refuses everyone");
+            }
+            if let Some(problem) = check.problem() {
+                tracing::error!(rule, %problem, "check in policy rule fails each request that reaches it");
+            }
         });
     }
 }

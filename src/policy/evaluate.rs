@@ -3,7 +3,7 @@
 use super::credentials::{self, Credential};
 use super::language::{BadCheck, Check};
 use super::subject::Subject;
-use super::template::Template;
+use super::template::{BadFormat, Template};
 use super::{Rules, Target};
 use crate::identity::Context;
 
@@ -36,6 +36,12 @@ pub enum Failure {
     Path,
     #[error("the URL of a remote check lacks a value of the target")]
     Url,
+}
+
+impl From<BadFormat> for Stop {
+    fn from(bad: BadFormat) -> Self {
+        Self::Failure(BadCheck::from(bad).into())
+    }
 }
 
 /// Checks within each other, across rules. Python's own limit is near.
@@ -75,20 +81,19 @@ impl Question<'_> {
                 Some(check) => self.evaluate(check, depth),
                 None => Ok(false),
             },
-            Check::Role(name) => Ok(self.has_role(name)),
+            Check::Role(name) => self.has_role(name),
             Check::Equal { subject, value } => self.equals(subject, value),
             Check::Remote { url, id } => self.remote(url, *id),
-            Check::Broken(bad) => Err(Stop::Failure((*bad).into())),
         }
     }
 
-    fn has_role(&self, name: &Template) -> bool {
-        let Some(name) = name.fill(self.target) else { return false };
-        self.context.roles.iter().any(|role| same_but_case(role, &name))
+    fn has_role(&self, name: &Template) -> Result<bool, Stop> {
+        let Some(name) = name.fill(self.target)? else { return Ok(false) };
+        Ok(self.context.roles.iter().any(|role| same_but_case(role, &name)))
     }
 
     fn equals(&self, subject: &Subject, value: &Template) -> Result<bool, Stop> {
-        let Some(value) = value.fill(self.target) else { return Ok(false) };
+        let Some(value) = value.fill(self.target)? else { return Ok(false) };
         let (name, within) = match subject {
             Subject::Literal(literal) => return Ok(*literal == value),
             Subject::Path(path) => match path.split_first() {
@@ -110,7 +115,7 @@ impl Question<'_> {
         if let Some((_, answer)) = self.answers.iter().find(|(asked, _)| *asked == id) {
             return Ok(*answer);
         }
-        match url.fill(self.target) {
+        match url.fill(self.target)? {
             Some(url) => Err(Stop::Ask { id, url: url.into_owned() }),
             None => Err(Stop::Failure(Failure::Url)),
         }

@@ -30,11 +30,9 @@ pub(super) enum Check {
         url: Template,
         id: usize,
     },
-    /// Fails the request when reached, as upstream does.
-    Broken(BadCheck),
 }
 
-/// Why upstream would fail on reaching a check.
+/// Why upstream fails a request on reaching a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCheck {
     #[error(transparent)]
@@ -57,6 +55,17 @@ pub enum BadRule {
 }
 
 impl Check {
+    /// What will be wrong with the check itself, not with those within it, when it is reached.
+    pub(super) fn problem(&self) -> Option<BadCheck> {
+        match self {
+            Self::Equal { subject: Subject::Unreadable, .. } => Some(BadCheck::Subject),
+            Self::Role(text) | Self::Equal { value: text, .. } | Self::Remote { url: text, .. } if text.is_bad() => {
+                Some(BadFormat.into())
+            }
+            _ => None,
+        }
+    }
+
     /// Shows every check of the tree to `visitor`.
     pub(super) fn visit(&self, visitor: &mut dyn FnMut(&Check)) {
         visitor(self);
@@ -162,16 +171,12 @@ fn parse_word(word: &str) -> Check {
             _ => Check::Unknown(word.to_owned()),
         };
     };
-    let check = match kind {
-        "rule" => Ok(Check::Rule { name: value.to_owned(), index: None }),
-        "role" => Template::parse(value).map(Check::Role),
-        "http" | "https" => Template::parse(word).map(|url| Check::Remote { url, id: 0 }),
-        _ => match (Subject::parse(kind), Template::parse(value)) {
-            (Subject::Unreadable, Ok(_)) => Ok(Check::Broken(BadCheck::Subject)),
-            (subject, value) => value.map(|value| Check::Equal { subject, value }),
-        },
-    };
-    check.unwrap_or_else(|bad| Check::Broken(bad.into()))
+    match kind {
+        "rule" => Check::Rule { name: value.to_owned(), index: None },
+        "role" => Check::Role(Template::parse(value)),
+        "http" | "https" => Check::Remote { url: Template::parse(word), id: 0 },
+        _ => Check::Equal { subject: Subject::parse(kind), value: Template::parse(value) },
+    }
 }
 
 /// The usual grammar: `or` binds weakest, then `and`, then `not`.
@@ -247,7 +252,7 @@ mod tests {
     use super::*;
 
     fn role(name: &str) -> Check {
-        Check::Role(Template::parse(name).unwrap())
+        Check::Role(Template::parse(name))
     }
 
     #[test]
@@ -315,9 +320,8 @@ mod tests {
     fn kinds_are_told_apart() {
         assert_eq!(parse("rule:x:y").unwrap(), Check::Rule { name: "x:y".to_owned(), index: None },);
         let Check::Remote { url, .. } = parse("https://h/%(a)s").unwrap() else { panic!("not remote") };
-        assert_eq!(url, Template::parse("https://h/%(a)s").unwrap());
-        assert_eq!(parse("class:x").unwrap(), Check::Broken(BadCheck::Subject));
-        assert_eq!(parse("user_id:%(x)d").unwrap(), Check::Broken(BadCheck::Format(BadFormat)));
+        assert_eq!(url, Template::parse("https://h/%(a)s"));
+        assert!(matches!(parse("class:x").unwrap(), Check::Equal { subject: Subject::Unreadable, .. }));
         assert!(matches!(parse("'it''s':%(a)s").unwrap(), Check::Equal { .. }));
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Template(Vec<Part>);
 enum Part {
     Text(String),
     Key(String),
+    /// Where Python gives up, unless it has missed a key before.
+    Bad,
 }
 
 /// The text is no format that Python would accept with a mapping.
@@ -20,7 +22,7 @@ enum Part {
 pub struct BadFormat;
 
 impl Template {
-    pub(super) fn parse(text: &str) -> Result<Self, BadFormat> {
+    pub(super) fn parse(text: &str) -> Self {
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
@@ -31,44 +33,60 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let (key, after) = after.strip_prefix('(').and_then(split_key).ok_or(BadFormat)?;
             if !literal.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut literal)));
             }
+            let Some((key, after)) = after.strip_prefix('(').and_then(split_key) else {
+                parts.push(Part::Bad);
+                return Self(parts);
+            };
             parts.push(Part::Key(key.to_owned()));
+            let Some(after) = after.strip_prefix('s') else {
+                parts.push(Part::Bad);
+                return Self(parts);
+            };
             rest = after;
         }
         literal.push_str(rest);
         if !literal.is_empty() || parts.is_empty() {
             parts.push(Part::Text(literal));
         }
-        Ok(Self(parts))
+        Self(parts)
+    }
+
+    /// Whether filling it in fails, if it comes to that.
+    pub(super) fn is_bad(&self) -> bool {
+        self.0.contains(&Part::Bad)
     }
 
     /// The text with the target's values filled in; `None` when the target lacks one.
-    pub(super) fn fill<'a>(&'a self, target: &'a dyn Target) -> Option<Cow<'a, str>> {
+    pub(super) fn fill<'a>(&'a self, target: &'a dyn Target) -> Result<Option<Cow<'a, str>>, BadFormat> {
         // Nearly all checks are one word or one key: no copy then.
         if let [part] = self.0.as_slice() {
             return part.value(target);
         }
         let mut text = String::new();
         for part in &self.0 {
-            text.push_str(&part.value(target)?);
+            match part.value(target)? {
+                Some(value) => text.push_str(&value),
+                None => return Ok(None),
+            }
         }
-        Some(Cow::Owned(text))
+        Ok(Some(Cow::Owned(text)))
     }
 }
 
 impl Part {
-    fn value<'a>(&'a self, target: &'a dyn Target) -> Option<Cow<'a, str>> {
+    fn value<'a>(&'a self, target: &'a dyn Target) -> Result<Option<Cow<'a, str>>, BadFormat> {
         match self {
-            Self::Text(text) => Some(Cow::Borrowed(text)),
-            Self::Key(key) => target.get(key),
+            Self::Text(text) => Ok(Some(Cow::Borrowed(text))),
+            Self::Key(key) => Ok(target.get(key)),
+            Self::Bad => Err(BadFormat),
         }
     }
 }
 
-/// Splits `key)s…` behind the parenthesis that closes the key; parentheses within the key are balanced, as in Python.
+/// Splits `key)…` at the parenthesis that closes the key; parentheses within the key are balanced, as in Python.
 fn split_key(text: &str) -> Option<(&str, &str)> {
     let mut open = 1_usize;
     for (at, character) in text.char_indices() {
@@ -79,7 +97,7 @@ fn split_key(text: &str) -> Option<(&str, &str)> {
         }
         if open == 0 {
             let (key, rest) = text.split_at(at);
-            return Some((key, rest.strip_prefix(")s")?));
+            return Some((key, rest.strip_prefix(')')?));
         }
     }
     None
@@ -104,15 +122,19 @@ mod tests {
             ("%(missing)s", None),
             ("%(a)s%(missing)s", None),
         ] {
-            let template = Template::parse(text).unwrap();
-            assert_eq!(template.fill(&target).as_deref(), expected, "{text}");
+            let template = Template::parse(text);
+            assert_eq!(template.fill(&target).unwrap().as_deref(), expected, "{text}");
         }
     }
 
     #[test]
-    fn other_formats_are_refused() {
+    fn other_formats_fail_once_they_are_reached() {
         for text in ["%", "%s", "%(a)d", "%(a)", "%(a", "%(a)10s", "x%(a)s%"] {
-            assert_eq!(Template::parse(text), Err(BadFormat), "{text}");
+            assert!(Template::parse(text).is_bad());
+            assert_eq!(Template::parse(text).fill(&Pairs(&[("a", "1")])), Err(BadFormat), "{text}");
+        }
+        for text in ["%(a)d", "%(a)", "x%(a)s%"] {
+            assert_eq!(Template::parse(text).fill(&()), Ok(None), "{text}");
         }
     }
 }

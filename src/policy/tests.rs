@@ -180,7 +180,7 @@ async fn what_cannot_be_evaluated_never_allows() {
         circle: role:admin or rule:circle
         not_circle: not rule:circle
         within: not user_id.name:x
-        format: not user_id:%(x)d
+        format: not user_id:%(owner)d
         subject: not class:x
         text: not ( not role:x
         short_cut: "@ or class:x"
