@@ -51,6 +51,7 @@ fn check_config_shows_what_would_be_in_force() {
     let shown = text(&output.stdout);
     for line in [
         "[DEFAULT] backlog = 4096  # default".to_owned(),
+        "[import_filtering_opts] allowed_ports = [80,443]  # default".to_owned(),
         "[DEFAULT] debug = true  # command line".to_owned(),
         format!("[database] connection = mysql://u:****@db/g  # {file}:4"),
     ] {

@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::{
     BarbicanSection, BarbicanServiceUserSection, Config, DatabaseSection, DefaultSection, ImportFilteringOptsSection,
     KeyManagerSection, KeystoneAuthtokenSection, OsloLimitSection, OsloMessagingNotificationsSection,
-    OsloMessagingRabbitSection, OsloPolicySection,
+    OsloMessagingRabbitSection, OsloPolicySection, PasteDeploySection,
 };
 
 /// Sections whose feature this version does not have: setting one is worth a line.
@@ -24,6 +24,9 @@ const LATER: [(&str, &str); 6] = [
 /// What `hashing_algorithm` can be computed with.
 const HASHES: [&str; 8] = ["sha512", "sha384", "sha256", "sha224", "sha1", "md5", "blake2b", "blake2s"];
 
+/// The pipelines of upstream's own paste file that have a name.
+const FLAVORS: [&str; 5] = ["caching", "cachemanagement", "keystone", "keystone+caching", "keystone+cachemanagement"];
+
 /// Checks all of it.
 pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
     database(reader, config);
@@ -31,6 +34,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
     limits(reader, config);
     data(reader, config);
     rules(reader, config);
+    pipeline(reader, config);
     import_filters(reader, config);
     unverified_tls(reader, config);
     for (section, feature) in LATER {
@@ -118,6 +122,18 @@ fn rules(reader: &mut Reader<'_>, config: &Config) {
     let usual = policy.is_empty() || *policy == OsloPolicySection::default().policy_file;
     if !usual && config.find_file(policy).is_none() {
         reader.refuse(OsloPolicySection::NAME, "policy_file", format!("Couldn't find policy file {policy}"));
+    }
+}
+
+/// What another flavor means can only a paste file tell.
+fn pipeline(reader: &mut Reader<'_>, config: &Config) {
+    let options = &config.paste_deploy;
+    if let Some(flavor) = &options.flavor
+        && options.config_file.is_none()
+        && !FLAVORS.contains(&flavor.as_str())
+    {
+        let reason = format!("there is no pipeline {flavor}; there are {}, and an empty one", FLAVORS.join(", "));
+        reader.refuse(PasteDeploySection::NAME, "flavor", reason);
     }
 }
 

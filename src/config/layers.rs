@@ -50,11 +50,6 @@ impl Layer {
         Self::of(Origin::COMMAND_LINE, settings)
     }
 
-    /// Values of some other place, over those of the layers below.
-    pub(super) fn named(name: &str, settings: Vec<(&str, &str, String)>) -> Self {
-        Self::of(name, settings)
-    }
-
     fn of(name: &str, settings: Vec<(&str, &str, String)>) -> Self {
         let setting = |(section, option, value): (&str, &str, String)| Setting {
             section: section.to_owned(),
@@ -179,7 +174,6 @@ fn member<'a>(parent: &'a mut Value, name: &str, empty: impl FnOnce() -> ValueKi
 }
 
 /// The layers merged: what was set, and where.
-#[derive(Debug)]
 pub(super) struct Merged(Value);
 
 impl Merged {

@@ -1,10 +1,11 @@
 //! From sources to options in force.
 
+use std::path::{Path, PathBuf};
+
 use super::checks;
 use super::embedded;
 use super::ini;
 use super::layers::{self, File, Layer, Merged};
-use super::paste;
 use super::problem::{ConfigErrors, Origin, Problem, Warning};
 use super::reader::{Origins, Reader};
 use super::schema;
@@ -50,36 +51,15 @@ impl Config {
         let place =
             files.last().map_or_else(|| "no configuration file".to_owned(), |file| file.path.display().to_string());
         let place = Origin::from(place.as_str());
-        let mut merged = Merged::of(all.clone()).map_err(Problem::from)?;
-        let mut base = Self {
-            embedded: state,
-            files: files.iter().map(|file| file.path.clone()).collect(),
-            search,
-            ..Self::default()
-        };
-        let pipeline = {
-            // Noted again, and for good, when all sections are read.
-            let mut reader = Reader::new(&merged, None, place.clone());
-            base.paste_deploy =
-                PasteDeploySection::read(&mut reader.section(vec![PasteDeploySection::NAME.to_owned()]));
-            paste::pipeline(&base)
-        };
-        if let Ok(pipeline) = &pipeline
-            && !pipeline.settings.is_empty()
-        {
-            all.push(pipeline.layer());
-            merged = Merged::of(all).map_err(Problem::from)?;
-        }
-
-        let credentials = sources.variable("CREDENTIALS_DIRECTORY").map(std::path::Path::new);
+        let merged = Merged::of(all).map_err(Problem::from)?;
+        let credentials = sources.variable("CREDENTIALS_DIRECTORY").map(Path::new);
         let mut reader = Reader::new(&merged, credentials, place);
         let auth_section = auth_section(&mut reader);
-        let sections = Self::read_sections(&mut reader, auth_section.clone());
-        let mut config = Self { embedded: base.embedded, files: base.files, search: base.search, ..sections };
-        match pipeline {
-            Ok(pipeline) => config.pipeline = pipeline.filters,
-            Err(problem) => reader.problems.push(problem),
-        }
+        let mut config = Self::read_sections(&mut reader, auth_section.clone());
+        config.embedded = state;
+        config.files = files.iter().map(|file| file.path.clone()).collect();
+        config.search = search;
+        find_paste_file(&mut reader, &mut config);
         config.stores = stores::read(&mut reader, &config);
         checks::check(&mut reader, &config);
         finish(reader, config, &files, warnings, auth_section.as_deref())
@@ -110,6 +90,24 @@ fn finish(
     Ok(Loaded { config, warnings: unique, origins: reader.origins })
 }
 
+/// Where no paste file is named, it is the one called like the last configuration file, if there is such
+/// (`_get_paste_config_path` of `glance/common/config.py`).
+fn find_paste_file(reader: &mut Reader<'_>, config: &mut Config) {
+    const SUFFIX: &str = "-paste.ini";
+    let file = match &config.paste_deploy.config_file {
+        Some(named) => std::path::absolute(named).ok(),
+        None => {
+            let last = config.files.last().and_then(|file| file.file_name()).and_then(|name| name.to_str());
+            let name = last.unwrap_or("glance-api.conf").replace(".conf", SUFFIX);
+            config.find_file(&name).filter(|_| name.ends_with(SUFFIX))
+        }
+    };
+    if config.paste_deploy.config_file.is_none() && file.is_some() {
+        reader.found(PasteDeploySection::NAME, "config_file");
+    }
+    config.paste_deploy.config_file = file.map(|file| file.display().to_string());
+}
+
 /// `[keystone_authtoken] auth_section` moves the options of the authentication plugin to another section.
 fn auth_section(reader: &mut Reader<'_>) -> Option<String> {
     let info = schema::option(KeystoneAuthtokenSection::NAME, "auth_section")?;
@@ -119,7 +117,7 @@ fn auth_section(reader: &mut Reader<'_>) -> Option<String> {
 }
 
 /// Reads the files, all of them, whatever is wrong with one.
-fn read(paths: Vec<std::path::PathBuf>) -> Result<Vec<File>, ConfigErrors> {
+fn read(paths: Vec<PathBuf>) -> Result<Vec<File>, ConfigErrors> {
     let mut files = Vec::new();
     let mut problems = Vec::new();
     for path in paths {

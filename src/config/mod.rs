@@ -4,6 +4,10 @@
 //! command line (the `config` crate), takes typed values out, and checks how they stand together. All that is wrong is
 //! reported at once, each with file and line. What comes out never changes; a reload loads anew and compares
 //! ([`Config::difference`]).
+//!
+//! Beyond oslo.config, a secret option or one that names a file may be written `credential:NAME`: the credential that
+//! systemd passes under that name (`LoadCredential=`, `LoadCredentialEncrypted=` in systemd.exec(5)) is used, its text for
+//! a secret, its path for a file.
 
 mod arguments;
 mod checks;
@@ -13,7 +17,6 @@ pub mod ini;
 mod layers;
 mod load;
 mod option;
-mod paste;
 mod problem;
 mod reader;
 mod report;
@@ -32,7 +35,6 @@ pub use arguments::{Arguments, Given};
 pub use difference::{Change, Needs};
 pub use load::Loaded;
 use option::{OptionInfo, Section};
-pub use paste::Filter;
 pub use problem::{ConfigErrors, Origin, Problem, Warning};
 pub use secret::Secret;
 pub use sections::*;
@@ -52,8 +54,6 @@ macro_rules! config {
             /// The sections named by `enabled_backends`, and the two reserved stores, each option looked up in the
             /// store's own section, then `[backend_defaults]`, then the built-in default.
             pub stores: BTreeMap<String, StoreSection>,
-            /// The filters in front of the API, outermost first, as `[paste_deploy]` chooses them.
-            pub pipeline: Vec<Filter>,
             /// The state directory, where no configuration was found and the embedded default is in force.
             pub embedded: Option<PathBuf>,
             /// The files that were read, in order; later ones win.

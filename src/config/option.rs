@@ -289,7 +289,11 @@ pub(super) fn debug<S: Section>(name: &str, section: &S, f: &mut std::fmt::Forma
     out.finish()
 }
 
-/// The form of a value that may be shown: secrets masked, and the credentials of any URL.
+/// The form of a value that may be shown, as it would stand in a file: secrets masked, and the credentials of any URL.
 pub(super) fn shown(info: &OptionInfo, text: Option<String>) -> Option<String> {
-    text.map(|text| if info.rules.secret { super::secret::masked(&text) } else { super::secret::mask_url(&text) })
+    text.map(|text| match info.rules {
+        Rules { secret: true, .. } => super::secret::masked(&text),
+        Rules { bounded: true, .. } => format!("[{text}]"),
+        _ => super::secret::mask_url(&text),
+    })
 }

@@ -77,7 +77,7 @@ impl fmt::Display for Warning {
 }
 
 /// Where a value comes from, as it is shown: `/etc/glance/glance-api.conf:12`, `environment OS_DEFAULT__DEBUG`,
-/// `command line`, `embedded default`, `default`.
+/// `command line`, `embedded default`, `default`, ….
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 
@@ -86,12 +86,14 @@ impl Origin {
     pub const DEFAULT: &'static str = "default";
     /// From the embedded configuration, used where no file is.
     pub const EMBEDDED: &'static str = "embedded default";
+    /// A file that lies where it is looked for.
+    pub const FOUND: &'static str = "found in the file system";
     /// An argument of the program.
     pub const COMMAND_LINE: &'static str = "command line";
 
     /// Whether somebody set the value, rather than the program.
     pub fn is_set(&self) -> bool {
-        self.0 != Self::DEFAULT && self.0 != Self::EMBEDDED
+        ![Self::DEFAULT, Self::EMBEDDED, Self::FOUND].contains(&self.0.as_str())
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::layers::Merged;
-use super::option::{OptionInfo, Standing, shown};
+use super::option::{OptionInfo, Standing};
 use super::problem::{Origin, Problem, Warning};
 use super::schema;
+use super::secret::{MASK, mask_url};
 use super::substitute::substitute;
 use super::value::OptionValue;
 
@@ -67,8 +68,13 @@ impl<'a> Reader<'a> {
 
     /// Where the value in force comes from.
     pub(super) fn origin(&self, section: &str, option: &str) -> Origin {
-        let known = self.origins.get(&(section.to_owned(), option.to_owned()));
+        let known = self.origins.get(&(schema::normal_section(section), option.to_owned()));
         known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
+    }
+
+    /// Notes that the value of an option was found by looking for it.
+    pub(super) fn found(&mut self, section: &str, option: &str) {
+        self.origins.insert((section.to_owned(), option.to_owned()), Origin::from(Origin::FOUND));
     }
 
     /// Whether somebody set the option.
@@ -107,12 +113,13 @@ impl SectionReader<'_, '_> {
                 default()
             }
             Err(allowed) => {
-                let value = texts.last().map(|text| shown(info, Some(text.clone())).unwrap_or_default());
+                let written = texts.last().map_or("", String::as_str);
+                let value = if info.rules.secret { MASK.to_owned() } else { mask_url(written) };
                 self.reader.problems.push(Problem::Value {
                     origin,
                     section,
                     option: info.name.to_owned(),
-                    value: one_line(&value.unwrap_or_default()),
+                    value: one_line(&value),
                     allowed,
                 });
                 default()

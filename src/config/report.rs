@@ -6,6 +6,7 @@ use super::Loaded;
 use super::option::{Standing, shown};
 use super::problem::Origin;
 use super::reader::one_line;
+use super::schema;
 
 impl Loaded {
     /// Writes each option in force and where it comes from: `[section] option = value  # source`. Secrets are masked.
@@ -28,9 +29,9 @@ impl Loaded {
         result
     }
 
-    /// Where the value of an option comes from.
+    /// Where the value of an option comes from; for a store, `section` is its id.
     pub fn origin(&self, section: &str, option: &str) -> Origin {
-        let known = self.origins.get(&(section.to_owned(), option.to_owned()));
+        let known = self.origins.get(&(schema::normal_section(section), option.to_owned()));
         known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
     }
 }

@@ -35,9 +35,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Schemes of the URLs that secret options hold: databases and message buses. A password that happens to look like some
+/// other URL stays hidden.
+const SCHEMES: [&str; 10] =
+    ["amqp", "fake", "kafka", "kombu", "mysql", "postgresql", "rabbit", "redis", "rediss", "sqlite"];
+
 /// The showable form of a secret text: see [`Secret::masked`].
 pub(super) fn masked(text: &str) -> String {
-    if text.contains("://") { mask_url(text) } else { MASK.to_owned() }
+    let scheme = text.split_once("://").and_then(|(scheme, _)| scheme.split('+').next());
+    if scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) { mask_url(text) } else { MASK.to_owned() }
 }
 
 /// Hides user information and the query of a URL; any other text is returned as it is.
@@ -51,12 +57,23 @@ pub(super) fn mask_url(text: &str) -> String {
             Some((user, _)) => format!("{scheme}://{user}:{MASK}@{after}"),
             None => format!("{scheme}://{MASK}@{after}"),
         },
+        // `user:password` without a host is a slip that must not show either.
+        None if rest.split('/').next().is_some_and(|hosts| hosts.split(',').any(has_no_port)) => {
+            format!("{scheme}://{MASK}")
+        }
         None => text.to_owned(),
     };
     match shown.split_once('?') {
         Some((head, _)) => format!("{head}?{MASK}"),
         None => shown,
     }
+}
+
+/// Whether what stands behind the colon of `host:port` is no port.
+fn has_no_port(host: &str) -> bool {
+    let behind = host.rsplit_once(']').map_or(host, |(_, behind)| behind);
+    let port = behind.split('?').next().and_then(|host| host.split_once(':')).map(|(_, port)| port);
+    port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -75,6 +92,10 @@ mod tests {
             ("sqlite:////var/lib/glance/glance.db", "sqlite:////var/lib/glance/glance.db"),
             ("postgresql://db/glance?password=p4ss", "postgresql://db/glance?****"),
             ("mysql://u:p@db/g?x=a@b", "mysql://u:****@b"),
+            ("mysql://glance:p4ss/glance", "mysql://****"),
+            ("mysql://[::1]:3306/glance", "mysql://[::1]:3306/glance"),
+            ("kafka://h1:9092,h2:9092/", "kafka://h1:9092,h2:9092/"),
+            ("pass://word", "****"),
         ];
         for (text, shown) in cases {
             assert_eq!(Secret::from(text).masked(), shown, "{text}");

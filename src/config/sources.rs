@@ -1,6 +1,7 @@
 //! Where a configuration comes from: which files, in which order.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use super::arguments::{Arguments, Given};
 use super::problem::Problem;
 
 /// All that a load depends on beside the files: kept for reloads, and replaceable in tests.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sources {
     /// The program's arguments.
     pub arguments: Arguments,
@@ -16,6 +17,17 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// `/etc`
     pub etc: PathBuf,
+}
+
+/// The environment may hold secrets: only its names are shown.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.environment.keys().collect();
+        f.debug_struct("Sources")
+            .field("arguments", &self.arguments)
+            .field("environment", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The files to read, in order, and where others are looked for.
