@@ -1,9 +1,11 @@
 //! HTTP clients for other services, with the TLS options that OpenStack's clients share.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity};
 
 /// Whom to trust, and as whom to appear.
@@ -30,28 +32,41 @@ pub enum ClientError {
     Tls(#[source] reqwest::Error),
 }
 
-/// Idle connections are kept so long; Keystone's servers usually close them after 5 to 75 seconds.
+/// Idle connections are kept so long; the servers in front of OpenStack's services usually close them after 5 to 75 seconds.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// A client without limits on time but for `connect_timeout`; the caller sets them for each request.
+const MAX_REDIRECTS: usize = 5;
+
+/// A client that sets no limit on time: the caller does that for each request. It follows redirects within one host only, as
+/// requests carry tokens. Reads files, so it blocks.
 ///
 /// # Errors
 /// A file cannot be read or used.
-pub async fn client(tls: &Tls, connect_timeout: Option<Duration>) -> Result<Client, ClientError> {
-    let mut builder = Client::builder().pool_idle_timeout(IDLE).tls_danger_accept_invalid_certs(tls.insecure);
-    if let Some(timeout) = connect_timeout {
-        builder = builder.connect_timeout(timeout);
-    }
+pub fn client(tls: &Tls) -> Result<Client, ClientError> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("glance-api/", env!("CARGO_PKG_VERSION")))
+        .pool_idle_timeout(IDLE)
+        .redirect(Policy::custom(|attempt| {
+            let host = |url: Option<&reqwest::Url>| url.and_then(|url| url.host_str().map(str::to_owned));
+            if attempt.previous().len() > MAX_REDIRECTS {
+                attempt.error("too many redirects")
+            } else if host(Some(attempt.url())) == host(attempt.previous().first()) {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
+        }))
+        .tls_danger_accept_invalid_certs(tls.insecure);
     if let Some(path) = tls.ca_file.as_ref().filter(|_| !tls.insecure) {
-        let pem = read(path).await?;
+        let pem = read(path)?;
         let bad = |source| ClientError::Pem { path: path.into(), source };
         builder = builder.tls_certs_only(Certificate::from_pem_bundle(&pem).map_err(bad)?);
     }
     if let Some(path) = &tls.cert_file {
-        let mut pem = read(path).await?;
+        let mut pem = read(path)?;
         if let Some(key) = &tls.key_file {
             pem.push(b'\n');
-            pem.extend(read(key).await?);
+            pem.extend(read(key)?);
         }
         let bad = |source| ClientError::Pem { path: path.into(), source };
         builder = builder.identity(Identity::from_pem(&pem).map_err(bad)?);
@@ -59,6 +74,6 @@ pub async fn client(tls: &Tls, connect_timeout: Option<Duration>) -> Result<Clie
     builder.build().map_err(ClientError::Tls)
 }
 
-async fn read(path: &str) -> Result<Vec<u8>, ClientError> {
-    tokio::fs::read(path).await.map_err(|source| ClientError::File { path: path.into(), source })
+fn read(path: &str) -> Result<Vec<u8>, ClientError> {
+    fs::read(path).map_err(|source| ClientError::File { path: path.into(), source })
 }

@@ -28,6 +28,8 @@ pub enum RemoteError {
     Client(#[from] ClientError),
     #[error("{0}")]
     Http(#[source] reqwest::Error),
+    #[error("{0}")]
+    Interrupted(#[source] tokio::task::JoinError),
     #[error("the answer has more than {MAX_ANSWER} bytes")]
     Size,
 }
@@ -59,7 +61,7 @@ impl Remote {
         target: &dyn Target,
         context: &Context,
     ) -> Result<bool, RemoteError> {
-        let client = self.client.get_or_try_init(|| outgoing::client(&self.tls, None)).await?;
+        let client = self.client.get_or_try_init(|| self.connect()).await?;
         let (content_type, body) = self.payload(rule, target, context);
         let request = client.post(url).timeout(self.timeout).header(CONTENT_TYPE, content_type).body(body);
         let mut response = request.send().await.map_err(without_url)?;
@@ -72,6 +74,12 @@ impl Remote {
         }
         // Whatever the status is: upstream does not look at it.
         Ok(answer.trim_ascii_quotes() == b"True")
+    }
+
+    async fn connect(&self) -> Result<reqwest::Client, RemoteError> {
+        let tls = self.tls.clone();
+        let made = tokio::task::spawn_blocking(move || outgoing::client(&tls)).await;
+        Ok(made.map_err(RemoteError::Interrupted)??)
     }
 
     fn payload(&self, rule: &str, target: &dyn Target, context: &Context) -> (HeaderValue, String) {
