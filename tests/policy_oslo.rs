@@ -1,5 +1,13 @@
 //! Our policy against upstream's: random rules, callers and targets, answered by both.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may fail loudly"
+)]
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,6 @@
 use http::StatusCode;
 
-use super::outgoing::ClientError;
+use super::outgoing::{ClientError, TransportError};
 
 /// Keystone cannot be used as configured, or does not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum IdentityError {
     #[error("[{section}] {source}")]
     Client { section: &'static str, source: ClientError },
     #[error("Keystone cannot be reached: {0}")]
-    Unreachable(#[source] reqwest::Error),
+    Unreachable(#[from] TransportError),
     #[error("Keystone refuses the login of the service itself: {0}")]
     Login(StatusCode),
     #[error("Keystone does not accept the token of the service itself")]
@@ -34,9 +34,4 @@ pub enum IdentityError {
     NoToken,
     #[error("the service catalog has no {interface} endpoint of {service}")]
     Endpoint { service: String, interface: String },
-}
-
-/// The URL is left out of transport errors: it may hold credentials, and the option that holds it is known.
-pub(super) fn unreachable(error: reqwest::Error) -> IdentityError {
-    IdentityError::Unreachable(error.without_url())
 }

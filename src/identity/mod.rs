@@ -17,4 +17,6 @@ pub use context::{Context, ServiceUser};
 pub use error::IdentityError;
 
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 mod tests;

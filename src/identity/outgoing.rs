@@ -32,6 +32,17 @@ pub enum ClientError {
     Tls(#[source] reqwest::Error),
 }
 
+/// A request that got no answer. Shown with all its causes, but without the URL, which may hold credentials.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", causes(.0))]
+pub struct TransportError(reqwest::Error);
+
+impl From<reqwest::Error> for TransportError {
+    fn from(error: reqwest::Error) -> Self {
+        Self(error.without_url())
+    }
+}
+
 /// Idle connections are kept so long; the servers in front of OpenStack's services usually close them after 5 to 75 seconds.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -76,4 +87,15 @@ pub fn client(tls: &Tls) -> Result<Client, ClientError> {
 
 fn read(path: &str) -> Result<Vec<u8>, ClientError> {
     fs::read(path).map_err(|source| ClientError::File { path: path.into(), source })
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }

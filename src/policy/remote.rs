@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::{Target, credentials};
 use crate::config::OsloPolicySection;
 use crate::identity::Context;
-use crate::identity::outgoing::{self, ClientError, Tls};
+use crate::identity::outgoing::{self, ClientError, Tls, TransportError};
 
 /// Asks servers, over connections that are made when the first rule needs one.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ pub(super) struct Remote {
 /// A server that should decide did not. The URL is left out: it may hold credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    #[error("{0}")]
+    #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("{0}")]
-    Http(#[source] reqwest::Error),
+    #[error(transparent)]
+    Http(#[from] TransportError),
     #[error("{0}")]
     Interrupted(#[source] tokio::task::JoinError),
     #[error("the answer has more than {MAX_ANSWER} bytes")]
@@ -64,9 +64,9 @@ impl Remote {
         let client = self.client.get_or_try_init(|| self.connect()).await?;
         let (content_type, body) = self.payload(rule, target, context);
         let request = client.post(url).timeout(self.timeout).header(CONTENT_TYPE, content_type).body(body);
-        let mut response = request.send().await.map_err(without_url)?;
+        let mut response = request.send().await.map_err(TransportError::from)?;
         let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(without_url)? {
+        while let Some(chunk) = response.chunk().await.map_err(TransportError::from)? {
             if answer.len() + chunk.len() > MAX_ANSWER {
                 return Err(RemoteError::Size);
             }
@@ -96,10 +96,6 @@ impl Remote {
             .finish();
         (HeaderValue::from_static("application/x-www-form-urlencoded"), body)
     }
-}
-
-fn without_url(error: reqwest::Error) -> RemoteError {
-    RemoteError::Http(error.without_url())
 }
 
 trait TrimQuotes {

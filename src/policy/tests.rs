@@ -271,3 +271,79 @@ async fn the_first_directory_with_the_file_wins() {
     let enforcer = Enforcer::new(&first.config, &dirs).unwrap();
     assert_eq!(ask(&*enforcer.rules().await, "x", &caller(&[])).await, Ok(true));
 }
+
+mod remote {
+    use bytes::Bytes;
+    use http::Request;
+    use serde_json::json;
+
+    use super::*;
+    use crate::identity::fake::{Answer, Server, plain};
+
+    async fn server(answer: impl Fn(&Request<Bytes>) -> Answer + Send + Sync + 'static) -> (Server, Fixture) {
+        let server = Server::start(answer).await;
+        let url = server.url("/check/%(project_id)s");
+        let fixture = Fixture::with(&format!(
+            "remote: {url}\nagain: not rule:remote or {url}\nspared: '@ or {url}'\nlacking: not {url}/%(absent)s"
+        ));
+        (server, fixture)
+    }
+
+    #[tokio::test]
+    async fn a_server_decides() {
+        let (server, fixture) = server(|_| Answer::Now(plain(500, "\"True\""))).await;
+        let rules = fixture.rules().await;
+        assert_eq!(ask(&rules, "remote", &caller(&["member"])).await, Ok(true));
+        assert_eq!(ask(&rules, "spared", &caller(&[])).await, Ok(true));
+        let seen = server.seen.lock().unwrap();
+        let [(method, path, body)] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!((method.as_str(), path.as_str()), ("POST", "/check/p1"));
+        let fields: std::collections::HashMap<_, _> =
+            url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+        assert_eq!(fields["rule"], "\"remote\"");
+        let json = |name: &str| serde_json::from_str::<Value>(&fields[name]).unwrap();
+        assert_eq!(json("target")["visibility"], "private");
+        assert_eq!(json("credentials")["roles"], json!(["member"]));
+        assert_eq!(json("credentials")["project_id"], "p1");
+    }
+
+    #[tokio::test]
+    async fn anything_but_true_refuses() {
+        for answer in ["False", "true", "", "\"True\"x", "True "] {
+            let (_server, fixture) = server(move |_| Answer::Now(plain(200, answer))).await;
+            assert_eq!(ask(&*fixture.rules().await, "remote", &caller(&[])).await, Ok(false), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_check_is_asked_once_for_a_question() {
+        let (server, fixture) = server(|_| Answer::Now(plain(200, "True"))).await;
+        assert_eq!(ask(&*fixture.rules().await, "again", &caller(&[])).await, Ok(true));
+        assert_eq!(server.count("POST", "/check/p1"), 2);
+    }
+
+    #[tokio::test]
+    async fn json_is_sent_where_it_is_wanted() {
+        let (server, mut fixture) = server(|_| Answer::Now(plain(200, "True"))).await;
+        fixture.config.oslo_policy.remote_content_type = "application/json".to_owned();
+        let system = Context { system_scope: Some("all".to_owned()), ..caller(&[]) };
+        assert_eq!(ask(&*fixture.rules().await, "remote", &system).await, Ok(true));
+        let body: Value = serde_json::from_str(&server.seen.lock().unwrap()[0].2).unwrap();
+        assert_eq!((&body["rule"], &body["credentials"]["system"]), (&json!("remote"), &json!("all")));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fails_never_allows() {
+        let (_slow, mut fixture) =
+            server(|_| Answer::Late(std::time::Duration::from_secs(30), plain(200, "True"))).await;
+        fixture.config.oslo_policy.remote_timeout = 0.2;
+        let rules = fixture.rules().await;
+        for rule in ["remote", "again", "lacking"] {
+            let error = ask(&rules, rule, &caller(&[])).await.unwrap_err();
+            assert!(error.starts_with(&format!("policy {rule}")), "{error}");
+            assert!(!error.contains("/check/"), "{error}");
+        }
+        let (_huge, fixture) = server(|_| Answer::Now(plain(200, vec![b'"'; 1 << 20]))).await;
+        assert!(ask(&*fixture.rules().await, "remote", &caller(&[])).await.unwrap_err().contains("more than 65536"));
+    }
+}

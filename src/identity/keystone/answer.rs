@@ -5,7 +5,7 @@ use reqwest::Response;
 use serde::de::DeserializeOwned;
 
 use crate::identity::IdentityError;
-use crate::identity::error::unreachable;
+use crate::identity::outgoing::TransportError;
 
 /// A catalog of hundreds of endpoints stays far below.
 const LIMIT: usize = 8 << 20;
@@ -16,7 +16,7 @@ pub(super) async fn json<T: DeserializeOwned>(
     what: &'static str,
 ) -> Result<(T, usize), IdentityError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+    while let Some(chunk) = response.chunk().await.map_err(TransportError::from)? {
         if body.len() + chunk.len() > LIMIT {
             return Err(IdentityError::Size { what, limit: LIMIT });
         }

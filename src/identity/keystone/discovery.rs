@@ -9,7 +9,7 @@ use url::Url;
 
 use super::answer;
 use crate::identity::IdentityError;
-use crate::identity::error::unreachable;
+use crate::identity::outgoing::TransportError;
 
 /// The URL below which `auth/tokens` lies. One that ends in `/v3` is taken as it is. Another one is asked for its versions,
 /// unless `ask` forbids that; where that leads to nothing, `/v3` is put behind it.
@@ -32,7 +32,7 @@ pub(super) fn below(url: &Url, segments: &[&str]) -> Url {
 
 async fn ask(client: &Client, url: &Url, timeout: Duration) -> Result<Option<Url>, IdentityError> {
     let request = client.get(url.clone()).timeout(timeout).header(ACCEPT, "application/json");
-    let response = request.send().await.map_err(unreachable)?;
+    let response = request.send().await.map_err(TransportError::from)?;
     let Ok(response) = answer::successful(response, "version discovery") else { return Ok(None) };
     let document = match answer::json::<Document>(response, "version discovery").await {
         Ok((document, _)) => document,

@@ -14,7 +14,7 @@ use super::token::Envelope;
 use super::{Login, answer, catalog, discovery};
 use crate::config::Secret;
 use crate::identity::IdentityError;
-use crate::identity::error::unreachable;
+use crate::identity::outgoing::TransportError;
 
 /// Logs in when a token is first needed, and again before it ends or after somebody refused it. Any number of tasks that need
 /// a token at the same time cause one login, and share its failure.
@@ -114,7 +114,7 @@ impl Session {
         let find = || discovery::v3(&self.client, &self.login.url, self.login.discover, self.timeout);
         let url = discovery::below(self.auth_url.get_or_try_init(find).await?, &["auth", "tokens"]);
         let request = self.client.post(url).timeout(self.timeout).header(ACCEPT, "application/json");
-        let response = request.json(&self.login.body()).send().await.map_err(unreachable)?;
+        let response = request.json(&self.login.body()).send().await.map_err(TransportError::from)?;
         if response.status().is_client_error() {
             return Err(IdentityError::Login(response.status()));
         }

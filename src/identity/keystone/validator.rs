@@ -10,7 +10,7 @@ use reqwest::{Client, Response};
 use super::token::Envelope;
 use super::{Grant, Session, Token, answer, discovery};
 use crate::identity::IdentityError;
-use crate::identity::error::unreachable;
+use crate::identity::outgoing::TransportError;
 
 /// Validates tokens with a service account's own.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Validator {
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }
-                answered => return answered.map_err(unreachable),
+                answered => return Ok(answered.map_err(TransportError::from)?),
             }
         }
         Err(IdentityError::Status { what: "token validation", status: StatusCode::SERVICE_UNAVAILABLE })
