@@ -20,6 +20,8 @@ pub struct Authenticator {
     service_roles_required: bool,
     binding: Binding,
     service_type: Option<String>,
+    /// A service token that does not hold is only ignored where others decide what becomes of the request.
+    ignores_bad_service: bool,
     challenge: Option<HeaderValue>,
 }
 
@@ -64,6 +66,7 @@ impl Authenticator {
             service_roles_required: section.service_token_roles_required,
             binding: Binding::from(section.enforce_token_bind.as_str()),
             service_type: section.service_type.clone(),
+            ignores_bad_service: section.delay_auth_decision,
             challenge: challenge(section),
         })
     }
@@ -82,12 +85,16 @@ impl Authenticator {
         let Some(token) = header(headers, "x-auth-token").or_else(|| header(headers, "x-storage-token")) else {
             return Ok(None);
         };
-        let service = match header(headers, "x-service-token") {
-            Some(token) => self.service(&token).await?,
+        let service_token = header(headers, "x-service-token");
+        let service = match &service_token {
+            Some(token) => self.service(token).await?,
             None => None,
         };
         let trusted = service.as_deref().is_some_and(|service| self.is_service(service));
         let service_holds = service.filter(|_| trusted || !self.service_roles_required);
+        if service_token.is_some() && service_holds.is_none() && !self.ignores_bad_service {
+            return Ok(None);
+        }
         let Some(found) = self.tokens.look_up(&token, trusted).await? else {
             tracing::info!("invalid user token");
             return Ok(None);

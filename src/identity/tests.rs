@@ -210,6 +210,22 @@ async fn service_tokens_let_ended_tokens_pass() {
 }
 
 #[tokio::test]
+async fn a_bad_service_token_refuses_where_nobody_else_decides() {
+    let server = keystone(|subject, _| match subject {
+        "user" => known(&token(3600, &[])),
+        _ => Answer::Now(plain(404, "{}")),
+    })
+    .await;
+    let mut config = config(server.url("/v3"));
+    for delay in [true, false] {
+        config.keystone_authtoken.delay_auth_decision = delay;
+        let authenticator = Authenticator::new(&config).unwrap();
+        let context = ask(&authenticator, &[("x-auth-token", "user"), ("x-service-token", "bad")]).await.unwrap();
+        assert_eq!(context.is_some(), delay);
+    }
+}
+
+#[tokio::test]
 async fn the_service_logs_in_again_when_its_token_is_refused() {
     let server = keystone(|_, request| match request.headers()["x-auth-token"].to_str().unwrap() {
         "own-0" => Answer::Now(plain(401, "{}")),
