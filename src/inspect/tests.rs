@@ -269,7 +269,7 @@ proptest! {
         let mut early = None;
         for chunk in image.chunks(50_000) {
             inspector.feed(chunk);
-            early = early.or(inspector.early_rejection(claimed, &strict()));
+            early = early.or_else(|| inspector.early_rejection(claimed, &strict()));
         }
         if let Some(early) = early {
             prop_assert_eq!(inspector.finish().verdict(claimed, &strict()), Err(early));
