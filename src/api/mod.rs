@@ -2,6 +2,7 @@
 
 mod error;
 mod message;
+pub mod query;
 
 pub use error::{Error, Text};
 pub use message::{Body, Request, RequestBody, Response};
