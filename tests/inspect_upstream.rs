@@ -1,6 +1,8 @@
 //! The inspection of images gives the answers that Glance gives with oslo.utils: for images of every format, cut short in many places and
 //! with bytes of their headers changed.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test may end in a panic")]
+
 #[path = "inspect_upstream/images.rs"]
 mod images;
 

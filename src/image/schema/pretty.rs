@@ -26,8 +26,8 @@ impl Printer {
         match value {
             Value::Object(members) => self.members(members, indent, allowance + 1, level + 1),
             Value::Array(items) => self.items(items, indent, allowance + 1, level + 1),
-            Value::String(text) => self.string(text, indent, allowance, level + 1),
-            Value::Null | Value::Bool(_) | Value::Number(_) => self.text.push_str(&repr(value)),
+            Value::String(text) if !text.is_empty() => self.string(text, indent, allowance, level + 1),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => self.text.push_str(&repr(value)),
         }
     }
 
@@ -173,6 +173,7 @@ mod tests {
                 json!("word ".repeat(20)),
                 "('word word word word word word word word word word word word word '\n 'word word word word word word word ')",
             ),
+            (json!({"x".repeat(80): ""}), &format!("{{'{}': ''}}", "x".repeat(80))),
             (json!("x".repeat(80)), &format!("'{}'", "x".repeat(80))),
             (
                 json!([[
