@@ -1,7 +1,7 @@
 //! The pools of connections.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Db {
     pub async fn connect(options: &DatabaseSection) -> Result<Self, DbError> {
         let url = options.connection.as_ref().ok_or_else(|| DbError::Url("is not set".to_owned()))?;
         let backend = match Target::parse(url.expose(), &options.connection_parameters)? {
-            Target::Sqlite(path) => sqlite(path, options),
+            Target::Sqlite(path) => sqlite(&path, options),
             Target::Postgres(connect) => {
                 let connect = connect.statement_cache_capacity(STATEMENTS).disable_statement_logging();
                 Backend::Postgres(server_pool(options).connect_lazy_with(connect))
@@ -88,10 +88,7 @@ impl Db {
         let db = Self { backend };
         let mut attempts: i64 = 0;
         loop {
-            let error = match db.writer().await {
-                Ok(_) => return Ok(db),
-                Err(error) => error,
-            };
+            let Err(error) = db.writer().await else { return Ok(db) };
             attempts += 1;
             let worth_it = matches!(error, DbError::Unreachable(_)) && db.dialect() != Dialect::Sqlite;
             if !worth_it || (options.max_retries >= 0 && attempts > options.max_retries) {
@@ -139,13 +136,12 @@ impl Db {
     }
 }
 
-fn sqlite(path: Option<PathBuf>, options: &DatabaseSection) -> Backend {
+fn sqlite(path: &Path, options: &DatabaseSection) -> Backend {
     // A power cut must not take back what was answered: in WAL mode, only FULL flushes each commit. OFF is upstream's
     // meaning of `sqlite_synchronous = false`. The journal mode is that of the file; see `create_schema`.
     let synchronous = if options.sqlite_synchronous { SqliteSynchronous::Full } else { SqliteSynchronous::Off };
     let connect = SqliteConnectOptions::new()
-        .filename(path.as_deref().unwrap_or_else(|| Path::new(":memory:")))
-        .in_memory(path.is_none())
+        .filename(path)
         .create_if_missing(true)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
@@ -163,10 +159,6 @@ fn sqlite(path: Option<PathBuf>, options: &DatabaseSection) -> Backend {
             .max_lifetime(None)
     };
     let write = pool().max_connections(1).connect_lazy_with(connect.clone());
-    if path.is_none() {
-        // Another connection would see another, empty database.
-        return Backend::Sqlite { read: write.clone(), write };
-    }
     // Reading is work of the processor: more connections than cores only queue elsewhere.
     let readers = available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
     let read = pool()

@@ -98,7 +98,7 @@ impl Cause {
                 // Shutdown, too many connections, killed, connection lost, node not ready for queries.
                 1040 | 1047 | 1053 | 1152..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 3169 => Self::Disconnect,
                 1022 | 1062 | 1586 => Self::Duplicate,
-                1264 | 1265 | 1366 | 1406 | 1451 | 1452 | 3988 | 4025 => Self::Rejected,
+                1264 | 1265 | 1267 | 1366 | 1406 | 1451 | 1452 | 3988 | 4025 => Self::Rejected,
                 _ => Self::Other,
             };
         }

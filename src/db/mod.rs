@@ -23,3 +23,6 @@ mod url;
 
 pub use connection::{Db, Dialect};
 pub use error::DbError;
+
+#[cfg(test)]
+mod tests;

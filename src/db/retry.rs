@@ -128,7 +128,67 @@ fn pause(attempt: u32, most: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+    use crate::config::{DatabaseSection, Secret};
+
+    /// Fails as often as told, in the way told, then says how often it ran.
+    struct Flaky {
+        runs: Arc<AtomicU32>,
+        failures: u32,
+        error: fn() -> DbError,
+    }
+
+    impl Operation for Flaky {
+        type Output = u32;
+        const NAME: &'static str = "flaky";
+
+        async fn run(&self, _: &mut Session) -> Result<u32, DbError> {
+            let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+            if run <= self.failures { Err((self.error)()) } else { Ok(run) }
+        }
+    }
+
+    fn busy() -> DbError {
+        DbError::Contention { attempts: 1, source: sqlx::Error::WorkerCrashed }
+    }
+
+    fn gone() -> DbError {
+        DbError::Unreachable(sqlx::Error::WorkerCrashed)
+    }
+
+    fn lost() -> DbError {
+        DbError::CommitUnknown(sqlx::Error::WorkerCrashed)
+    }
+
+    async fn run(failures: u32, error: fn() -> DbError) -> (u32, Result<u32, DbError>) {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Some(Secret::from(format!("sqlite:///{}/glance.db", folder.path().display()).as_str()));
+        let options = DatabaseSection { connection, ..DatabaseSection::default() };
+        let db = Db::connect(&options).await.unwrap();
+        let runs = Arc::new(AtomicU32::new(0));
+        let result = db.write(Flaky { runs: Arc::clone(&runs), failures, error }).await;
+        (runs.load(Ordering::SeqCst), result)
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_tried_again() {
+        assert!(matches!(run(4, busy).await, (5, Ok(5))));
+        assert!(matches!(run(3, gone).await, (4, Ok(4))));
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_is_given_up_after_a_while() {
+        assert!(matches!(run(u32::MAX, gone).await, (6, Err(DbError::Unreachable(_)))));
+    }
+
+    #[tokio::test]
+    async fn what_may_have_happened_or_cannot_is_not_tried_again() {
+        assert!(matches!(run(1, lost).await, (1, Err(DbError::CommitUnknown(_)))));
+        assert!(matches!(run(1, || DbError::no_image("i")).await, (1, Err(DbError::NotFound { .. }))));
+    }
 
     #[test]
     fn pauses_grow_to_their_bound() {

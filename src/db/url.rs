@@ -11,8 +11,7 @@ use super::error::DbError;
 /// Where the database is. Holds passwords: no `Debug`.
 #[derive(Clone)]
 pub(super) enum Target {
-    /// `None` is a database in memory, which ends with the process.
-    Sqlite(Option<PathBuf>),
+    Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
     MySql(Box<MySqlConnectOptions>),
 }
@@ -126,11 +125,12 @@ fn sqlite(url: &Url) -> Result<Target, DbError> {
     }
     url.warn_of_others(&[]);
     match url.database.as_deref() {
-        None | Some(":memory:") => Ok(Target::Sqlite(None)),
+        // Each connection would see another one, and `glance-manage db sync` could reach none of them.
+        None | Some(":memory:") => Err(DbError::Url("a database in memory has no tables; name a file".to_owned())),
         Some(path) if path.starts_with("file:") => {
             Err(DbError::Url("a path of SQLite is the path of a file, not a file: URI".to_owned()))
         }
-        Some(path) => Ok(Target::Sqlite(Some(PathBuf::from(path)))),
+        Some(path) => Ok(Target::Sqlite(PathBuf::from(path))),
     }
 }
 
@@ -172,7 +172,9 @@ fn postgres(url: &Url) -> Result<PgConnectOptions, DbError> {
             "verify-ca" => PgSslMode::VerifyCa,
             "verify-full" => PgSslMode::VerifyFull,
             _ => {
-                return Err(DbError::Url("sslmode is disable, allow, prefer, require, verify-ca or verify-full".into()));
+                return Err(DbError::Url(
+                    "sslmode is disable, allow, prefer, require, verify-ca or verify-full".into(),
+                ));
             }
         });
     }
@@ -270,17 +272,14 @@ mod tests {
     #[test]
     fn sqlite_paths() {
         let expected = [
-            ("sqlite:///glance.db", Some("glance.db")),
-            ("sqlite:////var/lib/glance/glance.db", Some("/var/lib/glance/glance.db")),
-            ("sqlite+pysqlite:///a b.db", Some("a b.db")),
-            ("sqlite:////home/me@here/g.db", Some("/home/me@here/g.db")),
-            ("sqlite://", None),
-            ("sqlite:///", None),
-            ("sqlite:///:memory:", None),
+            ("sqlite:///glance.db", "glance.db"),
+            ("sqlite:////var/lib/glance/glance.db", "/var/lib/glance/glance.db"),
+            ("sqlite+pysqlite:///a b.db", "a b.db"),
+            ("sqlite:////home/me@here/g.db", "/home/me@here/g.db"),
         ];
         for (url, path) in expected {
             let Target::Sqlite(found) = parse(url) else { panic!("{url}") };
-            assert_eq!(found.as_deref(), path.map(Path::new), "{url}");
+            assert_eq!(found, Path::new(path), "{url}");
         }
     }
 
@@ -329,6 +328,10 @@ mod tests {
             ("mysql://u:s3cret@h:port/n", "port"),
             ("mysql://u:s3cret@[::1/n", "bracket"),
             ("sqlite://s3cret/n", "slashes"),
+            ("sqlite://", "memory"),
+            ("sqlite:///", "memory"),
+            ("sqlite:///:memory:", "memory"),
+            ("sqlite:///file:g.db?uri=true", "URI"),
             ("mysql://u:s3cret@h/n?charset=s3cret'", "charset"),
             ("postgresql://u:s3cret@h/n?sslmode=s3cret", "sslmode"),
         ];

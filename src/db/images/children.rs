@@ -46,9 +46,10 @@ impl Child {
 /// Columns of a child: kind, row, image, name, value, metadata.
 pub(super) const COLUMNS: usize = 6;
 
-/// One query over the three tables: one way to the server and back, and one state of the database. `blanks` NULLs follow
-/// the columns of a child.
-pub(super) fn select(of: impl Fn() -> Expr, blanks: usize) -> SelectStatement {
+/// The parts of one query over the three tables: one way to the server and back, and one state of the database. `blanks`
+/// NULLs follow the columns of a child. They must be joined side by side, not nested: PostgreSQL takes the type of a NULL
+/// from the parts before it.
+pub(super) fn selects(of: impl Fn() -> Expr, blanks: usize) -> [SelectStatement; 3] {
     let null = || Expr::cust("NULL");
     let table = |kind: i64, table: &'static str, name: &'static str, value: Expr, metadata: Expr| {
         Query::select()
@@ -62,11 +63,11 @@ pub(super) fn select(of: impl Fn() -> Expr, blanks: usize) -> SelectStatement {
             .and_where(Expr::col("deleted").eq(false))
             .take()
     };
-    let tags = table(TAG, "image_tags", "value", null(), null());
-    let locations = table(LOCATION, "image_locations", "status", Expr::col("value"), Expr::col("meta_data"));
-    table(PROPERTY, "image_properties", "name", Expr::col("value"), null())
-        .unions([(UnionType::All, tags), (UnionType::All, locations)])
-        .take()
+    [
+        table(PROPERTY, "image_properties", "name", Expr::col("value"), null()),
+        table(TAG, "image_tags", "value", null(), null()),
+        table(LOCATION, "image_locations", "status", Expr::col("value"), Expr::col("meta_data")),
+    ]
 }
 
 /// The children of all these images.
@@ -75,7 +76,8 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
         return Ok(());
     }
     let ids = padded(images.iter().map(|image| image.id.clone()).collect());
-    let query = select(|| Expr::col("image_id").is_in(ids.iter().cloned()), 0);
+    let [mut query, tags, locations] = selects(|| Expr::col("image_id").is_in(ids.iter().cloned()), 0);
+    query.union(UnionType::All, tags).union(UnionType::All, locations);
     let children = session
         .rows(&query, |row: &dyn Row| {
             let mut columns = Columns::of(row);

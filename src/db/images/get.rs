@@ -58,7 +58,8 @@ pub(in crate::db) async fn read(
         query.and_where(Expr::col("deleted").eq(false));
     }
     // The columns of a child come first, then those of an image; the others are NULL.
-    query.union(UnionType::All, children::select(|| Expr::col("image_id").eq(id), COLUMNS.len()));
+    let children = children::selects(|| Expr::col("image_id").eq(id), COLUMNS.len());
+    query.unions(children.map(|select| (UnionType::All, select)));
     let parts = session
         .rows(&query, |row| {
             let mut columns = Columns::of(row);

@@ -75,11 +75,3 @@ async fn another_revision_is_named() {
     run(&db, "DELETE FROM alembic_version").await;
     assert!(matches!(db.check_schema().await, Err(DbError::Schema(SchemaError::NoRevision))));
 }
-
-#[tokio::test]
-async fn a_database_in_memory_works() {
-    let connection = Some(Secret::from("sqlite://"));
-    let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
-    db.create_schema().await.unwrap();
-    db.check_schema().await.unwrap();
-}

@@ -259,7 +259,8 @@ mod tests {
     fn names_are_those_of_the_table() {
         let mut names: Vec<&str> = Column::ALL.iter().map(|column| column.name()).collect();
         let mut columns = crate::db::images::COLUMNS.to_vec();
-        (names.sort_unstable(), columns.sort_unstable());
+        names.sort_unstable();
+        columns.sort_unstable();
         assert_eq!(names, columns);
     }
 }
