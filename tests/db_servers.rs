@@ -1,6 +1,8 @@
 //! The suite of the database layer on PostgreSQL and MariaDB, from the distribution's packages, each with its own data in
 //! a temporary directory and reachable through a Unix socket only.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

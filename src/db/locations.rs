@@ -10,6 +10,7 @@ use super::images::{insert_locations, is_deleted, metadata_text};
 use super::model::LocationRecord;
 use super::retry::Operation;
 use super::session::Session;
+use super::sql::{live, soft_delete};
 
 /// Adds a location to an image; a location in status `deleted` or `pending_delete` counts as deleted from the start.
 pub async fn add(db: &Db, image: &str, location: LocationRecord) -> Result<(), DbError> {
@@ -129,17 +130,10 @@ impl Operation for DeleteAll {
     const NAME: &'static str = "delete locations";
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        let now = clock::now();
-        let update = Query::update()
-            .table("image_locations")
-            .values([
-                ("status", "deleted".into()),
-                ("deleted", true.into()),
-                ("deleted_at", now.into()),
-                ("updated_at", now.into()),
-            ])
+        let update = soft_delete("image_locations", clock::now())
+            .value("status", "deleted")
             .and_where(Expr::col("image_id").eq(self.image.as_str()))
-            .and_where(Expr::col("deleted").eq(false))
+            .and_where(live("image_locations"))
             .take();
         session.execute(&update).await.map(drop)
     }

@@ -9,6 +9,7 @@ use super::model::MemberRecord;
 use super::retry::Operation;
 use super::row::{Columns, Row};
 use super::session::Session;
+use super::sql::{live, soft_delete};
 use super::tags::lock_image;
 
 /// Makes a project a member of the image (`ImageMemberRepo.add` in `glance/db/__init__.py`). A row of a former
@@ -56,7 +57,7 @@ fn select(image: &str) -> SelectStatement {
         .columns(["image_id", "member", "can_share", "status", "created_at", "updated_at"])
         .from("image_members")
         .and_where(Expr::col("image_id").eq(image))
-        .and_where(Expr::col("deleted").eq(false))
+        .and_where(live("image_members"))
         .order_by("id", Order::Asc)
         .take()
 }
@@ -180,7 +181,7 @@ impl Operation for Update {
             ])
             .and_where(Expr::col("image_id").eq(self.image.as_str()))
             .and_where(Expr::col("member").eq(self.member.as_str()))
-            .and_where(Expr::col("deleted").eq(false))
+            .and_where(live("image_members"))
             .take();
         match session.execute(&update).await? {
             0 => Err(missing(&self.image, &self.member)),
@@ -199,13 +200,10 @@ impl Operation for Delete {
     const NAME: &'static str = "delete member";
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        let now = clock::now();
-        let update = Query::update()
-            .table("image_members")
-            .values([("deleted", true.into()), ("deleted_at", now.into()), ("updated_at", now.into())])
+        let update = soft_delete("image_members", clock::now())
             .and_where(Expr::col("image_id").eq(self.image.as_str()))
             .and_where(Expr::col("member").eq(self.member.as_str()))
-            .and_where(Expr::col("deleted").eq(false))
+            .and_where(live("image_members"))
             .take();
         match session.execute(&update).await? {
             0 => Err(missing(&self.image, &self.member)),
@@ -227,7 +225,7 @@ impl Operation for Count<'_> {
             .expr(Expr::cust("COUNT(*)"))
             .from("image_members")
             .and_where(Expr::col("image_id").eq(self.image))
-            .and_where(Expr::col("deleted").eq(false))
+            .and_where(live("image_members"))
             .take();
         Ok(session.row(&query, |row| Columns::of(row).integer()).await?.unwrap_or(0))
     }

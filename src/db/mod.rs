@@ -19,6 +19,7 @@ mod error;
 mod retry;
 mod row;
 mod session;
+mod sql;
 mod url;
 
 pub use connection::{Db, Dialect};

@@ -12,6 +12,7 @@ use super::images::insert_tags;
 use super::retry::Operation;
 use super::row::Columns;
 use super::session::Session;
+use super::sql::{live, soft_delete};
 
 /// Gives the image a tag; one that it has stays as it is.
 ///
@@ -54,12 +55,10 @@ pub(super) async fn set_all(
 }
 
 async fn remove(session: &mut Session, image: &str, now: PrimitiveDateTime, tag: &str) -> Result<u64, DbError> {
-    let update = Query::update()
-        .table("image_tags")
-        .values([("deleted", true.into()), ("deleted_at", now.into()), ("updated_at", now.into())])
+    let update = soft_delete("image_tags", now)
         .and_where(Expr::col("image_id").eq(image))
         .and_where(Expr::col("value").eq(tag))
-        .and_where(Expr::col("deleted").eq(false))
+        .and_where(live("image_tags"))
         .take();
     session.execute(&update).await
 }
@@ -74,7 +73,7 @@ pub(super) async fn lock_image(session: &mut Session, image: &str) -> Result<(),
         .column("id")
         .from("images")
         .and_where(Expr::col("id").eq(image))
-        .and_where(Expr::col("deleted").eq(false))
+        .and_where(live("images"))
         .lock_exclusive()
         .take();
     session.row(&query, |row| Columns::of(row).text()).await?.map(drop).ok_or_else(|| DbError::no_image(image))
@@ -128,7 +127,7 @@ impl Operation for List<'_> {
             .column("value")
             .from("image_tags")
             .and_where(Expr::col("image_id").eq(self.image))
-            .and_where(Expr::col("deleted").eq(false))
+            .and_where(live("image_tags"))
             .order_by("id", Order::Asc)
             .take();
         session.rows(&query, |row| Columns::of(row).text()).await

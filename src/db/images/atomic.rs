@@ -7,6 +7,7 @@ use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::retry::Operation;
 use crate::db::session::Session;
+use crate::db::sql::live;
 
 /// Gives the image a property that it does not have (`image_set_property_atomic` in `glance/db/sqlalchemy/api.py`).
 ///
@@ -41,7 +42,7 @@ impl Operation for Set {
             .values([("value", self.value.as_str().into()), ("deleted", false.into()), ("updated_at", now.into())])
             .and_where(Expr::col("image_id").eq(self.id.as_str()))
             .and_where(Expr::col("name").eq(self.name.as_str()))
-            .and_where(Expr::col("deleted").eq(true))
+            .and_where(live("image_properties").not())
             .take();
         if session.execute(&revive).await? > 0 {
             return Ok(());
@@ -86,7 +87,7 @@ impl Operation for Delete {
             .and_where(Expr::col("image_id").eq(self.id.as_str()))
             .and_where(Expr::col("name").eq(self.name.as_str()))
             .and_where(Expr::col("value").eq(self.value.as_str()))
-            .and_where(Expr::col("deleted").eq(false))
+            .and_where(live("image_properties"))
             .take();
         match session.execute(&delete).await? {
             0 => Err(DbError::NotFound { what: "property", key: self.name.clone() }),

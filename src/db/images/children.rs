@@ -10,6 +10,7 @@ use crate::db::error::DbError;
 use crate::db::model::{ImageRecord, LocationRecord};
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
+use crate::db::sql::{live, padded};
 
 /// Which table a row of a union comes from.
 const PROPERTY: i64 = 1;
@@ -60,7 +61,7 @@ pub(super) fn selects(of: impl Fn() -> Expr, blanks: usize) -> [SelectStatement;
             .exprs((0..blanks).map(|_| null()))
             .from(table)
             .and_where(of())
-            .and_where(Expr::col("deleted").eq(false))
+            .and_where(live(table))
             .take()
     };
     [
@@ -111,14 +112,6 @@ pub(super) fn attach(image: &mut ImageRecord, mut children: Vec<Child>) -> Resul
         }
     }
     Ok(())
-}
-
-/// Repeats the last value until the length is a power of two, so that a statement has few forms to be prepared.
-pub(super) fn padded(mut values: Vec<String>) -> Vec<String> {
-    if let Some(last) = values.last().cloned() {
-        values.resize(values.len().next_power_of_two(), last);
-    }
-    values
 }
 
 /// Upstream's `JSONEncodedDict`: JSON text; what very old releases pickled was converted by their migrations.
@@ -230,17 +223,6 @@ pub(in crate::db) fn metadata_text(metadata: &Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_grow_to_powers_of_two() {
-        for (count, expected) in [(0, 0), (1, 1), (2, 2), (3, 4), (25, 32), (1000, 1024)] {
-            let values: Vec<String> = (0..count).map(|n: i32| n.to_string()).collect();
-            let padded = padded(values.clone());
-            assert_eq!(padded.len(), expected);
-            assert_eq!(padded.get(..values.len()), Some(values.as_slice()));
-            assert!(padded.iter().all(|value| values.contains(value)));
-        }
-    }
 
     #[test]
     fn metadata_is_an_object_or_nothing() {

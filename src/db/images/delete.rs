@@ -3,12 +3,13 @@
 use sea_query::{Expr, ExprTrait};
 
 use super::ID_LENGTH;
-use super::update::{claim, soft_delete};
+use super::update::claim;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::retry::Operation;
 use crate::db::session::Session;
+use crate::db::sql::{live, soft_delete};
 
 /// Marks the image and all that hangs on it as deleted, if its status is one of `from` (any, if `None`), and gives it
 /// the status: `deleted`, or `pending_delete` while its data is still to be erased. Locations that are not deleted yet
@@ -44,7 +45,7 @@ impl Operation for Delete {
             if table == "image_locations" {
                 update.value("status", "deleted");
             }
-            update.and_where(Expr::col("image_id").eq(self.id.as_str())).and_where(Expr::col("deleted").eq(false));
+            update.and_where(Expr::col("image_id").eq(self.id.as_str())).and_where(live(table));
             session.execute(&update).await?;
         }
         Ok(())

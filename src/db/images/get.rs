@@ -1,6 +1,6 @@
 //! One image by its id.
 
-use sea_query::{Expr, ExprTrait, Query, UnionType};
+use sea_query::{Expr, ExprTrait, Query, SelectStatement, UnionType};
 
 use super::children::{self, Child};
 use super::{COLUMNS, ID_LENGTH, record};
@@ -10,6 +10,7 @@ use crate::db::model::ImageRecord;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
+use crate::db::sql::live;
 
 /// The image with this very id, letter case included; `None` if there is none, or if it is deleted and `deleted` is not
 /// asked for. Visibility is not looked at (`_image_get` in `glance/db/sqlalchemy/api.py` does that too).
@@ -51,15 +52,7 @@ pub(in crate::db) async fn read(
     if id.len() > ID_LENGTH {
         return Ok(None);
     }
-    let mut query = Query::select();
-    query.exprs([Expr::cust("0"), Expr::cust("0")]).exprs((2..children::COLUMNS).map(|_| Expr::cust("NULL")));
-    query.columns(COLUMNS).from("images").and_where(Expr::col("id").eq(id));
-    if !deleted {
-        query.and_where(Expr::col("deleted").eq(false));
-    }
-    // The columns of a child come first, then those of an image; the others are NULL.
-    let children = children::selects(|| Expr::col("image_id").eq(id), COLUMNS.len());
-    query.unions(children.map(|select| (UnionType::All, select)));
+    let query = select(id, deleted);
     let parts = session
         .rows(&query, |row| {
             let mut columns = Columns::of(row);
@@ -83,6 +76,19 @@ pub(in crate::db) async fn read(
     Ok(Some(image))
 }
 
+pub(super) fn select(id: &str, deleted: bool) -> SelectStatement {
+    let mut query = Query::select();
+    query.exprs([Expr::cust("0"), Expr::cust("0")]).exprs((2..children::COLUMNS).map(|_| Expr::cust("NULL")));
+    query.columns(COLUMNS).from("images").and_where(Expr::col("id").eq(id));
+    if !deleted {
+        query.and_where(live("images"));
+    }
+    // The columns of a child come first, then those of an image; the others are NULL.
+    let children = children::selects(|| Expr::col("image_id").eq(id), COLUMNS.len());
+    query.unions(children.map(|select| (UnionType::All, select)));
+    query
+}
+
 struct MemberStatus<'a> {
     id: &'a str,
     project: &'a str,
@@ -98,7 +104,7 @@ impl Operation for MemberStatus<'_> {
             .from("image_members")
             .and_where(Expr::col("image_id").eq(self.id))
             .and_where(Expr::col("member").eq(self.project))
-            .and_where(Expr::col("deleted").eq(false))
+            .and_where(live("image_members"))
             .limit(1)
             .take();
         session.row(&query, |row| Columns::of(row).text()).await

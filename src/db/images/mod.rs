@@ -6,6 +6,8 @@ mod create;
 mod delete;
 mod get;
 pub mod list;
+#[cfg(test)]
+mod plans;
 mod update;
 mod usage;
 

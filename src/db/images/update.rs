@@ -13,6 +13,7 @@ use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord};
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
+use crate::db::sql::{live, soft_delete};
 use crate::db::{locations, tags};
 
 /// Changes an image that is not deleted, if its status is one of `from` (any, if `None`), in one transaction: of two
@@ -66,7 +67,7 @@ pub(super) async fn claim(
     next: Option<&str>,
     mut update: UpdateStatement,
 ) -> Result<(), DbError> {
-    update.and_where(Expr::col("id").eq(id)).and_where(Expr::col("deleted").eq(false));
+    update.and_where(Expr::col("id").eq(id)).and_where(live("images"));
     if let Some(states) = from {
         update.and_where(Expr::col("status").is_in(states.iter().map(String::as_str)));
     }
@@ -77,7 +78,7 @@ pub(super) async fn claim(
         .column("status")
         .from("images")
         .and_where(Expr::col("id").eq(id))
-        .and_where(Expr::col("deleted").eq(false))
+        .and_where(live("images"))
         .take();
     let current = session.row(&query, |row| Columns::of(row).text()).await?;
     let current = current.ok_or_else(|| DbError::no_image(id))?;
@@ -190,14 +191,6 @@ async fn set_properties(
     Ok(())
 }
 
-/// Marks rows of a table as deleted; the caller says which.
-pub(in crate::db) fn soft_delete(table: &'static str, now: PrimitiveDateTime) -> UpdateStatement {
-    Query::update()
-        .table(table)
-        .values([("deleted", true.into()), ("deleted_at", now.into()), ("updated_at", now.into())])
-        .take()
-}
-
 /// `_image_locations_set` in `glance/db/sqlalchemy/api.py`, except that an empty list empties too.
 async fn set_locations(
     session: &mut Session,
@@ -208,7 +201,7 @@ async fn set_locations(
     let kept: HashSet<i64> = wanted.iter().filter_map(|location| location.id).collect();
     let mut gone = soft_delete("image_locations", now);
     gone.value("status", "deleted");
-    gone.and_where(Expr::col("image_id").eq(image)).and_where(Expr::col("deleted").eq(false));
+    gone.and_where(Expr::col("image_id").eq(image)).and_where(live("image_locations"));
     if !kept.is_empty() {
         gone.and_where(Expr::col("id").is_not_in(kept));
     }

@@ -6,8 +6,8 @@ use time::PrimitiveDateTime;
 use super::{ListQuery, coarse, never};
 use crate::db::clock;
 use crate::db::connection::Dialect;
-use crate::db::images::children::padded;
 use crate::db::images::visibility;
+use crate::db::sql::{live, padded};
 
 /// All statuses but `killed` (`STATUSES` in `glance/db/sqlalchemy/api.py`).
 const STATUSES: [&str; 8] =
@@ -236,7 +236,7 @@ fn has(table: &'static str, values: &[(&'static str, &String)]) -> Expr {
     let mut rows = Query::select();
     rows.expr(Expr::cust("1")).from(table);
     rows.and_where(Expr::col((table, "image_id")).eq(Column::Id.expr()));
-    rows.and_where(Expr::col((table, "deleted")).eq(false));
+    rows.and_where(live(table));
     for (column, value) in values {
         rows.and_where(Expr::col((table, *column)).eq(value.as_str()));
     }

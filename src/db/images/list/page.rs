@@ -13,27 +13,15 @@ use crate::db::error::DbError;
 use crate::db::images::ID_LENGTH;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
+use crate::db::sql::live;
 
 /// What the last image of the page before has in a column of the order.
 #[derive(Clone, Debug)]
-pub(super) struct Bound {
+pub(in crate::db::images) struct Bound {
     column: Column,
     direction: Direction,
     /// `None` is NULL.
     value: Option<Value>,
-}
-
-/// The order with the columns that make it unambiguous.
-pub(super) fn complete(sort: &[(Column, Direction)], tie_break: Direction) -> Vec<(Column, Direction)> {
-    let mut complete: Vec<(Column, Direction)> = Vec::new();
-    let asked = sort.iter().copied();
-    for (column, direction) in asked.chain([(Column::CreatedAt, tie_break), (Column::Id, tie_break)]) {
-        // Once more says nothing new.
-        if !complete.iter().any(|(known, _)| *known == column) {
-            complete.push((column, direction));
-        }
-    }
-    complete
 }
 
 pub(super) fn order(select: &mut SelectStatement, sort: &[(Column, Direction)]) {
@@ -63,7 +51,7 @@ pub(super) async fn marker(
     query.columns(["id", "owner", "visibility"]).columns(sort.iter().map(|(column, _)| column.name()));
     query.from("images").and_where(Expr::col("id").eq(id));
     if list.deleted != Some(true) {
-        query.and_where(Expr::col("deleted").eq(false));
+        query.and_where(live("images"));
     }
     let found = session
         .row(&query, |row| {
@@ -90,7 +78,7 @@ async fn is_member(session: &mut Session, id: &str, project: Option<&str>) -> Re
         .from("image_members")
         .and_where(Expr::col("image_id").eq(id))
         .and_where(Expr::col("member").eq(project))
-        .and_where(Expr::col("deleted").eq(false))
+        .and_where(live("image_members"))
         .limit(1)
         .take();
     let status = session.row(&query, |row: &dyn Row| Columns::of(row).text()).await?;

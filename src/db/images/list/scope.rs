@@ -1,11 +1,12 @@
 //! Who sees which images in a list (`_select_images_query` and `_image_get_all` in `glance/db/sqlalchemy/api.py`).
 
-use sea_query::{Expr, ExprTrait, Query, SelectStatement};
+use sea_query::{Cond, Expr, ExprTrait, Query};
 
 use super::filter::Column;
 use super::{coarse, never};
 use crate::db::connection::Dialect;
 use crate::db::images::visibility;
+use crate::db::sql::live;
 
 /// Who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,48 +88,39 @@ pub(super) fn sets(viewer: &Viewer, asked: &Visibility, status: Option<&str>) ->
     sets
 }
 
-pub(super) fn restrict(select: &mut SelectStatement, dialect: Dialect, viewer: &Viewer, set: Set) {
-    let project = viewer.project.as_deref();
-    let own = |project: &str| Column::Owner.expr().eq(project);
+/// The condition for being in the set. `each` says that images are looked at one by one, not found by the condition.
+pub(super) fn condition(dialect: Dialect, viewer: &Viewer, set: Set, each: bool) -> Cond {
+    let all = Cond::all();
+    let own = || viewer.project.as_deref().map(|project| Column::Owner.expr().eq(project));
     match set {
-        Set::All => {}
-        Set::Nothing => {
-            select.and_where(never());
-        }
-        Set::Visible(visible) => {
-            select.and_where(Column::Visibility.expr().eq(visibility(visible)));
-        }
-        Set::Only(only) => {
-            select.and_where(Column::Visibility.expr().eq(visibility(&only)));
-        }
+        Set::All => all,
+        Set::Nothing => all.add(never()),
+        Set::Visible(visible) => all.add(Column::Visibility.expr().eq(visibility(visible))),
+        Set::Only(only) => all.add(Column::Visibility.expr().eq(visibility(&only))),
         Set::AllButOthers(other) => {
-            let hers = coarse(dialect, Column::Visibility).ne(visibility(other));
-            select.and_where(match project {
-                Some(project) => hers.or(own(project)),
-                None => hers,
-            });
+            Cond::any().add(coarse(dialect, Column::Visibility).ne(visibility(other))).add_option(own())
         }
-        Set::Own { but } => {
-            select.and_where_option(project.map(own));
-            for but in but {
-                select.and_where(coarse(dialect, Column::Visibility).ne(visibility(but)));
-            }
-        }
-        Set::OwnOnly(only) => {
-            select.and_where_option(project.map(own));
-            select.and_where(coarse(dialect, Column::Visibility).eq(visibility(&only)));
-        }
+        Set::Own { but } => but
+            .iter()
+            .fold(all.add_option(own()), |all, but| all.add(coarse(dialect, Column::Visibility).ne(visibility(but)))),
+        Set::OwnOnly(only) => all.add_option(own()).add(coarse(dialect, Column::Visibility).eq(visibility(&only))),
         Set::Shared { status } => {
             let mut members = Query::select();
-            members.column("image_id").from("image_members").and_where(Expr::col("deleted").eq(false));
+            members.from("image_members").and_where(live("image_members"));
             // Without a project, upstream asks for any membership of anyone.
-            if let Some(project) = project {
+            let mut others = None;
+            if let Some(project) = viewer.project.as_deref() {
                 members.and_where(Expr::col("member").eq(project));
-                members.and_where_option(status.map(|status| Expr::col("status").eq(status)));
-                select.and_where(Column::Owner.expr().ne(project).or(Column::Owner.expr().is_null()));
+                members.and_where_option(status.map(|status| Expr::col(("image_members", "status")).eq(status)));
+                others = Some(Column::Owner.expr().ne(project).or(Column::Owner.expr().is_null()));
             }
-            select.and_where(coarse(dialect, Column::Visibility).eq(visibility("shared")));
-            select.and_where(Column::Id.expr().in_subquery(members.take()));
+            let image = || Expr::col(("image_members", "image_id"));
+            let is_member = if each {
+                Expr::exists(members.expr(Expr::cust("1")).and_where(image().eq(Column::Id.expr())).take())
+            } else {
+                Column::Id.expr().in_subquery(members.expr(image()).take())
+            };
+            all.add(coarse(dialect, Column::Visibility).eq(visibility("shared"))).add_option(others).add(is_member)
         }
     }
 }
