@@ -1,1 +1,3 @@
 //! The only room with `unsafe`: calls into the operating system for which no safe crate exists, each with its reason.
+
+pub mod file;
