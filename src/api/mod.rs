@@ -1,6 +1,7 @@
 //! The routes: parse the request, ask the policy, call the domain, render the answer.
 
 mod error;
+pub mod json;
 mod message;
 
 pub use error::{Error, Text};
