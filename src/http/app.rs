@@ -97,9 +97,10 @@ impl<H: Handler> App<H> {
         let version = parts.version;
         let request_id = context::request_id(&parts.headers, self.longest_request_id);
         let mut exchange = Exchange::new(parts, connection, request_id);
-        let span = tracing::info_span!("request", request_id = &*exchange.request_id);
-        let answer = AssertUnwindSafe(self.answer(&mut exchange, body)).catch_unwind().instrument(span).await;
-        let response = answer.unwrap_or_else(|panic| exchange.refuse(&panicked(&*panic)));
+        // Of the highest level, so that whatever is logged below has the request id.
+        let span = tracing::error_span!("request", request_id = &*exchange.request_id);
+        let answer = AssertUnwindSafe(self.answer(&mut exchange, body)).catch_unwind().instrument(span.clone()).await;
+        let response = answer.unwrap_or_else(|panic| span.in_scope(|| exchange.refuse(&panicked(&*panic))));
         let response = exchange.complete(response);
         let context = exchange.context.as_ref();
         let log = AccessRecord::new(Line {
@@ -215,7 +216,7 @@ impl Filter {
             Self::Context(_) => context::sign(exchange, response),
             Self::Gzip => gzip::compress(exchange, response).await?,
             Self::Debug => {
-                debug::show_response(exchange, &response);
+                debug::show_response(&response);
                 response
             }
             Self::ProxyHeaders | Self::VersionNegotiation => response,

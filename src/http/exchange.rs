@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HOST, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -85,16 +85,15 @@ impl Exchange {
         self.host_url() + &path::encode(&self.prefix)
     }
 
-    /// The error document for this request. A cause goes to the journal.
+    /// The error document for this request. A cause goes to the journal, with the request id of the span around it.
     pub(in crate::http) fn refuse(&self, error: &Error) -> Response {
-        let request_id = &*self.request_id;
         let status = error.status.as_u16();
         match &error.cause {
             Some(cause) if error.status.is_server_error() => {
-                tracing::error!(request_id, status, cause = %Chain(&**cause), "caught error");
+                tracing::error!(status, cause = %Chain(&**cause), "caught error");
             }
-            Some(cause) => tracing::debug!(request_id, status, cause = %Chain(&**cause), "refused: {error}"),
-            None => tracing::debug!(request_id, status, "refused: {error}"),
+            Some(cause) => tracing::debug!(status, cause = %Chain(&**cause), "refused: {error}"),
+            None => tracing::debug!(status, "refused: {error}"),
         }
         let language = language::preferred(&self.headers);
         let error = language::translate(error, language);
@@ -133,11 +132,15 @@ impl Exchange {
         };
         if let Some(length) = length {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        } else if matches!(response.body(), Body::Empty)
-            && response.status() != StatusCode::NOT_MODIFIED
-            && !response.headers().contains_key(CONTENT_LENGTH)
-        {
-            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
+        } else if matches!(response.body(), Body::Empty) && !response.headers().contains_key(CONTENT_LENGTH) {
+            // webob gives a length to what has a type, even to a 204.
+            let is_bare = match response.status() {
+                StatusCode::NO_CONTENT => !response.headers().contains_key(CONTENT_TYPE),
+                status => status == StatusCode::NOT_MODIFIED,
+            };
+            if !is_bare {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
+            }
         }
         if self.method == Method::HEAD {
             *response.body_mut() = Body::Empty;
@@ -199,13 +202,18 @@ pub(in crate::http) mod tests {
     #[test]
     fn answers_are_completed() {
         let bytes = || Body::Bytes("abc".into());
-        for (method, body, status, length) in [
-            ("GET", bytes(), 200, Some("3")),
-            ("HEAD", bytes(), 200, Some("3")),
-            ("GET", Body::Empty, 204, Some("0")),
-            ("GET", Body::Empty, 304, None),
+        for (method, body, status, has_type, length) in [
+            ("GET", bytes(), 200, true, Some("3")),
+            ("HEAD", bytes(), 200, true, Some("3")),
+            ("GET", Body::Empty, 200, false, Some("0")),
+            ("GET", Body::Empty, 204, true, Some("0")),
+            ("GET", Body::Empty, 204, false, None),
+            ("GET", Body::Empty, 304, false, None),
         ] {
             let mut response = Response::new(body);
+            if has_type {
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
+            }
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             response.headers_mut().insert(LOCATION, HeaderValue::from_static("/v2/x"));
             let response = exchange(method, "/", &[("host", "h:1")]).complete(response);

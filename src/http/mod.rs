@@ -25,7 +25,7 @@ use crate::api;
 pub use access::AccessRecord;
 pub use app::{App, Handler};
 pub use health::HealthOptionError;
-pub use middleware::identity::{Identified, Identify, Unavailable};
+pub use middleware::identity::{Identified, Identify, IdentityFailure};
 pub use paste::PasteError;
 pub use pipeline::{PipelineError, Plan};
 

@@ -40,7 +40,7 @@ pub(in crate::http) fn request_id(headers: &HeaderMap, longest: usize) -> String
 /// 401 for a caller who is not known; 431 for a request id that is too long, where upstream means that but ends in 500.
 pub(in crate::http) fn admit(exchange: &mut Exchange, admission: Admission, longest: usize) -> Result<(), Error> {
     let context = match (admission, exchange.confirmed.take()) {
-        (Admission::Everybody, _) => Context { is_admin: true, ..Context::default() },
+        (Admission::Everybody, _) => administrator(),
         (Admission::Confirmed { .. }, Some(context)) => context,
         (Admission::Confirmed { anonymous: true }, None) => Context { read_only: true, ..Context::default() },
         (Admission::Confirmed { anonymous: false }, None) => return Err(Error::stock(StatusCode::UNAUTHORIZED)),
@@ -51,6 +51,12 @@ pub(in crate::http) fn admit(exchange: &mut Exchange, admission: Admission, long
     }
     exchange.context = Some(Context { request_id: exchange.request_id.as_ref().to_owned(), ..context });
     Ok(())
+}
+
+/// Upstream's has no role, and its rules have asked for one since secure defaults came: there such a caller may not even
+/// list images.
+fn administrator() -> Context {
+    Context { is_admin: true, roles: vec!["admin".to_owned()], ..Context::default() }
 }
 
 /// Shows the request id.
@@ -112,6 +118,7 @@ mod tests {
             let seen = outcome.map(|()| {
                 let context = exchange.context.as_ref().unwrap();
                 assert_eq!(context.request_id, "req-1");
+                assert_eq!(context.roles.iter().any(|role| role == "admin"), context.is_admin);
                 (context.user_id.as_deref(), context.is_admin, context.read_only)
             });
             assert_eq!(seen, expected);

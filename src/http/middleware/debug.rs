@@ -1,6 +1,6 @@
 //! Shows requests and answers in the log of a development run (upstream: `glance/common/wsgi.py`, `Debug`).
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
 use crate::api::{Body, Response};
 use crate::http::exchange::Exchange;
@@ -12,21 +12,23 @@ const SHOWN: usize = 4096;
 const SECRET: [&str; 6] = ["token", "authorization", "cookie", "password", "secret", "signature"];
 
 pub(in crate::http) fn show_request(exchange: &Exchange) {
-    let Exchange { request_id, method, path, query, headers, .. } = exchange;
-    let (path, query) = (path.as_deref().unwrap_or("(not UTF-8)"), query.as_deref().unwrap_or_default());
-    tracing::info!(request_id = &**request_id, "request {method} {path} ?{query}{}", listed(headers));
+    let Exchange { method, path, query, headers, .. } = exchange;
+    let path = path.as_deref().unwrap_or("(not UTF-8)");
+    let query = query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+    tracing::info!("request {method} {path}{query}{}", listed(headers));
 }
 
-pub(in crate::http) fn show_response(exchange: &Exchange, response: &Response) {
-    let status: StatusCode = response.status();
+pub(in crate::http) fn show_response(response: &Response) {
     let body = match response.body() {
         Body::Empty => "(no body)".to_owned(),
-        Body::Bytes(bytes) => masked(&String::from_utf8_lossy(bytes).chars().take(SHOWN).collect::<String>()),
+        Body::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => masked(&text.chars().take(SHOWN).collect::<String>()),
+            Err(_) => format!("({} bytes)", bytes.len()),
+        },
         Body::Data { length: Some(length), .. } => format!("({length} bytes of image data)"),
         Body::Data { length: None, .. } => "(image data)".to_owned(),
     };
-    let request_id = &*exchange.request_id;
-    tracing::info!(request_id, "answer {status}{}\n  {body}", listed(response.headers()));
+    tracing::info!("answer {}{}\n  {body}", response.status(), listed(response.headers()));
 }
 
 /// Each header on a line of its own.

@@ -23,25 +23,34 @@ pub trait Identify: Send + Sync {
 }
 
 /// The answer of [`Identify::identify`]; it has a bound in time.
-pub type Identified<'a> = Pin<Box<dyn Future<Output = Result<Option<Context>, Unavailable>> + Send + 'a>>;
+pub type Identified<'a> = Pin<Box<dyn Future<Output = Result<Option<Context>, IdentityFailure>> + Send + 'a>>;
 
-/// Nobody could say whether a token holds.
+/// Why nobody could say who a caller is.
 #[derive(Debug, thiserror::Error)]
-#[error("the identity service does not answer")]
-pub struct Unavailable(#[source] pub Box<dyn StdError + Send + Sync>);
+pub enum IdentityFailure {
+    /// 503 for the client.
+    #[error("the identity service does not answer")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// 500 for the client.
+    #[error("the rule context_is_admin cannot be asked")]
+    Rule(#[source] Box<dyn StdError + Send + Sync>),
+}
 
 /// Looks at the token. With `delayed`, refusing is left to what follows.
 ///
 /// # Errors
-/// 503 when Keystone does not answer.
+/// 503 when Keystone does not answer, 500 when the policy does not.
 pub(in crate::http) async fn authenticate(
     exchange: &mut Exchange,
     identify: &dyn Identify,
     delayed: bool,
 ) -> Result<Option<Response>, Error> {
-    exchange.confirmed = identify.identify(&exchange.headers).await.map_err(|cause| {
-        let text = "The Keystone service is temporarily unavailable.";
-        Error::detail(StatusCode::SERVICE_UNAVAILABLE, text).because(cause)
+    exchange.confirmed = identify.identify(&exchange.headers).await.map_err(|failure| match failure {
+        IdentityFailure::Unavailable(_) => {
+            let text = "The Keystone service is temporarily unavailable.";
+            Error::detail(StatusCode::SERVICE_UNAVAILABLE, text).because(failure)
+        }
+        IdentityFailure::Rule(_) => Error::internal(failure),
     })?;
     let refused = exchange.confirmed.is_none() && !delayed;
     Ok(refused.then(|| challenge(identify, reject())))
@@ -71,7 +80,7 @@ pub(in crate::http) mod tests {
     use super::*;
     use crate::http::exchange::tests::exchange;
 
-    /// Knows one token, `good`; at `down` it does not answer.
+    /// Knows one token, `good`; at `down` Keystone does not answer, at `odd` the policy does not.
     pub(in crate::http) struct Doorman;
 
     impl Identify for Doorman {
@@ -79,7 +88,8 @@ pub(in crate::http) mod tests {
             Box::pin(async {
                 match headers.get("x-auth-token").map(HeaderValue::as_bytes) {
                     Some(b"good") => Ok(Some(Context { project_id: Some("p".to_owned()), ..Context::default() })),
-                    Some(b"down") => Err(Unavailable("connection refused".into())),
+                    Some(b"down") => Err(IdentityFailure::Unavailable("connection refused".into())),
+                    Some(b"odd") => Err(IdentityFailure::Rule("no such rule".into())),
                     _ => Ok(None),
                 }
             })
@@ -99,6 +109,7 @@ pub(in crate::http) mod tests {
             ("bad", false, Ok(Some(401))),
             ("down", true, Err(503)),
             ("down", false, Err(503)),
+            ("odd", true, Err(500)),
         ] {
             let mut exchange = exchange("GET", "/v2/images", &[("x-auth-token", token)]);
             let outcome = authenticate(&mut exchange, &Doorman, delayed).await;
