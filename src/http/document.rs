@@ -95,7 +95,8 @@ fn body(error: &Error, stock: &Stock, asked: &Asked<'_>, escape: fn(&str) -> Cow
         StatusCode::NOT_ACCEPTABLE => {
             let accept = about(given(asked.headers, "accept", "${HTTP_ACCEPT}"));
             format!(
-                "The resource could not be generated that was acceptable to your browser\n(content of type {accept}. <br /><br />\n{detail}"
+                "The resource could not be generated that was acceptable to your browser\n\
+                 (content of type {accept}. <br /><br />\n{detail}"
             )
         }
         _ => {

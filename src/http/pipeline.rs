@@ -115,7 +115,8 @@ pub(in crate::http) enum Application {
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     #[error(
-        "[paste_deploy] flavor = {0}: there is no such pipeline; known are caching, cachemanagement, keystone, keystone+caching, keystone+cachemanagement and, without authentication, an empty value"
+        "[paste_deploy] flavor = {0}: there is no such pipeline; known are caching, cachemanagement, keystone, \
+         keystone+caching, keystone+cachemanagement and, without authentication, an empty value"
     )]
     Flavor(String),
     #[error("[paste_deploy] config_file = {}: cannot be read", path.display())]
