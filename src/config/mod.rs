@@ -87,6 +87,8 @@ pub struct Config {
     pub paste_deploy: PasteDeploySection,
     /// `[profiler]`
     pub profiler: ProfilerSection,
+    /// `[service]`
+    pub service: ServiceSection,
     /// `[store_type_location_strategy]`
     pub store_type_location_strategy: StoreTypeLocationStrategySection,
     /// `[task]`

@@ -1931,3 +1931,33 @@ impl Default for WsgiSection {
         Self { python_interpreter: None, task_pool_threads: 16 }
     }
 }
+
+/// Options of `[service]`.
+#[derive(Clone, Debug)]
+pub struct ServiceSection {
+    /// Let a pipeline without authentication, where everyone is admin, listen beyond loopback and Unix sockets.
+    pub allow_unauthenticated_listen: bool,
+    /// Send image data from files by sendfile(2) where the connection allows it, without copying it.
+    pub enable_sendfile: bool,
+    /// Seconds that requests in flight have to finish once the service is told to stop.
+    pub graceful_shutdown_timeout: i64,
+    /// Path of a Unix socket to listen on, in place of bind_host and bind_port.
+    pub listen_unix: Option<String>,
+    /// Connections served at once by one worker; more wait in the backlog.
+    pub max_connections: i64,
+    /// Seconds that a client has for a TLS handshake.
+    pub tls_handshake_timeout: i64,
+}
+
+impl Default for ServiceSection {
+    fn default() -> Self {
+        Self {
+            allow_unauthenticated_listen: false,
+            enable_sendfile: true,
+            graceful_shutdown_timeout: 60,
+            listen_unix: None,
+            max_connections: 1000,
+            tls_handshake_timeout: 10,
+        }
+    }
+}
