@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use glance_api::config::{Arguments, Config, Loaded, Sources};
+use glance_api::service;
 
 /// `EX_USAGE` of sysexits(3): bad arguments.
 const USAGE: u8 = 64;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     if sources.arguments.check_config {
         return show(&loaded);
     }
-    ExitCode::SUCCESS
+    service::run(loaded, move || Config::load(&sources))
 }
 
 /// `--check-config`: the options go to standard output, the warnings to standard error.

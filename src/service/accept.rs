@@ -15,6 +15,9 @@ use super::worker::Shared;
 /// Pause after accept(2) failed for want of something that only time brings (descriptors, memory).
 const BREATH: Duration = Duration::from_millis(100);
 
+/// How long clients whose first packet has been answered have to become connections before the socket closes.
+const HANDSHAKE: Duration = Duration::from_millis(20);
+
 /// The loop around one listening socket.
 pub(super) struct Acceptor {
     pub(super) listener: Arc<Listener>,
@@ -76,8 +79,14 @@ async fn accept(
         }
     }
     if !listener.inherited {
-        while let Some(stream) = listener.accept_waiting() {
-            spawn(&shared, &listener, stream);
+        listener.refuse_new();
+        for round in 0..2 {
+            if round > 0 {
+                tokio::time::sleep(HANDSHAKE).await;
+            }
+            while let Some(stream) = listener.accept_waiting() {
+                spawn(&shared, &listener, stream);
+            }
         }
     }
 }

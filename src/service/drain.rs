@@ -18,7 +18,7 @@ const EXTENSION: Duration = Duration::from_secs(15);
 ///
 /// While bytes move, the service manager is asked for more time than its own limit for a stop, so that a long transfer may
 /// use `grace` whole.
-pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: Manager) -> usize {
+pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Manager) -> usize {
     shared.drain.cancel();
     shared.connections.close();
     let deadline = grace.map(|grace| Instant::now() + grace);

@@ -33,7 +33,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::Config;
+use crate::config::Loaded;
 use environment::Environment;
 use listener::Passed;
 use logging::Logging;
@@ -48,15 +48,6 @@ pub use reload::Reload;
 pub use report::FILE as RELOAD_REPORT;
 pub use tls::TlsError;
 
-/// A configuration as it was read.
-pub struct Loaded {
-    pub config: Config,
-    /// What the operator should know about it, a line each.
-    pub warnings: Vec<String>,
-    /// No configuration file was found: the service shows how to use it.
-    pub embedded: bool,
-}
-
 /// Serves until a signal ends it. `reload` reads the configuration again when SIGHUP comes.
 ///
 /// To be called before there are threads: it takes passed sockets from the environment and sets the umask.
@@ -68,7 +59,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
     let passed = Passed::read();
     umask(Mode::from_bits_truncate(0o027));
     raise_descriptor_limit();
-    let manager = Manager { present: environment.notify };
+    let manager = Manager::start(environment.notify);
 
     let started = Settings::new(&loaded.config).and_then(|settings| {
         let logging = Logging::start(&loaded.config.default, &environment)?;
@@ -80,6 +71,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
         Ok(started) => started,
         Err(error) => {
             manager.status(&format!("failed: {error}"));
+            manager.flush();
             complain(&error);
             return error.exit_code();
         }
@@ -90,6 +82,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
         settings,
         passed,
         logging: logging.control(),
+        manager: manager.clone(),
         reload,
         // The log follows it at once; see below.
         environment: environment.clone(),
@@ -105,6 +98,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
             error.exit_code()
         }
     };
+    manager.flush();
     let seen = logging.reaches_standard_error() || environment.journal;
     drop(logging);
     if let (Err(error), false) = (&result, seen) {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::Loaded;
 use super::assemble::assemble;
 use super::environment::Environment;
 use super::error::Error;
@@ -16,6 +15,7 @@ use super::settings::Settings;
 use super::sockets::Sockets;
 use super::tls::Tls;
 use super::worker::{Active, Shared};
+use crate::config::{Config, Loaded, Needs};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -42,6 +42,7 @@ where
 pub(super) struct Reloader {
     shared: Arc<Shared>,
     sockets: Sockets,
+    config: Config,
     settings: Settings,
     environment: Environment,
     logging: Arc<Control>,
@@ -52,12 +53,13 @@ impl Reloader {
     pub(super) fn new(
         shared: Arc<Shared>,
         sockets: Sockets,
+        config: Config,
         settings: Settings,
         environment: Environment,
         logging: Arc<Control>,
     ) -> Self {
         let report = Report::new(environment.runtime_directory.as_deref());
-        Self { shared, sockets, settings, environment, logging, report }
+        Self { shared, sockets, config, settings, environment, logging, report }
     }
 
     /// Reloads once; returns what to say about it in the status line.
@@ -87,7 +89,7 @@ impl Reloader {
     }
 
     /// Everything that can fail comes first; nothing has changed then.
-    async fn try_reload<R: Reload>(&mut self, source: Arc<R>) -> Result<Vec<&'static str>, Error> {
+    async fn try_reload<R: Reload>(&mut self, source: Arc<R>) -> Result<Vec<String>, Error> {
         let loading = tokio::task::spawn_blocking(move || source.load());
         let loaded = loading.await.map_err(|_| Error::Panicked)?.map_err(Error::Configuration)?;
         let settings = Settings::new(&loaded.config)?;
@@ -104,27 +106,28 @@ impl Reloader {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        let restart = self.needs_restart(&settings);
+        let restart = self.compare(&loaded.config);
+        self.config = loaded.config;
         self.settings = settings;
         Ok(restart)
     }
 
-    /// Names of changed options that this worker cannot take up.
-    fn needs_restart(&self, new: &Settings) -> Vec<&'static str> {
-        let old = &self.settings;
-        let mut named = Vec::new();
-        if old.workers != new.workers {
-            named.push("workers");
+    /// Tells what has changed; returns the options whose change this worker cannot take up.
+    fn compare(&self, new: &Config) -> Vec<String> {
+        let changes = Config::difference(&self.config, new);
+        let inherited = self.sockets.inherited();
+        for change in &changes {
+            tracing::info!("option changed: {change}");
         }
-        if self.sockets.inherited() {
-            // They are the socket unit's: systemctl daemon-reload, and a restart of the socket.
-            if old.listen.place != new.listen.place {
-                named.push("bind_host, bind_port, listen_unix (of the socket unit)");
-            }
-            if old.listen.backlog != new.listen.backlog {
-                named.push("backlog (of the socket unit)");
-            }
-        }
-        named
+        let waiting = changes.iter().filter(|change| !change.is_live(inherited)).filter(|change| {
+            // Set on the shared socket as well as on one of our own.
+            change.option != "tcp_keepidle"
+        });
+        waiting
+            .map(|change| match change.needs {
+                Needs::Socket => format!("{} (of the socket unit)", change.option),
+                Needs::Reload | Needs::Restart => change.option.to_owned(),
+            })
+            .collect()
     }
 }

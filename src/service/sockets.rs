@@ -48,7 +48,7 @@ pub(super) struct Change {
 pub(super) async fn bind_all(
     settings: &Settings,
     authenticated: bool,
-    manager: Manager,
+    manager: &Manager,
 ) -> Result<Vec<Listener>, Error> {
     let addresses = resolved(&settings.listen.place).await?;
     refuse_strangers(addresses.iter(), settings, authenticated)?;

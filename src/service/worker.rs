@@ -11,7 +11,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Loaded;
 use super::assemble::assemble;
 use super::drain;
 use super::environment::Environment;
@@ -27,6 +26,7 @@ use super::status::{Counters, Status};
 use super::tls::Tls;
 use super::watchdog;
 use super::welcome;
+use crate::config::Loaded;
 use crate::http::App;
 
 /// How often the numbers in the status line are renewed while they change.
@@ -56,6 +56,7 @@ pub(super) struct Start<R> {
     pub(super) environment: Environment,
     pub(super) passed: Passed,
     pub(super) logging: Arc<Control>,
+    pub(super) manager: Manager,
     pub(super) reload: R,
 }
 
@@ -64,10 +65,9 @@ pub(super) struct Start<R> {
 /// # Errors
 /// What keeps it from starting.
 pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
-    let Start { loaded, settings, environment, passed, logging, reload } = start;
+    let Start { loaded, settings, environment, passed, logging, manager, reload } = start;
     // Before READY: until its handler stands, a signal kills.
     let mut signals = Signals::install().map_err(Error::Runtime)?;
-    let manager = Manager { present: environment.notify };
     manager.status("starting");
 
     let tls = settings.tls.as_ref().map(|files| Tls::load(files, None)).transpose()?;
@@ -85,7 +85,7 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
     };
     if listeners.is_empty() {
         listeners = tokio::select! {
-            bound = bind_all(&settings, assembled.authenticated, manager) => bound?,
+            bound = bind_all(&settings, assembled.authenticated, &manager) => bound?,
             () = signals.stop.signalled() => return Ok(()),
         };
     }
@@ -126,16 +126,17 @@ async fn serve<R: Reload>(
     }
     let addresses: Vec<String> = sockets.addresses().map(ToString::to_string).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "glance-api is listening on {}", addresses.join(", "));
-    if let (true, Some(address)) = (loaded.embedded, sockets.addresses().next()) {
+    if let (true, Some(address)) = (loaded.config.embedded.is_some(), sockets.addresses().next()) {
         welcome::show(address);
     }
 
-    let mut reloader = Reloader::new(Arc::clone(&shared), sockets, settings, environment, logging);
+    let mut reloader = Reloader::new(Arc::clone(&shared), sockets, loaded.config, settings, environment, logging);
     manager.ready(&status.line(&shared.gate, &shared.counters));
     if let Some(limit) = sd_notify::watchdog_enabled() {
-        tokio::spawn(watchdog::run(manager, limit, watched));
+        tokio::spawn(watchdog::run(manager.clone(), limit, watched));
     }
-    let telling = manager.present.then(|| tokio::spawn(tell(Arc::clone(&shared), Arc::clone(&status), manager)));
+    let telling =
+        manager.is_present().then(|| tokio::spawn(tell(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
 
     let reload = Arc::new(reload);
     loop {
@@ -162,7 +163,7 @@ async fn serve<R: Reload>(
     let (sockets, grace, _report) = reloader.into_parts();
     let ending = async {
         sockets.close().await;
-        drain::run(&shared, grace, manager).await
+        drain::run(&shared, grace, &manager).await
     };
     let cut = tokio::select! {
         cut = ending => cut,

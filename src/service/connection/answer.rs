@@ -35,7 +35,7 @@ impl Answerer {
 
         let (mut response, record) = match head::refusal(&request, active.limits.max_header_line) {
             Some(status) => {
-                tracing::info!(status = status.as_u16(), peer = ?self.ends.peer, "request refused: a line is too long");
+                tracing::info!(status = status.as_u16(), peer = %self.peer(), "request refused: a line is too long");
                 (refused(status, request.version()), None)
             }
             None => {
@@ -56,6 +56,10 @@ impl Answerer {
         }
         let withheld = head_only || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         response.map(|body| ResponseBody::new(body, withheld, lane, record, flight))
+    }
+
+    fn peer(&self) -> String {
+        self.ends.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
     }
 }
 

@@ -83,7 +83,7 @@ impl RequestLine {
         }
     }
 
-    /// What is to be read instead of the socket, at most `room` bytes; empty: the end.
+    /// What is to be read instead of the socket, at most `room` bytes; empty: nothing more.
     pub(super) fn instead(&mut self, room: usize) -> Option<&'static [u8]> {
         let State::Ending(given) = &mut self.state else { return None };
         let rest = Self::ENDING.get(*given..).unwrap_or_default();

@@ -114,8 +114,9 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if let Some(instead) = this.line.instead(buffer.remaining()) {
+            // Then silence: an end would tell hyper that the client is gone. The answer closes the connection.
             buffer.put_slice(instead);
-            return Poll::Ready(Ok(()));
+            return if instead.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) };
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;

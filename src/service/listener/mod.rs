@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockFilter, SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 pub use address::Address;
@@ -93,6 +93,24 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => listener.accept().await.map(|(stream, peer)| Stream::Tcp(stream, peer)),
             Socket::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+
+    /// Lets no new connection begin here, while those that have begun go on: the kernel drops the first packet (SYN) of
+    /// others, and their clients repeat it a second later, to whoever listens then. Closing right away would reset them.
+    pub(super) fn refuse_new(&self) {
+        // Classic BPF over the TCP header: byte 13 holds the flags, 0x02 is SYN, 0x10 ACK.
+        const SYN_ONLY: [SockFilter; 5] = [
+            SockFilter::new(0x30, 0, 0, 13),
+            SockFilter::new(0x54, 0, 0, 0x12),
+            SockFilter::new(0x15, 0, 1, 0x02),
+            SockFilter::new(0x06, 0, 0, 0),
+            SockFilter::new(0x06, 0, 0, u32::MAX),
+        ];
+        if matches!(self.socket, Socket::Tcp(_))
+            && let Err(error) = self.raw().attach_filter(&SYN_ONLY)
+        {
+            tracing::debug!(%error, "a connection that begins while its socket closes may be reset");
         }
     }
 
