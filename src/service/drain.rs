@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::manager::Manager;
 use super::status::plural;
@@ -13,6 +13,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How much longer than now the service manager is asked to wait each time that bytes have moved.
 const EXTENSION: Duration = Duration::from_secs(15);
+
+/// How long what was cut off may take to leave things as they were before.
+const CLEANUP: Duration = Duration::from_millis(500);
 
 /// Waits until all connections have ended, or the limit has passed; returns how many requests were cut off.
 ///
@@ -45,4 +48,13 @@ pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Mana
             }
         }
     }
+}
+
+/// Ends all connections while the runtime still turns: what a request has half done is undone when its handler is dropped,
+/// and that may take a task of its own.
+pub(super) async fn abandon(shared: &Shared) {
+    shared.abandon.cancel();
+    // Late ones end with the runtime.
+    let _ = timeout(CLEANUP, shared.connections.wait()).await;
+    sleep(CLEANUP).await;
 }

@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     /// Cancelled when the worker is to end.
     pub(super) drain: CancellationToken,
+    /// Cancelled when the worker does not wait any longer.
+    pub(super) abandon: CancellationToken,
     pub(super) connections: TaskTracker,
 }
 
@@ -96,6 +98,7 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
         gate: Gate::new(settings.max_connections),
         counters: Arc::new(Counters::default()),
         drain: CancellationToken::new(),
+        abandon: CancellationToken::new(),
         connections: TaskTracker::new(),
     });
     serve(shared, listeners, Context { loaded, settings, environment, logging, manager, signals }, reload).await
@@ -173,7 +176,8 @@ async fn serve<R: Reload>(
         }
     };
     if cut > 0 {
-        tracing::warn!(requests = cut, "requests in flight were cut off");
+        tracing::warn!(requests = cut, "requests in flight are cut off");
+        drain::abandon(&shared).await;
     }
     tracing::info!("stopped");
     Ok(())

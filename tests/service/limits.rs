@@ -78,6 +78,8 @@ fn zero_waits_for_ever() {
 fn idle_connections_make_room_for_others() {
     let server = Setup::new().more("[service]\nmax_connections = 20").start();
     let mut idle: Vec<Client<TcpStream>> = (0..20).map(|_| server.connect()).collect();
+    // All have been accepted when the first one shows life.
+    pause(Duration::from_millis(500));
     answered(idle[0].get("/versions"));
     // Beyond the cap a connection waits in the backlog, until the longest idle one has been sent away.
     answered(server.get("/versions"));

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::harness::{Client, Setup, answered, free_port, pause};
+use super::harness::{Client, Setup, answered, free_port, pause, wait_for};
 
 #[test]
 fn strangers_are_not_let_in_without_authentication() {
@@ -82,4 +82,35 @@ fn one_thread_is_enough() {
     let threads = |id: u32| std::fs::read_dir(format!("/proc/{id}/task")).unwrap().count();
     pause(Duration::from_millis(50));
     assert!(threads(one.child.id()) < threads(two.child.id()), "{names:?}");
+}
+
+#[test]
+fn without_a_configuration_it_shows_how_to_use_it() {
+    let home = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let out = home.path().join("out");
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_glance-api"))
+        .env_clear()
+        .env("HOME", home.path())
+        .env("OS_DEFAULT__BIND_PORT", port.to_string())
+        .stdout(std::fs::File::create(&out).unwrap())
+        .spawn()
+        .unwrap();
+    let mut child = Kill(child);
+    let shown = wait_for("the welcome", || {
+        assert!(child.0.try_wait().unwrap().is_none(), "ended");
+        let shown = std::fs::read_to_string(&out).unwrap();
+        (shown.matches("curl").count() == 3 && shown.ends_with("\n\n")).then_some(shown)
+    });
+    assert!(shown.contains(&format!("http://127.0.0.1:{port}/v2/images")), "{shown}");
+    answered(Client::new(TcpStream::connect(("127.0.0.1", port)).unwrap()).get("/versions"));
+}
+
+struct Kill(std::process::Child);
+
+impl Drop for Kill {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

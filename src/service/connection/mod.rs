@@ -48,7 +48,11 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, local: Address, p
     let activity = Activity::new(Arc::clone(&shared.counters));
     permit.register(&activity);
     shared.counters.connection_changed();
-    if let Err(error) = Box::pin(run(&shared, stream, local, &activity)).await {
+    let ended = tokio::select! {
+        ended = Box::pin(run(&shared, stream, local, &activity)) => ended,
+        () = shared.abandon.cancelled() => Ok(()),
+    };
+    if let Err(error) = ended {
         tracing::debug!(error = &*error, "connection ended with an error");
     }
     drop(permit);
