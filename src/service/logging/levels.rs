@@ -14,7 +14,7 @@ const COUNTERPARTS: [(&str, &str); 8] = [
     ("taskflow", "glance.task"),
     ("urllib3.connectionpool", "hyper_util"),
     ("amqp", "lapin"),
-    ("eventlet.wsgi.server", "glance.http"),
+    ("eventlet.wsgi.server", "glance.access"),
 ];
 
 /// A level for everything, and others for parts of it.

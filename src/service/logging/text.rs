@@ -63,9 +63,15 @@ impl TextFormat {
     }
 }
 
+/// The target of the access log, whose messages say in words all that their fields do.
+const ACCESS: &str = "glance_api::access";
+
 /// The message with the event's own fields behind it, on one line whatever it contains.
 pub(super) fn message(record: &Record) -> String {
     let mut text = one_line(&record.message());
+    if record.metadata.target() == ACCESS {
+        return text;
+    }
     for (name, value) in record.fields() {
         // They have their place in the formats.
         if CONTEXT.iter().any(|(oslo, field)| *oslo == name || *field == name) {
@@ -150,6 +156,13 @@ pub(super) mod tests {
 
         let detailed = record(|| tracing::debug!("detail"));
         assert!(format.line(&detailed).contains("detail - src/service/logging/text.rs:"), "{}", format.line(&detailed));
+    }
+
+    #[test]
+    fn the_access_log_does_not_repeat_itself() {
+        let access = record(|| tracing::info!(target: ACCESS, status = 200, user = "u", "\"GET /\" 200"));
+        assert_eq!(message(&access), "\"GET /\" 200");
+        assert_eq!(access.context("user").as_deref(), Some("u"));
     }
 
     #[test]
