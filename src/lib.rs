@@ -14,6 +14,9 @@
 //! * [`config`]: oslo.config files as typed options; read by all, depends on nothing.
 //! * [`sys`]: the few calls into the operating system that need `unsafe`.
 
+// A connection's future holds the whole way of a request, down to the database's socket: its auto traits lie deep.
+#![recursion_limit = "256"]
+
 pub mod api;
 pub mod config;
 pub mod db;

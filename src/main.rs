@@ -1,3 +1,53 @@
 //! glance-api: arguments, configuration, then `service::run`.
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use glance_api::config::{Arguments, Config, Loaded, Sources};
+use glance_api::service;
+
+/// `EX_USAGE` of sysexits(3): bad arguments.
+const USAGE: u8 = 64;
+/// `EX_CONFIG` of sysexits(3): a configuration that cannot be used. The unit file does not restart the service then.
+const BAD_CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to tell when even this cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let sources = Sources::of_process(arguments);
+    let loaded = match Config::load(&sources) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            let _ = writeln!(std::io::stderr(), "{errors}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    if sources.arguments.check_config {
+        return show(&loaded);
+    }
+    service::run(loaded, move || Config::load(&sources))
+}
+
+/// `--check-config`: the options go to standard output, the warnings to standard error.
+fn show(loaded: &Loaded) -> ExitCode {
+    let mut errors = std::io::stderr().lock();
+    for warning in &loaded.warnings {
+        let _ = writeln!(errors, "warning: {warning}");
+    }
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    match loaded.report(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(errors, "standard output: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

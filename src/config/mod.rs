@@ -1,116 +1,134 @@
 //! oslo.config files become typed options: one struct for each section, with upstream's names and defaults.
+//!
+//! [`Config::load`] is the way in: it finds the files ([`Sources`]), reads them ([`ini`]), layers them with environment and
+//! command line (the `config` crate), takes typed values out, and checks how they stand together. All that is wrong is
+//! reported at once, each with file and line. What comes out never changes; a reload loads anew and compares
+//! ([`Config::difference`]).
+//!
+//! Beyond oslo.config, a secret option or one that names a file may be written `credential:NAME`: the credential that
+//! systemd passes under that name (`LoadCredential=`, `LoadCredentialEncrypted=` in systemd.exec(5)) is used, its text for
+//! a secret, its path for a file.
 
+mod arguments;
+mod checks;
+mod difference;
+mod embedded;
+pub mod ini;
+mod layers;
+mod load;
+mod option;
+mod problem;
+mod reader;
+mod report;
+mod schema;
+mod secret;
 mod sections;
+mod sources;
+mod stores;
+mod substitute;
+mod value;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::path::PathBuf;
 
-use secrecy::{ExposeSecret, SecretString};
-
+pub use arguments::{Arguments, Given};
+pub use difference::{Change, Needs};
+pub use load::Loaded;
+use option::{OptionInfo, Section};
+pub use problem::{ConfigErrors, Origin, Problem, Warning};
+pub use secret::Secret;
 pub use sections::*;
+pub use sources::Sources;
+pub use stores::StoreSection;
 
-/// A value that must not appear in a log, an error or a dump of the options.
-#[derive(Clone)]
-pub struct Secret(SecretString);
+/// Declares [`Config`] from the list of sections, and what must know them all.
+macro_rules! config {
+    ($( $field:ident: $section:ident, )+) => {
+        /// All options in force. Made once for a start or a reload, then never changed.
+        #[derive(Clone, Debug, Default)]
+        pub struct Config {
+            $(
+                #[doc = concat!("Its section of the file: see [`", stringify!($section), "`].")]
+                pub $field: $section,
+            )+
+            /// The sections named by `enabled_backends`, and the two reserved stores, each option looked up in the
+            /// store's own section, then `[backend_defaults]`, then the built-in default.
+            pub stores: BTreeMap<String, StoreSection>,
+    /// Where the service keeps what is neither database nor image data: `[service] state_directory`, else what systemd or the
+    /// user's environment gives. `None` if nothing says.
+    pub state_directory: Option<PathBuf>,
+            /// The state directory, where no configuration was found and the embedded default is in force.
+            pub embedded: Option<PathBuf>,
+            /// The files that were read, in order; later ones win.
+            pub files: Vec<PathBuf>,
+            /// Where files named without a directory are looked for: see [`Config::find_file`].
+            pub search: Vec<PathBuf>,
+        }
 
-impl Secret {
-    /// The text itself; call it only where it is used.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        /// Each section of the file with its options; stores' sections have those of `[glance_store]` and more.
+        static TABLES: &[(&str, &[OptionInfo])] = &[$( ($section::NAME, $section::OPTIONS), )+];
+
+        impl Config {
+            /// Reads all sections but those of stores.
+            fn read_sections(reader: &mut reader::Reader<'_>, plugin: Option<String>) -> Self {
+                Self {
+                    $( $field: $section::read(
+                        &mut reader.section(vec![$section::NAME.to_owned()]).with_plugin_section(plugin.clone()),
+                    ), )+
+                    ..Self::default()
+                }
+            }
+
+            /// Calls `visit` with section, option and value of all there is. Secrets are not masked.
+            fn each(&self, visit: &mut dyn FnMut(&str, &'static OptionInfo, Option<String>)) {
+                $( self.$field.each(&mut |info, text| visit($section::NAME, info, text)); )+
+                for (id, store) in &self.stores {
+                    store.each(&mut |info, text| visit(id, info, text));
+                }
+            }
+        }
+    };
+}
+
+config! {
+    default: DefaultSection,
+    barbican: BarbicanSection,
+    barbican_service_user: BarbicanServiceUserSection,
+    cors: CorsSection,
+    database: DatabaseSection,
+    glance_download_properties: GlanceDownloadPropertiesSection,
+    glance_store: GlanceStoreSection,
+    healthcheck: HealthcheckSection,
+    image_conversion: ImageConversionSection,
+    image_format: ImageFormatSection,
+    image_import_opts: ImageImportOptsSection,
+    import_filtering_opts: ImportFilteringOptsSection,
+    inject_metadata_properties: InjectMetadataPropertiesSection,
+    key_manager: KeyManagerSection,
+    keystone_authtoken: KeystoneAuthtokenSection,
+    os_brick: OsBrickSection,
+    oslo_concurrency: OsloConcurrencySection,
+    oslo_limit: OsloLimitSection,
+    oslo_messaging_kafka: OsloMessagingKafkaSection,
+    oslo_messaging_notifications: OsloMessagingNotificationsSection,
+    oslo_messaging_rabbit: OsloMessagingRabbitSection,
+    oslo_middleware: OsloMiddlewareSection,
+    oslo_policy: OsloPolicySection,
+    oslo_reports: OsloReportsSection,
+    paste_deploy: PasteDeploySection,
+    profiler: ProfilerSection,
+    service: ServiceSection,
+    store_type_location_strategy: StoreTypeLocationStrategySection,
+    task: TaskSection,
+    taskflow_executor: TaskflowExecutorSection,
+    vault: VaultSection,
+    wsgi: WsgiSection,
+}
+
+impl Config {
+    /// The file of this name: in the directories given by `--config-dir`, beside the configuration files, then in the
+    /// usual places (`ConfigOpts.find_file` of oslo.config). An absolute path is only checked. Asks the file system.
+    pub fn find_file(&self, name: &str) -> Option<PathBuf> {
+        self.search.iter().map(|directory| directory.join(name)).find(|path| path.try_exists().unwrap_or(false))
     }
-}
-
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Self(SecretString::from(text))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("****")
-    }
-}
-
-/// All options in force. Made once for a start or a reload, then never changed.
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    /// `[DEFAULT]`
-    pub default: DefaultSection,
-    /// `[barbican]`
-    pub barbican: BarbicanSection,
-    /// `[barbican_service_user]`
-    pub barbican_service_user: BarbicanServiceUserSection,
-    /// `[cors]`
-    pub cors: CorsSection,
-    /// `[database]`
-    pub database: DatabaseSection,
-    /// `[glance_download_properties]`
-    pub glance_download_properties: GlanceDownloadPropertiesSection,
-    /// `[glance_store]`
-    pub glance_store: GlanceStoreSection,
-    /// `[healthcheck]`
-    pub healthcheck: HealthcheckSection,
-    /// `[image_conversion]`
-    pub image_conversion: ImageConversionSection,
-    /// `[image_format]`
-    pub image_format: ImageFormatSection,
-    /// `[image_import_opts]`
-    pub image_import_opts: ImageImportOptsSection,
-    /// `[import_filtering_opts]`
-    pub import_filtering_opts: ImportFilteringOptsSection,
-    /// `[inject_metadata_properties]`
-    pub inject_metadata_properties: InjectMetadataPropertiesSection,
-    /// `[key_manager]`
-    pub key_manager: KeyManagerSection,
-    /// `[keystone_authtoken]`
-    pub keystone_authtoken: KeystoneAuthtokenSection,
-    /// `[os_brick]`
-    pub os_brick: OsBrickSection,
-    /// `[oslo_concurrency]`
-    pub oslo_concurrency: OsloConcurrencySection,
-    /// `[oslo_limit]`
-    pub oslo_limit: OsloLimitSection,
-    /// `[oslo_messaging_kafka]`
-    pub oslo_messaging_kafka: OsloMessagingKafkaSection,
-    /// `[oslo_messaging_notifications]`
-    pub oslo_messaging_notifications: OsloMessagingNotificationsSection,
-    /// `[oslo_messaging_rabbit]`
-    pub oslo_messaging_rabbit: OsloMessagingRabbitSection,
-    /// `[oslo_middleware]`
-    pub oslo_middleware: OsloMiddlewareSection,
-    /// `[oslo_policy]`
-    pub oslo_policy: OsloPolicySection,
-    /// `[oslo_reports]`
-    pub oslo_reports: OsloReportsSection,
-    /// `[paste_deploy]`
-    pub paste_deploy: PasteDeploySection,
-    /// `[profiler]`
-    pub profiler: ProfilerSection,
-    /// `[store_type_location_strategy]`
-    pub store_type_location_strategy: StoreTypeLocationStrategySection,
-    /// `[task]`
-    pub task: TaskSection,
-    /// `[taskflow_executor]`
-    pub taskflow_executor: TaskflowExecutorSection,
-    /// `[vault]`
-    pub vault: VaultSection,
-    /// `[wsgi]`
-    pub wsgi: WsgiSection,
-    /// The sections named by `enabled_backends`, and the two reserved stores, each option looked up in the store's own
-    /// section, then `[backend_defaults]`, then the built-in default.
-    pub stores: BTreeMap<String, StoreSection>,
-}
-
-/// One store of a multi-store configuration.
-#[derive(Clone, Debug, Default)]
-pub struct StoreSection {
-    /// Driver type: the value beside the store's id in `enabled_backends`.
-    pub driver: String,
-    /// Text about the store shown by `info/stores`.
-    pub store_description: Option<String>,
-    /// Preference when choosing among locations; higher first.
-    pub weight: i64,
-    /// The driver's options.
-    pub options: GlanceStoreSection,
 }

@@ -1,3 +1,29 @@
 //! Upstream's tables on SQLite, PostgreSQL and MySQL.
+//!
+//! [`Db`] holds the pools. What can be done with a kind of row is in the module of that kind, one file for each verb:
+//! [`images`], [`locations`], [`members`], [`tags`]. Statements are built once and rendered for the dialect at hand.
+//!
+//! Every operation is bounded in time and repeated after deadlocks and lost connections where that is safe. A write is
+//! one transaction that runs to its end even if the caller stops waiting.
 
+pub mod images;
+pub mod locations;
+pub mod members;
 pub mod model;
+pub mod schema;
+pub mod tags;
+
+mod clock;
+mod connection;
+mod error;
+mod retry;
+mod row;
+mod session;
+mod sql;
+mod url;
+
+pub use connection::{Db, Dialect};
+pub use error::DbError;
+
+#[cfg(test)]
+mod tests;

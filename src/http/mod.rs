@@ -1,8 +1,35 @@
 //! HTTP as Glance speaks it: the pipeline around a request.
+//!
+//! The tests of this room compare with `upstream/*.json`, which `upstream/record.py` made from upstream's own code, and with
+//! what a running upstream answered to the same request.
+
+mod accept;
+mod access;
+mod app;
+mod callers;
+mod document;
+mod exchange;
+mod health;
+mod language;
+mod middleware;
+mod paste;
+mod path;
+mod pipeline;
+#[cfg(test)]
+mod upstream;
+mod versions;
 
 use std::net::SocketAddr;
 
 use crate::api;
+
+pub use access::AccessRecord;
+pub use app::{App, Handler};
+pub use callers::Callers;
+pub use health::HealthOptionError;
+pub use middleware::identity::{Identified, Identify, IdentityFailure};
+pub use paste::PasteError;
+pub use pipeline::{PipelineError, Plan};
 
 /// The connection on which a request came.
 #[derive(Clone, Debug, Default)]
@@ -17,25 +44,4 @@ pub struct Connection {
 pub struct Reply {
     pub response: api::Response,
     pub log: AccessRecord,
-}
-
-/// One line of the access log, waiting for the end of the body.
-#[derive(Default)]
-pub struct AccessRecord {}
-
-impl AccessRecord {
-    /// Writes the line. `bytes`: body bytes sent; `complete`: whether the body reached its end.
-    pub fn finish(self, _bytes: u64, _complete: bool) {}
-}
-
-/// The whole pipeline with one configuration. A reload makes a new one; requests in flight keep the old.
-pub struct App {}
-
-impl App {
-    /// Answers one request; never fails.
-    pub async fn serve(&self, _request: http::Request<api::RequestBody>, _connection: &Connection) -> Reply {
-        let mut response = api::Response::new(api::Body::Empty);
-        *response.status_mut() = http::StatusCode::NOT_FOUND;
-        Reply { response, log: AccessRecord::default() }
-    }
 }

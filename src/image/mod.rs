@@ -1,1 +1,37 @@
 //! The domain: images, their status machine, visibility, properties, quotas, data.
+
+mod create;
+mod delete;
+mod edit;
+mod error;
+mod fields;
+mod images;
+mod journal;
+mod limits;
+mod locations;
+mod model;
+/// What a list is asked for.
+pub mod listing {
+    pub use crate::db::images::list::{Column, Comparison, Condition, Direction, ListQuery, Viewer, Visibility};
+}
+pub mod patch;
+mod quota;
+mod recover;
+mod remove;
+mod save;
+pub mod schema;
+mod status;
+mod text;
+mod upload;
+mod visibility;
+
+pub use edit::Edit;
+pub use error::Error;
+pub use images::Images;
+pub use journal::Journal;
+use limits::Limits;
+pub use limits::RESERVED_NAMESPACE;
+pub use model::Image;
+pub use status::Status;
+pub use upload::Upload;
+pub use visibility::{Viewer, Visibility};

@@ -1,1 +1,144 @@
-//! The life of one worker.
+//! The life of one worker: listener, TLS, connections, readiness, reload, drain, watchdog, signals, logging.
+//!
+//! [`run`] is all that the program calls. Inside, [`worker`] is the main line; a request's way is [`accept`] →
+//! [`connection`] → the application; [`reload`] exchanges what is behind it; [`drain`] ends it.
+
+mod accept;
+mod assemble;
+mod body;
+mod connection;
+mod drain;
+mod environment;
+mod error;
+mod gate;
+mod listener;
+mod logging;
+mod manager;
+mod reload;
+mod report;
+mod settings;
+mod sockets;
+mod status;
+mod tls;
+mod watchdog;
+mod welcome;
+mod worker;
+
+use std::io::Write as _;
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::config::Loaded;
+use environment::Environment;
+use listener::Passed;
+use logging::Logging;
+use manager::Manager;
+use settings::Settings;
+
+pub use assemble::{AssembleError, Assembled, assemble};
+pub use error::Error;
+pub use listener::{Address, ListenError};
+pub use logging::LogError;
+pub use reload::Reload;
+pub use report::FILE as RELOAD_REPORT;
+pub use tls::TlsError;
+
+/// Serves until a signal ends it. `reload` reads the configuration again when SIGHUP comes.
+///
+/// To be called before there are threads: it takes passed sockets from the environment and sets the umask.
+///
+/// Exit status: 0 after SIGTERM or SIGINT; 69 something that is needed is not available, 70 internal error, 78 the
+/// configuration does not allow a start.
+pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
+    let environment = Environment::read();
+    let passed = Passed::read();
+    umask(Mode::from_bits_truncate(0o027));
+    raise_descriptor_limit();
+    let manager = Manager::start(environment.notify);
+
+    let started = Settings::new(&loaded.config).and_then(|settings| {
+        let logging = Logging::start(&loaded.config.default, &environment)?;
+        let one_worker = environment.managed || !passed.is_empty();
+        let runtime = runtime(if one_worker { Some(0) } else { settings.workers }).map_err(Error::Runtime)?;
+        Ok((settings, logging, runtime))
+    });
+    let (settings, logging, runtime) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            manager.status(&format!("failed: {error}"));
+            manager.flush();
+            complain(&error);
+            return error.exit_code();
+        }
+    };
+    log_panics();
+    let start = worker::Start {
+        loaded,
+        settings,
+        passed,
+        logging: logging.control(),
+        manager: manager.clone(),
+        reload,
+        // The log follows it at once; see below.
+        environment: environment.clone(),
+    };
+    let result = runtime.block_on(Box::pin(worker::run(start)));
+    // Threads that wait for a disk or a resolver do not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    let code = match &result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            manager.status(&format!("failed: {error}"));
+            tracing::error!("{error}");
+            error.exit_code()
+        }
+    };
+    manager.flush();
+    let seen = logging.reaches_standard_error() || environment.journal;
+    drop(logging);
+    if let (Err(error), false) = (&result, seen) {
+        complain(error);
+    }
+    code
+}
+
+/// `workers`: none: a thread for each CPU; 0: one thread for everything.
+fn runtime(workers: Option<usize>) -> std::io::Result<Runtime> {
+    let threads = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+    let mut builder = if threads == 0 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.thread_name("glance-api").enable_all().build()
+}
+
+/// Each connection takes a descriptor, each transfer another; the usual soft limit is 1024.
+fn raise_descriptor_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // What is refused stays as it was.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// A panic ends one request; the journal keeps where it came from. The payload may hold anything, but not more than the
+/// programmer put there.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let payload = info.payload();
+        let words = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(|s| &**s));
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic: {}", words.unwrap_or("without a message"));
+    }));
+}
+
+/// To standard error, before or after there is a log.
+fn complain(error: &Error) {
+    let _ = writeln!(std::io::stderr(), "glance-api: {error}");
+}

@@ -1,5 +1,26 @@
 //! Where image data lies: one trait, a driver for each kind of store, the registry of those that are configured.
 
+mod digest;
+mod driver;
+mod error;
+mod external;
+mod file;
+mod http;
+mod location;
+mod pool;
 mod reader;
+mod region;
+mod registry;
+mod strand;
 
+#[cfg(test)]
+mod conformance;
+
+pub use digest::{Algorithm, Digests, Hashes};
+pub use driver::{Store, Stored, Writer};
+pub use error::{Operation, StoreError};
+pub use external::{Refused, UrlFilter};
+pub use location::Location;
 pub use reader::{FileRegion, Reader};
+pub use region::{CHUNK, RegionStream, region_stream};
+pub use registry::{Place, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};

@@ -1,0 +1,300 @@
+//! JSON in and out as upstream reads and writes it (upstream: `glance/common/wsgi.py`, `JSONRequestDeserializer`).
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::{CharEscape, Formatter, Serializer};
+
+use super::{Error, RequestBody};
+
+/// The list or object in the body of a request, or `None` where there is no body. `limit`: bytes.
+///
+/// # Errors
+/// 400 for what is not JSON or neither a list nor an object, 413 above the limit, 408 when the client is too slow.
+pub async fn read_json(headers: &HeaderMap, body: RequestBody, limit: u64) -> Result<Option<Value>, Error> {
+    // HTTP/2 has neither header for a body of unknown length: then what arrives decides.
+    let announced = has_transfer_encoding(headers) || content_length(headers) > Some(0);
+    if content_length(headers) > Some(limit) {
+        return Err(Error::too_large(limit));
+    }
+    let text = collect(body, limit).await?;
+    if text.is_empty() && !announced {
+        return Ok(None);
+    }
+    match serde_json::from_slice(&text) {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => Ok(Some(value)),
+        Ok(_) => Err(Error::bad_request("Unexpected body type. Expected list/dict.")),
+        Err(_) => Err(Error::bad_request("Malformed JSON in request body.")),
+    }
+}
+
+/// Refuses a request with a body where there must be none.
+///
+/// # Errors
+/// 400
+pub fn reject_body(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+    let may_have_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    if content_length(headers) > Some(0) || (may_have_body && has_transfer_encoding(headers)) {
+        return Err(Error::bad_request("A body is not expected with this request."));
+    }
+    Ok(())
+}
+
+/// The media type of the body, which must be one of `allowed`; parameters do not count.
+///
+/// # Errors
+/// 415
+pub fn content_type<'a>(headers: &HeaderMap, allowed: &[&'a str]) -> Result<&'a str, Error> {
+    let given = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let essence = given.as_deref().map(|text| text.split(';').next().unwrap_or_default());
+    match allowed.iter().find(|name| Some(**name) == essence) {
+        Some(name) => Ok(name),
+        None => {
+            let detail = format!("Invalid content type {}", essence.unwrap_or("None"));
+            Err(Error::unsupported_media_type(headers, detail))
+        }
+    }
+}
+
+/// A value as Python's `json.dumps` writes it: a space after `,` and `:`, and ASCII alone.
+///
+/// # Errors
+/// Where the value has no form in JSON.
+pub fn to_bytes(value: &(impl Serialize + ?Sized)) -> serde_json::Result<Bytes> {
+    write(value, PythonStyle { ensure_ascii: true })
+}
+
+/// As [`to_bytes`], with other than ASCII characters as they are (`json.dumps` with `ensure_ascii=False`).
+///
+/// # Errors
+/// Where the value has no form in JSON.
+pub fn to_unicode(value: &(impl Serialize + ?Sized)) -> serde_json::Result<Bytes> {
+    write(value, PythonStyle { ensure_ascii: false })
+}
+
+fn write(value: &(impl Serialize + ?Sized), style: PythonStyle) -> serde_json::Result<Bytes> {
+    let mut text = Vec::with_capacity(1024);
+    value.serialize(&mut Serializer::with_formatter(&mut text, style))?;
+    Ok(Bytes::from(text))
+}
+
+/// Whether the transfer coding is one of those that upstream takes as a sign of a body.
+fn has_transfer_encoding(headers: &HeaderMap) -> bool {
+    const KNOWN: [&str; 5] = ["chunked", "compress", "deflate", "gzip", "identity"];
+    let given = headers.get(TRANSFER_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    KNOWN.iter().any(|name| name.eq_ignore_ascii_case(given))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+async fn collect(mut body: RequestBody, limit: u64) -> Result<BytesMut, Error> {
+    let mut text = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(interrupted)?.into_data() else { continue };
+        text.extend_from_slice(&data);
+        if text.len() as u64 > limit {
+            return Err(Error::too_large(limit));
+        }
+    }
+    Ok(text)
+}
+
+fn interrupted(error: io::Error) -> Error {
+    let status = match error.kind() {
+        io::ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Error::stock(status).because(error)
+}
+
+/// Blanks and escapes as Python's `json` module writes them.
+struct PythonStyle {
+    ensure_ascii: bool,
+}
+
+impl Formatter for PythonStyle {
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if !self.ensure_ascii {
+            return writer.write_all(fragment.as_bytes());
+        }
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c: char| !(' '..='~').contains(&c)) {
+            let (plain, special) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let mut chars = special.chars();
+            if let Some(c) = chars.next() {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+        match escape {
+            CharEscape::Quote => writer.write_all(b"\\\""),
+            CharEscape::ReverseSolidus => writer.write_all(b"\\\\"),
+            CharEscape::Solidus => writer.write_all(b"/"),
+            CharEscape::Backspace => writer.write_all(b"\\b"),
+            CharEscape::FormFeed => writer.write_all(b"\\f"),
+            CharEscape::LineFeed => writer.write_all(b"\\n"),
+            CharEscape::CarriageReturn => writer.write_all(b"\\r"),
+            CharEscape::Tab => writer.write_all(b"\\t"),
+            CharEscape::AsciiControl(byte) => write!(writer, "\\u{byte:04x}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+    use crate::api::Text;
+
+    fn body(bytes: &'static [u8]) -> RequestBody {
+        Box::pin(Full::new(Bytes::from_static(bytes)).map_err(|never| match never {}))
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
+            .collect::<Vec<(http::HeaderName, _)>>()
+            .into_iter()
+            .collect()
+    }
+
+    fn explanation(error: &Error) -> &str {
+        match &error.text {
+            Text::Explanation(text) | Text::Detail(text) => text,
+            Text::Stock => "",
+        }
+    }
+
+    /// Texts and rules as a running upstream showed them for `POST /v2/images`.
+    #[tokio::test]
+    async fn bodies_are_read_as_upstream_reads_them() {
+        let malformed = Err("Malformed JSON in request body.");
+        let wrong_type = Err("Unexpected body type. Expected list/dict.");
+        let some = |text: &str| Ok(Some(serde_json::from_str::<Value>(text).unwrap()));
+        for (pairs, bytes, expected) in [
+            (&[("content-length", "0")][..], &b""[..], Ok(None)),
+            (&[], b"", Ok(None)),
+            (&[("content-length", "2")], b"{}", some("{}")),
+            (&[("content-length", "2")], b"[]", some("[]")),
+            (&[("content-length", "9")], b" {\"a\":1}\n", some("{\"a\": 1}")),
+            (&[("content-length", "13")], b"{\"a\":1,\"a\":2}", some("{\"a\": 2}")),
+            (&[("content-length", "1")], b"1", wrong_type.clone()),
+            (&[("content-length", "3")], b"\"x\"", wrong_type.clone()),
+            (&[("content-length", "4")], b"null", wrong_type),
+            (&[("content-length", "1")], b"x", malformed.clone()),
+            (&[("content-length", "8")], b"{\"\xff\": 1}", malformed.clone()),
+            (&[("content-length", "5")], b"\xef\xbb\xbf{}", malformed.clone()),
+            (&[("transfer-encoding", "chunked")], b"", malformed.clone()),
+            (&[("transfer-encoding", "Chunked")], b"{}", some("{}")),
+            (&[("transfer-encoding", "gzip")], b"", malformed),
+            (&[("transfer-encoding", "br")], b"", Ok(None)),
+            (&[], b"{}", some("{}")),
+        ] {
+            let read = read_json(&headers(pairs), body(bytes), 100).await;
+            let read = read.map_err(|error| explanation(&error).to_owned());
+            assert_eq!(read, expected.map_err(str::to_owned), "{pairs:?} {bytes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_above_the_limit_is_not_kept() {
+        for (pairs, bytes) in [(&[][..], &b"[1,2,3]"[..]), (&[("content-length", "7")], b"")] {
+            let error = read_json(&headers(pairs), body(bytes), 6).await.unwrap_err();
+            assert_eq!(error.status, StatusCode::PAYLOAD_TOO_LARGE);
+            assert_eq!(explanation(&error), "Request is too large. Larger than 6.");
+        }
+        assert!(read_json(&headers(&[]), body(b"[1,2,3]"), 7).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_body_keeps_its_cause() {
+        for (kind, status) in [
+            (io::ErrorKind::TimedOut, StatusCode::REQUEST_TIMEOUT),
+            (io::ErrorKind::UnexpectedEof, StatusCode::BAD_REQUEST),
+        ] {
+            let stream = futures_util::stream::iter([Err::<http_body::Frame<Bytes>, _>(io::Error::from(kind))]);
+            let error = read_json(&headers(&[]), Box::pin(StreamBody::new(stream)), 10).await.unwrap_err();
+            assert_eq!(error.status, status);
+            assert!(error.cause.is_some());
+        }
+    }
+
+    /// As a running upstream answered `GET` and `POST` on routes that take no body.
+    #[test]
+    fn bodies_are_refused_by_length_or_coding() {
+        for (method, pairs, refused) in [
+            (Method::GET, &[][..], false),
+            (Method::GET, &[("content-length", "0")], false),
+            (Method::GET, &[("content-length", "7")], true),
+            (Method::GET, &[("transfer-encoding", "chunked")], false),
+            (Method::DELETE, &[("transfer-encoding", "chunked")], false),
+            (Method::POST, &[("transfer-encoding", "chunked")], true),
+            (Method::PUT, &[("transfer-encoding", "IDENTITY")], true),
+            (Method::PUT, &[("transfer-encoding", "br")], false),
+        ] {
+            let answer = reject_body(&method, &headers(pairs));
+            assert_eq!(answer.is_err(), refused, "{method} {pairs:?}");
+        }
+    }
+
+    /// As a running upstream answered `PUT /v2/images/{id}/file`.
+    #[test]
+    fn media_types_are_compared_without_parameters() {
+        let allowed = ["application/octet-stream"];
+        for (given, detail) in [
+            (Some("application/octet-stream"), None),
+            (Some("application/octet-stream; charset=x"), None),
+            (Some("Application/octet-stream; x"), Some("Invalid content type Application/octet-stream")),
+            (Some(""), Some("Invalid content type ")),
+            (Some("a/b"), Some("Invalid content type a/b")),
+            (None, Some("Invalid content type None")),
+        ] {
+            let headers = given.map(|value| headers(&[("content-type", value)])).unwrap_or_default();
+            match (content_type(&headers, &allowed), detail) {
+                (Ok(found), None) => assert_eq!(found, allowed[0]),
+                (Err(error), Some(detail)) => {
+                    assert_eq!(error.text, Text::Detail(detail.to_owned()));
+                    assert_eq!(error.subject.as_deref(), given);
+                }
+                (answer, _) => panic!("{given:?}: {answer:?}"),
+            }
+        }
+    }
+
+    /// Expectations from Python's `json.dumps`.
+    #[test]
+    fn json_is_written_as_python_writes_it() {
+        let value = serde_json::json!({"a": [1, "x", null, true], "b": {}, "c": [], "d\u{e9}": "\u{1f388}\u{7f}\u{1}\u{8}\t\"\\/"});
+        let expected =
+            r#"{"a": [1, "x", null, true], "b": {}, "c": [], "d\u00e9": "\ud83c\udf88\u007f\u0001\b\t\"\\/"}"#;
+        assert_eq!(to_bytes(&value).unwrap(), expected);
+    }
+}

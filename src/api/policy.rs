@@ -1,0 +1,152 @@
+//! The policy as Glance asks it about images (upstream: `glance/api/v2/policy.py`, `ImageAPIPolicy`).
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use super::Error;
+use crate::identity::Context;
+use crate::image::{Image, Viewer};
+use crate::policy::{Rules, Target};
+
+/// Asks the policy on behalf of one request.
+pub(super) struct Gate<'a> {
+    pub rules: &'a Rules,
+    pub context: &'a Context,
+    /// The owner of an image is checked beside the rules, as it was before secure defaults (`enforce_new_defaults = false`).
+    pub checks_owner: bool,
+}
+
+impl Gate<'_> {
+    /// Whether `rule` allows `target`.
+    ///
+    /// # Errors
+    /// 403 in upstream's words.
+    pub(super) async fn enforce(&self, rule: &str, target: &dyn Target) -> Result<(), Error> {
+        if self.allows(rule, target).await? { Ok(()) } else { Err(refused(rule)) }
+    }
+
+    /// Whether `rule` allows something with an image that exists. A caller who may not even see the image gets 404.
+    ///
+    /// # Errors
+    /// 403 or 404.
+    pub(super) async fn enforce_on(&self, rule: &str, image: &Image) -> Result<(), Error> {
+        let target = ImageTarget(image);
+        if self.allows(rule, &target).await? {
+            return Ok(());
+        }
+        if rule == "get_image" || !self.allows("get_image", &target).await? {
+            return Err(Error::stock(StatusCode::NOT_FOUND));
+        }
+        Err(refused(rule))
+    }
+
+    /// As [`Gate::enforce_on`], for rules that before secure defaults also meant that the caller owns the image.
+    ///
+    /// # Errors
+    /// 403 or 404.
+    pub(super) async fn enforce_on_own(&self, rule: &str, image: &Image) -> Result<(), Error> {
+        self.enforce_on(rule, image).await?;
+        let viewer = viewer(self.context);
+        if self.checks_owner && !viewer.may_change(image.owner.as_deref()) {
+            return Err(Error::explanation(StatusCode::FORBIDDEN, "You do not own this image"));
+        }
+        Ok(())
+    }
+
+    /// The rule for making an image public or community, where `visibility` is one of these.
+    ///
+    /// # Errors
+    /// 403
+    pub(super) async fn enforce_visibility(&self, visibility: Option<&str>, target: &dyn Target) -> Result<(), Error> {
+        match visibility {
+            Some("public") => self.enforce("publicize_image", target).await,
+            Some("community") => self.enforce("communitize_image", target).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `rule` allows `target`, for rows that vanish from a list.
+    ///
+    /// # Errors
+    /// 500 when the policy itself cannot be asked.
+    pub(super) async fn allows(&self, rule: &str, target: &dyn Target) -> Result<bool, Error> {
+        self.rules.check(rule, target, self.context).await.map_err(Error::internal)
+    }
+}
+
+/// In whose eyes the caller looks at images.
+pub(super) fn viewer(context: &Context) -> Viewer {
+    Viewer { project: context.project_id.clone(), is_admin: context.is_admin }
+}
+
+fn refused(rule: &str) -> Error {
+    Error::explanation(StatusCode::FORBIDDEN, format!("You are not authorized to complete {rule} action."))
+}
+
+/// An image that exists, as the rules see it (upstream: `glance/api/policy.py`, `ImageTarget`).
+pub(super) struct ImageTarget<'a>(pub &'a Image);
+
+impl Target for ImageTarget<'_> {
+    fn get(&self, key: &str) -> Option<Cow<'_, str>> {
+        let image = self.0;
+        Some(match key {
+            "id" | "image_id" => Cow::Borrowed(&image.id),
+            "project_id" | "owner" => shown(image.owner.as_deref()),
+            "member_id" | "member" => shown(image.member.as_deref()),
+            "visibility" => Cow::Borrowed(image.visibility.as_str()),
+            "status" => Cow::Borrowed(image.status.as_str()),
+            "name" => shown(image.name.as_deref()),
+            "disk_format" => shown(image.disk_format.as_deref()),
+            "container_format" => shown(image.container_format.as_deref()),
+            "checksum" => shown(image.checksum.as_deref()),
+            "os_hash_algo" => shown(image.os_hash_algo.as_deref()),
+            "os_hash_value" => shown(image.os_hash_value.as_deref()),
+            "protected" => flag(image.protected),
+            "os_hidden" => flag(image.os_hidden),
+            "min_disk" => Cow::Owned(image.min_disk.to_string()),
+            "min_ram" => Cow::Owned(image.min_ram.to_string()),
+            "size" => number(image.size),
+            "virtual_size" => number(image.virtual_size),
+            custom => return image.has_property(custom).then(|| shown(image.property(custom))),
+        })
+    }
+}
+
+/// An image that is about to be made.
+pub(super) struct ProposedImage<'a> {
+    pub owner: Option<&'a str>,
+    pub visibility: &'a str,
+}
+
+impl Target for ProposedImage<'_> {
+    fn get(&self, key: &str) -> Option<Cow<'_, str>> {
+        match key {
+            "project_id" | "owner" => Some(shown(self.owner)),
+            "visibility" => Some(Cow::Borrowed(self.visibility)),
+            _ => None,
+        }
+    }
+}
+
+/// The caller's own project, for rules without an image.
+pub(super) struct OwnProject<'a>(pub Option<&'a str>);
+
+impl Target for OwnProject<'_> {
+    fn get(&self, key: &str) -> Option<Cow<'_, str>> {
+        (key == "project_id").then(|| shown(self.0))
+    }
+}
+
+/// A value as Python's `str` shows it, which is what rules compare with.
+fn shown(text: Option<&str>) -> Cow<'_, str> {
+    Cow::Borrowed(text.unwrap_or("None"))
+}
+
+fn number(value: Option<i64>) -> Cow<'static, str> {
+    value.map_or(Cow::Borrowed("None"), |value| Cow::Owned(value.to_string()))
+}
+
+fn flag(value: bool) -> Cow<'static, str> {
+    Cow::Borrowed(if value { "True" } else { "False" })
+}

@@ -1,0 +1,27 @@
+//! Answers in the shapes that upstream gives them.
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response as HttpResponse, StatusCode};
+use serde::Serialize;
+
+use super::{Body, Error, Response};
+
+/// A JSON document.
+///
+/// # Errors
+/// 500 when the value cannot be written as JSON, which for our own types means a mistake in them.
+pub(in crate::api) fn json(status: StatusCode, value: &impl Serialize) -> Result<Response, Error> {
+    let text = super::json::to_unicode(value).map_err(Error::internal)?;
+    let mut response = HttpResponse::new(Body::Bytes(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// 204; upstream's WSGI layer gives even this a type.
+pub(in crate::api) fn no_content() -> Response {
+    let mut response = HttpResponse::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
+    response
+}

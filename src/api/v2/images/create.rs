@@ -1,0 +1,107 @@
+//! `POST /v2/images`
+
+use http::header::{HeaderName, HeaderValue, LOCATION};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+
+use super::view::ImageView;
+use crate::api::policy::ProposedImage;
+use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
+use crate::image::schema::{BASE_PROPERTIES, DISALLOWED, RESERVED};
+use crate::image::{self, RESERVED_NAMESPACE};
+
+const IMPORT_METHODS: HeaderName = HeaderName::from_static("openstack-image-import-methods");
+const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids");
+
+/// Registers an image without data.
+pub(in crate::api) async fn handle(
+    api: &Api,
+    call: &Call<'_>,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<Response, Error> {
+    let document = read(api, headers, body).await?;
+    let owner = match document.base.get("owner") {
+        Some(owner) => owner.as_str(),
+        None => call.context.project_id.as_deref(),
+    };
+    check_policy(call, &document.base, owner).await?;
+    let owner = owner.map(str::to_owned);
+    let image = api.images.create(&document.base, &document.properties, owner).await.map_err(in_words_of_create)?;
+    let mut response = reply::json(StatusCode::CREATED, &ImageView { image: &image, shown: api.shown })?;
+    add_headers(api, call, &image.id, response.headers_mut())?;
+    Ok(response)
+}
+
+/// A body that has passed the schema: the fields every image has, and the others.
+struct Document {
+    base: Map<String, Value>,
+    properties: Map<String, Value>,
+}
+
+async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Document, Error> {
+    let body = json::read_json(headers, body, api.max_json_body).await?;
+    let Some(value) = body else {
+        return Err(Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."));
+    };
+    let Value::Object(mut properties) = value else {
+        return Err(Error::explanation(StatusCode::BAD_REQUEST, "Request body must be a JSON object."));
+    };
+    if let Some(key) = DISALLOWED.iter().find(|key| properties.contains_key(**key)) {
+        return Err(Error::explanation(StatusCode::FORBIDDEN, format!("Attribute '{key}' is read-only.")));
+    }
+    api.schema.validate(&properties).map_err(|error| Error::explanation(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let mut base = Map::new();
+    for key in BASE_PROPERTIES {
+        if let Some(value) = properties.remove(*key) {
+            base.insert((*key).to_owned(), value);
+        }
+    }
+    for key in properties.keys() {
+        if key.chars().count() > 255 {
+            let text = "Custom property should not be greater than 255 characters.";
+            return Err(Error::explanation(StatusCode::BAD_REQUEST, text));
+        }
+        if RESERVED.contains(&key.as_str()) || key.starts_with(RESERVED_NAMESPACE) {
+            return Err(Error::detail(StatusCode::FORBIDDEN, format!("Attribute '{key}' is reserved.")));
+        }
+    }
+    Ok(Document { base, properties })
+}
+
+async fn check_policy(call: &Call<'_>, base: &Map<String, Value>, owner: Option<&str>) -> Result<(), Error> {
+    let visibility = base.get("visibility").and_then(Value::as_str).unwrap_or("private");
+    let target = ProposedImage { owner, visibility };
+    let own = call.context.project_id.as_deref();
+    let not_yours = || format!("You are not permitted to create images owned by '{}'.", owner.unwrap_or("None"));
+    match call.gate.enforce("add_image", &target).await {
+        Err(error) if error.status == StatusCode::FORBIDDEN && owner != own => {
+            return Err(Error::detail(StatusCode::FORBIDDEN, not_yours()));
+        }
+        other => other?,
+    }
+    call.gate.enforce_visibility(Some(visibility), &target).await?;
+    if call.gate.checks_owner && !call.context.is_admin && owner != own {
+        return Err(Error::explanation(StatusCode::FORBIDDEN, not_yours()));
+    }
+    Ok(())
+}
+
+fn add_headers(api: &Api, call: &Call<'_>, id: &str, headers: &mut HeaderMap) -> Result<(), Error> {
+    let value = |text: String| HeaderValue::try_from(text).map_err(Error::internal);
+    headers.insert(LOCATION, value(format!("{}/v2/images/{id}", call.host_url))?);
+    if !api.import_methods.is_empty() {
+        headers.insert(IMPORT_METHODS, value(api.import_methods.join(","))?);
+    }
+    if !api.store_ids.is_empty() {
+        headers.insert(STORE_IDS, value(api.store_ids.join(","))?);
+    }
+    Ok(())
+}
+
+fn in_words_of_create(error: image::Error) -> Error {
+    match error {
+        image::Error::Duplicate(_) => Error::explanation(StatusCode::CONFLICT, error.to_string()),
+        other => other.into(),
+    }
+}

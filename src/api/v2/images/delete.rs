@@ -1,0 +1,25 @@
+//! `DELETE /v2/images/{id}`
+
+use http::StatusCode;
+
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, Response, reply};
+use crate::image;
+
+/// Deletes the image and its data, or with `delayed_delete` leaves the data to the scrubber.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let found = api.images.get(&viewer(call.context), id).await.map_err(|error| in_words_of_delete(error, id))?;
+    call.gate.enforce_on_own("delete_image", &found).await?;
+    api.images.delete(found).await.map_err(|error| in_words_of_delete(error, id))?;
+    Ok(reply::no_content())
+}
+
+fn in_words_of_delete(error: image::Error, id: &str) -> Error {
+    match error {
+        image::Error::NotFound(_) | image::Error::Raced { .. } => {
+            Error::explanation(StatusCode::NOT_FOUND, format!("Failed to find image {id} to delete"))
+        }
+        image::Error::Transition(refused) => Error::explanation(StatusCode::BAD_REQUEST, refused.to_string()),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /v2/images/{id}/file`
+
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+
+use super::range::Part;
+use crate::api::policy::viewer;
+use crate::api::{Api, Body, Call, Error, Response, query, reply};
+use crate::image::{self, Image, Status};
+use crate::store::StoreError;
+
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+
+/// Sends the data, or the part of it that a Range names.
+pub(in crate::api) async fn handle(
+    api: &Api,
+    call: &Call<'_>,
+    id: &str,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<Response, Error> {
+    let mut found = api.images.get(&viewer(call.context), id).await?;
+    if found.status == Status::Deactivated && !call.context.is_admin {
+        let text = "The requested image has been deactivated. Image data download is forbidden.";
+        return Err(Error::explanation(StatusCode::FORBIDDEN, text));
+    }
+    call.gate.enforce_on("download_image", &found).await?;
+    prefer_stores(api, call, &mut found, query).await?;
+
+    let size = u64::try_from(found.size.unwrap_or(0)).unwrap_or(0);
+    let part = Part::requested(headers, size)?;
+    let wanted = part.map(|part| part.first..part.first + part.length);
+    let reader = match api.images.open(&found, wanted).await {
+        Ok(reader) => reader,
+        Err(error) => return in_words_of_download(error),
+    };
+    let length = part.map_or(size, |part| part.length);
+    let mut response = Response::new(Body::Data { reader, length: Some(length) });
+    if let Some(part) = part {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let last = part.first + part.length.saturating_sub(1);
+        let range = format!("bytes {}-{last}/{size}", part.first);
+        response.headers_mut().insert(CONTENT_RANGE, HeaderValue::try_from(range).map_err(Error::internal)?);
+    }
+    let answer = response.headers_mut();
+    answer.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    answer.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some(checksum) = found.checksum.as_deref().and_then(|text| HeaderValue::try_from(text).ok()) {
+        answer.insert(CONTENT_MD5, checksum);
+    }
+    Ok(response)
+}
+
+/// `?prefer=a,b` puts the locations in these stores first.
+async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image, query: Option<&str>) -> Result<(), Error> {
+    let preferred = query::preferred_stores(query.unwrap_or(""))?;
+    if preferred.is_empty() {
+        return Ok(());
+    }
+    call.gate.enforce_on("download_from_store", image).await?;
+    let refused = |text: String| Err(Error::explanation(StatusCode::BAD_REQUEST, text));
+    if api.store_ids.is_empty() {
+        let text = "Store selection for download is not available when multiple backends are not enabled.";
+        return refused(text.to_owned());
+    }
+    if let Some(unknown) = preferred.iter().find(|store| !api.store_ids.contains(store)) {
+        return refused(format!("Store '{unknown}' is not configured."));
+    }
+    image.locations.sort_by_key(|location| {
+        let store = location.metadata.get("store").and_then(serde_json::Value::as_str);
+        !store.is_some_and(|store| preferred.iter().any(|wanted| wanted == store))
+    });
+    Ok(())
+}
+
+fn in_words_of_download(error: image::Error) -> Result<Response, Error> {
+    let image::Error::Store(store) = &error else { return Err(error.into()) };
+    let text = store.to_string();
+    match store {
+        StoreError::NotFound { .. } => Ok(reply::no_content()),
+        StoreError::RemoteUnavailable { .. } | StoreError::Timeout { .. } => {
+            Err(Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text).because(error))
+        }
+        StoreError::Unsupported { .. } => Err(Error::explanation(StatusCode::BAD_REQUEST, text)),
+        _ => Err(error.into()),
+    }
+}

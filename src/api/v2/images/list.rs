@@ -1,0 +1,109 @@
+//! `GET /v2/images`
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::view::ImageView;
+use crate::api::policy::{ImageTarget, OwnProject};
+use crate::api::query::{self, Filter, ListQuery};
+use crate::api::{Api, Call, Error, Response, reply};
+use crate::identity::Context;
+use crate::image::listing::{self, Column, Comparison, Condition, Direction, Visibility};
+
+#[derive(Serialize)]
+struct ImagesView<'a> {
+    images: Vec<ImageView<'a>>,
+    first: String,
+    schema: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// A page of the images that the caller can see. Those that `get_image` refuses vanish silently.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, query: Option<&str>) -> Result<Response, Error> {
+    let query = query.unwrap_or("");
+    let wanted = ListQuery::parse(query, api.page)?;
+    let own_project = OwnProject(call.context.project_id.as_deref());
+    call.gate.enforce("get_images", &own_project).await?;
+    let found = api.images.list(&request(&wanted, call.context)?).await.map_err(in_words_of_list)?;
+    let is_full = found.len() as u64 == wanted.limit;
+    let mut images = Vec::with_capacity(found.len());
+    for image in found {
+        if call.gate.allows("get_image", &ImageTarget(&image)).await? {
+            images.push(image);
+        }
+    }
+    // A page that the database filled has a successor, even if the policy took rows away.
+    let next = images.last().filter(|_| is_full).map(|last| query::link("/v2/images", query, Some(&last.id)));
+    let view = ImagesView {
+        images: images.iter().map(|image| ImageView { image, shown: api.shown }).collect(),
+        first: query::link("/v2/images", query, None),
+        schema: "/v2/schemas/images",
+        next,
+    };
+    reply::json(StatusCode::OK, &view)
+}
+
+/// The client's wishes as the domain takes them.
+fn request(wanted: &ListQuery, context: &Context) -> Result<listing::ListQuery, Error> {
+    let viewer = listing::Viewer { is_admin: context.is_admin, project: context.project_id.clone() };
+    let mut request = listing::ListQuery::new(viewer, wanted.limit);
+    request.member_status = wanted.member_status.clone();
+    request.visibility = match &wanted.visibility {
+        query::Visibility::Default => Visibility::Default,
+        query::Visibility::All => Visibility::All,
+        query::Visibility::Only(word) => Visibility::Only(word.clone()),
+    };
+    request.tags = wanted.tags.clone();
+    request.marker = wanted.marker.clone();
+    let keys: Vec<Column> = wanted.sort_keys.iter().filter_map(|key| Column::from_name(key)).collect();
+    let directions: Vec<Direction> = wanted
+        .sort_directions
+        .iter()
+        .map(|direction| match direction {
+            query::Direction::Ascending => Direction::Ascending,
+            query::Direction::Descending => Direction::Descending,
+        })
+        .collect();
+    request.set_sort(&keys, &directions);
+    request.conditions.push(Condition::Is(Column::OsHidden, wanted.is_hidden));
+    if let Some(is_protected) = wanted.is_protected {
+        request.conditions.push(Condition::Is(Column::Protected, is_protected));
+    }
+    for filter in wanted.filters()? {
+        match filter {
+            Filter::Property { name, value } => request.properties.push((name, value)),
+            on_column => request.conditions.extend(condition(on_column)),
+        }
+    }
+    Ok(request)
+}
+
+fn condition(filter: Filter) -> Option<Condition> {
+    Some(match filter {
+        Filter::Equal { field, value } => Condition::Equal(Column::from_name(field)?, value),
+        Filter::In { field, values } => Condition::In(Column::from_name(field)?, values),
+        Filter::AtLeast { field, value } => Condition::AtLeast(Column::from_name(field)?, value),
+        Filter::AtMost { field, value } => Condition::AtMost(Column::from_name(field)?, value),
+        Filter::Time { field, comparison, time } => {
+            let comparison = match comparison {
+                query::Comparison::Equal => Comparison::Equal,
+                query::Comparison::NotEqual => Comparison::NotEqual,
+                query::Comparison::Greater => Comparison::Greater,
+                query::Comparison::GreaterOrEqual => Comparison::GreaterOrEqual,
+                query::Comparison::Less => Comparison::Less,
+                query::Comparison::LessOrEqual => Comparison::LessOrEqual,
+            };
+            Condition::Time(Column::from_name(field)?, comparison, time)
+        }
+        Filter::Property { .. } => return None,
+    })
+}
+
+fn in_words_of_list(error: crate::image::Error) -> Error {
+    match error {
+        // The marker.
+        crate::image::Error::NotFound(_) => Error::explanation(StatusCode::BAD_REQUEST, error.to_string()),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Which part of an image a request wants (upstream: `glance/common/wsgi.py`, `get_range_from_request`; RFC 9110, part 14).
+
+use http::header::{CONTENT_RANGE, HeaderMap, RANGE};
+use http::StatusCode;
+
+use crate::api::Error;
+
+/// A part of an image, at least one byte long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) first: u64,
+    pub(super) length: u64,
+}
+
+impl Part {
+    /// The part named by `Range`, else by `Content-Range`, which old clients send; `None`: the whole image.
+    ///
+    /// # Errors
+    /// 400 for several ranges, 416 for one that is malformed or lies behind the end of the image.
+    pub(super) fn requested(headers: &HeaderMap, size: u64) -> Result<Option<Self>, Error> {
+        if let Some(value) = headers.get(RANGE) {
+            let text = value.to_str().unwrap_or("");
+            return by_range(text, size).map(Some);
+        }
+        if let Some(value) = headers.get(CONTENT_RANGE) {
+            let text = value.to_str().unwrap_or("");
+            return by_content_range(text, size).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+fn by_range(text: &str, size: u64) -> Result<Part, Error> {
+    if text.contains(',') {
+        let text = "Requests with multiple ranges are not supported in Glance. You may make multiple single-range \
+                    requests instead.";
+        return Err(Error::explanation(StatusCode::BAD_REQUEST, text));
+    }
+    let (first, end) = match parse_range(text).ok_or_else(|| unsatisfiable("Invalid Range header.".to_owned()))? {
+        Wanted::From(first, end) => (first, end.map_or(size, |end| end.min(size))),
+        // A suffix longer than the image is the whole image, and so is, as upstream reads it, a suffix of no bytes.
+        Wanted::Last(0) => (0, size),
+        Wanted::Last(count) => (size.saturating_sub(count), size),
+    };
+    if first >= size {
+        return Err(unsatisfiable(format!(
+            "Invalid start position in Range header. Start position MUST be in the inclusive range [0, {}].",
+            i128::from(size) - 1
+        )));
+    }
+    Ok(Part { first, length: end - first })
+}
+
+fn by_content_range(text: &str, size: u64) -> Result<Part, Error> {
+    let invalid = || unsatisfiable("Invalid Content-Range header.".to_owned());
+    let (first, end, total) = parse_content_range(text).ok_or_else(invalid)?;
+    let last = i128::from(size) - 1;
+    if total.is_none() && end > size {
+        return Err(unsatisfiable(format!(
+            "Invalid stop position in Content-Range header. The stop position MUST be in the inclusive range [0, {last}]."
+        )));
+    }
+    if first >= size {
+        return Err(unsatisfiable(format!(
+            "Invalid start position in Content-Range header. Start position MUST be in the inclusive range [0, {last}]."
+        )));
+    }
+    Ok(Part { first, length: end.min(size) - first })
+}
+
+enum Wanted {
+    /// First byte, and the byte behind the last.
+    From(u64, Option<u64>),
+    /// As many bytes from the end.
+    Last(u64),
+}
+
+/// `bytes=a-b`, `bytes=a-` or `bytes=-n`, as webob reads it.
+fn parse_range(text: &str) -> Option<Wanted> {
+    let (unit, bounds) = text.trim().split_once('=')?;
+    if !unit.trim_end().eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let (first, last) = bounds.trim().split_once('-')?;
+    match (first, last) {
+        ("", count) => Some(Wanted::Last(number(count)?)),
+        (first, "") => Some(Wanted::From(number(first)?, None)),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first <= last).then(|| Wanted::From(first, last.checked_add(1)))
+        }
+    }
+}
+
+/// `bytes a-b/total` with `*` for an unknown total: first byte, the byte behind the last, total.
+fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let rest = text.trim().strip_prefix("bytes ")?;
+    let (bounds, total) = rest.split_once('/')?;
+    let (first, last) = bounds.split_once('-')?;
+    let (first, end) = (number(first)?, number(last)?.checked_add(1)?);
+    let total = if total == "*" { None } else { Some(number(total)?) };
+    (first < end && total.is_none_or(|total| end <= total)).then_some((first, end, total))
+}
+
+fn number(text: &str) -> Option<u64> {
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+fn unsatisfiable(text: String) -> Error {
+    Error::detail(StatusCode::RANGE_NOT_SATISFIABLE, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(name: http::HeaderName, value: &str, size: u64) -> Result<Option<(u64, u64)>, u16> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        Part::requested(&headers, size)
+            .map(|part| part.map(|part| (part.first, part.length)))
+            .map_err(|error| error.status.as_u16())
+    }
+
+    #[test]
+    fn range_names_a_part() {
+        let table = [
+            ("bytes=0-0", 10, Ok(Some((0, 1)))),
+            ("bytes=3-5", 10, Ok(Some((3, 3)))),
+            ("bytes=3-", 10, Ok(Some((3, 7)))),
+            ("bytes=3-99", 10, Ok(Some((3, 7)))),
+            ("bytes=-2", 10, Ok(Some((8, 2)))),
+            ("bytes=-20", 10, Ok(Some((0, 10)))),
+            ("bytes=-0", 10, Ok(Some((0, 10)))),
+            ("bytes=0-1,3-4", 10, Err(400)),
+            ("bytes=10-", 10, Err(416)),
+            ("bytes=5-3", 10, Err(416)),
+            ("items=0-1", 10, Err(416)),
+            ("bytes", 10, Err(416)),
+            ("bytes=-", 10, Err(416)),
+            ("bytes=a-b", 10, Err(416)),
+            ("bytes=+1-2", 10, Err(416)),
+            ("bytes=0-", 0, Err(416)),
+            ("bytes=-1", 0, Err(416)),
+            ("bytes=0-18446744073709551615", 10, Ok(Some((0, 10)))),
+            ("bytes=99999999999999999999-", 10, Err(416)),
+        ];
+        for (value, size, wanted) in table {
+            assert_eq!(part(RANGE, value, size), wanted, "{value} of {size}");
+        }
+    }
+
+    #[test]
+    fn content_range_names_a_part_too() {
+        let table = [
+            ("bytes 0-4/*", 10, Ok(Some((0, 5)))),
+            ("bytes 0-4/10", 10, Ok(Some((0, 5)))),
+            ("bytes 0-10/*", 10, Err(416)),
+            ("bytes 10-11/12", 10, Err(416)),
+            ("bytes */11", 10, Err(416)),
+            ("bytes 4-2/*", 10, Err(416)),
+            ("nonsense", 10, Err(416)),
+            ("bytes 0-0/*", 0, Err(416)),
+        ];
+        for (value, size, wanted) in table {
+            assert_eq!(part(CONTENT_RANGE, value, size), wanted, "{value} of {size}");
+        }
+    }
+}

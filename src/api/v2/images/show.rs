@@ -1,0 +1,14 @@
+//! `GET /v2/images/{id}`
+
+use http::StatusCode;
+
+use super::view::ImageView;
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, Response, reply};
+
+/// The image, if the caller can see it and `get_image` allows it.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let image = api.images.get(&viewer(call.context), id).await?;
+    call.gate.enforce_on("get_image", &image).await?;
+    reply::json(StatusCode::OK, &ImageView { image: &image, shown: api.shown })
+}

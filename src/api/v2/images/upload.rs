@@ -1,0 +1,116 @@
+//! `PUT /v2/images/{id}/file`
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyDataStream;
+
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, RequestBody, Response, reply};
+use crate::image::{self, Upload};
+use crate::store::StoreError;
+
+/// The size of the data, for clients that must send it chunked.
+const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
+/// The store to write to, in a multi-store cloud.
+const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
+
+/// Takes the data of a queued image.
+pub(in crate::api) async fn handle(
+    api: &Api,
+    call: &Call<'_>,
+    id: &str,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<Response, Error> {
+    check_content_type(headers)?;
+    let announced = announced_size(headers)?;
+    let store = wanted_store(api, headers)?;
+    let found = api.images.get(&viewer(call.context), id).await?;
+    call.gate.enforce_on("upload_image", &found).await?;
+    if call.gate.checks_owner && !viewer(call.context).may_change(found.owner.as_deref()) {
+        return Err(not_allowed(id));
+    }
+    let project = call.context.project_id.clone();
+    let upload = Upload { store, announced, project, data: BodyDataStream::new(body) };
+    api.images.upload(found, upload).await.map_err(in_words_of_upload)?;
+    Ok(reply::no_content())
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = declared.split(';').next().unwrap_or("").trim();
+    if essence == "application/octet-stream" {
+        return Ok(());
+    }
+    Err(Error::unsupported_media_type(headers, format!("Invalid content type {essence}")))
+}
+
+/// Bytes that will come, as far as the client says. Zero in Content-Length says nothing, as upstream has it.
+fn announced_size(headers: &HeaderMap) -> Result<Option<u64>, Error> {
+    if let Some(value) = headers.get(IMAGE_SIZE) {
+        let invalid = || {
+            Error::explanation(StatusCode::BAD_REQUEST, "Invalid or missing image size in request headers.")
+        };
+        let text = value.to_str().map_err(|_| invalid())?;
+        return text.trim().parse().map(Some).map_err(|_| invalid());
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(length.filter(|length| *length != 0))
+}
+
+fn wanted_store(api: &Api, headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some(value) = headers.get(IMAGE_STORE).filter(|_| !api.store_ids.is_empty()) else { return Ok(None) };
+    let wanted = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    // The reserved stores have names too, but they are the service's own.
+    if api.store_ids.contains(&wanted) {
+        Ok(Some(wanted))
+    } else {
+        Err(Error::explanation(StatusCode::BAD_REQUEST, format!("Store for identifier {wanted} not found")))
+    }
+}
+
+fn not_allowed(id: &str) -> Error {
+    Error::explanation(StatusCode::FORBIDDEN, format!("Not allowed to upload image data for image {id}"))
+}
+
+fn in_words_of_upload(error: image::Error) -> Error {
+    use image::Error as Domain;
+    let text = error.to_string();
+    match &error {
+        Domain::Transition(_) => Error::explanation(StatusCode::CONFLICT, text),
+        Domain::Raced { current, .. } => Error::explanation(
+            StatusCode::CONFLICT,
+            format!("Image status transition from {current} to saving is not allowed"),
+        ),
+        Domain::Gone(_) => Error::explanation(StatusCode::GONE, text),
+        Domain::StorageQuota { .. } => too_large(format!("Image exceeds the storage quota: {text}")),
+        Domain::TooLarge => too_large(format!("The incoming image is too large: {text}")),
+        Domain::BadData(_) => Error::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
+        Domain::Store(store) => of_store(store).because(error),
+        _ => error.into(),
+    }
+}
+
+fn of_store(error: &StoreError) -> Error {
+    let text = error.to_string();
+    match error {
+        StoreError::Full { .. } => too_large(format!("Image storage media is full: {text}")),
+        StoreError::WriteDenied { .. } => Error::explanation(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("Insufficient permissions on image storage media: {text}"),
+        ),
+        StoreError::AddDisabled { .. } => Error::explanation(
+            StatusCode::GONE,
+            "Error in store configuration. Adding images to store is disabled.",
+        ),
+        StoreError::Timeout { .. } => Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text),
+        StoreError::SizeMismatch { .. } | StoreError::SizeExceeded { .. } => {
+            Error::explanation(StatusCode::BAD_REQUEST, text)
+        }
+        _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn too_large(text: String) -> Error {
+    Error::explanation(StatusCode::PAYLOAD_TOO_LARGE, text)
+}

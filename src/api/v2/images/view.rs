@@ -1,0 +1,192 @@
+//! The image document (upstream: `glance/api/v2/images.py`, `ResponseSerializer._format_image`).
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Map, Value};
+use time::PrimitiveDateTime;
+use time::macros::format_description;
+
+use crate::config::Config;
+use crate::image::Image;
+
+/// Properties that say on which host work is going on; clients never see them.
+const HIDDEN_PROPERTIES: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
+
+/// What the configuration adds to the document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    pub locations: bool,
+    pub direct_url: bool,
+    pub stores: bool,
+}
+
+impl Shown {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            locations: config.default.show_multiple_locations,
+            direct_url: config.default.show_image_direct_url,
+            stores: config.default.enabled_backends.is_some(),
+        }
+    }
+}
+
+/// An image on its way into JSON: custom properties first, then the base fields in upstream's order.
+pub(super) struct ImageView<'a> {
+    pub image: &'a Image,
+    pub shown: Shown,
+}
+
+#[derive(Serialize)]
+struct LocationView<'a> {
+    url: &'a str,
+    metadata: &'a Map<String, Value>,
+}
+
+impl Serialize for ImageView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let image = self.image;
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in image.properties.iter().filter(|(name, _)| is_shown(name)) {
+            map.serialize_entry(name, value.as_deref().unwrap_or(""))?;
+        }
+        map.serialize_entry("name", &image.name)?;
+        map.serialize_entry("disk_format", &image.disk_format)?;
+        map.serialize_entry("container_format", &image.container_format)?;
+        map.serialize_entry("visibility", image.visibility.as_str())?;
+        map.serialize_entry("size", &image.size)?;
+        map.serialize_entry("virtual_size", &image.virtual_size)?;
+        map.serialize_entry("status", image.status.as_str())?;
+        map.serialize_entry("checksum", &image.checksum)?;
+        map.serialize_entry("protected", &image.protected)?;
+        map.serialize_entry("min_ram", &image.min_ram)?;
+        map.serialize_entry("min_disk", &image.min_disk)?;
+        map.serialize_entry("owner", &image.owner)?;
+        map.serialize_entry("os_hidden", &image.os_hidden)?;
+        map.serialize_entry("os_hash_algo", &image.os_hash_algo)?;
+        map.serialize_entry("os_hash_value", &image.os_hash_value)?;
+        map.serialize_entry("id", &image.id)?;
+        map.serialize_entry("created_at", &timestamp(image.created_at))?;
+        map.serialize_entry("updated_at", &timestamp(image.updated_at))?;
+        if self.shown.locations {
+            let locations: Vec<_> =
+                image.locations.iter().map(|l| LocationView { url: &l.url, metadata: &l.metadata }).collect();
+            map.serialize_entry("locations", &locations)?;
+        }
+        if let Some(best) = image.locations.first().filter(|_| self.shown.direct_url) {
+            map.serialize_entry("direct_url", &best.url)?;
+        }
+        map.serialize_entry("tags", &image.tags)?;
+        map.serialize_entry("self", &format_args!("/v2/images/{}", image.id))?;
+        map.serialize_entry("file", &format_args!("/v2/images/{}/file", image.id))?;
+        map.serialize_entry("schema", "/v2/schemas/image")?;
+        if self.shown.stores {
+            let stores: Vec<&str> = image.locations.iter().filter_map(|l| l.metadata.get("store")?.as_str()).collect();
+            if !stores.is_empty() {
+                map.serialize_entry("stores", &stores.join(","))?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// A base field hides a custom property of the same name, which old databases may hold.
+fn is_shown(name: &str) -> bool {
+    !HIDDEN_PROPERTIES.contains(&name) && !BASE_FIELDS.contains(&name)
+}
+
+const BASE_FIELDS: [&str; 22] = [
+    "name",
+    "disk_format",
+    "container_format",
+    "visibility",
+    "size",
+    "virtual_size",
+    "status",
+    "checksum",
+    "protected",
+    "min_ram",
+    "min_disk",
+    "owner",
+    "os_hidden",
+    "os_hash_algo",
+    "os_hash_value",
+    "id",
+    "created_at",
+    "updated_at",
+    "tags",
+    "self",
+    "file",
+    "schema",
+];
+
+/// `YYYY-MM-DDTHH:MM:SSZ`; fractions are cut off.
+pub(super) fn timestamp(time: PrimitiveDateTime) -> String {
+    let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    // Fails for years of more than four digits only, which no database holds.
+    time.format(form).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::db::model::LocationRecord;
+    use crate::image::{Status, Visibility};
+
+    fn image() -> Image {
+        Image {
+            id: "5ddd5e2b-1b1a-4d4b-8f7a-111111111111".to_owned(),
+            name: Some("debian".to_owned()),
+            size: Some(3),
+            virtual_size: None,
+            status: Status::Active,
+            visibility: Visibility::Shared,
+            disk_format: Some("raw".to_owned()),
+            container_format: Some("bare".to_owned()),
+            checksum: None,
+            os_hash_algo: None,
+            os_hash_value: None,
+            owner: Some("p".to_owned()),
+            min_disk: 1,
+            min_ram: 2,
+            protected: false,
+            os_hidden: false,
+            created_at: datetime!(2026-01-02 03:04:05.678901),
+            updated_at: datetime!(2026-01-02 03:04:06),
+            properties: vec![
+                ("zeta".to_owned(), Some("1".to_owned())),
+                ("os_glance_stage_host".to_owned(), Some("http://w".to_owned())),
+                ("old".to_owned(), None),
+                ("size".to_owned(), Some("forged".to_owned())),
+            ],
+            tags: vec!["t".to_owned()],
+            locations: vec![LocationRecord {
+                id: Some(1),
+                url: "file:///x".to_owned(),
+                status: "active".to_owned(),
+                metadata: Map::from_iter([("store".to_owned(), Value::from("fast"))]),
+            }],
+            member: None,
+        }
+    }
+
+    fn render(shown: Shown) -> String {
+        serde_json::to_string(&ImageView { image: &image(), shown }).unwrap()
+    }
+
+    #[test]
+    fn document_has_upstreams_order_and_hides_what_upstream_hides() {
+        let text = render(Shown { locations: false, direct_url: false, stores: false });
+        insta::assert_snapshot!(text, @"");
+    }
+
+    #[test]
+    fn configuration_adds_locations_direct_url_and_stores() {
+        let value: Value =
+            serde_json::from_str(&render(Shown { locations: true, direct_url: true, stores: true })).unwrap();
+        assert_eq!(value["locations"], serde_json::json!([{"url": "file:///x", "metadata": {"store": "fast"}}]));
+        assert_eq!(value["direct_url"], "file:///x");
+        assert_eq!(value["stores"], "fast");
+    }
+}

@@ -1,0 +1,59 @@
+//! The one place where errors of the domain get their status codes. Handlers that upstream lets speak otherwise
+//! (upload, download, delete) look at the error first.
+
+use http::StatusCode;
+
+use super::Error;
+use crate::image;
+
+impl From<image::Error> for Error {
+    fn from(error: image::Error) -> Self {
+        use image::Error as Domain;
+        let text = error.to_string();
+        match &error {
+            Domain::NotFound(_) => Self::explanation(StatusCode::NOT_FOUND, text),
+            Domain::Forbidden(_) | Domain::ReadOnly(_) | Domain::Reserved(_) | Domain::Protected(_) => {
+                Self::explanation(StatusCode::FORBIDDEN, text)
+            }
+            Domain::LocationsFixed(_) => Self::explanation(StatusCode::FORBIDDEN, text),
+            Domain::PropertyFixed(_) | Domain::OwnerFixed | Domain::LocationsEmptied(_) => {
+                Self::detail(StatusCode::FORBIDDEN, text)
+            }
+            Domain::PropertyMissing(_) | Domain::PropertyPresent(_) => Self::detail(StatusCode::CONFLICT, text),
+            Domain::Duplicate(_) | Domain::Raced { .. } | Domain::Conflict(_) | Domain::Busy(_) => {
+                Self::explanation(StatusCode::CONFLICT, text)
+            }
+            Domain::Invalid(_)
+            | Domain::MissingFormats(_)
+            | Domain::Transition(_)
+            | Domain::DataDiffers(_)
+            | Domain::BadLocation
+            | Domain::DuplicateLocation(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
+            Domain::BadData(_) => Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
+            Domain::Gone(_) => Self::explanation(StatusCode::GONE, text),
+            Domain::TooMany { .. } | Domain::TooLarge => Self::explanation(StatusCode::PAYLOAD_TOO_LARGE, text),
+            Domain::StorageQuota { .. } => Self::explanation(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("Denying attempt to upload image because it exceeds the quota: {text}"),
+            ),
+            // The client is gone or has stalled: nobody reads the answer, the journal does.
+            Domain::Client(_) => Self::stock(StatusCode::BAD_REQUEST).because(error),
+            Domain::Corrupt { .. }
+            | Domain::Interrupted(_)
+            | Domain::Db(_)
+            | Domain::Store(_)
+            | Domain::Journal(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<image::patch::PatchError> for Error {
+    fn from(error: image::patch::PatchError) -> Self {
+        use image::patch::PatchError;
+        let text = error.to_string();
+        match error {
+            PatchError::Forbidden(_) => Self::explanation(StatusCode::FORBIDDEN, text),
+            PatchError::Invalid(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
+        }
+    }
+}

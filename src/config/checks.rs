@@ -1,0 +1,190 @@
+//! What must hold among options, and what this service cannot honour but must not lose silently.
+//!
+//! The rule: where dropping an option would weaken security or misplace data, the start is refused; anything else is a
+//! warning.
+
+use super::option::Section;
+use super::reader::Reader;
+use super::{
+    BarbicanSection, BarbicanServiceUserSection, Config, DatabaseSection, DefaultSection, ImportFilteringOptsSection,
+    KeyManagerSection, KeystoneAuthtokenSection, OsloLimitSection, OsloMessagingNotificationsSection,
+    OsloMessagingRabbitSection, OsloPolicySection, PasteDeploySection,
+};
+
+/// Sections whose feature this version does not have: setting one is worth a line.
+const LATER: [(&str, &str); 6] = [
+    (BarbicanSection::NAME, "image signatures"),
+    (BarbicanServiceUserSection::NAME, "image signatures"),
+    (KeyManagerSection::NAME, "image signatures"),
+    (OsloLimitSection::NAME, "limits kept by Keystone"),
+    (OsloMessagingNotificationsSection::NAME, "notifications"),
+    (OsloMessagingRabbitSection::NAME, "notifications"),
+];
+
+/// What `hashing_algorithm` can be computed with.
+const HASHES: [&str; 8] = ["sha512", "sha384", "sha256", "sha224", "sha1", "md5", "blake2b", "blake2s"];
+
+/// The pipelines of upstream's own paste file that have a name.
+const FLAVORS: [&str; 5] = ["caching", "cachemanagement", "keystone", "keystone+caching", "keystone+cachemanagement"];
+
+/// Checks all of it.
+pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
+    database(reader, config);
+    tls(reader, config);
+    limits(reader, config);
+    data(reader, config);
+    rules(reader, config);
+    pipeline(reader, config);
+    import_filters(reader, config);
+    unverified_tls(reader, config);
+    for (section, feature) in LATER {
+        if reader.origins.iter().any(|((name, _), origin)| name == section && origin.is_set()) {
+            reader.warn_of_section(section, format_args!("is accepted, but {feature} are not part of this version"));
+        }
+    }
+}
+
+fn database(reader: &mut Reader<'_>, config: &Config) {
+    if config.database.connection.as_ref().is_none_or(|url| url.expose().is_empty()) {
+        let reason = "is not set; it names the database, for instance sqlite:////var/lib/glance/glance.sqlite or \
+                      mysql+pymysql://USER:PASSWORD@HOST/glance";
+        reader.refuse(DatabaseSection::NAME, "connection", reason);
+    }
+}
+
+/// The first words are those of upstream's former server (`glance/common/wsgi.py`).
+fn tls(reader: &mut Reader<'_>, config: &Config) {
+    let section = DefaultSection::NAME;
+    let default = &config.default;
+    let set = |file: &Option<String>| file.is_some();
+    if set(&default.cert_file) != set(&default.key_file) {
+        let option = if set(&default.cert_file) { "cert_file" } else { "key_file" };
+        let reason = "When running server in SSL mode, you must specify both a cert_file and key_file option value in \
+                      your configuration file";
+        reader.refuse(section, option, reason);
+    } else if set(&default.ca_file) && !set(&default.cert_file) {
+        let reason = "demands client certificates, but without cert_file and key_file there is no TLS";
+        reader.refuse(section, "ca_file", reason);
+    }
+    let files = [("cert_file", &default.cert_file), ("key_file", &default.key_file), ("ca_file", &default.ca_file)];
+    for (option, file) in files {
+        if let Some(path) = file
+            && let Err(error) = std::fs::File::open(path)
+        {
+            reader.refuse(section, option, format!("Unable to find {option} : {path} ({error})"));
+        }
+    }
+}
+
+fn limits(reader: &mut Reader<'_>, config: &Config) {
+    let quota = config.default.user_storage_quota.as_str();
+    if !is_quota(quota) {
+        let reason = format!("{quota} is not a size: a number, and B, KB, MB, GB or TB directly behind it, or nothing");
+        reader.refuse(DefaultSection::NAME, "user_storage_quota", reason);
+    }
+    if config.default.use_keystone_limits {
+        let reason = "limits kept by Keystone are not part of this version; without them nothing would be limited";
+        reader.refuse(DefaultSection::NAME, "use_keystone_limits", reason);
+    }
+}
+
+/// `^(\d+)((K|M|G|T)?B)?$` (`glance/api/common.py`).
+fn is_quota(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    digits > 0 && matches!(text.split_at(digits).1, "" | "B" | "KB" | "MB" | "GB" | "TB")
+}
+
+fn data(reader: &mut Reader<'_>, config: &Config) {
+    let section = DefaultSection::NAME;
+    let default = &config.default;
+    if config.stores.is_empty() && !default.node_staging_uri.starts_with("file://") {
+        reader.refuse(section, "node_staging_uri", "must be a file:// URI");
+    }
+    if !HASHES.contains(&default.hashing_algorithm.as_str()) {
+        let reason = format!("{} cannot be computed; there are {}", default.hashing_algorithm, HASHES.join(", "));
+        reader.refuse(section, "hashing_algorithm", reason);
+    }
+    if default.metadata_encryption_key.as_ref().is_some_and(|key| !key.expose().is_empty()) {
+        let reason = "locations are not encrypted, neither here nor by upstream's current API; remove the option";
+        reader.refuse(section, "metadata_encryption_key", reason);
+    }
+}
+
+/// A file of rules that is set but not there would leave things open that it was to close.
+fn rules(reader: &mut Reader<'_>, config: &Config) {
+    if let Some(file) = &config.default.property_protection_file
+        && config.find_file(file).is_none()
+    {
+        let reason = format!("Couldn't find property protection file {file}");
+        reader.refuse(DefaultSection::NAME, "property_protection_file", reason);
+    }
+    let policy = &config.oslo_policy.policy_file;
+    let usual = policy.is_empty() || *policy == OsloPolicySection::default().policy_file;
+    if !usual && config.find_file(policy).is_none() {
+        reader.refuse(OsloPolicySection::NAME, "policy_file", format!("Couldn't find policy file {policy}"));
+    }
+}
+
+/// What another flavor means can only a paste file tell.
+fn pipeline(reader: &mut Reader<'_>, config: &Config) {
+    let options = &config.paste_deploy;
+    if let Some(flavor) = &options.flavor
+        && options.config_file.is_none()
+        && !FLAVORS.contains(&flavor.as_str())
+    {
+        let reason = format!("there is no pipeline {flavor}; there are {}, and an empty one", FLAVORS.join(", "));
+        reader.refuse(PasteDeploySection::NAME, "flavor", reason);
+    }
+}
+
+fn import_filters(reader: &mut Reader<'_>, config: &Config) {
+    let options = &config.import_filtering_opts;
+    let kinds = [
+        ("disallowed_hosts", "allowed_hosts", &options.allowed_hosts, &options.disallowed_hosts),
+        ("disallowed_ports", "allowed_ports", &options.allowed_ports, &options.disallowed_ports),
+        ("disallowed_schemes", "allowed_schemes", &options.allowed_schemes, &options.disallowed_schemes),
+    ];
+    for (denying, allowing, allowed, denied) in kinds {
+        if !allowed.is_empty() && !denied.is_empty() {
+            let message = format_args!("is ignored, because {allowing} is not empty");
+            reader.warn(ImportFilteringOptsSection::NAME, denying, message);
+        }
+    }
+}
+
+fn unverified_tls(reader: &mut Reader<'_>, config: &Config) {
+    const WORDS: &str = "leaves certificates unverified: anyone in between can read and change what is sent";
+    if config.keystone_authtoken.insecure {
+        reader.warn(KeystoneAuthtokenSection::NAME, "insecure", WORDS);
+    }
+    let single = config.glance_store.stores.iter().filter(|_| config.stores.is_empty());
+    let single = single.map(|driver| ("glance_store", driver.as_str(), &config.glance_store));
+    let several = config.stores.iter().map(|(id, store)| (id.as_str(), store.driver.as_str(), &store.options));
+    for (section, driver, options) in single.chain(several) {
+        let option = match driver {
+            "http" if options.https_insecure && options.https_ca_certificates_file.is_none() => "https_insecure",
+            "swift" if options.swift_store_auth_insecure => "swift_store_auth_insecure",
+            "cinder" if options.cinder_api_insecure => "cinder_api_insecure",
+            _ => continue,
+        };
+        // In single-store mode http is on by default, and so is this; a line for everyone would be read by none.
+        if reader.is_set(section, option) || !config.stores.is_empty() || reader.is_set(section, "stores") {
+            reader.warn(section, option, WORDS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotas_are_digits_and_perhaps_a_unit() {
+        for text in ["0", "100", "5B", "5KB", "5MB", "5GB", "50TB"] {
+            assert!(is_quota(text), "{text}");
+        }
+        for text in ["", "GB", "5 GB", "5gb", "5K", "-1", "1.5GB", "5PB", "5GB "] {
+            assert!(!is_quota(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! From sources to options in force.
+
+use std::path::{Path, PathBuf};
+
+use super::checks;
+use super::embedded;
+use super::ini;
+use super::layers::{self, File, Layer, Merged};
+use super::problem::{ConfigErrors, Origin, Problem, Warning};
+use super::reader::{Origins, Reader};
+use super::schema;
+use super::sources::{Found, Sources};
+use super::stores;
+use super::{Config, KeystoneAuthtokenSection, PasteDeploySection, Section};
+
+/// A configuration that can be used, and what is to be said about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The options in force.
+    pub config: Config,
+    /// What the operator should know; to be logged once.
+    pub warnings: Vec<Warning>,
+    /// Where each option comes from that anything sets: `(section, option)` → file and line, environment, …
+    pub origins: Origins,
+}
+
+impl Config {
+    /// Finds, reads and checks the configuration. Blocks: it reads files.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, each with its file and line; the service must not run then (exit status 78).
+    pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+        let Found { files, search, named } = sources.find().map_err(ConfigErrors)?;
+        let files = read(files)?;
+        let mut warnings = Vec::new();
+
+        let mut all = Vec::new();
+        let mut state = None;
+        if files.is_empty() && !named {
+            let directory = embedded::state_directory(sources)?;
+            all.push(embedded::layer(&directory));
+            state = Some(directory);
+        }
+        for file in &files {
+            all.push(Layer::file(&file.path, &file.document, &mut warnings));
+        }
+        all.push(Layer::environment(&sources.environment, &mut warnings));
+        all.push(Layer::command_line(sources.arguments.settings.clone()));
+
+        let place =
+            files.last().map_or_else(|| "no configuration file".to_owned(), |file| file.path.display().to_string());
+        let place = Origin::from(place.as_str());
+        let merged = Merged::of(all).map_err(Problem::from)?;
+        let credentials = sources.variable("CREDENTIALS_DIRECTORY").map(Path::new);
+        let mut reader = Reader::new(&merged, credentials, place);
+        let auth_section = auth_section(&mut reader);
+        let mut config = Self::read_sections(&mut reader, auth_section.clone());
+        config.state_directory = match &config.service.state_directory {
+            Some(named) => std::path::absolute(named).ok(),
+            None => embedded::state_directory(sources).ok(),
+        };
+        config.embedded = state;
+        config.files = files.iter().map(|file| file.path.clone()).collect();
+        config.search = search;
+        find_paste_file(&mut reader, &mut config);
+        config.stores = stores::read(&mut reader, &config);
+        checks::check(&mut reader, &config);
+        finish(reader, config, &files, warnings, auth_section.as_deref())
+    }
+}
+
+fn finish(
+    reader: Reader<'_>,
+    config: Config,
+    files: &[File],
+    mut warnings: Vec<Warning>,
+    auth_section: Option<&str>,
+) -> Result<Loaded, ConfigErrors> {
+    if !reader.problems.is_empty() {
+        return Err(ConfigErrors(reader.problems));
+    }
+    let backends = config.default.enabled_backends.iter().flatten();
+    let mut stores: Vec<_> = backends.map(|(id, _)| schema::normal_section(id)).collect();
+    stores.extend(stores::RESERVED.map(str::to_owned));
+    warnings.extend(layers::unknown(files, &stores, auth_section));
+    warnings.extend(reader.warnings);
+    let mut unique = Vec::with_capacity(warnings.len());
+    for warning in warnings {
+        if !unique.contains(&warning) {
+            unique.push(warning);
+        }
+    }
+    Ok(Loaded { config, warnings: unique, origins: reader.origins })
+}
+
+/// Where no paste file is named, it is the one called like the last configuration file, if there is such
+/// (`_get_paste_config_path` of `glance/common/config.py`).
+fn find_paste_file(reader: &mut Reader<'_>, config: &mut Config) {
+    const SUFFIX: &str = "-paste.ini";
+    let file = match &config.paste_deploy.config_file {
+        Some(named) => std::path::absolute(named).ok(),
+        None => {
+            let last = config.files.last().and_then(|file| file.file_name()).and_then(|name| name.to_str());
+            let name = last.unwrap_or("glance-api.conf").replace(".conf", SUFFIX);
+            config.find_file(&name).filter(|_| name.ends_with(SUFFIX))
+        }
+    };
+    if config.paste_deploy.config_file.is_none() && file.is_some() {
+        reader.found(PasteDeploySection::NAME, "config_file");
+    }
+    config.paste_deploy.config_file = file.map(|file| file.display().to_string());
+}
+
+/// `[keystone_authtoken] auth_section` moves the options of the authentication plugin to another section.
+fn auth_section(reader: &mut Reader<'_>) -> Option<String> {
+    let info = schema::option(KeystoneAuthtokenSection::NAME, "auth_section")?;
+    let mut section = reader.section(vec![KeystoneAuthtokenSection::NAME.to_owned()]);
+    let name: Option<String> = section.option(info, || None);
+    name.map(|name| schema::normal_section(&name))
+}
+
+/// Reads the files, all of them, whatever is wrong with one.
+fn read(paths: Vec<PathBuf>) -> Result<Vec<File>, ConfigErrors> {
+    let mut files = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => match ini::parse(&text) {
+                Ok(document) => files.push(File { path, document }),
+                Err(source) => problems.push(Problem::Syntax { path, source }),
+            },
+            Err(source) => problems.push(Problem::Unreadable { path, source }),
+        }
+    }
+    if problems.is_empty() { Ok(files) } else { Err(ConfigErrors(problems)) }
+}
+
+#[cfg(test)]
+mod tests;

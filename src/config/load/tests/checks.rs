@@ -1,0 +1,146 @@
+//! How options stand together.
+
+use super::*;
+
+#[test]
+fn a_file_must_name_the_database() {
+    let place = Place::new().file("etc/glance/glance-api.conf", "[DEFAULT]\ndebug = true\n");
+    let errors = place.errors();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("etc/glance/glance-api.conf: [database] connection: is not set"), "{errors:?}");
+}
+
+#[test]
+fn stores_take_their_own_values_then_the_shared_ones() {
+    let place = Place::with(
+        "[DEFAULT]\nenabled_backends = Fast:file, slow:rbd\n[glance_store]\ndefault_backend = slow\n\
+         filesystem_store_datadir = /unused\n[Fast]\nstore_description = quick\nweight = 5\n\
+         filesystem_store_chunk_size = 1\n[backend_defaults]\nfilesystem_store_datadir = /shared/$bind_port\n\
+         rbd_store_pool = pool\nfilesystem_store_chunk_size = 2\n[os_glance_tasks_store]\nfilesystem_store_datadir = /t\n",
+    );
+    let config = place.config();
+    assert_eq!(place.warnings(), [] as [&str; 0]);
+    let ids: Vec<_> = config.stores.keys().map(String::as_str).collect();
+    assert_eq!(ids, ["Fast", "os_glance_staging_store", "os_glance_tasks_store", "slow"]);
+    let fast = &config.stores["Fast"];
+    assert_eq!((fast.driver.as_str(), fast.weight), ("file", 5));
+    assert_eq!(fast.store_description.as_deref(), Some("quick"));
+    assert_eq!(fast.options.filesystem_store_datadir, "/shared/9292");
+    assert_eq!(fast.options.filesystem_store_chunk_size, 1);
+    let origin = |option: &str| place.lines([place.load().unwrap().origin("Fast", option)]);
+    assert_eq!(
+        (origin("weight"), origin("filesystem_store_datadir")),
+        (vec!["main.conf:8".into()], vec!["main.conf:11".into()])
+    );
+    let slow = &config.stores["slow"];
+    assert_eq!((slow.driver.as_str(), slow.options.rbd_store_pool.as_str()), ("rbd", "pool"));
+    let directory = |id: &str| config.stores[id].options.filesystem_store_datadir.as_str();
+    assert_eq!(directory("os_glance_staging_store"), "/var/lib/glance/os_glance_staging_store");
+    assert_eq!(directory("os_glance_tasks_store"), "/t");
+    assert_eq!(config.stores["os_glance_tasks_store"].options.filesystem_store_chunk_size, 65536);
+}
+
+#[test]
+fn what_cannot_be_a_store_is_refused() {
+    let backends = |value: &str, default: &str| {
+        let text = format!("[DEFAULT]\nenabled_backends = {value}\n[glance_store]\ndefault_backend = {default}\n");
+        Place::with(&text).errors()
+    };
+    let cases = [
+        ("a:file", "", "main.conf:4: [glance_store] default_backend: 'default_backend' config option is not set."),
+        ("a:file", "b", "main.conf:4: [glance_store] default_backend: Store for identifier b not found"),
+        (
+            "os_glance_a:file,b:file",
+            "b",
+            "main.conf:2: [DEFAULT] enabled_backends: 'os_glance_' prefix should not be used in enabled_backends config \
+             option. It is reserved for internal use only.",
+        ),
+        (
+            "a:vmware,b:file",
+            "b",
+            "main.conf:2: [DEFAULT] enabled_backends: names the store type vmware, which does not exist; there are file, \
+             http, rbd, s3, swift, cinder",
+        ),
+        (
+            "a",
+            "a",
+            "main.conf:2: [DEFAULT] enabled_backends = a: the value must be NAME:VALUE pairs separated by commas",
+        ),
+    ];
+    for (value, default, expected) in cases {
+        let errors = backends(value, default);
+        assert_eq!(errors.first().map(String::as_str), Some(expected), "{value}: {errors:#?}");
+    }
+    let single = Place::with("[glance_store]\nstores = file\ndefault_store = rbd\n").errors();
+    assert_eq!(single, ["main.conf:3: [glance_store] default_store: Store for scheme rbd not found"]);
+    let single = Place::with("[glance_store]\nstores = rbd,glance.store.http.Store\ndefault_store = rbd\n");
+    assert!(single.load().is_ok());
+}
+
+#[test]
+fn options_that_must_not_be_lost_stop_the_start() {
+    let words = "When running server in SSL mode, you must specify both a cert_file and key_file option value in your \
+                 configuration file";
+    let cases = [
+        ("cert_file = ROOT/main.conf", format!("main.conf:2: [DEFAULT] cert_file: {words}")),
+        ("key_file = ROOT/main.conf", format!("main.conf:2: [DEFAULT] key_file: {words}")),
+        (
+            "ca_file = ROOT/main.conf",
+            "main.conf:2: [DEFAULT] ca_file: demands client certificates, but without cert_file and key_file there is no TLS"
+                .to_owned(),
+        ),
+        (
+            "cert_file = /none\nkey_file = ROOT/main.conf",
+            "main.conf:2: [DEFAULT] cert_file: Unable to find cert_file : /none (No such file or directory (os error 2))"
+                .to_owned(),
+        ),
+        (
+            "user_storage_quota = 5 GB",
+            "main.conf:2: [DEFAULT] user_storage_quota: 5 GB is not a size: a number, and B, KB, MB, GB or TB directly \
+             behind it, or nothing"
+                .to_owned(),
+        ),
+        (
+            "property_protection_file = protect.conf",
+            "main.conf:2: [DEFAULT] property_protection_file: Couldn't find property protection file protect.conf"
+                .to_owned(),
+        ),
+        (
+            "node_staging_uri = http://x",
+            "main.conf:2: [DEFAULT] node_staging_uri: must be a file:// URI".to_owned(),
+        ),
+        (
+            "metadata_encryption_key = 0123456789abcdef",
+            "main.conf:2: [DEFAULT] metadata_encryption_key: locations are not encrypted, neither here nor by upstream's \
+             current API; remove the option"
+                .to_owned(),
+        ),
+    ];
+    for (text, expected) in cases {
+        let place = Place::new();
+        let root = place.root.path().display().to_string();
+        let text = format!("[DEFAULT]\n{}\n[database]\nconnection = sqlite:////db\n", text.replace("ROOT", &root));
+        let place = place.file("main.conf", &text).argument("--config-file", "main.conf");
+        assert_eq!(place.errors(), [expected]);
+    }
+    let place = Place::with("[oslo_policy]\npolicy_file = rules.yaml\n");
+    assert_eq!(place.errors(), ["main.conf:2: [oslo_policy] policy_file: Couldn't find policy file rules.yaml"]);
+    let place = place.file("rules.yaml", "");
+    assert_eq!(place.config().find_file("rules.yaml"), Some(place.path("rules.yaml")));
+}
+
+#[test]
+fn doubtful_combinations_are_warned_of() {
+    let place = Place::with(
+        "[keystone_authtoken]\ninsecure = true\n[import_filtering_opts]\nallowed_hosts = [a]\ndisallowed_hosts = [b]\n\
+         [oslo_messaging_notifications]\ndriver = messagingv2\n[cors]\nmax_age =\n",
+    );
+    let expected = [
+        "main.conf:9: [cors] max_age is empty, its default is used",
+        "main.conf:5: [import_filtering_opts] disallowed_hosts is ignored, because allowed_hosts is not empty",
+        "main.conf:2: [keystone_authtoken] insecure leaves certificates unverified: anyone in between can read and change \
+         what is sent",
+        "main.conf:7: [oslo_messaging_notifications] is accepted, but notifications are not part of this version",
+    ];
+    assert_eq!(place.warnings(), expected);
+}

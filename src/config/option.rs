@@ -1,0 +1,299 @@
+//! What is known of an option, declared once: its name, type, default, range, old names and standing.
+
+use super::value::{OptionValue, Rejected};
+
+/// One option of a section.
+#[derive(Debug)]
+pub(super) struct OptionInfo {
+    /// Its name in the file.
+    pub(super) name: &'static str,
+    /// What it is for, in a sentence.
+    pub(super) help: &'static str,
+    /// Limits and standing.
+    pub(super) rules: Rules,
+    /// Its built-in value as it would be written in a file; `None` where there is none.
+    pub(super) default: fn() -> Option<String>,
+    /// Its values are true and false.
+    pub(super) boolean: bool,
+    /// Reads the texts of a file and gives the value back as it would be written, `None` when nothing is set.
+    pub(super) check: fn(&[String], &OptionInfo) -> Result<Option<String>, Rejected>,
+}
+
+impl OptionInfo {
+    /// For the declarations in `sections`; `T` is the field's type.
+    pub(super) const fn new<T: OptionValue>(
+        name: &'static str,
+        help: &'static str,
+        rules: Rules,
+        default: fn() -> Option<String>,
+    ) -> Self {
+        let check = |texts: &[String], info: &OptionInfo| Ok(T::parse(texts, info)?.and_then(|value| value.text()));
+        Self { name, help, rules, default, boolean: T::BOOLEAN, check }
+    }
+}
+
+/// Limits and standing of an option, written as `tier1().min(1.0).old(&[("", "old_name")])`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// 1: existing files rely on it; 2: honoured where its feature exists; 3: accepted, has no effect.
+    pub(super) tier: u8,
+    /// Smallest number allowed.
+    pub(super) min: Option<f64>,
+    /// Largest number allowed.
+    pub(super) max: Option<f64>,
+    /// The only texts allowed; for a list, the only items.
+    pub(super) choices: &'static [&'static str],
+    /// Choices are compared without regard to case.
+    pub(super) ignore_case: bool,
+    /// Former places, `(section, name)`; an empty section is the option's own.
+    pub(super) old: &'static [(&'static str, &'static str)],
+    /// Never shown.
+    pub(super) secret: bool,
+    /// May be given several times; all values count.
+    pub(super) multi: bool,
+    /// A list that stands in `[` and `]`.
+    pub(super) bounded: bool,
+    /// A list whose items may stand in quotes.
+    pub(super) quoted: bool,
+    /// What a text, or an item of a list, must look like.
+    pub(super) format: Format,
+    /// Names a file, so that `credential:NAME` may stand for its path.
+    pub(super) file: bool,
+    /// Belongs to the authentication plugin; read from `auth_section` where that is set.
+    pub(super) plugin: bool,
+    /// Whether new files should use it.
+    pub(super) standing: Standing,
+}
+
+/// What a text must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Any,
+    /// An IP address or a host name.
+    Host,
+    /// A URI with a scheme and a host.
+    Uri,
+    /// A whole number within the option's range.
+    Integer,
+}
+
+/// Whether new files should use an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Current,
+    /// Still works.
+    Deprecated,
+    /// Known from old files; has no effect.
+    Removed,
+}
+
+/// Existing files rely on it.
+pub(super) const fn tier1() -> Rules {
+    Rules::new(1)
+}
+
+/// Honoured where its feature exists.
+pub(super) const fn tier2() -> Rules {
+    Rules::new(2)
+}
+
+/// Accepted, has no effect here.
+pub(super) const fn tier3() -> Rules {
+    Rules::new(3)
+}
+
+/// Known from old files only.
+pub(super) const fn removed() -> Rules {
+    Rules { standing: Standing::Removed, ..Rules::new(3) }
+}
+
+impl Rules {
+    const fn new(tier: u8) -> Self {
+        Self {
+            tier,
+            min: None,
+            max: None,
+            choices: &[],
+            ignore_case: false,
+            old: &[],
+            secret: false,
+            multi: false,
+            bounded: false,
+            quoted: false,
+            format: Format::Any,
+            file: false,
+            plugin: false,
+            standing: Standing::Current,
+        }
+    }
+
+    pub(super) const fn min(self, min: f64) -> Self {
+        Self { min: Some(min), ..self }
+    }
+
+    pub(super) const fn max(self, max: f64) -> Self {
+        Self { max: Some(max), ..self }
+    }
+
+    pub(super) const fn choices(self, choices: &'static [&'static str]) -> Self {
+        Self { choices, ..self }
+    }
+
+    pub(super) const fn ignore_case(self) -> Self {
+        Self { ignore_case: true, ..self }
+    }
+
+    pub(super) const fn old(self, old: &'static [(&'static str, &'static str)]) -> Self {
+        Self { old, ..self }
+    }
+
+    pub(super) const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    pub(super) const fn multi(self) -> Self {
+        Self { multi: true, ..self }
+    }
+
+    pub(super) const fn bounded(self) -> Self {
+        Self { bounded: true, ..self }
+    }
+
+    pub(super) const fn quoted(self) -> Self {
+        Self { quoted: true, ..self }
+    }
+
+    pub(super) const fn host(self) -> Self {
+        Self { format: Format::Host, ..self }
+    }
+
+    pub(super) const fn uri(self) -> Self {
+        Self { format: Format::Uri, ..self }
+    }
+
+    pub(super) const fn integers(self) -> Self {
+        Self { format: Format::Integer, ..self }
+    }
+
+    pub(super) const fn file(self) -> Self {
+        Self { file: true, ..self }
+    }
+
+    pub(super) const fn plugin(self) -> Self {
+        Self { plugin: true, ..self }
+    }
+
+    pub(super) const fn deprecated(self) -> Self {
+        Self { standing: Standing::Deprecated, ..self }
+    }
+}
+
+/// A struct whose fields are the options of one section of the file.
+pub(super) trait Section: Default {
+    /// Name of the section in the file.
+    const NAME: &'static str;
+    /// Its options, in the order of the fields.
+    const OPTIONS: &'static [OptionInfo];
+
+    /// Fills the fields from what was read.
+    fn read(reader: &mut super::reader::SectionReader<'_, '_>) -> Self;
+
+    /// Calls `visit` with each option and its value as it would be written in a file. Secrets are not masked.
+    fn each(&self, visit: &mut dyn FnMut(&'static OptionInfo, Option<String>));
+}
+
+/// Declares a section: its struct, defaults, reading and table of options in one.
+///
+/// ```ignore
+/// section! {
+///     /// Options of `[task]`.
+///     TaskSection = "task" {
+///         /// Hours a finished task is kept.
+///         task_time_to_live: i64 = 48, tier1().old(&[("DEFAULT", "task_time_to_live")]);
+///     }
+/// }
+/// ```
+///
+/// Defaults are written plainly: text, numbers, `[...]` for lists, `None`. `Debug` masks what is secret.
+macro_rules! section {
+    (
+        $(#[$about:meta])*
+        $name:ident = $section:literal {
+            $( $(#[doc = $help:literal])+ $field:ident: $type:ty = $default:expr, $rules:expr; )+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone)]
+        pub struct $name {
+            $( $(#[doc = $help])+ pub $field: $type, )+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $crate::config::value::IntoDefault::<$type>::into_default($default), )+ }
+            }
+        }
+
+        impl $crate::config::option::Section for $name {
+            const NAME: &'static str = $section;
+            const OPTIONS: &'static [$crate::config::option::OptionInfo] = &[
+                $( section!(@info $field, $type, $default, $rules, $($help)+), )+
+            ];
+
+            fn read(reader: &mut $crate::config::reader::SectionReader<'_, '_>) -> Self {
+                Self {
+                    $( $field: reader.option(
+                        const { &section!(@info $field, $type, $default, $rules, $($help)+) },
+                        || $crate::config::value::IntoDefault::<$type>::into_default($default),
+                    ), )+
+                }
+            }
+
+            fn each(
+                &self,
+                visit: &mut dyn FnMut(&'static $crate::config::option::OptionInfo, Option<String>),
+            ) {
+                $( visit(
+                    const { &section!(@info $field, $type, $default, $rules, $($help)+) },
+                    $crate::config::value::OptionValue::text(&self.$field),
+                ); )+
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                $crate::config::option::debug(stringify!($name), self, f)
+            }
+        }
+    };
+    (@info $field:ident, $type:ty, $default:expr, $rules:expr, $($help:literal)+) => {
+        $crate::config::option::OptionInfo::new::<$type>(
+            stringify!($field),
+            concat!($($help),+).trim_ascii_start(),
+            $rules,
+            || {
+                let default: $type = $crate::config::value::IntoDefault::<$type>::into_default($default);
+                $crate::config::value::OptionValue::text(&default)
+            },
+        )
+    };
+}
+pub(super) use section;
+
+/// `Debug` of a section, with secrets masked whatever the type of their field.
+pub(super) fn debug<S: Section>(name: &str, section: &S, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    let mut out = f.debug_struct(name);
+    section.each(&mut |info, text| {
+        out.field(info.name, &shown(info, text));
+    });
+    out.finish()
+}
+
+/// The form of a value that may be shown, as it would stand in a file: secrets masked, and the credentials of any URL.
+pub(super) fn shown(info: &OptionInfo, text: Option<String>) -> Option<String> {
+    text.map(|text| match info.rules {
+        Rules { secret: true, .. } => super::secret::masked(&text),
+        Rules { bounded: true, .. } => format!("[{text}]"),
+        _ => super::secret::mask_url(&text),
+    })
+}

@@ -1,0 +1,204 @@
+//! Takes typed values out of the merged layers: substitution, credentials, checks; gathers all that is wrong.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::layers::Merged;
+use super::option::{OptionInfo, Standing};
+use super::problem::{Origin, Problem, Warning};
+use super::schema;
+use super::secret::{MASK, mask_url};
+use super::substitute::substitute;
+use super::value::OptionValue;
+
+/// Where each option in force comes from; options that nothing sets are absent.
+pub(super) type Origins = BTreeMap<(String, String), Origin>;
+
+/// Reads options one after the other.
+pub(super) struct Reader<'a> {
+    merged: &'a Merged,
+    credentials: Option<&'a Path>,
+    /// Stands for the source of what nothing sets.
+    place: Origin,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) origins: Origins,
+}
+
+/// Reads the options of one section.
+pub(super) struct SectionReader<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    /// Where an option is looked for, first to last.
+    chain: Vec<String>,
+    /// Where the options of the authentication plugin are looked for instead.
+    plugin: Option<String>,
+}
+
+impl<'a> Reader<'a> {
+    /// `credentials`: the directory that systemd put the service's credentials in. `place`: where an option would be set
+    /// that is missing.
+    pub(super) fn new(merged: &'a Merged, credentials: Option<&'a Path>, place: Origin) -> Self {
+        Self { merged, credentials, place, problems: Vec::new(), warnings: Vec::new(), origins: Origins::new() }
+    }
+
+    /// A reader for a section, whose options are looked for in each section of `chain`. The first one names them.
+    pub(super) fn section(&mut self, chain: Vec<String>) -> SectionReader<'_, 'a> {
+        SectionReader { reader: self, chain, plugin: None }
+    }
+
+    /// Notes that an option cannot stay as it is.
+    pub(super) fn refuse(&mut self, section: &str, option: &str, reason: impl Into<String>) {
+        let origin = Some(self.origin(section, option)).filter(Origin::is_set).unwrap_or_else(|| self.place.clone());
+        let (section, option) = (section.to_owned(), option.to_owned());
+        self.problems.push(Problem::Refused { origin, section, option, reason: reason.into() });
+    }
+
+    /// Notes something about an option.
+    pub(super) fn warn(&mut self, section: &str, option: &str, message: impl std::fmt::Display) {
+        let origin = self.origin(section, option);
+        self.warnings.push(Warning { origin, message: format!("[{section}] {option} {message}") });
+    }
+
+    /// Notes something about a section that is set.
+    pub(super) fn warn_of_section(&mut self, section: &str, message: impl std::fmt::Display) {
+        let first = self.origins.iter().find(|((name, _), origin)| name == section && origin.is_set());
+        let origin = first.map_or_else(|| Origin::from(Origin::DEFAULT), |(_, origin)| origin.clone());
+        self.warnings.push(Warning { origin, message: format!("[{section}] {message}") });
+    }
+
+    /// Where the value in force comes from.
+    pub(super) fn origin(&self, section: &str, option: &str) -> Origin {
+        let known = self.origins.get(&(schema::normal_section(section), option.to_owned()));
+        known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
+    }
+
+    /// Notes that the value of an option was found by looking for it.
+    pub(super) fn found(&mut self, section: &str, option: &str) {
+        self.origins.insert((section.to_owned(), option.to_owned()), Origin::from(Origin::FOUND));
+    }
+
+    /// Whether somebody set the option.
+    pub(super) fn is_set(&self, section: &str, option: &str) -> bool {
+        self.origin(section, option).is_set()
+    }
+}
+
+impl SectionReader<'_, '_> {
+    /// Looks for options of the authentication plugin in this section instead.
+    pub(super) fn with_plugin_section(self, section: Option<String>) -> Self {
+        Self { plugin: section, ..self }
+    }
+
+    /// The value of an option, or its default where it is not set, or not to be used; then the reason is noted.
+    pub(super) fn option<T: OptionValue>(&mut self, info: &'static OptionInfo, default: impl FnOnce() -> T) -> T {
+        let chain = match &self.plugin {
+            Some(plugin) if info.rules.plugin => vec![plugin.clone()],
+            _ => self.chain.clone(),
+        };
+        let found = chain.iter().find_map(|section| self.reader.merged.texts(section, info.name));
+        let Some((texts, origin)) = found else { return default() };
+        let section = self.chain.first().map_or("", String::as_str).to_owned();
+        self.note(&section, info, &origin);
+
+        let texts = if info.rules.multi { texts.as_slice() } else { texts.get(texts.len() - 1..).unwrap_or(&[]) };
+        let parsed = texts
+            .iter()
+            .map(|text| self.expand(info, &chain, text))
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|texts| T::parse(&texts, info).map_err(|rejected| rejected.0));
+        match parsed {
+            Ok(Some(value)) => value,
+            Ok(None) => {
+                self.reader.warn(&section, info.name, "is empty, its default is used");
+                default()
+            }
+            Err(allowed) => {
+                let written = texts.last().map_or("", String::as_str);
+                let value = if info.rules.secret { MASK.to_owned() } else { mask_url(written) };
+                self.reader.problems.push(Problem::Value {
+                    origin,
+                    section,
+                    option: info.name.to_owned(),
+                    value: one_line(&value),
+                    allowed,
+                });
+                default()
+            }
+        }
+    }
+
+    fn note(&mut self, section: &str, info: &'static OptionInfo, origin: &Origin) {
+        self.reader.origins.insert((section.to_owned(), info.name.to_owned()), origin.clone());
+        if !origin.is_set() {
+            return;
+        }
+        if info.rules.standing == Standing::Removed {
+            self.reader.warn(section, info.name, format_args!("has no effect any more: {}", info.help));
+        } else if info.rules.tier == 3 {
+            self.reader.warn(section, info.name, "has no effect in this service");
+        } else if info.rules.standing == Standing::Deprecated {
+            self.reader.warn(section, info.name, "is deprecated upstream; it still works");
+        }
+    }
+
+    fn expand(&self, info: &OptionInfo, chain: &[String], text: &str) -> Result<String, String> {
+        let text = substitute(self.reader.merged, chain, text).map_err(|error| {
+            // What follows the dollar may be a part of the secret.
+            if info.rules.secret { "refers to no option; write $$ for a dollar".to_owned() } else { error }
+        })?;
+        self.credential(info, text)
+    }
+
+    /// `credential:NAME` stands for what systemd passes under that name (systemd.exec(5), `LoadCredential=`): the text
+    /// of the file for a secret, its path for a file option.
+    fn credential(&self, info: &OptionInfo, text: String) -> Result<String, String> {
+        let rules = &info.rules;
+        let Some(name) = text.strip_prefix("credential:").filter(|_| rules.secret || rules.file) else {
+            return Ok(text);
+        };
+        let path = self.credential_path(name)?;
+        if rules.file {
+            return Ok(path.display().to_string());
+        }
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("names a credential that cannot be read: {}: {error}", path.display()))?;
+        Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    }
+
+    fn credential_path(&self, name: &str) -> Result<PathBuf, String> {
+        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+            return Err("must name a credential: credential:NAME, without slashes".to_owned());
+        }
+        match self.reader.credentials {
+            Some(directory) => Ok(directory.join(name)),
+            None => Err("names a credential, but CREDENTIALS_DIRECTORY is not set; see LoadCredential= in \
+                         systemd.exec(5)"
+                .to_owned()),
+        }
+    }
+}
+
+/// Keeps a message, and a line of the dump, on one line.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n").replace('\r', "\\r")
+}
+
+/// The value of an option as another one's `$name` sees it.
+pub(super) fn text_of(
+    merged: &Merged,
+    chain: &[String],
+    name: &str,
+    substituted: impl Fn(&str) -> Result<String, String>,
+) -> Option<Result<String, String>> {
+    let section = chain.first()?;
+    let info = schema::option(section, name)?;
+    let Some((texts, _)) = chain.iter().find_map(|section| merged.texts(section, name)) else {
+        return Some(Ok((info.default)().unwrap_or_default()));
+    };
+    let texts = if info.rules.multi { texts.as_slice() } else { texts.get(texts.len() - 1..).unwrap_or(&[]) };
+    let texts = texts.iter().map(|text| substituted(text)).collect::<Result<Vec<_>, _>>();
+    Some(texts.and_then(|texts| match (info.check)(&texts, info) {
+        Ok(text) => Ok(text.unwrap_or_default()),
+        Err(rejected) => Err(format!("refers to ${name}, whose value {}", rejected.0)),
+    }))
+}

@@ -1,0 +1,27 @@
+//! `[service]`: options of this service that upstream has no counterpart for. None of them needs to be set.
+
+use crate::config::option::{section, tier1};
+
+section! {
+    /// Options of `[service]`.
+    ServiceSection = "service" {
+        /// Let a pipeline without authentication, where everyone is admin, listen beyond loopback and Unix sockets.
+        allow_unauthenticated_listen: bool = false, tier1();
+        /// Log each request and response with headers and the beginning of JSON bodies, secrets masked; for development.
+        debug_requests: bool = false, tier1();
+        /// Send image data from files by sendfile(2) where the connection allows it, without copying it.
+        enable_sendfile: bool = true, tier1();
+        /// Seconds that requests in flight have to finish once the service is told to stop.
+        graceful_shutdown_timeout: i64 = 60, tier1().min(0.0);
+        /// Path of a Unix socket to listen on, in place of bind_host and bind_port.
+        listen_unix: Option<String> = None, tier1();
+        /// Connections served at once by one worker; more wait in the backlog.
+        max_connections: i64 = 1000, tier1().min(1.0);
+        /// Largest JSON body of a request in bytes; a longer one is answered by 413.
+        max_json_body: i64 = 8_388_608, tier1().min(1024.0);
+        /// Where the embedded default keeps its database and images; STATE_DIRECTORY, XDG_STATE_HOME or HOME else.
+        state_directory: Option<String> = None, tier1();
+        /// Seconds that a client has for a TLS handshake.
+        tls_handshake_timeout: i64 = 10, tier1().min(1.0);
+    }
+}

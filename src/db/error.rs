@@ -1,0 +1,147 @@
+//! What can go wrong between us and the database.
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlDatabaseError;
+
+use super::schema::SchemaError;
+
+/// An operation on the database failed. No variant carries a connection URL or a password.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// `[database] connection` cannot be used as it is written.
+    #[error("[database] connection: {0}")]
+    Url(String),
+    /// No connection could be made, or the one in use broke. Safe to try again later.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
+    /// The connection broke while a transaction was being committed: it may or may not have taken effect.
+    #[error("the connection to the database broke during a commit")]
+    CommitUnknown(#[source] sqlx::Error),
+    /// Other transactions were in the way each time.
+    #[error("the database is busy; gave up after {attempts} attempts")]
+    Contention {
+        attempts: u32,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The whole operation, retries included, took too long.
+    #[error("no answer from the database within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// The runtime stopped while the operation ran.
+    #[error("the operation on the database was interrupted")]
+    Interrupted,
+    /// The tables are not those that this program knows.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A row with this key is there already, or was and is only marked as deleted.
+    #[error("{what} {key} already exists")]
+    Duplicate { what: &'static str, key: String },
+    /// There is no such row.
+    #[error("no {what} {key} found")]
+    NotFound { what: &'static str, key: String },
+    /// The image is no longer in a status from which the change is allowed.
+    #[error("cannot transition from {current} to {} in update (wanted from_state={wanted:?})", .next.as_deref().unwrap_or("None"))]
+    StateConflict { id: String, current: String, next: Option<String>, wanted: Vec<String> },
+    /// The page marker names no image.
+    #[error("No image found with ID {0}")]
+    MarkerNotFound(String),
+    /// The page marker names an image that the viewer may not see.
+    #[error("Forbidding request, image {0} not visible")]
+    MarkerNotVisible(String),
+    /// The database refused a value: too long, a character that the column cannot hold, a reference to nothing.
+    #[error("the database does not take a value")]
+    Rejected(#[source] sqlx::Error),
+    /// A stored value is not what its column promises.
+    #[error("unreadable value in column {column}: {reason}")]
+    Corrupt { column: String, reason: String },
+    /// Any other failure of a statement.
+    #[error("a statement failed")]
+    Statement(#[source] sqlx::Error),
+}
+
+/// What a failed statement means for the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Deadlock, lock timeout, serialisation failure, busy file.
+    Contention,
+    /// The connection is gone.
+    Disconnect,
+    /// A unique key is taken.
+    Duplicate,
+    /// A value does not fit.
+    Rejected,
+    Other,
+}
+
+impl Cause {
+    pub(super) fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => Self::of_answer(error.as_ref()),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => Self::Disconnect,
+            sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => Self::Rejected,
+            _ => Self::Other,
+        }
+    }
+
+    fn of_answer(error: &dyn sqlx::error::DatabaseError) -> Self {
+        if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
+            return match error.number() {
+                // Lock wait timeout, deadlock; a Galera node that refuses a conflicting commit says deadlock.
+                1205 | 1213 => Self::Contention,
+                // Shutdown, too many connections, killed, connection lost, node not ready for queries.
+                1040 | 1047 | 1053 | 1152..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 3169 => Self::Disconnect,
+                1022 | 1062 | 1586 => Self::Duplicate,
+                1264 | 1265 | 1267 | 1366 | 1406 | 1451 | 1452 | 3988 | 4025 => Self::Rejected,
+                _ => Self::Other,
+            };
+        }
+        let code = error.code().unwrap_or_default();
+        if let (true, Ok(number)) =
+            (error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some(), code.parse::<u32>())
+        {
+            return match (number & 0xff, number) {
+                (5 | 6, _) => Self::Contention,
+                (_, 1555 | 2067) => Self::Duplicate,
+                (18..=20, _) => Self::Rejected,
+                _ => Self::Other,
+            };
+        }
+        match code.as_ref() {
+            "40001" | "40P01" | "55P03" => Self::Contention,
+            "23505" => Self::Duplicate,
+            "57P01" | "57P02" | "57P03" | "53300" => Self::Disconnect,
+            code if code.starts_with("08") => Self::Disconnect,
+            code if code.starts_with("22") || code.starts_with("23") => Self::Rejected,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        match Cause::of(&error) {
+            Cause::Contention => Self::Contention { attempts: 1, source: error },
+            Cause::Disconnect => Self::Unreachable(error),
+            Cause::Rejected => Self::Rejected(error),
+            Cause::Duplicate | Cause::Other => Self::Statement(error),
+        }
+    }
+}
+
+impl DbError {
+    pub(super) fn no_image(id: &str) -> Self {
+        Self::NotFound { what: "image", key: id.to_owned() }
+    }
+
+    /// Whether the statement failed because a unique key is taken.
+    pub(super) fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Statement(error) if Cause::of(error) == Cause::Duplicate)
+    }
+}

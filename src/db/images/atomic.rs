@@ -1,0 +1,97 @@
+//! Properties that serve as locks between requests and between workers.
+
+use sea_query::{Expr, ExprTrait, Query};
+
+use crate::db::clock;
+use crate::db::connection::Db;
+use crate::db::error::DbError;
+use crate::db::retry::Operation;
+use crate::db::session::Session;
+use crate::db::sql::live;
+
+/// Gives the image a property that it does not have (`image_set_property_atomic` in `glance/db/sqlalchemy/api.py`).
+///
+/// # Errors
+/// [`DbError::Duplicate`] if it has one of that name: of several rivals one succeeds.
+pub async fn set_property_atomic(db: &Db, id: &str, name: &str, value: &str) -> Result<(), DbError> {
+    db.write(Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }).await
+}
+
+/// Deletes a property if it has this very value (`image_delete_property_atomic`). The row goes, as upstream's.
+///
+/// # Errors
+/// [`DbError::NotFound`] if there is no such property, or it has another value.
+pub async fn delete_property_atomic(db: &Db, id: &str, name: &str, value: &str) -> Result<(), DbError> {
+    db.write(Delete { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }).await
+}
+
+struct Set {
+    id: String,
+    name: String,
+    value: String,
+}
+
+impl Operation for Set {
+    type Output = ();
+    const NAME: &'static str = "set property atomically";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        let now = clock::now();
+        let revive = Query::update()
+            .table("image_properties")
+            .values([("value", self.value.as_str().into()), ("deleted", false.into()), ("updated_at", now.into())])
+            .and_where(Expr::col("image_id").eq(self.id.as_str()))
+            .and_where(Expr::col("name").eq(self.name.as_str()))
+            .and_where(live("image_properties").not())
+            .take();
+        if session.execute(&revive).await? > 0 {
+            return Ok(());
+        }
+        let mut insert = Query::insert();
+        insert.into_table("image_properties").columns([
+            "image_id",
+            "name",
+            "value",
+            "created_at",
+            "updated_at",
+            "deleted",
+        ]);
+        insert.values_panic([
+            self.id.as_str().into(),
+            self.name.as_str().into(),
+            self.value.as_str().into(),
+            now.into(),
+            now.into(),
+            false.into(),
+        ]);
+        session.execute(&insert).await.map(drop).map_err(|error| match error {
+            error if error.is_duplicate() => DbError::Duplicate { what: "property", key: self.name.clone() },
+            error => error,
+        })
+    }
+}
+
+struct Delete {
+    id: String,
+    name: String,
+    value: String,
+}
+
+impl Operation for Delete {
+    type Output = ();
+    const NAME: &'static str = "delete property atomically";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        let delete = Query::delete()
+            .from_table("image_properties")
+            .and_where(Expr::col("image_id").eq(self.id.as_str()))
+            .and_where(Expr::col("name").eq(self.name.as_str()))
+            .and_where(Expr::col("value").eq(self.value.as_str()))
+            .and_where(live("image_properties"))
+            .take();
+        match session.execute(&delete).await? {
+            0 => Err(DbError::NotFound { what: "property", key: self.name.clone() }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Who sees which images in a list (`_select_images_query` and `_image_get_all` in `glance/db/sqlalchemy/api.py`).
+
+use sea_query::{Cond, Expr, ExprTrait, Query};
+
+use super::filter::Column;
+use super::{coarse, never};
+use crate::db::connection::Dialect;
+use crate::db::images::visibility;
+use crate::db::sql::live;
+
+/// Who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Viewer {
+    pub is_admin: bool,
+    /// `None` without a project, and for the anonymous.
+    pub project: Option<String>,
+}
+
+/// The `visibility` filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Visibility {
+    /// Everything that the viewer can see but the community images of others.
+    #[default]
+    Default,
+    /// Also those.
+    All,
+    /// `public`, `community`, `shared` or `private` images only.
+    Only(String),
+}
+
+/// Images that a query looks at; those of one query are disjoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Set {
+    /// All with this visibility.
+    Visible(&'static str),
+    /// All with a visibility but that one, unless they are the viewer's own.
+    AllButOthers(&'static str),
+    All,
+    Nothing,
+    /// All with a visibility that is given as text.
+    Only(String),
+    /// The viewer's own that are not in `Visible` sets of the same query.
+    Own {
+        but: &'static [&'static str],
+    },
+    /// The viewer's own with this visibility.
+    OwnOnly(String),
+    /// Of others, shared with the viewer by a membership in this status; `None` is any.
+    Shared {
+        status: Option<String>,
+    },
+}
+
+/// The sets that make up what the viewer sees; at most four.
+pub(super) fn sets(viewer: &Viewer, asked: &Visibility, status: Option<&str>) -> Vec<Set> {
+    if viewer.is_admin {
+        return vec![match asked {
+            Visibility::Default => Set::AllButOthers("community"),
+            Visibility::All => Set::All,
+            Visibility::Only(visibility) => Set::Only(visibility.clone()),
+        }];
+    }
+    let shared = Set::Shared { status: status.map(str::to_owned) };
+    let known = viewer.project.is_some();
+    let mut sets = Vec::new();
+    match asked {
+        Visibility::Default => {
+            sets.push(Set::Visible("public"));
+            sets.extend(known.then_some(Set::Own { but: &["public"] }));
+            sets.push(shared);
+        }
+        Visibility::All => {
+            sets.extend([Set::Visible("public"), Set::Visible("community")]);
+            sets.extend(known.then_some(Set::Own { but: &["public", "community"] }));
+            sets.push(shared);
+        }
+        Visibility::Only(visibility) if matches!(visibility.as_str(), "public" | "community") => {
+            sets.push(Set::Only(visibility.clone()));
+        }
+        Visibility::Only(visibility) => {
+            sets.extend(known.then(|| Set::OwnOnly(visibility.clone())));
+            sets.extend((visibility == "shared").then_some(shared));
+        }
+    }
+    if sets.is_empty() {
+        sets.push(Set::Nothing);
+    }
+    sets
+}
+
+/// The condition for being in the set. `each` says that images are looked at one by one, not found by the condition.
+pub(super) fn condition(dialect: Dialect, viewer: &Viewer, set: Set, each: bool) -> Cond {
+    let all = Cond::all();
+    let own = || viewer.project.as_deref().map(|project| Column::Owner.expr().eq(project));
+    match set {
+        Set::All => all,
+        Set::Nothing => all.add(never()),
+        Set::Visible(visible) => all.add(Column::Visibility.expr().eq(visibility(visible))),
+        Set::Only(only) => all.add(Column::Visibility.expr().eq(visibility(&only))),
+        Set::AllButOthers(other) => {
+            Cond::any().add(coarse(dialect, Column::Visibility).ne(visibility(other))).add_option(own())
+        }
+        Set::Own { but } => but
+            .iter()
+            .fold(all.add_option(own()), |all, but| all.add(coarse(dialect, Column::Visibility).ne(visibility(but)))),
+        Set::OwnOnly(only) => all.add_option(own()).add(coarse(dialect, Column::Visibility).eq(visibility(&only))),
+        Set::Shared { status } => {
+            let mut members = Query::select();
+            members.from("image_members").and_where(live("image_members"));
+            // Without a project, upstream asks for any membership of anyone.
+            let mut others = None;
+            if let Some(project) = viewer.project.as_deref() {
+                members.and_where(Expr::col("member").eq(project));
+                members.and_where_option(status.map(|status| Expr::col(("image_members", "status")).eq(status)));
+                others = Some(Column::Owner.expr().ne(project).or(Column::Owner.expr().is_null()));
+            }
+            let image = || Expr::col(("image_members", "image_id"));
+            let is_member = if each {
+                Expr::exists(members.expr(Expr::cust("1")).and_where(image().eq(Column::Id.expr())).take())
+            } else {
+                Column::Id.expr().in_subquery(members.expr(image()).take())
+            };
+            all.add(coarse(dialect, Column::Visibility).eq(visibility("shared"))).add_option(others).add(is_member)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn viewer(is_admin: bool, project: Option<&str>) -> Viewer {
+        Viewer { is_admin, project: project.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_is_visible_takes_as_few_sets_as_possible() {
+        let only = |text: &str| Visibility::Only(text.to_owned());
+        let shared = || Set::Shared { status: Some("accepted".to_owned()) };
+        let (admin, user, nobody) = (viewer(true, Some("p")), viewer(false, Some("p")), viewer(false, None));
+        let expected = [
+            (&admin, Visibility::Default, vec![Set::AllButOthers("community")]),
+            (&admin, Visibility::All, vec![Set::All]),
+            (&admin, only("private"), vec![Set::Only("private".to_owned())]),
+            (&user, Visibility::Default, vec![Set::Visible("public"), Set::Own { but: &["public"] }, shared()]),
+            (
+                &user,
+                Visibility::All,
+                vec![
+                    Set::Visible("public"),
+                    Set::Visible("community"),
+                    Set::Own { but: &["public", "community"] },
+                    shared(),
+                ],
+            ),
+            (&user, only("public"), vec![Set::Only("public".to_owned())]),
+            (&user, only("community"), vec![Set::Only("community".to_owned())]),
+            (&user, only("private"), vec![Set::OwnOnly("private".to_owned())]),
+            (&user, only("shared"), vec![Set::OwnOnly("shared".to_owned()), shared()]),
+            (&nobody, Visibility::Default, vec![Set::Visible("public"), shared()]),
+            (&nobody, only("shared"), vec![shared()]),
+            (&nobody, only("private"), vec![Set::Nothing]),
+        ];
+        for (viewer, asked, expected) in expected {
+            assert_eq!(sets(viewer, &asked, Some("accepted")), expected, "{viewer:?} {asked:?}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Changing an image.
+
+use std::collections::{HashMap, HashSet};
+
+use sea_query::{Expr, ExprTrait, Query, UpdateStatement};
+use time::PrimitiveDateTime;
+
+use super::{ATOMIC_PROPERTIES, ID_LENGTH, children, owner, read, visibility};
+use crate::db::clock;
+use crate::db::connection::Db;
+use crate::db::error::DbError;
+use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, OtherProperties};
+use crate::db::retry::Operation;
+use crate::db::row::Columns;
+use crate::db::session::Session;
+use crate::db::sql::{live, soft_delete};
+use crate::db::{locations, tags};
+
+/// Changes an image that is not deleted, if its status is one of `from` (any, if `None`), in one transaction: of two
+/// rivals for a transition one wins. Returns the image as it is then (`image_update` in
+/// `glance/db/sqlalchemy/api.py`).
+///
+/// # Errors
+/// [`DbError::NotFound`] for an image, or a location with an id, that is not there; [`DbError::StateConflict`] if the
+/// status is another one; then nothing has changed.
+pub async fn update(db: &Db, id: &str, change: ImageUpdate, from: Option<&[&str]>) -> Result<ImageRecord, DbError> {
+    if id.len() > ID_LENGTH {
+        return Err(DbError::no_image(id));
+    }
+    let from = from.map(|states| states.iter().map(|&state| state.to_owned()).collect());
+    db.write(Update { id: id.to_owned(), change, from }).await
+}
+
+struct Update {
+    id: String,
+    change: ImageUpdate,
+    from: Option<Vec<String>>,
+}
+
+impl Operation for Update {
+    type Output = ImageRecord;
+    const NAME: &'static str = "update image";
+
+    async fn run(&self, session: &mut Session) -> Result<ImageRecord, DbError> {
+        let now = clock::now();
+        // First of all: it also takes the lock of the row, which keeps other updates of the same image away.
+        claim(session, &self.id, self.from.as_deref(), self.change.status.as_deref(), columns(&self.change, now))
+            .await?;
+        if let Some(properties) = &self.change.properties {
+            set_properties(session, &self.id, now, properties, &self.change.other_properties).await?;
+        }
+        if let Some(wanted) = &self.change.tags {
+            tags::set_all(session, &self.id, now, wanted).await?;
+        }
+        if let Some(wanted) = &self.change.locations {
+            set_locations(session, &self.id, now, wanted).await?;
+        }
+        read(session, &self.id, false).await?.ok_or_else(|| DbError::no_image(&self.id))
+    }
+}
+
+/// Runs the update on the image if it is not deleted and in one of the states.
+pub(super) async fn claim(
+    session: &mut Session,
+    id: &str,
+    from: Option<&[String]>,
+    next: Option<&str>,
+    mut update: UpdateStatement,
+) -> Result<(), DbError> {
+    update.and_where(Expr::col("id").eq(id)).and_where(live("images"));
+    if let Some(states) = from {
+        update.and_where(Expr::col("status").is_in(states.iter().map(String::as_str)));
+    }
+    if session.execute(&update).await? > 0 {
+        return Ok(());
+    }
+    let query = Query::select()
+        .column("status")
+        .from("images")
+        .and_where(Expr::col("id").eq(id))
+        .and_where(live("images"))
+        .take();
+    let current = session.row(&query, |row| Columns::of(row).text()).await?;
+    let current = current.ok_or_else(|| DbError::no_image(id))?;
+    Err(DbError::StateConflict {
+        id: id.to_owned(),
+        current,
+        next: next.map(str::to_owned),
+        wanted: from.unwrap_or_default().to_vec(),
+    })
+}
+
+fn columns(change: &ImageUpdate, now: PrimitiveDateTime) -> UpdateStatement {
+    let mut update = Query::update();
+    update.table("images").value("updated_at", now);
+    let texts = [
+        ("name", &change.name),
+        ("disk_format", &change.disk_format),
+        ("container_format", &change.container_format),
+        ("checksum", &change.checksum),
+        ("os_hash_algo", &change.os_hash_algo),
+        ("os_hash_value", &change.os_hash_value),
+    ];
+    for (column, value) in texts {
+        if let Some(value) = value {
+            update.value(column, value.clone());
+        }
+    }
+    if let Some(value) = &change.owner {
+        update.value("owner", owner(value.clone()));
+    }
+    for (column, value) in [("size", change.size), ("virtual_size", change.virtual_size)] {
+        if let Some(value) = value {
+            update.value(column, value);
+        }
+    }
+    if let Some(status) = &change.status {
+        update.value("status", status.as_str());
+    }
+    if let Some(value) = &change.visibility {
+        update.value("visibility", visibility(value));
+    }
+    for (column, value) in [("min_disk", change.min_disk), ("min_ram", change.min_ram)] {
+        if let Some(value) = value {
+            update.value(column, value);
+        }
+    }
+    for (column, value) in [("protected", change.protected), ("os_hidden", change.os_hidden)] {
+        if let Some(value) = value {
+            update.value(column, value);
+        }
+    }
+    update
+}
+
+struct PropertyRow {
+    id: i64,
+    name: String,
+    value: Option<String>,
+    deleted: bool,
+}
+
+/// A deleted row is revived when its name comes again, since the pair of image and name is unique; a row that is as
+/// wanted is not touched.
+async fn set_properties(
+    session: &mut Session,
+    image: &str,
+    now: PrimitiveDateTime,
+    wanted: &[(String, Option<String>)],
+    others: &OtherProperties,
+) -> Result<(), DbError> {
+    let query = Query::select()
+        .columns(["id", "name", "value", "deleted"])
+        .from("image_properties")
+        .and_where(Expr::col("image_id").eq(image))
+        .take();
+    let rows = session
+        .rows(&query, |row| {
+            let mut columns = Columns::of(row);
+            Ok(PropertyRow {
+                id: columns.integer()?,
+                name: columns.text()?,
+                value: columns.maybe_text()?,
+                deleted: columns.flag()?,
+            })
+        })
+        .await?;
+    let mut stored: HashMap<&str, &PropertyRow> = rows.iter().map(|row| (row.name.as_str(), row)).collect();
+    let is_ours = |name: &str| !ATOMIC_PROPERTIES.contains(&name);
+    let mut fresh = Vec::new();
+    for property in wanted.iter().filter(|(name, _)| is_ours(name)) {
+        let (name, value) = property;
+        match stored.remove(name.as_str()) {
+            None => fresh.push(property),
+            Some(row) if !row.deleted && row.value == *value => {}
+            Some(row) => {
+                let update = Query::update()
+                    .table("image_properties")
+                    .values([("value", value.clone().into()), ("deleted", false.into()), ("updated_at", now.into())])
+                    .and_where(Expr::col("id").eq(row.id))
+                    .take();
+                session.execute(&update).await?;
+            }
+        }
+    }
+    children::insert_properties(session, image, now, &fresh).await?;
+    let goes = |name: &String| match others {
+        OtherProperties::Delete => true,
+        OtherProperties::DeleteNamed(names) => names.contains(name),
+    };
+    let gone: Vec<i64> = stored
+        .values()
+        .filter(|row| !row.deleted && is_ours(&row.name) && goes(&row.name))
+        .map(|row| row.id)
+        .collect();
+    if !gone.is_empty() {
+        session.execute(&soft_delete("image_properties", now).and_where(Expr::col("id").is_in(gone)).take()).await?;
+    }
+    Ok(())
+}
+
+/// `_image_locations_set` in `glance/db/sqlalchemy/api.py`, except that an empty list empties too.
+async fn set_locations(
+    session: &mut Session,
+    image: &str,
+    now: PrimitiveDateTime,
+    wanted: &[LocationRecord],
+) -> Result<(), DbError> {
+    let kept: HashSet<i64> = wanted.iter().filter_map(|location| location.id).collect();
+    let mut gone = soft_delete("image_locations", now);
+    gone.value("status", "deleted");
+    gone.and_where(Expr::col("image_id").eq(image)).and_where(live("image_locations"));
+    if !kept.is_empty() {
+        gone.and_where(Expr::col("id").is_not_in(kept));
+    }
+    session.execute(&gone).await?;
+    let mut fresh = Vec::new();
+    for location in wanted {
+        match location.id {
+            Some(id) => locations::store(session, image, id, now, location).await?,
+            None => fresh.push(location),
+        }
+    }
+    children::insert_locations(session, image, now, &fresh).await
+}

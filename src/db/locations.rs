@@ -1,0 +1,140 @@
+//! Places where the data of images lies.
+
+use sea_query::{Expr, ExprTrait, Query};
+use time::PrimitiveDateTime;
+
+use super::clock;
+use super::connection::Db;
+use super::error::DbError;
+use super::images::{insert_locations, is_deleted, metadata_text};
+use super::model::LocationRecord;
+use super::retry::Operation;
+use super::session::Session;
+use super::sql::{live, soft_delete};
+
+/// Adds a location to an image; a location in status `deleted` or `pending_delete` counts as deleted from the start.
+pub async fn add(db: &Db, image: &str, location: LocationRecord) -> Result<(), DbError> {
+    db.write(Add { image: image.to_owned(), location }).await
+}
+
+/// Changes a location's URL, metadata and status. `location.id` says which.
+///
+/// # Errors
+/// [`DbError::NotFound`] if the image has no such location.
+pub async fn update(db: &Db, image: &str, location: LocationRecord) -> Result<(), DbError> {
+    db.write(Update { image: image.to_owned(), location }).await
+}
+
+/// Changes only the status of a location; `deleted` and `pending_delete` mark it as deleted
+/// (`image_location_delete` in `glance/db/sqlalchemy/api.py`), any other brings it back.
+///
+/// # Errors
+/// [`DbError::NotFound`] if the image has no such location.
+pub async fn set_status(db: &Db, image: &str, location: i64, status: &str) -> Result<(), DbError> {
+    db.write(SetStatus { image: image.to_owned(), location, status: status.to_owned() }).await
+}
+
+/// Marks all locations of an image as deleted.
+pub async fn delete_all(db: &Db, image: &str) -> Result<(), DbError> {
+    db.write(DeleteAll { image: image.to_owned() }).await
+}
+
+/// Brings a stored location up to date.
+pub(super) async fn store(
+    session: &mut Session,
+    image: &str,
+    id: i64,
+    now: PrimitiveDateTime,
+    location: &LocationRecord,
+) -> Result<(), DbError> {
+    let mut update = Query::update();
+    update.table("image_locations").value("value", location.url.as_str());
+    update.value("meta_data", metadata_text(&location.metadata));
+    set(session, update, image, id, now, &location.status).await
+}
+
+async fn set(
+    session: &mut Session,
+    mut update: sea_query::UpdateStatement,
+    image: &str,
+    id: i64,
+    now: PrimitiveDateTime,
+    status: &str,
+) -> Result<(), DbError> {
+    let deleted = is_deleted(status);
+    update.table("image_locations");
+    update.values([
+        ("status", status.into()),
+        ("deleted", deleted.into()),
+        ("deleted_at", deleted.then_some(now).into()),
+        ("updated_at", now.into()),
+    ]);
+    update.and_where(Expr::col("id").eq(id)).and_where(Expr::col("image_id").eq(image));
+    match session.execute(&update).await? {
+        0 => Err(DbError::NotFound { what: "location", key: format!("{id} of image {image}") }),
+        _ => Ok(()),
+    }
+}
+
+struct Add {
+    image: String,
+    location: LocationRecord,
+}
+
+impl Operation for Add {
+    type Output = ();
+    const NAME: &'static str = "add location";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        insert_locations(session, &self.image, clock::now(), &[&self.location]).await
+    }
+}
+
+struct Update {
+    image: String,
+    location: LocationRecord,
+}
+
+impl Operation for Update {
+    type Output = ();
+    const NAME: &'static str = "update location";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        let missing = || DbError::NotFound { what: "location", key: format!("without id of image {}", self.image) };
+        let id = self.location.id.ok_or_else(missing)?;
+        store(session, &self.image, id, clock::now(), &self.location).await
+    }
+}
+
+struct SetStatus {
+    image: String,
+    location: i64,
+    status: String,
+}
+
+impl Operation for SetStatus {
+    type Output = ();
+    const NAME: &'static str = "set status of location";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        set(session, Query::update(), &self.image, self.location, clock::now(), &self.status).await
+    }
+}
+
+struct DeleteAll {
+    image: String,
+}
+
+impl Operation for DeleteAll {
+    type Output = ();
+    const NAME: &'static str = "delete locations";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        let update = soft_delete("image_locations", clock::now())
+            .value("status", "deleted")
+            .and_where(Expr::col("image_id").eq(self.image.as_str()))
+            .and_where(live("image_locations"))
+            .take();
+        session.execute(&update).await.map(drop)
+    }
+}

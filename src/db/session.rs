@@ -1,0 +1,199 @@
+//! One borrowed connection: builds a statement for its dialect, runs it, and never goes back to the pool in doubt.
+
+use sea_query::{MysqlQueryBuilder, PostgresQueryBuilder, QueryStatementWriter, SqliteQueryBuilder, Value, Values};
+use sea_query_sqlx::SqlxValues;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Executor, MySql, Postgres, Sqlite};
+
+use super::clock;
+use super::connection::Dialect;
+use super::error::{Cause, DbError};
+use super::row::Row;
+
+/// A connection of the pool, perhaps in a transaction.
+///
+/// Dropped in the middle of a statement or of a transaction (the caller gave up, or time ran out), the connection is
+/// closed instead of being reused, so that the server rolls back and no lock stays behind.
+pub(super) struct Session {
+    link: Option<Link>,
+    /// A transaction is open.
+    open: bool,
+    /// A statement has been sent and not been answered.
+    busy: bool,
+}
+
+pub(super) enum Link {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+    MySql(PoolConnection<MySql>),
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transaction {
+    /// Several queries that see one state of the database.
+    Snapshot,
+    Write,
+}
+
+impl Session {
+    pub(super) fn new(link: Link) -> Self {
+        Self { link: Some(link), open: false, busy: false }
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        match &self.link {
+            Some(Link::Postgres(_)) => Dialect::Postgres,
+            Some(Link::MySql(_)) => Dialect::MySql,
+            Some(Link::Sqlite(_)) | None => Dialect::Sqlite,
+        }
+    }
+
+    pub(super) async fn begin(&mut self, kind: Transaction) -> Result<(), DbError> {
+        self.open = true;
+        let sql = match (self.dialect(), kind) {
+            (Dialect::Sqlite, Transaction::Snapshot) => "BEGIN",
+            // Takes the write lock now, when waiting for it is possible; a later upgrade would fail instead of wait.
+            (Dialect::Sqlite, Transaction::Write) => "BEGIN IMMEDIATE",
+            (Dialect::Postgres, Transaction::Snapshot) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            (Dialect::Postgres, Transaction::Write) => "BEGIN",
+            (Dialect::MySql, Transaction::Snapshot) => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+            (Dialect::MySql, Transaction::Write) => "START TRANSACTION",
+        };
+        self.plain(sql).await
+    }
+
+    /// Ends the session well: commits if a transaction is open.
+    pub(super) async fn finish(mut self) -> Result<(), DbError> {
+        if self.open {
+            self.plain("COMMIT").await.map_err(|error| match error {
+                DbError::Unreachable(source) => DbError::CommitUnknown(source),
+                error => error,
+            })?;
+            self.open = false;
+        }
+        Ok(())
+    }
+
+    /// Ends the session after a failure. A connection that cannot even roll back is closed.
+    pub(super) async fn abandon(mut self) {
+        if self.open && !self.busy && self.plain("ROLLBACK").await.is_ok() {
+            self.open = false;
+        }
+    }
+
+    /// Runs a statement without parameters; for several at once, separated by semicolons.
+    pub(super) async fn plain(&mut self, sql: &'static str) -> Result<(), DbError> {
+        self.busy = true;
+        let done = match self.link()? {
+            Link::Sqlite(link) => sqlx::raw_sql(sql).execute(&mut **link).await.map(drop),
+            Link::Postgres(link) => sqlx::raw_sql(sql).execute(&mut **link).await.map(drop),
+            Link::MySql(link) => sqlx::raw_sql(sql).execute(&mut **link).await.map(drop),
+        };
+        self.settle(done)
+    }
+
+    /// Runs a statement and says how many rows it matched.
+    pub(super) async fn execute<S: QueryStatementWriter>(&mut self, statement: &S) -> Result<u64, DbError> {
+        self.busy = true;
+        let done = match self.link()? {
+            Link::Sqlite(link) => {
+                let (sql, values) = statement.build(SqliteQueryBuilder);
+                let query = sqlx::query_with(AssertSqlSafe(sql), with_text_times(values));
+                link.execute(query).await.map(|done| done.rows_affected())
+            }
+            Link::Postgres(link) => {
+                let (sql, values) = statement.build(PostgresQueryBuilder);
+                link.execute(sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))).await.map(|d| d.rows_affected())
+            }
+            Link::MySql(link) => {
+                let (sql, values) = statement.build(MysqlQueryBuilder);
+                link.execute(sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))).await.map(|d| d.rows_affected())
+            }
+        };
+        self.settle(done)
+    }
+
+    /// Runs a query and reads each of its rows. The caller bounds the number of rows by the query itself.
+    pub(super) async fn rows<S, T, F>(&mut self, statement: &S, read: F) -> Result<Vec<T>, DbError>
+    where
+        S: QueryStatementWriter,
+        F: FnMut(&dyn Row) -> Result<T, DbError>,
+    {
+        self.busy = true;
+        match self.link()? {
+            Link::Sqlite(link) => {
+                let (sql, values) = statement.build(SqliteQueryBuilder);
+                let query = sqlx::query_with(AssertSqlSafe(sql), with_text_times(values));
+                let rows = link.fetch_all(query).await;
+                read_all(&self.settle(rows)?, |row| row, read)
+            }
+            Link::Postgres(link) => {
+                let (sql, values) = statement.build(PostgresQueryBuilder);
+                let rows = link.fetch_all(sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))).await;
+                read_all(&self.settle(rows)?, |row| row, read)
+            }
+            Link::MySql(link) => {
+                let (sql, values) = statement.build(MysqlQueryBuilder);
+                let rows = link.fetch_all(sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))).await;
+                read_all(&self.settle(rows)?, |row| row, read)
+            }
+        }
+    }
+
+    /// As [`Session::rows`], for a query that gives at most one row.
+    pub(super) async fn row<S, T, F>(&mut self, statement: &S, read: F) -> Result<Option<T>, DbError>
+    where
+        S: QueryStatementWriter,
+        F: FnMut(&dyn Row) -> Result<T, DbError>,
+    {
+        Ok(self.rows(statement, read).await?.into_iter().next())
+    }
+
+    fn link(&mut self) -> Result<&mut Link, DbError> {
+        self.link.as_mut().ok_or(DbError::Interrupted)
+    }
+
+    /// The answer is here; after a broken connection the session stays busy, and is closed when dropped.
+    fn settle<T>(&mut self, done: Result<T, sqlx::Error>) -> Result<T, DbError> {
+        if let Err(error) = &done
+            && Cause::of(error) == Cause::Disconnect
+        {
+            return done.map_err(DbError::from);
+        }
+        self.busy = false;
+        Ok(done?)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.open && !self.busy {
+            return;
+        }
+        match self.link.take() {
+            Some(Link::Sqlite(link)) => drop(link.detach()),
+            Some(Link::Postgres(link)) => drop(link.detach()),
+            Some(Link::MySql(link)) => drop(link.detach()),
+            None => {}
+        }
+    }
+}
+
+fn read_all<R, T>(
+    rows: &[R],
+    as_row: fn(&R) -> &dyn Row,
+    mut read: impl FnMut(&dyn Row) -> Result<T, DbError>,
+) -> Result<Vec<T>, DbError> {
+    rows.iter().map(|row| read(as_row(row))).collect()
+}
+
+/// SQLite has no type for times: they are text, and the driver's own form drops trailing zeros, which breaks the order.
+fn with_text_times(mut values: Values) -> SqlxValues {
+    for value in &mut values.0 {
+        if let Value::TimeDateTime(time) = value {
+            *value = Value::String(time.map(clock::to_text));
+        }
+    }
+    SqlxValues(values)
+}

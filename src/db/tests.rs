@@ -1,0 +1,99 @@
+//! The suite for all databases, on SQLite, and what is SQLite's own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::{DatabaseSection, Secret};
+use crate::db::images::list::{ListQuery, Viewer};
+use crate::db::model::{ImageUpdate, NewImage};
+use crate::db::{Db, DbError, images};
+
+extern crate self as glance_api;
+
+#[path = "../../tests/db_suite/mod.rs"]
+mod suite;
+
+async fn open(path: &Path) -> Db {
+    let connection = Some(Secret::from(format!("sqlite:///{}", path.display()).as_str()));
+    let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
+    db.create_schema().await.unwrap();
+    db
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_does_what_every_database_must() {
+    let folder = tempfile::tempdir().unwrap();
+    suite::run(&open(&folder.path().join("glance.db")).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_share_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("glance.db");
+    let (one, two) = (open(&path).await, open(&path).await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for db in [one.clone(), two.clone()] {
+        for n in 0..20 {
+            let db = db.clone();
+            tasks.spawn(async move {
+                let id = suite::uuid();
+                images::create(&db, NewImage::new(&id)).await.unwrap();
+                let change = ImageUpdate { name: Some(Some(n.to_string())), ..ImageUpdate::default() };
+                images::update(&db, &id, change, Some(&["queued"])).await.unwrap();
+            });
+        }
+    }
+    tasks.join_all().await;
+    let query = ListQuery::new(Viewer { is_admin: true, project: None }, 1000);
+    assert_eq!(images::list(&one, &query).await.unwrap(), images::list(&two, &query).await.unwrap());
+    assert_eq!(images::list(&one, &query).await.unwrap().len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_passes_a_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder.path().join("glance.db")).await;
+    let id = suite::uuid();
+    images::create(&db, NewImage::new(&id)).await.unwrap();
+    let mut writer = db.writer().await.unwrap();
+    writer.begin(crate::db::session::Transaction::Write).await.unwrap();
+    writer.plain("UPDATE images SET name = 'unseen'").await.unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(1), images::get(&db, &id, false)).await;
+    assert_eq!(read.unwrap().unwrap().unwrap().name, None);
+    // Neither finished nor abandoned: the lock goes with it.
+    drop(writer);
+    let change = ImageUpdate { size: Some(Some(1)), ..ImageUpdate::default() };
+    let after = tokio::time::timeout(Duration::from_secs(4), images::update(&db, &id, change, None)).await;
+    assert_eq!(after.unwrap().unwrap().name, None);
+}
+
+#[tokio::test]
+async fn a_broken_value_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder.path().join("glance.db")).await;
+    let mut new = NewImage::new(suite::uuid());
+    new.locations.push(suite::location("l"));
+    let id = images::create(&db, new).await.unwrap().id;
+    for (sql, column) in [
+        ("UPDATE image_locations SET meta_data = '(dp0'", "meta_data"),
+        ("UPDATE images SET created_at = 'yesterday'", "created_at"),
+    ] {
+        db.writer().await.unwrap().plain(sql).await.unwrap();
+        let error = images::get(&db, &id, false).await.unwrap_err();
+        assert!(matches!(&error, DbError::Corrupt { column: found, .. } if found == column), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn times_are_stored_as_sqlalchemy_does() {
+    use sea_query::{Expr, Query};
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder.path().join("glance.db")).await;
+    let time = time::macros::datetime!(2024-01-02 03:04:05.1);
+    let new = NewImage { created_at: Some(time), updated_at: Some(time), ..NewImage::new(suite::uuid()) };
+    assert_eq!(images::create(&db, new).await.unwrap().created_at, time);
+    let query = Query::select().column("created_at").expr(Expr::cust("typeof(deleted)")).from("images").take();
+    let stored =
+        db.reader().await.unwrap().row(&query, |row| Ok((row.text(0).unwrap(), row.text(1).unwrap()))).await.unwrap();
+    assert_eq!(stored, Some((Some("2024-01-02 03:04:05.100000".to_owned()), Some("integer".to_owned()))));
+}

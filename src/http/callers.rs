@@ -1,0 +1,38 @@
+//! Keystone says who a caller is, the policy whether that is an administrator.
+
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::middleware::identity::{Identified, Identify, IdentityFailure};
+use crate::identity::Authenticator;
+use crate::policy::Enforcer;
+
+/// Callers as the cloud's Keystone and the policy in force know them.
+pub struct Callers {
+    authenticator: Authenticator,
+    enforcer: Enforcer,
+}
+
+impl Callers {
+    pub fn new(authenticator: Authenticator, enforcer: Enforcer) -> Self {
+        Self { authenticator, enforcer }
+    }
+}
+
+impl Identify for Callers {
+    fn identify<'a>(&'a self, method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Identified<'a> {
+        Box::pin(async move {
+            let found = self.authenticator.authenticate(method, path, headers).await;
+            let Some(mut context) = found.map_err(|error| IdentityFailure::Unavailable(Box::new(error)))? else {
+                return Ok(None);
+            };
+            let rules = self.enforcer.rules().await;
+            let is_admin = rules.is_admin(&context).await;
+            context.is_admin = is_admin.map_err(|error| IdentityFailure::Rule(Box::new(error)))?;
+            Ok(Some(context))
+        })
+    }
+
+    fn challenge(&self) -> Option<HeaderValue> {
+        self.authenticator.challenge()
+    }
+}

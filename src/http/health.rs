@@ -1,0 +1,314 @@
+//! The health check (upstream: `oslo_middleware/healthcheck`).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::accept::{self, Accept};
+use super::exchange::Exchange;
+use crate::api::{Body, Error, Response};
+use crate::config::HealthcheckSection;
+
+/// Headers that only a proxy sets.
+const PROXIED: [&str; 6] =
+    ["forwarded", "x-forwarded", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-for", "x-forwarded-prefix"];
+
+/// Answers whether this service is to be used.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct HealthCheck {
+    checks: Vec<Check>,
+    detailed: bool,
+    /// Empty: everybody may ask.
+    sources: Vec<Network>,
+    ignore_proxied_requests: bool,
+}
+
+/// An option that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("healthcheck: {0}")]
+pub struct HealthOptionError(String);
+
+#[derive(Clone, Debug)]
+enum Check {
+    DisableByFile(String),
+    DisableByFilesPorts(BTreeMap<u16, String>),
+    EnableByFiles(Vec<String>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+/// What one check says.
+#[derive(Serialize)]
+struct Verdict {
+    #[serde(skip)]
+    available: bool,
+    class: &'static str,
+    details: String,
+    reason: &'static str,
+}
+
+impl HealthCheck {
+    /// `local`: options beside the application in a paste file, which count before the section's.
+    ///
+    /// # Errors
+    /// Checks that exclude each other, a port or a network that is none.
+    pub(in crate::http) fn new(
+        section: &HealthcheckSection,
+        local: &BTreeMap<String, String>,
+    ) -> Result<Self, HealthOptionError> {
+        let list = |name: &str, given: &[String]| local.get(name).map_or_else(|| given.to_vec(), |text| split(text));
+        let flag = |name: &str, given: bool| match local.get(name).map(|text| text.to_ascii_lowercase()).as_deref() {
+            None => Ok(given),
+            Some("true" | "1" | "yes" | "on") => Ok(true),
+            Some("false" | "0" | "no" | "off") => Ok(false),
+            Some(other) => Err(HealthOptionError(format!("{name} = {other}: neither true nor false"))),
+        };
+        let backends = list("backends", &section.backends);
+        let has = |name: &str| backends.iter().any(|backend| backend == name);
+        if has("disable_by_file") && has("enable_by_files") {
+            let text = "the backends disable_by_file and enable_by_files exclude each other";
+            return Err(HealthOptionError(text.to_owned()));
+        }
+        let mut checks = Vec::new();
+        for backend in &backends {
+            match backend.as_str() {
+                "disable_by_file" => {
+                    let path = local.get("disable_by_file_path").unwrap_or(&section.disable_by_file_path);
+                    checks.push(Check::DisableByFile(path.clone()));
+                }
+                "disable_by_files_ports" => {
+                    let paths = list("disable_by_file_paths", &section.disable_by_file_paths);
+                    checks.push(Check::DisableByFilesPorts(by_port(&paths)?));
+                }
+                "enable_by_files" => {
+                    checks.push(Check::EnableByFiles(list("enable_by_file_paths", &section.enable_by_file_paths)));
+                }
+                other => tracing::warn!(backend = other, "unknown health check backend, left out"),
+            }
+        }
+        let sources = list("allowed_source_ranges", &section.allowed_source_ranges);
+        Ok(Self {
+            checks,
+            detailed: flag("detailed", section.detailed)?,
+            sources: sources.iter().map(|text| Network::parse(text)).collect::<Result<_, _>>()?,
+            ignore_proxied_requests: flag("ignore_proxied_requests", section.ignore_proxied_requests)?,
+        })
+    }
+
+    /// # Errors
+    /// 403 for those who may not ask, where upstream crashes.
+    pub(in crate::http) async fn answer(&self, exchange: &Exchange) -> Result<Response, Error> {
+        let from = exchange.peer.map(|peer| peer.ip().to_canonical());
+        let is_known =
+            self.sources.is_empty() || self.sources.iter().any(|network| from.is_some_and(|ip| network.contains(ip)));
+        let is_proxied = PROXIED.iter().any(|name| exchange.headers.contains_key(*name));
+        if !is_known || (self.ignore_proxied_requests && is_proxied) {
+            return Err(Error::stock(StatusCode::FORBIDDEN));
+        }
+        let mut verdicts = Vec::with_capacity(self.checks.len());
+        for check in &self.checks {
+            verdicts.push(check.verdict(exchange.port).await);
+        }
+        let is_healthy = verdicts.iter().all(|verdict| verdict.available);
+        let status = match (is_healthy, &exchange.method) {
+            (false, _) => StatusCode::SERVICE_UNAVAILABLE,
+            (true, &Method::HEAD) => StatusCode::NO_CONTENT,
+            (true, _) => StatusCode::OK,
+        };
+        self.render(exchange, status, &verdicts)
+    }
+
+    fn render(&self, exchange: &Exchange, status: StatusCode, verdicts: &[Verdict]) -> Result<Response, Error> {
+        let header = accept::header(&exchange.headers);
+        let offers = ["text/plain", "text/html", "application/json"];
+        let best = Accept::parse(header.as_deref()).best(&offers);
+        let (content_type, text) = match best {
+            _ if exchange.method == Method::HEAD => ("text/plain; charset=UTF-8", String::new()),
+            Some("text/html") => ("text/html; charset=UTF-8", self.html(verdicts)),
+            Some("application/json") => ("application/json", self.json(verdicts).map_err(Error::internal)?),
+            _ => ("text/plain; charset=UTF-8", plain(verdicts)),
+        };
+        let body = if text.is_empty() { Body::Empty } else { Body::Bytes(Bytes::from(text)) };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        if status != StatusCode::NO_CONTENT {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        Ok(response)
+    }
+
+    /// Indented by four, keys in order, as Python's `json.dumps` writes it.
+    fn json(&self, verdicts: &[Verdict]) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct Document<'a, R> {
+            detailed: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            now: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            platform: Option<String>,
+            reasons: R,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            version: Option<&'a str>,
+        }
+        let mut text = Vec::new();
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+        if self.detailed {
+            let (now, platform, version) = (Some(now()), Some(platform()), Some(VERSION));
+            Document { detailed: true, now, platform, reasons: verdicts, version }.serialize(&mut serializer)?;
+        } else {
+            let reasons: Vec<_> = verdicts.iter().map(|verdict| verdict.reason).collect();
+            Document { detailed: false, now: None, platform: None, reasons, version: None }
+                .serialize(&mut serializer)?;
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Upstream's page, without what only Python has to tell.
+    fn html(&self, verdicts: &[Verdict]) -> String {
+        let mut page = "<HTML>\n<HEAD><TITLE>Healthcheck Status</TITLE></HEAD>\n<BODY>\n".to_owned();
+        let mut put = |text: std::fmt::Arguments<'_>| page.write_fmt(text).unwrap_or_default();
+        if self.detailed {
+            put(format_args!("<H1>Server status</H1>\n<B>Current time:</B><PRE>{}</PRE>\n", now()));
+            put(format_args!(
+                "<B>Version:</B><PRE>{VERSION}</PRE>\n<B>Platform:</B><PRE>{}</PRE>\n<HR></HR>",
+                platform()
+            ));
+        }
+        put(format_args!("\n<H2>Result of {} checks:</H2>\n", verdicts.len()));
+        put(format_args!("<TABLE bgcolor=\"#ffffff\" border=\"1\">\n<TBODY>\n<TR>\n"));
+        let heads = if self.detailed {
+            "<TH>\nKind\n</TH>\n<TH>\nReason\n</TH>\n<TH>\nDetails\n</TH>\n"
+        } else {
+            "\n<TH>\nReason\n</TH>"
+        };
+        put(format_args!("{heads}\n</TR>\n"));
+        for Verdict { class, reason, details, .. } in verdicts {
+            if self.detailed {
+                let details = super::document::escape(details);
+                put(format_args!("<TR>\n<TD>{class}</TD>\n    <TD>{reason}</TD>\n<TD>{details}</TD>\n</TR>"));
+            } else {
+                put(format_args!("<TR>\n\n    <TD>{reason}</TD>\n\n</TR>"));
+            }
+        }
+        put(format_args!("\n</TBODY>\n</TABLE>\n<HR></HR>\n\n</BODY>\n</HTML>"));
+        page
+    }
+}
+
+const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+
+fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+fn plain(verdicts: &[Verdict]) -> String {
+    let reasons: Vec<_> = verdicts.iter().map(|verdict| verdict.reason).collect();
+    reasons.join("\n")
+}
+
+fn now() -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:6]");
+    OffsetDateTime::now_utc().format(&format).unwrap_or_default()
+}
+
+impl Check {
+    async fn verdict(&self, port: u16) -> Verdict {
+        match self {
+            Self::DisableByFile(path) if path.is_empty() => {
+                Verdict::ok("No 'disable_by_file_path' configuration value specified".to_owned())
+            }
+            Self::DisableByFile(path) => match is_there(path).await {
+                true => Verdict::disabled(format!("Path '{path}' was found")),
+                false => Verdict::ok(format!("Path '{path}' was not found")),
+            },
+            Self::DisableByFilesPorts(paths) => match paths.get(&port) {
+                Some(path) if is_there(path).await => Verdict::disabled(String::new()),
+                _ => Verdict::ok(String::new()),
+            },
+            Self::EnableByFiles(paths) => {
+                for path in paths {
+                    if !is_there(path).await {
+                        tracing::warn!(path, "health check: path is not present");
+                        let details = format!("File path {path} is missing");
+                        return Verdict { available: false, reason: "FILE PATH MISSING", ..Verdict::ok(details) };
+                    }
+                }
+                Verdict::ok("Specified file paths are available".to_owned())
+            }
+        }
+    }
+}
+
+impl Verdict {
+    fn ok(details: String) -> Self {
+        Self { available: true, class: "HealthcheckResult", details, reason: "OK" }
+    }
+
+    fn disabled(details: String) -> Self {
+        Self { available: false, reason: "DISABLED BY FILE", ..Self::ok(details) }
+    }
+}
+
+impl Network {
+    fn parse(text: &str) -> Result<Self, HealthOptionError> {
+        let wrong = || HealthOptionError(format!("allowed_source_ranges: {text}: not a network such as 192.0.2.0/24"));
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address: IpAddr = address.trim().parse().map_err(|_| wrong())?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(whole), |bits| bits.trim().parse()).map_err(|_| wrong())?;
+        let network = Self { address, bits };
+        let is_plain = bits <= whole && numeric(address).checked_shl(128 - whole + bits).unwrap_or(0) == 0;
+        if is_plain { Ok(network) } else { Err(wrong()) }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        if self.address.is_ipv4() != address.is_ipv4() {
+            return false;
+        }
+        let host_bits = if address.is_ipv4() { 32 - self.bits } else { 128 - self.bits };
+        let network = |ip| numeric(ip).checked_shr(host_bits).unwrap_or(0);
+        network(self.address) == network(address)
+    }
+}
+
+fn numeric(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u32::from(v4).into(),
+        IpAddr::V6(v6) => v6.into(),
+    }
+}
+
+fn by_port(paths: &[String]) -> Result<BTreeMap<u16, String>, HealthOptionError> {
+    let entry = |text: &String| {
+        let (port, path) = text.split_once(':')?;
+        Some((port.trim().parse().ok()?, path.to_owned()))
+    };
+    let wrong = |text: &String| HealthOptionError(format!("disable_by_file_paths: {text}: not port:path"));
+    paths.iter().map(|text| entry(text).ok_or_else(|| wrong(text))).collect()
+}
+
+fn split(text: &str) -> Vec<String> {
+    text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+/// As Python's `os.path.exists`: what cannot be looked at is not there.
+async fn is_there(path: &str) -> bool {
+    let found: io::Result<bool> = tokio::fs::try_exists(path).await;
+    found.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests;

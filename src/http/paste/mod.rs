@@ -1,0 +1,261 @@
+//! An operator's own paste file. Its filters and applications are matched with ours by the factories that it names; what
+//! is unknown ends the start.
+
+mod ini;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::pipeline::{Application, Chain, Plan, Stage, Step, Target};
+use ini::Ini;
+
+/// Composites within composites that are still followed.
+const DEPTH: usize = 8;
+
+/// A paste file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PasteError {
+    #[error("line {number}: neither a section nor an option: {text}")]
+    Line { number: usize, text: String },
+    #[error("there is no section [{kind}:{name}]")]
+    Section { kind: &'static str, name: String },
+    #[error("[{section}] has no option {option}")]
+    Option { section: String, option: String },
+    #[error("[{section}] names {factory}, which is not part of this service")]
+    Factory { section: String, factory: String },
+    #[error("[{section}]: {reason}")]
+    Shape { section: String, reason: &'static str },
+}
+
+/// The plan of `glance-api` or `glance-api-<flavor>`.
+///
+/// # Errors
+/// What stands in the way.
+pub(in crate::http) fn plan(text: &str, path: &Path, flavor: &str) -> Result<Plan, PasteError> {
+    let ini = Ini::parse(text, path)?;
+    let name = if flavor.is_empty() { "glance-api".to_owned() } else { format!("glance-api-{flavor}") };
+    let loader = Loader { ini, flavor };
+    let node = loader.application(&name, DEPTH)?;
+    let mut mounts = Vec::new();
+    match node {
+        Node::Map(section, entries) => {
+            for (prefix, node) in entries {
+                mounts.push((prefix, target(node, &section)?));
+            }
+        }
+        other => mounts.push((String::new(), target(other, &name)?)),
+    }
+    Ok(Plan { mounts: longest_first(mounts) })
+}
+
+/// What a name in the file stands for.
+enum Node {
+    /// A map of prefixes, with the name of its section.
+    Map(String, Vec<(String, Node)>),
+    Pipeline(Vec<Step>, Box<Node>),
+    Health(BTreeMap<String, String>),
+    Application(Application),
+}
+
+struct Loader<'a> {
+    ini: Ini,
+    flavor: &'a str,
+}
+
+impl Loader<'_> {
+    fn application(&self, name: &str, depth: usize) -> Result<Node, PasteError> {
+        let kinds = ["app", "application", "composite", "composit", "pipeline"];
+        let names: Vec<String> = kinds.iter().map(|kind| format!("{kind}:{name}")).collect();
+        let missing = || PasteError::Section { kind: "app", name: name.to_owned() };
+        let (section, options) = self.ini.find(&names).ok_or_else(missing)?;
+        let shape = |reason| PasteError::Shape { section: section.to_owned(), reason };
+        let depth = depth.checked_sub(1).ok_or_else(|| shape("too many sections within each other"))?;
+        if section.starts_with("pipeline:") {
+            return self.pipeline(section, option(section, &options, "pipeline")?, depth);
+        }
+        let factory = factory(section, &options, &["paste.composite_factory", "paste.app_factory", "use"])?;
+        match factory {
+            "glance.api:pipeline_factory" => {
+                let flavor = if self.flavor.is_empty() { "default" } else { self.flavor };
+                self.pipeline(section, option(section, &options, flavor)?, depth)
+            }
+            "glance.api:root_app_factory" | "egg:Paste#urlmap" => self.map(section, &options, depth),
+            "glance.api.versions:create_resource" => Ok(Node::Application(Application::Versions)),
+            "glance.api.v2.router:API.factory" => Ok(Node::Application(Application::Images)),
+            "oslo_middleware:Healthcheck.app_factory"
+            | "oslo_middleware.healthcheck:Healthcheck.app_factory"
+            | "egg:oslo.middleware#healthcheck"
+            | "egg:oslo.middleware:healthcheck" => Ok(Node::Health(local(options))),
+            other => Err(PasteError::Factory { section: section.to_owned(), factory: other.to_owned() }),
+        }
+    }
+
+    fn map(&self, section: &str, options: &BTreeMap<String, String>, depth: usize) -> Result<Node, PasteError> {
+        let mut entries = Vec::new();
+        for (prefix, name) in options {
+            if prefix.starts_with('/') {
+                entries.push((prefix.trim_end_matches('/').to_owned(), self.application(name, depth)?));
+            } else if prefix.starts_with("domain") || prefix.starts_with("port") || prefix.starts_with("http") {
+                let reason = "maps by domain or port are not part of this service";
+                return Err(PasteError::Shape { section: section.to_owned(), reason });
+            }
+        }
+        Ok(Node::Map(section.to_owned(), longest_first(entries)))
+    }
+
+    fn pipeline(&self, section: &str, column: &str, depth: usize) -> Result<Node, PasteError> {
+        let names: Vec<&str> = column.split_whitespace().collect();
+        let Some((last, filters)) = names.split_last() else {
+            return Err(PasteError::Shape { section: section.to_owned(), reason: "the pipeline is empty" });
+        };
+        let steps = filters.iter().map(|name| self.filter(name)).collect::<Result<_, _>>()?;
+        Ok(Node::Pipeline(steps, Box::new(self.application(last, depth)?)))
+    }
+
+    fn filter(&self, name: &str) -> Result<Step, PasteError> {
+        let missing = || PasteError::Section { kind: "filter", name: name.to_owned() };
+        let (section, options) = self.ini.find(&[format!("filter:{name}")]).ok_or_else(missing)?;
+        let factory = factory(section, &options, &["paste.filter_factory", "use"])?;
+        let stage = match factory {
+            "oslo_middleware.cors:filter_factory"
+            | "oslo_middleware:CORS.factory"
+            | "oslo_middleware.cors:CORS.factory"
+            | "egg:oslo.middleware#cors" => Stage::Cors,
+            "oslo_middleware:HTTPProxyToWSGI.factory"
+            | "oslo_middleware.http_proxy_to_wsgi:HTTPProxyToWSGI.factory"
+            | "egg:oslo.middleware#http_proxy_to_wsgi" => Stage::HttpProxyToWsgi,
+            "glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory" => Stage::VersionNegotiation,
+            "osprofiler.web:WsgiMiddleware.factory" => Stage::Osprofiler,
+            "keystonemiddleware.auth_token:filter_factory" | "egg:keystonemiddleware#auth_token" => Stage::Authtoken,
+            "glance.api.middleware.context:ContextMiddleware.factory" => Stage::Context,
+            "glance.api.middleware.context:UnauthenticatedContextMiddleware.factory" => Stage::UnauthenticatedContext,
+            "glance.api.middleware.cache:CacheFilter.factory" => Stage::Cache,
+            "glance.api.middleware.cache_manage:CacheManageFilter.factory" => Stage::CacheManage,
+            "glance.api.middleware.gzip:GzipMiddleware.factory" => Stage::Gzip,
+            "glance.common.wsgi:Debug.factory" => Stage::Debug,
+            "oslo_middleware:Healthcheck.factory" | "oslo_middleware.healthcheck:Healthcheck.factory" => {
+                let reason = "the health check is an application with a path of its own now, not a filter";
+                return Err(PasteError::Shape { section: section.to_owned(), reason });
+            }
+            other => return Err(PasteError::Factory { section: section.to_owned(), factory: other.to_owned() }),
+        };
+        Ok(Step { stage, options: local(options) })
+    }
+}
+
+/// A node as what is mounted at the top: the health check, or filters before a map of applications.
+fn target(node: Node, section: &str) -> Result<Target, PasteError> {
+    let shape = |reason| PasteError::Shape { section: section.to_owned(), reason };
+    let mut chain = Chain::default();
+    let mut node = node;
+    loop {
+        match node {
+            Node::Health(options) if chain.steps.is_empty() => return Ok(Target::Health(options)),
+            Node::Health(_) => return Err(shape("the health check stands behind filters")),
+            Node::Pipeline(steps, next) => {
+                chain.steps.extend(steps);
+                node = *next;
+            }
+            Node::Application(application) => {
+                chain.applications.push((String::new(), application));
+                break;
+            }
+            Node::Map(section, entries) => {
+                for (prefix, entry) in entries {
+                    let Node::Application(application) = entry else {
+                        let reason = "behind filters there may only be the applications of versions and of images";
+                        return Err(PasteError::Shape { section, reason });
+                    };
+                    chain.applications.push((prefix, application));
+                }
+                break;
+            }
+        }
+    }
+    if chain.applications.iter().any(|(prefix, app)| *app == Application::Images && prefix != "/v2") {
+        return Err(shape("the application of images must stand at /v2"));
+    }
+    Ok(Target::Chain(chain))
+}
+
+fn option<'a>(section: &str, options: &'a BTreeMap<String, String>, name: &str) -> Result<&'a str, PasteError> {
+    let missing = || PasteError::Option { section: section.to_owned(), option: name.to_owned() };
+    options.get(name).map(String::as_str).ok_or_else(missing)
+}
+
+fn factory<'a>(section: &str, options: &'a BTreeMap<String, String>, names: &[&str]) -> Result<&'a str, PasteError> {
+    let given = names.iter().find_map(|name| options.get(*name));
+    let missing = || PasteError::Option { section: section.to_owned(), option: names.join(" or ") };
+    given.map(String::as_str).ok_or_else(missing)
+}
+
+/// What is left for the filter or application itself.
+fn local(options: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    options.into_iter().filter(|(name, _)| name != "use" && !name.starts_with("paste.")).collect()
+}
+
+fn longest_first<T>(mut entries: Vec<(String, T)>) -> Vec<(String, T)> {
+    entries.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKAGED: &str = include_str!("../upstream/glance-api-paste.ini");
+
+    fn own(more: &str, flavor: &str) -> Result<Plan, PasteError> {
+        plan(&format!("{PACKAGED}\n{more}"), Path::new("/etc/glance/glance-api-paste.ini"), flavor)
+    }
+
+    #[test]
+    fn filters_keep_their_order_and_options() {
+        let more = "[pipeline:glance-api-own]\npipeline = gzip http_proxy_to_wsgi versionnegotiation\n  authtoken context rootapp\n";
+        let plan = own(more, "own").unwrap();
+        let [(prefix, Target::Chain(chain))] = plan.mounts.as_slice() else { panic!("{plan:?}") };
+        let stages: Vec<_> = chain.steps.iter().map(|step| step.stage).collect();
+        use Stage::*;
+        assert_eq!(
+            (prefix.as_str(), stages),
+            ("", vec![Gzip, HttpProxyToWsgi, VersionNegotiation, Authtoken, Context])
+        );
+        assert_eq!(chain.steps[3].options["delay_auth_decision"], "true");
+    }
+
+    #[test]
+    fn the_packaged_health_check_has_its_options() {
+        let plan = own("", "keystone").unwrap();
+        let (prefix, Target::Health(options)) = &plan.mounts[0] else { panic!("{plan:?}") };
+        assert_eq!((prefix.as_str(), options["backends"].as_str()), ("/healthcheck", "disable_by_file"));
+        assert_eq!(options["disable_by_file_path"], "/etc/glance/healthcheck_disable");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let own_filter = "[filter:mine]\npaste.filter_factory = my.module:factory\n";
+        for (more, flavor, expected) in [
+            ("", "own", "there is no section [app:glance-api-own]"),
+            ("[pipeline:glance-api-own]\npipeline = mine context rootapp\n", "own", "no section [filter:mine]"),
+            (
+                &format!("{own_filter}[pipeline:glance-api-own]\npipeline = mine context rootapp\n"),
+                "own",
+                "[filter:mine] names my.module:factory",
+            ),
+            ("[pipeline:glance-api-own]\npipeline =\n", "own", "the pipeline is empty"),
+            ("[pipeline:glance-api-own]\npipeline = context healthcheck\n", "own", "behind filters"),
+            ("[pipeline:glance-api-own]\npipeline = context apiv2app\n", "own", "must stand at /v2"),
+            ("[composite:glance-api-own]\n/ = api\n", "own", "has no option"),
+            (
+                "[composite:glance-api-own]\nuse = egg:Paste#urlmap\n/ = api\n",
+                "own",
+                "[composite:api] has no option own",
+            ),
+            ("[composite:glance-api-a]\nuse = egg:Paste#urlmap\n/ = glance-api-a\n", "a", "too many sections"),
+            ("[composite:glance-api-a]\nuse = egg:Paste#urlmap\ndomain x / = api\n", "a", "domain or port"),
+        ] {
+            let error = own(more, flavor).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Which filters a request passes, in which order: the packaged paste file as columns, or a paste file of the operator's own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::health::HealthOptionError;
+use super::paste;
+use crate::config::Config;
+
+/// A filter by its name in the packaged paste file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Stage {
+    Cors,
+    HttpProxyToWsgi,
+    VersionNegotiation,
+    Osprofiler,
+    Authtoken,
+    Context,
+    UnauthenticatedContext,
+    Cache,
+    CacheManage,
+    Gzip,
+    Debug,
+}
+
+const DEFAULT: &[Stage] =
+    &[Stage::Cors, Stage::HttpProxyToWsgi, Stage::VersionNegotiation, Stage::Osprofiler, Stage::UnauthenticatedContext];
+
+const CACHING: &[Stage] = &[
+    Stage::Cors,
+    Stage::HttpProxyToWsgi,
+    Stage::VersionNegotiation,
+    Stage::Osprofiler,
+    Stage::UnauthenticatedContext,
+    Stage::Cache,
+];
+
+const CACHEMANAGEMENT: &[Stage] = &[
+    Stage::Cors,
+    Stage::HttpProxyToWsgi,
+    Stage::VersionNegotiation,
+    Stage::Osprofiler,
+    Stage::UnauthenticatedContext,
+    Stage::Cache,
+    Stage::CacheManage,
+];
+
+const KEYSTONE: &[Stage] = &[
+    Stage::Cors,
+    Stage::HttpProxyToWsgi,
+    Stage::VersionNegotiation,
+    Stage::Osprofiler,
+    Stage::Authtoken,
+    Stage::Context,
+];
+
+const KEYSTONE_CACHING: &[Stage] = &[
+    Stage::Cors,
+    Stage::HttpProxyToWsgi,
+    Stage::VersionNegotiation,
+    Stage::Osprofiler,
+    Stage::Authtoken,
+    Stage::Context,
+    Stage::Cache,
+];
+
+const KEYSTONE_CACHEMANAGEMENT: &[Stage] = &[
+    Stage::Cors,
+    Stage::HttpProxyToWsgi,
+    Stage::VersionNegotiation,
+    Stage::Osprofiler,
+    Stage::Authtoken,
+    Stage::Context,
+    Stage::Cache,
+    Stage::CacheManage,
+];
+
+/// What answers below each path, and through which filters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The longest prefix that fits counts.
+    pub(in crate::http) mounts: Vec<(String, Target)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::http) enum Target {
+    /// The health check, with its options in the paste file.
+    Health(BTreeMap<String, String>),
+    Chain(Chain),
+}
+
+/// Filters from the outside in, then applications by their prefix.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::http) struct Chain {
+    pub steps: Vec<Step>,
+    pub applications: Vec<(String, Application)>,
+}
+
+/// A filter with its options in the paste file.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::http) struct Step {
+    pub stage: Stage,
+    pub options: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Application {
+    /// The list of versions.
+    Versions,
+    /// The routes of `/v2`.
+    Images,
+}
+
+/// A pipeline that cannot be built; the start fails.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error(
+        "[paste_deploy] flavor = {0}: there is no such pipeline; known are caching, cachemanagement, keystone, \
+         keystone+caching, keystone+cachemanagement and, without authentication, an empty value"
+    )]
+    Flavor(String),
+    #[error("[paste_deploy] config_file = {}: cannot be read", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    Paste { path: PathBuf, source: paste::PasteError },
+    #[error("the pipeline has neither the filter context nor unauthenticated-context: nobody would know who is asking")]
+    NoContext,
+    #[error("the pipeline has the filter context without authtoken before it: nobody would check the tokens")]
+    ContextWithoutAuthtoken,
+    #[error("the pipeline asks for authentication, but no identity service is configured")]
+    NoIdentity,
+    #[error(transparent)]
+    Health(#[from] HealthOptionError),
+}
+
+impl Plan {
+    /// # Errors
+    /// An unknown flavor, or a paste file that cannot be used.
+    pub fn from_config(config: &Config) -> Result<Self, PipelineError> {
+        let flavor = config.paste_deploy.flavor.as_deref().unwrap_or_default();
+        let plan = match config.paste_deploy.config_file.as_deref().filter(|path| !path.is_empty()) {
+            Some(path) => {
+                let path = PathBuf::from(path);
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|source| PipelineError::File { path: path.clone(), source })?;
+                paste::plan(&text, &path, flavor).map_err(|source| PipelineError::Paste { path, source })?
+            }
+            None => Self::packaged(flavor)?,
+        };
+        plan.check()
+    }
+
+    /// Whether the callers' tokens are checked. Without that everybody is an administrator.
+    pub fn authenticates(&self) -> bool {
+        let mut chains = self.chains().peekable();
+        chains.peek().is_some()
+            && chains.all(|chain| chain.has(Stage::Authtoken) && !chain.has(Stage::UnauthenticatedContext))
+    }
+
+    /// Whether an identity service is needed for any of it.
+    pub fn needs_identity(&self) -> bool {
+        self.chains().any(|chain| chain.has(Stage::Authtoken))
+    }
+
+    /// The pipelines of the packaged paste file.
+    fn packaged(flavor: &str) -> Result<Self, PipelineError> {
+        let stages = match flavor {
+            "" => DEFAULT,
+            "caching" => CACHING,
+            "cachemanagement" => CACHEMANAGEMENT,
+            "keystone" => KEYSTONE,
+            "keystone+caching" => KEYSTONE_CACHING,
+            "keystone+cachemanagement" => KEYSTONE_CACHEMANAGEMENT,
+            other => return Err(PipelineError::Flavor(other.to_owned())),
+        };
+        let options = |stage: &Stage| match stage {
+            Stage::Authtoken => BTreeMap::from([("delay_auth_decision".to_owned(), "true".to_owned())]),
+            _ => BTreeMap::new(),
+        };
+        let chain = Chain {
+            steps: stages.iter().map(|stage| Step { stage: *stage, options: options(stage) }).collect(),
+            applications: vec![("/v2".to_owned(), Application::Images), (String::new(), Application::Versions)],
+        };
+        let health = Target::Health(BTreeMap::new());
+        Ok(Self { mounts: vec![("/healthcheck".to_owned(), health), (String::new(), Target::Chain(chain))] })
+    }
+
+    fn check(self) -> Result<Self, PipelineError> {
+        for chain in self.chains() {
+            let place = |wanted| chain.steps.iter().position(|step| step.stage == wanted);
+            if !chain.applications.iter().any(|(_, application)| *application == Application::Images) {
+                continue;
+            }
+            match (place(Stage::Context), place(Stage::UnauthenticatedContext), place(Stage::Authtoken)) {
+                (None, None, _) => return Err(PipelineError::NoContext),
+                (Some(context), _, authtoken) if authtoken.is_none_or(|authtoken| authtoken > context) => {
+                    return Err(PipelineError::ContextWithoutAuthtoken);
+                }
+                _ => {}
+            }
+        }
+        Ok(self)
+    }
+
+    fn chains(&self) -> impl Iterator<Item = &Chain> {
+        self.mounts.iter().filter_map(|(_, target)| match target {
+            Target::Chain(chain) => Some(chain),
+            Target::Health(_) => None,
+        })
+    }
+}
+
+impl Chain {
+    fn has(&self, stage: Stage) -> bool {
+        self.steps.iter().any(|step| step.stage == stage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flavor: &str, file: Option<&str>) -> Config {
+        let mut config = Config::default();
+        config.paste_deploy.flavor = Some(flavor.to_owned());
+        config.paste_deploy.config_file = file.map(str::to_owned);
+        config
+    }
+
+    #[test]
+    fn the_flavor_says_who_may_come_in() {
+        for (flavor, authenticates) in [
+            ("", false),
+            ("caching", false),
+            ("cachemanagement", false),
+            ("keystone", true),
+            ("keystone+caching", true),
+            ("keystone+cachemanagement", true),
+        ] {
+            let plan = Plan::from_config(&config(flavor, None)).unwrap();
+            assert_eq!(plan.authenticates(), authenticates, "{flavor}");
+        }
+        let error = Plan::from_config(&config("trusted-auth", None)).unwrap_err();
+        assert!(error.to_string().contains("flavor = trusted-auth"), "{error}");
+    }
+
+    /// The packaged paste file of upstream, read, is what is built in.
+    #[test]
+    fn the_columns_are_those_of_the_packaged_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("glance-api-paste.ini");
+        std::fs::write(&path, include_str!("upstream/glance-api-paste.ini")).unwrap();
+        for flavor in ["", "caching", "cachemanagement", "keystone", "keystone+caching", "keystone+cachemanagement"] {
+            let read = Plan::from_config(&config(flavor, path.to_str())).unwrap();
+            let built_in = Plan::packaged(flavor).unwrap();
+            let columns = |plan: &Plan| {
+                let columns: Vec<_> =
+                    plan.chains().map(|c| c.steps.iter().map(|s| s.stage).collect::<Vec<_>>()).collect();
+                columns
+            };
+            assert_eq!(columns(&read), columns(&built_in));
+            assert_eq!(read.chains().next().unwrap().applications, built_in.chains().next().unwrap().applications);
+            assert_eq!(read.authenticates(), built_in.authenticates());
+            let prefixes = |plan: &Plan| plan.mounts.iter().map(|(prefix, _)| prefix.clone()).collect::<Vec<_>>();
+            assert_eq!(prefixes(&read), prefixes(&built_in));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_ends_the_start() {
+        let error = Plan::from_config(&config("", Some("/no/such/paste.ini"))).unwrap_err();
+        assert!(matches!(error, PipelineError::File { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_pipeline_without_a_guard_ends_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("paste.ini");
+        let packaged = include_str!("upstream/glance-api-paste.ini");
+        for (column, expected) in [
+            ("versionnegotiation rootapp", "neither the filter context"),
+            ("versionnegotiation context rootapp", "without authtoken"),
+            ("versionnegotiation context authtoken rootapp", "without authtoken"),
+        ] {
+            let own = format!("{packaged}\n[pipeline:glance-api-own]\npipeline = {column}\n");
+            std::fs::write(&path, own).unwrap();
+            let error = Plan::from_config(&config("own", path.to_str())).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

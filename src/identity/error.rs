@@ -1,0 +1,37 @@
+use http::StatusCode;
+
+use super::outgoing::{ClientError, TransportError};
+
+/// Keystone cannot be used as configured, or does not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("[{section}] {option} is missing")]
+    Missing { section: &'static str, option: &'static str },
+    #[error("[{section}] auth_type {auth_type} is not supported: use password, v3password or v3applicationcredential")]
+    AuthType { section: &'static str, auth_type: String },
+    #[error("[{section}] names more than one of project, domain, trust and system to log in to")]
+    Scope { section: &'static str },
+    #[error("[{section}] system_scope can only be all")]
+    SystemScope { section: &'static str },
+    /// The text is left out, it may hold a password.
+    #[error("{what} is no URL: {source}")]
+    Url { what: &'static str, source: url::ParseError },
+    #[error("[{section}] {source}")]
+    Client { section: &'static str, source: ClientError },
+    #[error("Keystone cannot be reached: {0}")]
+    Unreachable(#[from] TransportError),
+    #[error("Keystone refuses the login of the service itself: {0}")]
+    Login(StatusCode),
+    #[error("Keystone does not accept the token of the service itself")]
+    Refused,
+    #[error("Keystone answers {status} to {what}")]
+    Status { what: &'static str, status: StatusCode },
+    #[error("Keystone's answer to {what} has more than {limit} bytes")]
+    Size { what: &'static str, limit: usize },
+    #[error("Keystone's answer to {what} makes no sense: {source}")]
+    Answer { what: &'static str, source: serde_json::Error },
+    #[error("Keystone's answer to the login has no usable X-Subject-Token")]
+    NoToken,
+    #[error("the service catalog has no {interface} endpoint of {service}")]
+    Endpoint { service: String, interface: String },
+}

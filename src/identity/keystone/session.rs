@@ -1,0 +1,151 @@
+//! A service account that stays logged in.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::header::ACCEPT;
+use reqwest::Client;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use url::Url;
+
+use super::token::Envelope;
+use super::{Login, answer, catalog, discovery};
+use crate::config::Secret;
+use crate::identity::IdentityError;
+use crate::identity::outgoing::TransportError;
+
+/// Logs in when a token is first needed, and again before it ends or after somebody refused it. Any number of tasks that need
+/// a token at the same time cause one login, and share its failure.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    login: Login,
+    timeout: Duration,
+    /// Where the v3 API is; asked for once.
+    auth_url: OnceCell<Url>,
+    current: Mutex<Option<Arc<Grant>>>,
+    /// Held by the one task that logs in; the last failure and when it happened.
+    turn: AsyncMutex<Option<(Instant, Arc<IdentityError>)>>,
+}
+
+/// A token of the service account.
+#[derive(Debug)]
+pub struct Grant {
+    pub token: Secret,
+    expires: OffsetDateTime,
+    catalog: Value,
+    user_id: String,
+    /// Endpoints that have been resolved.
+    identity_url: OnceCell<Url>,
+}
+
+/// A token is renewed so long before its end, as keystoneauth does.
+const MARGIN: Duration = Duration::from_secs(120);
+
+impl Session {
+    /// `timeout` bounds each request.
+    pub fn new(client: Client, login: Login, timeout: Duration) -> Self {
+        let (auth_url, current, turn) = (OnceCell::new(), Mutex::new(None), AsyncMutex::new(None));
+        Self { client, login, timeout, auth_url, current, turn }
+    }
+
+    /// A token that is good for at least two minutes, as far as is known.
+    ///
+    /// # Errors
+    /// Keystone is not there, or does not accept the credentials.
+    pub async fn grant(&self) -> Result<Arc<Grant>, Arc<IdentityError>> {
+        if let Some(grant) = self.usable() {
+            return Ok(grant);
+        }
+        let asked = Instant::now();
+        let mut last_failure = self.turn.lock().await;
+        if let Some(grant) = self.usable() {
+            return Ok(grant);
+        }
+        if let Some((when, failure)) = last_failure.as_ref().filter(|(when, _)| *when >= asked) {
+            tracing::debug!(ago = ?when.elapsed(), "sharing the failure of another login");
+            return Err(failure.clone());
+        }
+        match self.log_in().await {
+            Ok(grant) => {
+                let grant = Arc::new(grant);
+                *last_failure = None;
+                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(grant.clone());
+                Ok(grant)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                *last_failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Says that a service did not accept this token, so that the next one is new.
+    pub fn discard(&self, grant: &Arc<Grant>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, grant)) {
+            *current = None;
+        }
+    }
+
+    /// Keystone's own v3 API as the catalog has it.
+    pub(super) async fn identity_url<'a>(
+        &self,
+        grant: &'a Grant,
+        interface: &str,
+        region: Option<&str>,
+    ) -> Result<&'a Url, IdentityError> {
+        let resolve = || async {
+            let url = grant.endpoint("identity", interface, region)?;
+            discovery::v3(&self.client, &url, true, self.timeout).await
+        };
+        grant.identity_url.get_or_try_init(resolve).await
+    }
+
+    fn usable(&self) -> Option<Arc<Grant>> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.clone().filter(|grant| grant.expires - OffsetDateTime::now_utc() > MARGIN)
+    }
+
+    async fn log_in(&self) -> Result<Grant, IdentityError> {
+        let find = || discovery::v3(&self.client, &self.login.url, self.login.discover, self.timeout);
+        let url = discovery::below(self.auth_url.get_or_try_init(find).await?, &["auth", "tokens"]);
+        let request = self.client.post(url).timeout(self.timeout).header(ACCEPT, "application/json");
+        let response = request.json(&self.login.body()).send().await.map_err(TransportError::from)?;
+        if response.status().is_client_error() {
+            return Err(IdentityError::Login(response.status()));
+        }
+        let response = answer::successful(response, "login")?;
+        let header = response.headers().get("x-subject-token").and_then(|value| value.to_str().ok());
+        let secret = header.map(Secret::from).ok_or(IdentityError::NoToken)?;
+        let (Envelope { token }, _) = answer::json(response, "login").await?;
+        tracing::debug!(user_id = token.user.id, expires = %token.expires, "logged in to Keystone");
+        Ok(Grant {
+            token: secret,
+            expires: token.expires,
+            catalog: token.catalog.as_deref().cloned().unwrap_or_default(),
+            user_id: token.user.id,
+            identity_url: OnceCell::new(),
+        })
+    }
+}
+
+impl Grant {
+    /// The user id of the service account.
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// The endpoint of a service, from the catalog that came with the token.
+    ///
+    /// # Errors
+    /// The catalog has none, or what it has is no URL.
+    pub fn endpoint(&self, service: &str, interface: &str, region: Option<&str>) -> Result<Url, IdentityError> {
+        let missing = || IdentityError::Endpoint { service: service.to_owned(), interface: interface.to_owned() };
+        let url = catalog::endpoint(&self.catalog, service, interface, region).ok_or_else(missing)?;
+        Url::parse(url).map_err(|source| IdentityError::Url { what: "an endpoint in the service catalog", source })
+    }
+}

@@ -1,0 +1,101 @@
+//! Asking Keystone about other people's tokens (upstream: `keystonemiddleware/auth_token/_identity.py`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::ACCEPT;
+use http::{HeaderValue, StatusCode};
+use reqwest::{Client, Response};
+
+use super::token::Envelope;
+use super::{Grant, Session, Token, answer, discovery};
+use crate::identity::IdentityError;
+use crate::identity::outgoing::TransportError;
+
+/// Validates tokens with a service account's own.
+#[derive(Debug)]
+pub struct Validator {
+    pub client: Client,
+    pub session: Session,
+    /// Of Keystone's endpoint in the catalog.
+    pub interface: String,
+    pub region: Option<String>,
+    /// For each request.
+    pub timeout: Duration,
+    /// How often a connection that cannot be made is tried again.
+    pub retries: u32,
+    /// Whether the answers are to hold the catalog.
+    pub with_catalog: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum Validated {
+    /// Keystone knows the token; and how many bytes it said about it.
+    Known(Arc<Token>, usize),
+    Unknown,
+}
+
+/// The pause before the first new try; it doubles with each one. As keystoneauth's.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+impl Validator {
+    /// Asks about `token`; about one that has ended as well if `allow_expired`.
+    ///
+    /// # Errors
+    /// Keystone is not there, refuses the service account, or answers nonsense.
+    pub async fn validate(&self, token: &HeaderValue, allow_expired: bool) -> Result<Validated, Arc<IdentityError>> {
+        let mut relogin = true;
+        loop {
+            let grant = self.session.grant().await?;
+            let response = self.ask(&grant, token, allow_expired).await?;
+            match response.status() {
+                StatusCode::NOT_FOUND => return Ok(Validated::Unknown),
+                StatusCode::UNAUTHORIZED if relogin => {
+                    // Our own token: ended early, or revoked.
+                    tracing::info!("Keystone does not accept the token of the service, logging in again");
+                    self.session.discard(&grant);
+                    relogin = false;
+                }
+                StatusCode::UNAUTHORIZED => return Err(Arc::new(IdentityError::Refused)),
+                _ => {
+                    let response = answer::successful(response, "token validation")?;
+                    let (Envelope { token }, size) = answer::json(response, "token validation").await?;
+                    return Ok(Validated::Known(Arc::new(token), size));
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, grant: &Grant, token: &HeaderValue, allow_expired: bool) -> Result<Response, IdentityError> {
+        let base = self.session.identity_url(grant, &self.interface, self.region.as_deref()).await?;
+        let mut url = discovery::below(base, &["auth", "tokens"]);
+        match (self.with_catalog, allow_expired) {
+            (true, false) => {}
+            (true, true) => url.set_query(Some("allow_expired=1")),
+            (false, false) => url.set_query(Some("nocatalog")),
+            (false, true) => url.set_query(Some("nocatalog&allow_expired=1")),
+        }
+        let mut pause = FIRST_PAUSE;
+        for tries_left in (0..=self.retries).rev() {
+            let request = self
+                .client
+                .get(url.clone())
+                .timeout(self.timeout)
+                .header(ACCEPT, "application/json")
+                .header("X-Auth-Token", grant.token.expose())
+                .header("X-Subject-Token", token)
+                // That we check the access rules of application credentials.
+                .header("OpenStack-Identity-Access-Rules", "1");
+            match request.send().await {
+                Err(error) if error.is_connect() && tries_left > 0 => {
+                    tracing::debug!(tries_left, "cannot connect to Keystone, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                answered => return Ok(answered.map_err(TransportError::from)?),
+            }
+        }
+        Err(IdentityError::Status { what: "token validation", status: StatusCode::SERVICE_UNAVAILABLE })
+    }
+}

@@ -1,0 +1,113 @@
+//! What can go wrong in the domain. The API room gives each its status code; texts that clients see are upstream's.
+
+use super::status::TransitionRefused;
+use crate::db::DbError;
+use crate::store::StoreError;
+
+/// An operation on images failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such image, or none that the viewer can see.
+    #[error("No image found with ID {0}")]
+    NotFound(String),
+    /// The viewer would lose sight of the image, or is not its owner.
+    #[error("{0}")]
+    Forbidden(String),
+    /// A property that only the service sets.
+    #[error("Attribute '{0}' is read-only.")]
+    ReadOnly(String),
+    /// A name that is kept for the service.
+    #[error("Attribute '{0}' is reserved.")]
+    Reserved(String),
+    /// The image may not be deleted.
+    #[error("Image {0} is protected and cannot be deleted.")]
+    Protected(String),
+    /// The id is taken, be it by a deleted image.
+    #[error("Image ID {0} already exists!")]
+    Duplicate(String),
+    /// A field's value does not do.
+    #[error("{0}")]
+    Invalid(String),
+    /// A change of a property that is not there.
+    #[error("Property {0} does not exist.")]
+    PropertyMissing(String),
+    /// An addition, in the older patch format, of a property that is there.
+    #[error("Property {0} already present.")]
+    PropertyPresent(String),
+    /// A field that every image has.
+    #[error("Property {0} may not be removed.")]
+    PropertyFixed(String),
+    /// Only administrators give images away.
+    #[error("Owner can't be updated by non admin.")]
+    OwnerFixed,
+    /// Locations may not be changed so.
+    #[error("{0}")]
+    LocationsFixed(String),
+    /// An image that has a location keeps one.
+    #[error("{0}")]
+    LocationsEmptied(String),
+    /// The image is in no state for this.
+    #[error("{0}")]
+    Conflict(String),
+    /// Data shall come, but nothing says what it is.
+    #[error("{}", missing_formats(.0))]
+    MissingFormats(Vec<&'static str>),
+    #[error(transparent)]
+    Transition(#[from] TransitionRefused),
+    /// Somebody else changed the image's status first.
+    #[error("Image {id} was changed by another request, it is {current} now")]
+    Raced { id: String, current: String },
+    /// The image was deleted while its data was written.
+    #[error(
+        "Image {0} could not be found after upload. The image may have been deleted during the upload, cleaning up the \
+         chunks uploaded."
+    )]
+    Gone(String),
+    /// One of the limits on the number of things that hang on an image.
+    #[error("The limit has been exceeded on the number of allowed image {what}. Attempted: {attempted}, Maximum: {maximum}")]
+    TooMany { what: &'static str, attempted: usize, maximum: i64 },
+    /// `user_storage_quota`; sizes in bytes.
+    #[error("The size of the data {size} will exceed the limit. {remaining} bytes remaining.")]
+    StorageQuota { size: String, remaining: i64 },
+    /// `image_size_cap`.
+    #[error("The provided image is too large.")]
+    TooLarge,
+    /// Another worker of this machine uploads or deletes the image just now.
+    #[error("Image {0} is being worked on by another request")]
+    Busy(String),
+    /// The runtime stopped in the middle of the work.
+    #[error("the work was interrupted")]
+    Interrupted(#[source] tokio::task::JoinError),
+    /// A digest or size that was set before differs from the data.
+    #[error("Image upload problem: {0} of uploaded data is different from current value set on the image.")]
+    DataDiffers(&'static str),
+    /// The data is not what the image says, or dangerous.
+    #[error("{0}")]
+    BadData(String),
+    /// The location is refused.
+    #[error("Invalid location")]
+    BadLocation,
+    /// The location is there already.
+    #[error("The location {0} already exists")]
+    DuplicateLocation(String),
+    /// The client went away or stalled while it sent the data.
+    #[error("the client's data ended early")]
+    Client(#[source] std::io::Error),
+    /// A row of the database makes no sense.
+    #[error("image {id} in the database: {reason}")]
+    Corrupt { id: String, reason: String },
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal of uploads in progress cannot be written.
+    #[error("the journal of uploads: {0}")]
+    Journal(#[source] std::io::Error),
+}
+
+fn missing_formats(names: &[&'static str]) -> String {
+    match names {
+        [one] => format!("Property {one} must be set prior to saving data."),
+        several => format!("Properties {} must be set prior to saving data.", several.join(", ")),
+    }
+}

@@ -1,0 +1,135 @@
+//! All images of one configuration: where handlers find, list and change them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::Error;
+use super::edit::Edit;
+use super::journal::Journal;
+use super::limits::Limits;
+use super::model::Image;
+use super::visibility::{Sight, Viewer};
+use crate::config::Config;
+use crate::db::images::{self as rows, list::ListQuery};
+use crate::db::model::LocationRecord;
+use crate::db::{Db, DbError};
+use crate::inspect;
+use crate::store::{Place, Reader, Stores};
+
+/// The images, with one configuration's limits and stores. Cheap to clone.
+#[derive(Clone)]
+pub struct Images {
+    pub(super) db: Db,
+    pub(super) stores: Arc<Stores>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) options: Arc<Options>,
+    /// Work that must come to its end though the client has gone.
+    pub(super) tasks: TaskTracker,
+}
+
+/// What the configuration says about images.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) limits: Limits,
+    pub(super) hashing_algorithm: String,
+    pub(super) delayed_delete: bool,
+    pub(super) shows_locations: bool,
+    pub(super) inspection: inspect::Options,
+}
+
+impl Images {
+    /// `tasks` outlives a configuration: whoever ends the process waits for it.
+    pub fn new(config: &Config, db: Db, stores: Arc<Stores>, journal: Arc<Journal>, tasks: TaskTracker) -> Self {
+        let options = Options {
+            limits: Limits::new(config),
+            hashing_algorithm: config.default.hashing_algorithm.clone(),
+            delayed_delete: config.default.delayed_delete,
+            shows_locations: config.default.show_multiple_locations,
+            inspection: inspect::Options::from(&config.image_format),
+        };
+        Self { db, stores, journal, options: Arc::new(options), tasks }
+    }
+
+    /// The database, for whoever takes over.
+    pub fn db(&self) -> Db {
+        self.db.clone()
+    }
+
+    /// Work in progress that must come to its end.
+    pub fn tasks(&self) -> TaskTracker {
+        self.tasks.clone()
+    }
+
+    /// The image of this id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] also for one that the viewer cannot see.
+    pub async fn get(&self, viewer: &Viewer, id: &str) -> Result<Image, Error> {
+        let not_found = || Error::NotFound(id.to_owned());
+        let record = rows::get(&self.db, id, false).await?.ok_or_else(not_found)?;
+        let mut image = Image::from_record(record, viewer.project.as_deref())?;
+        if !self.can_see(viewer, &image).await? {
+            return Err(not_found());
+        }
+        self.sort_locations(&mut image);
+        Ok(image)
+    }
+
+    /// The images of one page, in order.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a marker that does not exist, [`Error::Forbidden`] for one that the viewer cannot see.
+    pub async fn list(&self, query: &ListQuery) -> Result<Vec<Image>, Error> {
+        let records = rows::list(&self.db, query).await.map_err(|error| match error {
+            DbError::MarkerNotFound(id) => Error::NotFound(id),
+            DbError::MarkerNotVisible(_) => Error::Forbidden(error.to_string()),
+            other => other.into(),
+        })?;
+        records
+            .into_iter()
+            .map(|record| {
+                let mut image = Image::from_record(record, query.viewer.project.as_deref())?;
+                self.sort_locations(&mut image);
+                Ok(image)
+            })
+            .collect()
+    }
+
+    /// An image to be changed.
+    ///
+    /// # Errors
+    /// As [`Images::get`].
+    pub async fn edit(&self, viewer: &Viewer, id: &str) -> Result<Edit, Error> {
+        let image = self.get(viewer, id).await?;
+        Ok(Edit::new(image, Arc::clone(&self.options), Arc::clone(&self.stores)))
+    }
+
+    /// Opens an image's data, or a range of it, at the best location that answers.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: not found when there is no data or no store has it.
+    pub async fn open(&self, image: &Image, range: Option<Range<u64>>) -> Result<Reader, Error> {
+        let places: Vec<Place<'_>> = image.locations.iter().map(place).collect();
+        Ok(self.stores.open_any(&places, range).await?)
+    }
+
+    /// The order in which locations are read.
+    pub(super) fn sort_locations(&self, image: &mut Image) {
+        self.stores.sort_by_weight(&mut image.locations, |location| location.metadata.get("store")?.as_str());
+    }
+
+    pub(super) async fn can_see(&self, viewer: &Viewer, image: &Image) -> Result<bool, Error> {
+        Ok(match (viewer.sight(image.owner.as_deref(), image.visibility), viewer.project.as_deref()) {
+            (Sight::Visible, _) => true,
+            (Sight::IfMember, Some(project)) => rows::member_status(&self.db, &image.id, project).await?.is_some(),
+            (Sight::Hidden | Sight::IfMember, _) => false,
+        })
+    }
+}
+
+/// A row's location as the stores know it.
+pub(super) fn place(location: &LocationRecord) -> Place<'_> {
+    Place::new(&location.url, &location.metadata)
+}

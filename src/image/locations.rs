@@ -1,0 +1,264 @@
+//! Changes of an image's locations by PATCH (upstream: `glance/api/v2/images.py`, `_do_add_locations` and its siblings, with
+//! the checks of `glance/location.py` and `glance/quota`).
+
+use serde_json::{Map, Value};
+
+use super::error::Error;
+use super::limits::Limits;
+use super::model::Image;
+use super::patch::{Change, Operation};
+use super::status::Status;
+use crate::db::model::LocationRecord;
+use crate::store::{Algorithm, Place, Stores};
+
+/// What one configuration allows.
+pub(super) struct Rules<'a> {
+    pub(super) stores: &'a Stores,
+    pub(super) limits: &'a Limits,
+    pub(super) hashing_algorithm: &'a str,
+    /// `show_multiple_locations`: what is not shown may not be changed either.
+    pub(super) allowed: bool,
+}
+
+impl Rules<'_> {
+    /// Applies a change whose path begins with `locations`.
+    ///
+    /// # Errors
+    /// [`Error::LocationsFixed`], [`Error::Conflict`], [`Error::Invalid`], [`Error::BadLocation`],
+    /// [`Error::DuplicateLocation`], [`Error::TooMany`].
+    pub(super) async fn apply(&self, image: &mut Image, change: &Change) -> Result<(), Error> {
+        let value = change.value.as_ref().unwrap_or(&Value::Null);
+        match change.op {
+            Operation::Replace if value.as_array().is_none_or(Vec::is_empty) => {
+                Err(Error::LocationsEmptied("Cannot set locations to empty list.".to_owned()))
+            }
+            Operation::Replace => self.replace(image, value).await,
+            Operation::Add => self.add(image, change.path.get(1).map(String::as_str), value).await,
+            Operation::Remove => self.remove(image, change.path.get(1).map(String::as_str)),
+        }
+    }
+
+    async fn replace(&self, image: &mut Image, value: &Value) -> Result<(), Error> {
+        self.check_allowed("update")?;
+        check_status(image, "replace", &[Status::Active, Status::Queued])?;
+        let given: Vec<Given> = value.as_array().into_iter().flatten().map(Given::read).collect();
+        let digests = Digests::agree(image, &given, self.hashing_algorithm)?;
+        self.limits.check_locations(given.len())?;
+        let mut locations: Vec<LocationRecord> = given.into_iter().map(|given| self.record(given)).collect();
+        let urls = |records: &[LocationRecord]| {
+            let mut urls: Vec<String> = records.iter().map(|record| record.url.clone()).collect();
+            urls.sort_unstable();
+            urls
+        };
+        if urls(&locations) == urls(&image.locations) {
+            // The same places: only what is said of them changes.
+            for location in &mut locations {
+                location.id = image.locations.iter().find(|known| known.url == location.url).and_then(|known| known.id);
+            }
+        } else if image.locations.is_empty() {
+            let mut size = 0;
+            for (index, location) in locations.iter().enumerate() {
+                let found = self.check_place(&location.url).await?;
+                if locations[..index].iter().any(|other| is_same(other, location)) {
+                    return Err(Error::DuplicateLocation(location.url.clone()));
+                }
+                size = if size == 0 { found } else { size };
+            }
+            set_size(image, size);
+        } else {
+            return Err(Error::Invalid("Original locations is not empty".to_owned()));
+        }
+        image.locations = locations;
+        activate(image, digests)
+    }
+
+    async fn add(&self, image: &mut Image, position: Option<&str>, value: &Value) -> Result<(), Error> {
+        self.check_allowed("add")?;
+        check_status(image, "add", &[Status::Active, Status::Queued])?;
+        let given = Given::read(value);
+        let digests = Digests::agree(image, std::slice::from_ref(&given), self.hashing_algorithm)?;
+        let index = index(position, image.locations.len(), true)
+            .ok_or_else(|| Error::Invalid("Invalid position for adding a location.".to_owned()))?;
+        self.limits.check_locations(image.locations.len() + 1)?;
+        let location = self.record(given);
+        let size = self.check_place(&location.url).await?;
+        if image.locations.iter().any(|known| is_same(known, &location)) {
+            return Err(Error::DuplicateLocation(location.url));
+        }
+        image.locations.insert(index.min(image.locations.len()), location);
+        set_size(image, size);
+        activate(image, digests)
+    }
+
+    fn remove(&self, image: &mut Image, position: Option<&str>) -> Result<(), Error> {
+        self.check_allowed("remove")?;
+        check_status(image, "remove", &[Status::Active])?;
+        if image.locations.len() == 1 {
+            return Err(Error::LocationsEmptied("Cannot remove last location in the image.".to_owned()));
+        }
+        let index = index(position, image.locations.len(), false)
+            .ok_or_else(|| Error::Invalid("Invalid position for removing a location.".to_owned()))?;
+        image.locations.remove(index);
+        Ok(())
+    }
+
+    fn check_allowed(&self, verb: &str) -> Result<(), Error> {
+        if self.allowed {
+            return Ok(());
+        }
+        Err(Error::LocationsFixed(format!("It's not allowed to {verb} locations if locations are invisible.")))
+    }
+
+    /// Whether data may lie there, and does. Gives its size.
+    async fn check_place(&self, url: &str) -> Result<u64, Error> {
+        self.stores.check_external(url).await.map_err(|_| Error::BadLocation)?;
+        match self.stores.size(Place { url, store: self.stores.id_for_url(url) }).await {
+            Ok(size) if size > 0 => Ok(size),
+            _ => Err(Error::BadLocation),
+        }
+    }
+
+    fn record(&self, given: Given) -> LocationRecord {
+        let mut metadata = given.metadata;
+        if let Some(store) = self.stores.id_for_url(&given.url) {
+            metadata.insert("store".to_owned(), Value::from(store));
+        }
+        LocationRecord { id: None, url: given.url, status: "active".to_owned(), metadata }
+    }
+}
+
+/// A location as the client sends it; the schema has seen it.
+struct Given {
+    url: String,
+    metadata: Map<String, Value>,
+    validation: Map<String, Value>,
+}
+
+impl Given {
+    fn read(value: &Value) -> Self {
+        let object = |key: &str| value.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
+        Self {
+            url: value.get("url").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            metadata: object("metadata"),
+            validation: object("validation_data"),
+        }
+    }
+}
+
+/// Digests that the client gives for data that lies there already.
+#[derive(Default)]
+struct Digests {
+    checksum: Option<String>,
+    algorithm: Option<String>,
+    value: Option<String>,
+}
+
+impl Digests {
+    /// What all locations say, less what the image says already (upstream: `_validate_validation_data`).
+    fn agree(image: &Image, given: &[Given], wanted_algorithm: &str) -> Result<Self, Error> {
+        let mut said: Map<String, Value> = Map::new();
+        for (key, value) in given.iter().flat_map(|given| &given.validation) {
+            if said.get(key).is_some_and(|other| other != value) {
+                return Err(Error::Conflict(format!("Conflicting values for {key}")));
+            }
+            said.insert(key.clone(), value.clone());
+        }
+        let mut new = Self::default();
+        let mut names = Vec::new();
+        for (key, known, slot) in [
+            ("checksum", &image.checksum, &mut new.checksum),
+            ("os_hash_algo", &image.os_hash_algo, &mut new.algorithm),
+            ("os_hash_value", &image.os_hash_value, &mut new.value),
+        ] {
+            let Some(value) = said.get(key).and_then(Value::as_str) else { continue };
+            match known.as_deref().filter(|known| !known.is_empty()) {
+                Some(known) if known == value => {}
+                Some(_) => return Err(Error::Conflict(format!("{key} is already set with a different value"))),
+                None => {
+                    *slot = Some(value.to_owned());
+                    names.push(key);
+                }
+            }
+        }
+        if names.is_empty() {
+            return Ok(new);
+        }
+        if image.status != Status::Queued {
+            let names = names.join(", ");
+            let text = format!("New value(s) for {names} may only be provided when image status is 'queued'");
+            return Err(Error::Conflict(text));
+        }
+        new.check(wanted_algorithm)?;
+        Ok(new)
+    }
+
+    fn check(&self, wanted: &str) -> Result<(), Error> {
+        if let Some(checksum) = &self.checksum {
+            let bytes = hex::decode(checksum)
+                .map_err(|_| Error::Conflict(format!("checksum ({checksum}) is not a valid hexadecimal value")))?;
+            if bytes.len() != 16 {
+                let text = format!("checksum ({checksum}) is not the correct size for md5 (should be 16 bytes)");
+                return Err(Error::Conflict(text));
+            }
+        }
+        if self.algorithm.as_deref() != Some(wanted) {
+            let got = self.algorithm.as_deref().unwrap_or("None");
+            return Err(Error::Conflict(format!("os_hash_algo must be {wanted}, not {got}")));
+        }
+        let value = self.value.as_deref().unwrap_or_default();
+        let bytes = hex::decode(value)
+            .map_err(|_| Error::Conflict(format!("os_hash_value ({value}) is not a valid hexadecimal value")))?;
+        let size = Algorithm::parse(wanted)?.size();
+        if bytes.len() == size {
+            return Ok(());
+        }
+        Err(Error::Conflict(format!(
+            "os_hash_value ({value}) is not the correct size for {wanted} (should be {size} bytes)"
+        )))
+    }
+}
+
+/// A first location makes a queued image active.
+fn activate(image: &mut Image, digests: Digests) -> Result<(), Error> {
+    if image.status != Status::Queued {
+        return Ok(());
+    }
+    image.check_transition(Status::Active)?;
+    let Digests { checksum, algorithm, value } = digests;
+    image.checksum = checksum.or_else(|| image.checksum.take());
+    image.os_hash_algo = algorithm.or_else(|| image.os_hash_algo.take());
+    image.os_hash_value = value.or_else(|| image.os_hash_value.take());
+    image.status = Status::Active;
+    Ok(())
+}
+
+fn set_size(image: &mut Image, size: u64) {
+    if image.size.is_none_or(|known| known == 0) {
+        image.size = i64::try_from(size).ok();
+    }
+}
+
+fn check_status(image: &Image, verb: &str, allowed: &[Status]) -> Result<(), Error> {
+    if allowed.contains(&image.status) {
+        return Ok(());
+    }
+    let status = image.status;
+    Err(Error::Conflict(format!("It's not allowed to {verb} locations if image status is {status}.")))
+}
+
+fn is_same(one: &LocationRecord, other: &LocationRecord) -> bool {
+    one.url == other.url && one.metadata == other.metadata
+}
+
+/// The place in the list that the last part of a JSON pointer means: digits, or `-` for the end.
+fn index(position: Option<&str>, length: usize, may_be_end: bool) -> Option<usize> {
+    let position = position?;
+    let index = if position == "-" {
+        if may_be_end { length } else { length.checked_sub(1)? }
+    } else if !position.is_empty() && position.bytes().all(|byte| byte.is_ascii_digit()) {
+        position.parse().ok()?
+    } else {
+        return None;
+    };
+    (may_be_end || index < length).then_some(index)
+}

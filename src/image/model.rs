@@ -1,0 +1,112 @@
+//! An image as the domain and the API see it.
+
+use time::PrimitiveDateTime;
+
+use super::status::Status;
+use super::visibility::Visibility;
+use crate::db::model::{ImageRecord, LocationRecord};
+use crate::image::Error;
+
+/// One image with everything that hangs on it (upstream: `glance/domain/__init__.py`, `Image`). Times are naive UTC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    pub id: String,
+    pub name: Option<String>,
+    /// Bytes; `None` while there is no data.
+    pub size: Option<i64>,
+    /// Bytes of the disk inside; `None` where the format does not tell.
+    pub virtual_size: Option<i64>,
+    pub status: Status,
+    pub visibility: Visibility,
+    pub disk_format: Option<String>,
+    pub container_format: Option<String>,
+    /// MD5 in hex.
+    pub checksum: Option<String>,
+    pub os_hash_algo: Option<String>,
+    pub os_hash_value: Option<String>,
+    /// Project id.
+    pub owner: Option<String>,
+    /// GiB.
+    pub min_disk: i32,
+    /// MiB.
+    pub min_ram: i32,
+    pub protected: bool,
+    pub os_hidden: bool,
+    pub created_at: PrimitiveDateTime,
+    pub updated_at: PrimitiveDateTime,
+    /// Custom properties; a value of `None` comes from the first API and is shown as an empty text.
+    pub properties: Vec<(String, Option<String>)>,
+    pub tags: Vec<String>,
+    /// Active locations, best first.
+    pub locations: Vec<LocationRecord>,
+    /// The viewer's project, where it sees the image as a member.
+    pub member: Option<String>,
+}
+
+impl Image {
+    /// # Errors
+    /// [`Error::Corrupt`] for a status or visibility that this program does not know.
+    pub(super) fn from_record(record: ImageRecord, project: Option<&str>) -> Result<Self, Error> {
+        let corrupt = |reason: String| Error::Corrupt { id: record.id.clone(), reason };
+        let status: Status = record.status.parse().map_err(|e| corrupt(format!("{e}")))?;
+        let visibility: Visibility = record.visibility.parse().map_err(|e| corrupt(format!("{e}")))?;
+        // A shared image of somebody else was found because the viewer is a member.
+        let member =
+            project.filter(|_| visibility == Visibility::Shared && project != record.owner.as_deref()).map(str::to_owned);
+        Ok(Self {
+            id: record.id,
+            name: record.name,
+            size: record.size,
+            virtual_size: record.virtual_size,
+            status,
+            visibility,
+            disk_format: record.disk_format,
+            container_format: record.container_format,
+            checksum: record.checksum,
+            os_hash_algo: record.os_hash_algo,
+            os_hash_value: record.os_hash_value,
+            owner: record.owner,
+            min_disk: record.min_disk,
+            min_ram: record.min_ram,
+            protected: record.protected,
+            os_hidden: record.os_hidden,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            properties: record.properties,
+            tags: record.tags,
+            locations: record.locations.into_iter().filter(|location| location.status == "active").collect(),
+            member,
+        })
+    }
+
+    /// The value of a custom property.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.as_deref())
+    }
+
+    /// Whether a custom property of this name is set.
+    pub fn has_property(&self, name: &str) -> bool {
+        self.properties.iter().any(|(key, _)| key == name)
+    }
+
+    /// Checks a step of the state machine, with the fields that it needs.
+    ///
+    /// # Errors
+    /// [`Error::Transition`]; [`Error::MissingFormats`] where data shall come and its formats are not set.
+    pub fn check_transition(&self, to: Status) -> Result<(), Error> {
+        self.status.transition(to)?;
+        if self.status.needs_formats(to) {
+            let is_set = |format: &Option<String>| format.as_deref().is_some_and(|text| !text.is_empty());
+            let missing: Vec<&'static str> =
+                [("disk_format", is_set(&self.disk_format)), ("container_format", is_set(&self.container_format))]
+                    .into_iter()
+                    .filter(|(_, present)| !present)
+                    .map(|(name, _)| name)
+                    .collect();
+            if !missing.is_empty() {
+                return Err(Error::MissingFormats(missing));
+            }
+        }
+        Ok(())
+    }
+}

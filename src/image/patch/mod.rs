@@ -1,0 +1,195 @@
+//! Documents that change an image, in the two dialects that upstream knows (upstream: `RequestDeserializer.update` in
+//! `glance/api/v2/images.py`). Here they are read and held against the schema; what they do to an image is decided elsewhere.
+
+mod pointer;
+
+use serde_json::{Map, Value, json};
+
+use super::schema::python::display;
+use super::schema::{ImageSchema, RESERVED};
+
+/// The start of names that belong to the service.
+const RESERVED_NAMESPACE: &str = "os_glance";
+/// Fields that a client can not set.
+const READ_ONLY: [&str; 13] = [
+    "created_at",
+    "updated_at",
+    "status",
+    "checksum",
+    "size",
+    "virtual_size",
+    "direct_url",
+    "self",
+    "file",
+    "schema",
+    "id",
+    "os_hash_algo",
+    "os_hash_value",
+];
+const AVAILABLE: &str = "add, remove, replace";
+
+/// A dialect, by its media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// `application/openstack-images-v2.0-json-patch`: `{"add": "/name", "value": "x"}`
+    V20,
+    /// `application/openstack-images-v2.1-json-patch`: `{"op": "add", "path": "/name", "value": "x"}`, as RFC 6902
+    V21,
+}
+
+impl MediaType {
+    /// The dialect of a media type without parameters.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "application/openstack-images-v2.0-json-patch" => Some(Self::V20),
+            "application/openstack-images-v2.1-json-patch" => Some(Self::V21),
+            _ => None,
+        }
+    }
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Add,
+    Remove,
+    Replace,
+}
+
+impl Operation {
+    const ALL: [Self; 3] = [Self::Add, Self::Remove, Self::Replace];
+
+    /// As in a document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Replace => "replace",
+        }
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub op: Operation,
+    /// One step, or for a single location two. Never empty; a step can be an empty text.
+    pub path: Vec<String>,
+    /// As the schema allows; `None` for [`Operation::Remove`] alone.
+    pub value: Option<Value>,
+    /// The dialect of the document.
+    pub media_type: MediaType,
+}
+
+impl Change {
+    /// The field or custom property.
+    pub fn root(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
+    }
+
+    /// Which location: an index or `-`.
+    pub fn position(&self) -> Option<&str> {
+        self.path.get(1).map(String::as_str)
+    }
+
+    /// Whether adding what is there already is an error, not a replacement.
+    pub fn refuses_present(&self) -> bool {
+        self.media_type == MediaType::V20
+    }
+}
+
+/// A document that is refused, in upstream's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// 400
+    #[error("{0}")]
+    Invalid(String),
+    /// 403
+    #[error("{0}")]
+    Forbidden(String),
+}
+
+fn invalid<T>(text: impl Into<String>) -> Result<T, PatchError> {
+    Err(PatchError::Invalid(text.into()))
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn parse(media_type: MediaType, document: &Value, schema: &ImageSchema) -> Result<Vec<Change>, PatchError> {
+    let Value::Array(items) = document else {
+        return invalid("Request body must be a JSON array of operation objects.");
+    };
+    items.iter().map(|item| parse_change(media_type, item, schema)).collect()
+}
+
+fn parse_change(media_type: MediaType, item: &Value, schema: &ImageSchema) -> Result<Change, PatchError> {
+    let Value::Object(item) = item else { return invalid("Operations must be JSON objects.") };
+    let (op, pointer) = match media_type {
+        MediaType::V20 => read_v20(item)?,
+        MediaType::V21 => read_v21(item)?,
+    };
+    let path = pointer::parse(pointer)?;
+    if path.len() != depth(&path, op) {
+        return invalid(format!("Invalid JSON pointer for this resource: '/{}'", path.join("/")));
+    }
+    let value = match (op, item.get("value")) {
+        (Operation::Remove, _) => None,
+        (_, Some(value)) => Some(value.clone()),
+        (_, None) => return invalid(format!("Operation \"{}\" requires a member named \"value\".", op.name())),
+    };
+    let change = Change { op, path, value, media_type };
+    validate(&change, schema)?;
+    Ok(change)
+}
+
+fn read_v21(item: &Map<String, Value>) -> Result<(Operation, &Value), PatchError> {
+    let one_of = format!("It must be one of the following: {AVAILABLE}.");
+    let op = match item.get("op") {
+        None | Some(Value::Null) => return invalid(format!("Unable to find `op` in JSON Schema change. {one_of}")),
+        Some(op) => op,
+    };
+    let Some(known) = Operation::ALL.into_iter().find(|known| op.as_str() == Some(known.name())) else {
+        return invalid(format!("Invalid operation: `{}`. {one_of}", display(op)));
+    };
+    match item.get("path") {
+        Some(pointer) => Ok((known, pointer)),
+        None => invalid("Unable to find 'path' in JSON Schema change"),
+    }
+}
+
+fn read_v20(item: &Map<String, Value>) -> Result<(Operation, &Value), PatchError> {
+    let mut found = Operation::ALL.into_iter().filter_map(|op| Some((op, item.get(op.name())?)));
+    let members = "member named \"add\", \"remove\", or \"replace\".";
+    match (found.next(), found.next()) {
+        (Some(change), None) => Ok(change),
+        (Some(_), Some(_)) => invalid(format!("Operation objects must contain only one {members}")),
+        (None, _) => invalid(format!("Operation objects must contain exactly one {members}")),
+    }
+}
+
+/// Steps that a path must have. Only a single location lies deeper than its field.
+fn depth(path: &[String], op: Operation) -> usize {
+    match (path.first().map(String::as_str), op) {
+        (Some("locations"), Operation::Add | Operation::Remove) => 2,
+        _ => 1,
+    }
+}
+
+fn validate(change: &Change, schema: &ImageSchema) -> Result<(), PatchError> {
+    let root = change.root();
+    if READ_ONLY.contains(&root) {
+        return Err(PatchError::Forbidden(format!("Attribute '{root}' is read-only.")));
+    }
+    if RESERVED.contains(&root) || root.starts_with(RESERVED_NAMESPACE) {
+        return Err(PatchError::Forbidden(format!("Attribute '{root}' is reserved.")));
+    }
+    let Some(value) = &change.value else { return Ok(()) };
+    let value = if change.path.len() == 1 { value.clone() } else { json!([value]) };
+    let part = Map::from_iter([(root.to_owned(), value)]);
+    schema.validate(&part).or_else(|mismatch| invalid(mismatch.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

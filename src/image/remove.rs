@@ -1,0 +1,43 @@
+//! Removing data from stores, and remembering it while it goes on.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+use tracing::{error, info, warn};
+
+use super::Error;
+use super::images::{Images, place};
+use super::journal::Entry;
+use crate::db::model::LocationRecord;
+use crate::store::StoreError;
+
+impl Images {
+    /// Removes the data at a location. A failure is for the journal: the image's row is gone already.
+    pub(super) async fn remove_location(&self, image_id: &str, location: &LocationRecord) {
+        match self.stores.delete(place(location)).await {
+            Ok(()) => info!(image_id, "image data removed"),
+            Err(StoreError::NotFound { .. }) => warn!(image_id, "image data to be removed was not in the store"),
+            Err(error @ StoreError::Unsupported { .. }) => warn!(image_id, "image data stays: {error}"),
+            Err(error) => error!(image_id, error = &error as &dyn StdError, "image data could not be removed"),
+        }
+    }
+
+    pub(super) async fn journal_begin(&self, image_id: &str, places: Vec<String>) -> Result<Entry, Error> {
+        let journal = Arc::clone(&self.journal);
+        let name = image_id.to_owned();
+        let begun = spawn_blocking(move || journal.begin(&name, &places)).await.map_err(Error::Interrupted)?;
+        begun.map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Error::Busy(image_id.to_owned()),
+            _ => Error::Journal(error),
+        })
+    }
+
+    pub(super) async fn journal_finish(&self, entry: Entry) {
+        match spawn_blocking(move || entry.finish()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(error = &error as &dyn StdError, "cannot remove a file of the journal of uploads"),
+            Err(error) => warn!(error = &error as &dyn StdError, "a file of the journal of uploads stays"),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What an image's document may look like (upstream: `get_schema` in `glance/api/v2/images.py`, `glance/schema.py`).
+
+mod base;
+mod flaw;
+mod keywords;
+mod pretty;
+pub(crate) mod python;
+mod validator;
+
+use serde_json::{Map, Value, json};
+
+pub use self::validator::{Mismatch, Schema};
+use crate::config::Config;
+
+/// Fields that a client sets or reads as such; all others in a document are custom properties.
+pub const BASE_PROPERTIES: &[&str] = &[
+    "checksum",
+    "created_at",
+    "container_format",
+    "disk_format",
+    "id",
+    "min_disk",
+    "min_ram",
+    "name",
+    "size",
+    "virtual_size",
+    "status",
+    "tags",
+    "owner",
+    "updated_at",
+    "visibility",
+    "protected",
+    "os_hidden",
+];
+/// Fields that the document of a new image must not have.
+pub const DISALLOWED: &[&str] = &["direct_url", "self", "file", "schema", "stores"];
+/// Names that no custom property may have.
+pub const RESERVED: &[&str] = &["location", "deleted", "deleted_at"];
+
+/// An operator's `schema-image.json` that can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("schema-image.json is not JSON")]
+    Malformed(#[source] serde_json::Error),
+    #[error("schema-image.json: {0}")]
+    Shape(String),
+    #[error("custom properties ({0}) conflict with base properties")]
+    Conflict(String),
+}
+
+/// The schema in force.
+#[derive(Debug)]
+pub struct ImageSchema {
+    schema: Schema,
+}
+
+impl ImageSchema {
+    /// Without custom properties but those of type string, which always may be there.
+    pub fn new(config: &Config) -> Self {
+        let formats = &config.image_format;
+        Self::assemble(base::properties(&formats.disk_formats, &formats.container_formats), None)
+    }
+
+    /// With the properties that the text of a `schema-image.json` describes: either names to schemas, or an object with
+    /// `properties` and `required`.
+    ///
+    /// # Errors
+    /// The text is no such thing, or describes a field that every image has.
+    pub fn with_custom(config: &Config, text: &str) -> Result<Self, LoadError> {
+        let document: Value = serde_json::from_str(text).map_err(LoadError::Malformed)?;
+        let shape = |what: &str| LoadError::Shape(what.to_owned());
+        let (custom, required) = match document {
+            Value::Object(mut document) if document.contains_key("properties") => {
+                (document.remove("properties").unwrap_or_default(), document.remove("required"))
+            }
+            flat => (flat, None),
+        };
+        let Value::Object(custom) = custom else { return Err(shape("the properties are no object")) };
+        let formats = &config.image_format;
+        let mut properties = base::properties(&formats.disk_formats, &formats.container_formats);
+        let conflicts: Vec<_> = custom.keys().filter(|name| properties.contains_key(*name)).cloned().collect();
+        if !conflicts.is_empty() {
+            return Err(LoadError::Conflict(conflicts.join(", ")));
+        }
+        for (name, schema) in custom {
+            let Value::Object(mut schema) = schema else { return Err(shape("a property's schema is no object")) };
+            schema.insert("is_base".to_owned(), json!(false));
+            properties.insert(name, Value::Object(schema));
+        }
+        let required = match required {
+            None | Some(Value::Null) => None,
+            Some(Value::Array(names)) if names.is_empty() => None,
+            Some(names @ Value::Array(_)) => Some(names),
+            Some(_) => return Err(shape("required is no list")),
+        };
+        let assembled = Self::assemble(properties, required);
+        assembled.schema.check().map_err(LoadError::Shape)?;
+        Ok(assembled)
+    }
+
+    fn assemble(properties: Map<String, Value>, required: Option<Value>) -> Self {
+        let mut raw = json!({
+            "name": "image",
+            "properties": properties,
+            "additionalProperties": {"type": "string"},
+        });
+        if let (Some(raw), Some(required)) = (raw.as_object_mut(), required) {
+            raw.insert("required".to_owned(), required);
+        }
+        if let Some(raw) = raw.as_object_mut() {
+            raw.insert("links".to_owned(), base::links());
+        }
+        Self { schema: Schema::new("image", raw) }
+    }
+
+    /// Checks a whole document, or the part of one that a patch sets.
+    ///
+    /// # Errors
+    /// The flaw that upstream would name, in its words.
+    pub fn validate(&self, document: &Map<String, Value>) -> Result<(), Mismatch> {
+        self.schema.validate(&Value::Object(document.clone()))
+    }
+
+    /// The schema as clients can read it.
+    pub fn raw(&self) -> &Value {
+        self.schema.raw()
+    }
+}
+
+#[cfg(test)]
+mod tests;

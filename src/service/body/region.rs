@@ -1,0 +1,138 @@
+//! A region of a file as a stream of copied chunks: for connections that cannot send files themselves.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use crate::store::FileRegion;
+use crate::sys::nowait::{self, Cached};
+
+/// Bytes of one chunk.
+const CHUNK: usize = 256 * 1024;
+
+/// Bytes after which others on the same thread have their turn, although the page cache has more.
+const TURN: usize = 4 * 1024 * 1024;
+
+/// Reads ahead of the socket by one chunk: from the page cache at once, from the disk on a thread that may wait.
+#[derive(Debug)]
+pub(super) struct RegionReader {
+    region: FileRegion,
+    waiting: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    /// Bytes since others had their turn.
+    turn: usize,
+}
+
+impl RegionReader {
+    pub(super) fn new(region: FileRegion) -> Self {
+        Self { region, waiting: None, turn: 0 }
+    }
+
+    /// Bytes that are still to come.
+    pub(super) fn left(&self) -> u64 {
+        self.region.length
+    }
+
+    /// The next chunk; `None` at the end of the region.
+    ///
+    /// # Errors
+    /// Those of reading; `UnexpectedEof` when the file is shorter than the region.
+    pub(super) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.region.length == 0 {
+            return Poll::Ready(None);
+        }
+        let read = match &mut self.waiting {
+            Some(task) => {
+                let read = ready!(Pin::new(task).poll(context));
+                self.waiting = None;
+                read.unwrap_or_else(|error| Err(io::Error::other(error)))
+            }
+            None => {
+                if self.turn >= TURN {
+                    self.turn = 0;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                match self.read_cached() {
+                    Ok(Some(bytes)) => Ok(bytes),
+                    Ok(None) => {
+                        self.waiting = Some(self.read_waiting());
+                        return self.poll_chunk(context);
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        Poll::Ready(Some(read.and_then(|bytes| self.take(bytes))))
+    }
+
+    fn take(&mut self, mut bytes: Vec<u8>) -> io::Result<Bytes> {
+        // The allocator may have given more room than was asked for.
+        bytes.truncate(usize::try_from(self.region.length).unwrap_or(usize::MAX));
+        if bytes.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than the image"));
+        }
+        self.turn += bytes.len();
+        self.region.offset += bytes.len() as u64;
+        self.region.length -= bytes.len() as u64;
+        Ok(Bytes::from(bytes))
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        let length = usize::try_from(self.region.length).unwrap_or(usize::MAX).min(CHUNK);
+        let mut buffer = Vec::new();
+        // Exactly: the spare capacity is what is read.
+        buffer.reserve_exact(length);
+        buffer
+    }
+
+    fn read_cached(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut buffer = self.buffer();
+        match nowait::read_cached(&self.region.file, &mut buffer, self.region.offset)? {
+            Cached::Read(_) | Cached::End => Ok(Some(buffer)),
+            Cached::Unknown => Ok(None),
+        }
+    }
+
+    fn read_waiting(&self) -> JoinHandle<io::Result<Vec<u8>>> {
+        let (file, offset, mut buffer) = (self.region.file.clone(), self.region.offset, self.buffer());
+        tokio::task::spawn_blocking(move || {
+            nowait::read_waiting(&file, &mut buffer, offset)?;
+            Ok(buffer)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+
+    async fn collect(mut reader: RegionReader) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(chunk) = std::future::poll_fn(|context| reader.poll_chunk(context)).await {
+            all.extend_from_slice(&chunk?);
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn every_region_is_read_exactly() {
+        let content: Vec<u8> = (0..3 * CHUNK + 17).map(|at| (at % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
+        let file = Arc::new(file);
+        for (offset, length) in [(0, content.len()), (0, 0), (1, 1), (CHUNK - 1, CHUNK + 2), (3 * CHUNK, 17)] {
+            let region = FileRegion { file: Arc::clone(&file), offset: offset as u64, length: length as u64 };
+            let read = collect(RegionReader::new(region)).await.unwrap();
+            assert!(read == content[offset..offset + length], "{length} bytes from {offset}");
+        }
+        let region = FileRegion { file, offset: 3 * CHUNK as u64, length: 18 };
+        let error = collect(RegionReader::new(region)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

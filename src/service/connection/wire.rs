@@ -1,0 +1,238 @@
+//! The socket as hyper sees it: counts what moves, sends files, and closes so that the last answer arrives.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use nix::sys::sendfile::sendfile64;
+use nix::sys::socket::{MsgFlags, sendmsg};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
+
+use super::Activity;
+use super::head::RequestLine;
+use super::sendfile::FileSender;
+use crate::service::body::{Lane, is_sentinel};
+
+/// How long bytes that nobody will read are taken from a client after the last answer: closing with bytes unread would
+/// reset the connection, and the client might never see the answer.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The transport below HTTP.
+pub(super) enum Io {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The transport and what is watched on it.
+pub(super) struct Wire {
+    io: Io,
+    activity: Arc<Activity>,
+    lane: Option<Lane>,
+    sender: FileSender,
+    line: RequestLine,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+impl Io {
+    /// Whether what is written reaches the client as it is.
+    pub(super) fn can_send_files(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
+    pub(super) fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(context),
+            Self::Unix(stream) => stream.poll_write_ready(context),
+            Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    pub(super) fn send_file(&self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        let mut offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match self {
+            Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || {
+                sendfile64(stream, file, Some(&mut offset), length).map_err(io::Error::from)
+            }),
+            Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || {
+                sendfile64(stream, file, Some(&mut offset), length).map_err(io::Error::from)
+            }),
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Writes a response's head that file data follow, so that both can leave in one packet.
+    fn poll_write_head(&mut self, context: &mut Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else { return Pin::new(self).poll_write_vectored(context, buffers) };
+        loop {
+            ready!(stream.poll_write_ready(context))?;
+            let flags = MsgFlags::from_bits_retain(libc::MSG_MORE) | MsgFlags::MSG_NOSIGNAL;
+            let written = stream.try_io(Interest::WRITABLE, || {
+                sendmsg::<()>(stream.as_raw_fd(), buffers, &[], flags, None).map_err(io::Error::from)
+            });
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+}
+
+impl Wire {
+    pub(super) fn new(io: Io, activity: Arc<Activity>, lane: Option<Lane>, max_line: usize) -> Self {
+        let line = RequestLine::new(max_line);
+        Self { io, activity, lane, sender: FileSender::default(), line, linger: None }
+    }
+
+    fn poll_send_region(&mut self, context: &mut Context<'_>, stand_in: usize) -> Poll<io::Result<usize>> {
+        match &self.lane {
+            Some(lane) => self.sender.poll_send(context, &mut self.io, lane, stand_in),
+            None => Poll::Ready(Err(io::Error::other("a file region on a connection that cannot send files"))),
+        }
+    }
+
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &written {
+            self.activity.moved(*count);
+        }
+        written
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(instead) = this.line.instead(buffer.remaining()) {
+            // Then silence: an end would tell hyper that the client is gone. The answer closes the connection.
+            buffer.put_slice(instead);
+            return if instead.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) };
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if !read.is_empty() {
+            this.activity.moved(read.len());
+            this.line.feed(read, &this.activity);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let written = if is_sentinel(buffer) {
+            self.poll_send_region(context, buffer.len())
+        } else {
+            Pin::new(&mut self.io).poll_write(context, buffer)
+        };
+        self.count(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let filled = buffers.iter().position(|buffer| !buffer.is_empty()).unwrap_or(buffers.len());
+        let buffers = buffers.get(filled..).unwrap_or_default();
+        let region = buffers.iter().position(|buffer| is_sentinel(buffer));
+        let written = match (region, buffers) {
+            (Some(0), [stand_in, ..]) => self.poll_send_region(context, stand_in.len()),
+            (Some(at), _) => self.io.poll_write_head(context, buffers.get(..at).unwrap_or_default()),
+            (None, _) => Pin::new(&mut self.io).poll_write_vectored(context, buffers),
+        };
+        self.count(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let first = this.linger.is_none();
+        if first {
+            ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
+        }
+        let timer = this.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let mut expects = this.activity.has_unread() || !first;
+        loop {
+            if timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut thrown_away = [std::mem::MaybeUninit::uninit(); 8192];
+            let mut buffer = ReadBuf::uninit(&mut thrown_away);
+            match Pin::new(&mut this.io).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    this.activity.moved(buffer.filled().len());
+                    expects = true;
+                }
+                Poll::Pending if expects => return Poll::Pending,
+                Poll::Ready(_) | Poll::Pending => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, buffer),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The places that records are written to.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tracing::Level;
+
+use super::LogError;
+use super::journal::Journal;
+use super::json;
+use super::levels::Levels;
+use super::record::{Record, severity};
+use super::syslog::Syslog;
+use super::text::TextFormat;
+use crate::config::DefaultSection;
+use crate::service::environment::Environment;
+
+/// All places that the configuration names.
+#[derive(Debug)]
+pub(super) struct Sinks {
+    places: Vec<Place>,
+    format: Format,
+}
+
+#[derive(Debug)]
+enum Place {
+    Journal(Journal),
+    File(LogFile),
+    StandardError(Decoration),
+    Syslog(Syslog),
+}
+
+/// What stands before a line on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoration {
+    None,
+    /// The level in colour.
+    Colour,
+    /// `<6>`: the journal reads standard error and takes the priority from there.
+    Priority,
+}
+
+#[derive(Debug)]
+enum Format {
+    Text(TextFormat),
+    Json { date: String, host: String },
+}
+
+impl Sinks {
+    /// Opens files and the journal.
+    ///
+    /// # Errors
+    /// A file that cannot be written. Without a journal, standard error takes its place.
+    pub(super) fn open(
+        options: &DefaultSection,
+        environment: &Environment,
+        levels: &Arc<ArcSwap<Levels>>,
+    ) -> Result<Self, LogError> {
+        let mut places = Vec::new();
+        let file = path(options);
+        if let Some(path) = &file {
+            places.push(Place::File(LogFile::open(path.clone())?));
+        }
+        // Where nothing is asked for, whatever the service manager made of standard error.
+        let nothing = file.is_none() && !options.use_stderr && !options.use_journal;
+        if options.use_journal || (nothing && environment.journal) {
+            places.push(match Journal::open(levels) {
+                Ok(journal) => Place::Journal(journal),
+                Err(_) => Place::StandardError(decoration(options, environment)),
+            });
+        }
+        if options.use_stderr || (nothing && !environment.journal) {
+            places.push(Place::StandardError(decoration(options, environment)));
+        }
+        if options.use_syslog {
+            places.push(Place::Syslog(Syslog::new(&options.syslog_log_facility)?));
+        }
+        let format = if options.use_json {
+            let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            Format::Json { date: options.log_date_format.clone(), host }
+        } else {
+            Format::Text(TextFormat::new(options))
+        };
+        Ok(Self { places, format })
+    }
+
+    pub(super) fn reaches_standard_error(&self) -> bool {
+        self.places.iter().any(|place| matches!(place, Place::StandardError(_)))
+    }
+
+    /// Before records come after a pause: files that were moved away are opened again.
+    pub(super) fn check(&mut self) {
+        for place in &mut self.places {
+            if let Place::File(file) = place {
+                file.check();
+            }
+        }
+    }
+
+    /// Writes a record everywhere. A place that fails is left out: there is nowhere to say so.
+    pub(super) fn write(&mut self, record: &Record) {
+        let format = &self.format;
+        let mut formatted = None;
+        for place in &mut self.places {
+            if let Place::Journal(journal) = place {
+                journal.write(record);
+                continue;
+            }
+            let line = formatted.get_or_insert_with(|| match format {
+                Format::Text(format) => format.line(record),
+                Format::Json { date, host } => json::line(record, date, host),
+            });
+            match place {
+                Place::File(file) => file.write(line),
+                Place::StandardError(decoration) => to_standard_error(*decoration, record, line),
+                Place::Syslog(syslog) => syslog.write(record, line),
+                Place::Journal(_) => {}
+            }
+        }
+    }
+
+    /// After the last record before a pause.
+    pub(super) fn flush(&mut self) {
+        for place in &mut self.places {
+            if let Place::File(file) = place {
+                let _ = file.writer.flush();
+            }
+        }
+    }
+}
+
+/// `log_file`, relative to `log_dir`; of a directory alone, the program's name in it.
+fn path(options: &DefaultSection) -> Option<PathBuf> {
+    match (&options.log_dir, &options.log_file) {
+        (None, None) => None,
+        (None, Some(file)) => Some(PathBuf::from(file)),
+        (Some(directory), Some(file)) => Some(Path::new(directory).join(file)),
+        (Some(directory), None) => Some(Path::new(directory).join("glance-api.log")),
+    }
+}
+
+fn decoration(options: &DefaultSection, environment: &Environment) -> Decoration {
+    if environment.journal {
+        Decoration::Priority
+    } else if options.log_color && !options.use_json && io::stderr().is_terminal() {
+        Decoration::Colour
+    } else {
+        Decoration::None
+    }
+}
+
+fn to_standard_error(decoration: Decoration, record: &Record, line: &str) {
+    let level = *record.metadata.level();
+    let mut out = io::stderr().lock();
+    let _ = match decoration {
+        Decoration::None => writeln!(out, "{line}"),
+        Decoration::Priority => writeln!(out, "<{}>{line}", severity(level)),
+        Decoration::Colour => {
+            let colour = match level {
+                Level::ERROR => "1;31",
+                Level::WARN => "33",
+                Level::INFO => "0",
+                Level::DEBUG | Level::TRACE => "2",
+            };
+            writeln!(out, "\u{1b}[{colour}m{line}\u{1b}[0m")
+        }
+    };
+}
+
+/// A file that may be moved away by others, as by logrotate.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    writer: BufWriter<File>,
+    identity: (u64, u64),
+}
+
+impl LogFile {
+    fn open(path: PathBuf) -> Result<Self, LogError> {
+        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        let opened = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+        match opened {
+            Ok((file, metadata)) => {
+                Ok(Self { path, writer: BufWriter::new(file), identity: (metadata.dev(), metadata.ino()) })
+            }
+            Err(source) => Err(LogError::File { path, source }),
+        }
+    }
+
+    fn check(&mut self) {
+        let here = std::fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        if !here && let Ok(new) = Self::open(self.path.clone()) {
+            let _ = self.writer.flush();
+            *self = new;
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        let _ = writeln!(self.writer, "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::tests::record;
+    use super::*;
+
+    fn options(directory: &Path) -> DefaultSection {
+        DefaultSection { log_dir: Some(directory.display().to_string()), ..DefaultSection::default() }
+    }
+
+    fn sinks(options: &DefaultSection) -> Result<Sinks, LogError> {
+        let levels = Arc::new(ArcSwap::from_pointee(Levels::new(options).unwrap()));
+        Sinks::open(options, &Environment::default(), &levels)
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("glance-api.log");
+        let mut sinks = sinks(&options(directory.path())).unwrap();
+        sinks.write(&record(|| tracing::info!("first")));
+        sinks.flush();
+        std::fs::rename(&path, directory.path().join("old")).unwrap();
+        sinks.check();
+        sinks.write(&record(|| tracing::info!("second")));
+        sinks.flush();
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        assert!(read("old").ends_with("first\n") && !read("old").contains("second"));
+        assert!(read("glance-api.log").ends_with("second\n"));
+    }
+
+    #[test]
+    fn places_follow_the_options() {
+        let directory = tempfile::tempdir().unwrap();
+        let with_file = options(directory.path());
+        assert!(!sinks(&with_file).unwrap().reaches_standard_error());
+        assert!(sinks(&DefaultSection { use_stderr: true, ..with_file }).unwrap().reaches_standard_error());
+        assert!(sinks(&DefaultSection::default()).unwrap().reaches_standard_error());
+        let wrong = DefaultSection { log_file: Some("/nowhere/at/all.log".to_owned()), ..DefaultSection::default() };
+        assert!(sinks(&wrong).unwrap_err().to_string().contains("/nowhere/at/all.log"));
+    }
+
+    #[test]
+    fn a_file_name_is_relative_to_the_directory() {
+        let options = |directory: Option<&str>, file: Option<&str>| DefaultSection {
+            log_dir: directory.map(str::to_owned),
+            log_file: file.map(str::to_owned),
+            ..DefaultSection::default()
+        };
+        assert_eq!(path(&options(None, None)), None);
+        assert_eq!(path(&options(Some("/d"), Some("f"))), Some("/d/f".into()));
+        assert_eq!(path(&options(Some("/d"), Some("/e/f"))), Some("/e/f".into()));
+        assert_eq!(path(&options(Some("/d"), None)), Some("/d/glance-api.log".into()));
+    }
+}

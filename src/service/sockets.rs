@@ -1,0 +1,227 @@
+//! The listening sockets of a worker, and their change while it runs.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::accept::Acceptor;
+use super::error::Error;
+use super::listener::{Address, BindError, ListenError, Listener, bind, make_room, resolve};
+use super::manager::Manager;
+use super::settings::{Place, Settings};
+use super::status::Status;
+use super::watchdog::Pulses;
+use super::worker::{Shared, refuse_strangers};
+
+/// How long an address that somebody else has is waited for at the start.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// All sockets that connections are accepted from.
+pub(super) struct Sockets {
+    listening: Vec<Listening>,
+    shared: Arc<Shared>,
+    status: Arc<Status>,
+    pulses: watch::Sender<Pulses>,
+}
+
+struct Listening {
+    acceptor: Acceptor,
+    /// As it was asked for; port 0 has become another.
+    wanted: Address,
+}
+
+/// New sockets that are open, but not yet accepted from.
+#[derive(Default)]
+pub(super) struct Change {
+    fresh: Vec<(Address, Listener)>,
+    /// Those that are wanted from now on; `None`: as before.
+    wanted: Option<Vec<Address>>,
+}
+
+/// Opens what the configuration asks for, waiting for addresses that are in use.
+///
+/// # Errors
+/// The name is unknown, the address is not to be had, or must not be listened on.
+pub(super) async fn bind_all(
+    settings: &Settings,
+    authenticated: bool,
+    manager: &Manager,
+) -> Result<Vec<Listener>, Error> {
+    let addresses = resolved(&settings.listen.place).await?;
+    refuse_strangers(addresses.iter(), settings, authenticated)?;
+    let deadline = Instant::now() + RETRY;
+    let mut listeners = Vec::new();
+    let mut absent = None;
+    for address in &addresses {
+        let bound = loop {
+            match bind(address, &addresses, &settings.listen, false) {
+                Err(BindError::InUse) if Instant::now() < deadline => {
+                    manager.extend(Duration::from_secs(5), &format!("starting: {address} is in use, trying again"));
+                    sleep(Duration::from_millis(100)).await;
+                }
+                bound => break bound,
+            }
+        };
+        match bound {
+            Ok(listener) => listeners.push(listener),
+            // A name such as localhost often has an IPv6 address on hosts that have no IPv6.
+            Err(BindError::Other(source)) if addresses.len() > 1 && is_absent(&source) => {
+                tracing::warn!(%address, error = %source, "this host does not have the address");
+                absent = Some((address.clone(), source));
+            }
+            Err(error) => return Err(failed(address, error)),
+        }
+    }
+    match absent {
+        Some((address, source)) if listeners.is_empty() => Err(ListenError::Bind { address, source }.into()),
+        _ => Ok(listeners),
+    }
+}
+
+impl Sockets {
+    pub(super) fn start(
+        listeners: Vec<Listener>,
+        shared: Arc<Shared>,
+        status: Arc<Status>,
+        pulses: watch::Sender<Pulses>,
+    ) -> Self {
+        let mut sockets = Self { listening: Vec::new(), shared, status, pulses };
+        for listener in listeners {
+            sockets.listen(listener.address.clone(), listener);
+        }
+        sockets.tell();
+        sockets
+    }
+
+    /// Where connections are accepted.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.listening.iter().map(|listening| listening.acceptor.address())
+    }
+
+    /// Whether they belong to the service manager.
+    pub(super) fn inherited(&self) -> bool {
+        self.listening.iter().any(|listening| listening.acceptor.listener.inherited)
+    }
+
+    /// Opens what is new in the settings; the old sockets go on.
+    ///
+    /// # Errors
+    /// As [`bind_all`], at once if an address is in use.
+    pub(super) async fn prepare(&self, old: &Settings, new: &Settings, authenticated: bool) -> Result<Change, Error> {
+        if self.inherited() || old.listen.place == new.listen.place {
+            refuse_strangers(self.addresses(), new, authenticated)?;
+            return Ok(Change::default());
+        }
+        let wanted = resolved(&new.listen.place).await?;
+        refuse_strangers(wanted.iter(), new, authenticated)?;
+        let mut fresh = Vec::new();
+        for address in wanted.iter().filter(|address| !self.has(address)) {
+            let in_the_way: Vec<&Listener> = self
+                .listening
+                .iter()
+                .map(|listening| &*listening.acceptor.listener)
+                .filter(|listener| make_room(&listener.address, address))
+                .collect();
+            share(&in_the_way, true);
+            let bound = bind(address, &wanted, &new.listen, !in_the_way.is_empty());
+            share(&in_the_way, false);
+            match bound {
+                Ok(listener) => fresh.push((address.clone(), listener)),
+                Err(BindError::Other(error)) if wanted.len() > 1 && is_absent(&error) => {
+                    tracing::warn!(%address, %error, "this host does not have the address");
+                }
+                Err(error) => return Err(failed(address, error)),
+            }
+        }
+        if fresh.is_empty() && !wanted.iter().any(|address| self.has(address)) {
+            return Err(Error::Options("this host has none of the addresses of bind_host".to_owned()));
+        }
+        Ok(Change { fresh, wanted: Some(wanted) })
+    }
+
+    /// Accepts from the new sockets, then closes those that are not wanted any more.
+    pub(super) async fn commit(&mut self, change: Change, old: &Settings, new: &Settings) {
+        let mut stale = Vec::new();
+        if let Some(wanted) = &change.wanted {
+            let (kept, gone) = std::mem::take(&mut self.listening)
+                .into_iter()
+                .partition(|listening: &Listening| wanted.contains(&listening.wanted));
+            self.listening = kept;
+            stale = gone;
+        }
+        for listening in &self.listening {
+            let listener = &listening.acceptor.listener;
+            if old.listen.backlog != new.listen.backlog && !listener.inherited {
+                warn_if(listener.set_backlog(new.listen.backlog), "backlog");
+            }
+            if old.listen.keepidle != new.listen.keepidle {
+                warn_if(listener.set_keepidle(new.listen.keepidle), "tcp_keepidle");
+            }
+        }
+        for (wanted, listener) in change.fresh {
+            tracing::info!(address = %listener.address, "listening");
+            self.listen(wanted, listener);
+        }
+        self.tell();
+        for listening in stale {
+            tracing::info!(address = %listening.acceptor.address(), "not listening any more");
+            listening.acceptor.close().await;
+        }
+    }
+
+    /// Takes no more connections.
+    pub(super) async fn close(self) {
+        for listening in self.listening {
+            listening.acceptor.close().await;
+        }
+    }
+
+    fn listen(&mut self, wanted: Address, listener: Listener) {
+        let acceptor = Acceptor::start(listener, Arc::clone(&self.shared));
+        self.listening.push(Listening { acceptor, wanted });
+    }
+
+    fn has(&self, address: &Address) -> bool {
+        self.listening.iter().any(|listening| listening.wanted == *address)
+    }
+
+    fn tell(&self) {
+        self.status.set_addresses(self.addresses().cloned().collect());
+        self.pulses.send_replace(self.listening.iter().map(|listening| listening.acceptor.pulse()).collect());
+    }
+}
+
+async fn resolved(place: &Place) -> Result<Vec<Address>, Error> {
+    let place = place.clone();
+    let resolving = tokio::task::spawn_blocking(move || resolve(&place));
+    Ok(resolving.await.map_err(|_| Error::Panicked)??)
+}
+
+/// For the moment in which another socket of ours binds the same port.
+fn share(listeners: &[&Listener], share: bool) {
+    for listener in listeners {
+        warn_if(listener.share_port(share), "SO_REUSEPORT");
+    }
+}
+
+fn warn_if(result: io::Result<()>, what: &str) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "{what} of a listening socket cannot be set");
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
+}
+
+fn failed(address: &Address, error: BindError) -> Error {
+    let address = address.clone();
+    match error {
+        BindError::InUse => ListenError::InUse(address),
+        BindError::Other(source) => ListenError::Bind { address, source },
+    }
+    .into()
+}

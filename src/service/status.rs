@@ -1,0 +1,120 @@
+//! What the worker is doing, in numbers and in a line for `systemctl status`.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use tokio::sync::Notify;
+
+use super::gate::Gate;
+use super::listener::Address;
+
+/// Counts of the whole worker.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    in_flight: AtomicUsize,
+    bytes: AtomicU64,
+    changed: Notify,
+}
+
+impl Counters {
+    pub(super) fn request_began(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn request_ended(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn connection_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    pub(super) fn bytes_moved(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Requests whose response has not left whole.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Bytes in and out on all connections since the start.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Waits until one of the numbers is another.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+/// The words around the numbers.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    words: Mutex<Words>,
+}
+
+#[derive(Debug, Default)]
+struct Words {
+    addresses: Vec<Address>,
+    /// What became of the last reload.
+    reload: Option<String>,
+}
+
+impl Status {
+    pub(super) fn set_addresses(&self, addresses: Vec<Address>) {
+        self.lock().addresses = addresses;
+    }
+
+    pub(super) fn set_reload(&self, words: String) {
+        self.lock().reload = Some(words);
+    }
+
+    /// One line.
+    pub(super) fn line(&self, gate: &Gate, counters: &Counters) -> String {
+        let words = self.lock();
+        let mut line = format!("version {}", env!("CARGO_PKG_VERSION"));
+        for (index, address) in words.addresses.iter().enumerate() {
+            let _ = write!(line, "{} {address}", if index == 0 { ", listening on" } else { "," });
+        }
+        let (open, in_flight) = (gate.open(), counters.in_flight());
+        let _ = write!(
+            line,
+            "; {open} open connection{}, {in_flight} request{} in flight",
+            plural(open),
+            plural(in_flight)
+        );
+        if let Some(reload) = &words.reload {
+            let _ = write!(line, "; {reload}");
+        }
+        line
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Words> {
+        self.words.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+pub(super) fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_tells_what_is_going_on() {
+        let (status, gate, counters) = (Status::default(), Gate::new(9), Counters::default());
+        let _permit = gate.enter();
+        status.set_addresses(vec![Address::Tcp("127.0.0.1:9292".parse().unwrap())]);
+        status.set_reload("configuration reloaded".to_owned());
+        let line = status.line(&gate, &counters);
+        let expected = "listening on 127.0.0.1:9292; 1 open connection, 0 requests in flight; configuration reloaded";
+        assert!(line.ends_with(expected), "{line}");
+    }
+}

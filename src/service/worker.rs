@@ -1,0 +1,237 @@
+//! The life of one worker inside the runtime: start, serve, reload, drain.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::assemble::assemble;
+use super::drain;
+use super::environment::Environment;
+use super::error::Error;
+use super::gate::Gate;
+use super::listener::{Address, ListenError, Listener, Passed, inherit};
+use super::logging::Control;
+use super::manager::Manager;
+use super::reload::{Reload, Reloader};
+use super::settings::{Limits, Settings};
+use super::sockets::{Sockets, bind_all};
+use super::status::{Counters, Status};
+use super::tls::Tls;
+use super::watchdog;
+use super::welcome;
+use crate::config::Loaded;
+use crate::http::App;
+
+/// How often the numbers in the status line are renewed while they change.
+const STATUS_PAUSE: Duration = Duration::from_secs(2);
+
+/// What all tasks of a worker share.
+pub(super) struct Shared {
+    pub(super) active: ArcSwap<Active>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) counters: Arc<Counters>,
+    /// Cancelled when the worker is to end.
+    pub(super) drain: CancellationToken,
+    /// Cancelled when the worker does not wait any longer.
+    pub(super) abandon: CancellationToken,
+    pub(super) connections: TaskTracker,
+}
+
+/// One configuration at work. A request keeps the one that it began with.
+pub(super) struct Active {
+    pub(super) app: Arc<App>,
+    pub(super) limits: Limits,
+    pub(super) tls: Option<Tls>,
+}
+
+/// What a worker is started with.
+pub(super) struct Start<R> {
+    pub(super) loaded: Loaded,
+    pub(super) settings: Settings,
+    pub(super) environment: Environment,
+    pub(super) passed: Passed,
+    pub(super) logging: Arc<Control>,
+    pub(super) manager: Manager,
+    pub(super) reload: R,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// What keeps it from starting.
+pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
+    let Start { loaded, settings, environment, passed, logging, manager, reload } = start;
+    // Before READY: until its handler stands, a signal kills.
+    let mut signals = Signals::install().map_err(Error::Runtime)?;
+    manager.status("starting");
+
+    let tls = settings.tls.as_ref().map(|files| Tls::load(files, None)).transpose()?;
+    let may_bind = matches!(settings.listen.place, super::settings::Place::Unix(_));
+    let mut listeners = inherit(passed, &environment, may_bind)?;
+    for listener in &listeners {
+        let address = listener.address.clone();
+        let set = listener.set_keepidle(settings.listen.keepidle);
+        set.map_err(|source| ListenError::Bind { address, source })?;
+    }
+    manager.status("starting: opening the database and the stores");
+    let assembled = tokio::select! {
+        assembled = assemble(&loaded.config, None) => assembled?,
+        () = signals.stop.signalled() => return Ok(()),
+    };
+    if listeners.is_empty() {
+        listeners = tokio::select! {
+            bound = bind_all(&settings, assembled.authenticated, &manager) => bound?,
+            () = signals.stop.signalled() => return Ok(()),
+        };
+    }
+    refuse_strangers(listeners.iter().map(|listener| &listener.address), &settings, assembled.authenticated)?;
+
+    let shared = Arc::new(Shared {
+        active: ArcSwap::from_pointee(Active { app: assembled.app, limits: settings.limits, tls }),
+        gate: Gate::new(settings.max_connections),
+        counters: Arc::new(Counters::default()),
+        drain: CancellationToken::new(),
+        abandon: CancellationToken::new(),
+        connections: TaskTracker::new(),
+    });
+    serve(shared, listeners, Context { loaded, settings, environment, logging, manager, signals }, reload).await
+}
+
+struct Context {
+    loaded: Loaded,
+    settings: Settings,
+    environment: Environment,
+    logging: Arc<Control>,
+    manager: Manager,
+    signals: Signals,
+}
+
+async fn serve<R: Reload>(
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    context: Context,
+    reload: R,
+) -> Result<(), Error> {
+    let Context { loaded, settings, environment, logging, manager, signals } = context;
+    let Signals { mut hangup, mut stop } = signals;
+    let status = Arc::new(Status::default());
+    let (pulses, watched) = watch::channel(Vec::new());
+    let sockets = Sockets::start(listeners, Arc::clone(&shared), Arc::clone(&status), pulses);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let addresses: Vec<String> = sockets.addresses().map(ToString::to_string).collect();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "glance-api is listening on {}", addresses.join(", "));
+    if let (true, Some(address)) = (loaded.config.embedded.is_some(), sockets.addresses().next()) {
+        welcome::show(address);
+    }
+
+    let mut reloader = Reloader::new(Arc::clone(&shared), sockets, loaded.config, settings, environment, logging);
+    manager.ready(&status.line(&shared.gate, &shared.counters));
+    if let Some(limit) = sd_notify::watchdog_enabled() {
+        tokio::spawn(watchdog::run(manager.clone(), limit, watched));
+    }
+    let telling =
+        manager.is_present().then(|| tokio::spawn(tell(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
+
+    let reload = Arc::new(reload);
+    loop {
+        tokio::select! {
+            () = stop.signalled() => break,
+            // Signals that come while one is being handled are one signal.
+            _ = hangup.recv() => {
+                manager.reloading("reloading the configuration");
+                let words = tokio::select! {
+                    words = reloader.reload(Arc::clone(&reload)) => words,
+                    () = stop.signalled() => break,
+                };
+                status.set_reload(words);
+                manager.ready(&status.line(&shared.gate, &shared.counters));
+            }
+        }
+    }
+
+    if let Some(telling) = telling {
+        telling.abort();
+    }
+    manager.stopping("stopping");
+    tracing::info!(requests = shared.counters.in_flight(), "stopping, requests in flight finish");
+    let (sockets, grace, _report) = reloader.into_parts();
+    let ending = async {
+        sockets.close().await;
+        drain::run(&shared, grace, &manager).await
+    };
+    let cut = tokio::select! {
+        cut = ending => cut,
+        () = stop.signalled() => {
+            tracing::warn!("stopping at once");
+            shared.counters.in_flight()
+        }
+    };
+    if cut > 0 {
+        tracing::warn!(requests = cut, "requests in flight are cut off");
+        drain::abandon(&shared).await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Without authentication everybody who can connect is an administrator.
+pub(super) fn refuse_strangers<'a>(
+    mut addresses: impl Iterator<Item = &'a Address>,
+    settings: &Settings,
+    authenticated: bool,
+) -> Result<(), Error> {
+    if authenticated || settings.allow_unauthenticated {
+        return Ok(());
+    }
+    addresses.find(|address| !address.is_private()).map_or(Ok(()), |open| Err(Error::Unauthenticated(open.clone())))
+}
+
+/// Keeps the status line fresh; sleeps while nothing changes.
+async fn tell(shared: Arc<Shared>, status: Arc<Status>, manager: Manager) {
+    let mut told = String::new();
+    loop {
+        shared.counters.changed().await;
+        let line = status.line(&shared.gate, &shared.counters);
+        if line != told {
+            manager.status(&line);
+            told = line;
+        }
+        sleep(STATUS_PAUSE).await;
+    }
+}
+
+/// The signals that the worker listens to, installed once: between two streams a signal would be lost.
+struct Signals {
+    hangup: Signal,
+    stop: Stop,
+}
+
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        let stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        Ok(Self { hangup: signal(SignalKind::hangup())?, stop })
+    }
+}
+
+impl Stop {
+    async fn signalled(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The checksums of an upload, computed beside its write at the pace of the slower one.
+
+mod algorithm;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::StoreError;
+use super::pool::Pool;
+use super::strand::{Job, Limits, Strand};
+
+pub use algorithm::Algorithm;
+use algorithm::Hasher;
+
+/// Up to here both digests are computed where `update` is called: it takes less than half a millisecond in all, and a
+/// small image needs no thread.
+const INLINE: usize = 128 * 1024;
+
+const LIMITS: Limits = Limits { capacity: 4 * 1024 * 1024, batch: 256 * 1024 };
+
+/// MD5 and the configured algorithm over one stream of data. Dropping it stops the work.
+pub struct Digests {
+    algorithm: Algorithm,
+    /// Bytes hashed where `update` was called.
+    inline: usize,
+    md5: Lane,
+    /// `None` when the algorithm is MD5 itself.
+    other: Option<Lane>,
+}
+
+/// Finished digests, in lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    /// An image's `checksum`.
+    pub md5: String,
+    /// An image's `os_hash_algo`.
+    pub algorithm: Algorithm,
+    /// An image's `os_hash_value`.
+    pub value: String,
+}
+
+impl Digests {
+    /// Starts with no data; takes no thread before there is a good deal of it.
+    pub fn start(algorithm: Algorithm) -> Self {
+        let other = (algorithm != Algorithm::MD5).then(|| Lane::Inline(algorithm.hasher()));
+        Self { algorithm, inline: 0, md5: Lane::Inline(Algorithm::MD5.hasher()), other }
+    }
+
+    /// Takes more data without copying it, waiting while too much of it is not yet hashed. When the future is dropped
+    /// before its end, the data was not taken.
+    ///
+    /// # Errors
+    /// `Io` when no thread can be had.
+    pub async fn update(&mut self, data: Bytes) -> Result<(), StoreError> {
+        if self.inline.saturating_add(data.len()) <= INLINE {
+            self.inline += data.len();
+        } else {
+            self.inline = usize::MAX;
+            self.md5.move_to_threads();
+            self.other.iter_mut().for_each(Lane::move_to_threads);
+        }
+        self.md5.room().await?;
+        if let Some(other) = &mut self.other {
+            other.room().await?;
+            other.update(data.clone());
+        }
+        self.md5.update(data);
+        Ok(())
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    /// As `update`.
+    pub async fn finish(self) -> Result<Hashes, StoreError> {
+        let algorithm = self.algorithm;
+        let (md5, value) = match self.other {
+            Some(other) => tokio::try_join!(self.md5.finish(), other.finish())?,
+            None => self.md5.finish().await.map(|md5| (md5.clone(), md5))?,
+        };
+        Ok(Hashes { md5, algorithm, value })
+    }
+}
+
+/// One digest under way.
+enum Lane {
+    Inline(Box<dyn Hasher>),
+    Threads(Strand<Hashing>),
+}
+
+impl Lane {
+    fn move_to_threads(&mut self) {
+        if let Self::Inline(hasher) = self {
+            let hasher = std::mem::replace(hasher, Box::new(algorithm::Nothing));
+            *self = Self::Threads(Strand::new(pool(), LIMITS, Hashing { hasher: Some(hasher) }));
+        }
+    }
+
+    async fn room(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Inline(_) => Ok(()),
+            Self::Threads(strand) => strand.room().await.map_err(|_| StoreError::no_thread()),
+        }
+    }
+
+    fn update(&mut self, data: Bytes) {
+        match self {
+            Self::Inline(hasher) => hasher.update(&data),
+            Self::Threads(strand) => {
+                let weight = weight(&data);
+                strand.push(Message::Data(data), weight);
+            }
+        }
+    }
+
+    async fn finish(self) -> Result<String, StoreError> {
+        match self {
+            Self::Inline(hasher) => Ok(hasher.finish()),
+            Self::Threads(mut strand) => {
+                let (reply, digest) = oneshot::channel();
+                strand.push_last(Message::Finish(reply));
+                digest.await.map_err(|_| StoreError::no_thread())
+            }
+        }
+    }
+}
+
+struct Hashing {
+    hasher: Option<Box<dyn Hasher>>,
+}
+
+enum Message {
+    Data(Bytes),
+    Finish(oneshot::Sender<String>),
+}
+
+impl Job for Hashing {
+    type Message = Message;
+    type Error = std::convert::Infallible;
+
+    fn work(&mut self, messages: VecDeque<Message>) -> Result<(), Self::Error> {
+        for message in messages {
+            match (message, &mut self.hasher) {
+                (Message::Data(data), Some(hasher)) => hasher.update(&data),
+                (Message::Finish(reply), hasher) => {
+                    if let Some(hasher) = hasher.take() {
+                        // Nobody waits any more when the upload was given up.
+                        let _ = reply.send(hasher.finish());
+                    }
+                }
+                (Message::Data(_), None) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a piece of data costs while it waits: tiny pieces cost their handles, too.
+pub(super) fn weight(data: &Bytes) -> usize {
+    data.len().max(256)
+}
+
+/// All uploads of the process share the hashing threads: as many as processors, at least one for each digest.
+fn pool() -> Arc<Pool> {
+    static POOL: OnceLock<Arc<Pool>> = OnceLock::new();
+    let processors = || std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
+    Arc::clone(POOL.get_or_init(|| Pool::new("glance-hash", processors())))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! The contract of a store, whatever lies behind it.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+
+use super::{Location, Reader, StoreError};
+
+/// One place where image data can lie: a directory, a bucket, a pool, the web.
+///
+/// All methods may be called at the same time from many tasks. Dropping a returned future before its end stops waiting;
+/// what was under way in the store may still happen (a deletion, say), except that a write never becomes visible.
+///
+/// A crash at any instant leaves either the whole object under its final name, or nothing under it. Parts of an object
+/// may stay behind only in a form that the driver finds and removes at its next start.
+pub trait Store: Send + Sync {
+    /// The driver's type as in `enabled_backends`: `file`, `http`, …
+    fn driver(&self) -> &'static str;
+
+    /// The URL schemes that it takes.
+    fn schemes(&self) -> &'static [&'static str];
+
+    /// Whether `begin` can work at all. False for read-only stores and for those whose configuration is bad.
+    fn can_add(&self) -> bool;
+
+    /// Whether `open` takes a range (upstream: `READ_RANDOM`).
+    fn can_seek(&self) -> bool;
+
+    /// Whether a URL lies inside this store, by its prefix (upstream: `url_prefix`).
+    fn owns(&self, url: &str) -> bool;
+
+    /// The URLs at which data of this image would lie if this store had written it. For recovery: an upload whose process
+    /// died between commit and database leaves its object at one of them.
+    fn candidates(&self, image_id: &str) -> Vec<String>;
+
+    /// What `info/stores/detail` shows under `properties`.
+    fn properties(&self) -> Map<String, Value>;
+
+    /// Starts to write an object. `size` is the announced number of bytes, `None` or 0 when unknown; when it is known, a
+    /// write beyond it fails with `SizeExceeded` and a commit before it with `SizeMismatch`.
+    ///
+    /// # Errors
+    /// `AddDisabled`, `Duplicate` when the object exists, `Full` when the announced size cannot fit, `WriteDenied`,
+    /// `Timeout`, `BadLocation` for an id that cannot be a name in the store.
+    fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>>;
+
+    /// Opens an object, or `range` of its bytes (clamped to its end), for reading.
+    ///
+    /// # Errors
+    /// `NotFound`, `BadLocation`, `RemoteUnavailable`, `Timeout`; `Unsupported` for a range where `can_seek` is false.
+    fn open<'a>(
+        &'a self,
+        location: &'a Location,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'a, Result<Reader, StoreError>>;
+
+    /// The object's size in bytes; 0 when a remote server does not tell.
+    ///
+    /// # Errors
+    /// As `open`.
+    fn size<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// Removes an object.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, `Unsupported` for a read-only store, `DeleteDenied`, `InUse`, `HasSnapshot`,
+    /// `Timeout`.
+    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// An object that is being written. Nothing is visible under its final name before `commit` has returned; a writer that is
+/// dropped, at any point, removes what it has written.
+pub trait Writer: Send {
+    /// Takes more data, waiting while too much of it is not yet written. An error may concern earlier data, and ends the
+    /// write: what was written is removed. When the future is dropped before its end, the data was not taken.
+    ///
+    /// # Errors
+    /// `Full`, `WriteDenied`, `SizeExceeded`, `RemoteUnavailable`, `Io`.
+    fn write(&mut self, data: Bytes) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Makes the object durable and visible; both hold when it returns. When the future is dropped before its end, the
+    /// object is removed.
+    ///
+    /// # Errors
+    /// Those of `write`, `SizeMismatch`, and `Duplicate` when somebody else made the object in the meantime.
+    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Stored, StoreError>>;
+
+    /// Removes what was written, and has done so when it returns.
+    fn abort(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Data that is durably in a store.
+#[derive(Clone, PartialEq)]
+pub struct Stored {
+    /// The location's URL, for the database. May hold credentials.
+    pub url: String,
+    /// Bytes.
+    pub size: u64,
+    /// The location's metadata; a multi-store cloud has the store's id in it under `store`.
+    pub metadata: Map<String, Value>,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored").field("size", &self.size).field("metadata", &self.metadata).finish_non_exhaustive()
+    }
+}

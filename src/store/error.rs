@@ -1,0 +1,162 @@
+//! What can go wrong with image data, by kind.
+
+use std::io;
+use std::time::Duration;
+
+/// A fault of a store. Status codes, retries and clean-up depend on the variant alone; the texts of those that a client
+/// may see are upstream's (`glance_store/exceptions.py`). No text contains a location's URL, which may hold credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no data at that place.
+    #[error("Image {image} not found")]
+    NotFound {
+        /// The path, or what else names the object without secrets.
+        image: String,
+    },
+    /// The object to be written exists.
+    #[error("Image {image} already exists")]
+    Duplicate { image: String },
+    /// No space, quota used up, or larger than the file system allows.
+    #[error("There is not enough disk space on the image storage media.")]
+    Full {
+        #[source]
+        source: Option<io::Error>,
+    },
+    /// The store may not write where it should.
+    #[error("Permission to write image storage media denied.")]
+    WriteDenied {
+        #[source]
+        source: io::Error,
+    },
+    /// The store cannot take data: read-only by nature, or its configuration is bad.
+    #[error("Configuration for store failed. Adding images to this store is disabled.")]
+    AddDisabled { store: String },
+    /// The object may not be deleted.
+    #[error("You cannot delete file {image}")]
+    DeleteDenied {
+        image: String,
+        #[source]
+        source: io::Error,
+    },
+    /// Something outside Glance uses the object.
+    #[error("The image cannot be deleted because it is in use through the backend store outside of Glance.")]
+    InUse { image: String },
+    /// Snapshots hang on the object.
+    #[error("The image cannot be deleted because it has snapshot(s).")]
+    HasSnapshot { image: String },
+    /// The server that holds the data does not answer.
+    #[error("Remote server where the image is present is unavailable.")]
+    RemoteUnavailable {
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The URL is malformed, or leads to something that is no image.
+    #[error("{reason}")]
+    BadLocation { reason: String },
+    /// No configured store takes URLs of this scheme.
+    #[error("Unknown scheme '{scheme}' found in URI")]
+    UnknownScheme { scheme: String },
+    /// No store has this id.
+    #[error("Store for identifier {store} not found")]
+    UnknownStore { store: String },
+    /// The store cannot do that.
+    #[error("{operation} is not supported.")]
+    Unsupported { store: String, operation: Operation },
+    /// The storage did not answer in time.
+    #[error("Operation timed out after {}s. Check storage health and connectivity.", after.as_secs())]
+    Timeout { after: Duration },
+    /// More redirections than the driver follows.
+    #[error("The HTTP URL exceeded {redirects} maximum redirects.")]
+    TooManyRedirects { redirects: usize },
+    /// More data came than was announced.
+    #[error("Size exceeds: expected {expected} bytes, got {actual} bytes")]
+    SizeExceeded { expected: u64, actual: u64 },
+    /// Less data came than was announced.
+    #[error("Size mismatch: expected {expected} bytes, got {actual} bytes")]
+    SizeMismatch { expected: u64, actual: u64 },
+    /// Data cannot be hashed this way.
+    #[error("Unknown hashing algorithm identifier: {algorithm}")]
+    UnknownAlgorithm { algorithm: String },
+    /// The options of a store do not make sense; for the operator.
+    #[error("store {store}: {reason}")]
+    Configuration { store: String, reason: String },
+    /// Any other fault of the operating system.
+    #[error("{doing}")]
+    Io {
+        /// What was attempted on which path.
+        doing: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Something that not every store can do; its text is the head of upstream's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Delete,
+    ReadRange,
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Delete => "Deleting images from this store",
+            Self::ReadRange => "Getting images randomly from this store",
+        })
+    }
+}
+
+impl StoreError {
+    /// Sorts a failed write into full, denied or other.
+    pub(super) fn writing(doing: impl FnOnce() -> String, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Self::Full { source: Some(source) },
+            Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::WriteDenied { source },
+            _ => Self::Io { doing: doing(), source },
+        }
+    }
+
+    /// A fault for which no thread or helper could be had.
+    pub(super) fn no_thread() -> Self {
+        Self::Io {
+            doing: "cannot run a storage thread".to_owned(),
+            source: io::Error::from(io::ErrorKind::ResourceBusy),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_writes_are_sorted_by_errno() {
+        let kind = |errno| match StoreError::writing(|| "writing".to_owned(), io::Error::from_raw_os_error(errno)) {
+            StoreError::Full { .. } => "full",
+            StoreError::WriteDenied { .. } => "denied",
+            StoreError::Io { .. } => "io",
+            _ => "other",
+        };
+        for (errno, expected) in [
+            (libc::ENOSPC, "full"),
+            (libc::EDQUOT, "full"),
+            (libc::EFBIG, "full"),
+            (libc::EACCES, "denied"),
+            (libc::EPERM, "denied"),
+            (libc::EROFS, "denied"),
+            (libc::EIO, "io"),
+        ] {
+            assert_eq!(kind(errno), expected, "errno {errno}");
+        }
+    }
+
+    #[test]
+    fn texts_for_clients_are_upstreams() {
+        let size = StoreError::SizeMismatch { expected: 5, actual: 3 };
+        assert_eq!(size.to_string(), "Size mismatch: expected 5 bytes, got 3 bytes");
+        let late = StoreError::Timeout { after: Duration::from_secs(30) };
+        assert_eq!(late.to_string(), "Operation timed out after 30s. Check storage health and connectivity.");
+        let delete = StoreError::Unsupported { store: "web".to_owned(), operation: Operation::Delete };
+        assert_eq!(delete.to_string(), "Deleting images from this store is not supported.");
+    }
+}

@@ -1,0 +1,215 @@
+//! Which URLs from outside the service may contact.
+//!
+//! Upstream: `validate_external_location` in `glance/common/store_utils.py` and `get_validated_address` in
+//! `glance/common/utils.py`, with the options of `[import_filtering_opts]`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use crate::config::ImportFilteringOptsSection;
+
+/// Schemes that no location from outside may have: they name files and secrets of the service itself.
+pub(super) const RESTRICTED_SCHEMES: [&str; 3] = ["file", "filesystem", "swift+config"];
+
+/// A name server that has not answered by then will not.
+const RESOLVE: Duration = Duration::from_secs(10);
+
+/// Why a URL is refused; no text of it contains the URL's credentials, path or query.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum Refused {
+    #[error("the URL is malformed")]
+    Malformed,
+    #[error("scheme {0} is not allowed")]
+    Scheme(String),
+    #[error("host {0} is not allowed")]
+    Host(String),
+    #[error("port {0} is not allowed")]
+    Port(u16),
+    #[error("host {0} cannot be resolved")]
+    Unresolved(String),
+    #[error("no allowed addresses for host {0}")]
+    Addresses(String),
+}
+
+/// The filter that web downloads and HTTP locations share. An allow list, where there is one, makes the deny list of its
+/// kind void.
+#[derive(Clone, Debug)]
+pub struct UrlFilter {
+    schemes: Rule,
+    hosts: Rule,
+    ports: Rule,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    allowed: Vec<String>,
+    denied: Vec<String>,
+}
+
+impl UrlFilter {
+    pub fn new(options: &ImportFilteringOptsSection) -> Self {
+        let rule = |allowed: &[String], denied: &[String]| Rule {
+            allowed: allowed.to_vec(),
+            denied: if allowed.is_empty() { denied.to_vec() } else { Vec::new() },
+        };
+        Self {
+            schemes: rule(&options.allowed_schemes, &options.disallowed_schemes),
+            hosts: rule(&options.allowed_hosts, &options.disallowed_hosts),
+            ports: rule(&options.allowed_ports, &options.disallowed_ports),
+        }
+    }
+
+    /// The addresses at which a URL's host may be contacted, in the resolver's order; never empty. Connect to one of them,
+    /// not to the name: it could resolve differently the next time.
+    ///
+    /// Loopback and link-local addresses (the metadata service of clouds among them) are refused unless the host itself is
+    /// on the allow list; private networks are fine.
+    ///
+    /// # Errors
+    /// The reason for which the URL is refused.
+    pub async fn addresses(&self, url: &str) -> Result<Vec<IpAddr>, Refused> {
+        let text = url;
+        let url = Url::parse(text).map_err(|_| Refused::Malformed)?;
+        if !self.schemes.passes(url.scheme()) {
+            return Err(Refused::Scheme(url.scheme().to_owned()));
+        }
+        let host = url.host().ok_or(Refused::Malformed)?;
+        let name = match &host {
+            Host::Domain(name) => name.trim_end_matches('.').to_ascii_lowercase(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        let disguised = matches!(host, Host::Ipv4(_)) && !spells(text, &name);
+        if name.is_empty() || disguised || !self.hosts.passes(&name) {
+            return Err(Refused::Host(name));
+        }
+        if let Some(port) = url.port().filter(|port| !self.ports.passes(&port.to_string())) {
+            return Err(Refused::Port(port));
+        }
+        let resolved = match host {
+            Host::Ipv4(address) => vec![address.into()],
+            Host::Ipv6(address) => vec![address.into()],
+            Host::Domain(_) => resolve(&name, url.port_or_known_default().unwrap_or(80)).await?,
+        };
+        let addresses: Vec<_> = resolved.into_iter().filter(|address| self.may_contact(&name, *address)).collect();
+        if addresses.is_empty() { Err(Refused::Addresses(name)) } else { Ok(addresses) }
+    }
+
+    fn may_contact(&self, name: &str, address: IpAddr) -> bool {
+        if self.hosts.allowed.iter().any(|allowed| allowed == name) {
+            return true;
+        }
+        let own = match address.to_canonical() {
+            IpAddr::V4(address) => address.is_loopback() || address.is_link_local() || address.is_unspecified(),
+            IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified(),
+        };
+        let denied = |text: &String| text.parse() == Ok(address) || text.parse() == Ok(address.to_canonical());
+        !own && !self.hosts.denied.iter().any(denied)
+    }
+}
+
+impl Rule {
+    fn passes(&self, value: &str) -> bool {
+        let is = |entry: &String| entry == value;
+        (self.allowed.is_empty() || self.allowed.iter().any(is)) && !self.denied.iter().any(is)
+    }
+}
+
+/// Whether the host in a URL is spelt just so. Addresses in other spellings (`127.1`, `0x7f000001`, `2130706433`) are only
+/// written to get past filters.
+fn spells(url: &str, host: &str) -> bool {
+    let authority =
+        url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#', '\\']).next().unwrap_or(""));
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    place.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
+async fn resolve(name: &str, port: u16) -> Result<Vec<IpAddr>, Refused> {
+    let unresolved = || Refused::Unresolved(name.to_owned());
+    // The dot at the end keeps the search list of resolv.conf out.
+    let absolute = format!("{name}.");
+    let lookup = tokio::net::lookup_host((absolute.as_str(), port));
+    let found = tokio::time::timeout(RESOLVE, lookup).await.map_err(|_| unresolved())?.map_err(|_| unresolved())?;
+    let mut addresses = Vec::new();
+    for address in found {
+        if !addresses.contains(&address.ip()) {
+            addresses.push(address.ip());
+        }
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(list: &[&str]) -> Vec<String> {
+        list.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn by_default_the_web_but_not_this_machine() {
+        let filter = UrlFilter::new(&ImportFilteringOptsSection::default());
+        for (url, verdict) in [
+            ("http://192.0.2.7/image", Ok(())),
+            ("https://10.0.0.1:443/image", Ok(())),
+            ("http://[2001:db8::1]/image", Ok(())),
+            ("http://192.0.2.7:8080/image", Err(Refused::Port(8080))),
+            ("ftp://192.0.2.7/image", Err(Refused::Scheme("ftp".to_owned()))),
+            ("http://127.0.0.1/", Err(Refused::Addresses("127.0.0.1".to_owned()))),
+            ("http://2130706433/", Err(Refused::Host("127.0.0.1".to_owned()))),
+            ("http://127.1/", Err(Refused::Host("127.0.0.1".to_owned()))),
+            ("http://0xc0000207/", Err(Refused::Host("192.0.2.7".to_owned()))),
+            ("http://user:pw@192.0.2.7:80/image", Ok(())),
+            ("http://0.0.0.0/", Err(Refused::Addresses("0.0.0.0".to_owned()))),
+            ("http://169.254.169.254/latest/meta-data", Err(Refused::Addresses("169.254.169.254".to_owned()))),
+            ("http://[::1]/", Err(Refused::Addresses("::1".to_owned()))),
+            ("http://[fe80::1]/", Err(Refused::Addresses("fe80::1".to_owned()))),
+            ("http://[::ffff:127.0.0.1]/", Err(Refused::Addresses("::ffff:127.0.0.1".to_owned()))),
+            ("http://host:port/", Err(Refused::Malformed)),
+            ("no url", Err(Refused::Malformed)),
+            ("", Err(Refused::Malformed)),
+        ] {
+            assert_eq!(filter.addresses(url).await.map(|_| ()), verdict, "{url}");
+        }
+        // Either it does not resolve with its dot, or it resolves to this machine.
+        filter.addresses("http://localhost/").await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_listed_host_may_be_this_machine() {
+        let options = ImportFilteringOptsSection {
+            allowed_hosts: texts(&["127.0.0.1"]),
+            allowed_ports: texts(&[]),
+            ..Default::default()
+        };
+        let filter = UrlFilter::new(&options);
+        assert_eq!(filter.addresses("http://127.0.0.1:5000/").await, Ok(vec![IpAddr::from([127, 0, 0, 1])]));
+        assert_eq!(filter.addresses("http://192.0.2.1/").await, Err(Refused::Host("192.0.2.1".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn deny_lists_count_where_nothing_is_allowed_by_name() {
+        let options = ImportFilteringOptsSection {
+            allowed_schemes: texts(&[]),
+            disallowed_schemes: texts(&["ftp"]),
+            disallowed_hosts: texts(&["192.0.2.1", "bad.example"]),
+            allowed_ports: texts(&[]),
+            disallowed_ports: texts(&["22"]),
+            ..Default::default()
+        };
+        let filter = UrlFilter::new(&options);
+        for (url, verdict) in [
+            ("http://192.0.2.2:8080/", Ok(())),
+            ("ftp://192.0.2.2/", Err(Refused::Scheme("ftp".to_owned()))),
+            ("http://192.0.2.1/", Err(Refused::Host("192.0.2.1".to_owned()))),
+            ("http://BAD.example./", Err(Refused::Host("bad.example".to_owned()))),
+            ("http://[::ffff:192.0.2.1]/", Err(Refused::Addresses("::ffff:192.0.2.1".to_owned()))),
+            ("http://192.0.2.2:22/", Err(Refused::Port(22))),
+        ] {
+            assert_eq!(filter.addresses(url).await.map(|_| ()), verdict, "{url}");
+        }
+    }
+}

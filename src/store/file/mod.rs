@@ -1,0 +1,366 @@
+//! Images as files in directories, laid out as upstream does: `<directory>/<image id>`, `file:///<directory>/<image id>`.
+//!
+//! Upstream: `glance_store/_drivers/filesystem.py`. Unlike there, a file appears under its name only when it is complete
+//! and durable.
+
+mod directories;
+mod draft;
+mod metadata;
+mod recording;
+mod writer;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use serde_json::{Map, Value};
+
+use super::driver::{Store, Writer};
+use super::pool::Pool;
+use super::{FileRegion, Location, Reader, StoreError};
+use crate::config::GlanceStoreSection;
+use directories::{Directories, Directory};
+use draft::{Draft, Kind};
+use metadata::Metadata;
+use recording::{Progress, Recording};
+use writer::FileWriter;
+
+/// Threads that write data; a disk gains nothing from more.
+const WRITERS: usize = 16;
+
+/// The start of a file that the kernel is asked to read before anybody sends it.
+const READ_AHEAD: u64 = 8 * 1024 * 1024;
+
+/// A file store.
+pub(super) struct FileStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// What logs call it.
+    name: String,
+    /// The id recorded in locations; `None` in single-store mode.
+    id: Option<String>,
+    directories: Directories,
+    metadata: Metadata,
+    permissions: Option<u32>,
+    thin: bool,
+    /// Bytes.
+    chunk: i64,
+    writable: bool,
+    /// For `filesystem_store_timeout`.
+    timeout: Option<Duration>,
+    busy_percent: usize,
+    /// Short operations.
+    files: Arc<Pool>,
+    /// Writes of data.
+    data: Arc<Pool>,
+}
+
+impl FileStore {
+    /// Makes the directories, checks that they can be written and removes what writers that are no more have left there.
+    /// Blocks on the file system.
+    ///
+    /// # Errors
+    /// `Configuration`, with words for the operator.
+    pub(super) fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+        let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
+        let permissions = permissions(options.filesystem_store_file_perm).map_err(wrong)?;
+        let directories = Directories::parse(options).map_err(wrong)?;
+        directories.prepare(permissions).map_err(wrong)?;
+        let metadata = options.filesystem_store_metadata_file.as_deref().filter(|path| !path.is_empty());
+        let metadata = metadata.map(Metadata::read).transpose().map_err(wrong)?.unwrap_or_default();
+        for Directory { path, .. } in directories.all() {
+            match draft::remove_leftovers(Path::new(path)) {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(store = name, directory = %path, count, "removed files of broken uploads"),
+                Err(error) => {
+                    tracing::warn!(store = name, directory = %path, %error, "cannot look for files of broken uploads");
+                }
+            }
+        }
+        Ok(Self::new(name, id, options, directories, metadata, permissions, true))
+    }
+
+    /// A store whose options are bad: reads what locations name, and refuses the rest. So does upstream.
+    pub(super) fn disabled(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Self {
+        let directories = Directories::parse(options).unwrap_or_else(|_| Directories::none());
+        Self::new(name, id, options, directories, Metadata::default(), None, false)
+    }
+
+    fn new(
+        name: &str,
+        id: Option<&str>,
+        options: &GlanceStoreSection,
+        directories: Directories,
+        metadata: Metadata,
+        permissions: Option<u32>,
+        writable: bool,
+    ) -> Self {
+        let seconds = u64::try_from(options.filesystem_store_timeout).unwrap_or(0);
+        let threads = usize::try_from(options.filesystem_store_thread_pool_size).unwrap_or(1);
+        Self {
+            inner: Arc::new(Inner {
+                name: name.to_owned(),
+                id: id.map(str::to_owned),
+                directories,
+                metadata,
+                permissions,
+                thin: options.filesystem_thin_provisioning,
+                chunk: options.filesystem_store_chunk_size,
+                writable,
+                timeout: (seconds > 0).then(|| Duration::from_secs(seconds)),
+                busy_percent: usize::try_from(options.filesystem_store_threadpool_threshold).unwrap_or(100),
+                files: Pool::new("glance-file", threads),
+                data: Pool::new("glance-write", WRITERS),
+            }),
+        }
+    }
+
+    /// Runs a short operation on the store's threads, under the store's timeout.
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        let run = self.inner.files.run(move || operation(&inner));
+        let outcome = match self.inner.timeout {
+            None => run.await,
+            Some(after) => {
+                let usage = self.inner.files.usage();
+                if usage >= self.inner.busy_percent {
+                    tracing::warn!(store = self.inner.name, usage, "the threads of the file store are busy");
+                }
+                tokio::time::timeout(after, run).await.map_err(|_| StoreError::Timeout { after })?
+            }
+        };
+        outcome.unwrap_or_else(|| Err(StoreError::no_thread()))
+    }
+}
+
+impl Store for FileStore {
+    fn driver(&self) -> &'static str {
+        "file"
+    }
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["file", "filesystem"]
+    }
+
+    fn can_add(&self) -> bool {
+        self.inner.writable
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn owns(&self, url: &str) -> bool {
+        let path = url.strip_prefix("file://");
+        path.is_some_and(|path| self.inner.directories.all().any(|directory| directory.contains(path)))
+    }
+
+    fn candidates(&self, image_id: &str) -> Vec<String> {
+        if !is_name(image_id) {
+            return Vec::new();
+        }
+        self.inner.directories.all().map(|directory| format!("file://{}", directory.entry(image_id))).collect()
+    }
+
+    fn properties(&self) -> Map<String, Value> {
+        let directory = self.inner.directories.all().next().map(|directory| directory.path.as_str());
+        Map::from_iter([
+            ("data_dir".to_owned(), directory.into()),
+            ("chunk_size".to_owned(), self.inner.chunk.into()),
+            ("thin_provisioning".to_owned(), self.inner.thin.into()),
+        ])
+    }
+
+    fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
+        async move {
+            if !self.inner.writable {
+                return Err(StoreError::AddDisabled { store: self.inner.name.clone() });
+            }
+            let name = image_id.to_owned();
+            let begun = self.run(move |inner| inner.begin(&name, size.unwrap_or(0))).await;
+            if let Err(StoreError::WriteDenied { source }) = &begun {
+                tracing::error!(
+                    image_id,
+                    store = self.inner.name,
+                    error = %source,
+                    "may not write into the directory of the store; under systemd it must be within StateDirectory= or \
+                     ReadWritePaths="
+                );
+            }
+            begun.map(|writer| Box::new(writer) as Box<dyn Writer>)
+        }
+        .boxed()
+    }
+
+    fn open<'a>(
+        &'a self,
+        location: &'a Location,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'a, Result<Reader, StoreError>> {
+        async move {
+            let path = self.inner.path_of(location)?;
+            self.run(move |_| open(&path, range).map(Reader::File)).await
+        }
+        .boxed()
+    }
+
+    fn size<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>> {
+        async move {
+            let path = self.inner.path_of(location)?;
+            self.run(move |_| match std::fs::metadata(&path) {
+                Ok(metadata) => Ok(metadata.len()),
+                Err(error) => Err(reading("asking for the size of", &path, error)),
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            if !self.inner.writable {
+                let store = self.inner.name.clone();
+                return Err(StoreError::Unsupported { store, operation: super::Operation::Delete });
+            }
+            let path = self.inner.path_of(location)?;
+            self.run(move |_| match std::fs::remove_file(&path) {
+                Ok(()) => Ok(()),
+                Err(error) if is_missing(&error) => Err(StoreError::NotFound { image: path }),
+                Err(source) => Err(StoreError::DeleteDenied { image: path, source }),
+            })
+            .await
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    fn begin(&self, name: &str, size: u64) -> Result<FileWriter, StoreError> {
+        if !is_name(name) {
+            return Err(StoreError::BadLocation { reason: "Image id is not a file name".to_owned() });
+        }
+        let directory = self.directories.best(size)?;
+        let path = directory.entry(name);
+        if std::fs::metadata(&path).is_ok() {
+            return Err(StoreError::Duplicate { image: path });
+        }
+        let place = Path::new(&directory.path);
+        let kind = match directory.kind.get() {
+            Some(kind) => *kind,
+            None => draft::probe(place).map_or(Kind::Named, |kind| *directory.kind.get_or_init(|| kind)),
+        };
+        let draft = Draft::create(place, name, kind)
+            .map_err(|source| StoreError::writing(|| format!("creating {path}"), source))?;
+        let mut metadata = self.metadata.of(&path);
+        if let Some(id) = &self.id {
+            metadata.insert("store".to_owned(), id.as_str().into());
+        }
+        let mut recording = Recording {
+            draft: Some(draft),
+            path,
+            announced: size,
+            thin: self.thin.then(|| usize::try_from(self.chunk).unwrap_or(0).clamp(4096, 1024 * 1024)),
+            permissions: self.permissions,
+            pool: Arc::clone(&self.data),
+            progress: Progress::default(),
+        };
+        recording.prepare()?;
+        Ok(FileWriter::new(recording, metadata))
+    }
+
+    /// The path in a `file:` URL, taken apart as upstream does: not percent-decoded, without query and fragment.
+    ///
+    /// Rows may name directories that are no longer configured, so any path is good, but outside the configured
+    /// directories none with `..` in it: nothing that wrote a location ever made one.
+    fn path_of(&self, location: &Location) -> Result<String, StoreError> {
+        let url = location.url();
+        let Some(path) = url.strip_prefix("file://").or_else(|| url.strip_prefix("filesystem://")) else {
+            return Err(StoreError::BadLocation {
+                reason: "Location URI must start with one of the following schemas: file://, filesystem://".to_owned(),
+            });
+        };
+        let path = path.split(['?', '#']).next().unwrap_or_default().trim();
+        if path.is_empty() {
+            return Err(StoreError::BadLocation { reason: "No path specified in URI".to_owned() });
+        }
+        let inside = |rest: &str| !Path::new(rest).components().any(|part| part == Component::ParentDir);
+        let mut directories = self.directories.all();
+        let known = directories
+            .any(|directory| directory.contains(path) && path.strip_prefix(&directory.path).is_some_and(inside));
+        if path.contains('\0') || !(known || inside(path)) {
+            return Err(StoreError::BadLocation { reason: "Invalid path in URI".to_owned() });
+        }
+        Ok(path.to_owned())
+    }
+}
+
+/// Names that can only be an entry of the directory itself, and no file of ours in the making.
+fn is_name(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=200).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(plain)
+}
+
+fn open(path: &str, range: Option<Range<u64>>) -> Result<FileRegion, StoreError> {
+    let fault = |error| reading("opening", path, error);
+    // O_NONBLOCK: opening a pipe that somebody put there must not wait for its writer.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fault)?;
+    let metadata = file.metadata().map_err(fault)?;
+    if !metadata.is_file() {
+        return Err(StoreError::BadLocation { reason: "The location is not a regular file".to_owned() });
+    }
+    let range = range.unwrap_or(0..u64::MAX);
+    let offset = range.start.min(metadata.len());
+    let length = range.end.min(metadata.len()).saturating_sub(offset);
+    advise(&file, offset, length);
+    Ok(FileRegion { file: Arc::new(file), offset, length })
+}
+
+/// Twice the read-ahead window, and the start at once. Only hints: a failure costs time at most.
+fn advise(file: &File, offset: u64, length: u64) {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(0);
+    let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+    let start = length.min(READ_AHEAD);
+    let _ = posix_fadvise(file, signed(offset), signed(start), PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+}
+
+fn reading(doing: &str, path: &str, source: io::Error) -> StoreError {
+    if is_missing(&source) {
+        return StoreError::NotFound { image: path.to_owned() };
+    }
+    StoreError::Io { doing: format!("{doing} {path}"), source }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// `filesystem_store_file_perm`: decimal digits that are read as octal; zero or less leaves the mode alone.
+fn permissions(option: i64) -> Result<Option<u32>, String> {
+    if option <= 0 {
+        return Ok(None);
+    }
+    let invalid = || "Invalid 'filesystem_store_file_perm' option.".to_owned();
+    let mode = u32::from_str_radix(&option.to_string(), 8).map_err(|_| invalid())?;
+    if mode > 0o7777 {
+        return Err(invalid());
+    }
+    if mode & 0o400 == 0 {
+        return Err(invalid() + " It would make the image file unreadable for the service itself.");
+    }
+    Ok(Some(mode))
+}
+
+#[cfg(test)]
+mod tests;

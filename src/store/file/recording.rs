@@ -1,0 +1,253 @@
+//! The blocking half of a write: what happens on the store's threads.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::uio::pwritev;
+use tokio::sync::oneshot;
+
+use super::super::StoreError;
+use super::super::pool::Pool;
+use super::super::strand::Job;
+use super::draft::Draft;
+use crate::sys::file::{start_write_back, wait_write_back};
+
+/// One system call writes at most this much, from at most as many pieces as the kernel takes (`IOV_MAX`).
+const RUN_BYTES: usize = 1024 * 1024;
+const RUN_PIECES: usize = 1024;
+
+/// Dirty data of one upload: when this much more is written, the part before it must have reached the disk. So the last
+/// fsync has little left to do, and a fast client cannot fill the page cache of a slow disk.
+const WRITE_BACK: u64 = 32 * 1024 * 1024;
+
+/// Space is reserved this far ahead, not for the whole announced size: a client that announces a terabyte and stalls must
+/// not lock others out.
+const RESERVE: u64 = 256 * 1024 * 1024;
+
+/// A zero piece smaller than this is written: a hole of less than a page saves nothing.
+const SMALLEST_HOLE: usize = 4096;
+
+/// A file being written.
+pub(super) struct Recording {
+    pub(super) draft: Option<Draft>,
+    /// Final path.
+    pub(super) path: String,
+    /// Bytes announced; 0 when unknown.
+    pub(super) announced: u64,
+    /// With thin provisioning: the size of the blocks that are looked at for zeros.
+    pub(super) thin: Option<usize>,
+    /// Mode of the file, where the configuration gives one.
+    pub(super) permissions: Option<u32>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) progress: Progress,
+}
+
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Bytes taken.
+    end: u64,
+    /// The file has its space up to here.
+    reserved: u64,
+    /// The file system cannot reserve.
+    no_reserve: bool,
+    /// Write-back has been started up to here.
+    started: u64,
+    /// The file system has no write-back of parts.
+    no_write_back: bool,
+}
+
+pub(super) enum Message {
+    Data(Bytes),
+    Commit(oneshot::Sender<Result<Published, StoreError>>),
+    Abort(oneshot::Sender<()>),
+}
+
+/// A file under its final name that is removed again unless its writer's owner has heard of it.
+pub(super) struct Published {
+    path: Option<String>,
+    pool: Arc<Pool>,
+}
+
+impl Published {
+    pub(super) fn keep(mut self) {
+        self.path = None;
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            let remove = move || {
+                if let Err(error) = std::fs::remove_file(&path) {
+                    tracing::error!(path, %error, "cannot remove image data that nobody waited for");
+                }
+            };
+            // Without a thread the file stays; recovery finds it under its image's name.
+            let _ = self.pool.submit(Box::new(remove));
+        }
+    }
+}
+
+impl Job for Recording {
+    type Message = Message;
+    type Error = StoreError;
+
+    fn work(&mut self, messages: VecDeque<Message>) -> Result<(), StoreError> {
+        let mut run = Run { at: self.progress.end, length: 0, pieces: Vec::new() };
+        for message in messages {
+            match message {
+                Message::Data(data) => self.take(&mut run, data)?,
+                Message::Commit(reply) => {
+                    self.write(&mut run)?;
+                    // When nobody waits any more, the answer is dropped and with it the file.
+                    let _ = reply.send(self.commit());
+                }
+                Message::Abort(reply) => {
+                    self.draft = None;
+                    let _ = reply.send(());
+                }
+            }
+        }
+        self.write(&mut run)
+    }
+}
+
+/// Adjacent pieces that one call can write.
+struct Run {
+    at: u64,
+    length: usize,
+    pieces: Vec<Bytes>,
+}
+
+impl Recording {
+    /// Reserves the first part of the announced space, so that a full disk is noticed before any data is taken.
+    pub(super) fn prepare(&mut self) -> Result<(), StoreError> {
+        if let (Some(draft), 1..) = (&self.draft, self.announced) {
+            // Whatever is announced cannot fit if it is more than the file system has free at all.
+            if let Ok(space) = nix::sys::statvfs::fstatvfs(draft.file())
+                && space.blocks_free().saturating_mul(space.fragment_size()) < self.announced
+                && self.thin.is_none()
+            {
+                return Err(StoreError::Full { source: None });
+            }
+            self.reserve(self.announced.min(RESERVE))?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, run: &mut Run, mut data: Bytes) -> Result<(), StoreError> {
+        while !data.is_empty() {
+            let block = self.thin.unwrap_or(RUN_BYTES);
+            // Blocks are counted from the start of the file, so that holes fall together with those of the file system.
+            let within = usize::try_from(self.progress.end % block as u64).unwrap_or(0);
+            let piece = data.split_to((block - within).min(data.len()));
+            let length = piece.len();
+            if self.thin.is_some() && length >= SMALLEST_HOLE && is_zero(&piece) {
+                self.write(run)?;
+                run.at += length as u64;
+            } else {
+                run.length += length;
+                run.pieces.push(piece);
+            }
+            self.progress.end += length as u64;
+            if run.length >= RUN_BYTES || run.pieces.len() >= RUN_PIECES {
+                self.write(run)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, run: &mut Run) -> Result<(), StoreError> {
+        if run.pieces.is_empty() {
+            return Ok(());
+        }
+        let pieces = std::mem::take(&mut run.pieces);
+        let end = run.at + std::mem::take(&mut run.length) as u64;
+        self.reserve(end)?;
+        let fault = |source| StoreError::writing(|| format!("writing {}", self.path), source);
+        let Some(draft) = &self.draft else { return Err(fault(io::Error::from(io::ErrorKind::NotConnected))) };
+        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut slices = slices.as_mut_slice();
+        while run.at < end {
+            match pwritev(draft.file(), slices, i64::try_from(run.at).unwrap_or(i64::MAX)) {
+                Ok(0) => return Err(fault(io::Error::from(io::ErrorKind::WriteZero))),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut slices, written);
+                    run.at += written as u64;
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(fault(error.into())),
+            }
+        }
+        self.write_back(end).map_err(|source| StoreError::writing(|| format!("writing back {}", self.path), source))
+    }
+
+    /// Sees that the file has space up to `end`, in large steps.
+    fn reserve(&mut self, end: u64) -> Result<(), StoreError> {
+        let Progress { reserved, no_reserve, .. } = &mut self.progress;
+        let Some(draft) = &self.draft else { return Ok(()) };
+        if *no_reserve || self.thin.is_some() || end <= *reserved || *reserved >= self.announced {
+            return Ok(());
+        }
+        let length = RESERVE.max(end - *reserved).min(self.announced - *reserved);
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        match fallocate(draft.file(), FallocateFlags::FALLOC_FL_KEEP_SIZE, signed(*reserved), signed(length)) {
+            Ok(()) => *reserved += length,
+            Err(Errno::EINTR) => {}
+            Err(error @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => {
+                return Err(StoreError::Full { source: Some(error.into()) });
+            }
+            Err(_) => *no_reserve = true,
+        }
+        Ok(())
+    }
+
+    fn write_back(&mut self, end: u64) -> io::Result<()> {
+        let Progress { started, no_write_back, .. } = &mut self.progress;
+        let Some(draft) = &self.draft else { return Ok(()) };
+        if *no_write_back || end < *started + WRITE_BACK {
+            return Ok(());
+        }
+        let before = started.saturating_sub(WRITE_BACK);
+        let outcome = start_write_back(draft.file(), *started, end - *started)
+            .and_then(|()| wait_write_back(draft.file(), before, *started - before));
+        match outcome {
+            Ok(()) => *started = end,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE)) => {
+                *no_write_back = true;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<Published, StoreError> {
+        let fault = |source| StoreError::writing(|| format!("finishing {}", self.path), source);
+        let Some(draft) = self.draft.take() else { return Err(fault(io::Error::from(io::ErrorKind::NotConnected))) };
+        if self.thin.is_some() {
+            // A hole at the end exists by the file's size alone.
+            draft.file().set_len(self.progress.end).map_err(fault)?;
+        }
+        if let Some(mode) = self.permissions
+            && let Err(error) = draft.file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
+        {
+            tracing::warn!(path = self.path, %error, "unable to set the permissions of an image");
+        }
+        draft.publish().map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::Duplicate { image: self.path.clone() },
+            _ => fault(source),
+        })?;
+        Ok(Published { path: Some(self.path.clone()), pool: Arc::clone(&self.pool) })
+    }
+}
+
+/// Looks at a block for anything but zeros; gives up early, as most blocks differ at their start.
+fn is_zero(block: &[u8]) -> bool {
+    let clear = |part: &[u8]| part.iter().fold(0, |all, byte| all | byte) == 0;
+    let mut parts = block.chunks_exact(256);
+    parts.all(clear) && clear(block.chunks_exact(256).remainder())
+}

@@ -1,0 +1,354 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::super::conformance::{self, IMAGE, pattern, put, read};
+use super::*;
+
+/// A store in a directory of its own, which is shown to hold no stray file when the test ends.
+struct Fixture {
+    store: FileStore,
+    place: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut GlanceStoreSection)) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let mut options = GlanceStoreSection {
+            filesystem_store_datadir: place.path().join("images").to_str().unwrap().to_owned(),
+            ..GlanceStoreSection::default()
+        };
+        change(&mut options);
+        Self { store: FileStore::open("test", None, &options).unwrap(), place }
+    }
+
+    /// One whose directory can only have named drafts, as NFS.
+    fn named() -> Self {
+        let fixture = Self::new();
+        for directory in fixture.store.inner.directories.all() {
+            directory.kind.set(Kind::Named).unwrap();
+        }
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join("images").join(name)
+    }
+
+    /// Waits for the threads, then lists the directory.
+    async fn files(&self) -> Vec<String> {
+        for _ in 0..500 {
+            if self.store.inner.data.usage() == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let entries = fs::read_dir(self.path("")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+fn location(url: impl AsRef<str>) -> Location {
+    Location::parse(url.as_ref()).unwrap()
+}
+
+#[tokio::test]
+async fn conforms_in_every_configuration() {
+    for fixture in [
+        Fixture::new(),
+        Fixture::named(),
+        Fixture::with(|options| options.filesystem_thin_provisioning = true),
+        Fixture::with(|options| options.filesystem_store_timeout = 30),
+        Fixture::with(|options| {
+            let several = std::mem::take(&mut options.filesystem_store_datadir);
+            options.filesystem_store_datadirs = vec![format!("{several}:5")];
+        }),
+    ] {
+        let store = &fixture.store;
+        conformance::round_trips(store).await;
+        conformance::ranges(store).await;
+        conformance::undone(store).await;
+        conformance::never_replaced(store).await;
+        conformance::announced_sizes(store).await;
+        conformance::odd_ids(store).await;
+        assert_eq!(fixture.files().await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_visible_before_the_commit() {
+    for fixture in [Fixture::new(), Fixture::named()] {
+        let mut writer = fixture.store.begin(IMAGE, None).await.unwrap();
+        for _ in 0..20 {
+            writer.write(pattern(1 << 20)).await.unwrap();
+        }
+        assert!(!fixture.path(IMAGE).try_exists().unwrap());
+        let stored = writer.commit().await.unwrap();
+        assert_eq!(stored.url, format!("file://{}", fixture.path(IMAGE).display()));
+        assert!(stored.metadata.is_empty());
+        assert_eq!(fixture.files().await, [IMAGE]);
+        assert_eq!(fs::metadata(fixture.path(IMAGE)).unwrap().len(), 20 << 20);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_waits_for_is_undone() {
+    let fixture = Fixture::new();
+    for round in 0..40 {
+        let mut writer = fixture.store.begin(IMAGE, None).await.unwrap();
+        writer.write(pattern(100_000)).await.unwrap();
+        // Given up at any point: before the thread starts, while it works, after it is done.
+        let given_up = tokio::time::timeout(Duration::from_micros(round * 50), writer.commit()).await;
+        if given_up.is_ok() {
+            fixture.store.delete(&location(&fixture.store.candidates(IMAGE)[0])).await.unwrap();
+        }
+        for _ in 0..1000 {
+            if fixture.files().await.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert_eq!(fixture.files().await, [""; 0], "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_names_the_store_and_the_mount() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().to_str().unwrap();
+    let file = place.path().join("metadata.json");
+    fs::write(&file, serde_json::json!({"id": "nfs", "mountpoint": root}).to_string()).unwrap();
+    let options = GlanceStoreSection {
+        filesystem_store_datadir: format!("{root}/images/"),
+        filesystem_store_metadata_file: Some(file.to_str().unwrap().to_owned()),
+        ..GlanceStoreSection::default()
+    };
+    let store = FileStore::open("fast", Some("fast"), &options).unwrap();
+    let stored = store.begin(IMAGE, None).await.unwrap().commit().await.unwrap();
+    assert_eq!(stored.url, format!("file://{root}/images/{IMAGE}"));
+    assert_eq!(Value::Object(stored.metadata), serde_json::json!({"id": "nfs", "mountpoint": root, "store": "fast"}));
+    assert_eq!(
+        Value::Object(store.properties()),
+        serde_json::json!({"data_dir": format!("{root}/images/"), "chunk_size": 65536, "thin_provisioning": false})
+    );
+}
+
+#[tokio::test]
+async fn permissions_are_those_of_the_option() {
+    for (option, mode) in [(640, 0o640), (644, 0o644), (400, 0o400)] {
+        let fixture = Fixture::with(|options| options.filesystem_store_file_perm = option);
+        put(&fixture.store, IMAGE, pattern(10)).await;
+        assert_eq!(fs::metadata(fixture.path(IMAGE)).unwrap().permissions().mode() & 0o7777, mode);
+    }
+    for option in [698, 40, 77777] {
+        assert!(permissions(option).is_err(), "{option}");
+    }
+    assert_eq!(permissions(0), Ok(None));
+    assert_eq!(permissions(-1), Ok(None));
+}
+
+#[tokio::test]
+async fn the_highest_priority_with_room_takes_the_image() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().to_str().unwrap();
+    let options = GlanceStoreSection {
+        filesystem_store_datadir: String::new(),
+        filesystem_store_datadirs: vec![format!("{root}/low:1"), format!("{root}/high:2"), format!("{root}/none")],
+        ..GlanceStoreSection::default()
+    };
+    let store = FileStore::open("test", None, &options).unwrap();
+    let stored = store.begin(IMAGE, Some(0)).await.unwrap().commit().await.unwrap();
+    assert_eq!(stored.url, format!("file://{root}/high/{IMAGE}"));
+    assert_eq!(store.candidates("x"), ["high", "low", "none"].map(|name| format!("file://{root}/{name}/x")));
+    assert!(matches!(store.begin("big", Some(1 << 62)).await.err(), Some(StoreError::Full { .. })));
+}
+
+#[tokio::test]
+async fn more_than_the_disk_can_hold_is_refused_before_any_data() {
+    let fixture = Fixture::new();
+    assert!(matches!(fixture.store.begin(IMAGE, Some(1 << 60)).await.err(), Some(StoreError::Full { .. })));
+    assert_eq!(fixture.files().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn announced_space_is_not_kept_beyond_the_data() {
+    let fixture = Fixture::new();
+    let mut writer = fixture.store.begin(IMAGE, Some(3_000_000)).await.unwrap();
+    writer.write(pattern(3_000_000)).await.unwrap();
+    writer.commit().await.unwrap();
+    let metadata = fs::metadata(fixture.path(IMAGE)).unwrap();
+    assert_eq!(metadata.len(), 3_000_000);
+    assert!(metadata.blocks() * 512 < 3_200_000, "{} blocks", metadata.blocks());
+}
+
+#[tokio::test]
+async fn thin_provisioning_leaves_holes() {
+    const MIB: usize = 1 << 20;
+    let fixture = Fixture::with(|options| options.filesystem_thin_provisioning = true);
+    let mut data = vec![0; 8 * MIB];
+    data[2 * MIB..3 * MIB].copy_from_slice(&pattern(MIB));
+    let data = Bytes::from(data);
+    let mut writer = fixture.store.begin(IMAGE, None).await.unwrap();
+    for start in (0..data.len()).step_by(300_000) {
+        writer.write(data.slice(start..(start + 300_000).min(data.len()))).await.unwrap();
+    }
+    let stored = writer.commit().await.unwrap();
+    let metadata = fs::metadata(fixture.path(IMAGE)).unwrap();
+    assert_eq!(metadata.len(), 8 * MIB as u64);
+    assert!(metadata.blocks() * 512 < 2 * MIB as u64, "{} blocks", metadata.blocks());
+    let back = read(fixture.store.open(&location(stored.url), None).await.unwrap()).await.unwrap();
+    assert!(back == data);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    /// Wherever zeros lie and however the data is cut, a thin file reads as what was written.
+    #[test]
+    fn thin_files_read_as_written(
+        parts in proptest::collection::vec((any::<bool>(), 1..40_000_usize), 0..12),
+        cut in 1..70_000_usize,
+        block in prop_oneof![Just(1), Just(4096), Just(65_536)],
+    ) {
+        let data: Bytes = parts.iter().flat_map(|(zero, size)| {
+            if *zero { Bytes::from(vec![0; *size]) } else { pattern(*size) }
+        }).collect::<Vec<_>>().into();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let fixture = Fixture::with(|options| {
+                options.filesystem_thin_provisioning = true;
+                options.filesystem_store_chunk_size = block;
+            });
+            let mut writer = fixture.store.begin(IMAGE, None).await.unwrap();
+            for start in (0..data.len()).step_by(cut) {
+                writer.write(data.slice(start..(start + cut).min(data.len()))).await.unwrap();
+            }
+            writer.commit().await.unwrap();
+            assert!(fs::read(fixture.path(IMAGE)).unwrap() == data);
+        });
+    }
+}
+
+#[tokio::test]
+async fn locations_are_taken_apart_as_upstream_does() {
+    let fixture = Fixture::new();
+    put(&fixture.store, IMAGE, Bytes::from_static(b"data")).await;
+    let path = fixture.path(IMAGE);
+    let path = path.to_str().unwrap();
+    let elsewhere = fixture.place.path().join("old");
+    fs::write(&elsewhere, "old data").unwrap();
+    for (url, expected) in [
+        (format!("file://{path}"), "data"),
+        (format!("filesystem://{path}"), "data"),
+        (format!("file://{path}?query#fragment"), "data"),
+        (format!("file://{}", elsewhere.display()), "old data"),
+    ] {
+        let reader = fixture.store.open(&location(&url), None).await.unwrap();
+        assert_eq!(read(reader).await.unwrap(), expected.as_bytes(), "{url}");
+    }
+    let images = fixture.path("");
+    let images = images.to_str().unwrap();
+    for url in [
+        format!("FILE://{path}"),
+        "file:relative".to_owned(),
+        "file://".to_owned(),
+        "file://?x".to_owned(),
+        format!("file://{images}../old"),
+        "file:///etc/../etc/passwd".to_owned(),
+        format!("file://{images}a\0b"),
+        format!("file://{images}"),
+    ] {
+        let error = fixture.store.open(&location(&url), None).await.err().unwrap();
+        assert!(matches!(error, StoreError::BadLocation { .. }), "{url}: {error}");
+    }
+    for url in [format!("file://{path}/below"), format!("file://{}", path.replace('-', "%2D"))] {
+        conformance::missing(&fixture.store, &location(url)).await;
+    }
+}
+
+#[tokio::test]
+async fn links_are_followed_but_pipes_are_not_opened() {
+    let fixture = Fixture::new();
+    fs::write(fixture.place.path().join("target"), "linked").unwrap();
+    symlink(fixture.place.path().join("target"), fixture.path("link")).unwrap();
+    let link = location(format!("file://{}", fixture.path("link").display()));
+    assert_eq!(read(fixture.store.open(&link, None).await.unwrap()).await.unwrap(), b"linked");
+    nix::unistd::mkfifo(&fixture.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = location(format!("file://{}", fixture.path("pipe").display()));
+    assert!(matches!(fixture.store.open(&pipe, None).await.err(), Some(StoreError::BadLocation { .. })));
+}
+
+#[tokio::test]
+async fn a_disabled_store_still_reads() {
+    let fixture = Fixture::new();
+    let image = put(&fixture.store, IMAGE, Bytes::from_static(b"data")).await;
+    let options =
+        GlanceStoreSection { filesystem_store_datadir: "/proc/no/such".to_owned(), ..GlanceStoreSection::default() };
+    let error = FileStore::open("bad", None, &options).err().unwrap();
+    assert!(matches!(&error, StoreError::Configuration { store, .. } if store == "bad"), "{error}");
+    let store = FileStore::disabled("bad", None, &options);
+    assert_eq!(read(store.open(&image, None).await.unwrap()).await.unwrap(), b"data");
+    conformance::read_only(&store, &image).await;
+}
+
+#[tokio::test]
+async fn deleting_what_may_not_be_deleted_says_so() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("directory")).unwrap();
+    let directory = location(format!("file://{}", fixture.path("directory").display()));
+    let error = fixture.store.delete(&directory).await.unwrap_err();
+    assert!(matches!(error, StoreError::DeleteDenied { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_hung_mount_times_out() {
+    let fixture = Fixture::with(|options| {
+        options.filesystem_store_timeout = 1;
+        options.filesystem_store_thread_pool_size = 1;
+    });
+    let (release, hang) = std::sync::mpsc::channel::<()>();
+    let hung = fixture.store.inner.files.submit(Box::new(move || assert!(hang.recv().is_err())));
+    assert!(hung.is_ok());
+    let image = location(&fixture.store.candidates(IMAGE)[0]);
+    let error = fixture.store.size(&image).await.unwrap_err();
+    assert!(matches!(error, StoreError::Timeout { .. }), "{error}");
+    drop(release);
+    conformance::missing(&fixture.store, &image).await;
+}
+
+#[tokio::test]
+async fn the_start_removes_what_dead_writers_left() {
+    let fixture = Fixture::new();
+    let old = std::time::SystemTime::now() - Duration::from_secs(7200);
+    File::create(fixture.path(".glance-x.1.part")).unwrap().set_modified(old).unwrap();
+    File::create(fixture.path(IMAGE)).unwrap().set_modified(old).unwrap();
+    let options = GlanceStoreSection {
+        filesystem_store_datadir: fixture.path("").to_str().unwrap().to_owned(),
+        ..GlanceStoreSection::default()
+    };
+    FileStore::open("test", None, &options).unwrap();
+    assert_eq!(fixture.files().await, [IMAGE]);
+}
+
+#[test]
+fn urls_are_owned_by_directory() {
+    let options =
+        GlanceStoreSection { filesystem_store_datadir: "/srv/images".to_owned(), ..GlanceStoreSection::default() };
+    let store = FileStore::disabled("test", None, &options);
+    for (url, owned) in [
+        ("file:///srv/images/x", true),
+        ("file:///srv/images2/x", false),
+        ("file:///srv/x", false),
+        ("http://srv/images/x", false),
+    ] {
+        assert_eq!(store.owns(url), owned, "{url}");
+    }
+}

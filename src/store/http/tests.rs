@@ -1,0 +1,233 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http_body_util::{Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::super::conformance::{self, pattern, read};
+use super::*;
+
+type Body = http_body_util::Either<Full<Bytes>, StreamBody<Pieces>>;
+type Pieces = futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, io::Error>>>;
+
+/// A web server with a handful of paths; it lives as long as the test's runtime.
+async fn server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request)) });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(connection), service));
+        }
+    });
+    address
+}
+
+/// A server that gives the same answer to all and hangs up.
+async fn rude_server(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = connection.read(&mut request).await;
+            let _ = connection.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
+fn answer(request: &http::Request<Incoming>) -> http::Response<Body> {
+    let builder = http::Response::builder();
+    let whole = |data: Bytes| Body::Left(Full::new(data));
+    let redirect = |status: u16, target: String| {
+        http::Response::builder().status(status).header(LOCATION, target).body(whole(Bytes::new()))
+    };
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let path = request.uri().path();
+    let response = match path.split('/').nth(1).unwrap_or_default() {
+        "image" => builder.body(whole(pattern(500_000))),
+        "secret" => match request.headers().get("authorization").map(|value| value.as_bytes()) {
+            Some(b"Basic dXNlcjpwYXNz") => builder.body(whole(Bytes::from_static(b"secret"))),
+            _ => builder.status(401).body(whole(Bytes::new())),
+        },
+        "unsized" => {
+            let pieces = vec![Ok(Frame::data(pattern(1000)))];
+            builder.body(Body::Right(StreamBody::new(futures_util::stream::iter(pieces))))
+        }
+        "hops" => match path.rsplit('/').next().and_then(|count| count.parse::<u32>().ok()) {
+            Some(0) | None => redirect(301, format!("http://{host}/image")),
+            Some(left) => redirect(302, format!("http://{host}/hops/{}", left - 1)),
+        },
+        "relative" => redirect(302, "/image".to_owned()),
+        "to-file" => redirect(302, "file:///etc/passwd".to_owned()),
+        "see-other" => redirect(303, format!("http://{host}/image")),
+        "nowhere" => builder.status(302).body(whole(Bytes::new())),
+        "teapot" => builder.status(418).body(whole(Bytes::from_static(b"short and stout"))),
+        _ => builder.status(404).body(whole(Bytes::new())),
+    };
+    response.unwrap()
+}
+
+fn store() -> HttpStore {
+    // No proxy of the environment may stand between the test and its server.
+    let options = GlanceStoreSection::default();
+    let mut store = HttpStore::open("web", &options).unwrap();
+    store.client = Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap();
+    store
+}
+
+fn location(url: &str) -> Location {
+    Location::parse(url).unwrap()
+}
+
+#[tokio::test]
+async fn images_are_read_and_nothing_else() {
+    let (store, server) = (store(), server().await);
+    let image = location(&format!("http://{server}/image"));
+    assert_eq!(store.size(&image).await.unwrap(), 500_000);
+    let back = read(store.open(&image, None).await.unwrap()).await.unwrap();
+    assert!(back == pattern(500_000));
+    conformance::read_only(&store, &image).await;
+    conformance::missing(&store, &location(&format!("http://{server}/missing"))).await;
+    assert!(!store.can_seek());
+    let error = store.open(&image, Some(0..5)).await.err().unwrap();
+    assert!(matches!(error, StoreError::Unsupported { operation: Operation::ReadRange, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_size_that_is_not_told_is_zero() {
+    let (store, server) = (store(), server().await);
+    let image = location(&format!("http://{server}/unsized"));
+    assert_eq!(store.size(&image).await.unwrap(), 0);
+    assert_eq!(read(store.open(&image, None).await.unwrap()).await.unwrap(), pattern(1000));
+}
+
+#[tokio::test]
+async fn credentials_in_the_url_are_used_and_not_shown() {
+    let (store, server) = (store(), server().await);
+    let good = location(&format!("http://user:pass@{server}/secret"));
+    assert_eq!(read(store.open(&good, None).await.unwrap()).await.unwrap(), b"secret");
+    let bad = location(&format!("http://user:wrong@{server}/secret"));
+    let error = store.open(&bad, None).await.err().unwrap();
+    assert!(matches!(error, StoreError::BadLocation { .. }));
+    let closed = location("http://user:wrong@127.0.0.1:1/secret");
+    for error in [error, store.open(&closed, None).await.err().unwrap(), store.size(&closed).await.unwrap_err()] {
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("wrong") && !shown.contains("user"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn redirections_are_followed_up_to_five_requests() {
+    let (store, server) = (store(), server().await);
+    for (path, expected) in [
+        ("hops/0", "ok"),
+        ("hops/3", "ok"),
+        ("hops/4", "too many"),
+        ("relative", "ok"),
+        ("to-file", "bad"),
+        ("see-other", "bad"),
+        ("nowhere", "bad"),
+        ("teapot", "bad"),
+    ] {
+        let outcome = match store.open(&location(&format!("http://{server}/{path}")), None).await {
+            Ok(reader) => read(reader).await.map(|data| if data == pattern(500_000) { "ok" } else { "other" }).unwrap(),
+            Err(StoreError::TooManyRedirects { .. }) => "too many",
+            Err(StoreError::BadLocation { .. }) => "bad",
+            Err(error) => panic!("{path}: {error}"),
+        };
+        assert_eq!(outcome, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_told_from_a_bad_location() {
+    let store = store();
+    let closed = location("http://127.0.0.1:1/image");
+    assert!(matches!(store.open(&closed, None).await.err(), Some(StoreError::RemoteUnavailable { .. })));
+    assert!(matches!(store.size(&closed).await, Err(StoreError::BadLocation { .. })));
+}
+
+#[tokio::test]
+async fn a_broken_answer_is_an_error_not_an_end() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+    ] {
+        let image = location(&format!("http://{}/image", rude_server(answer).await));
+        let reader = store().open(&image, None).await.unwrap();
+        read(reader).await.unwrap_err();
+    }
+}
+
+#[test]
+fn urls_are_checked_as_upstream_does() {
+    for (url, good) in [
+        ("http://host/path", true),
+        ("https://user:pass@host:8080/path?query", true),
+        ("http://[2001:db8::1]:80/x", true),
+        ("HTTP://host/path", false),
+        ("http:///path", false),
+        ("http://", false),
+        ("http://user@host/path", false),
+        ("http://a:b:c@host/path", false),
+        ("http://host:port/path", false),
+        ("ftp://host/path", false),
+    ] {
+        assert_eq!(check(url).is_ok(), good, "{url}");
+    }
+}
+
+#[test]
+fn bad_options_are_told_in_words() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let empty = file.path().to_str().unwrap();
+    for (options, words) in [
+        (GlanceStoreSection { https_ca_certificates_file: Some("/none".to_owned()), ..Default::default() }, "/none"),
+        (
+            GlanceStoreSection { https_ca_certificates_file: Some(empty.to_owned()), ..Default::default() },
+            "no certificate",
+        ),
+        (
+            GlanceStoreSection {
+                http_proxy_information: vec![("ftp".to_owned(), "host:1".to_owned())],
+                ..Default::default()
+            },
+            "ftp",
+        ),
+    ] {
+        let error = HttpStore::open("web", &options).err().unwrap().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let proxies = [("http", "10.0.0.1:3128"), ("https", "http://u:p@proxy:3128")];
+    let proxies = proxies.map(|(scheme, proxy)| (scheme.to_owned(), proxy.to_owned())).to_vec();
+    HttpStore::open("web", &GlanceStoreSection { http_proxy_information: proxies, ..Default::default() }).unwrap();
+}
+
+#[tokio::test]
+async fn a_location_that_fails_at_once_is_passed_over() {
+    let server = server().await;
+    let place = tempfile::tempdir().unwrap();
+    let mut config = crate::config::Config::default();
+    config.glance_store.filesystem_store_datadir = place.path().to_str().unwrap().to_owned();
+    config.glance_store.http_proxy_information = Vec::new();
+    let stores = super::super::Stores::open(&config).unwrap();
+    let copy = conformance::put(&*stores.default_store().store, "copy", Bytes::from_static(b"copy")).await;
+    let rude = rude_server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
+    let (broken, missing) = (format!("http://{rude}/image"), format!("http://{server}/missing"));
+    let places = [missing.as_str(), broken.as_str(), copy.url()].map(|url| super::super::Place { url, store: None });
+    let reader = stores.open_any(&places, None).await.unwrap();
+    assert_eq!(read(reader).await.unwrap(), b"copy");
+    assert!(matches!(stores.open_any(&places[..2], None).await.err(), Some(StoreError::RemoteUnavailable { .. })));
+    let whole = super::super::Place { url: &format!("http://{server}/image"), store: None };
+    let reader = stores.open_any(&[whole], None).await.unwrap();
+    assert!(read(reader).await.unwrap() == pattern(500_000));
+}

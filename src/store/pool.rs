@@ -1,0 +1,205 @@
+//! Threads for work that waits on disks or burns CPU, apart from the runtime's.
+//!
+//! Tokio's blocking pool is shared by everything in the process; a hung mount or sixty slow uploads would use it up. Each
+//! store therefore has its own small pools: threads start when there is work, at most `limit` of them, and end when idle.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// How long a thread without work stays.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A bounded set of threads; work beyond their number waits in order.
+pub(super) struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    limit: usize,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    tasks: VecDeque<Task>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Pool {
+    /// Makes a pool of at most `limit` threads (at least one); none is started yet. The first fifteen bytes of `name` are
+    /// what `top -H` shows.
+    pub(super) fn new(name: &str, limit: usize) -> Arc<Self> {
+        let inner = Inner { name: name.to_owned(), limit: limit.max(1), state: Mutex::default(), work: Condvar::new() };
+        Arc::new(Self { inner: Arc::new(inner) })
+    }
+
+    /// Queues a task.
+    ///
+    /// # Errors
+    /// When the pool has no thread and none can be started; the task is dropped.
+    pub(super) fn submit(&self, task: Task) -> io::Result<()> {
+        let mut state = self.inner.lock();
+        state.tasks.push_back(task);
+        if state.idle < state.tasks.len() && state.threads < self.inner.limit {
+            let inner = Arc::clone(&self.inner);
+            match thread::Builder::new().name(self.inner.name.clone()).spawn(move || inner.serve()) {
+                Ok(_) => state.threads += 1,
+                Err(error) if state.threads == 0 => {
+                    let dropped = state.tasks.pop_back();
+                    drop(state);
+                    drop(dropped);
+                    return Err(error);
+                }
+                Err(error) => tracing::warn!(%error, pool = %self.inner.name, "cannot start another storage thread"),
+            }
+        }
+        drop(state);
+        self.inner.work.notify_one();
+        Ok(())
+    }
+
+    /// Runs a function on one of the threads. When the returned future is dropped, the function still runs.
+    /// `None` when it panicked or no thread could be had.
+    pub(super) async fn run<T: Send + 'static>(&self, function: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (reply, outcome) = oneshot::channel();
+        let task = Box::new(move || {
+            // Nobody listens any more when the caller's future was dropped.
+            let _ = reply.send(function());
+        });
+        self.submit(task).ok()?;
+        outcome.await.ok()
+    }
+
+    /// Threads at work or tasks waiting, in percent of the limit.
+    pub(super) fn usage(&self) -> usize {
+        let state = self.inner.lock();
+        (state.threads - state.idle + state.tasks.len()) * 100 / self.inner.limit
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.inner.lock().closed = true;
+        self.inner.work.notify_all();
+    }
+}
+
+impl Inner {
+    fn serve(&self) {
+        while let Some(task) = self.next() {
+            if catch_unwind(AssertUnwindSafe(task)).is_err() {
+                tracing::error!(pool = %self.name, "a storage task panicked");
+            }
+        }
+    }
+
+    /// The next task; `None` ends the thread, which is then no longer counted.
+    fn next(&self) -> Option<Task> {
+        let mut state = self.lock();
+        loop {
+            if let Some(task) = state.tasks.pop_front() {
+                return Some(task);
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let (woken, wait) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            if wait.timed_out() && state.tasks.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+        None
+    }
+
+    /// No code that can panic runs under the lock, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_run_at_the_same_time_up_to_the_limit() {
+        let pool = Pool::new("test", 3);
+        let barrier = Arc::new(Barrier::new(3));
+        let meet = || {
+            let barrier = Arc::clone(&barrier);
+            pool.run(move || barrier.wait().is_leader())
+        };
+        let (one, two, three) = tokio::join!(meet(), meet(), meet());
+        assert_eq!([one, two, three].into_iter().filter(|leader| *leader == Some(true)).count(), 1);
+        assert_eq!(pool.inner.lock().threads, 3);
+    }
+
+    #[tokio::test]
+    async fn never_more_threads_than_allowed() {
+        let pool = Pool::new("test", 2);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let jobs = (0..50).map(|_| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            pool.run(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::yield_now();
+                now.fetch_sub(1, Ordering::SeqCst);
+            })
+        });
+        for done in futures_util::future::join_all(jobs).await {
+            assert_eq!(done, Some(()));
+        }
+        assert!(most.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_task() {
+        let pool = Pool::new("test", 1);
+        assert_eq!(
+            pool.run(|| if pool_is_real() {
+                panic!("on purpose")
+            })
+            .await,
+            None
+        );
+        assert_eq!(pool.run(|| 7).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn threads_end_with_their_pool() {
+        let pool = Pool::new("test", 2);
+        let inner = Arc::clone(&pool.inner);
+        assert_eq!(pool.run(|| ()).await, Some(()));
+        drop(pool);
+        for _ in 0..500 {
+            if inner.lock().threads == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("a thread outlived its pool by five seconds");
+    }
+
+    fn pool_is_real() -> bool {
+        true
+    }
+}

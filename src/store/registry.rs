@@ -1,0 +1,275 @@
+//! The stores that the configuration names, and the choice among them.
+//!
+//! Upstream: `glance_store/backend.py` (one store for each URL scheme) and `glance_store/multi_backend.py` (stores with ids,
+//! `enabled_backends`), `glance/common/store_utils.py`, `sort_image_locations` in `glance/common/utils.py`.
+
+mod open;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt};
+use serde_json::{Map, Value};
+
+use super::driver::Store;
+use super::external::{RESTRICTED_SCHEMES, UrlFilter};
+use super::{Location, Reader, StoreError};
+
+/// Ids that begin so belong to the service itself.
+const RESERVED_PREFIX: &str = "os_glance_";
+
+/// Where uploads for an import wait.
+pub const STAGING_STORE: &str = "os_glance_staging_store";
+
+/// Where import tasks keep their files.
+pub const TASKS_STORE: &str = "os_glance_tasks_store";
+
+/// All stores of one configuration. A reload makes a new one; what is under way keeps the old.
+pub struct Stores {
+    multi: bool,
+    /// In the order of `enabled_backends` (multi-store) or `stores`; reserved ones last.
+    entries: Vec<StoreEntry>,
+    /// Index of the store that takes data when nobody chooses.
+    default: usize,
+    filter: UrlFilter,
+}
+
+/// One configured store.
+pub struct StoreEntry {
+    /// Its id; in single-store mode its driver type.
+    pub id: String,
+    /// Driver type as configured.
+    pub kind: String,
+    pub description: Option<String>,
+    /// Preference when reading an image that lies in several stores; higher first.
+    pub weight: i64,
+    pub is_default: bool,
+    pub store: Arc<dyn Store>,
+}
+
+impl StoreEntry {
+    /// Whether it is one of the service's own, which no user may see or name.
+    pub fn is_reserved(&self) -> bool {
+        self.id.starts_with(RESERVED_PREFIX)
+    }
+}
+
+/// A location as a row of the database has it: URL, and the store's id from its metadata.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub url: &'a str,
+    pub store: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    pub fn new(url: &'a str, metadata: &'a Map<String, Value>) -> Self {
+        let store = metadata.get("store").and_then(Value::as_str).filter(|store| !store.is_empty());
+        Self { url, store }
+    }
+}
+
+impl Stores {
+    /// Whether `enabled_backends` is in use.
+    pub fn is_multi(&self) -> bool {
+        self.multi
+    }
+
+    /// The store that takes data when the user names none.
+    pub fn default_store(&self) -> &StoreEntry {
+        // `open` has put a valid index there.
+        &self.entries[self.default]
+    }
+
+    /// The store of that id, for a user who names one; reserved stores do not exist for users.
+    ///
+    /// # Errors
+    /// `UnknownStore`; in single-store mode always, as stores have no ids there.
+    pub fn get(&self, id: &str) -> Result<&StoreEntry, StoreError> {
+        let found = self.public().find(|entry| self.multi && entry.id == id);
+        found.ok_or_else(|| StoreError::UnknownStore { store: id.to_owned() })
+    }
+
+    /// One of the service's own stores ([`STAGING_STORE`], [`TASKS_STORE`]); they exist in multi-store mode only.
+    ///
+    /// # Errors
+    /// `UnknownStore`.
+    pub fn reserved(&self, id: &str) -> Result<&StoreEntry, StoreError> {
+        let found = self.entries.iter().find(|entry| entry.is_reserved() && entry.id == id);
+        found.ok_or_else(|| StoreError::UnknownStore { store: id.to_owned() })
+    }
+
+    /// The stores that users may see, in the order of the configuration.
+    pub fn public(&self) -> impl Iterator<Item = &StoreEntry> {
+        self.entries.iter().filter(|entry| !entry.is_reserved())
+    }
+
+    /// All stores, the service's own included: for recovery and housekeeping.
+    pub fn all(&self) -> &[StoreEntry] {
+        &self.entries
+    }
+
+    /// The store that holds a location, with the location in the form that the driver takes. Without an id in its metadata
+    /// a location of a multi-store cloud may belong to several; then the first.
+    ///
+    /// # Errors
+    /// `UnknownScheme`, `UnknownStore`.
+    pub fn for_location(&self, place: Place<'_>) -> Result<(&StoreEntry, Location), StoreError> {
+        let location = Location::parse(place.url)?;
+        let entry = self.holders(place, &location)?.into_iter().next();
+        let unknown = || StoreError::UnknownScheme { scheme: location.scheme().to_owned() };
+        Ok((entry.ok_or_else(unknown)?, location))
+    }
+
+    /// The id of the store in which a URL lies, by its prefix: for locations whose metadata names none, or one that is no
+    /// longer configured. `None` in single-store mode.
+    pub fn id_for_url(&self, url: &str) -> Option<&str> {
+        let location = Location::parse(url).ok().filter(|_| self.multi)?;
+        let holds = |entry: &&StoreEntry| takes(entry, &location) && entry.store.owns(url);
+        self.entries.iter().find(holds).map(|entry| entry.id.as_str())
+    }
+
+    /// Sorts locations as images are read: by their stores' weight, the highest first, else as they are.
+    pub fn sort_by_weight<T>(&self, locations: &mut [T], store: impl Fn(&T) -> Option<&str>) {
+        if self.multi {
+            let weight = |id: &str| self.entries.iter().find(|entry| entry.id == id).map_or(0, |entry| entry.weight);
+            locations.sort_by_key(|location| std::cmp::Reverse(store(location).map_or(0, weight)));
+        }
+    }
+
+    /// Whether a user may register a location of that URL: a known scheme that names nothing of the service itself, and for
+    /// the web a host that `[import_filtering_opts]` allows.
+    ///
+    /// # Errors
+    /// `BadLocation` with upstream's words; the reason is logged.
+    pub async fn check_external(&self, url: &str) -> Result<(), StoreError> {
+        let invalid = || StoreError::BadLocation { reason: "Invalid location".to_owned() };
+        let location = Location::parse(url).map_err(|_| invalid())?;
+        let scheme = location.scheme();
+        let known = self.entries.iter().any(|entry| takes(entry, &location));
+        if !known || RESTRICTED_SCHEMES.contains(&scheme) {
+            tracing::info!(scheme, "location refused: its scheme is not for users");
+            return Err(invalid());
+        }
+        if matches!(scheme, "http" | "https")
+            && let Err(reason) = self.filter.addresses(url).await
+        {
+            tracing::info!(%reason, "location refused");
+            return Err(invalid());
+        }
+        Ok(())
+    }
+
+    /// The filter for URLs from users that the service is to fetch.
+    pub fn url_filter(&self) -> &UrlFilter {
+        &self.filter
+    }
+
+    /// Opens the data of one location.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`], `UnknownScheme`, `UnknownStore`.
+    pub async fn open_location(&self, place: Place<'_>, range: Option<Range<u64>>) -> Result<Reader, StoreError> {
+        let location = Location::parse(place.url)?;
+        let mut outcome = Err(nowhere());
+        for entry in self.holders(place, &location)? {
+            outcome = entry.store.open(&location, range.clone()).await;
+            if !matches!(outcome, Err(StoreError::NotFound { .. })) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Opens the first location that can be read, in the order given. A location that gives an error instead of its first
+    /// byte counts as one that cannot; later errors are the reader's.
+    ///
+    /// # Errors
+    /// That of the last location; `NotFound` when there is none.
+    pub async fn open_any(&self, places: &[Place<'_>], range: Option<Range<u64>>) -> Result<Reader, StoreError> {
+        let mut last = nowhere();
+        for place in places {
+            let opened = match self.open_location(*place, range.clone()).await {
+                Ok(reader) => first_byte(reader).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(reader) => return Ok(reader),
+                Err(error) => {
+                    tracing::warn!(store = place.store, %error, "cannot get image data from a location");
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// The size of a location's data in bytes; 0 when its server does not tell.
+    ///
+    /// # Errors
+    /// Those of [`Store::size`]; in multi-store mode `UnknownStore` when the location names no store.
+    pub async fn size(&self, place: Place<'_>) -> Result<u64, StoreError> {
+        if self.multi && place.store.is_none() {
+            return Err(StoreError::UnknownStore { store: "None".to_owned() });
+        }
+        let (entry, location) = self.for_location(place)?;
+        entry.store.size(&location).await
+    }
+
+    /// Deletes the data of a location; one that names no store is looked for in all that it may lie in.
+    ///
+    /// # Errors
+    /// Those of [`Store::delete`], `UnknownScheme`, `UnknownStore`.
+    pub async fn delete(&self, place: Place<'_>) -> Result<(), StoreError> {
+        let location = Location::parse(place.url)?;
+        let mut outcome = Err(nowhere());
+        for entry in self.holders(place, &location)? {
+            outcome = entry.store.delete(&location).await;
+            if !matches!(outcome, Err(StoreError::NotFound { .. })) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn holders(&self, place: Place<'_>, location: &Location) -> Result<Vec<&StoreEntry>, StoreError> {
+        let unknown = || StoreError::UnknownScheme { scheme: location.scheme().to_owned() };
+        if !self.multi {
+            // The last wins, as a later registration of a scheme replaces an earlier one.
+            let entry = self.entries.iter().rfind(|entry| takes(entry, location));
+            return Ok(vec![entry.ok_or_else(unknown)?]);
+        }
+        if let Some(id) = place.store {
+            let entry = self.entries.iter().find(|entry| entry.id == id);
+            let entry = entry.ok_or_else(|| StoreError::UnknownStore { store: id.to_owned() })?;
+            return if takes(entry, location) { Ok(vec![entry]) } else { Err(unknown()) };
+        }
+        tracing::warn!(scheme = location.scheme(), "a location names no store; looking for its data in all of them");
+        Ok(self.entries.iter().filter(|entry| takes(entry, location)).collect())
+    }
+}
+
+fn takes(entry: &StoreEntry, location: &Location) -> bool {
+    entry.store.schemes().contains(&location.scheme())
+}
+
+fn nowhere() -> StoreError {
+    StoreError::NotFound { image: "None".to_owned() }
+}
+
+/// Waits for the first piece of a stream and puts it back before the rest.
+async fn first_byte(reader: Reader) -> Result<Reader, StoreError> {
+    let Reader::Stream(mut data) = reader else { return Ok(reader) };
+    match data.next().await {
+        None => Ok(Reader::Stream(Box::pin(stream::empty()))),
+        Some(Err(error)) => Err(StoreError::RemoteUnavailable { source: Some(Box::new(error)) }),
+        Some(Ok(piece)) => Ok(Reader::Stream(Box::pin(rejoin(piece, data)))),
+    }
+}
+
+fn rejoin<S: Stream<Item = std::io::Result<Bytes>>>(piece: Bytes, rest: S) -> impl Stream<Item = S::Item> {
+    stream::once(std::future::ready(Ok(piece))).chain(rest)
+}
+
+#[cfg(test)]
+mod tests;

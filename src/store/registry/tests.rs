@@ -1,0 +1,212 @@
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::super::Operation;
+use super::super::conformance::{IMAGE, put, read};
+use super::*;
+use crate::config::{Config, GlanceStoreSection, StoreSection};
+
+fn single(place: &TempDir) -> Config {
+    let mut config = Config::default();
+    config.glance_store.filesystem_store_datadir = place.path().join("images").to_str().unwrap().to_owned();
+    config
+}
+
+/// Two file stores, `fast` (weight 10) and `slow` (the default), and `web`.
+fn multi(place: &TempDir) -> Config {
+    let mut config = Config::default();
+    let backends = [("fast", "file"), ("web", "http"), ("slow", "file")];
+    config.default.enabled_backends = Some(backends.map(|(id, kind)| (id.to_owned(), kind.to_owned())).to_vec());
+    config.glance_store.default_backend = Some("slow".to_owned());
+    for (id, weight) in [("fast", 10), ("web", 0), ("slow", 0), (STAGING_STORE, 0), (TASKS_STORE, 0)] {
+        let options = GlanceStoreSection {
+            filesystem_store_datadir: place.path().join(id).to_str().unwrap().to_owned(),
+            ..GlanceStoreSection::default()
+        };
+        let store_description = (id == "fast").then(|| "NVMe".to_owned());
+        config
+            .stores
+            .insert(id.to_owned(), StoreSection { weight, options, store_description, ..StoreSection::default() });
+    }
+    config
+}
+
+fn reason(config: &Config) -> String {
+    Stores::open(config).err().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn single_store_mode_chooses_by_scheme() {
+    let place = tempfile::tempdir().unwrap();
+    let stores = Stores::open(&single(&place)).unwrap();
+    assert!(!stores.is_multi());
+    assert_eq!(stores.public().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["file", "http"]);
+    assert_eq!(stores.default_store().kind, "file");
+    assert!(stores.get("file").is_err());
+    assert!(stores.reserved(STAGING_STORE).is_err());
+
+    let image = put(&*stores.default_store().store, IMAGE, Bytes::from_static(b"data")).await;
+    // A store's id in the metadata, left from other times, has no meaning here.
+    for store in [None, Some("gone")] {
+        let found = Place { url: image.url(), store };
+        assert_eq!(read(stores.open_location(found, None).await.unwrap()).await.unwrap(), b"data");
+        assert_eq!(stores.size(found).await.unwrap(), 4);
+    }
+    assert_eq!(stores.id_for_url(image.url()), None);
+    let strange = Place { url: "rbd://pool/image", store: None };
+    assert!(matches!(stores.size(strange).await, Err(StoreError::UnknownScheme { scheme }) if scheme == "rbd"));
+    stores.delete(Place { url: image.url(), store: None }).await.unwrap();
+    let error = stores.delete(Place { url: "http://host/x", store: None }).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unsupported { operation: Operation::Delete, .. }));
+}
+
+#[test]
+fn the_default_store_must_be_among_the_stores() {
+    let place = tempfile::tempdir().unwrap();
+    let mut config = single(&place);
+    config.glance_store.stores = vec!["http".to_owned()];
+    assert!(reason(&config).contains("Store for scheme file not found"));
+    config.glance_store.default_store = "https".to_owned();
+    let stores = Stores::open(&config).unwrap();
+    assert!(!stores.default_store().store.can_add());
+    config.glance_store.stores = vec!["glance.store.filesystem.Store".to_owned(), "file".to_owned()];
+    config.glance_store.default_store = "filesystem".to_owned();
+    assert_eq!(Stores::open(&config).unwrap().all().len(), 1);
+}
+
+#[test]
+fn drivers_that_do_not_exist_end_the_start() {
+    let place = tempfile::tempdir().unwrap();
+    for kind in ["rbd", "s3", "swift", "cinder", "vmware", "glance.store.rbd.Store"] {
+        let mut config = single(&place);
+        config.glance_store.stores.push(kind.to_owned());
+        assert!(reason(&config).contains("no driver"), "{kind}");
+    }
+    let mut config = multi(&place);
+    config.default.enabled_backends.as_mut().unwrap().push(("ceph".to_owned(), "rbd".to_owned()));
+    assert!(reason(&config).contains("store ceph"));
+    // A name that nobody knows is only a warning, as upstream.
+    let mut config = single(&place);
+    config.glance_store.stores.push("floppy".to_owned());
+    assert_eq!(Stores::open(&config).unwrap().all().len(), 2);
+}
+
+#[test]
+fn a_bad_store_is_fatal_only_as_the_default() {
+    let place = tempfile::tempdir().unwrap();
+    let mut config = multi(&place);
+    config.stores.get_mut("fast").unwrap().options.filesystem_store_datadir = "/proc/none".to_owned();
+    let stores = Stores::open(&config).unwrap();
+    assert!(!stores.get("fast").unwrap().store.can_add());
+    config.glance_store.default_backend = Some("fast".to_owned());
+    assert!(reason(&config).contains("/proc/none"));
+}
+
+#[test]
+fn multi_store_needs_ids_in_order() {
+    let place = tempfile::tempdir().unwrap();
+    let mut config = multi(&place);
+    config.glance_store.default_backend = None;
+    assert!(reason(&config).contains("'default_backend' config option is not set."));
+    config.glance_store.default_backend = Some("none".to_owned());
+    assert_eq!(reason(&config), "Store for identifier none not found");
+    let mut config = multi(&place);
+    config.default.enabled_backends.as_mut().unwrap().push(("os_glance_mine".to_owned(), "file".to_owned()));
+    assert!(reason(&config).contains("'os_glance_' prefix should not be used"));
+}
+
+#[tokio::test]
+async fn multi_store_mode_chooses_by_id() {
+    let place = tempfile::tempdir().unwrap();
+    let stores = Stores::open(&multi(&place)).unwrap();
+    assert!(stores.is_multi());
+    assert_eq!(stores.public().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["fast", "web", "slow"]);
+    assert_eq!(stores.default_store().id, "slow");
+    assert_eq!(stores.get("fast").unwrap().description.as_deref(), Some("NVMe"));
+    assert!(!stores.get("web").unwrap().store.can_add());
+    for hidden in [STAGING_STORE, TASKS_STORE, "none", ""] {
+        assert!(matches!(stores.get(hidden), Err(StoreError::UnknownStore { .. })), "{hidden}");
+    }
+    assert!(stores.reserved(STAGING_STORE).unwrap().store.can_add());
+    assert!(stores.reserved("fast").is_err());
+
+    let fast = &stores.get("fast").unwrap().store;
+    let stored = fast.begin(IMAGE, None).await.unwrap().commit().await.unwrap();
+    assert_eq!(stored.metadata.get("store"), Some(&Value::from("fast")));
+    let found = Place::new(&stored.url, &stored.metadata);
+    assert_eq!(stores.size(found).await.unwrap(), 0);
+    assert_eq!(stores.id_for_url(&stored.url), Some("fast"));
+    assert_eq!(stores.id_for_url("https://host/x"), Some("web"));
+    assert_eq!(stores.id_for_url("file:///elsewhere/x"), None);
+
+    let unknown = Place { url: &stored.url, store: Some("gone") };
+    assert!(matches!(stores.size(unknown).await, Err(StoreError::UnknownStore { .. })));
+    let mismatch = Place { url: &stored.url, store: Some("web") };
+    assert!(matches!(stores.size(mismatch).await, Err(StoreError::UnknownScheme { .. })));
+    // Old rows name no store: they are looked for everywhere, but their size is not asked for.
+    let unnamed = Place { url: &stored.url, store: None };
+    assert!(matches!(stores.size(unnamed).await, Err(StoreError::UnknownStore { .. })));
+    stores.open_location(unnamed, None).await.unwrap();
+    stores.delete(unnamed).await.unwrap();
+    assert!(matches!(stores.delete(unnamed).await, Err(StoreError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn weight_orders_locations_and_keeps_ties() {
+    let place = tempfile::tempdir().unwrap();
+    let mut locations =
+        vec![("a", Some("slow")), ("b", Some("gone")), ("c", Some("fast")), ("d", None), ("e", Some("fast"))];
+    Stores::open(&multi(&place)).unwrap().sort_by_weight(&mut locations, |location| location.1);
+    assert_eq!(locations.iter().map(|location| location.0).collect::<String>(), "ceabd");
+    locations.reverse();
+    Stores::open(&single(&place)).unwrap().sort_by_weight(&mut locations, |location| location.1);
+    assert_eq!(locations.iter().map(|location| location.0).collect::<String>(), "dbaec");
+}
+
+#[tokio::test]
+async fn data_is_looked_for_until_it_is_found() {
+    let place = tempfile::tempdir().unwrap();
+    let stores = Stores::open(&multi(&place)).unwrap();
+    let copy = put(&*stores.get("slow").unwrap().store, IMAGE, Bytes::from_static(b"0123456789")).await;
+    let lost = stores.get("fast").unwrap().store.candidates(IMAGE).remove(0);
+    let places = [
+        Place { url: &lost, store: Some("fast") },
+        Place { url: "nonsense", store: Some("fast") },
+        Place { url: copy.url(), store: Some("gone") },
+        Place { url: copy.url(), store: Some("slow") },
+    ];
+    let reader = stores.open_any(&places, Some(2..5)).await.unwrap();
+    assert_eq!(read(reader).await.unwrap(), b"234");
+    assert!(matches!(stores.open_any(&places[..3], None).await.err(), Some(StoreError::UnknownStore { .. })));
+    assert!(matches!(stores.open_any(&[], None).await.err(), Some(StoreError::NotFound { .. })));
+    let web = [Place { url: "http://192.0.2.1/x", store: Some("web") }];
+    let error = stores.open_any(&web, Some(0..1)).await.err().unwrap();
+    assert!(matches!(error, StoreError::Unsupported { operation: Operation::ReadRange, .. }));
+}
+
+#[tokio::test]
+async fn users_may_register_the_web_but_nothing_local() {
+    let place = tempfile::tempdir().unwrap();
+    for config in [single(&place), multi(&place)] {
+        let stores = Stores::open(&config).unwrap();
+        for (url, good) in [
+            ("http://192.0.2.1/image", true),
+            ("https://10.1.2.3/image", true),
+            ("http://127.0.0.1/image", false),
+            ("http://192.0.2.1:22/image", false),
+            ("file:///etc/passwd", false),
+            ("FILE:///etc/passwd", false),
+            ("filesystem:///etc/passwd", false),
+            ("swift+config://ref1/c/o", false),
+            ("rbd://fsid/pool/image/snap", false),
+            ("javascript:alert(1)", false),
+            ("", false),
+        ] {
+            let verdict = stores.check_external(url).await;
+            assert_eq!(verdict.is_ok(), good, "{url}");
+            if let Err(error) = verdict {
+                assert_eq!(error.to_string(), "Invalid location");
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Our tables and upstream's are the same, to the letter on SQLite, and upstream's own tools agree.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use glance_api::config::{DatabaseSection, Secret};
+use glance_api::db::Db;
+use glance_api::db::images;
+use glance_api::db::images::list::{ListQuery, Viewer};
+use glance_api::db::model::{LocationRecord, NewImage};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Row};
+
+async fn made_by_us(path: &Path) -> Db {
+    let connection = Some(Secret::from(format!("sqlite:///{}", path.display()).as_str()));
+    let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
+    db.create_schema().await.unwrap();
+    db
+}
+
+/// Everything that SQLite knows of the tables, one line for each object: names, columns, keys, in the words of whoever
+/// made them.
+async fn describe(path: &Path) -> String {
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let sql = "SELECT type, name, tbl_name, coalesce(sql, '-') FROM sqlite_master ORDER BY type, name";
+    let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+    let mut text = String::new();
+    for row in rows {
+        let words: Vec<String> = (0..4).map(|column| row.get::<String, _>(column)).collect();
+        // Blanks differ between versions of SQLAlchemy.
+        text += &words.join(" | ").split_whitespace().collect::<Vec<_>>().join(" ");
+        text.push('\n');
+    }
+    text
+}
+
+fn upstream(program: &str) -> PathBuf {
+    let folder = std::env::var_os("GLANCE_TEST_UPSTREAM_BIN").map(PathBuf::from).unwrap_or_else(|| {
+        panic!(
+            "GLANCE_TEST_UPSTREAM_BIN does not name the directory of upstream's programs; \
+             run: python3 -m venv /tmp/glance && /tmp/glance/bin/pip install glance==33.0.0, and set it to /tmp/glance/bin"
+        )
+    });
+    let path = folder.join(program);
+    assert!(path.is_file(), "{} is not there", path.display());
+    path
+}
+
+/// Runs `glance-manage` on a database; returns its exit status and what it said.
+fn manage(folder: &Path, database: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let conf = folder.join("glance.conf");
+    std::fs::write(&conf, format!("[database]\nconnection = sqlite:///{}\n", database.display())).unwrap();
+    let mut command = Command::new(upstream("glance-manage"));
+    let done = command.arg("--config-file").arg(conf).args(arguments).output().unwrap();
+    (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+#[tokio::test]
+async fn tables_are_those_of_the_stored_dump() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ours.db");
+    made_by_us(&path).await.close().await;
+    let stored = include_str!("data/upstream-sqlite-2024_1_contract01.txt");
+    assert_eq!(describe(&path).await, stored);
+}
+
+#[tokio::test]
+async fn upstream_makes_what_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("theirs.db");
+    let (status, said) = manage(folder.path(), &path, &["db", "sync"]);
+    assert_eq!(status, Some(0), "{said}");
+    let made = describe(&path).await;
+    assert_eq!(made, include_str!("data/upstream-sqlite-2024_1_contract01.txt"));
+    made_by_us(&path).await.check_schema().await.unwrap();
+}
+
+#[tokio::test]
+async fn upstream_accepts_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ours.db");
+    let db = made_by_us(&path).await;
+    let (status, said) = manage(folder.path(), &path, &["db", "check"]);
+    assert_eq!((status, said.trim()), (Some(0), "Database is up to date. No upgrades needed."));
+    let (status, said) = manage(folder.path(), &path, &["db", "version"]);
+    assert_eq!((status, said.trim()), (Some(0), "2024_1_contract01"));
+    let (status, said) = manage(folder.path(), &path, &["db", "sync"]);
+    assert_eq!(status, Some(0), "{said}");
+    db.check_schema().await.unwrap();
+}
+
+/// Upstream's database layer reads our rows, and we read those that it writes, values and times included.
+#[tokio::test]
+async fn rows_pass_both_ways() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.db");
+    let db = made_by_us(&path).await;
+    let serde_json::Value::Object(metadata) = serde_json::json!({"store": "fast", "ü": [1, null]}) else { panic!() };
+    let ours = NewImage {
+        name: Some("näme".to_owned()),
+        size: Some(1 << 40),
+        status: "active".to_owned(),
+        visibility: "public".to_owned(),
+        owner: Some("o".to_owned()),
+        min_ram: 5,
+        protected: true,
+        properties: vec![("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)],
+        tags: vec!["t2".to_owned(), "t1".to_owned()],
+        locations: vec![LocationRecord { id: None, url: "file:///x".into(), status: "active".into(), metadata }],
+        created_at: Some(time::macros::datetime!(2024-01-02 03:04:05.1)),
+        ..NewImage::new("aaaaaaaa-0000-4000-8000-000000000001")
+    };
+    let ours = images::create(&db, ours).await.unwrap();
+    let python = upstream("python3");
+    let done = Command::new(python)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/upstream_rows.py"))
+        .arg(&path)
+        .arg(&ours.id)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let expected = serde_json::json!({
+        "name": "näme", "size": 1u64 << 40, "status": "active", "visibility": "public", "owner": "o", "min_ram": 5,
+        "protected": true, "created_at": "2024-01-02T03:04:05.100000", "tags": ["t2", "t1"],
+        "properties": {"a": "1", "b": null}, "locations": [["file:///x", {"store": "fast", "ü": [1, null]}]],
+        "listed": [ours.id.clone()], "usage": 1u64 << 40,
+    });
+    assert_eq!(said["ours"], expected);
+
+    // Upstream copied the image under another id, then renamed ours and dropped a property and a tag.
+    let theirs = images::get(&db, said["theirs"].as_str().unwrap(), false).await.unwrap().unwrap();
+    let mut copy = ours.clone();
+    (copy.id, copy.updated_at) = (theirs.id.clone(), theirs.updated_at);
+    for (copied, location) in copy.locations.iter_mut().zip(&theirs.locations) {
+        copied.id = location.id;
+    }
+    assert_eq!(theirs, copy);
+    let renamed = images::get(&db, &ours.id, false).await.unwrap().unwrap();
+    assert_eq!(renamed.name.as_deref(), Some("renamed"));
+    assert_eq!(renamed.properties, [("a".to_owned(), Some("2".to_owned()))]);
+    assert_eq!(renamed.tags, ["t1"]);
+    assert!(renamed.updated_at > ours.updated_at);
+    let query = ListQuery::new(Viewer { is_admin: false, project: Some("member".to_owned()) }, 10);
+    let listed: Vec<String> = images::list(&db, &query).await.unwrap().into_iter().map(|image| image.id).collect();
+    assert_eq!(listed, [said["shared"].as_str().unwrap(), &theirs.id, &ours.id]);
+}

@@ -1,0 +1,277 @@
+//! Updates, the race for a status, deletion, usage.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::super::glance_api::db::model::{ImageUpdate, LocationRecord, NewImage};
+use super::super::glance_api::db::{Db, DbError, images, locations, tags};
+use super::{create, get, location, pairs, texts, uuid};
+
+pub(super) async fn run(db: &Db) {
+    columns(db).await;
+    properties(db).await;
+    atomic_properties(db).await;
+    tags_of_an_image(db).await;
+    locations_of_an_image(db).await;
+    one_rival_wins(db).await;
+    deletion(db).await;
+    usage(db).await;
+}
+
+fn properties_of(list: &[(&str, Option<&str>)]) -> ImageUpdate {
+    ImageUpdate { properties: Some(pairs(list)), ..ImageUpdate::default() }
+}
+
+async fn columns(db: &Db) {
+    let id = uuid();
+    let past = Some(time::macros::datetime!(2020-01-01 00:00:00));
+    let before = create(
+        db,
+        NewImage {
+            name: Some("a".to_owned()),
+            size: Some(1),
+            owner: Some("o".to_owned()),
+            created_at: past,
+            updated_at: past,
+            properties: pairs(&[("p", Some("1"))]),
+            tags: texts(&["t"]),
+            locations: vec![location("l")],
+            ..NewImage::new(&id)
+        },
+    )
+    .await;
+    let touched = images::update(db, &id, ImageUpdate::default(), None).await.unwrap();
+    assert!(touched.updated_at > before.updated_at);
+    let mut expected = before.clone();
+    expected.updated_at = touched.updated_at;
+    assert_eq!(touched, expected, "an empty change touches only the time");
+
+    let change = ImageUpdate {
+        name: Some(None),
+        size: Some(Some(7)),
+        virtual_size: Some(Some(8)),
+        status: Some("active".to_owned()),
+        visibility: Some("public".to_owned()),
+        disk_format: Some(Some("raw".to_owned())),
+        container_format: Some(Some("ovf".to_owned())),
+        checksum: Some(Some("c".to_owned())),
+        os_hash_algo: Some(Some("sha256".to_owned())),
+        os_hash_value: Some(Some("h".to_owned())),
+        owner: Some(Some(String::new())),
+        min_disk: Some(3),
+        min_ram: Some(4),
+        protected: Some(true),
+        os_hidden: Some(true),
+        ..ImageUpdate::default()
+    };
+    let after = images::update(db, &id, change, Some(&["saving", "queued"])).await.unwrap();
+    assert_eq!((after.name.as_deref(), after.owner.as_deref()), (None, None));
+    assert_eq!((after.size, after.virtual_size), (Some(7), Some(8)));
+    assert_eq!((after.status.as_str(), after.visibility.as_str()), ("active", "public"));
+    assert_eq!((after.disk_format.as_deref(), after.container_format.as_deref()), (Some("raw"), Some("ovf")));
+    assert_eq!((after.checksum.as_deref(), after.os_hash_algo.as_deref()), (Some("c"), Some("sha256")));
+    assert_eq!((after.os_hash_value.as_deref(), after.min_disk, after.min_ram), (Some("h"), 3, 4));
+    assert!(after.protected && after.os_hidden);
+    assert_eq!((&after.properties, &after.tags), (&before.properties, &before.tags));
+    assert_eq!(get(db, &id).await, Some(after));
+
+    let missing = images::update(db, &uuid(), ImageUpdate::default(), None).await;
+    assert!(matches!(missing, Err(DbError::NotFound { what: "image", .. })), "{missing:?}");
+}
+
+async fn properties(db: &Db) {
+    let id = uuid();
+    create(db, NewImage { properties: pairs(&[("a", Some("1")), ("b", Some("2"))]), ..NewImage::new(&id) }).await;
+    let set = async |change| images::update(db, &id, change, None).await.unwrap().properties;
+    assert_eq!(set(properties_of(&[("b", Some("3")), ("c", None)])).await, pairs(&[("b", Some("3")), ("c", None)]));
+    assert_eq!(set(properties_of(&[])).await, pairs(&[]));
+    // The rows come back with the names: there is one row for each name.
+    assert_eq!(
+        set(properties_of(&[("c", Some("")), ("a", Some("1"))])).await,
+        pairs(&[("a", Some("1")), ("c", Some(""))])
+    );
+    let keep = ImageUpdate { keep_other_properties: true, ..properties_of(&[("d", Some("4"))]) };
+    assert_eq!(set(keep).await, pairs(&[("a", Some("1")), ("c", Some("")), ("d", Some("4"))]));
+    let many: Vec<_> = (0..1100).map(|n| (format!("p{n:04}"), Some("v".to_owned()))).collect();
+    let change = ImageUpdate { properties: Some(many.clone()), ..ImageUpdate::default() };
+    assert_eq!(set(change).await, many);
+}
+
+async fn atomic_properties(db: &Db) {
+    let id = uuid();
+    create(db, NewImage::new(&id)).await;
+    let (lock, free) = ("os_glance_import_task", "os_glance_stage_host");
+    for name in [lock, free] {
+        let mut rivals = JoinSet::new();
+        for n in 0..6 {
+            let (db, id) = (db.clone(), id.clone());
+            rivals.spawn(async move { images::set_property_atomic(&db, &id, name, &format!("task{n}")).await });
+        }
+        let results = rivals.join_all().await;
+        let lost = |result: &&Result<(), DbError>| matches!(result, Err(DbError::Duplicate { what: "property", .. }));
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+        assert_eq!(results.iter().filter(lost).count(), 5, "{results:?}");
+    }
+    // An update with an old copy takes away the one, not the other.
+    let after = images::update(db, &id, properties_of(&[(lock, Some("mine"))]), None).await.unwrap();
+    let [(name, Some(value))] = after.properties.as_slice() else { panic!("{after:?}") };
+    assert_eq!(name, lock);
+    assert!(value.starts_with("task"));
+    images::set_property_atomic(db, &id, free, "again").await.unwrap();
+    assert!(get(db, &id).await.unwrap().properties.contains(&(free.to_owned(), Some("again".to_owned()))));
+
+    let other = images::delete_property_atomic(db, &id, free, "other").await;
+    assert!(matches!(other, Err(DbError::NotFound { what: "property", .. })), "{other:?}");
+    images::delete_property_atomic(db, &id, free, "again").await.unwrap();
+    assert!(images::delete_property_atomic(db, &id, free, "again").await.is_err());
+    images::set_property_atomic(db, &id, free, "third").await.unwrap();
+}
+
+async fn tags_of_an_image(db: &Db) {
+    let id = uuid();
+    create(db, NewImage { tags: texts(&["b", "a"]), ..NewImage::new(&id) }).await;
+    let set = async |list: &[&str]| {
+        let change = ImageUpdate { tags: Some(texts(list)), ..ImageUpdate::default() };
+        images::update(db, &id, change, None).await.unwrap().tags
+    };
+    assert_eq!(set(&["c", "a", "c", "d"]).await, texts(&["a", "c", "d"]));
+    assert_eq!(set(&[]).await, texts(&[]));
+    assert_eq!(set(&["a"]).await, texts(&["a"]));
+    tags::create(db, &id, "x").await.unwrap();
+    tags::create(db, &id, "x").await.unwrap();
+    assert_eq!(tags::list(db, &id).await.unwrap(), texts(&["a", "x"]));
+    tags::delete(db, &id, "a").await.unwrap();
+    let again = tags::delete(db, &id, "a").await;
+    assert!(matches!(again, Err(DbError::NotFound { what: "tag", .. })), "{again:?}");
+    assert_eq!(get(db, &id).await.unwrap().tags, texts(&["x"]));
+    let nowhere = tags::create(db, &uuid(), "x").await;
+    assert!(matches!(nowhere, Err(DbError::NotFound { what: "image", .. })), "{nowhere:?}");
+}
+
+async fn locations_of_an_image(db: &Db) {
+    let id = uuid();
+    let made = create(db, NewImage { locations: vec![location("a"), location("b")], ..NewImage::new(&id) }).await;
+    let set = async |list: Vec<LocationRecord>| {
+        images::update(db, &id, ImageUpdate { locations: Some(list), ..ImageUpdate::default() }, None).await
+    };
+    let urls = async || -> Vec<String> { get(db, &id).await.unwrap().locations.into_iter().map(|l| l.url).collect() };
+    let b = LocationRecord { url: "b2".to_owned(), ..made.locations.last().unwrap().clone() };
+    let after = set(vec![b.clone(), location("c")]).await.unwrap();
+    assert_eq!(after.locations.first(), Some(&b));
+    assert_eq!(urls().await, texts(&["b2", "c"]));
+    let stranger = set(vec![LocationRecord { id: Some(i64::from(i32::MAX)), ..location("z") }]).await;
+    assert!(matches!(stranger, Err(DbError::NotFound { what: "location", .. })), "{stranger:?}");
+    assert_eq!(urls().await, texts(&["b2", "c"]), "a failed change changes nothing");
+
+    locations::add(db, &id, location("d")).await.unwrap();
+    assert_eq!(urls().await, texts(&["b2", "c", "d"]));
+    let b = b.id.unwrap();
+    locations::set_status(db, &id, b, "pending_delete").await.unwrap();
+    assert_eq!(urls().await, texts(&["c", "d"]));
+    locations::set_status(db, &id, b, "active").await.unwrap();
+    let moved = LocationRecord { id: Some(b), ..location("b3") };
+    locations::update(db, &id, moved.clone()).await.unwrap();
+    assert_eq!(get(db, &id).await.unwrap().locations.first(), Some(&moved));
+    let other = uuid();
+    create(db, NewImage::new(&other)).await;
+    for failed in [
+        locations::set_status(db, &other, b, "deleted").await,
+        locations::update(db, &other, moved).await,
+        locations::update(db, &id, location("no id")).await,
+    ] {
+        assert!(matches!(failed, Err(DbError::NotFound { what: "location", .. })), "{failed:?}");
+    }
+    assert_eq!(set(Vec::new()).await.unwrap().locations, []);
+    locations::add(db, &id, location("e")).await.unwrap();
+    locations::delete_all(db, &id).await.unwrap();
+    assert_eq!(urls().await, texts(&[]));
+}
+
+async fn one_rival_wins(db: &Db) {
+    let id = uuid();
+    create(db, NewImage::new(&id)).await;
+    let mut rivals = JoinSet::new();
+    for n in 0..8 {
+        let (db, id) = (db.clone(), id.clone());
+        let change = ImageUpdate {
+            status: Some("saving".to_owned()),
+            properties: Some(vec![("winner".to_owned(), Some(n.to_string()))]),
+            ..ImageUpdate::default()
+        };
+        rivals.spawn(async move { images::update(&db, &id, change, Some(&["queued"])).await });
+    }
+    let results = tokio::time::timeout(Duration::from_secs(30), rivals.join_all()).await.unwrap();
+    let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!((won.len(), lost.len()), (1, 7));
+    for error in lost.into_iter().filter_map(Result::err) {
+        assert_eq!(
+            error.to_string(),
+            "cannot transition from saving to saving in update (wanted from_state=[\"queued\"])"
+        );
+        let DbError::StateConflict { id: of, current, next, wanted } = error else { panic!("{error:?}") };
+        assert_eq!(
+            (of, current, next, wanted),
+            (id.clone(), "saving".into(), Some("saving".into()), texts(&["queued"]))
+        );
+    }
+    assert_eq!(get(db, &id).await, won.into_iter().next().unwrap().ok());
+}
+
+async fn deletion(db: &Db) {
+    let id = uuid();
+    let new = NewImage {
+        properties: pairs(&[("a", Some("1"))]),
+        tags: texts(&["t"]),
+        locations: vec![location("l")],
+        ..NewImage::new(&id)
+    };
+    create(db, new).await;
+    let conflict = images::delete(db, &id, "deleted", Some(&["active", "saving"])).await;
+    assert!(matches!(&conflict, Err(DbError::StateConflict { current, .. }) if current == "queued"), "{conflict:?}");
+    assert_eq!(get(db, &id).await.unwrap().tags, texts(&["t"]));
+    images::delete(db, &id, "pending_delete", Some(&["queued"])).await.unwrap();
+    let gone = images::get(db, &id, true).await.unwrap().unwrap();
+    assert_eq!(gone.status, "pending_delete");
+    assert_eq!(gone.deleted_at, Some(gone.updated_at));
+    assert!(gone.properties.is_empty() && gone.tags.is_empty() && gone.locations.is_empty());
+    for failed in [
+        images::delete(db, &id, "deleted", None).await,
+        images::update(db, &id, ImageUpdate::default(), None).await.map(drop),
+        tags::delete(db, &id, "t").await,
+    ] {
+        assert!(matches!(failed, Err(DbError::NotFound { .. })), "{failed:?}");
+    }
+}
+
+async fn usage(db: &Db) {
+    let owner = uuid();
+    assert_eq!(images::storage_used(db, &owner, None).await.unwrap(), 0);
+    let image = |status: &str, size: Option<i64>, locations: Vec<LocationRecord>, importing: Option<&str>| NewImage {
+        owner: Some(owner.clone()),
+        status: status.to_owned(),
+        size,
+        locations,
+        properties: importing
+            .map(|to| ("os_glance_importing_to_stores".to_owned(), Some(to.to_owned())))
+            .into_iter()
+            .collect(),
+        ..NewImage::new(uuid())
+    };
+    let pending = LocationRecord { status: "pending_delete".to_owned(), ..location("p") };
+    let deleted = LocationRecord { status: "deleted".to_owned(), ..location("d") };
+    let two = create(db, image("active", Some(1 << 40), vec![location("a"), location("b"), deleted], None)).await.id;
+    create(db, image("active", Some(10), vec![location("a"), pending], Some("slow"))).await;
+    create(db, image("queued", None, vec![], Some(""))).await;
+    create(db, image("uploading", Some(100), vec![], None)).await;
+    create(db, image("importing", Some(1000), vec![], Some("slow"))).await;
+    create(db, image("saving", Some(10_000), vec![], None)).await;
+    create(db, image("killed", Some(100_000), vec![location("k")], Some("slow"))).await;
+    let gone = create(db, image("active", Some(1_000_000), vec![location("g")], None)).await.id;
+    images::delete(db, &gone, "deleted", None).await.unwrap();
+    assert_eq!(images::storage_used(db, &owner, None).await.unwrap(), (2 << 40) + 20);
+    assert_eq!(images::storage_used(db, &owner, Some(&two)).await.unwrap(), 20);
+    assert_eq!(images::staging_used(db, &owner).await.unwrap(), 1110);
+    assert_eq!(images::count(db, &owner).await.unwrap(), 6);
+    assert_eq!(images::uploading_count(db, &owner).await.unwrap(), 4);
+}

@@ -1,0 +1,131 @@
+//! What one client may take.
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::harness::{Client, Setup, answered, pause};
+
+#[test]
+fn long_lines_are_refused_by_kind() {
+    let server = Setup::new().start();
+    let head =
+        |path: &str, header: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}Connection: close\r\n\r\n");
+    let path = |length: usize| format!("/{}", "p".repeat(length - "GET / HTTP/1.1".len()));
+    let header = |length: usize| format!("X-Long: {}\r\n", "v".repeat(length - "X-Long: ".len()));
+    for (what, request, expected) in [
+        ("longest request line", head(&path(16384), ""), None),
+        ("request line", head(&path(16385), ""), Some(414)),
+        ("request line beyond hyper's own limit", head(&path(100_000), ""), Some(414)),
+        ("request line beyond every buffer", head(&path(2_000_000), ""), Some(414)),
+        ("longest header line", head("/", &header(16384)), None),
+        ("header line", head("/", &header(16385)), Some(431)),
+        ("header line beyond every buffer", head("/", &header(2_000_000)), Some(431)),
+        ("many headers", head("/", &header(1000).repeat(90)), None),
+        ("too many headers", head("/", &"X: y\r\n".repeat(500)), Some(431)),
+    ] {
+        let mut client = server.connect();
+        // The refusal may come before everything is sent.
+        let _ = client.send(request.as_bytes());
+        let answer = client.answer().unwrap_or_else(|error| panic!("{what}: {error}"));
+        match expected {
+            Some(status) => assert_eq!(answer.status, status, "{what}"),
+            None => assert!(!matches!(answer.status, 414 | 431), "{what}: {answer:?}"),
+        }
+    }
+    answered(server.get("/versions"));
+}
+
+#[test]
+fn the_limit_is_an_option() {
+    let server = Setup::new().more("max_header_line = 40000").start();
+    for (length, refused) in [(39_000, false), (41_000, true)] {
+        let mut client = server.connect();
+        client.send(format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "v".repeat(length)).as_bytes()).unwrap();
+        assert_eq!(client.answer().unwrap().status == 431, refused, "{length}");
+    }
+}
+
+#[test]
+fn silence_ends_a_connection() {
+    let server = Setup::new().more("client_socket_timeout = 1").start();
+    let mut fresh = server.connect();
+    let mut kept = server.connect();
+    answered(kept.get("/versions"));
+    let mut unfinished = server.connect();
+    unfinished.send(b"GET / HTTP/1.1\r\nHo").unwrap();
+    for (what, client) in [("fresh", &mut fresh), ("kept alive", &mut kept), ("unfinished", &mut unfinished)] {
+        assert!(client.closed_within(Duration::from_secs(10)), "{what}");
+    }
+    // A head that comes by the byte is late as a whole.
+    let mut dripping = server.connect();
+    let ended = (0..100).find(|_| {
+        pause(Duration::from_millis(100));
+        dripping.send(b"G").is_err() || dripping.closed_within(Duration::from_millis(1))
+    });
+    assert!(ended.is_some(), "a byte at a time holds a connection for ever");
+}
+
+#[test]
+fn zero_waits_for_ever() {
+    let server = Setup::new().more("client_socket_timeout = 0").start();
+    let mut client = server.connect();
+    answered(client.get("/versions"));
+    assert!(!client.closed_within(Duration::from_secs(2)));
+    answered(client.get("/versions"));
+}
+
+#[test]
+fn idle_connections_make_room_for_others() {
+    let server = Setup::new().more("[service]\nmax_connections = 20").start();
+    let mut idle: Vec<Client<TcpStream>> = (0..20).map(|_| server.connect()).collect();
+    // All have been accepted when the first one shows life.
+    pause(Duration::from_millis(500));
+    answered(idle[0].get("/versions"));
+    // Beyond the cap a connection waits in the backlog, until the longest idle one has been sent away.
+    answered(server.get("/versions"));
+    let gone =
+        idle.iter_mut().filter_map(|client| client.closed_within(Duration::from_millis(5)).then_some(())).count();
+    assert!((1..=3).contains(&gone), "{gone} were sent away for one");
+    answered(idle[0].get("/versions"));
+}
+
+#[test]
+fn thousands_of_idle_connections_do_not_keep_a_request_out() {
+    let server = Setup::new().start();
+    let idle: Vec<TcpStream> = (0..2000).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    answered(server.get("/versions"));
+    drop(idle);
+    answered(server.get("/versions"));
+}
+
+#[test]
+fn without_keepalive_each_answer_is_the_last() {
+    let server = Setup::new().more("http_keepalive = false").start();
+    let mut client = server.connect();
+    let answer = answered(client.get("/versions"));
+    assert!(answer.head.to_lowercase().contains("connection: close"), "{}", answer.head);
+    assert!(client.closed_within(Duration::from_secs(10)));
+}
+
+#[test]
+fn an_unread_body_does_not_swallow_the_answer() {
+    let server = Setup::new().start();
+    let mut client = server.connect();
+    let length = 20_000_000;
+    client.send(format!("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").as_bytes()).unwrap();
+    let _ = client.send(&vec![b'x'; length]);
+    answered(client.answer());
+}
+
+#[test]
+fn old_clients_are_understood() {
+    let server = Setup::new().start();
+    let mut client = server.connect();
+    client.send(b"GET /versions HTTP/1.0\r\n\r\n").unwrap();
+    let answer = answered(client.answer());
+    assert!(answer.head.starts_with("HTTP/1.0 "), "{}", answer.head);
+    assert!(client.closed_within(Duration::from_secs(10)));
+    let mut nonsense = server.connect();
+    nonsense.send(b"this is not HTTP\r\n\r\n").unwrap();
+    assert_eq!(nonsense.answer().unwrap().status, 400);
+}

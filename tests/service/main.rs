@@ -1,0 +1,12 @@
+//! The worker itself, from outside: the real binary, real sockets, real signals.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+mod data;
+mod harness;
+mod limits;
+mod listen;
+mod manager;
+mod reload;
+mod stop;
+mod tls;
