@@ -1,0 +1,103 @@
+//! Configuration files for upstream and for us alike.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::peers::Keystone;
+
+/// A glance-api.conf in the making, and the folders it names.
+#[derive(Clone, Debug)]
+pub(crate) struct Conf {
+    pub(crate) dir: PathBuf,
+    pub(crate) port: u16,
+    options: Vec<(String, String, String)>,
+}
+
+impl Conf {
+    /// SQLite and one file store below `dir`, nobody is asked who they are.
+    pub(crate) fn new(dir: &Path, port: u16) -> Self {
+        let new = Self { dir: dir.to_owned(), port, options: Vec::new() };
+        let path = |name: &str| dir.join(name).display().to_string();
+        new.set("DEFAULT.bind_host", "127.0.0.1")
+            .set("DEFAULT.bind_port", port)
+            .set("DEFAULT.workers", 2)
+            .set("DEFAULT.debug", true)
+            .set("DEFAULT.node_staging_uri", format!("file://{}", path("staging")))
+            .set("database.connection", format!("sqlite:///{}", path("glance.db")))
+            .set("glance_store.filesystem_store_datadir", path("images"))
+            .set("oslo_concurrency.lock_path", path("locks"))
+    }
+
+    /// Two file stores, `fast` (the default one) and `slow`.
+    pub(crate) fn two_stores(self) -> Self {
+        let path = |name: &str| self.dir.join(name).display().to_string();
+        let (fast, slow, staging, tasks) = (path("fast"), path("slow"), path("staging"), path("tasks"));
+        self.set("DEFAULT.enabled_backends", "fast:file,slow:file")
+            .set("glance_store.default_backend", "fast")
+            .set("fast.filesystem_store_datadir", fast)
+            .set("fast.store_description", "quick disks")
+            .set("fast.weight", 10)
+            .set("slow.filesystem_store_datadir", slow)
+            .set("os_glance_staging_store.filesystem_store_datadir", staging)
+            .set("os_glance_tasks_store.filesystem_store_datadir", tasks)
+    }
+
+    /// Tokens of this Keystone are asked for.
+    pub(crate) fn keystone(self, keystone: &Keystone) -> Self {
+        self.set("paste_deploy.flavor", "keystone")
+            .set("keystone_authtoken.www_authenticate_uri", &keystone.url)
+            .set("keystone_authtoken.auth_url", &keystone.url)
+            .set("keystone_authtoken.auth_type", "password")
+            .set("keystone_authtoken.username", "glance")
+            .set("keystone_authtoken.password", &keystone.password)
+            .set("keystone_authtoken.project_name", "service")
+            .set("keystone_authtoken.user_domain_id", "default")
+            .set("keystone_authtoken.project_domain_id", "default")
+            .set("keystone_authtoken.service_token_roles", "service")
+            .set("keystone_authtoken.service_token_roles_required", true)
+    }
+
+    /// Sets `section.option`; a value given again replaces the older one.
+    pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
+        let (section, option) = name.split_once('.').unwrap_or(("DEFAULT", name));
+        self.options.retain(|(s, o, _)| s != section || o != option);
+        self.options.push((section.into(), option.into(), value.to_string()));
+        self
+    }
+
+    /// The rules of a policy file, in force instead of the built-in ones of the same names.
+    pub(crate) fn policy<'a>(self, rules: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        let rules: std::collections::BTreeMap<_, _> = rules.into_iter().collect();
+        let path = self.dir.join("policy.yaml");
+        fs::create_dir_all(&self.dir).unwrap();
+        fs::write(&path, serde_json::to_string_pretty(&rules).unwrap()).unwrap();
+        self.set("oslo_policy.policy_file", path.display())
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.join("glance-api.conf")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.join("glance.db")
+    }
+
+    /// Writes the file, makes the folders, and returns the file's path.
+    pub(crate) fn write(&self) -> PathBuf {
+        for name in ["images", "fast", "slow", "staging", "tasks", "locks"] {
+            fs::create_dir_all(self.dir.join(name)).unwrap();
+        }
+        let mut sections: Vec<&str> = self.options.iter().map(|(section, ..)| section.as_str()).collect();
+        sections.sort_unstable();
+        sections.dedup();
+        let mut text = String::new();
+        for section in sections {
+            text += &format!("[{section}]\n");
+            for (_, option, value) in self.options.iter().filter(|(s, ..)| s == section) {
+                text += &format!("{option} = {value}\n");
+            }
+        }
+        fs::write(self.path(), text).unwrap();
+        self.path()
+    }
+}

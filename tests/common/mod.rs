@@ -1,0 +1,48 @@
+//! What the integration tests share: the real binary on a free port with its own folder, its peers, and HTTP to the byte.
+
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of this")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
+
+pub(crate) mod conf;
+pub(crate) mod http;
+pub(crate) mod images;
+pub(crate) mod peers;
+pub(crate) mod server;
+
+pub(crate) use conf::Conf;
+pub(crate) use http::{Answer, Body, Client, Request};
+pub(crate) use server::Server;
+
+use std::time::{Duration, Instant};
+
+/// Blocks the test's own thread, which runs no async code.
+#[expect(clippy::disallowed_methods, reason = "no runtime on the threads of the tests")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Looks again and again until `look` finds something; panics with `what` after `limit`.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        pause(Duration::from_millis(20));
+    }
+}
+
+/// A port of 127.0.0.1 that was free a moment ago, never handed out twice by this process.
+pub(crate) fn free_port() -> u16 {
+    use std::collections::HashSet;
+    use std::sync::{LazyLock, Mutex};
+    static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+    loop {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The real Keystone and upstream's own Image service, by way of `tests/peers/peers`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::{Conf, http};
+
+/// Runs `tests/peers/peers` and returns what it printed.
+#[track_caller]
+pub(crate) fn peers(arguments: &[&str]) -> String {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/peers");
+    let done = Command::new("python3").arg(program).args(arguments).stderr(Stdio::inherit()).output().unwrap();
+    let printed = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success(), "peers {arguments:?}: {}", done.status);
+    printed.trim().to_owned()
+}
+
+/// The bin folder of the environment with the command line clients and the SDK.
+pub(crate) fn client_bin() -> PathBuf {
+    PathBuf::from(peers(&["environment", "client"]))
+}
+
+#[derive(Clone, Debug, serde::Deserialize)]
+pub(crate) struct Keystone {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) password: String,
+    /// Ids by name.
+    pub(crate) projects: BTreeMap<String, String>,
+    /// Ids by name.
+    pub(crate) users: BTreeMap<String, String>,
+}
+
+impl Keystone {
+    /// The instance that all test binaries share. It runs as long as one of them does.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Keystone> = OnceLock::new();
+        SHARED.get_or_init(|| Self::named("shared"))
+    }
+
+    /// An instance of this test's own, to be taken away and brought back.
+    pub(crate) fn private() -> Self {
+        Self::named(&format!("keystone-{}-{}", std::process::id(), super::free_port()))
+    }
+
+    fn named(name: &str) -> Self {
+        let user = std::process::id().to_string();
+        serde_json::from_str(&peers(&["keystone", "up", name, "--user", &user])).unwrap()
+    }
+
+    /// Ends the service, keeping its users and tokens.
+    pub(crate) fn away(&self) {
+        peers(&["keystone", "away", &self.name]);
+    }
+
+    /// Brings the service back where it was.
+    pub(crate) fn again(&self) {
+        peers(&["keystone", "again", &self.name]);
+    }
+
+    pub(crate) fn stop(&self) {
+        peers(&["stop", &self.name]);
+    }
+
+    /// Tokens for `user@project`; see `tests/peers/keystone.py` for more forms.
+    pub(crate) fn tokens(&self, who: &[&str]) -> BTreeMap<String, String> {
+        let arguments = [&["keystone", "tokens", &self.name], who].concat();
+        serde_json::from_str(&peers(&arguments)).unwrap()
+    }
+
+    pub(crate) fn token(&self, who: &str) -> String {
+        self.tokens(&[who]).remove(who).unwrap()
+    }
+}
+
+/// An instance of upstream's service with its own state; ended when dropped.
+pub(crate) struct Upstream {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) conf: Conf,
+    name: String,
+}
+
+impl Upstream {
+    pub(crate) fn start(conf: Conf) -> Self {
+        let path = conf.write().display().to_string();
+        let database = conf.database().display().to_string();
+        let user = std::process::id().to_string();
+        let name = format!("upstream-{user}-{}", conf.port);
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], conf.port));
+        peers(&["upstream", "up", &name, "--user", &user, "--conf", &path, "--database", &database]);
+        Self { address, conf, name }
+    }
+
+    pub(crate) fn client(&self) -> http::Client {
+        http::Client::new(self.address)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        // Its keeper ends it anyway when this process is gone; this is only sooner.
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/peers");
+        let _ = Command::new("python3").arg(program).args(["stop", &self.name]).status();
+    }
+}

@@ -1,0 +1,151 @@
+//! The real binary under test.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Answer, Client, Conf, Request, free_port, wait_for};
+
+/// A running glance-api; killed when dropped. When the test fails, the end of its log is shown.
+pub(crate) struct Server {
+    pub(crate) conf: Conf,
+    pub(crate) address: SocketAddr,
+    child: Child,
+    // Removed after the server has ended.
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    /// SQLite, one file store, no authentication, all in a temporary folder.
+    pub(crate) fn simple() -> Self {
+        Self::with(|conf| conf)
+    }
+
+    /// As [`Server::simple`] with the configuration changed by `change`.
+    pub(crate) fn with(change: impl FnOnce(Conf) -> Conf) -> Self {
+        let dir = tempfile::Builder::new().prefix("glance-api-test-").tempdir().unwrap();
+        let conf = change(Conf::new(dir.path(), free_port()));
+        let mut server = Self::start(conf);
+        server._dir = Some(dir);
+        server
+    }
+
+    /// Starts with exactly this configuration and waits until it answers.
+    pub(crate) fn start(conf: Conf) -> Self {
+        conf.write();
+        let child = spawn(&conf);
+        let address = SocketAddr::from(([127, 0, 0, 1], conf.port));
+        let mut server = Self { conf, address, child, _dir: None };
+        server.wait_ready();
+        server
+    }
+
+    /// Starts again after an end, on the same folders.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(&self.conf);
+        self.wait_ready();
+    }
+
+    fn wait_ready(&mut self) {
+        let (address, log) = (self.address, self.log_path());
+        let child = &mut self.child;
+        wait_for("the server answers", Duration::from_secs(30), || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("glance-api ended with {status}:\n{}", tail(&log));
+            }
+            Client::new(address).try_send(&Request::new("GET", "/versions")).ok()
+        });
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Sends one request on a connection of its own.
+    #[track_caller]
+    pub(crate) fn send(&self, request: &Request) -> Answer {
+        self.client().send(request)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait_end(&mut self, limit: Duration) -> ExitStatus {
+        wait_for("the server ends", limit, || self.child.try_wait().unwrap())
+    }
+
+    /// `kill -9`, as a crash would be.
+    pub(crate) fn crash(&mut self) {
+        self.signal(Signal::SIGKILL);
+        assert_eq!(self.wait_end(Duration::from_secs(10)).signal(), Some(9));
+    }
+
+    /// Memory in use, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Open file descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.conf.dir.join("log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the end of the server's log\n{}", tail(&self.log_path()));
+        }
+    }
+}
+
+fn spawn(conf: &Conf) -> Child {
+    let log = File::options().create(true).append(true).open(conf.dir.join("log")).unwrap();
+    // setpriv: the server must not outlive a test binary that is killed.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_glance-api"), "--config-file"])
+        .arg(conf.path())
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn tail(path: &Path) -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        let _ = file.read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text[text.len().saturating_sub(6000)..]).into_owned()
+}

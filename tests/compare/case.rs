@@ -1,0 +1,304 @@
+//! How cases are written.
+//!
+//! ```yaml
+//! about: what the file is about
+//! config:
+//!   base: keystone             # two file stores and a real Keystone; or `open`: one store, nobody is asked who they are
+//!   set: {DEFAULT.image_tag_quota: 3}
+//!   policy: {get_images: "role:admin"}
+//! as: demo                     # who sends a request that does not say
+//! cases:
+//! - {POST: /v2/images, json: {name: a}, save: img}      # keeps `/id` of each answer as <img>
+//! - {GET: /v2/images/<img>, as: [demo, anonymous]}      # one case for each
+//! - {GET: "/v2/images?limit=<each>", each: [1, x]}      # one case for each
+//! ```
+//!
+//! The method is the key of the path; an odd one is given by `method` and `path`. A body is one of `json` (any value), `patch`
+//! (a list of JSON-patch operations), `body` (text), `image` (a name of `common/images.rs`) and `fill` (so many bytes);
+//! `chunked` sends it without a length. `type` sets the content type, `none` leaves it out. `accept` lists values of that
+//! header, `none` among them; the default is `*/*`, as real clients send it.
+//!
+//! Placeholders: `<each>`, saved names, `<project:NAME>`, `<user:NAME>`, `<token:USER>`, `<server>` (host and port),
+//! `<long:N>` (N letters). `save` may also map names to JSON pointers.
+//!
+//! `ours` marks a deliberate difference: its `why`, and what we answer (`status`, `headers`, `body`); only that is checked.
+//! `ignore` leaves out headers by name, `body` or `reason`, for what upstream leaves to chance.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::common::images::image;
+use crate::common::{Body, Request};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CaseFile {
+    #[expect(dead_code, reason = "for the reader of the file")]
+    about: String,
+    pub(crate) config: Setup,
+    #[serde(rename = "as", default = "demo")]
+    pub(crate) who: String,
+    pub(crate) cases: Vec<Case>,
+}
+
+fn demo() -> String {
+    "demo".to_owned()
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Setup {
+    pub(crate) base: Base,
+    #[serde(default)]
+    pub(crate) set: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub(crate) policy: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Base {
+    Keystone,
+    Open,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Many {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Many {
+    fn list(&self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one.clone()],
+            Self::Several(several) => several.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Save {
+    Id(String),
+    Pointers(BTreeMap<String, String>),
+}
+
+/// What we answer instead of upstream's answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Differs {
+    pub(crate) why: String,
+    pub(crate) status: Option<u16>,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    name: Option<String>,
+    #[serde(rename = "as")]
+    who: Option<Many>,
+    #[serde(rename = "GET")]
+    get: Option<String>,
+    #[serde(rename = "HEAD")]
+    head: Option<String>,
+    #[serde(rename = "POST")]
+    post: Option<String>,
+    #[serde(rename = "PUT")]
+    put: Option<String>,
+    #[serde(rename = "PATCH")]
+    patch_path: Option<String>,
+    #[serde(rename = "DELETE")]
+    delete: Option<String>,
+    #[serde(rename = "OPTIONS")]
+    options: Option<String>,
+    method: Option<String>,
+    path: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    accept: Option<Many>,
+    #[serde(default)]
+    each: Vec<Value>,
+    json: Option<Value>,
+    patch: Option<Value>,
+    body: Option<String>,
+    image: Option<String>,
+    fill: Option<usize>,
+    #[serde(default)]
+    chunked: bool,
+    #[serde(rename = "type")]
+    content_type: Option<String>,
+    save: Option<Save>,
+    pub(crate) ours: Option<Differs>,
+    #[serde(default)]
+    pub(crate) ignore: Vec<String>,
+}
+
+/// A case for one user, one `Accept` and one value of `each`.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) label: String,
+    pub(crate) who: String,
+    pub(crate) case: Case,
+    accept: String,
+    each: Option<Value>,
+}
+
+/// The names of the files of cases, sorted.
+pub(crate) fn file_names() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The text of a file of cases, and its meaning.
+pub(crate) fn load(name: &str) -> (String, CaseFile) {
+    let path = folder().join(format!("{name}.yaml"));
+    let text = fs::read_to_string(&path).unwrap();
+    let file = serde_norway::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    (text, file)
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/compare/cases")
+}
+
+/// All steps of a file in order, the variations of a case one after the other.
+pub(crate) fn steps(file: &CaseFile) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (index, case) in file.cases.iter().enumerate() {
+        let (method, path) = case.line();
+        let title = case.name.clone().map_or_else(String::new, |name| format!(" ({name})"));
+        let each: Vec<Option<Value>> =
+            if case.each.is_empty() { vec![None] } else { case.each.iter().cloned().map(Some).collect() };
+        for who in case.who.as_ref().map_or_else(|| vec![file.who.clone()], Many::list) {
+            for accept in case.accept.as_ref().map_or_else(|| vec!["*/*".to_owned()], Many::list) {
+                for each in &each {
+                    let mut label = format!("#{} {method} {path}{title} as {who}", index + 1);
+                    if let Some(each) = each {
+                        label += &format!(", each {each}");
+                    }
+                    if accept != "*/*" {
+                        label += &format!(", accept {accept}");
+                    }
+                    let (case, each) = (case.clone(), each.clone());
+                    steps.push(Step { label, who: who.clone(), case, accept: accept.clone(), each });
+                }
+            }
+        }
+    }
+    steps
+}
+
+impl Case {
+    fn line(&self) -> (&str, &str) {
+        let by_key = [
+            ("GET", &self.get),
+            ("HEAD", &self.head),
+            ("POST", &self.post),
+            ("PUT", &self.put),
+            ("PATCH", &self.patch_path),
+            ("DELETE", &self.delete),
+            ("OPTIONS", &self.options),
+        ];
+        let found = by_key.into_iter().find_map(|(method, path)| path.as_deref().map(|path| (method, path)));
+        found.or_else(|| Some((self.method.as_deref()?, self.path.as_deref()?))).expect("a case needs a method and a path")
+    }
+
+    /// The names to keep of the answer, with the JSON pointers to their values.
+    pub(crate) fn saves(&self) -> BTreeMap<String, String> {
+        match &self.save {
+            None => BTreeMap::new(),
+            Some(Save::Id(name)) => BTreeMap::from([(name.clone(), "/id".to_owned())]),
+            Some(Save::Pointers(pointers)) => pointers.clone(),
+        }
+    }
+}
+
+impl Step {
+    /// The request, with placeholders replaced by the values of one side.
+    pub(crate) fn request(&self, values: &BTreeMap<String, String>, token: Option<&str>) -> Request {
+        let case = &self.case;
+        let fill = |text: &str| self.fill(text, values);
+        let (method, path) = case.line();
+        let mut request = Request::new(method, &fill(path));
+        if let Some(token) = token {
+            request = request.header("X-Auth-Token", token);
+        }
+        if self.accept != "none" {
+            request = request.header("Accept", &fill(&self.accept));
+        }
+        for (name, value) in &case.headers {
+            request = request.header(name, &fill(value));
+        }
+        let (bytes, default_type) = if let Some(json) = &case.json {
+            (Some(self.fill_json(json, values).to_string().into_bytes()), "application/json")
+        } else if let Some(patch) = &case.patch {
+            let text = self.fill_json(patch, values).to_string();
+            (Some(text.into_bytes()), "application/openstack-images-v2.1-json-patch")
+        } else if let Some(body) = &case.body {
+            (Some(fill(body).into_bytes()), "application/octet-stream")
+        } else if let Some(name) = &case.image {
+            (Some(image(&fill(name))), "application/octet-stream")
+        } else if let Some(size) = case.fill {
+            (Some(vec![b'x'; size]), "application/octet-stream")
+        } else {
+            (None, "none")
+        };
+        let content_type = case.content_type.as_deref().map_or_else(|| default_type.to_owned(), fill);
+        if content_type != "none" {
+            request = request.header("Content-Type", &content_type);
+        }
+        request.body = match bytes {
+            None => Body::None,
+            Some(bytes) if case.chunked => Body::Chunked(bytes.chunks(1000).map(<[u8]>::to_vec).collect()),
+            Some(bytes) => Body::Sized(bytes),
+        };
+        request
+    }
+
+    fn fill(&self, text: &str, values: &BTreeMap<String, String>) -> String {
+        let mut filled = text.to_owned();
+        if let Some(each) = &self.each {
+            let plain = each.as_str().map_or_else(|| each.to_string(), str::to_owned);
+            filled = filled.replace("<each>", &plain);
+        }
+        for (name, value) in values {
+            filled = filled.replace(&format!("<{name}>"), value);
+        }
+        while let Some((before, rest)) = filled.split_once("<long:") {
+            let (count, after) = rest.split_once('>').expect("an end of <long:N>");
+            filled = format!("{before}{}{after}", "a".repeat(count.parse().expect("a number in <long:N>")));
+        }
+        filled
+    }
+
+    fn fill_json(&self, value: &Value, values: &BTreeMap<String, String>) -> Value {
+        match value {
+            Value::String(text) if text == "<each>" => match self.each.clone().expect("`each` for <each>") {
+                Value::String(text) => Value::String(self.fill(&text, values)),
+                other => other,
+            },
+            Value::String(text) => Value::String(self.fill(text, values)),
+            Value::Array(items) => items.iter().map(|item| self.fill_json(item, values)).collect(),
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, item)| (self.fill(name, values), self.fill_json(item, values)))
+                .collect(),
+            other => other.clone(),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The same requests to upstream's service and to ours, in the same order on fresh state; the answers must be the same.
+//!
+//! The cases are data: `cases/*.yaml`, one file for a family of behaviour, each with the configuration it needs. How a case
+//! is written is told in `case.rs`, what counts as the same in `difference.rs` and `rules.yaml`.
+//!
+//! With `GLANCE_COMPARE_WITH=upstream` a second upstream takes our place: that shows that the cases themselves are stable.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod case;
+mod difference;
+mod run;
+
+/// A test for each file of cases, so that they run side by side and are counted one by one.
+macro_rules! files {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { run::file(stringify!($name)); })*
+
+        #[test]
+        fn every_file_has_a_test() {
+            let mut known = vec![$(stringify!($name).to_owned()),*];
+            known.sort();
+            assert_eq!(case::file_names(), known);
+        }
+    };
+}
+
+files! {
+    cors
+    health
+    proxy_headers
+    routes
+    versions
+    versions_cache
+    versions_single
+}

@@ -1,0 +1,177 @@
+//! Runs a file of cases against both sides.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use crate::case::{self, Base, CaseFile, Setup};
+use crate::common::peers::{Keystone, Upstream};
+use crate::common::{Answer, Client, Conf, Server, free_port};
+use crate::difference::{Names, differences};
+
+/// Names of users in the cases, and how Keystone knows them.
+const USERS: [(&str, &str); 11] = [
+    ("admin", "admin@admin"),
+    ("demo", "demo@demo"),
+    ("reader", "demo_reader@demo"),
+    ("manager", "demo_manager@demo"),
+    ("norole", "demo_norole@demo"),
+    ("alt", "alt_demo@alt_demo"),
+    ("nova", "nova@service"),
+    ("glance", "glance@service"),
+    ("system", "admin@system"),
+    ("unscoped", "demo@unscoped"),
+    ("revoked", "revoked:alt_demo@alt_demo"),
+];
+
+/// One of the two services, with what it answered so far.
+struct Side {
+    client: Client,
+    values: BTreeMap<String, String>,
+    names: Names,
+    // Ends the service when dropped.
+    _service: Box<dyn std::any::Any>,
+}
+
+#[derive(Default)]
+struct Outcome {
+    /// The cases that differ, and how.
+    report: String,
+    /// All cases with upstream's answers, for who writes cases.
+    answers: String,
+    same: usize,
+    different: usize,
+}
+
+pub(crate) fn file(name: &str) {
+    let (text, file) = case::load(name);
+    let folder = tempfile::Builder::new().prefix("glance-compare-").tempdir().unwrap();
+    let mut theirs = side(&file.config, &text, &folder.path().join("upstream"), true);
+    let with_upstream = std::env::var("GLANCE_COMPARE_WITH").is_ok_and(|with| with == "upstream");
+    let mut ours = side(&file.config, &text, &folder.path().join("ours"), with_upstream);
+
+    let result = compare(&file, &mut theirs, &mut ours, with_upstream);
+    let summary = format!("{name}: {} cases the same, {} different", result.same, result.different);
+    let Outcome { report, answers, .. } = &result;
+    keep_report(name, &format!("{summary}\n{report}\n\nwhat upstream answered:\n{answers}"));
+    assert_eq!(result.different, 0, "{summary}\n{report}");
+}
+
+fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: bool) -> Outcome {
+    let Outcome { mut report, mut answers, mut same, mut different } = Outcome::default();
+    for step in case::steps(file) {
+        let token = match (file.config.base, step.who.as_str()) {
+            (Base::Open, _) | (_, "anonymous") => None,
+            (_, "garbage") => Some("gAAAAABgarbage"),
+            (_, who) => Some(tokens().get(who).unwrap_or_else(|| panic!("nobody is called {who}")).as_str()),
+        };
+        let their_answer = theirs.answer(&step, token);
+        let our_answer = ours.answer(&step, token);
+        let mut found = Vec::new();
+        match (&their_answer, &our_answer) {
+            (Ok(_), Ok(_)) if with_upstream && step.case.ours.is_some() => {}
+            (Ok(their), Ok(our)) => found = differences(&step.case, (their, &theirs.names), (our, &ours.names)),
+            (Err(_), Ok(our)) if step.case.ours.is_some() => {
+                found = differences(&step.case, (our, &ours.names), (our, &ours.names));
+            }
+            (their, our) => {
+                let text = |answer: &std::io::Result<Answer>| match answer {
+                    Ok(answer) => format!("{} {}", answer.status, answer.text()),
+                    Err(e) => format!("no answer: {e}"),
+                };
+                if text(their) != text(our) {
+                    found.push(format!("answer\n      upstream: {}\n      ours:     {}", text(their), text(our)));
+                }
+            }
+        }
+        if let Ok(answer) = &their_answer {
+            let _ = writeln!(answers, "  {}\n    {} {}", step.label, answer.status, excerpt(answer));
+        }
+        for (side, answer) in [(&mut *theirs, their_answer), (&mut *ours, our_answer)] {
+            found.extend(answer.ok().and_then(|answer| side.save(&step.case, &answer)));
+        }
+        if found.is_empty() {
+            same += 1;
+        } else {
+            different += 1;
+            let _ = writeln!(report, "\n  {}", step.label);
+            for one in found {
+                let _ = writeln!(report, "    {one}");
+            }
+        }
+    }
+    Outcome { report, answers, same, different }
+}
+
+fn excerpt(answer: &Answer) -> String {
+    let line = answer.text().split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(300).collect()
+}
+
+impl Side {
+    fn answer(&mut self, step: &case::Step, token: Option<&str>) -> std::io::Result<Answer> {
+        self.client.try_send(&step.request(&self.values, token))
+    }
+
+    /// Keeps what the case wants of the answer; tells when it is not there.
+    fn save(&mut self, case: &case::Case, answer: &Answer) -> Option<String> {
+        for (name, pointer) in case.saves() {
+            let document = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default();
+            let Some(value) = document.pointer(&pointer).and_then(serde_json::Value::as_str) else {
+                return Some(format!("save\n      {pointer} is not in {} {}", answer.status, answer.text()));
+            };
+            self.names.replace(value, &name);
+            self.values.insert(name, value.to_owned());
+        }
+        None
+    }
+}
+
+fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
+    let mut conf = Conf::new(dir, free_port());
+    let mut values = BTreeMap::from([("server".to_owned(), format!("127.0.0.1:{}", conf.port))]);
+    if setup.base == Base::Keystone {
+        let keystone = Keystone::shared();
+        conf = conf.two_stores().keystone(keystone);
+        values.extend(keystone.projects.iter().map(|(name, id)| (format!("project:{name}"), id.clone())));
+        values.extend(keystone.users.iter().map(|(name, id)| (format!("user:{name}"), id.clone())));
+        values.extend(tokens().iter().map(|(name, token)| (format!("token:{name}"), token.clone())));
+    }
+    for (name, value) in &setup.set {
+        let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        conf = conf.set(name, plain.replace("<dir>", &dir.display().to_string()));
+    }
+    if !setup.policy.is_empty() {
+        conf = conf.policy(&setup.policy);
+    }
+    let mut names = Names::default();
+    names.keep_uuids_of(text);
+    names.replace(&format!("127.0.0.1:{}", conf.port), "server");
+    names.replace(&dir.display().to_string(), "dir");
+    if upstream {
+        let service = Upstream::start(conf);
+        Side { client: service.client(), values, names, _service: Box::new(service) }
+    } else {
+        let service = Server::start(conf);
+        Side { client: service.client(), values, names, _service: Box::new(service) }
+    }
+}
+
+/// A token for each user of the cases.
+fn tokens() -> &'static BTreeMap<String, String> {
+    static TOKENS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    TOKENS.get_or_init(|| {
+        let who: Vec<&str> = USERS.iter().map(|(_, who)| *who).collect();
+        let found = Keystone::shared().tokens(&who);
+        USERS.iter().map(|(name, who)| ((*name).to_owned(), found[*who].clone())).collect()
+    })
+}
+
+/// Leaves the result beside the build, for `tests/run` and for reading at leisure.
+fn keep_report(name: &str, text: &str) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compare");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(format!("{name}.txt")), text).unwrap();
+}

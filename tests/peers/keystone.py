@@ -1,0 +1,208 @@
+"""A real Keystone with the users of a small cloud.
+
+It is set up once, into a template below the cache; an instance is a copy of that on a free port. All passwords are "secret".
+
+    user           project     roles
+    admin          admin       admin (bootstrap; also on the system)
+    glance         service     admin, service: what glance-api itself logs in as
+    nova           service     service
+    demo           demo        member
+    demo_reader    demo        reader
+    demo_manager   demo        manager
+    demo_norole    demo        creator: a role that no rule names
+    alt_demo       alt_demo    member
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sqlite3
+import urllib.request
+
+import environments
+import processes
+from environments import Failure, Lock, cache, run
+
+PASSWORD = "secret"
+GRANTS = (("glance", "service", ("admin", "service")), ("nova", "service", ("service",)), ("demo", "demo", ("member",)),
+          ("demo_reader", "demo", ("reader",)), ("demo_manager", "demo", ("manager",)),
+          ("demo_norole", "demo", ("creator",)), ("alt_demo", "alt_demo", ("member",)))
+# Stands for the instance's own address in the template's catalogue.
+TEMPLATE_URL = "http://keystone.invalid/v3"
+
+
+def up(name, user):
+    """Starts the instance NAME unless it runs, notes that the process USER uses it, and tells about it."""
+    with processes.lock(name):
+        if not processes.keeper_pid(name):
+            start(name, processes.free_port())
+        processes.use(name, user)
+        return processes.about(name)
+
+
+def again(name):
+    """Starts the instance NAME anew at its old address with its old users and tokens, after `away`."""
+    with processes.lock(name):
+        told = processes.about(name)
+        launch(name, told)
+        return told
+
+
+def away(name):
+    """Ends the instance NAME but keeps its state, for `again`."""
+    with processes.lock(name):
+        kept = processes.folder(name).with_name(name + ".kept")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(processes.folder(name), kept, symlinks=True)
+        processes.stop(name)
+        kept.rename(processes.folder(name))
+        (processes.folder(name) / "keeper.pid").unlink(missing_ok=True)
+
+
+def start(name, port):
+    state = processes.folder(name)
+    shutil.rmtree(state, ignore_errors=True)
+    shutil.copytree(template(), state)
+    url = f"http://127.0.0.1:{port}/v3"
+    write_conf(state)
+    with sqlite3.connect(state / "keystone.db") as db:
+        db.execute("update endpoint set url = ? where url = ?", (url, TEMPLATE_URL))
+    launch(name, {"name": name, "url": url, "port": port, "password": PASSWORD, "state": str(state),
+                  **json.loads((state / "ids.json").read_text())})
+
+
+def launch(name, told):
+    state = processes.folder(name)
+    processes.launch(name, command(state, f"127.0.0.1:{told['port']}", environments.ready("server")),
+                     environment(state), told, told["url"])
+
+
+def command(state, address, bin):
+    return [bin / "uwsgi", "--http-socket", address, "--module", "keystone.wsgi.api:application", "--master",
+            "--processes", "2", "--threads", "2", "--enable-threads", "--lazy-apps", "--die-on-term", "--buffer-size",
+            "65535", "--add-header", "Connection: close", "--listen", "100"]
+
+
+def environment(state):
+    return {"OS_KEYSTONE_CONFIG_FILES": str(state / "keystone.conf"), "OS_KEYSTONE_CONFIG_DIR": str(state)}
+
+
+def write_conf(state):
+    (state / "keystone.conf").write_text(f"""[DEFAULT]
+log_file = {state}/keystone.log
+max_token_size = 4096
+[database]
+connection = sqlite:///{state}/keystone.db
+[token]
+provider = fernet
+expiration = 86400
+[fernet_tokens]
+key_repository = {state}/fernet
+[fernet_receipts]
+key_repository = {state}/receipts
+[credential]
+key_repository = {state}/credential
+[identity]
+password_hash_rounds = 4
+""")
+
+
+def template():
+    """The folder of a Keystone that has everything, made on first use."""
+    bin = environments.ready("server")
+    digest = hashlib.sha256(pathlib.Path(__file__).read_bytes() + bin.parent.name.encode()).hexdigest()[:12]
+    state = cache() / f"keystone-{digest}"
+    with Lock(cache() / "keystone.lock"):
+        if not (state / "ids.json").exists():
+            shutil.rmtree(state, ignore_errors=True)
+            state.mkdir(parents=True)
+            write_conf(state)
+            manage = [bin / "keystone-manage", "--config-file", state / "keystone.conf"]
+            run(*manage, "db_sync")
+            for what in ("fernet_setup", "credential_setup", "receipt_setup"):
+                run(*manage, what, "--keystone-user", str(os.geteuid()), "--keystone-group", str(os.getegid()))
+            run(*manage, "bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-region-id", "RegionOne",
+                *sum(([f"--bootstrap-{kind}-url", TEMPLATE_URL] for kind in ("public", "internal", "admin")), []))
+            populate(state, bin)
+    return state
+
+
+def populate(state, bin):
+    """Runs the template for a moment and makes its users through the API."""
+    name, port = "keystone-template", processes.free_port()
+    url = f"http://127.0.0.1:{port}/v3"
+    processes.folder(name).mkdir(parents=True, exist_ok=True)
+    processes.launch(name, command(state, f"127.0.0.1:{port}", bin), environment(state), {}, url)
+    try:
+        token = log_in(url, "admin", "admin")
+
+        def make(kind, **values):
+            return api("POST", f"{url}/{kind}s", token, {kind: values})[1][kind]["id"]
+
+        def known(kind):
+            return {item["name"]: item["id"] for item in api("GET", f"{url}/{kind}s", token)[1][f"{kind}s"]}
+
+        roles = known("role")
+        for name_ in ("service", "creator", "manager"):
+            if name_ not in roles:
+                roles[name_] = make("role", name=name_)
+        for name_ in ("service", "demo", "alt_demo"):
+            make("project", name=name_, domain_id="default")
+        projects = known("project")
+        for user, project, granted in GRANTS:
+            id = make("user", name=user, domain_id="default", password=PASSWORD)
+            for role in granted:
+                api("PUT", f"{url}/projects/{projects[project]}/users/{id}/roles/{roles[role]}", token)
+        users = known("user")
+        # Limits are read with a system-scoped token.
+        api("PUT", f"{url}/system/users/{users['glance']}/roles/{roles['reader']}", token)
+        service = make("service", name="glance", type="image")
+        for interface in ("public", "internal", "admin"):
+            make("endpoint", service_id=service, interface=interface, region_id="RegionOne", url="http://127.0.0.1:9292")
+        (state / "ids.json").write_text(json.dumps({"projects": projects, "users": users}))
+    finally:
+        processes.stop(name)
+
+
+def api(method, url, token=None, body=None):
+    request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    if token:
+        request.add_header("X-Auth-Token", token)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        text = answer.read()
+        return answer.headers, json.loads(text) if text else {}
+
+
+def log_in(url, user, scope):
+    """A token. SCOPE is a project's name, 'system', 'domain' or 'unscoped'."""
+    auth = {"identity": {"methods": ["password"], "password": {"user": {
+        "name": user, "domain": {"id": "default"}, "password": PASSWORD}}}}
+    if scope == "system":
+        auth["scope"] = {"system": {"all": True}}
+    elif scope == "domain":
+        auth["scope"] = {"domain": {"id": "default"}}
+    elif scope == "unscoped":
+        auth["scope"] = "unscoped"
+    else:
+        auth["scope"] = {"project": {"name": scope, "domain": {"id": "default"}}}
+    headers, _ = api("POST", f"{url}/auth/tokens", body={"auth": auth})
+    return headers["X-Subject-Token"]
+
+
+def tokens(url, wanted):
+    """Tokens by 'user@scope'; 'revoked:user@scope' is a token that was taken back."""
+    found = {}
+    for name in wanted:
+        kind, _, who = name.rpartition(":")
+        user, _, scope = who.partition("@")
+        found[name] = log_in(url, user, scope)
+        if kind == "revoked":
+            request = urllib.request.Request(f"{url}/auth/tokens", method="DELETE", headers={
+                "X-Auth-Token": found[name], "X-Subject-Token": found[name]})
+            urllib.request.urlopen(request, timeout=30).close()
+        elif kind:
+            raise Failure(f"unknown kind of token: {name}")
+    return found
