@@ -234,7 +234,7 @@ impl Step {
         let case = &self.case;
         let fill = |text: &str| self.fill(text, values);
         let (method, path) = case.line();
-        let mut request = Request::new(method, &fill(path));
+        let mut request = Request::new(&fill(method), &fill(path));
         if let Some(token) = token {
             request = request.header("X-Auth-Token", token);
         }

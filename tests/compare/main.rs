@@ -29,11 +29,31 @@ macro_rules! files {
 }
 
 files! {
+    anonymous
+    auth
     cors
+    create
+    download
+    formats
+    formats_lenient
+    formats_options
+    hashing
     health
+    list
+    locations
+    old_defaults
+    open
+    paging
+    patch
+    policy
     proxy_headers
+    quotas
+    quotas_off
     routes
+    show_delete
+    upload
     versions
     versions_cache
     versions_single
+    visibility
 }
