@@ -149,7 +149,8 @@ impl Answer {
             if line.is_empty() {
                 return Ok(answer);
             }
-            let (name, value) = line.split_once(':').ok_or_else(|| io::Error::other(format!("not a header: {line:?}")))?;
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| io::Error::other(format!("not a header: {line:?}")))?;
             answer.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }

@@ -102,6 +102,6 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         // Its keeper ends it anyway when this process is gone; this is only sooner.
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/peers");
-        let _ = Command::new("python3").arg(program).args(["stop", &self.name]).status();
+        let _ = Command::new("python3").arg(program).args(["stop", "--soon", &self.name]).status();
     }
 }

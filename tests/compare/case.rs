@@ -215,7 +215,9 @@ impl Case {
             ("OPTIONS", &self.options),
         ];
         let found = by_key.into_iter().find_map(|(method, path)| path.as_deref().map(|path| (method, path)));
-        found.or_else(|| Some((self.method.as_deref()?, self.path.as_deref()?))).expect("a case needs a method and a path")
+        found
+            .or_else(|| Some((self.method.as_deref()?, self.path.as_deref()?)))
+            .expect("a case needs a method and a path")
     }
 
     /// The names to keep of the answer, with the JSON pointers to their values.
@@ -294,10 +296,9 @@ impl Step {
             },
             Value::String(text) => Value::String(self.fill(text, values)),
             Value::Array(items) => items.iter().map(|item| self.fill_json(item, values)).collect(),
-            Value::Object(fields) => fields
-                .iter()
-                .map(|(name, item)| (self.fill(name, values), self.fill_json(item, values)))
-                .collect(),
+            Value::Object(fields) => {
+                fields.iter().map(|(name, item)| (self.fill(name, values), self.fill_json(item, values))).collect()
+            }
             other => other.clone(),
         }
     }

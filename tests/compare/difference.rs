@@ -92,7 +92,8 @@ fn sort_tags(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(START) {
-        let mut items = serde_json::Deserializer::from_str(&rest[before.len() + START.len() - 1..]).into_iter::<Vec<String>>();
+        let mut items =
+            serde_json::Deserializer::from_str(&rest[before.len() + START.len() - 1..]).into_iter::<Vec<String>>();
         let Some(Ok(mut tags)) = items.next() else { break };
         let end = items.byte_offset() - 1;
         tags.sort();

@@ -43,6 +43,7 @@ files! {
     locations
     old_defaults
     open
+    open_defaults
     paging
     patch
     policy

@@ -119,6 +119,20 @@ def stop(name):
     shutil.rmtree(folder(name), ignore_errors=True)
 
 
+def forget_locks():
+    """Removes the locks of peers that are gone; only for when nothing runs any more."""
+    for path in (cache() / "run").glob("*.lock"):
+        path.unlink(missing_ok=True)
+
+
+def end_soon(name):
+    """Lets the keeper end the peer and remove its state, and does not wait for it."""
+    if pid := keeper_pid(name):
+        (folder(name) / "remove").touch()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
 def names():
     return sorted(path.parent.name for path in (cache() / "run").glob("*/spec.json"))
 
@@ -152,6 +166,8 @@ def keep(spec_path):
                     return
             unused_since = time.monotonic()
     end(child)
+    if (state / "remove").exists():
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def end(child):

@@ -1,0 +1,172 @@
+//! The shape of the source tree, as `src/lib.rs` tells it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms from the top down. A room may use those of later lines; rooms of one line do not know each other.
+const ORDER: [&[&str]; 9] = [
+    &["service"],
+    &["http"],
+    &["api"],
+    &["policy"],
+    &["identity"],
+    &["image"],
+    &["db", "store", "inspect"],
+    &["config"],
+    &["sys"],
+];
+
+/// Longer than this, a file does more than one thing. Tests may be longer.
+const LINES: usize = 600;
+const LINES_OF_TESTS: usize = 900;
+
+/// One struct for each section of the configuration, a table in the form of code.
+const TABLES: [&str; 1] = ["config/sections.rs"];
+
+struct Source {
+    /// Below `src/`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The room of this file; `main.rs`, `lib.rs` and `bin/` are outside of them all.
+    fn room(&self) -> &str {
+        self.path.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+}
+
+#[test]
+fn rooms_use_only_those_below() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some(own) = rank(source.room()) else { continue };
+        for (line, used) in rooms_used(&source.text) {
+            let allowed = used == source.room() || rank(used).is_none_or(|rank| rank > own);
+            if !allowed {
+                wrong.push(format!("src/{}:{line}: {} uses {used}", source.path, source.room()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_room_has_its_place() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let room = name.trim_end_matches(".rs");
+        assert!(matches!(room, "lib" | "main" | "bin") || rank(room).is_some(), "where does src/{name} belong?");
+    }
+}
+
+#[test]
+fn unsafe_is_only_in_sys() {
+    let mut wrong = Vec::new();
+    for source in sources().into_iter().filter(|source| source.room() != "sys") {
+        for (number, line) in code(&source.text) {
+            if words(line).any(|word| word == "unsafe") || line.contains("allow(unsafe_code") {
+                wrong.push(format!("src/{}:{number}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_do_one_thing() {
+    let mut wrong = Vec::new();
+    for source in sources().into_iter().filter(|source| !TABLES.contains(&source.path.as_str())) {
+        let tests = source.path.ends_with("tests.rs") || source.path.contains("/tests/");
+        let (lines, limit) = (source.text.lines().count(), if tests { LINES_OF_TESTS } else { LINES });
+        if lines > limit {
+            wrong.push(format!("src/{}: {lines} lines, at most {limit}", source.path));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_checks_see_what_they_look_for() {
+    let text = "use crate::{api, http::Body,\n    db};\n// use crate::policy;\nlet x = crate::store::open();\nlet s = \"crate::image\";";
+    let used: Vec<&str> = rooms_used(text).into_iter().map(|(_, room)| room).collect();
+    assert_eq!(used, ["api", "http", "db", "store", "image"]);
+    assert_eq!(rank("service"), Some(0));
+    assert_eq!(rank("db"), rank("store"));
+    assert_eq!(rank("serde"), None);
+}
+
+fn rank(room: &str) -> Option<usize> {
+    ORDER.iter().position(|line| line.contains(&room))
+}
+
+/// Every `crate::room` with its line, also in the braces of a `use`.
+fn rooms_used(text: &str) -> Vec<(usize, &str)> {
+    const START: &str = "crate::";
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(START) {
+        let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        if text[line_start..at].trim_start().starts_with("//") {
+            continue;
+        }
+        let line = text[..at].matches('\n').count() + 1;
+        let rest = &text[at + START.len()..];
+        if let Some(braces) = rest.strip_prefix('{') {
+            found.extend(names_in_braces(braces).into_iter().map(|name| (line, name)));
+        } else {
+            found.push((line, words(rest).next().unwrap_or_default()));
+        }
+    }
+    found
+}
+
+/// The first name of each item of a `use crate::{…}`, given what follows the opening brace.
+fn names_in_braces(text: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut names) = (1, 0, Vec::new());
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 || depth == 1 && letter == ',' {
+            names.extend(words(&text[start..at]).next());
+            start = at + 1;
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names
+}
+
+/// The lines that are not comments, numbered.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+    lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').filter(|word| !word.is_empty())
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(&root).unwrap().display().to_string();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found
+}
