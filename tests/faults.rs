@@ -1,0 +1,370 @@
+//! What goes wrong in the world: crashes, full disks, clients that vanish, dawdle or flood, a Keystone that goes away.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
+
+mod common;
+
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::peers::Keystone;
+use common::{Answer, Body, Request, Server, http, pause, wait_for};
+use serde_json::json;
+
+const MIB: usize = 1 << 20;
+
+/// Registers a raw image; returns its id.
+fn create(server: &Server) -> String {
+    let image = json!({"name": "fault", "disk_format": "raw", "container_format": "bare"});
+    let answer = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201);
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+fn status(server: &Server, id: &str) -> String {
+    let answer = server.send(&Request::new("GET", &format!("/v2/images/{id}"))).expect(200);
+    answer.json()["status"].as_str().unwrap().to_owned()
+}
+
+fn upload(id: &str, body: Body) -> Request {
+    Request::new("PUT", &format!("/v2/images/{id}/file")).data(body)
+}
+
+/// Begins an upload of `length` bytes, sends `part` of them, and waits until the service has taken the image.
+fn begin_upload(server: &Server, id: &str, length: usize, part: usize) -> TcpStream {
+    let mut stream = http::connect(server.address).unwrap();
+    let head = Request::new("PUT", &format!("/v2/images/{id}/file"))
+        .header("Content-Type", "application/octet-stream")
+        .header("Content-Length", &length.to_string())
+        .head("localhost");
+    stream.write_all(&head).unwrap();
+    stream.write_all(&vec![b'x'; part]).unwrap();
+    wait_for("the image is being saved", Duration::from_secs(10), || (status(server, id) == "saving").then_some(()));
+    stream
+}
+
+/// All files below the folder, hidden ones too.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { found.push(entry.path()) }
+        }
+    }
+    found
+}
+
+/// The image is as before the failed upload, nothing is left of its data, and the next upload succeeds.
+#[track_caller]
+fn assert_recovered(server: &Server, id: &str) {
+    wait_for("the image is queued again", Duration::from_secs(20), || (status(server, id) == "queued").then_some(()));
+    let store = server.conf.dir.join("images");
+    wait_for("no data is left", Duration::from_secs(20), || files(&store).is_empty().then_some(()));
+    server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(204);
+    let shown = server.send(&Request::new("GET", &format!("/v2/images/{id}"))).expect(200).json();
+    assert!(shown["size"].is_null(), "{shown}");
+    server.send(&upload(id, Body::Sized(vec![b'y'; 1000]))).expect(204);
+    assert_eq!(status(server, id), "active");
+    let data = server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200);
+    assert!(data.body == vec![b'y'; 1000]);
+    assert_eq!(files(&store).len(), 1);
+}
+
+#[test]
+fn crash_in_an_upload() {
+    let mut server = Server::simple();
+    let finished = create(&server);
+    server.send(&upload(&finished, Body::Sized(vec![b'a'; 5 * MIB]))).expect(204);
+    let id = create(&server);
+    let stream = begin_upload(&server, &id, 64 * MIB, 8 * MIB);
+    server.crash();
+    drop(stream);
+    server.start_again();
+
+    // What was finished is untouched.
+    let data = server.send(&Request::new("GET", &format!("/v2/images/{finished}/file"))).expect(200);
+    assert!(data.body == vec![b'a'; 5 * MIB]);
+    server.send(&Request::new("DELETE", &format!("/v2/images/{finished}"))).expect(204);
+    assert_recovered(&server, &id);
+}
+
+#[test]
+fn crash_again_and_again() {
+    let mut server = Server::simple();
+    let ids: Vec<String> = (0..5).map(|_| create(&server)).collect();
+    for (turn, id) in ids.iter().enumerate() {
+        let stream = begin_upload(&server, id, 8 * MIB, 1 + turn * 100_000);
+        server.crash();
+        drop(stream);
+        server.start_again();
+    }
+    for id in &ids {
+        assert_recovered(&server, id);
+        server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    }
+}
+
+/// A file system of so many bytes on the server's store; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn on(folder: PathBuf, bytes: usize) -> Self {
+        std::fs::create_dir_all(&folder).unwrap();
+        let size = format!("size={bytes}");
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).status().unwrap();
+        assert!(done.success(), "mounting needs root");
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn full_disk() {
+    let mut disk = None;
+    let server = Server::with(|conf| {
+        disk = Some(SmallDisk::on(conf.dir.join("images"), 4 * MIB));
+        conf
+    });
+    for body in [Body::Sized(vec![b'x'; 8 * MIB]), Body::Chunked(vec![vec![b'x'; MIB]; 8])] {
+        let id = create(&server);
+        let answer = server.send(&upload(&id, body)).expect(413);
+        assert!(answer.text().contains("Image storage media is full"), "{}", answer.text());
+        assert_recovered(&server, &id);
+        server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    }
+    drop(server);
+    drop(disk);
+}
+
+#[test]
+fn client_vanishes_in_an_upload() {
+    let server = Server::simple();
+    let id = create(&server);
+    drop(begin_upload(&server, &id, 64 * MIB, 2 * MIB));
+    assert_recovered(&server, &id);
+}
+
+#[test]
+fn client_vanishes_between_chunks() {
+    let server = Server::simple();
+    let id = create(&server);
+    let mut stream = http::connect(server.address).unwrap();
+    stream.write_all(&upload(&id, Body::Chunked(Vec::new())).head("localhost")).unwrap();
+    stream.write_all(b"100000\r\n").unwrap();
+    stream.write_all(&vec![b'x'; 500_000]).unwrap();
+    wait_for("the image is being saved", Duration::from_secs(10), || (status(&server, &id) == "saving").then_some(()));
+    drop(stream);
+    assert_recovered(&server, &id);
+}
+
+#[test]
+fn client_vanishes_in_a_download() {
+    let server = Server::simple();
+    let id = create(&server);
+    server.send(&upload(&id, Body::Sized(vec![b'x'; 64 * MIB]))).expect(204);
+    pause(Duration::from_millis(200));
+    let before = server.descriptors();
+    for _ in 0..20 {
+        let mut stream = http::connect(server.address).unwrap();
+        let request = Request::new("GET", &format!("/v2/images/{id}/file"));
+        stream.write_all(&request.head("localhost")).unwrap();
+        stream.read_exact(&mut [0; 1000]).unwrap();
+    }
+    wait_for("files and sockets are closed", Duration::from_secs(20), || {
+        (server.descriptors() <= before).then_some(())
+    });
+    assert_eq!(status(&server, &id), "active");
+}
+
+/// Reads until the server closes; panics when it does not.
+#[track_caller]
+fn assert_closes(mut stream: TcpStream, within: Duration) -> Vec<u8> {
+    stream.set_read_timeout(Some(within)).unwrap();
+    let (start, mut got) = (Instant::now(), Vec::new());
+    match stream.read_to_end(&mut got) {
+        Ok(_) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => {}
+        Err(e) => panic!("not closed after {:?}: {e}", start.elapsed()),
+    }
+    got
+}
+
+#[test]
+fn clients_that_dawdle() {
+    let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 2));
+    let limit = Duration::from_secs(12);
+
+    // Nothing at all, a beginning of a request, and an idle kept connection.
+    assert_closes(http::connect(server.address).unwrap(), limit);
+    let mut beginning = http::connect(server.address).unwrap();
+    beginning.write_all(b"GET /v2/images HT").unwrap();
+    assert_closes(beginning, limit);
+    let mut kept = http::connect(server.address).unwrap();
+    kept.write_all(&Request::new("GET", "/versions").head("localhost")).unwrap();
+    Answer::read(&mut BufReader::new(kept.try_clone().unwrap()), "GET").unwrap();
+    assert_closes(kept, limit);
+
+    // A header a byte at a time, each within the timeout: the whole head has it, too.
+    let mut trickle = http::connect(server.address).unwrap();
+    let start = Instant::now();
+    while trickle.write_all(b"G").is_ok() {
+        pause(Duration::from_millis(500));
+        assert!(start.elapsed() < limit, "the server listens for ever");
+    }
+
+    // An upload that stops, and one that stops with some bytes in each second.
+    let id = create(&server);
+    let stream = begin_upload(&server, &id, 10 * MIB, MIB);
+    assert_closes(stream, limit);
+    assert_recovered(&server, &id);
+}
+
+#[test]
+fn one_byte_a_time_disturbs_nobody() {
+    let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 5));
+    let uploads: Vec<(String, TcpStream)> = (0..50)
+        .map(|_| {
+            let id = create(&server);
+            let stream = begin_upload(&server, &id, 1000, 1);
+            (id, stream)
+        })
+        .collect();
+    for _ in 0..4 {
+        for (_, stream) in &uploads {
+            let mut stream = stream;
+            stream.write_all(b"x").unwrap();
+        }
+        let start = Instant::now();
+        server.send(&Request::new("GET", "/v2/images?limit=5")).expect(200);
+        assert!(start.elapsed() < Duration::from_secs(2), "others wait {:?}", start.elapsed());
+        pause(Duration::from_millis(500));
+    }
+    for (_, stream) in &uploads {
+        let mut stream = stream;
+        stream.write_all(&[b'x'; 995]).unwrap();
+    }
+    for (id, stream) in uploads {
+        let answer = Answer::read(&mut BufReader::new(stream), "PUT").unwrap();
+        assert_eq!((answer.status, status(&server, &id).as_str()), (204, "active"));
+    }
+}
+
+#[test]
+fn reader_that_stops() {
+    let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 2));
+    let id = create(&server);
+    server.send(&upload(&id, Body::Sized(vec![b'x'; 64 * MIB]))).expect(204);
+    pause(Duration::from_millis(200));
+    let before = server.descriptors();
+    let mut stream = http::connect(server.address).unwrap();
+    stream.write_all(&Request::new("GET", &format!("/v2/images/{id}/file")).head("localhost")).unwrap();
+    stream.read_exact(&mut [0; 1000]).unwrap();
+    wait_for("it is given up", Duration::from_secs(15), || (server.descriptors() <= before).then_some(()));
+    drop(stream);
+}
+
+#[test]
+fn two_thousand_idle_connections() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(8192), hard).unwrap();
+    let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 3));
+    server.send(&Request::new("GET", "/v2/images")).expect(200);
+    let memory = server.resident();
+    let idle: Vec<TcpStream> = (0..2000).map(|_| http::connect(server.address).unwrap()).collect();
+    pause(Duration::from_secs(1));
+    let grown = server.resident().saturating_sub(memory);
+    assert!(grown < 64 * MIB as u64, "grew by {grown} bytes");
+    // Who comes now waits for a place at most until the idle ones are closed.
+    server.send(&Request::new("GET", "/v2/images")).expect(200);
+    wait_for("the idle ones are closed", Duration::from_secs(20), || (server.descriptors() < 200).then_some(()));
+    drop(idle);
+}
+
+#[test]
+fn floods_of_headers() {
+    let server = Server::simple();
+    server.send(&Request::new("GET", "/versions").header("X-Long", &"a".repeat(12_000))).expect(200);
+    server.send(&Request::new("GET", "/versions").header("X-Long", &"a".repeat(20_000))).expect(431);
+    server.send(&Request::new("GET", &format!("/versions?{}", "a".repeat(20_000)))).expect(414);
+
+    let memory = server.resident();
+    for line in [format!("X-Flood: {}\r\n", "a".repeat(1000)), "X-Small: a\r\n".to_owned(), "a".repeat(1000)] {
+        let mut stream = http::connect(server.address).unwrap();
+        stream.write_all(b"GET /versions HTTP/1.1\r\nHost: localhost\r\n").unwrap();
+        let mut sent = 0;
+        // An endless head: the server must stop it, with an answer or without.
+        while sent < 64 * MIB && stream.write_all(line.as_bytes()).is_ok() {
+            sent += line.len();
+        }
+        assert!(sent < 64 * MIB, "the server took {sent} bytes of headers");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+    }
+    let grown = server.resident().saturating_sub(memory);
+    assert!(grown < 32 * MIB as u64, "grew by {grown} bytes");
+    server.send(&Request::new("GET", "/versions")).expect(200);
+}
+
+#[test]
+fn keystone_goes_away_and_comes_back() {
+    let keystone = Keystone::private();
+    let server = Server::with(|conf| conf.two_stores().keystone(&keystone));
+    let (known, fresh) = (keystone.token("demo@demo"), keystone.token("alt_demo@alt_demo"));
+    let list = |token: &str| server.send(&Request::new("GET", "/v2/images").header("X-Auth-Token", token));
+    list(&known).expect(200);
+
+    keystone.away();
+    // A token that was seen a moment ago still serves; another cannot be checked, and that is said soon.
+    list(&known).expect(200);
+    let start = Instant::now();
+    list(&fresh).expect(503);
+    assert!(start.elapsed() < Duration::from_secs(25), "took {:?}", start.elapsed());
+    server.send(&Request::new("GET", "/versions")).expect(200);
+    server.send(&Request::new("GET", "/v2/images")).expect(401);
+
+    keystone.again();
+    // That it was away is not remembered against the token.
+    wait_for("tokens are checked again", Duration::from_secs(15), || (list(&fresh).status == 200).then_some(()));
+    list("nonsense").expect(401);
+    keystone.stop();
+}
+
+#[test]
+fn of_two_uploads_one_wins() {
+    let server = Server::simple();
+    let id = create(&server);
+    let mut first = begin_upload(&server, &id, 2 * MIB, MIB);
+    let second = server.send(&upload(&id, Body::Sized(vec![b'2'; 10])));
+    assert_eq!(second.status, 409, "{}", second.text());
+    first.write_all(&vec![b'x'; MIB]).unwrap();
+    let answer = Answer::read(&mut BufReader::new(first), "PUT").unwrap();
+    assert_eq!(answer.status, 204);
+    let data = server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200);
+    assert!(data.body == vec![b'x'; 2 * MIB]);
+    assert_eq!(files(&server.conf.dir.join("images")).len(), 1);
+}
+
+#[test]
+fn delete_in_an_upload() {
+    let server = Server::simple();
+    let id = create(&server);
+    let mut stream = begin_upload(&server, &id, 2 * MIB, MIB);
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    // The server may close before it has taken all.
+    let _ = stream.write_all(&vec![b'x'; MIB]);
+    let answer = Answer::read(&mut BufReader::new(stream), "PUT").unwrap();
+    assert_eq!(answer.status, 410, "{}", answer.text());
+    let store = server.conf.dir.join("images");
+    wait_for("no data is left", Duration::from_secs(20), || files(&store).is_empty().then_some(()));
+    server.send(&Request::new("GET", &format!("/v2/images/{id}"))).expect(404);
+}
