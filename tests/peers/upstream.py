@@ -11,27 +11,27 @@ from environments import Lock, cache, run
 
 
 def up(name, user, conf, database):
-    """Starts an instance with the configuration CONF, whose SQLite database is to lie at DATABASE."""
+    """Starts an instance with the configuration CONF, whose SQLite database is to lie at DATABASE.
+    NAME belongs to one user alone, so nothing is locked."""
     conf, database = pathlib.Path(conf), pathlib.Path(database)
-    with processes.lock(name):
-        processes.stop(name)
-        processes.folder(name).mkdir(parents=True)
-        bin = environments.ready("server")
-        if not database.exists():
-            shutil.copy(empty_database(bin), database)
-        write_paste(bin, conf)
-        port = read(conf).get("DEFAULT", "bind_port")
-        url = f"http://127.0.0.1:{port}"
-        processes.use(name, user)
-        processes.launch(name, [
-            bin / "uwsgi", "--http-socket", f"127.0.0.1:{port}", "--module", "glance.wsgi.api:application", "--master",
-            "--processes", "1", "--threads", "4", "--enable-threads", "--lazy-apps", "--die-on-term", "--buffer-size",
-            "65535", "--http-auto-chunked", "--http-chunked-input", "--http-raw-body", "--add-header",
-            "Connection: close", "--socket-timeout", "60", "--listen", "100"],
-            {"OS_GLANCE_CONFIG_DIR": str(conf.parent), "OS_GLANCE_CONFIG_FILES": conf.name},
-            {"name": name, "url": url, "state": str(processes.folder(name)),
-             "log": str(processes.folder(name) / "log")}, f"{url}/versions")
-        return processes.about(name)
+    processes.stop(name)
+    processes.folder(name).mkdir(parents=True)
+    bin = environments.ready("server")
+    if not database.exists():
+        shutil.copy(empty_database(bin), database)
+    write_paste(bin, conf)
+    port = read(conf).get("DEFAULT", "bind_port")
+    url = f"http://127.0.0.1:{port}"
+    processes.use(name, user)
+    processes.launch(name, [
+        bin / "uwsgi", "--http-socket", f"127.0.0.1:{port}", "--module", "glance.wsgi.api:application", "--master",
+        "--processes", "1", "--threads", "4", "--enable-threads", "--lazy-apps", "--die-on-term", "--buffer-size",
+        "65535", "--http-auto-chunked", "--http-chunked-input", "--http-raw-body", "--add-header",
+        "Connection: close", "--socket-timeout", "60", "--listen", "100"],
+        {"OS_GLANCE_CONFIG_DIR": str(conf.parent), "OS_GLANCE_CONFIG_FILES": conf.name},
+        {"name": name, "url": url, "state": str(processes.folder(name)),
+         "log": str(processes.folder(name) / "log")}, f"{url}/versions")
+    return processes.about(name)
 
 
 def read(conf):
