@@ -112,6 +112,7 @@ pub(crate) fn differences(case: &Case, theirs: (&Answer, &Names), ours: (&Answer
     let mut found = Vec::new();
     let mut compare = |what: &str, theirs: &str, ours: &str| {
         if theirs != ours && !case.ignore.iter().any(|ignored| ignored == what) {
+            let (theirs, ours) = around_first_difference(theirs, ours);
             found.push(format!("{what}\n      upstream: {theirs}\n      ours:     {ours}"));
         }
     };
@@ -124,6 +125,20 @@ pub(crate) fn differences(case: &Case, theirs: (&Answer, &Names), ours: (&Answer
     }
     compare("body", &body(theirs), &body(ours));
     found
+}
+
+/// Of long texts, the part where they begin to differ.
+fn around_first_difference(one: &str, other: &str) -> (String, String) {
+    const BEFORE: usize = 60;
+    const SHOWN: usize = 400;
+    let same = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let skipped = same.saturating_sub(BEFORE);
+    let part = |text: &str| {
+        let start = if skipped == 0 { "" } else { "…" };
+        let end = if text.chars().count() > skipped + SHOWN { "…" } else { "" };
+        format!("{start}{}{end}", text.chars().skip(skipped).take(SHOWN).collect::<String>())
+    };
+    (part(one), part(other))
 }
 
 fn deliberate_differences(deliberate: &Differs, ours: (&Answer, &Names)) -> Vec<String> {
