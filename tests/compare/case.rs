@@ -21,7 +21,8 @@
 //! Placeholders: `<each>`, saved names, `<project:NAME>`, `<user:NAME>`, `<token:USER>`, `<server>` (host and port),
 //! `<long:N>` (N letters). `save` may also map names to JSON pointers.
 //!
-//! `ours` marks a deliberate difference: its `why`, and what we answer (`status`, `headers`, `body`); only that is checked.
+//! `ours` marks a deliberate difference: its `why`, and what we answer (`status`, `headers`, `body`, and `json`: pointers
+//! with values); only that is checked of ours. When upstream answers so as well, the entry is out of date and fails.
 //! `ignore` leaves out headers by name, `body` or `reason`, for what upstream leaves to chance.
 
 use std::collections::BTreeMap;
@@ -98,6 +99,9 @@ pub(crate) struct Differs {
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Option<String>,
+    /// JSON pointers into the body with their values; null is also what is absent.
+    #[serde(default)]
+    pub(crate) json: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -141,6 +141,12 @@ fn around_first_difference(one: &str, other: &str) -> (String, String) {
     (part(one), part(other))
 }
 
+/// A deliberate difference that is none: upstream answers what was said of us.
+pub(crate) fn out_of_date(deliberate: &Differs, theirs: (&Answer, &Names)) -> Option<String> {
+    let none = deliberate_differences(deliberate, theirs).is_empty();
+    none.then(|| format!("no difference any more\n      upstream answers what is stated: {}", deliberate.why))
+}
+
 fn deliberate_differences(deliberate: &Differs, ours: (&Answer, &Names)) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |what: &str, wanted: &str, got: &str| {
@@ -153,6 +159,10 @@ fn deliberate_differences(deliberate: &Differs, ours: (&Answer, &Names)) -> Vec<
     }
     if let Some(text) = &deliberate.body {
         check("body", text, &body(ours));
+    }
+    let document: serde_json::Value = serde_json::from_slice(&ours.0.body).unwrap_or_default();
+    for (pointer, value) in &deliberate.json {
+        check(pointer, &value.to_string(), &document.pointer(pointer).unwrap_or(&serde_json::Value::Null).to_string());
     }
     let headers = headers(ours);
     for (name, value) in &deliberate.headers {

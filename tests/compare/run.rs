@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use crate::case::{self, Base, CaseFile, Setup};
 use crate::common::peers::{Keystone, Upstream};
 use crate::common::{Answer, Client, Conf, Server, free_port};
-use crate::difference::{Names, differences};
+use crate::difference::{Names, differences, out_of_date};
 
 /// Names of users in the cases, and how Keystone knows them.
 const USERS: [(&str, &str); 11] = [
@@ -70,11 +70,14 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
         let their_answer = theirs.answer(&step, token);
         let our_answer = ours.answer(&step, token);
         let mut found = Vec::new();
+        if let (Some(deliberate), Ok(their)) = (&step.case.ours, &their_answer) {
+            found.extend(out_of_date(deliberate, (their, &theirs.names)));
+        }
         match (&their_answer, &our_answer) {
             (Ok(_), Ok(_)) if with_upstream && step.case.ours.is_some() => {}
-            (Ok(their), Ok(our)) => found = differences(&step.case, (their, &theirs.names), (our, &ours.names)),
+            (Ok(their), Ok(our)) => found.extend(differences(&step.case, (their, &theirs.names), (our, &ours.names))),
             (Err(_), Ok(our)) if step.case.ours.is_some() => {
-                found = differences(&step.case, (our, &ours.names), (our, &ours.names));
+                found.extend(differences(&step.case, (our, &ours.names), (our, &ours.names)));
             }
             (their, our) => {
                 let text = |answer: &std::io::Result<Answer>| match answer {
@@ -107,7 +110,7 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
 
 fn excerpt(answer: &Answer) -> String {
     let line = answer.text().split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(300).collect()
+    line.chars().take(1500).collect()
 }
 
 impl Side {
