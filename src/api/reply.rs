@@ -25,3 +25,10 @@ pub(in crate::api) fn no_content() -> Response {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
     response
 }
+
+/// 204 without any header, as webob's exception of that status.
+pub(in crate::api) fn nothing() -> Response {
+    let mut response = HttpResponse::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

@@ -38,11 +38,9 @@ impl From<image::Error> for Error {
             ),
             // The client is gone or has stalled: nobody reads the answer, the journal does.
             Domain::Client(_) => Self::stock(StatusCode::BAD_REQUEST).because(error),
-            Domain::Corrupt { .. }
-            | Domain::Interrupted(_)
-            | Domain::Db(_)
-            | Domain::Store(_)
-            | Domain::Journal(_) => Self::internal(error),
+            Domain::Corrupt { .. } | Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) | Domain::Journal(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

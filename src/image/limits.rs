@@ -126,7 +126,10 @@ mod tests {
 
     #[test]
     fn names_of_the_service_do_not_count() {
-        let config = Config { default: crate::config::DefaultSection { image_property_quota: 1, ..Default::default() }, ..Config::default() };
+        let config = Config {
+            default: crate::config::DefaultSection { image_property_quota: 1, ..Default::default() },
+            ..Config::default()
+        };
         let limits = Limits::new(&config);
         assert!(limits.check_properties(["a", "os_glance_x", "os_glance_y"].into_iter()).is_ok());
         assert!(limits.check_properties(["a", "b"].into_iter()).is_err());

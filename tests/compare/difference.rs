@@ -13,6 +13,8 @@ use crate::common::Answer;
 struct Rules {
     ignored_headers: BTreeMap<String, String>,
     no_content_length: Vec<u16>,
+    /// By header: items of its comma-separated list that are not compared.
+    dropped_values: BTreeMap<String, Vec<String>>,
 }
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| serde_norway::from_str(include_str!("rules.yaml")).unwrap());
@@ -182,11 +184,16 @@ fn headers((answer, names): (&Answer, &Names)) -> BTreeMap<String, String> {
         // The length of a text varies with ports and paths in it; it must be true, that is all.
         let value = match name.as_str() {
             "content-length" if *value == answer.body.len().to_string() => "that of the body".to_owned(),
-            _ => names.normal(value),
+            _ => names.normal(&without_dropped(name, value)),
         };
         headers.entry(name.clone()).and_modify(|all| *all += &format!(" | {value}")).or_insert(value);
     }
     headers
+}
+
+fn without_dropped(name: &str, value: &str) -> String {
+    let Some(dropped) = RULES.dropped_values.get(name) else { return value.to_owned() };
+    value.split(',').filter(|item| !dropped.iter().any(|other| other == item)).collect::<Vec<_>>().join(",")
 }
 
 fn body((answer, names): (&Answer, &Names)) -> String {

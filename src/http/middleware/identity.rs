@@ -46,13 +46,16 @@ pub(in crate::http) async fn authenticate(
     identify: &dyn Identify,
     delayed: bool,
 ) -> Result<Option<Response>, Error> {
-    exchange.confirmed = identify.identify(&exchange.method, exchange.path.as_deref().unwrap_or(""), &exchange.headers).await.map_err(|failure| match failure {
-        IdentityFailure::Unavailable(_) => {
-            let text = "The Keystone service is temporarily unavailable.";
-            Error::detail(StatusCode::SERVICE_UNAVAILABLE, text).because(failure)
-        }
-        IdentityFailure::Rule(_) => Error::internal(failure),
-    })?;
+    exchange.confirmed = identify
+        .identify(&exchange.method, exchange.path.as_deref().unwrap_or(""), &exchange.headers)
+        .await
+        .map_err(|failure| match failure {
+            IdentityFailure::Unavailable(_) => {
+                let text = "The Keystone service is temporarily unavailable.";
+                Error::detail(StatusCode::SERVICE_UNAVAILABLE, text).because(failure)
+            }
+            IdentityFailure::Rule(_) => Error::internal(failure),
+        })?;
     let refused = exchange.confirmed.is_none() && !delayed;
     Ok(refused.then(|| challenge(identify, reject())))
 }

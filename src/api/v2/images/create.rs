@@ -53,7 +53,7 @@ async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Docum
     api.schema.validate(&properties).map_err(|error| Error::explanation(StatusCode::BAD_REQUEST, error.to_string()))?;
     let mut base = Map::new();
     for key in BASE_PROPERTIES {
-        if let Some(value) = properties.remove(*key) {
+        if let Some(value) = properties.shift_remove(*key) {
             base.insert((*key).to_owned(), value);
         }
     }
@@ -73,7 +73,7 @@ async fn check_policy(call: &Call<'_>, base: &Map<String, Value>, owner: Option<
     let visibility = base.get("visibility").and_then(Value::as_str).unwrap_or("private");
     let target = ProposedImage { owner, visibility };
     let own = call.context.project_id.as_deref();
-    let not_yours = || format!("You are not permitted to create images owned by '{}'.", owner.unwrap_or("None"));
+    let not_yours = || format!("You are not permitted to create images owned by '{}'", owner.unwrap_or("None"));
     match call.gate.enforce("add_image", &target).await {
         Err(error) if error.status == StatusCode::FORBIDDEN && owner != own => {
             return Err(Error::detail(StatusCode::FORBIDDEN, not_yours()));
@@ -82,7 +82,7 @@ async fn check_policy(call: &Call<'_>, base: &Map<String, Value>, owner: Option<
     }
     call.gate.enforce_visibility(Some(visibility), &target).await?;
     if call.gate.checks_owner && !call.context.is_admin && owner != own {
-        return Err(Error::explanation(StatusCode::FORBIDDEN, not_yours()));
+        return Err(Error::explanation(StatusCode::FORBIDDEN, format!("{}.", not_yours())));
     }
     Ok(())
 }

@@ -77,7 +77,7 @@ fn in_words_of_download(error: image::Error) -> Result<Response, Error> {
     let image::Error::Store(store) = &error else { return Err(error.into()) };
     let text = store.to_string();
     match store {
-        StoreError::NotFound { .. } => Ok(reply::no_content()),
+        StoreError::NotFound { .. } => Ok(reply::nothing()),
         StoreError::RemoteUnavailable { .. } | StoreError::Timeout { .. } => {
             Err(Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text).because(error))
         }

@@ -1,7 +1,7 @@
 //! Which part of an image a request wants (upstream: `glance/common/wsgi.py`, `get_range_from_request`; RFC 9110, part 14).
 
-use http::header::{CONTENT_RANGE, HeaderMap, RANGE};
 use http::StatusCode;
+use http::header::{CONTENT_RANGE, HeaderMap, RANGE};
 
 use crate::api::Error;
 
@@ -75,19 +75,20 @@ enum Wanted {
     Last(u64),
 }
 
-/// `bytes=a-b`, `bytes=a-` or `bytes=-n`, as webob reads it.
+/// `bytes=a-b`, `bytes=a-` or `bytes=-n`; what comes behind is not looked at, as in webob.
 fn parse_range(text: &str) -> Option<Wanted> {
-    let (unit, bounds) = text.trim().split_once('=')?;
-    if !unit.trim_end().eq_ignore_ascii_case("bytes") {
-        return None;
-    }
-    let (first, last) = bounds.trim().split_once('-')?;
+    let unit = text.get(..5).filter(|unit| unit.eq_ignore_ascii_case("bytes"))?;
+    let bounds = text[unit.len()..].trim_start_matches(' ').strip_prefix('=')?.trim_start_matches(' ');
+    let (first, rest) = digits(bounds);
+    let rest = rest.trim_start_matches(' ').strip_prefix('-')?.trim_start_matches(' ');
+    let (last, _) = digits(rest);
     match (first, last) {
-        ("", count) => Some(Wanted::Last(number(count)?)),
-        (first, "") => Some(Wanted::From(number(first)?, None)),
+        ("", "") => None,
+        ("", count) => Some(Wanted::Last(number(count))),
+        (first, "") => Some(Wanted::From(number(first), None)),
         (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then(|| Wanted::From(first, last.checked_add(1)))
+            let (first, last) = (number(first), number(last));
+            (first <= last).then(|| Wanted::From(first, Some(last.saturating_add(1))))
         }
     }
 }
@@ -97,13 +98,25 @@ fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let rest = text.trim().strip_prefix("bytes ")?;
     let (bounds, total) = rest.split_once('/')?;
     let (first, last) = bounds.split_once('-')?;
-    let (first, end) = (number(first)?, number(last)?.checked_add(1)?);
-    let total = if total == "*" { None } else { Some(number(total)?) };
+    let (first, end) = (all_digits(first)?, all_digits(last)?.saturating_add(1));
+    let total = if total == "*" { None } else { Some(all_digits(total)?) };
     (first < end && total.is_none_or(|total| end <= total)).then_some((first, end, total))
 }
 
-fn number(text: &str) -> Option<u64> {
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+/// The digits at the start, and the rest.
+fn digits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+fn all_digits(text: &str) -> Option<u64> {
+    let (number_text, rest) = digits(text);
+    (!number_text.is_empty() && rest.is_empty()).then(|| number(number_text))
+}
+
+/// No image is larger than the largest number here.
+fn number(digits: &str) -> u64 {
+    digits.parse().unwrap_or(u64::MAX)
 }
 
 fn unsatisfiable(text: String) -> Error {
@@ -139,6 +152,9 @@ mod tests {
             ("bytes", 10, Err(416)),
             ("bytes=-", 10, Err(416)),
             ("bytes=a-b", 10, Err(416)),
+            ("bytes=0-1-2", 10, Ok(Some((0, 2)))),
+            (" bytes=0-1", 10, Err(416)),
+            ("bytes = 0 - 1", 10, Ok(Some((0, 2)))),
             ("bytes=+1-2", 10, Err(416)),
             ("bytes=0-", 0, Err(416)),
             ("bytes=-1", 0, Err(416)),

@@ -11,8 +11,7 @@ use crate::image::patch::{self, Change, MediaType, Operation};
 use crate::image::{Edit, Image};
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
-const MEDIA_TYPES: &str =
-    "application/openstack-images-v2.0-json-patch, application/openstack-images-v2.1-json-patch";
+const MEDIA_TYPES: &str = "application/openstack-images-v2.0-json-patch, application/openstack-images-v2.1-json-patch";
 
 /// Applies the changes in order to one copy of the image and saves it once: all or nothing.
 pub(in crate::api) async fn handle(

@@ -42,15 +42,15 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
     if essence == "application/octet-stream" {
         return Ok(());
     }
-    Err(Error::unsupported_media_type(headers, format!("Invalid content type {essence}")))
+    let shown = if headers.contains_key(CONTENT_TYPE) { essence } else { "None" };
+    Err(Error::unsupported_media_type(headers, format!("Invalid content type {shown}")))
 }
 
 /// Bytes that will come, as far as the client says. Zero in Content-Length says nothing, as upstream has it.
 fn announced_size(headers: &HeaderMap) -> Result<Option<u64>, Error> {
     if let Some(value) = headers.get(IMAGE_SIZE) {
-        let invalid = || {
-            Error::explanation(StatusCode::BAD_REQUEST, "Invalid or missing image size in request headers.")
-        };
+        let invalid =
+            || Error::explanation(StatusCode::BAD_REQUEST, "Invalid or missing image size in request headers.");
         let text = value.to_str().map_err(|_| invalid())?;
         return text.trim().parse().map(Some).map_err(|_| invalid());
     }
@@ -99,10 +99,9 @@ fn of_store(error: &StoreError) -> Error {
             StatusCode::SERVICE_UNAVAILABLE,
             format!("Insufficient permissions on image storage media: {text}"),
         ),
-        StoreError::AddDisabled { .. } => Error::explanation(
-            StatusCode::GONE,
-            "Error in store configuration. Adding images to store is disabled.",
-        ),
+        StoreError::AddDisabled { .. } => {
+            Error::explanation(StatusCode::GONE, "Error in store configuration. Adding images to store is disabled.")
+        }
         StoreError::Timeout { .. } => Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text),
         StoreError::SizeMismatch { .. } | StoreError::SizeExceeded { .. } => {
             Error::explanation(StatusCode::BAD_REQUEST, text)

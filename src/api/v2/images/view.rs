@@ -178,7 +178,10 @@ mod tests {
     #[test]
     fn document_has_upstreams_order_and_hides_what_upstream_hides() {
         let text = render(Shown { locations: false, direct_url: false, stores: false });
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(
+            text,
+            @r#"{"zeta":"1","old":"","name":"debian","disk_format":"raw","container_format":"bare","visibility":"shared","size":3,"virtual_size":null,"status":"active","checksum":null,"protected":false,"min_ram":2,"min_disk":1,"owner":"p","os_hidden":false,"os_hash_algo":null,"os_hash_value":null,"id":"5ddd5e2b-1b1a-4d4b-8f7a-111111111111","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:06Z","tags":["t"],"self":"/v2/images/5ddd5e2b-1b1a-4d4b-8f7a-111111111111","file":"/v2/images/5ddd5e2b-1b1a-4d4b-8f7a-111111111111/file","schema":"/v2/schemas/image"}"#
+        );
     }
 
     #[test]
