@@ -22,18 +22,24 @@ use crate::policy::{Enforcer, Rules};
 use policy::Gate;
 use query::PageLimits;
 use v2::images::Shown;
+use v2::info::StoreView;
 
 /// All routes below `/v2`, with one configuration's view of the world. A reload makes a new one.
 pub struct Api {
     routes: Routes,
     images: Images,
     enforcer: Enforcer,
+    /// With the operator's own properties.
     schema: ImageSchema,
+    /// Without them.
+    base_schema: ImageSchema,
     shown: Shown,
     page: PageLimits,
     import_methods: Vec<String>,
     /// Ids of the stores that clients may name; empty in a single-store cloud.
     store_ids: Vec<String>,
+    /// What clients are told of them; `None` in a single-store cloud.
+    stores: Option<Vec<StoreView>>,
     /// Bytes.
     max_json_body: u64,
     checks_owner: bool,
@@ -48,18 +54,27 @@ struct Call<'a> {
 }
 
 impl Api {
+    /// `schema`: see [`ImageSchema::load`].
+    ///
     /// # Errors
     /// The table of routes contradicts itself.
-    pub fn new(config: &Config, images: Images, enforcer: Enforcer) -> Result<Self, matchit::InsertError> {
+    pub fn new(
+        config: &Config,
+        images: Images,
+        enforcer: Enforcer,
+        schema: ImageSchema,
+    ) -> Result<Self, matchit::InsertError> {
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
         Ok(Self {
             routes: Routes::new()?,
             images,
             enforcer,
-            schema: ImageSchema::new(config),
+            schema,
+            base_schema: ImageSchema::new(config),
             shown: Shown::new(config),
             page: PageLimits::new(config),
             import_methods: config.default.enabled_import_methods.clone(),
+            stores: StoreView::all(config),
             store_ids: backends.iter().map(|(id, _)| id.clone()).collect(),
             max_json_body: u64::try_from(config.service.max_json_body).unwrap_or(0),
             checks_owner: !config.oslo_policy.enforce_new_defaults,
@@ -87,7 +102,7 @@ impl Api {
         let rules = self.enforcer.rules().await;
         let call = Call { context: &context, gate: self.gate(&rules, &context), host_url: &host_url };
         let query = uri.query();
-        use v2::images;
+        use v2::{actions, images, info, members, schemas, tags};
         match endpoint {
             Endpoint::ListImages => images::list::handle(self, &call, query).await,
             Endpoint::CreateImage => images::create::handle(self, &call, &headers, body).await,
@@ -96,6 +111,20 @@ impl Api {
             Endpoint::DeleteImage { image } => images::delete::handle(self, &call, &image).await,
             Endpoint::UploadImage { image } => images::upload::handle(self, &call, &image, &headers, body).await,
             Endpoint::DownloadImage { image } => images::download::handle(self, &call, &image, &headers, query).await,
+            Endpoint::DeactivateImage { image } => actions::deactivate::handle(self, &call, &image).await,
+            Endpoint::ReactivateImage { image } => actions::reactivate::handle(self, &call, &image).await,
+            Endpoint::AddTag { image, tag } => tags::add::handle(self, &call, &image, &tag).await,
+            Endpoint::RemoveTag { image, tag } => tags::remove::handle(self, &call, &image, &tag).await,
+            Endpoint::ListMembers { image } => members::list::handle(self, &call, &image).await,
+            Endpoint::AddMember { image } => members::add::handle(self, &call, &image, &headers, body).await,
+            Endpoint::ShowMember { image, member } => members::show::handle(self, &call, &image, &member).await,
+            Endpoint::UpdateMember { image, member } => {
+                members::update::handle(self, &call, (&image, &member), &headers, body).await
+            }
+            Endpoint::RemoveMember { image, member } => members::remove::handle(self, &call, &image, &member).await,
+            Endpoint::ShowSchema { name } => schemas::show::handle(self, name),
+            Endpoint::ShowImportMethods => info::import::handle(self),
+            Endpoint::ListStores => info::stores::handle(self),
         }
     }
 

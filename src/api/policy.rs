@@ -54,6 +54,16 @@ impl Gate<'_> {
         Ok(())
     }
 
+    /// Whether `rule` allows something with the members of an image. A caller who may not see the image gets 404, whatever the
+    /// rule says (upstream: `MemberAPIPolicy`).
+    ///
+    /// # Errors
+    /// 403 or 404.
+    pub(in crate::api) async fn enforce_on_members(&self, rule: &str, image: &Image) -> Result<(), Error> {
+        self.enforce_on("get_image", image).await?;
+        self.enforce(rule, &ImageTarget(image)).await
+    }
+
     /// The rule for making an image public or community, where `visibility` is one of these.
     ///
     /// # Errors

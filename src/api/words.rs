@@ -11,7 +11,7 @@ impl From<image::Error> for Error {
         use image::Error as Domain;
         let text = error.to_string();
         match &error {
-            Domain::NotFound(_) => Self::explanation(StatusCode::NOT_FOUND, text),
+            Domain::NotFound(_) | Domain::MemberMissing { .. } => Self::explanation(StatusCode::NOT_FOUND, text),
             Domain::Forbidden(_) | Domain::ReadOnly(_) | Domain::Reserved(_) | Domain::Protected(_) => {
                 Self::explanation(StatusCode::FORBIDDEN, text)
             }
@@ -20,9 +20,11 @@ impl From<image::Error> for Error {
                 Self::detail(StatusCode::FORBIDDEN, text)
             }
             Domain::PropertyMissing(_) | Domain::PropertyPresent(_) => Self::detail(StatusCode::CONFLICT, text),
-            Domain::Duplicate(_) | Domain::Raced { .. } | Domain::Conflict(_) | Domain::Busy(_) => {
-                Self::explanation(StatusCode::CONFLICT, text)
-            }
+            Domain::Duplicate(_)
+            | Domain::MemberPresent { .. }
+            | Domain::Raced { .. }
+            | Domain::Conflict(_)
+            | Domain::Busy(_) => Self::explanation(StatusCode::CONFLICT, text),
             Domain::Invalid(_)
             | Domain::MissingFormats(_)
             | Domain::Transition(_)

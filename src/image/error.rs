@@ -25,6 +25,12 @@ pub enum Error {
     /// The id is taken, be it by a deleted image.
     #[error("Image ID {0} already exists!")]
     Duplicate(String),
+    /// The project is not among those with which the image is shared, or the viewer may not know.
+    #[error("{member} not found in the member list of the image {image}.")]
+    MemberMissing { image: String, member: String },
+    /// The image is shared with the project already.
+    #[error("Member {member} is duplicated for image {image}")]
+    MemberPresent { image: String, member: String },
     /// A field's value does not do.
     #[error("{0}")]
     Invalid(String),

@@ -1,5 +1,6 @@
 //! The domain: images, their status machine, visibility, properties, quotas, data.
 
+mod activate;
 mod create;
 mod delete;
 mod edit;
@@ -9,6 +10,7 @@ mod images;
 mod journal;
 mod limits;
 mod locations;
+mod members;
 mod model;
 /// What a list is asked for.
 pub mod listing {
@@ -21,6 +23,7 @@ mod remove;
 mod save;
 pub mod schema;
 mod status;
+mod tags;
 mod text;
 mod upload;
 mod visibility;
@@ -31,6 +34,7 @@ pub use images::Images;
 pub use journal::Journal;
 use limits::Limits;
 pub use limits::RESERVED_NAMESPACE;
+pub use members::{Member, MemberStatus, UnknownMemberStatus};
 pub use model::Image;
 pub use status::Status;
 pub use upload::Upload;

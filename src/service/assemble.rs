@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::db::{Db, DbError, Dialect};
 use crate::http::{App, Callers, Identify, Plan};
 use crate::identity::Authenticator;
+use crate::image::schema::ImageSchema;
 use crate::image::{Images, Journal};
 use crate::policy::Enforcer;
 use crate::store::Stores;
@@ -63,7 +64,7 @@ pub async fn assemble(config: &Config, previous: Option<&Arc<App>>) -> Result<As
         None => open_database(config).await?,
     };
     let images = Images::new(config, db, Arc::new(parts.stores), Arc::new(parts.journal), tasks);
-    let api = Api::new(config, images, parts.enforcer).map_err(AssembleError::configuration)?;
+    let api = Api::new(config, images, parts.enforcer, parts.schema).map_err(AssembleError::configuration)?;
     let app = App::new(config, &plan, api, parts.callers, config.service.debug_requests)
         .map_err(AssembleError::configuration)?;
     Ok(Assembled { app: Arc::new(app), authenticated: plan.authenticates() })
@@ -75,6 +76,7 @@ struct Parts {
     journal: Journal,
     enforcer: Enforcer,
     callers: Option<Arc<dyn Identify>>,
+    schema: ImageSchema,
 }
 
 async fn blocking_parts(config: &Config, plan: &Plan) -> Result<Parts, AssembleError> {
@@ -96,7 +98,8 @@ async fn blocking_parts(config: &Config, plan: &Plan) -> Result<Parts, AssembleE
                 folder.display()
             ))
         })?;
-        Ok(Parts { stores, journal, enforcer, callers })
+        let schema = ImageSchema::load(&config).map_err(AssembleError::configuration)?;
+        Ok(Parts { stores, journal, enforcer, callers, schema })
     });
     made.await.map_err(|error| AssembleError::Unavailable(error.to_string()))?
 }

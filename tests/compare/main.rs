@@ -29,6 +29,7 @@ macro_rules! files {
 }
 
 files! {
+    actions
     anonymous
     auth
     cors
@@ -39,8 +40,13 @@ files! {
     formats_options
     hashing
     health
+    info
+    info_single
     list
     locations
+    members
+    members_new_defaults
+    members_policy
     old_defaults
     open
     open_defaults
@@ -51,7 +57,9 @@ files! {
     quotas
     quotas_off
     routes
+    schemas
     show_delete
+    tags
     upload
     versions
     versions_cache

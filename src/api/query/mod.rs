@@ -138,10 +138,11 @@ impl ListQuery {
     }
 }
 
-/// The path with the parameters of a list, for its document: each once, and the marker replaced.
+/// The path with the parameters of a list, for its document: all as the client sent them, but with the marker replaced.
+/// Upstream keeps one of each name, and so loses all tags but one.
 pub fn link(path: &str, query: &str, marker: Option<&str>) -> String {
     let pairs = Pairs::decode(query).unwrap_or_default();
-    let kept = pairs.unique().filter(|(name, _)| *name != "marker");
+    let kept = pairs.iter().filter(|(name, _)| *name != "marker");
     let encoded = pairs::encode(kept.chain(marker.map(|marker| ("marker", marker))));
     if encoded.is_empty() { path.to_owned() } else { format!("{path}?{encoded}") }
 }

@@ -44,6 +44,11 @@ impl Pairs {
         let first = self.0.iter().enumerate().filter(move |(at, (name, _))| is_first(*at, name));
         first.map(|(_, (name, value))| (name.as_str(), self.get(name).unwrap_or(value)))
     }
+
+    /// All, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
 }
 
 fn decode(text: &str) -> Result<String, QueryError> {

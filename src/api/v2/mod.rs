@@ -1,3 +1,8 @@
 //! Version 2 of the API: a folder for each resource, a file for each verb.
 
+pub(super) mod actions;
 pub(super) mod images;
+pub(super) mod info;
+pub(super) mod members;
+pub(super) mod schemas;
+pub(super) mod tags;

@@ -7,7 +7,11 @@ mod pretty;
 pub(crate) mod python;
 mod validator;
 
+use std::path::PathBuf;
+use std::{fs, io};
+
 use serde_json::{Map, Value, json};
+use tracing::debug;
 
 pub use self::validator::{Mismatch, Schema};
 use crate::config::Config;
@@ -37,10 +41,15 @@ pub const DISALLOWED: &[&str] = &["direct_url", "self", "file", "schema", "store
 /// Names that no custom property may have.
 pub const RESERVED: &[&str] = &["location", "deleted", "deleted_at"];
 
+/// Where operators describe properties of their own.
+const FILE: &str = "schema-image.json";
+
 /// An operator's `schema-image.json` that can not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("schema-image.json is not JSON")]
+    #[error("{} can not be read: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("schema-image.json is not JSON: {0}")]
     Malformed(#[source] serde_json::Error),
     #[error("schema-image.json: {0}")]
     Shape(String),
@@ -59,6 +68,19 @@ impl ImageSchema {
     pub fn new(config: &Config) -> Self {
         let formats = &config.image_format;
         Self::assemble(base::properties(&formats.disk_formats, &formats.container_formats), None)
+    }
+
+    /// With the properties of the operator's `schema-image.json`, if there is one. Reads the file.
+    ///
+    /// # Errors
+    /// The file can not be read; else as [`ImageSchema::with_custom`].
+    pub fn load(config: &Config) -> Result<Self, LoadError> {
+        let Some(path) = config.find_file(FILE) else {
+            debug!("no {FILE}: images have no properties beyond those of type string");
+            return Ok(Self::new(config));
+        };
+        let text = fs::read_to_string(&path).map_err(|source| LoadError::Unreadable { path, source })?;
+        Self::with_custom(config, &text)
     }
 
     /// With the properties that the text of a `schema-image.json` describes: either names to schemas, or an object with

@@ -10,4 +10,4 @@ pub(in crate::api) mod update;
 pub(in crate::api) mod upload;
 mod view;
 
-pub(in crate::api) use view::Shown;
+pub(in crate::api) use view::{Shown, timestamp};

@@ -7,7 +7,9 @@ use time::PrimitiveDateTime;
 use time::macros::format_description;
 
 use crate::config::Config;
-use crate::image::Image;
+use crate::db::model::LocationRecord;
+use crate::identity::Context;
+use crate::image::{Image, Status};
 
 /// Properties that say on which host work is going on; clients never see them.
 const HIDDEN_PROPERTIES: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
@@ -32,8 +34,18 @@ impl Shown {
 
 /// An image on its way into JSON: custom properties first, then the base fields in upstream's order.
 pub(super) struct ImageView<'a> {
-    pub image: &'a Image,
-    pub shown: Shown,
+    image: &'a Image,
+    /// Those that the caller may know.
+    locations: &'a [LocationRecord],
+    shown: Shown,
+}
+
+impl<'a> ImageView<'a> {
+    /// Of an image whose data is barred, only administrators learn where it lies.
+    pub(super) fn new(image: &'a Image, shown: Shown, caller: &Context) -> Self {
+        let is_barred = image.status == Status::Deactivated && !caller.is_admin;
+        Self { image, locations: if is_barred { &[] } else { &image.locations }, shown }
+    }
 }
 
 #[derive(Serialize)]
@@ -69,10 +81,10 @@ impl Serialize for ImageView<'_> {
         map.serialize_entry("updated_at", &timestamp(image.updated_at))?;
         if self.shown.locations {
             let locations: Vec<_> =
-                image.locations.iter().map(|l| LocationView { url: &l.url, metadata: &l.metadata }).collect();
+                self.locations.iter().map(|l| LocationView { url: &l.url, metadata: &l.metadata }).collect();
             map.serialize_entry("locations", &locations)?;
         }
-        if let Some(best) = image.locations.first().filter(|_| self.shown.direct_url) {
+        if let Some(best) = self.locations.first().filter(|_| self.shown.direct_url) {
             map.serialize_entry("direct_url", &best.url)?;
         }
         map.serialize_entry("tags", &image.tags)?;
@@ -80,7 +92,7 @@ impl Serialize for ImageView<'_> {
         map.serialize_entry("file", &format_args!("/v2/images/{}/file", image.id))?;
         map.serialize_entry("schema", "/v2/schemas/image")?;
         if self.shown.stores {
-            let stores: Vec<&str> = image.locations.iter().filter_map(|l| l.metadata.get("store")?.as_str()).collect();
+            let stores: Vec<&str> = self.locations.iter().filter_map(|l| l.metadata.get("store")?.as_str()).collect();
             if !stores.is_empty() {
                 map.serialize_entry("stores", &stores.join(","))?;
             }
@@ -120,7 +132,7 @@ const BASE_FIELDS: [&str; 22] = [
 ];
 
 /// `YYYY-MM-DDTHH:MM:SSZ`; fractions are cut off.
-pub(super) fn timestamp(time: PrimitiveDateTime) -> String {
+pub(in crate::api) fn timestamp(time: PrimitiveDateTime) -> String {
     let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
     // Fails for years of more than four digits only, which no database holds.
     time.format(form).unwrap_or_default()
@@ -131,8 +143,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::db::model::LocationRecord;
-    use crate::image::{Status, Visibility};
+    use crate::image::Visibility;
 
     fn image() -> Image {
         Image {
@@ -171,13 +182,16 @@ mod tests {
         }
     }
 
-    fn render(shown: Shown) -> String {
-        serde_json::to_string(&ImageView { image: &image(), shown }).unwrap()
+    const ALL: Shown = Shown { locations: true, direct_url: true, stores: true };
+
+    fn render(image: &Image, shown: Shown, is_admin: bool) -> String {
+        let caller = Context { is_admin, ..Context::default() };
+        serde_json::to_string(&ImageView::new(image, shown, &caller)).unwrap()
     }
 
     #[test]
     fn document_has_upstreams_order_and_hides_what_upstream_hides() {
-        let text = render(Shown { locations: false, direct_url: false, stores: false });
+        let text = render(&image(), Shown { locations: false, direct_url: false, stores: false }, false);
         insta::assert_snapshot!(
             text,
             @r#"{"zeta":"1","old":"","name":"debian","disk_format":"raw","container_format":"bare","visibility":"shared","size":3,"virtual_size":null,"status":"active","checksum":null,"protected":false,"min_ram":2,"min_disk":1,"owner":"p","os_hidden":false,"os_hash_algo":null,"os_hash_value":null,"id":"5ddd5e2b-1b1a-4d4b-8f7a-111111111111","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:06Z","tags":["t"],"self":"/v2/images/5ddd5e2b-1b1a-4d4b-8f7a-111111111111","file":"/v2/images/5ddd5e2b-1b1a-4d4b-8f7a-111111111111/file","schema":"/v2/schemas/image"}"#
@@ -186,10 +200,19 @@ mod tests {
 
     #[test]
     fn configuration_adds_locations_direct_url_and_stores() {
-        let value: Value =
-            serde_json::from_str(&render(Shown { locations: true, direct_url: true, stores: true })).unwrap();
+        let value: Value = serde_json::from_str(&render(&image(), ALL, false)).unwrap();
         assert_eq!(value["locations"], serde_json::json!([{"url": "file:///x", "metadata": {"store": "fast"}}]));
         assert_eq!(value["direct_url"], "file:///x");
         assert_eq!(value["stores"], "fast");
+    }
+
+    #[test]
+    fn where_barred_data_lies_is_for_administrators() {
+        let image = Image { status: Status::Deactivated, ..image() };
+        for (is_admin, count) in [(false, 0), (true, 1)] {
+            let value: Value = serde_json::from_str(&render(&image, ALL, is_admin)).unwrap();
+            assert_eq!(value["locations"].as_array().unwrap().len(), count);
+            assert_eq!((value.get("direct_url").is_some(), value.get("stores").is_some()), (is_admin, is_admin));
+        }
     }
 }

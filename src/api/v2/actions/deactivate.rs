@@ -1,0 +1,13 @@
+//! `POST /v2/images/{id}/actions/deactivate`
+
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, Response, reply};
+
+/// Bars the image's data from all but administrators.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let viewer = viewer(call.context);
+    let image = api.images.get(&viewer, id).await?;
+    call.gate.enforce_on_own("deactivate", &image).await?;
+    api.images.deactivate(&viewer, &image).await?;
+    Ok(reply::no_content())
+}

@@ -1,0 +1,13 @@
+//! `POST /v2/images/{id}/actions/reactivate`
+
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, Response, reply};
+
+/// Gives the data of a deactivated image free again.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let viewer = viewer(call.context);
+    let image = api.images.get(&viewer, id).await?;
+    call.gate.enforce_on_own("reactivate", &image).await?;
+    api.images.reactivate(&viewer, &image).await?;
+    Ok(reply::no_content())
+}

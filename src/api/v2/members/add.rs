@@ -1,0 +1,63 @@
+//! `POST /v2/images/{id}/members`
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use super::view::MemberView;
+use super::{find, is_shared, not_allowed, read};
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, RequestBody, Response, reply};
+use crate::image;
+
+/// Shares the image with a project. Upstream answers 200, not 201.
+pub(in crate::api) async fn handle(
+    api: &Api,
+    call: &Call<'_>,
+    id: &str,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<Response, Error> {
+    let wanted = wanted_member(api, headers, body).await?;
+    let image = find(api, call, id).await?;
+    let is_own = !call.gate.checks_owner || viewer(call.context).may_change(image.owner.as_deref());
+    if !is_shared(&image) || !is_own {
+        return Err(not_allowed("create", id));
+    }
+    call.gate.enforce_on_members("add_member", &image).await?;
+    let member = api.images.add_member(&image, &wanted).await.map_err(|error| in_words_of_add(error, id))?;
+    reply::json(StatusCode::OK, &MemberView::new(&member))
+}
+
+async fn wanted_member(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<String, Error> {
+    let form = || Error::bad_request("Expected a member in the form: {\"member\": \"image_id\"}");
+    let mut document = read(api, headers, body).await?.ok_or_else(form)?;
+    match document.remove("member") {
+        None => Err(Error::bad_request("Member to be added not specified")),
+        Some(value) if is_empty(&value) => Err(Error::bad_request("Member can't be empty")),
+        Some(Value::String(member)) => Ok(member),
+        // Upstream leaves these to the database.
+        Some(_) => Err(form()),
+    }
+}
+
+/// What Python takes for false.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+    }
+}
+
+fn in_words_of_add(error: image::Error, id: &str) -> Error {
+    match error {
+        image::Error::TooMany { .. } => Error::explanation(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("Image member limit exceeded for image {id}: {error}:"),
+        ),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,32 @@
+//! `GET /v2/images/{id}/members`
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::view::MemberView;
+use super::{NOT_SHARED, find, is_shared};
+use crate::api::policy::{ImageTarget, viewer};
+use crate::api::{Api, Call, Error, Response, reply};
+
+#[derive(Serialize)]
+struct MembersView<'a> {
+    members: Vec<MemberView<'a>>,
+    schema: &'static str,
+}
+
+/// The members that the caller may know. Where `get_member` refuses, that is none.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let image = find(api, call, id).await?;
+    if !is_shared(&image) {
+        let text = format!("Not allowed to list members for image {id}: {NOT_SHARED}");
+        return Err(Error::explanation(StatusCode::FORBIDDEN, text));
+    }
+    call.gate.enforce_on_members("get_members", &image).await?;
+    let mut members = api.images.members(&viewer(call.context), &image).await?;
+    // The rule speaks of the image, so it has one answer for all.
+    if !members.is_empty() && !call.gate.allows("get_member", &ImageTarget(&image)).await? {
+        members.clear();
+    }
+    let members = members.iter().map(MemberView::new).collect();
+    reply::json(StatusCode::OK, &MembersView { members, schema: "/v2/schemas/members" })
+}

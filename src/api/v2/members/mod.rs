@@ -1,0 +1,42 @@
+//! `/v2/images/{id}/members`: the projects with which an image is shared.
+
+pub(in crate::api) mod add;
+pub(in crate::api) mod list;
+pub(in crate::api) mod remove;
+pub(in crate::api) mod show;
+pub(in crate::api) mod update;
+mod view;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, RequestBody, json};
+use crate::image::{self, Image, Visibility};
+
+const NOT_SHARED: &str = "Only shared images have members.";
+
+/// The image, whatever its visibility.
+async fn find(api: &Api, call: &Call<'_>, id: &str) -> Result<Image, Error> {
+    api.images.get(&viewer(call.context), id).await.map_err(|error| match error {
+        image::Error::NotFound(_) => Error::explanation(StatusCode::NOT_FOUND, format!("Image {id} not found.")),
+        other => other.into(),
+    })
+}
+
+fn is_shared(image: &Image) -> bool {
+    image.visibility == Visibility::Shared
+}
+
+fn not_allowed(action: &str, id: &str) -> Error {
+    Error::explanation(StatusCode::FORBIDDEN, format!("Not allowed to {action} members for image {id}."))
+}
+
+/// The object in the body, or `None` for a list.
+async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Option<Map<String, Value>>, Error> {
+    match json::read_json(headers, body, api.max_json_body).await? {
+        None => Err(Error::bad_request("Body expected in request.")),
+        Some(Value::Object(members)) => Ok(Some(members)),
+        Some(_) => Ok(None),
+    }
+}

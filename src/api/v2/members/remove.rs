@@ -1,0 +1,20 @@
+//! `DELETE /v2/images/{id}/members/{member}`
+
+use super::{find, is_shared, not_allowed};
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, Response, reply};
+
+/// Shares the image with the project no longer.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str, member: &str) -> Result<Response, Error> {
+    let image = find(api, call, id).await?;
+    let viewer = viewer(call.context);
+    let is_own = !call.gate.checks_owner || viewer.is_admin || viewer.project == image.owner;
+    if !is_shared(&image) || !is_own {
+        return Err(not_allowed("delete", id));
+    }
+    call.gate.enforce_on_members("get_member", &image).await?;
+    let found = api.images.member(&viewer, &image, member).await?;
+    call.gate.enforce_on_members("delete_member", &image).await?;
+    api.images.remove_member(&image, &found.member).await?;
+    Ok(reply::nothing())
+}

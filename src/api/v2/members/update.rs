@@ -1,0 +1,46 @@
+//! `PUT /v2/images/{id}/members/{member}`
+
+use http::{HeaderMap, StatusCode};
+
+use super::view::MemberView;
+use super::{find, is_shared, not_allowed, read};
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, RequestBody, Response, reply};
+use crate::image::{MemberStatus, UnknownMemberStatus};
+
+/// Sets what the member thinks of the image. The owner may not.
+pub(in crate::api) async fn handle(
+    api: &Api,
+    call: &Call<'_>,
+    (id, member): (&str, &str),
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<Response, Error> {
+    let status = wanted_status(api, headers, body).await?;
+    let image = find(api, call, id).await?;
+    let viewer = viewer(call.context);
+    let is_forced = call.gate.checks_owner && !viewer.is_admin && viewer.project == image.owner;
+    if !is_shared(&image) || is_forced {
+        return Err(not_allowed("update", id));
+    }
+    call.gate.enforce_on_members("get_member", &image).await?;
+    let found = api.images.member(&viewer, &image, member).await?;
+    call.gate.enforce_on_members("modify_member", &image).await?;
+    let status = status.map_err(|error| Error::bad_request(format!("Incorrect request: {error}")))?;
+    let updated = api.images.set_member_status(&image, &found.member, status).await?;
+    reply::json(StatusCode::OK, &MemberView::new(&updated))
+}
+
+/// The status in the body. One that does not exist is told only to those who might have set it.
+async fn wanted_status(
+    api: &Api,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<Result<MemberStatus, UnknownMemberStatus>, Error> {
+    let form = || Error::bad_request("Expected a status in the form: {\"status\": \"status\"}");
+    let document = read(api, headers, body).await?.ok_or_else(form)?;
+    match document.get("status") {
+        None => Err(Error::bad_request("Status not specified")),
+        Some(status) => Ok(status.as_str().unwrap_or("").parse()),
+    }
+}

@@ -1,0 +1,4 @@
+//! `/v2/schemas`: what the documents of the API look like.
+
+mod member;
+pub(in crate::api) mod show;

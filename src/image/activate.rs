@@ -1,0 +1,58 @@
+//! Barring an image's data from use, and giving it free again.
+
+use tracing::info;
+
+use super::Error;
+use super::images::Images;
+use super::model::Image;
+use super::save::check_owner;
+use super::status::Status;
+use super::visibility::Viewer;
+use crate::db::DbError;
+use crate::db::images as rows;
+use crate::db::model::ImageUpdate;
+
+impl Images {
+    /// Makes an active image's data readable by administrators alone. One that is barred already stays so.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] in any other status or for a viewer who does not own the image, [`Error::Raced`],
+    /// [`Error::NotFound`].
+    pub async fn deactivate(&self, viewer: &Viewer, image: &Image) -> Result<(), Error> {
+        self.switch(viewer, image, "deactivate", (Status::Active, Status::Deactivated)).await
+    }
+
+    /// The opposite of [`Images::deactivate`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn reactivate(&self, viewer: &Viewer, image: &Image) -> Result<(), Error> {
+        self.switch(viewer, image, "reactivate", (Status::Deactivated, Status::Active)).await
+    }
+
+    async fn switch(
+        &self,
+        viewer: &Viewer,
+        image: &Image,
+        action: &str,
+        (from, to): (Status, Status),
+    ) -> Result<(), Error> {
+        if image.status == to {
+            return Ok(());
+        }
+        if image.status != from {
+            return Err(Error::Forbidden(format!("Not allowed to {action} image in status '{}'", image.status)));
+        }
+        check_owner(viewer, image)?;
+        let update = ImageUpdate { status: Some(to.as_str().to_owned()), ..ImageUpdate::default() };
+        match rows::update(&self.db, &image.id, update, Some(&[from.as_str()])).await {
+            Ok(_) => {
+                info!(image_id = image.id, "image is {to} now");
+                Ok(())
+            }
+            Err(DbError::StateConflict { current, .. }) => Err(Error::Raced { id: image.id.clone(), current }),
+            Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
