@@ -112,10 +112,9 @@ fn data(reader: &mut Reader<'_>, config: &Config) {
 
 /// A file of rules that is set but not there would leave things open that it was to close.
 fn rules(reader: &mut Reader<'_>, config: &Config) {
-    if let Some(file) = &config.default.property_protection_file
-        && config.find_file(file).is_none()
-    {
-        let reason = format!("Couldn't find property protection file {file}");
+    if config.default.property_protection_file.is_some() {
+        let reason = "property protections are not part of this version, and without them what the file protects would be \
+                      open; remove the option if that is meant";
         reader.refuse(DefaultSection::NAME, "property_protection_file", reason);
     }
     let policy = &config.oslo_policy.policy_file;

@@ -102,7 +102,8 @@ fn options_that_must_not_be_lost_stop_the_start() {
         ),
         (
             "property_protection_file = protect.conf",
-            "main.conf:2: [DEFAULT] property_protection_file: Couldn't find property protection file protect.conf"
+            "main.conf:2: [DEFAULT] property_protection_file: property protections are not part of this version, and without \
+             them what the file protects would be open; remove the option if that is meant"
                 .to_owned(),
         ),
         (
