@@ -15,6 +15,7 @@ mod listener;
 mod logging;
 mod manager;
 mod reload;
+pub mod reload_client;
 mod report;
 mod settings;
 mod sockets;
