@@ -64,7 +64,9 @@ pub enum Error {
     )]
     Gone(String),
     /// One of the limits on the number of things that hang on an image.
-    #[error("The limit has been exceeded on the number of allowed image {what}. Attempted: {attempted}, Maximum: {maximum}")]
+    #[error(
+        "The limit has been exceeded on the number of allowed image {what}. Attempted: {attempted}, Maximum: {maximum}"
+    )]
     TooMany { what: &'static str, attempted: usize, maximum: i64 },
     /// `user_storage_quota`; sizes in bytes.
     #[error("The size of the data {size} will exceed the limit. {remaining} bytes remaining.")]

@@ -11,7 +11,6 @@ pub const RESERVED_NAMESPACE: &str = "os_glance";
 pub(super) struct Limits {
     properties: i64,
     tags: i64,
-    members: i64,
     locations: i64,
     /// Bytes of one image.
     pub image_size: u64,
@@ -26,7 +25,6 @@ impl Limits {
         Self {
             properties: options.image_property_quota,
             tags: options.image_tag_quota,
-            members: options.image_member_quota,
             locations: options.image_location_quota,
             image_size: u64::try_from(options.image_size_cap).unwrap_or(0),
             owner_storage: match parse_storage_quota(&options.user_storage_quota) {
@@ -54,12 +52,6 @@ impl Limits {
     /// [`Error::TooMany`]
     pub(super) fn check_locations(&self, attempted: usize) -> Result<(), Error> {
         check("locations", attempted, self.locations)
-    }
-
-    /// # Errors
-    /// [`Error::TooMany`]
-    pub(super) fn check_members(&self, attempted: usize) -> Result<(), Error> {
-        check("members for this image", attempted, self.members)
     }
 }
 
@@ -126,7 +118,10 @@ mod tests {
 
     #[test]
     fn names_of_the_service_do_not_count() {
-        let config = Config { default: crate::config::DefaultSection { image_property_quota: 1, ..Default::default() }, ..Config::default() };
+        let config = Config {
+            default: crate::config::DefaultSection { image_property_quota: 1, ..Default::default() },
+            ..Config::default()
+        };
         let limits = Limits::new(&config);
         assert!(limits.check_properties(["a", "os_glance_x", "os_glance_y"].into_iter()).is_ok());
         assert!(limits.check_properties(["a", "b"].into_iter()).is_err());

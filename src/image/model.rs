@@ -51,8 +51,9 @@ impl Image {
         let status: Status = record.status.parse().map_err(|e| corrupt(format!("{e}")))?;
         let visibility: Visibility = record.visibility.parse().map_err(|e| corrupt(format!("{e}")))?;
         // A shared image of somebody else was found because the viewer is a member.
-        let member =
-            project.filter(|_| visibility == Visibility::Shared && project != record.owner.as_deref()).map(str::to_owned);
+        let member = project
+            .filter(|_| visibility == Visibility::Shared && project != record.owner.as_deref())
+            .map(str::to_owned);
         Ok(Self {
             id: record.id,
             name: record.name,

@@ -37,9 +37,7 @@ impl Allowance {
     /// [`Error::TooLarge`], [`Error::StorageQuota`]
     pub(super) fn check(&self, size: u64) -> Result<(), Error> {
         match self.remaining {
-            Some(remaining) if size > remaining => {
-                Err(over(Some(size), i64::try_from(remaining).unwrap_or(i64::MAX)))
-            }
+            Some(remaining) if size > remaining => Err(over(Some(size), i64::try_from(remaining).unwrap_or(i64::MAX))),
             _ if size > self.image_size => Err(Error::TooLarge),
             _ => Ok(()),
         }

@@ -21,8 +21,7 @@ fn title(text: &str) -> String {
     let mut after_letter = false;
     text.chars()
         .flat_map(|c| {
-            let cased: Vec<char> =
-                if after_letter { c.to_lowercase().collect() } else { c.to_uppercase().collect() };
+            let cased: Vec<char> = if after_letter { c.to_lowercase().collect() } else { c.to_uppercase().collect() };
             after_letter = c.is_alphabetic();
             cased
         })

@@ -105,7 +105,11 @@ impl Images {
         match rows::update(&self.db, &image.id, update, Some(&[Status::Saving.as_str()])).await {
             Ok(_) | Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => true,
             Err(error) => {
-                warn!(image_id = image.id, error = &error as &dyn std::error::Error, "cannot put the image back to queued");
+                warn!(
+                    image_id = image.id,
+                    error = &error as &dyn std::error::Error,
+                    "cannot put the image back to queued"
+                );
                 false
             }
         }
@@ -174,19 +178,10 @@ impl Images {
     }
 
     /// The last step: the row gets the data and turns `active`. If the image was deleted meanwhile, the data goes as well.
-    async fn activate(
-        &self,
-        image: &Image,
-        stored: Stored,
-        received: Received,
-    ) -> Result<(), Error> {
+    async fn activate(&self, image: &Image, stored: Stored, received: Received) -> Result<(), Error> {
         let Received { hashes, virtual_size } = received;
-        let location = LocationRecord {
-            id: None,
-            url: stored.url,
-            status: "active".to_owned(),
-            metadata: stored.metadata,
-        };
+        let location =
+            LocationRecord { id: None, url: stored.url, status: "active".to_owned(), metadata: stored.metadata };
         let update = ImageUpdate {
             status: Some(Status::Active.as_str().to_owned()),
             size: Some(i64::try_from(stored.size).ok()),

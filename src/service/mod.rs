@@ -14,6 +14,7 @@ mod gate;
 mod listener;
 mod logging;
 mod manager;
+mod recovery;
 mod reload;
 mod report;
 mod settings;

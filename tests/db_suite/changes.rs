@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::super::glance_api::db::model::{ImageUpdate, LocationRecord, NewImage};
+use super::super::glance_api::db::model::{ImageUpdate, LocationRecord, NewImage, OtherProperties};
 use super::super::glance_api::db::{Db, DbError, images, locations, tags};
 use super::{create, get, location, pairs, texts, uuid};
 
@@ -91,8 +91,11 @@ async fn properties(db: &Db) {
         set(properties_of(&[("c", Some("")), ("a", Some("1"))])).await,
         pairs(&[("a", Some("1")), ("c", Some(""))])
     );
-    let keep = ImageUpdate { keep_other_properties: true, ..properties_of(&[("d", Some("4"))]) };
+    let only = |gone: &[&str]| OtherProperties::DeleteNamed(gone.iter().map(|name| (*name).to_owned()).collect());
+    let keep = ImageUpdate { other_properties: only(&[]), ..properties_of(&[("d", Some("4"))]) };
     assert_eq!(set(keep).await, pairs(&[("a", Some("1")), ("c", Some("")), ("d", Some("4"))]));
+    let some = ImageUpdate { other_properties: only(&["a", "absent"]), ..properties_of(&[("d", Some("5"))]) };
+    assert_eq!(set(some).await, pairs(&[("c", Some("")), ("d", Some("5"))]));
     let many: Vec<_> = (0..1100).map(|n| (format!("p{n:04}"), Some("v".to_owned()))).collect();
     let change = ImageUpdate { properties: Some(many.clone()), ..ImageUpdate::default() };
     assert_eq!(set(change).await, many);
@@ -246,7 +249,7 @@ async fn deletion(db: &Db) {
 
 async fn usage(db: &Db) {
     let owner = uuid();
-    assert_eq!(images::storage_used(db, &owner, None).await.unwrap(), 0);
+    assert_eq!(images::storage_used(db, Some(&owner), None).await.unwrap(), 0);
     let image = |status: &str, size: Option<i64>, locations: Vec<LocationRecord>, importing: Option<&str>| NewImage {
         owner: Some(owner.clone()),
         status: status.to_owned(),
@@ -269,8 +272,8 @@ async fn usage(db: &Db) {
     create(db, image("killed", Some(100_000), vec![location("k")], Some("slow"))).await;
     let gone = create(db, image("active", Some(1_000_000), vec![location("g")], None)).await.id;
     images::delete(db, &gone, "deleted", None).await.unwrap();
-    assert_eq!(images::storage_used(db, &owner, None).await.unwrap(), (2 << 40) + 20);
-    assert_eq!(images::storage_used(db, &owner, Some(&two)).await.unwrap(), 20);
+    assert_eq!(images::storage_used(db, Some(&owner), None).await.unwrap(), (2 << 40) + 20);
+    assert_eq!(images::storage_used(db, Some(&owner), Some(&two)).await.unwrap(), 20);
     assert_eq!(images::staging_used(db, &owner).await.unwrap(), 1110);
     assert_eq!(images::count(db, &owner).await.unwrap(), 6);
     assert_eq!(images::uploading_count(db, &owner).await.unwrap(), 4);

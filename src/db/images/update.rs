@@ -188,11 +188,8 @@ async fn set_properties(
         OtherProperties::Delete => true,
         OtherProperties::DeleteNamed(names) => names.contains(name),
     };
-    let gone: Vec<i64> = stored
-        .values()
-        .filter(|row| !row.deleted && is_ours(&row.name) && goes(&row.name))
-        .map(|row| row.id)
-        .collect();
+    let gone: Vec<i64> =
+        stored.values().filter(|row| !row.deleted && is_ours(&row.name) && goes(&row.name)).map(|row| row.id).collect();
     if !gone.is_empty() {
         session.execute(&soft_delete("image_properties", now).and_where(Expr::col("id").is_in(gone)).take()).await?;
     }

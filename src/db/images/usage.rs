@@ -53,10 +53,9 @@ impl Operation for Usage<'_> {
 
     async fn run(&self, session: &mut Session) -> Result<i64, DbError> {
         let mut query = Query::select();
-        query.from("images").and_where(self.owner.map_or_else(
-            || column("owner").is_null(),
-            |owner| column("owner").eq(owner),
-        ));
+        query
+            .from("images")
+            .and_where(self.owner.map_or_else(|| column("owner").is_null(), |owner| column("owner").eq(owner)));
         match self.kind {
             Kind::Stored { but } => {
                 query.expr(sum_of_sizes(session.dialect()));
