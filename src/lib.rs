@@ -11,6 +11,7 @@
 //! * [`db`]: upstream's tables on SQLite, PostgreSQL and MySQL.
 //! * [`store`]: where image data lies.
 //! * [`inspect`]: what is really in an image.
+//! * [`generator`]: what systemd is told about workers and socket, from the configuration's files.
 //! * [`config`]: oslo.config files as typed options; read by all, depends on nothing.
 //! * [`sys`]: the few calls into the operating system that need `unsafe`.
 
@@ -20,6 +21,7 @@
 pub mod api;
 pub mod config;
 pub mod db;
+pub mod generator;
 pub mod http;
 pub mod identity;
 pub mod image;

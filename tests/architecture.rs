@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the top down. A room may use those of later lines; rooms of one line do not know each other.
 const ORDER: [&[&str]; 9] = [
-    &["service"],
+    &["service", "generator"],
     &["http"],
     &["api"],
     &["policy"],

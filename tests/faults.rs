@@ -11,7 +11,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::peers::Keystone;
-use common::{Answer, Body, Request, Server, http, pause, wait_for};
+use common::{Answer, Body, Conf, Request, Server, free_port, http, pause, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 const MIB: usize = 1 << 20;
@@ -105,6 +106,69 @@ fn crash_again_and_again() {
         assert_recovered(&server, id);
         server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
     }
+}
+
+/// A worker beside the first, with the same database, store and journal.
+fn second_worker(server: &Server) -> Server {
+    let mut conf = server.conf.clone();
+    conf.port = free_port();
+    let port = conf.port;
+    Server::start(conf.set("DEFAULT.bind_port", port))
+}
+
+#[test]
+fn survivor_takes_over_from_a_crash() {
+    let survivor = Server::simple();
+    let mut other = second_worker(&survivor);
+    let id = create(&survivor);
+    let stream = begin_upload(&other, &id, 64 * MIB, 8 * MIB);
+    other.crash();
+    drop(stream);
+    // It would look within a minute; a reload makes it look at once.
+    survivor.conf.write();
+    survivor.signal(Signal::SIGHUP);
+    assert_recovered(&survivor, &id);
+}
+
+#[test]
+fn stop_undoes_what_it_cuts_off() {
+    let mut server = Server::with(|conf| {
+        let state = conf.dir.join("state").display().to_string();
+        conf.set("service.state_directory", state).set("service.graceful_shutdown_timeout", 1)
+    });
+    let id = create(&server);
+    let stream = begin_upload(&server, &id, 64 * MIB, 8 * MIB);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_end(Duration::from_secs(10)).code(), Some(0));
+    drop(stream);
+    let left = files(&server.conf.dir.join("state"));
+    assert!(left.is_empty(), "left to the next start: {left:?}");
+    server.start_again();
+    assert_recovered(&server, &id);
+}
+
+#[test]
+fn workers_that_start_at_once_on_an_empty_file_all_serve() {
+    let dir = tempfile::tempdir().unwrap();
+    let confs: Vec<Conf> = (0..4)
+        .map(|number| {
+            let port = free_port();
+            let place = |name: &str| dir.path().join(name).display().to_string();
+            Conf::new(&dir.path().join(number.to_string()), port)
+                .set("database.connection", format!("sqlite:///{}", place("glance.db")))
+                .set("glance_store.filesystem_store_datadir", place("images"))
+        })
+        .collect();
+    // A server ends with the thread that started it.
+    std::thread::scope(|scope| {
+        for conf in confs {
+            scope.spawn(|| {
+                let server = Server::start(conf);
+                let id = create(&server);
+                assert_eq!(status(&server, &id), "queued");
+            });
+        }
+    });
 }
 
 /// A file system of so many bytes on the server's store; unmounted when dropped.

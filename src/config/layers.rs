@@ -174,6 +174,7 @@ fn member<'a>(parent: &'a mut Value, name: &str, empty: impl FnOnce() -> ValueKi
 }
 
 /// The layers merged: what was set, and where.
+#[derive(Default)]
 pub(super) struct Merged(Value);
 
 impl Merged {

@@ -71,6 +71,8 @@ pub(super) enum Format {
     Any,
     /// An IP address or a host name.
     Host,
+    /// As [`Self::Host`], or nothing.
+    HostOrNone,
     /// A URI with a scheme and a host.
     Uri,
     /// A whole number within the option's range.
@@ -165,6 +167,11 @@ impl Rules {
 
     pub(super) const fn host(self) -> Self {
         Self { format: Format::Host, ..self }
+    }
+
+    /// Empty has a meaning of its own.
+    pub(super) const fn host_or_none(self) -> Self {
+        Self { format: Format::HostOrNone, ..self }
     }
 
     pub(super) const fn uri(self) -> Self {

@@ -217,8 +217,9 @@ fn check_text(text: &str, rules: &Rules) -> Result<(), Rejected> {
     }
     match rules.format {
         Format::Any => Ok(()),
-        Format::Host if is_host(text) => Ok(()),
-        Format::Host => Err(Rejected("must be an IP address or a host name".to_owned())),
+        Format::HostOrNone if text.is_empty() => Ok(()),
+        Format::Host | Format::HostOrNone if is_host(text) => Ok(()),
+        Format::Host | Format::HostOrNone => Err(Rejected("must be an IP address or a host name".to_owned())),
         Format::Uri if url::Url::parse(text).is_ok_and(|url| url.has_host()) => Ok(()),
         Format::Uri => Err(Rejected("must be a URI with a scheme and a host".to_owned())),
         Format::Integer => {

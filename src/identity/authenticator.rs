@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::binding::Binding;
 use super::cache::TokenCache;
 use super::keystone::{Entity, Login, LoginOptions, Session, Token, Validator};
-use super::outgoing::{self, Tls};
+use super::outgoing::{Outgoing, Tls};
 use super::{Context, IdentityError, ServiceUser, access_rules};
 use crate::config::{Config, KeystoneAuthtokenSection, Secret};
 
@@ -48,7 +48,7 @@ impl Authenticator {
             key_file: section.keyfile.clone(),
             insecure: section.insecure,
         };
-        let client = outgoing::client(&tls).map_err(|source| IdentityError::Client { section: SECTION, source })?;
+        let client = Outgoing::new(&tls).map_err(|source| IdentityError::Client { section: SECTION, source })?;
         let timeout = section.http_connect_timeout.and_then(|seconds| u64::try_from(seconds).ok());
         let timeout = timeout.filter(|seconds| *seconds > 0).map_or(TIMEOUT, Duration::from_secs);
         let validator = Validator {

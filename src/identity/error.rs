@@ -18,6 +18,8 @@ pub enum IdentityError {
     Url { what: &'static str, source: url::ParseError },
     #[error("[{section}] {source}")]
     Client { section: &'static str, source: ClientError },
+    #[error("there is no HTTP client: {0}")]
+    NoClient(#[from] ClientError),
     #[error("Keystone cannot be reached: {0}")]
     Unreachable(#[from] TransportError),
     #[error("Keystone refuses the login of the service itself: {0}")]

@@ -43,7 +43,8 @@ impl Images {
         for url in leftover.places.iter().filter(|url| !is_known(url)) {
             match self.stores.delete(Place { url, store: self.stores.id_for_url(url) }).await {
                 Ok(()) => info!(image_id = leftover.image_id, "data of a dead worker's upload or deletion removed"),
-                Err(StoreError::NotFound { .. }) => {}
+                // What cannot be deleted from such a store will never be.
+                Err(StoreError::NotFound { .. } | StoreError::Unsupported { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }

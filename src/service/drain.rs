@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::manager::Manager;
 use super::status::plural;
@@ -15,27 +16,34 @@ const TICK: Duration = Duration::from_secs(1);
 const EXTENSION: Duration = Duration::from_secs(15);
 
 /// How long what was cut off may take to leave things as they were before.
-const CLEANUP: Duration = Duration::from_millis(500);
+const CLEANUP: Duration = Duration::from_secs(2);
 
-/// Waits until all connections have ended, or the limit has passed; returns how many requests were cut off.
+/// Waits until all connections have ended, and with them the work that outlives its client: an upload puts its image back
+/// though nobody waits for the answer. Returns how many of them the limit has cut off.
 ///
 /// While bytes move, the service manager is asked for more time than its own limit for a stop, so that a long transfer may
 /// use `grace` whole.
 pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Manager) -> usize {
     shared.drain.cancel();
     shared.connections.close();
+    let work = work(shared);
+    let ended = async {
+        shared.connections.wait().await;
+        work.wait().await;
+    };
+    tokio::pin!(ended);
     let deadline = grace.map(|grace| Instant::now() + grace);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut bytes = shared.counters.bytes();
     loop {
         tokio::select! {
-            () = shared.connections.wait() => return 0,
+            () = &mut ended => return 0,
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                return shared.counters.in_flight();
+                return unfinished(shared);
             }
             _ = ticks.tick() => {
-                let in_flight = shared.counters.in_flight();
+                let in_flight = unfinished(shared);
                 let line = format!("stopping: waiting for {in_flight} request{} in flight", plural(in_flight));
                 let now = shared.counters.bytes();
                 if now == bytes {
@@ -50,11 +58,28 @@ pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Mana
     }
 }
 
-/// Ends all connections while the runtime still turns: what a request has half done is undone when its handler is dropped,
-/// and that may take a task of its own.
+/// Requests whose response has not left whole, or whose work goes on without them.
+pub(super) fn unfinished(shared: &Shared) -> usize {
+    // A request that waits for its own work is one thing, not two.
+    shared.counters.in_flight().max(work(shared).len())
+}
+
+/// Ends all connections while the runtime still turns: what their requests have half done is undone by tasks of its own,
+/// which see that no more data comes.
 pub(super) async fn abandon(shared: &Shared) {
     shared.abandon.cancel();
-    // Late ones end with the runtime.
-    let _ = timeout(CLEANUP, shared.connections.wait()).await;
-    sleep(CLEANUP).await;
+    shared.connections.close();
+    // Late ones end with the runtime, and the next start cleans up after them.
+    let ended = async {
+        shared.connections.wait().await;
+        work(shared).wait().await;
+    };
+    let _ = timeout(CLEANUP, ended).await;
+}
+
+/// What must come to its end although its client may have gone. Closed, so that it can be waited for; it still takes work.
+fn work(shared: &Shared) -> TaskTracker {
+    let work = shared.active.load().app.handler().images().tasks();
+    work.close();
+    work
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +19,7 @@ use super::gate::Gate;
 use super::listener::{Address, ListenError, Listener, Passed, inherit};
 use super::logging::Control;
 use super::manager::Manager;
+use super::recovery;
 use super::reload::{Reload, Reloader};
 use super::settings::{Limits, Settings};
 use super::sockets::{Sockets, bind_all};
@@ -85,6 +86,10 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
         assembled = assemble(&loaded.config, None) => assembled?,
         () = signals.stop.signalled() => return Ok(()),
     };
+    tokio::select! {
+        () = recovery::first(&assembled.app) => {}
+        () = signals.stop.signalled() => return Ok(()),
+    }
     if listeners.is_empty() {
         listeners = tokio::select! {
             bound = bind_all(&settings, assembled.authenticated, &manager) => bound?,
@@ -138,6 +143,8 @@ async fn serve<R: Reload>(
     if let Some(limit) = sd_notify::watchdog_enabled() {
         tokio::spawn(watchdog::run(manager.clone(), limit, watched));
     }
+    let changed = Arc::new(Notify::new());
+    tokio::spawn(recovery::run(Arc::clone(&shared), Arc::clone(&changed)));
     let telling =
         manager.is_present().then(|| tokio::spawn(tell(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
 
@@ -153,6 +160,7 @@ async fn serve<R: Reload>(
                     () = stop.signalled() => break,
                 };
                 status.set_reload(words);
+                changed.notify_one();
                 manager.ready(&status.line(&shared.gate, &shared.counters));
             }
         }
@@ -172,7 +180,7 @@ async fn serve<R: Reload>(
         cut = ending => cut,
         () = stop.signalled() => {
             tracing::warn!("stopping at once");
-            shared.counters.in_flight()
+            drain::unfinished(&shared)
         }
     };
     if cut > 0 {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -25,8 +26,11 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// The store of images registered by an `http:` or `https:` location.
 pub(super) struct HttpStore {
     name: String,
-    client: Client,
+    client: Arc<LazyClient>,
 }
+
+/// Made for the first image that needs it: reading the system's certificates takes longer than all the rest of a start.
+type LazyClient = LazyLock<Result<Client, String>, Box<dyn FnOnce() -> Result<Client, String> + Send>>;
 
 impl HttpStore {
     /// Reads the CA file; makes no connection.
@@ -64,15 +68,23 @@ impl HttpStore {
             // The error's text would show the proxy's password.
             builder = builder.proxy(proxy.map_err(|_| wrong(format!("http_proxy_information: bad URL for {scheme}")))?);
         }
-        let client = builder.build().map_err(|error| wrong(error.without_url().to_string()))?;
-        Ok(Self { name: name.to_owned(), client })
+        let make = move || builder.build().map_err(|error| error.without_url().to_string());
+        Ok(Self { name: name.to_owned(), client: Arc::new(LazyLock::new(Box::new(make))) })
+    }
+
+    async fn client(&self) -> Result<Client, StoreError> {
+        let client = Arc::clone(&self.client);
+        let made = tokio::task::spawn_blocking(move || LazyLock::force(&client).clone()).await;
+        made.unwrap_or_else(|error| Err(error.to_string()))
+            .map_err(|reason| StoreError::RemoteUnavailable { source: Some(reason.into()) })
     }
 
     /// Sends a request and follows its redirections; the answer's status is a success.
     async fn query(&self, method: Method, location: &Location) -> Result<Response, StoreError> {
         let mut url = check(location.url())?;
+        let client = self.client().await?;
         for _ in 0..MAX_REQUESTS {
-            let answer = self.client.request(method.clone(), url.clone()).send().await.map_err(|error| {
+            let answer = client.request(method.clone(), url.clone()).send().await.map_err(|error| {
                 let error = error.without_url();
                 if method == Method::HEAD {
                     StoreError::BadLocation { reason: format!("The HTTP URL is invalid: {error}") }

@@ -9,7 +9,6 @@ mod http;
 mod location;
 mod pool;
 mod reader;
-mod region;
 mod registry;
 mod strand;
 
@@ -22,5 +21,4 @@ pub use error::{Operation, StoreError};
 pub use external::{Refused, UrlFilter};
 pub use location::Location;
 pub use reader::{FileRegion, Reader};
-pub use region::{CHUNK, RegionStream, region_stream};
 pub use registry::{Place, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};

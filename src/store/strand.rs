@@ -101,6 +101,22 @@ impl<J: Job> Strand<J> {
         Poll::Pending
     }
 
+    /// Waits until the strand is over, for a producer who has learned from a message's fate that it will be. The job lets go of
+    /// its messages before the strand knows why it ended.
+    pub(super) async fn end(&mut self) -> Ended<J::Error> {
+        std::future::poll_fn(|context| {
+            let mut queue = self.shared.lock();
+            match queue.over.as_mut() {
+                Some(over) => Poll::Ready(std::mem::replace(over, Ended::Gone)),
+                None => {
+                    queue.producer = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
     /// Queues a message of that many bytes, whether there is room or not (ask `room` before).
     pub(super) fn push(&mut self, message: J::Message, bytes: usize) {
         self.enqueue(message, bytes, false);

@@ -93,4 +93,12 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn an_offset_beyond_the_kernels_range_is_refused() {
+        let file = tempfile::tempfile().unwrap();
+        let mut buffer = Vec::with_capacity(1);
+        assert_eq!(read_cached(&file, &mut buffer, u64::MAX).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(read_waiting(&file, &mut buffer, u64::MAX).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
 }

@@ -104,9 +104,14 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// Open file descriptors.
+    /// Open file descriptors, less those of the database: its connections are opened as they are needed and then kept.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+        let database = self.conf.database();
+        let database = database.to_str().unwrap();
+        let is_other = |entry: &fs::DirEntry| {
+            fs::read_link(entry.path()).is_ok_and(|target| !target.to_string_lossy().starts_with(database))
+        };
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().flatten().filter(is_other).count()
     }
 
     pub(crate) fn log(&self) -> String {

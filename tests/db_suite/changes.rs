@@ -91,11 +91,11 @@ async fn properties(db: &Db) {
         set(properties_of(&[("c", Some("")), ("a", Some("1"))])).await,
         pairs(&[("a", Some("1")), ("c", Some(""))])
     );
-    let keep = ImageUpdate {
-        other_properties: OtherProperties::DeleteNamed(Vec::new()),
-        ..properties_of(&[("d", Some("4"))])
-    };
+    let only = |gone: &[&str]| OtherProperties::DeleteNamed(gone.iter().map(|name| (*name).to_owned()).collect());
+    let keep = ImageUpdate { other_properties: only(&[]), ..properties_of(&[("d", Some("4"))]) };
     assert_eq!(set(keep).await, pairs(&[("a", Some("1")), ("c", Some("")), ("d", Some("4"))]));
+    let some = ImageUpdate { other_properties: only(&["a", "absent"]), ..properties_of(&[("d", Some("5"))]) };
+    assert_eq!(set(some).await, pairs(&[("c", Some("")), ("d", Some("5"))]));
     let many: Vec<_> = (0..1100).map(|n| (format!("p{n:04}"), Some("v".to_owned()))).collect();
     let change = ImageUpdate { properties: Some(many.clone()), ..ImageUpdate::default() };
     assert_eq!(set(change).await, many);

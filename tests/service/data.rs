@@ -63,7 +63,6 @@ fn noise(size: usize) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "needs image routes"]
 fn downloads_are_whole_with_and_without_sendfile() {
     for enabled in [true, false] {
         let server = Setup::new().more(&format!("[service]\nenable_sendfile = {enabled}")).start();
@@ -92,7 +91,6 @@ fn downloads_are_whole_with_and_without_sendfile() {
 }
 
 #[test]
-#[ignore = "needs image routes"]
 fn a_client_that_stops_reading_is_cut_off_and_one_that_reads_slowly_is_not() {
     let server = Setup::new().more("client_socket_timeout = 2").start();
     let data = noise(60_000_000);
@@ -115,7 +113,6 @@ fn a_client_that_stops_reading_is_cut_off_and_one_that_reads_slowly_is_not() {
 }
 
 #[test]
-#[ignore = "needs image routes"]
 fn an_upload_that_stalls_ends() {
     let server = Setup::new().more("client_socket_timeout = 1").start();
     let id = create(&server);
@@ -131,7 +128,6 @@ fn an_upload_that_stalls_ends() {
 }
 
 #[test]
-#[ignore = "needs image routes"]
 fn continue_is_said_only_when_the_body_is_wanted() {
     let server = Setup::new().start();
     let id = create(&server);

@@ -9,19 +9,22 @@ use super::harness::{Client, Setup, answered, free_port, pause, wait_for};
 
 #[test]
 fn strangers_are_not_let_in_without_authentication() {
-    for host in ["0.0.0.0", "::"] {
+    for host in ["0.0.0.0", "::", ""] {
         let text = format!("[DEFAULT]\nbind_host = {host}\nbind_port = {}\n", free_port());
         let (status, log) = Setup::new().options(&text).fail();
         assert!(status == 78 && log.contains("allow_unauthenticated_listen"), "{host}: {status}: {log}");
     }
-    let port = free_port();
-    let text =
-        format!("[DEFAULT]\nbind_host = ::\nbind_port = {port}\n[service]\nallow_unauthenticated_listen = true\n");
-    let _server = Setup::new().options(&text).start();
-    // Both families.
-    answered(Client::new(TcpStream::connect(("127.0.0.1", port)).unwrap()).get("/versions"));
-    if let Ok(stream) = TcpStream::connect(("::1", port)) {
-        answered(Client::new(stream).get("/versions"));
+    for host in ["::", ""] {
+        let port = free_port();
+        let text = format!(
+            "[DEFAULT]\nbind_host = {host}\nbind_port = {port}\n[service]\nallow_unauthenticated_listen = true\n"
+        );
+        let _server = Setup::new().options(&text).start();
+        // Both families.
+        answered(Client::new(TcpStream::connect(("127.0.0.1", port)).unwrap()).get("/versions"));
+        if let Ok(stream) = TcpStream::connect(("::1", port)) {
+            answered(Client::new(stream).get("/versions"));
+        }
     }
 }
 

@@ -39,7 +39,6 @@ fn a_request_that_comes_with_the_signal_is_answered() {
 }
 
 #[test]
-#[ignore = "needs image routes"]
 fn an_upload_in_flight_finishes() {
     let mut server = Setup::new().start();
     let id = data::create(&server);
@@ -59,7 +58,6 @@ fn an_upload_in_flight_finishes() {
 }
 
 #[test]
-#[ignore = "needs image routes"]
 fn a_stop_has_a_limit_and_a_second_signal_none() {
     for (limit, signals) in [(1, 1), (600, 2)] {
         let mut server = Setup::new().more(&format!("[service]\ngraceful_shutdown_timeout = {limit}")).start();

@@ -16,8 +16,8 @@ section! {
         api_limit_max: i64 = 1000, tier1().min(1.0);
         /// Listen backlog.
         backlog: i64 = 4096, tier1().min(1.0);
-        /// Address to listen on.
-        bind_host: String = "0.0.0.0", tier1().host();
+        /// Address to listen on; empty is every address of this host.
+        bind_host: String = "0.0.0.0", tier1().host_or_none();
         /// Port to listen on (9292).
         bind_port: u16 = 9292, tier1();
         /// CA that client certificates must chain to; setting it makes client certificates mandatory.

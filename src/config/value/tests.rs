@@ -130,6 +130,7 @@ fn hosts_are_addresses_or_names() {
     }
     for text in ["", "127.0.0.1.5", "127.0.0.256", "-a.b", "a..b", "a_b", "a b", "host:1"] {
         assert!(parse::<String>(text, tier1().host()).is_err(), "{text}");
+        assert_eq!(parse::<String>(text, tier1().host_or_none()).is_ok(), text.is_empty(), "{text}");
     }
 }
 

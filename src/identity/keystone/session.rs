@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::ACCEPT;
-use reqwest::Client;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
@@ -14,13 +13,13 @@ use super::token::Envelope;
 use super::{Login, answer, catalog, discovery};
 use crate::config::Secret;
 use crate::identity::IdentityError;
-use crate::identity::outgoing::TransportError;
+use crate::identity::outgoing::{Outgoing, TransportError};
 
 /// Logs in when a token is first needed, and again before it ends or after somebody refused it. Any number of tasks that need
 /// a token at the same time cause one login, and share its failure.
 #[derive(Debug)]
 pub struct Session {
-    client: Client,
+    client: Outgoing,
     login: Login,
     timeout: Duration,
     /// Where the v3 API is; asked for once.
@@ -46,7 +45,7 @@ const MARGIN: Duration = Duration::from_secs(120);
 
 impl Session {
     /// `timeout` bounds each request.
-    pub fn new(client: Client, login: Login, timeout: Duration) -> Self {
+    pub fn new(client: Outgoing, login: Login, timeout: Duration) -> Self {
         let (auth_url, current, turn) = (OnceCell::new(), Mutex::new(None), AsyncMutex::new(None));
         Self { client, login, timeout, auth_url, current, turn }
     }
@@ -100,7 +99,7 @@ impl Session {
     ) -> Result<&'a Url, IdentityError> {
         let resolve = || async {
             let url = grant.endpoint("identity", interface, region)?;
-            discovery::v3(&self.client, &url, true, self.timeout).await
+            discovery::v3(self.client.ready().await?, &url, true, self.timeout).await
         };
         grant.identity_url.get_or_try_init(resolve).await
     }
@@ -111,9 +110,10 @@ impl Session {
     }
 
     async fn log_in(&self) -> Result<Grant, IdentityError> {
-        let find = || discovery::v3(&self.client, &self.login.url, self.login.discover, self.timeout);
+        let client = self.client.ready().await?;
+        let find = || discovery::v3(client, &self.login.url, self.login.discover, self.timeout);
         let url = discovery::below(self.auth_url.get_or_try_init(find).await?, &["auth", "tokens"]);
-        let request = self.client.post(url).timeout(self.timeout).header(ACCEPT, "application/json");
+        let request = client.post(url).timeout(self.timeout).header(ACCEPT, "application/json");
         let response = request.json(&self.login.body()).send().await.map_err(TransportError::from)?;
         if response.status().is_client_error() {
             return Err(IdentityError::Login(response.status()));

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use http::header::ACCEPT;
 use http::{HeaderValue, StatusCode};
-use reqwest::{Client, Response};
+use reqwest::Response;
 
 use super::token::Envelope;
 use super::{Grant, Session, Token, answer, discovery};
 use crate::identity::IdentityError;
-use crate::identity::outgoing::TransportError;
+use crate::identity::outgoing::{Outgoing, TransportError};
 
 /// Validates tokens with a service account's own.
 #[derive(Debug)]
 pub struct Validator {
-    pub client: Client,
+    pub client: Outgoing,
     pub session: Session,
     /// Of Keystone's endpoint in the catalog.
     pub interface: String,
@@ -76,10 +76,10 @@ impl Validator {
             (false, false) => url.set_query(Some("nocatalog")),
             (false, true) => url.set_query(Some("nocatalog&allow_expired=1")),
         }
+        let client = self.client.ready().await?;
         let mut pause = FIRST_PAUSE;
         for tries_left in (0..=self.retries).rev() {
-            let request = self
-                .client
+            let request = client
                 .get(url.clone())
                 .timeout(self.timeout)
                 .header(ACCEPT, "application/json")

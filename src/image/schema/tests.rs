@@ -90,7 +90,7 @@ fn an_operators_properties_join_the_schema() {
     let flat = ImageSchema::with_custom(&Config::default(), r#"{"arch": {"type": "string"}}"#).unwrap();
     assert_eq!(flat.raw()["properties"]["arch"], json!({"type": "string", "is_base": false}));
     for (text, said) in [
-        ("{", "schema-image.json is not JSON"),
+        ("{", "schema-image.json is not JSON: EOF while parsing an object at line 1 column 1"),
         ("[]", "schema-image.json: the properties are no object"),
         (r#"{"name": {}, "id": {}}"#, "custom properties (name, id) conflict with base properties"),
         (r#"{"a": {"pattern": "("}}"#, "schema-image.json: pattern ( can not be used"),

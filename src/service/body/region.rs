@@ -112,27 +112,67 @@ mod tests {
 
     use super::*;
 
-    async fn collect(mut reader: RegionReader) -> io::Result<Vec<u8>> {
-        let mut all = Vec::new();
-        while let Some(chunk) = std::future::poll_fn(|context| reader.poll_chunk(context)).await {
-            all.extend_from_slice(&chunk?);
+    /// Both ways: by the page cache where it has the bytes, and as if it had none.
+    async fn collect(region: &FileRegion) -> [io::Result<Vec<u8>>; 2] {
+        let mut results = [Ok(Vec::new()), Ok(Vec::new())];
+        for (waits, result) in [false, true].into_iter().zip(&mut results) {
+            let mut reader = RegionReader::new(region.clone());
+            loop {
+                if waits && reader.left() > 0 {
+                    reader.waiting = Some(reader.read_waiting());
+                }
+                match (std::future::poll_fn(|context| reader.poll_chunk(context)).await, &mut *result) {
+                    (Some(Ok(chunk)), Ok(all)) => all.extend_from_slice(&chunk),
+                    (Some(Err(error)), result) => {
+                        *result = Err(error);
+                        break;
+                    }
+                    (None, _) | (_, Err(_)) => break,
+                }
+            }
         }
-        Ok(all)
+        results
+    }
+
+    fn file(size: usize) -> (Arc<std::fs::File>, Vec<u8>) {
+        let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
+        (Arc::new(file), content)
     }
 
     #[tokio::test]
     async fn every_region_is_read_exactly() {
-        let content: Vec<u8> = (0..3 * CHUNK + 17).map(|at| (at % 251) as u8).collect();
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&content).unwrap();
-        let file = Arc::new(file);
+        let (file, content) = file(3 * CHUNK + 17);
         for (offset, length) in [(0, content.len()), (0, 0), (1, 1), (CHUNK - 1, CHUNK + 2), (3 * CHUNK, 17)] {
             let region = FileRegion { file: Arc::clone(&file), offset: offset as u64, length: length as u64 };
-            let read = collect(RegionReader::new(region)).await.unwrap();
-            assert!(read == content[offset..offset + length], "{length} bytes from {offset}");
+            for read in collect(&region).await {
+                assert!(read.unwrap() == content[offset..offset + length], "{length} bytes from {offset}");
+            }
         }
         let region = FileRegion { file, offset: 3 * CHUNK as u64, length: 18 };
-        let error = collect(RegionReader::new(region)).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        for read in collect(&region).await {
+            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_cached_file_lets_others_run() {
+        let (file, content) = file(3 * TURN);
+        let mut reader = RegionReader::new(FileRegion { file, offset: 0, length: content.len() as u64 });
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let (mut given, mut yields) = (0, 0);
+        loop {
+            match reader.poll_chunk(&mut context) {
+                Poll::Ready(Some(chunk)) => given += chunk.unwrap().len(),
+                Poll::Ready(None) => break,
+                Poll::Pending => {
+                    yields += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        assert_eq!(given, content.len());
+        assert!(yields >= 2, "{yields}");
     }
 }

@@ -83,6 +83,11 @@ impl RequestLine {
         }
     }
 
+    /// Whether a line was too long and has been ended.
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(self.state, State::Ending(_))
+    }
+
     /// What is to be read instead of the socket, at most `room` bytes; empty: nothing more.
     pub(super) fn instead(&mut self, room: usize) -> Option<&'static [u8]> {
         let State::Ending(given) = &mut self.state else { return None };

@@ -24,6 +24,10 @@ use crate::service::body::{Lane, is_sentinel};
 /// reset the connection, and the client might never see the answer.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How many such bytes are taken from a client whose request head does not end. A body is taken for as long as
+/// [`LINGER`] allows; a head of that length comes from nobody who waits for an answer.
+const LINGER_HEAD: usize = 1024 * 1024;
+
 /// The transport below HTTP.
 pub(super) enum Io {
     Tcp(TcpStream),
@@ -39,6 +43,8 @@ pub(super) struct Wire {
     sender: FileSender,
     line: RequestLine,
     linger: Option<Pin<Box<Sleep>>>,
+    /// Bytes taken since then.
+    lingered: usize,
 }
 
 impl Io {
@@ -88,7 +94,7 @@ impl Io {
 impl Wire {
     pub(super) fn new(io: Io, activity: Arc<Activity>, lane: Option<Lane>, max_line: usize) -> Self {
         let line = RequestLine::new(max_line);
-        Self { io, activity, lane, sender: FileSender::default(), line, linger: None }
+        Self { io, activity, lane, sender: FileSender::default(), line, linger: None, lingered: 0 }
     }
 
     fn poll_send_region(&mut self, context: &mut Context<'_>, stand_in: usize) -> Poll<io::Result<usize>> {
@@ -170,9 +176,10 @@ impl AsyncWrite for Wire {
             ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
         }
         let timer = this.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let most = if this.activity.has_unread() && !this.line.is_endless() { usize::MAX } else { LINGER_HEAD };
         let mut expects = this.activity.has_unread() || !first;
         loop {
-            if timer.as_mut().poll(context).is_ready() {
+            if timer.as_mut().poll(context).is_ready() || this.lingered > most {
                 return Poll::Ready(Ok(()));
             }
             let mut thrown_away = [std::mem::MaybeUninit::uninit(); 8192];
@@ -180,6 +187,7 @@ impl AsyncWrite for Wire {
             match Pin::new(&mut this.io).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     this.activity.moved(buffer.filled().len());
+                    this.lingered = this.lingered.saturating_add(buffer.filled().len());
                     expects = true;
                 }
                 Poll::Pending if expects => return Poll::Pending,

@@ -14,7 +14,7 @@ use super::super::StoreError;
 use super::super::pool::Pool;
 use super::super::strand::Job;
 use super::draft::Draft;
-use crate::sys::file::{start_write_back, wait_write_back};
+use crate::sys::write_back::{start_write_back, wait_write_back};
 
 /// One system call writes at most this much, from at most as many pieces as the kernel takes (`IOV_MAX`).
 const RUN_BYTES: usize = 1024 * 1024;

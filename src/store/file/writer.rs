@@ -71,7 +71,7 @@ impl FileWriter {
         match outcome.await {
             Ok(published) => published?.keep(),
             // Something before the commit went wrong; the strand knows what.
-            Err(_) => return Err(strand.room().await.map_or_else(cause, |()| failed_before())),
+            Err(_) => return Err(cause(strand.end().await)),
         }
         let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(url = self.url, bytes = self.taken, duration_ms, "image data written");

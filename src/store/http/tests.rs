@@ -80,7 +80,10 @@ fn store() -> HttpStore {
     // No proxy of the environment may stand between the test and its server.
     let options = GlanceStoreSection::default();
     let mut store = HttpStore::open("web", &options).unwrap();
-    store.client = Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap();
+    store.client = Arc::new(LazyLock::new(Box::new(|| {
+        let builder = Client::builder().no_proxy().redirect(redirect::Policy::none());
+        builder.build().map_err(|error| error.to_string())
+    })));
     store
 }
 

@@ -1,0 +1,109 @@
+"""What a worker may do, what it keeps to itself, and what it tells the journal."""
+
+import json
+import re
+
+from bed import WORKERS, check
+from suite import test
+
+ALL = [f"glance-api@{number}.service" for number in range(1, WORKERS + 1)]
+UNITS = "glance-api.socket glance-api.service glance-api@1.service glance-api-activation.service system-glance.slice"
+
+
+@test(60)
+def the_security_score_is_at_most_one_and_a_half(i):
+    scored = i.run("systemd-analyze security --no-pager glance-api@1.service | tail -1")
+    score = float(re.search(r"level for glance-api@1\.service: ([0-9.]+)", scored)[1])
+    check(score <= 1.5, scored)
+
+
+@test(60)
+def verify_has_nothing_to_say(i):
+    said = i.run(f"systemd-analyze verify --man=no {UNITS}")
+    check(not said.strip(), said)
+
+
+@test(60)
+def data_goes_up_and_down_in_the_sandbox(i):
+    data = bytes(range(256)) * 40960
+    image = i.create_image(data)
+    status, _, body = i.request(path=f"/v2/images/{image}/file")
+    check(status == 200 and body == data, status, len(body))
+    check(i.request("DELETE", f"/v2/images/{image}")[0] == 204, "delete")
+    for unit in ALL:
+        status = i.read(f"/proc/{i.main_pid(unit)}/status")
+        check(re.search(r"CapEff:\s*0+\n", status) and re.search(r"NoNewPrivs:\s*1", status), unit)
+    owner = i.run("stat -c %U /var/lib/glance/glance.db").strip()
+    check(owner == "glance", owner)
+
+
+@test(60)
+def data_elsewhere_takes_one_drop_in(i):
+    i.run("install -d -o glance -g glance /srv/images")
+    i.configure("[glance_store]\nfilesystem_store_datadir = /srv/images\n")
+    i.drop_in("glance-api@.service", "[Service]\nReadWritePaths=/srv/images\n")
+    i.run("systemctl daemon-reload && systemctl restart glance-api")
+    image = i.create_image(b"elsewhere")
+    check(i.read(f"/srv/images/{image}") == "elsewhere", "the file")
+
+
+@test(60)
+def allowed_peers_can_be_limited(i):
+    i.drop_in("glance-api@.service", "[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost\n")
+    i.run("systemctl daemon-reload && systemctl restart glance-api")
+    i.serves()
+
+
+@test(60)
+def secrets_come_as_credentials_and_are_nowhere_else(i):
+    secret = "sqlite:////var/lib/glance/s3cret-place.db"
+    i.write("/etc/glance/secrets/database", secret + "\n", mode=0o600)
+    i.run("cd /etc/glance/secrets; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x "
+          "-keyout api.key -out /etc/glance/api.crt 2>/dev/null; chmod 700 .; chmod 600 *; chmod 644 /etc/glance/api.crt")
+    i.configure("[database]\nconnection = credential:database\n[DEFAULT]\ncert_file = /etc/glance/api.crt\n"
+                "key_file = credential:api.key\n")
+    i.drop_in("glance-api@.service", "[Service]\nLoadCredential=database:/etc/glance/secrets/database\n"
+              "LoadCredential=api.key:/etc/glance/secrets/api.key\n")
+    i.run("systemctl daemon-reload && systemctl restart glance-api")
+    check(i.workers() == ALL, i.log())
+    i.run("curl -sS --cacert /etc/glance/api.crt --connect-to x:443:127.0.0.1:9292 https://x/v2/images")
+    i.run("test -s /var/lib/glance/s3cret-place.db")
+    i.run("systemctl reload glance-api")
+    check("s3cret" not in i.run("systemctl show 'glance-api*'"), "systemctl show")
+    check("s3cret" not in i.run("journalctl --no-pager -u 'glance-api*'"), "the journal")
+    environment = i.read(f"/proc/{i.main_pid(ALL[0])}/environ")
+    check("s3cret" not in environment, "the environment")
+    # ExecReload= needs none of them, and the generator does not know them.
+    said = i.journal("-t glance-api-generator")[-1]
+    check(said["PRIORITY"] == "6", said)
+
+
+@test(60)
+def sealed_credentials_work_too(i):
+    i.run("mkdir -p /etc/glance/secrets; printf 'sqlite:////var/lib/glance/sealed.db' | "
+          "systemd-creds encrypt --with-key=host --name=database - /etc/glance/secrets/database.cred")
+    i.configure("[database]\nconnection = credential:database\n")
+    i.drop_in("glance-api@.service", "[Service]\nLoadCredentialEncrypted=database:/etc/glance/secrets/database.cred\n")
+    i.run("systemctl daemon-reload && systemctl restart glance-api")
+    check(i.workers() == ALL, i.log())
+    i.serves()
+    i.run("test -s /var/lib/glance/sealed.db")
+
+
+@test(60)
+def the_journal_has_fields_and_finds_a_request(i):
+    _, headers, _ = i.request(path="/v2/images")
+    request = headers["x-openstack-request-id"]
+    other = i.request(path="/v2/images")[1]["x-openstack-request-id"]
+    i.run("journalctl --sync")
+    found = i.journal(f"GLANCE_REQUEST_ID={request}")
+    check(found, "nothing with the id of the request")
+    for entry in found:
+        check(entry["SYSLOG_IDENTIFIER"] == "glance-api" and entry["_SYSTEMD_UNIT"] in ALL, json.dumps(entry))
+        check(other not in json.dumps(entry), "another request's")
+    check(any("/v2/images" in entry["MESSAGE"] and "200" in entry["MESSAGE"] for entry in found), found)
+    check(all("\n" not in entry["MESSAGE"] for entry in found), "one line each")
+    check({entry["PRIORITY"] for entry in found} <= {"3", "4", "5", "6"}, found)
+    image = i.create_image(b"x")
+    i.run("journalctl --sync")
+    check(i.journal(f"GLANCE_IMAGE_ID={image}"), "nothing with the id of the image")
