@@ -5,11 +5,10 @@ mod pointer;
 
 use serde_json::{Map, Value, json};
 
+use super::limits::RESERVED_NAMESPACE;
 use super::schema::python::display;
 use super::schema::{ImageSchema, RESERVED};
 
-/// The start of names that belong to the service.
-const RESERVED_NAMESPACE: &str = "os_glance";
 /// Fields that a client can not set.
 const READ_ONLY: [&str; 13] = [
     "created_at",
