@@ -1,5 +1,7 @@
-//! The only room with `unsafe`: calls into the operating system for which no safe crate exists, each with its reason.
+//! The only room with `unsafe`: calls into the operating system and into libraries of C for which no safe crate exists, each
+//! with its reason.
 
 pub mod localtime;
+pub mod md5;
 pub mod nowait;
 pub mod write_back;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::super::StoreError;
+use crate::sys::md5::Md5;
 
 /// A hash algorithm, under the name that Python's hashlib gives it.
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ const ALGORITHMS: [Algorithm; 15] = [
 ];
 
 impl Algorithm {
-    pub(super) const MD5: Self = Self { name: "md5", make: || Box::new(Current::<md5::Md5>::default()) };
+    pub(super) const MD5: Self = Self { name: "md5", make: || Box::new(Md5::default()) };
 
     /// The algorithm of that name.
     ///
@@ -91,6 +92,16 @@ impl Hasher for Nothing {
     }
 }
 
+impl Hasher for Md5 {
+    fn update(&mut self, data: &[u8]) {
+        self.update(data);
+    }
+
+    fn finish(self: Box<Self>) -> String {
+        hex::encode((*self).finish())
+    }
+}
+
 #[derive(Default)]
 struct Current<D>(D);
 
@@ -120,15 +131,15 @@ impl<D: blake2::Digest + Send> Hasher for Blake<D> {
 
 /// TLS 1.0's pair of digests, one after the other.
 #[derive(Default)]
-struct Md5Sha1(md5::Md5, sha1::Sha1);
+struct Md5Sha1(Md5, sha1::Sha1);
 
 impl Hasher for Md5Sha1 {
     fn update(&mut self, data: &[u8]) {
-        sha2::Digest::update(&mut self.0, data);
+        self.0.update(data);
         sha2::Digest::update(&mut self.1, data);
     }
 
     fn finish(self: Box<Self>) -> String {
-        hex::encode(sha2::Digest::finalize(self.0)) + &hex::encode(sha2::Digest::finalize(self.1))
+        hex::encode(self.0.finish()) + &hex::encode(sha2::Digest::finalize(self.1))
     }
 }
