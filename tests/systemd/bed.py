@@ -15,6 +15,8 @@ TESTBED = str(HERE / "testbed")
 CLONE_NEWNET = 0x40000000
 PORT = 9292
 WORKERS = 3
+# What an instance may keep, in memory: one test uploads several gigabytes.
+SIZE = "6g"
 
 # What the tests start from: the file of the package, with a known number of workers.
 CONFIGURATION = f"""
@@ -61,7 +63,7 @@ def testbed(*arguments, **more):
 class Instance:
     def __init__(self, release):
         self.release = release
-        started = testbed("up", "--name", f"glance-{release}", "--unique", "--release", release)
+        started = testbed("up", "--name", f"glance-{release}", "--unique", "--release", release, "--size", SIZE)
         check(started.returncode == 0, "the test bed does not boot:", started.stderr)
         self.name = started.stdout.strip()
         self.pid = 0
@@ -72,6 +74,12 @@ class Instance:
 
     def down(self):
         testbed("down", "--name", self.name)
+
+    def outside(self, *command, timeout=120):
+        """The output of a program of this host that sees the instance's network."""
+        done = testbed("net", "--name", self.name, "--", *map(str, command), timeout=timeout)
+        check(done.returncode == 0, f"status {done.returncode} of: {command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return done.stdout
 
     def reboot(self):
         done = testbed("reboot", "--name", self.name)
@@ -99,6 +107,10 @@ class Instance:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(mode)
+
+    def copy(self, file, path):
+        done = testbed("copy", "--name", self.name, str(file), path)
+        check(done.returncode == 0, done.stderr)
 
     def read(self, path):
         return (self.root / path.lstrip("/")).read_text()

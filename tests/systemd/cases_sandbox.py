@@ -91,6 +91,24 @@ def sealed_credentials_work_too(i):
 
 
 @test(60)
+def credentials_of_the_system_can_be_imported(i):
+    if i.release == "bookworm":
+        # ImportCredential= came with systemd 254: there, LoadCredential= names the file.
+        said = i.run("printf '[Service]\\nExecStart=true\\nImportCredential=glance.*\\n' > /run/imports.service; "
+                     "systemd-analyze verify --man=no /run/imports.service", expect=None)
+        check("Unknown key" in said and "ImportCredential" in said, said)
+        return
+    i.run("install -d -m 700 /etc/credstore; printf 'sqlite:////var/lib/glance/imported.db' > /etc/credstore/glance.database; "
+          "chmod 600 /etc/credstore/glance.database")
+    i.configure("[database]\nconnection = credential:glance.database\n")
+    i.drop_in("glance-api@.service", "[Service]\nImportCredential=glance.*\n")
+    i.run("systemctl daemon-reload && systemctl restart glance-api")
+    check(i.workers() == ALL, i.log())
+    i.serves()
+    i.run("test -s /var/lib/glance/imported.db")
+
+
+@test(60)
 def the_journal_has_fields_and_finds_a_request(i):
     _, headers, _ = i.request(path="/v2/images")
     request = headers["x-openstack-request-id"]
