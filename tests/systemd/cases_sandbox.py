@@ -82,12 +82,7 @@ def secrets_come_as_credentials_and_are_nowhere_else(i):
 def sealed_credentials_work_too(i):
     i.run("mkdir -p /etc/glance/secrets; printf 'sqlite:////var/lib/glance/sealed.db' | "
           "systemd-creds encrypt --with-key=host --name=database - /etc/glance/secrets/database.cred")
-    i.configure("[database]\nconnection = credential:database\n")
-    i.drop_in("glance-api@.service", "[Service]\nLoadCredentialEncrypted=database:/etc/glance/secrets/database.cred\n")
-    i.run("systemctl daemon-reload && systemctl restart glance-api")
-    check(i.workers() == ALL, i.log())
-    i.serves()
-    i.run("test -s /var/lib/glance/sealed.db")
+    opens_the_database_of(i, "database", "LoadCredentialEncrypted=database:/etc/glance/secrets/database.cred", "sealed.db")
 
 
 @test(60)
@@ -100,12 +95,16 @@ def credentials_of_the_system_can_be_imported(i):
         return
     i.run("install -d -m 700 /etc/credstore; printf 'sqlite:////var/lib/glance/imported.db' > /etc/credstore/glance.database; "
           "chmod 600 /etc/credstore/glance.database")
-    i.configure("[database]\nconnection = credential:glance.database\n")
-    i.drop_in("glance-api@.service", "[Service]\nImportCredential=glance.*\n")
+    opens_the_database_of(i, "glance.database", "ImportCredential=glance.*", "imported.db")
+
+
+def opens_the_database_of(i, credential, setting, file):
+    i.configure(f"[database]\nconnection = credential:{credential}\n")
+    i.drop_in("glance-api@.service", f"[Service]\n{setting}\n")
     i.run("systemctl daemon-reload && systemctl restart glance-api")
     check(i.workers() == ALL, i.log())
     i.serves()
-    i.run("test -s /var/lib/glance/imported.db")
+    i.run(f"test -s /var/lib/glance/{file}")
 
 
 @test(60)
