@@ -34,6 +34,15 @@ pub(super) struct SectionReader<'r, 'a> {
     plugin: Option<String>,
 }
 
+/// What somebody wrote for an option.
+struct Found {
+    section: String,
+    origin: Origin,
+    written: String,
+    /// The texts with all that they refer to in its place, or why that cannot be.
+    expanded: Result<Vec<String>, String>,
+}
+
 impl<'a> Reader<'a> {
     /// `credentials`: the directory that systemd put the service's credentials in. `place`: where an option would be set
     /// that is missing.
@@ -91,40 +100,44 @@ impl SectionReader<'_, '_> {
 
     /// The value of an option, or its default where it is not set, or not to be used; then the reason is noted.
     pub(super) fn option<T: OptionValue>(&mut self, info: &'static OptionInfo, default: impl FnOnce() -> T) -> T {
+        // Every option has an instance of this function: what does not depend on its type is elsewhere.
+        self.look_up(info).and_then(|found| self.parse(info, found)).unwrap_or_else(default)
+    }
+
+    /// What the first section that has the option says.
+    fn look_up(&mut self, info: &'static OptionInfo) -> Option<Found> {
         let chain = match &self.plugin {
             Some(plugin) if info.rules.plugin => vec![plugin.clone()],
             _ => self.chain.clone(),
         };
-        let found = chain.iter().find_map(|section| self.reader.merged.texts(section, info.name));
-        let Some((texts, origin)) = found else { return default() };
+        let (texts, origin) = chain.iter().find_map(|section| self.reader.merged.texts(section, info.name))?;
         let section = self.chain.first().map_or("", String::as_str).to_owned();
         self.note(&section, info, &origin);
 
         let texts = if info.rules.multi { texts.as_slice() } else { texts.get(texts.len() - 1..).unwrap_or(&[]) };
-        let parsed = texts
-            .iter()
-            .map(|text| self.expand(info, &chain, text))
-            .collect::<Result<Vec<_>, _>>()
-            .and_then(|texts| T::parse(&texts, info).map_err(|rejected| rejected.0));
+        let written = texts.last().map_or("", String::as_str).to_owned();
+        let expanded = texts.iter().map(|text| self.expand(info, &chain, text)).collect();
+        Some(Found { section, origin, written, expanded })
+    }
+
+    fn parse<T: OptionValue>(&mut self, info: &'static OptionInfo, found: Found) -> Option<T> {
+        let parsed = match &found.expanded {
+            Ok(texts) => T::parse(texts, info).map_err(|rejected| rejected.0),
+            Err(reason) => Err(reason.clone()),
+        };
         match parsed {
-            Ok(Some(value)) => value,
-            Ok(None) => {
-                self.reader.warn(&section, info.name, "is empty, its default is used");
-                default()
-            }
-            Err(allowed) => {
-                let written = texts.last().map_or("", String::as_str);
-                let value = if info.rules.secret { MASK.to_owned() } else { mask_url(written) };
-                self.reader.problems.push(Problem::Value {
-                    origin,
-                    section,
-                    option: info.name.to_owned(),
-                    value: one_line(&value),
-                    allowed,
-                });
-                default()
-            }
+            Ok(Some(value)) => return Some(value),
+            Ok(None) => self.reader.warn(&found.section, info.name, "is empty, its default is used"),
+            Err(allowed) => self.reject(info, found, allowed),
         }
+        None
+    }
+
+    fn reject(&mut self, info: &'static OptionInfo, found: Found, allowed: String) {
+        let Found { section, origin, written, .. } = found;
+        let value = if info.rules.secret { MASK.to_owned() } else { mask_url(&written) };
+        let (option, value) = (info.name.to_owned(), one_line(&value));
+        self.reader.problems.push(Problem::Value { origin, section, option, value, allowed });
     }
 
     fn note(&mut self, section: &str, info: &'static OptionInfo, origin: &Origin) {
