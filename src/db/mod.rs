@@ -20,6 +20,7 @@ mod retry;
 mod row;
 mod session;
 mod sql;
+mod statement;
 mod url;
 
 pub use connection::{Db, Dialect};

@@ -1,14 +1,15 @@
-//! One borrowed connection: builds a statement for its dialect, runs it, and never goes back to the pool in doubt.
+//! One borrowed connection: runs statements, and never goes back to the pool in doubt.
 
-use sea_query::{MysqlQueryBuilder, PostgresQueryBuilder, QueryStatementWriter, SqliteQueryBuilder, Value, Values};
+use sea_query::{Value, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Executor, MySql, Postgres, Sqlite};
+use sqlx::{Executor, MySql, Postgres, Sqlite};
 
 use super::clock;
 use super::connection::Dialect;
 use super::error::{Cause, DbError};
 use super::row::Row;
+use super::statement::Statement;
 
 /// A connection of the pool, perhaps in a transaction.
 ///
@@ -94,21 +95,18 @@ impl Session {
     }
 
     /// Runs a statement and says how many rows it matched.
-    pub(super) async fn execute<S: QueryStatementWriter>(&mut self, statement: &S) -> Result<u64, DbError> {
+    pub(super) async fn execute<S: Statement>(&mut self, statement: &S) -> Result<u64, DbError> {
         self.busy = true;
+        let (sql, values) = statement.render(self.dialect());
         let done = match self.link()? {
             Link::Sqlite(link) => {
-                let (sql, values) = statement.build(SqliteQueryBuilder);
-                let query = sqlx::query_with(AssertSqlSafe(sql), with_text_times(values));
-                link.execute(query).await.map(|done| done.rows_affected())
+                link.execute(sqlx::query_with(sql, with_text_times(values))).await.map(|done| done.rows_affected())
             }
             Link::Postgres(link) => {
-                let (sql, values) = statement.build(PostgresQueryBuilder);
-                link.execute(sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))).await.map(|d| d.rows_affected())
+                link.execute(sqlx::query_with(sql, SqlxValues(values))).await.map(|done| done.rows_affected())
             }
             Link::MySql(link) => {
-                let (sql, values) = statement.build(MysqlQueryBuilder);
-                link.execute(sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))).await.map(|d| d.rows_affected())
+                link.execute(sqlx::query_with(sql, SqlxValues(values))).await.map(|done| done.rows_affected())
             }
         };
         self.settle(done)
@@ -117,25 +115,22 @@ impl Session {
     /// Runs a query and reads each of its rows. The caller bounds the number of rows by the query itself.
     pub(super) async fn rows<S, T, F>(&mut self, statement: &S, read: F) -> Result<Vec<T>, DbError>
     where
-        S: QueryStatementWriter,
+        S: Statement,
         F: FnMut(&dyn Row) -> Result<T, DbError>,
     {
         self.busy = true;
+        let (sql, values) = statement.render(self.dialect());
         match self.link()? {
             Link::Sqlite(link) => {
-                let (sql, values) = statement.build(SqliteQueryBuilder);
-                let query = sqlx::query_with(AssertSqlSafe(sql), with_text_times(values));
-                let rows = link.fetch_all(query).await;
+                let rows = link.fetch_all(sqlx::query_with(sql, with_text_times(values))).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
             Link::Postgres(link) => {
-                let (sql, values) = statement.build(PostgresQueryBuilder);
-                let rows = link.fetch_all(sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))).await;
+                let rows = link.fetch_all(sqlx::query_with(sql, SqlxValues(values))).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
             Link::MySql(link) => {
-                let (sql, values) = statement.build(MysqlQueryBuilder);
-                let rows = link.fetch_all(sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))).await;
+                let rows = link.fetch_all(sqlx::query_with(sql, SqlxValues(values))).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
         }
@@ -144,7 +139,7 @@ impl Session {
     /// As [`Session::rows`], for a query that gives at most one row.
     pub(super) async fn row<S, T, F>(&mut self, statement: &S, read: F) -> Result<Option<T>, DbError>
     where
-        S: QueryStatementWriter,
+        S: Statement,
         F: FnMut(&dyn Row) -> Result<T, DbError>,
     {
         Ok(self.rows(statement, read).await?.into_iter().next())

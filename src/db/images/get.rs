@@ -11,6 +11,7 @@ use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 use crate::db::sql::live;
+use crate::db::statement::Template;
 
 /// The image with this very id, letter case included; `None` if there is none, or if it is deleted and `deleted` is not
 /// asked for. Visibility is not looked at (`_image_get` in `glance/db/sqlalchemy/api.py` does that too).
@@ -37,6 +38,9 @@ impl Operation for Get<'_> {
     }
 }
 
+static LIVE: Template = Template::new(|id| select(id, false));
+static EVERY: Template = Template::new(|id| select(id, true));
+
 /// A row of the query is the image or one of its children.
 enum Part {
     Image(Box<ImageRecord>),
@@ -52,9 +56,9 @@ pub(in crate::db) async fn read(
     if id.len() > ID_LENGTH {
         return Ok(None);
     }
-    let query = select(id, deleted);
+    let query = if deleted { &EVERY } else { &LIVE };
     let parts = session
-        .rows(&query, |row| {
+        .rows(&query.with(id), |row| {
             let mut columns = Columns::of(row);
             Ok(match columns.integer()? {
                 0 => Part::Image(Box::new(record(columns.skip(children::COLUMNS - 1))?)),
