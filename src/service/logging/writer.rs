@@ -4,13 +4,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, park_timeout};
+use std::time::Duration;
 
 use super::record::Record;
 use super::sink::Sinks;
 
 /// Records that may wait.
 const LENGTH: usize = 8192;
+/// How long the thread lets records gather after some were written. Under load it is then woken once for many of them, and
+/// those who log need not wake it.
+const PAUSE: Duration = Duration::from_millis(2);
 
 enum Item {
     Record(Box<Record>),
@@ -101,6 +105,7 @@ fn write(queued: &Receiver<Item>, mut sinks: Sinks, dropped: &AtomicU64) {
             // Through the queue like any other record; it has room now.
             tracing::warn!(lost, "log records were lost: they came faster than they could be written");
         }
+        park_timeout(PAUSE);
     }
 }
 
