@@ -18,6 +18,9 @@ const EXTENSION: Duration = Duration::from_secs(15);
 /// How long what was cut off may take to leave things as they were before.
 const CLEANUP: Duration = Duration::from_secs(2);
 
+/// How long it may take, on a busy machine, from the last byte or the limit to the end of the process.
+const AFTERWARDS: Duration = Duration::from_secs(8);
+
 /// Waits until all connections have ended, and with them the work that outlives its client: an upload puts its image back
 /// though nobody waits for the answer. Returns how many of them the limit has cut off.
 ///
@@ -50,12 +53,17 @@ pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Mana
                     manager.status(&line);
                 } else {
                     bytes = now;
-                    let left = deadline.map_or(EXTENSION, |deadline| deadline.saturating_duration_since(Instant::now()));
-                    manager.extend(EXTENSION.min(left + TICK), &line);
+                    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                    manager.extend(extension(left), &line);
                 }
             }
         }
     }
+}
+
+/// What to ask for when bytes have moved and `left` remains of the limit; `None`: there is none.
+fn extension(left: Option<Duration>) -> Duration {
+    left.unwrap_or(EXTENSION).min(EXTENSION) + AFTERWARDS
 }
 
 /// Requests whose response has not left whole, or whose work goes on without them.
@@ -82,4 +90,17 @@ fn work(shared: &Shared) -> TaskTracker {
     let work = shared.active.load().app.handler().images().tasks();
     work.close();
     work
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manager_waits_until_what_is_cut_off_has_been_cleaned_up() {
+        for left in [0, 1, 14, 15].map(Duration::from_secs) {
+            assert!(extension(Some(left)) > left + CLEANUP, "{left:?}");
+        }
+        assert_eq!(extension(Some(Duration::from_secs(600))), extension(None));
+    }
 }
