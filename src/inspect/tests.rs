@@ -100,6 +100,26 @@ fn without_required_match_only_unsafe_images_are_refused() {
 }
 
 #[test]
+fn a_senseless_size_hides_nothing_unsafe() {
+    let lenient = Options { require_image_format_match: false, ..strict() };
+    let text = DESCRIPTOR.replace("RW 2048 SPARSE \"disk.vmdk\"", "RW 1 FLAT \"/etc/passwd\"");
+    let huge = |image: Vec<u8>| with(image, 24, &[0xff; 8]);
+    let table: [(&str, Vec<u8>, &str); 3] = [
+        ("qcow2", with(huge(qcow2()), 8, &[1]), "Image failed safety checks"),
+        ("vmdk", with(vmdk(&text), 12, &[0xff; 8]), "Image failed safety checks"),
+        ("vmdk", text.clone().into_bytes(), "Image format inspection failed"),
+    ];
+    for (claimed, image, strictly) in table {
+        assert_eq!(judge(&image, claimed).unwrap_err().to_string(), strictly);
+        let refused = inspect(&image).verdict(claimed, &lenient).unwrap_err();
+        assert_eq!(refused.to_string(), "Image failed safety checks", "{claimed}");
+    }
+    for (claimed, image) in [("qcow2", huge(qcow2())), ("vmdk", DESCRIPTOR.as_bytes().to_vec())] {
+        assert_eq!(inspect(&image).verdict(claimed, &lenient).unwrap().virtual_size, None, "{claimed}");
+    }
+}
+
+#[test]
 fn refuses_unsafe_qcow2() {
     let table: [(usize, &[u8], &[&str]); 6] = [
         (15, &[1], &["backing_file: Image has a backing file"]),

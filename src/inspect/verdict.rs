@@ -95,19 +95,29 @@ impl Inspection {
 
     fn judge(&self, claimed: &str, options: &Options, verdict: &mut Verdict) -> Result<(), Rejection> {
         let found = self.choose()?;
-        if found.format.name() == claimed {
-            verdict.virtual_size = self.virtual_size(found)?;
+        let size = if found.format.name() == claimed {
+            self.virtual_size(found)
         } else if found.format == Format::Raw && Format::by_name(claimed).is_none() {
             // Nothing is known of such formats, but that they are none of those that are.
+            Ok(None)
         } else if claimed == Format::Raw.name() {
             // Upstream lets no second format pass here, not even that of a bootable ISO.
             self.only()?;
             verdict.warnings.push(Warning::Mislabelled(found.format));
-            verdict.virtual_size = Some(self.actual_size()).filter(|&size| size > 0);
+            Ok(Some(self.actual_size()).filter(|&size| size > 0))
         } else {
             return Err(Rejection::Mismatch { claimed: claimed.to_owned(), found: found.format });
+        };
+        let checked = check(found, options, &mut verdict.warnings);
+        match size {
+            Ok(size) => {
+                verdict.virtual_size = size;
+                checked
+            }
+            // Upstream does not get to its checks then. Where formats need not match, that lets pass what they are to stop.
+            Err(nonsense) if found.size == Size::Broken && options.require_image_format_match => Err(nonsense),
+            Err(nonsense) => checked.and(Err(nonsense)),
         }
-        check(found, options, &mut verdict.warnings)
     }
 
     /// The one format that counts: an ISO that boots from a disk as well has a partition table in its system area.

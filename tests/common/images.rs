@@ -6,6 +6,11 @@ pub(crate) fn image(name: &str) -> Vec<u8> {
         "qcow2" => qcow2(3, 0, 0),
         "qcow2-v2" => qcow2(2, 0, 0),
         "qcow2-backing" => qcow2(3, 0, 512),
+        "qcow2-huge-backing" => {
+            let mut image = qcow2(3, 0, 512);
+            put(&mut image, 24, &(1_u64 << 63).to_be_bytes());
+            image
+        }
         "qcow2-data-file" => qcow2(3, 4, 0),
         "qcow2-dirty" => qcow2(3, 1, 0),
         "qcow2-unknown-feature" => qcow2(3, 1 << 40, 0),
@@ -18,6 +23,7 @@ pub(crate) fn image(name: &str) -> Vec<u8> {
         "vmdk-stream" => vmdk("streamOptimized", ""),
         "vmdk-flat" => vmdk("monolithicFlat", ""),
         "vmdk-extent" => vmdk("monolithicSparse", "RW 8 FLAT \"/etc/passwd\" 0\n"),
+        "vmdk-text" => descriptor("monolithicSparse", "RW 8 FLAT \"/etc/passwd\" 0\n").into_bytes(),
         "iso" => iso(),
         "mbr" => mbr(&[(0x83, 1, 100)]),
         "gpt" => gpt(),
@@ -128,12 +134,15 @@ fn vmdk(kind: &str, extent: &str) -> Vec<u8> {
     put(&mut b, 44, &512_u32.to_le_bytes());
     put(&mut b, 56, &21_u64.to_le_bytes()); // grain directory
     let extent = if extent.is_empty() { "RW 2048 SPARSE \"disk.vmdk\"\n" } else { extent };
-    let text = format!(
+    put(&mut b, 512, descriptor(kind, extent).as_bytes());
+    b
+}
+
+fn descriptor(kind: &str, extent: &str) -> String {
+    format!(
         "# Disk DescriptorFile\nversion=1\nCID=7b4e3a53\nparentCID=ffffffff\ncreateType=\"{kind}\"\n\n\
          # Extent description\n{extent}\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"ide\"\n"
-    );
-    put(&mut b, 512, text.as_bytes());
-    b
+    )
 }
 
 fn iso() -> Vec<u8> {

@@ -31,11 +31,14 @@ def inspect(data):
     return source
 
 
-def size(inspector):
-    value = inspector.virtual_size
-    if value >= I64:
-        raise OverflowError('the database has no room for it')
-    return max(value, 0)
+def size(inspector, require):
+    try:
+        return max(inspector.virtual_size, 0)
+    except Exception:
+        # Ours looks whether the image is safe all the same.
+        if require:
+            raise
+        return 0
 
 
 def describe(inspector):
@@ -62,7 +65,7 @@ def verdict(data, matches, claim, require, nonfatal):
             inspector = data.format
         name = str(inspector)
         if name == claim:
-            virtual_size = size(inspector)
+            virtual_size = size(inspector, require)
         elif name == 'raw' and claim not in fi.ALL_FORMATS:
             pass
         elif claim == 'raw':
@@ -71,6 +74,8 @@ def verdict(data, matches, claim, require, nonfatal):
         else:
             raise fi.ImageFormatError('Image disk_format %s does not match stream data %s' % (claim, name))
         inspector.safety_check()
+        if virtual_size >= I64:
+            raise OverflowError('the database has no room for it')
     except fi.ImageFormatError as e:
         if require:
             text = str(e)
@@ -84,7 +89,7 @@ def verdict(data, matches, claim, require, nonfatal):
     except Exception:
         if require:
             return 'Image format inspection failed'
-    return virtual_size or None
+    return virtual_size if 0 < virtual_size < I64 else None
 
 
 for line in sys.stdin:
