@@ -24,3 +24,13 @@ pub enum Reader {
     /// Bytes from afar.
     Stream(Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>),
 }
+
+impl Reader {
+    /// Bytes to come, where that is known before they are read.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::File(region) => Some(region.length),
+            Self::Stream(_) => None,
+        }
+    }
+}

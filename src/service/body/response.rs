@@ -55,10 +55,12 @@ impl ResponseBody {
                 (if bytes.is_empty() { Source::End } else { Source::Bytes(bytes) }, Some(length))
             }
             api::Body::Data { reader: Reader::Stream(stream), length } => (Source::Stream(stream), length),
-            api::Body::Data { reader: Reader::File(region), .. } => {
-                let length = region.length;
+            api::Body::Data { reader: Reader::File(mut region), length } => {
+                let length = length.unwrap_or(region.length);
+                // A file that is longer than the image ends with it; one that is shorter breaks the response.
+                region.length = region.length.min(length);
                 let source = match lane {
-                    _ if length == 0 => Source::End,
+                    _ if region.length == 0 => Source::End,
                     Some(lane) => Source::SendFile(region, lane),
                     None => Source::Copy(RegionReader::new(region)),
                 };
@@ -67,6 +69,11 @@ impl ResponseBody {
         };
         let source = if withheld { Source::Withheld } else { source };
         Self { source, left, tally: Arc::new(Tally::new(record, flight)) }
+    }
+
+    /// Whether hyper has been given everything that was announced.
+    fn is_complete(&self) -> bool {
+        self.left.map_or_else(|| matches!(self.source, Source::End), |left| left == 0)
     }
 
     fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Chunk>>> {
@@ -152,7 +159,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         // hyper announces the length of a withheld body only if the body seems to have bytes.
-        self.left == Some(0) || matches!(self.source, Source::End | Source::Failed)
+        self.is_complete() || matches!(self.source, Source::Failed)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -163,8 +170,7 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         // hyper does not ask for the end once it has as many bytes as were announced.
-        let all_read = self.left == Some(0) || matches!(self.source, Source::End | Source::Withheld);
-        if all_read {
+        if self.is_complete() || matches!(self.source, Source::Withheld) {
             self.tally.ended();
         }
     }
@@ -208,6 +214,29 @@ mod tests {
         assert_eq!(read(streamed(&["ab", "c"], None)).await, Ok("abc".to_owned()));
         assert_eq!(read(streamed(&["ab"], Some(3))).await, Err(io::ErrorKind::UnexpectedEof));
         assert_eq!(read(streamed(&["ab", "cd"], Some(3))).await, Err(io::ErrorKind::InvalidData));
+    }
+
+    #[tokio::test]
+    async fn a_file_of_another_length_than_the_image_never_seems_whole() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let file = Arc::new(file);
+        let data = |length: u64, announced| {
+            let region = FileRegion { file: Arc::clone(&file), offset: 0, length };
+            api::Body::Data { reader: Reader::File(region), length: announced }
+        };
+        assert_eq!(read(data(10, None)).await, Ok("0123456789".to_owned()));
+        assert_eq!(read(data(10, Some(4))).await, Ok("0123".to_owned()));
+        assert_eq!(read(data(10, Some(0))).await, Ok(String::new()));
+        assert_eq!(read(data(10, Some(11))).await, Err(io::ErrorKind::UnexpectedEof));
+        assert_eq!(read(data(0, Some(1))).await, Err(io::ErrorKind::UnexpectedEof));
+
+        let (_, flight) = flight();
+        let mut body = ResponseBody::new(data(10, Some(11)), false, Some(Lane::default()), None, flight);
+        assert_eq!(body.size_hint().exact(), Some(11));
+        body.frame().await.unwrap().unwrap();
+        assert!(!body.is_end_stream());
+        assert_eq!(body.frame().await.unwrap().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]

@@ -27,15 +27,16 @@ pub(in crate::api) async fn handle(
     call.gate.enforce_on("download_image", &found).await?;
     prefer_stores(api, call, &mut found, query).await?;
 
-    let size = u64::try_from(found.size.unwrap_or(0)).unwrap_or(0);
+    let known = found.size.and_then(|size| u64::try_from(size).ok());
+    let size = known.unwrap_or(0);
     let part = Part::requested(headers, size)?;
     let wanted = part.map(|part| part.first..part.first + part.length);
     let reader = match api.images.open(&found, wanted).await {
         Ok(reader) => reader,
         Err(error) => return in_words_of_download(error),
     };
-    let length = part.map_or(size, |part| part.length);
-    let mut response = Response::new(Body::Data { reader, length: Some(length) });
+    let length = part.map(|part| part.length).or(known).or_else(|| reader.length());
+    let mut response = Response::new(Body::Data { reader, length });
     if let Some(part) = part {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = part.first + part.length.saturating_sub(1);
@@ -44,7 +45,9 @@ pub(in crate::api) async fn handle(
     }
     let answer = response.headers_mut();
     answer.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    answer.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some(length) = length {
+        answer.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     if let Some(checksum) = found.checksum.as_deref().and_then(|text| HeaderValue::try_from(text).ok()) {
         answer.insert(CONTENT_MD5, checksum);
     }
