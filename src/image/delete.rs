@@ -11,9 +11,11 @@ impl Images {
     /// Deletes the image. With `delayed_delete` its data stays for the scrubber.
     ///
     /// The row goes first: from then on nobody finds the image, and the journal lets recovery finish what a crash cut short.
+    /// When a store refuses to remove data, the row comes back.
     ///
     /// # Errors
-    /// [`Error::Protected`], [`Error::Transition`], [`Error::NotFound`] if somebody else was first.
+    /// [`Error::Protected`], [`Error::Transition`], [`Error::NotFound`] if somebody else was first, [`Error::Store`] if the
+    /// data cannot be removed.
     pub async fn delete(&self, image: Image) -> Result<(), Error> {
         let images = self.clone();
         let work = self.tasks.spawn(async move { images.delete_to_the_end(&image).await });
@@ -33,14 +35,30 @@ impl Images {
         }
         let places = image.locations.iter().map(|location| location.url.clone()).collect();
         let entry = self.journal_begin(&image.id, places).await?;
-        let outcome = self.delete_row(image, Status::Deleted).await;
+        let mut outcome = self.delete_row(image, Status::Deleted).await;
         if outcome.is_ok() {
-            for location in &image.locations {
-                self.remove_location(&image.id, location).await;
+            outcome = self.remove_data(image).await;
+        }
+        // Where the row is not known to be as it was, recovery looks.
+        if !matches!(outcome, Err(Error::Db(_))) {
+            self.journal_finish(entry).await;
+        }
+        outcome
+    }
+
+    async fn remove_data(&self, image: &Image) -> Result<(), Error> {
+        let mut removed = Vec::new();
+        for location in &image.locations {
+            match self.remove_location(&image.id, location).await {
+                Ok(true) => removed.extend(location.id),
+                Ok(false) => {}
+                Err(refused) => {
+                    rows::restore(&self.db, &image.id, image.status.as_str(), image.updated_at, removed).await?;
+                    return Err(refused.into());
+                }
             }
         }
-        self.journal_finish(entry).await;
-        outcome
+        Ok(())
     }
 
     async fn delete_row(&self, image: &Image, to: Status) -> Result<(), Error> {

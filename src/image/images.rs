@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::Error;
@@ -73,7 +74,7 @@ impl Images {
         if !self.can_see(viewer, &image).await? {
             return Err(not_found());
         }
-        self.sort_locations(&mut image);
+        self.settle_locations(&mut image);
         Ok(image)
     }
 
@@ -91,7 +92,7 @@ impl Images {
             .into_iter()
             .map(|record| {
                 let mut image = Image::from_record(record, query.viewer.project.as_deref())?;
-                self.sort_locations(&mut image);
+                self.settle_locations(&mut image);
                 Ok(image)
             })
             .collect()
@@ -115,8 +116,13 @@ impl Images {
         Ok(self.stores.open_any(&places, range).await?)
     }
 
-    /// The order in which locations are read.
-    pub(super) fn sort_locations(&self, image: &mut Image) {
+    /// Names the stores of locations as they are called now, and puts the locations in the order in which they are read.
+    pub(super) fn settle_locations(&self, image: &mut Image) {
+        for location in &mut image.locations {
+            if let Some(store) = self.stores.moved_to(place(location)).map(Value::from) {
+                location.metadata.insert("store".to_owned(), store);
+            }
+        }
         self.stores.sort_by_weight(&mut image.locations, |location| location.metadata.get("store")?.as_str());
     }
 

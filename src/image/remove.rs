@@ -13,14 +13,27 @@ use crate::db::model::LocationRecord;
 use crate::store::StoreError;
 
 impl Images {
-    /// Removes the data at a location. A failure is for the journal: the image's row is gone already.
-    pub(super) async fn remove_location(&self, image_id: &str, location: &LocationRecord) {
+    /// Removes the data at a location. False: there was none, or the store is one from which nothing is ever removed.
+    ///
+    /// # Errors
+    /// Why the data is still there.
+    pub(super) async fn remove_location(&self, image_id: &str, location: &LocationRecord) -> Result<bool, StoreError> {
         match self.stores.delete(place(location)).await {
             Ok(()) => info!(image_id, "image data removed"),
-            Err(StoreError::NotFound { .. }) => warn!(image_id, "image data to be removed was not in the store"),
-            Err(error @ StoreError::Unsupported { .. }) => warn!(image_id, "image data stays: {error}"),
-            Err(error) => error!(image_id, error = &error as &dyn StdError, "image data could not be removed"),
+            Err(StoreError::NotFound { .. }) => {
+                warn!(image_id, "image data to be removed was not in the store");
+                return Ok(false);
+            }
+            Err(error @ StoreError::Unsupported { .. }) => {
+                warn!(image_id, "image data stays: {error}");
+                return Ok(false);
+            }
+            Err(error) => {
+                error!(image_id, error = &error as &dyn StdError, "image data could not be removed");
+                return Err(error);
+            }
         }
+        Ok(true)
     }
 
     pub(super) async fn journal_begin(&self, image_id: &str, places: Vec<String>) -> Result<Entry, Error> {

@@ -40,7 +40,7 @@ impl Images {
         let member = after.member.take();
         let mut saved = Image::from_record(record, viewer.project.as_deref())?;
         saved.member = member;
-        self.sort_locations(&mut saved);
+        self.settle_locations(&mut saved);
         Ok(saved)
     }
 }

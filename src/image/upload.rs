@@ -202,7 +202,8 @@ impl Images {
             Err(error @ DbError::CommitUnknown(_)) => return Err(error.into()),
             Err(other) => other.into(),
         };
-        self.remove_location(&image.id, &location).await;
+        // A failure is in the log, and the client is told what came first.
+        let _ = self.remove_location(&image.id, &location).await;
         Err(error)
     }
 }

@@ -129,6 +129,13 @@ impl Stores {
         self.entries.iter().find(holds).map(|entry| entry.id.as_str())
     }
 
+    /// The id that belongs in a location's metadata, where they name no store or one that is no longer configured, and the URL
+    /// tells which one holds the data (upstream: `update_store_in_locations`).
+    pub fn moved_to(&self, place: Place<'_>) -> Option<&str> {
+        let is_known = place.store.is_some_and(|id| self.public().any(|entry| entry.id == id));
+        if is_known { None } else { self.id_for_url(place.url) }
+    }
+
     /// Sorts locations as images are read: by their stores' weight, the highest first, else as they are.
     pub fn sort_by_weight<T>(&self, locations: &mut [T], store: impl Fn(&T) -> Option<&str>) {
         if self.multi {

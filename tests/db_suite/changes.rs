@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::super::glance_api::db::model::{ImageUpdate, LocationRecord, NewImage, OtherProperties};
-use super::super::glance_api::db::{Db, DbError, images, locations, tags};
+use super::super::glance_api::db::{Db, DbError, images, locations, members, tags};
 use super::{create, get, location, pairs, texts, uuid};
 
 pub(super) async fn run(db: &Db) {
@@ -16,6 +16,7 @@ pub(super) async fn run(db: &Db) {
     locations_of_an_image(db).await;
     one_rival_wins(db).await;
     deletion(db).await;
+    restoration(db).await;
     usage(db).await;
 }
 
@@ -245,6 +246,35 @@ async fn deletion(db: &Db) {
     ] {
         assert!(matches!(failed, Err(DbError::NotFound { .. })), "{failed:?}");
     }
+}
+
+async fn restoration(db: &Db) {
+    let id = uuid();
+    let new = NewImage {
+        status: "deactivated".to_owned(),
+        properties: pairs(&[("a", Some("1")), ("b", None)]),
+        tags: texts(&["t", "u"]),
+        locations: vec![location("l"), location("m")],
+        updated_at: Some(time::macros::datetime!(2020-01-01 00:00:00)),
+        ..NewImage::new(&id)
+    };
+    create(db, new).await;
+    members::add(db, &id, "guest", "accepted").await.unwrap();
+    tags::delete(db, &id, "u").await.unwrap();
+    // MySQL keeps whole seconds: the tag went before.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let before = get(db, &id).await.unwrap();
+    let restore = |removed| images::restore(db, &id, "deactivated", before.updated_at, removed);
+    assert!(matches!(restore(vec![]).await, Err(DbError::NotFound { .. })), "it is not deleted");
+
+    images::delete(db, &id, "deleted", Some(&["deactivated"])).await.unwrap();
+    restore(vec![]).await.unwrap();
+    assert_eq!(get(db, &id).await.unwrap(), before);
+    assert_eq!(images::member_status(db, &id, "guest").await.unwrap().as_deref(), Some("accepted"));
+
+    images::delete(db, &id, "deleted", None).await.unwrap();
+    restore(before.locations[..1].iter().filter_map(|location| location.id).collect()).await.unwrap();
+    assert_eq!(get(db, &id).await.unwrap().locations, before.locations[1..]);
 }
 
 async fn usage(db: &Db) {

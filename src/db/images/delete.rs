@@ -1,6 +1,7 @@
-//! Deleting an image.
+//! Deleting an image, and taking that back.
 
-use sea_query::{Expr, ExprTrait};
+use sea_query::{Expr, ExprTrait, Query, UpdateStatement};
+use time::PrimitiveDateTime;
 
 use super::ID_LENGTH;
 use super::update::claim;
@@ -25,6 +26,27 @@ pub async fn delete(db: &Db, id: &str, status: &str, from: Option<&[&str]>) -> R
     db.write(Delete { id: id.to_owned(), status: status.to_owned(), from }).await
 }
 
+/// Takes back a deletion whose data could not be removed: the image and all that went with it are there again, with the
+/// status and the time of change that it had. `removed`: rows of locations whose data is gone; they stay deleted.
+///
+/// # Errors
+/// [`DbError::NotFound`] if there is no such image, or it is not deleted.
+pub async fn restore(
+    db: &Db,
+    id: &str,
+    status: &str,
+    updated_at: PrimitiveDateTime,
+    removed: Vec<i64>,
+) -> Result<(), DbError> {
+    db.write(Restore { id: id.to_owned(), status: status.to_owned(), updated_at, removed }).await
+}
+
+/// What a deletion takes with the image.
+const CHILDREN: [&str; 4] = ["image_locations", "image_properties", "image_members", "image_tags"];
+
+/// The `deleted_at` of what is there.
+const NEVER: Option<PrimitiveDateTime> = None;
+
 /// Status of an image, and of its locations, whose data the scrubber is to remove.
 const PENDING_DELETE: &str = "pending_delete";
 
@@ -43,7 +65,7 @@ impl Operation for Delete {
         let mut image = soft_delete("images", now);
         image.value("status", self.status.as_str());
         claim(session, &self.id, self.from.as_deref(), Some(&self.status), image).await?;
-        for table in ["image_locations", "image_properties", "image_members", "image_tags"] {
+        for table in CHILDREN {
             let mut update = soft_delete(table, now);
             if table == "image_locations" {
                 // The scrubber looks for the locations that wait for it.
@@ -54,5 +76,46 @@ impl Operation for Delete {
             session.execute(&update).await?;
         }
         Ok(())
+    }
+}
+
+struct Restore {
+    id: String,
+    status: String,
+    updated_at: PrimitiveDateTime,
+    removed: Vec<i64>,
+}
+
+impl Operation for Restore {
+    type Output = ();
+    const NAME: &'static str = "restore image";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        let image = |update: &mut UpdateStatement| update.and_where(Expr::col("id").eq(self.id.as_str())).take();
+        let mut back = Query::update();
+        back.table("images").values([("deleted", false.into()), ("status", self.status.as_str().into())]);
+        back.value("updated_at", self.updated_at).and_where(live("images").not());
+        if session.execute(&image(&mut back)).await? == 0 {
+            return Err(DbError::no_image(&self.id));
+        }
+        // What went with the image bears its time of deletion; what had been deleted before does not.
+        let time =
+            Query::select().column("deleted_at").from("images").and_where(Expr::col("id").eq(self.id.as_str())).take();
+        for table in CHILDREN {
+            let mut update = Query::update();
+            update.table(table).values([("deleted", false.into()), ("deleted_at", NEVER.into())]);
+            if table == "image_locations" {
+                update.value("status", "active");
+                if !self.removed.is_empty() {
+                    update.and_where(Expr::col("id").is_not_in(self.removed.iter().copied()));
+                }
+            }
+            update.and_where(Expr::col("image_id").eq(self.id.as_str())).and_where(live(table).not());
+            update.and_where(Expr::col("deleted_at").in_subquery(time.clone()));
+            session.execute(&update).await?;
+        }
+        let mut done = Query::update();
+        done.table("images").value("deleted_at", NEVER);
+        session.execute(&image(&mut done)).await.map(drop)
     }
 }

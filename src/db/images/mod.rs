@@ -13,7 +13,7 @@ mod usage;
 
 pub use atomic::{delete_property_atomic, set_property_atomic};
 pub use create::create;
-pub use delete::delete;
+pub use delete::{delete, restore};
 pub use get::{get, member_status};
 pub use list::list;
 pub use update::update;

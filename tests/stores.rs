@@ -1,0 +1,177 @@
+//! What became of stored data behind the service's back, on upstream's service and on ours: files of another length, data
+//! that cannot be removed, locations that name no store or one that is gone.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::peers::{Keystone, Upstream};
+use common::{Answer, Body, Client, Conf, Request, Server, free_port};
+use serde_json::{Value, json};
+
+/// One of the two services.
+struct Side {
+    name: &'static str,
+    conf: Conf,
+    client: Client,
+    token: String,
+    // Ends the service when dropped.
+    _service: Box<dyn std::any::Any>,
+}
+
+/// Both services, fresh, one after the other through the same steps.
+fn on_both_sides(change: impl Fn(Conf) -> Conf, mut steps: impl FnMut(&mut Side)) {
+    let folder = tempfile::Builder::new().prefix("glance-stores-").tempdir().unwrap();
+    let keystone = Keystone::shared();
+    let token = keystone.token("demo@demo");
+    let conf = |name: &str| change(Conf::new(&folder.path().join(name), free_port()).keystone(keystone));
+    let theirs = Upstream::start(conf("upstream"));
+    let (conf_of_theirs, client) = (theirs.conf.clone(), theirs.client());
+    let service = Box::new(theirs);
+    steps(&mut Side { name: "upstream", conf: conf_of_theirs, client, token: token.clone(), _service: service });
+    let ours = Server::start(conf("ours"));
+    steps(&mut Side { name: "ours", conf: ours.conf.clone(), client: ours.client(), token, _service: Box::new(ours) });
+}
+
+impl Side {
+    fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(method, path).header("X-Auth-Token", &self.token)
+    }
+
+    #[track_caller]
+    fn send(&mut self, method: &str, path: &str) -> Answer {
+        let request = self.request(method, path);
+        self.client.send(&request)
+    }
+
+    /// An image of ten digits; returns its path in the API.
+    #[track_caller]
+    fn image(&mut self, store: Option<&str>) -> String {
+        let image = json!({"name": "a", "disk_format": "raw", "container_format": "bare"});
+        let create = self.request("POST", "/v2/images").json(&image);
+        let made = self.client.send(&create).expect(201).json();
+        let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
+        let mut upload = self.request("PUT", &format!("{path}/file")).data(Body::Sized(b"0123456789".to_vec()));
+        if let Some(store) = store {
+            upload = upload.header("x-image-meta-store", store);
+        }
+        self.client.send(&upload).expect(204);
+        path
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        let out = Command::new("sqlite3").arg(self.conf.database()).args(["-cmd", ".timeout 5000"]).arg(sql).output();
+        let out = out.expect("sqlite3: apt-get install sqlite3");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The file of an image.
+    fn file(&self, image: &str) -> PathBuf {
+        let id = image.rsplit('/').next().unwrap();
+        let url = self.sql(&format!("select value from image_locations where image_id = '{id}' and deleted = 0"));
+        PathBuf::from(url.strip_prefix("file://").unwrap())
+    }
+}
+
+/// The answer without what differs from run to run.
+fn plain(answer: &Answer, folder: &Path, image: &str) -> (u16, String) {
+    let text = answer.text().replace(&folder.display().to_string(), "<dir>");
+    (answer.status, text.replace(image.rsplit('/').next().unwrap(), "<id>"))
+}
+
+#[test]
+fn a_longer_file_ends_with_its_image_and_a_shorter_one_never_seems_whole() {
+    on_both_sides(
+        |conf| conf,
+        |side| {
+            let path = side.image(None);
+            let file = side.file(&path);
+            let get = side.request("GET", &format!("{path}/file"));
+            for content in ["0123456789abc", "0123456789"] {
+                fs::write(&file, content).unwrap();
+                let answer = side.client.send(&get).expect(200);
+                assert_eq!((answer.text().as_str(), answer.header("content-length")), ("0123456789", Some("10")));
+            }
+            for content in ["01234", ""] {
+                fs::write(&file, content).unwrap();
+                let answer = side.client.try_send(&get);
+                assert!(answer.is_err(), "{} gives {answer:?} of {content:?}", side.name);
+            }
+            let range = get.clone().header("Range", "bytes=3-5");
+            fs::write(&file, "0123").unwrap();
+            assert!(side.client.try_send(&range).is_err(), "{}", side.name);
+        },
+    );
+}
+
+#[test]
+fn an_image_without_a_size_is_as_long_as_its_file() {
+    let server = Server::simple();
+    let (conf, client) = (server.conf.clone(), server.client());
+    let mut side = Side { name: "ours", conf, client, token: String::new(), _service: Box::new(server) };
+    let path = side.image(None);
+    side.sql("update images set size = null");
+    let answer = side.send("GET", &format!("{path}/file")).expect(200);
+    assert_eq!((answer.text().as_str(), answer.header("content-length")), ("0123456789", Some("10")));
+}
+
+#[test]
+fn an_image_whose_data_cannot_be_removed_stays() {
+    let mut answers = Vec::new();
+    on_both_sides(
+        |conf| conf,
+        |side| {
+            let path = side.image(None);
+            let file = side.file(&path);
+            let share = side.request("POST", &format!("{path}/members")).json(&json!({"member": "guest"}));
+            side.client.send(&share).expect(200);
+            side.send("PUT", &format!("{path}/tags/kept")).expect(204);
+            let before = side.send("GET", &path).expect(200).json();
+            // A folder cannot be unlinked, not even by root.
+            fs::remove_file(&file).unwrap();
+            fs::create_dir(&file).unwrap();
+            let refused = side.send("DELETE", &path);
+            answers.push(plain(&refused, &side.conf.dir, &path));
+            assert_eq!(side.send("GET", &path).expect(200).json(), before);
+            let members = side.send("GET", &format!("{path}/members")).expect(200).json();
+            assert_eq!(members["members"][0]["member_id"], "guest");
+
+            fs::remove_dir(&file).unwrap();
+            fs::write(&file, "0123456789").unwrap();
+            assert_eq!(side.send("GET", &format!("{path}/file")).expect(200).text(), "0123456789");
+            side.send("DELETE", &path).expect(204);
+            side.send("GET", &path).expect(404);
+            assert!(!file.try_exists().unwrap());
+        },
+    );
+    let [theirs, ours] = answers.try_into().unwrap();
+    assert_eq!(theirs, ours);
+    assert_eq!(theirs.0, 403);
+}
+
+#[test]
+fn locations_are_found_by_their_url_when_their_store_is_not_known() {
+    for metadata in ["{}", r#"{"store": ""}"#, r#"{"store": "former", "mine": 1}"#] {
+        let mut shown = Vec::new();
+        on_both_sides(
+            |conf| conf.two_stores().set("DEFAULT.show_multiple_locations", true),
+            |side| {
+                let path = side.image(Some("slow"));
+                let file = side.file(&path);
+                side.sql(&format!("update image_locations set meta_data = '{metadata}'"));
+                assert_eq!(side.send("GET", &format!("{path}/file")).expect(200).text(), "0123456789");
+                let image: Value = side.send("GET", &path).expect(200).json();
+                shown.push((image["stores"].clone(), image["locations"][0]["metadata"].clone()));
+                side.send("DELETE", &path).expect(204);
+                assert!(!file.try_exists().unwrap(), "{} leaves the file", side.name);
+            },
+        );
+        assert_eq!(shown[0], shown[1], "{metadata}");
+        assert_eq!(shown[0].0, "slow");
+    }
+}
