@@ -42,8 +42,8 @@ impl Journal {
         Ok(Self { folder })
     }
 
-    /// Begins an entry for an image whose data lies, or will lie, at one or several of `places` (URLs). Blocking, a few file
-    /// system calls.
+    /// Begins an entry for an image whose data lies, or will lie, at one or several of `places` (URLs). When it returns the
+    /// entry is on disk: what the caller does next must not outlive it in a crash of the machine. Blocking.
     ///
     /// # Errors
     /// The file cannot be made; `WouldBlock` if another worker of this machine works on the same image.
@@ -58,6 +58,8 @@ impl Journal {
         for place in places {
             (&*lock).write_all(format!("{place}\n").as_bytes())?;
         }
+        lock.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
         Ok(Entry { path, lock })
     }
 

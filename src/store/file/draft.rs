@@ -36,7 +36,6 @@ pub(super) enum Kind {
 /// A file in the making. Dropping it removes it.
 pub(super) struct Draft {
     file: File,
-    directory: PathBuf,
     path: PathBuf,
     /// Where it lies until it is published.
     name: Option<PathBuf>,
@@ -49,7 +48,7 @@ impl Draft {
             Kind::Unnamed => (unnamed(directory)?, None),
             Kind::Named => named(directory, name).map(|(file, draft)| (file, Some(draft)))?,
         };
-        Ok(Self { file, directory: directory.to_owned(), path: directory.join(name), name: draft })
+        Ok(Self { file, path: directory.join(name), name: draft })
     }
 
     pub(super) fn file(&self) -> &File {
@@ -69,7 +68,7 @@ impl Draft {
         }
         // Another link to a draft is removed before the directory is synced, so that one fsync covers both.
         self.remove_name();
-        File::open(&self.directory).and_then(|directory| directory.sync_all()).inspect_err(|_| {
+        sync_directory_of(&self.path).inspect_err(|_| {
             let _ = fs::remove_file(&self.path);
         })
     }
@@ -113,6 +112,12 @@ pub(super) fn probe(directory: &Path) -> Option<Kind> {
 /// Removes the named drafts of writers that are no more.
 pub(super) fn remove_leftovers(directory: &Path) -> io::Result<usize> {
     let mut removed = 0;
+/// Makes durable that a file is there, or is no longer.
+pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}
+
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();

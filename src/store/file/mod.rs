@@ -235,8 +235,14 @@ impl Store for FileStore {
                 return Err(StoreError::Unsupported { store, operation: super::Operation::Delete });
             }
             let path = self.inner.path_of(location)?;
-            self.run(move |_| match std::fs::remove_file(&path) {
-                Ok(()) => Ok(()),
+            self.run(move |inner| match std::fs::remove_file(&path) {
+                Ok(()) => {
+                    // Else a crash of the machine could bring the file back when nobody knows of it any more.
+                    if let Err(error) = draft::sync_directory_of(Path::new(&path)) {
+                        tracing::warn!(store = inner.name, path, %error, "cannot make a deletion durable");
+                    }
+                    Ok(())
+                }
                 Err(error) if is_missing(&error) => Err(StoreError::NotFound { image: path }),
                 Err(source) => Err(StoreError::DeleteDenied { image: path, source }),
             })
