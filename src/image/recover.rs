@@ -32,6 +32,9 @@ impl Images {
                 }
             }
         }
+        for entry in self.stores.all() {
+            entry.store.sweep().await;
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use super::{Location, Reader, StoreError};
 /// what was under way in the store may still happen (a deletion, say), except that a write never becomes visible.
 ///
 /// A crash at any instant leaves either the whole object under its final name, or nothing under it. Parts of an object
-/// may stay behind only in a form that the driver finds and removes at its next start.
+/// may stay behind only in a form that the driver finds and removes at its next start, or in a sweep.
 pub trait Store: Send + Sync {
     /// The driver's type as in `enabled_backends`: `file`, `http`, …
     fn driver(&self) -> &'static str;
@@ -37,6 +37,11 @@ pub trait Store: Send + Sync {
 
     /// What `info/stores/detail` shows under `properties`.
     fn properties(&self) -> Map<String, Value>;
+
+    /// Removes what writers that are no more have left behind; called from time to time. Failures are logged.
+    fn sweep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Starts to write an object. `size` is the announced number of bytes, `None` or 0 when unknown; when it is known, a
     /// write beyond it fails with `SizeExceeded` and a commit before it with `SizeMismatch`.

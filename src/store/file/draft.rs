@@ -2,12 +2,12 @@
 //!
 //! Where the file system can, it has no name at all (`O_TMPFILE`, open(2)), so that a crash leaves nothing. Elsewhere (NFS,
 //! some FUSE file systems) it is called `.glance-<image>.<random>.part` beside its final place and is locked with flock(2)
-//! for as long as its writer lives; the next start removes those whose lock is free.
+//! for as long as its writer lives; a sweep, at the start and once a minute, removes those whose lock is free.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -18,8 +18,11 @@ use nix::unistd::linkat;
 const PREFIX: &str = ".glance-";
 const SUFFIX: &str = ".part";
 
-/// A draft this fresh is left alone: its writer may not have locked it yet.
-const YOUNG: Duration = Duration::from_secs(10 * 60);
+/// A draft this fresh is left alone though its lock is free: locks may not reach other machines, and their writers live.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// How often a draft is made before its directory is given up.
+const TRIES: usize = 5;
 
 /// Without locks, a draft that nobody has written for this long is dead.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -109,38 +112,54 @@ pub(super) fn probe(directory: &Path) -> Option<Kind> {
     }
 }
 
-/// Removes the named drafts of writers that are no more.
-pub(super) fn remove_leftovers(directory: &Path) -> io::Result<usize> {
-    let mut removed = 0;
 /// Makes durable that a file is there, or is no longer.
 pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
 }
 
+/// Removes the named drafts of writers that are no more.
+pub(super) fn remove_leftovers(directory: &Path) -> io::Result<usize> {
+    let mut removed = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         let ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
-        if ours && is_dead(&entry.path()) {
-            fs::remove_file(entry.path())?;
+        if ours && remove_dead(&entry.path())? {
             removed += 1;
         }
     }
     Ok(removed)
 }
 
-fn is_dead(path: &Path) -> bool {
+/// Removes a draft unless its writer may be alive. The lock is held meanwhile, so that no writer can take it.
+fn remove_dead(path: &Path) -> io::Result<bool> {
     let Ok(file) = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) else {
-        return false;
+        return Ok(false);
     };
     let age = file.metadata().and_then(|metadata| metadata.modified()).ok();
     let age = age.and_then(|modified| SystemTime::now().duration_since(modified).ok()).unwrap_or_default();
-    match file.try_lock() {
+    let dead = match file.try_lock() {
         Ok(()) => age >= YOUNG,
         Err(TryLockError::WouldBlock) => false,
         Err(TryLockError::Error(_)) => age >= STALE,
+    };
+    // Another sweep may have been here since.
+    if !dead || !is_called(&file, path)? {
+        return Ok(false);
     }
+    fs::remove_file(path).map(|()| true)
+}
+
+/// Whether the path leads to this very file.
+fn is_called(file: &File, path: &Path) -> io::Result<bool> {
+    let named = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let held = file.metadata()?;
+    Ok((named.dev(), named.ino()) == (held.dev(), held.ino()))
 }
 
 fn unnamed(directory: &Path) -> io::Result<File> {
@@ -148,12 +167,17 @@ fn unnamed(directory: &Path) -> io::Result<File> {
 }
 
 fn named(directory: &Path, name: &str) -> io::Result<(File, PathBuf)> {
-    let path = directory.join(draft_name(name));
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o666).open(&path)?;
-    if let Err(TryLockError::WouldBlock) = file.try_lock() {
-        return Err(io::Error::from(io::ErrorKind::ResourceBusy));
+    for _ in 0..TRIES {
+        let path = directory.join(draft_name(name));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o666).open(&path)?;
+        // A sweep that sees the file before it is locked may take it for dead; then another one is made.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            let _ = fs::remove_file(&path);
+        } else if is_called(&file, &path)? {
+            return Ok((file, path));
+        }
     }
-    Ok((file, path))
+    Err(io::Error::from(io::ErrorKind::ResourceBusy))
 }
 
 fn draft_name(name: &str) -> String {
@@ -245,14 +269,14 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let old = |name: &str| {
             let file = File::create(place.path().join(name)).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+            file.set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
         };
         old(".glance-dead.0123.part");
         old("0f3e");
         old(".glance-other");
         File::create(place.path().join(".glance-young.0123.part")).unwrap();
         let alive = Draft::create(place.path(), "alive", Kind::Named).unwrap();
-        alive.file().set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+        alive.file().set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
 
         assert_eq!(remove_leftovers(place.path()).unwrap(), 1);
         let left = names(place.path());

@@ -77,16 +77,9 @@ impl FileStore {
         directories.prepare(permissions).map_err(wrong)?;
         let metadata = options.filesystem_store_metadata_file.as_deref().filter(|path| !path.is_empty());
         let metadata = metadata.map(Metadata::read).transpose().map_err(wrong)?.unwrap_or_default();
-        for Directory { path, .. } in directories.all() {
-            match draft::remove_leftovers(Path::new(path)) {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(store = name, directory = %path, count, "removed files of broken uploads"),
-                Err(error) => {
-                    tracing::warn!(store = name, directory = %path, %error, "cannot look for files of broken uploads");
-                }
-            }
-        }
-        Ok(Self::new(name, id, options, directories, metadata, permissions, true))
+        let store = Self::new(name, id, options, directories, metadata, permissions, true);
+        store.inner.sweep();
+        Ok(store)
     }
 
     /// A store whose options are bad: reads what locations name, and refuses the rest. So does upstream.
@@ -232,6 +225,19 @@ impl Store for FileStore {
         async move {
             if !self.inner.writable {
                 let store = self.inner.name.clone();
+    fn sweep(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let swept = self.run(|inner| {
+                inner.sweep();
+                Ok(())
+            });
+            if let Err(error) = swept.await {
+                tracing::warn!(store = self.inner.name, %error, "looking for files of broken uploads takes long");
+            }
+        }
+        .boxed()
+    }
+
                 return Err(StoreError::Unsupported { store, operation: super::Operation::Delete });
             }
             let path = self.inner.path_of(location)?;
@@ -257,6 +263,22 @@ impl Inner {
         if !is_name(name) {
             return Err(StoreError::BadLocation { reason: "Image id is not a file name".to_owned() });
         }
+    /// Removes the drafts of writers that are no more. Where files can be written without a name there are none.
+    fn sweep(&self) {
+        let named = |directory: &&Directory| self.writable && directory.kind.get() != Some(&Kind::Unnamed);
+        for Directory { path, .. } in self.directories.all().filter(named) {
+            match draft::remove_leftovers(Path::new(path)) {
+                Ok(0) => {}
+                Ok(count) => {
+                    tracing::info!(store = self.name, directory = %path, count, "removed files of broken uploads");
+                }
+                Err(error) => {
+                    tracing::warn!(store = self.name, directory = %path, %error, "cannot look for files of broken uploads");
+                }
+            }
+        }
+    }
+
         let directory = self.directories.best(size)?;
         let path = directory.entry(name);
         if std::fs::metadata(&path).is_ok() {

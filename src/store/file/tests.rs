@@ -342,6 +342,24 @@ async fn the_start_removes_what_dead_writers_left() {
 fn urls_are_owned_by_directory() {
     let options =
         GlanceStoreSection { filesystem_store_datadir: "/srv/images".to_owned(), ..GlanceStoreSection::default() };
+#[tokio::test]
+async fn a_sweep_removes_what_dead_writers_left() {
+    for (fixture, left) in [(Fixture::named(), 0), (Fixture::new(), 1)] {
+        if left > 0 {
+            // Once it is known that files need no name, nobody looks for them.
+            fixture.store.begin(IMAGE, None).await.unwrap().abort().await;
+            assert_eq!(fixture.store.inner.directories.all().next().unwrap().kind.get(), Some(&Kind::Unnamed));
+        }
+        let mut alive = fixture.store.begin(IMAGE, None).await.unwrap();
+        let old = std::time::SystemTime::now() - Duration::from_secs(120);
+        File::create(fixture.path(".glance-x.1.part")).unwrap().set_modified(old).unwrap();
+        fixture.store.sweep().await;
+        assert_eq!(fixture.path(".glance-x.1.part").try_exists().unwrap(), left > 0);
+        alive.write(pattern(10)).await.unwrap();
+        alive.commit().await.unwrap();
+    }
+}
+
     let store = FileStore::disabled("test", None, &options);
     for (url, owned) in [
         ("file:///srv/images/x", true),
