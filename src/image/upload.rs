@@ -7,9 +7,11 @@
 
 use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::Error;
@@ -22,6 +24,10 @@ use crate::db::images as rows;
 use crate::db::model::{ImageUpdate, LocationRecord};
 use crate::inspect::Inspector;
 use crate::store::{Algorithm, Digests, Hashes, Store, StoreError, Stored, Writer};
+
+/// A client that sends nothing for this long may have stalled: what it has sent is then written, however little, because
+/// thousands of such clients may be waited for.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Data as it comes from a client.
 pub struct Upload<S> {
@@ -144,7 +150,16 @@ impl Images {
         let mut inspector = (image.container_format.as_deref() == Some("bare")).then(Inspector::new);
         let mut size: u64 = 0;
         let mut data = pin!(upload.data);
-        while let Some(chunk) = data.next().await {
+        loop {
+            let next = match timeout(PAUSE, data.next()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    digests.flush();
+                    writer.flush();
+                    data.next().await
+                }
+            };
+            let Some(chunk) = next else { break };
             let chunk = chunk.map_err(Error::Client)?;
             size += chunk.len() as u64;
             allowance.check(size)?;

@@ -71,6 +71,12 @@ impl Digests {
         Ok(())
     }
 
+    /// A hint that nothing more may come for a while: what was taken is hashed soon, and let go of.
+    pub fn flush(&mut self) {
+        self.md5.flush();
+        self.other.iter_mut().for_each(Lane::flush);
+    }
+
     /// Ends the stream.
     ///
     /// # Errors
@@ -113,6 +119,12 @@ impl Lane {
                 let weight = weight(&data);
                 strand.push(Message::Data(data), weight);
             }
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Self::Threads(strand) = self {
+            strand.flush();
         }
     }
 

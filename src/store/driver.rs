@@ -94,6 +94,10 @@ pub trait Writer: Send {
 
     /// Removes what was written, and has done so when it returns.
     fn abort(self: Box<Self>) -> BoxFuture<'static, ()>;
+    /// A hint that nothing more may come for a while: what was taken is written soon, so that a client that stalls holds little
+    /// memory.
+    fn flush(&mut self) {}
+
 }
 
 /// Data that is durably in a store.

@@ -135,6 +135,19 @@ impl<J: Job> Strand<J> {
         queue.messages.push_back(message);
         queue.waiting += bytes;
         queue.flush |= flush;
+        self.start_if_due(queue);
+    }
+
+    /// Has what is queued worked on at once, however little.
+    pub(super) fn flush(&mut self) {
+        let mut queue = self.shared.lock();
+        if queue.over.is_none() && !queue.messages.is_empty() {
+            queue.flush = true;
+            self.start_if_due(queue);
+        }
+    }
+
+    fn start_if_due(&self, mut queue: MutexGuard<'_, Queue<J>>) {
         if !queue.running && (queue.flush || queue.waiting >= self.shared.limits.batch) {
             queue.running = true;
             drop(queue);
@@ -311,6 +324,24 @@ mod tests {
         let mut strand = Strand::new(Arc::clone(&pool), LIMITS, Sum::default());
         strand.push(Message::Add(1), 19);
         assert_eq!(pool.usage(), 0);
+        assert_eq!(told(&mut strand).await.unwrap(), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_flush_leaves_nothing_waiting() {
+        let pool = Pool::new("test", 1);
+        let mut strand = Strand::new(Arc::clone(&pool), LIMITS, Sum::default());
+        strand.flush();
+        assert_eq!(pool.usage(), 0, "there was nothing to do");
+        strand.push(Message::Add(1), 1);
+        strand.flush();
+        for _ in 0..1000 {
+            if strand.shared.lock().messages.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert!(strand.shared.lock().messages.is_empty());
         assert_eq!(told(&mut strand).await.unwrap(), [1]);
     }
 

@@ -93,6 +93,10 @@ impl Writer for FileWriter {
         self.take(data).boxed()
     }
 
+    fn flush(&mut self) {
+        self.strand.iter_mut().for_each(Strand::flush);
+    }
+
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Stored, StoreError>> {
         self.finish().boxed()
     }
