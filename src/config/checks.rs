@@ -22,7 +22,23 @@ const LATER: [(&str, &str); 6] = [
 ];
 
 /// What `hashing_algorithm` can be computed with.
-const HASHES: [&str; 8] = ["sha512", "sha384", "sha256", "sha224", "sha1", "md5", "blake2b", "blake2s"];
+pub(crate) const HASHES: [&str; 15] = [
+    "sha512",
+    "sha384",
+    "sha256",
+    "sha224",
+    "sha1",
+    "md5",
+    "blake2b",
+    "blake2s",
+    "sha512_224",
+    "sha512_256",
+    "sha3_224",
+    "sha3_256",
+    "sha3_384",
+    "sha3_512",
+    "md5-sha1",
+];
 
 /// The pipelines of upstream's own paste file that have a name.
 const FLAVORS: [&str; 5] = ["caching", "cachemanagement", "keystone", "keystone+caching", "keystone+cachemanagement"];

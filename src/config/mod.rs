@@ -33,6 +33,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use arguments::{Arguments, Given};
+#[cfg(test)]
+pub(crate) use checks::HASHES;
 pub use difference::{Change, Needs};
 pub use load::Loaded;
 use option::{OptionInfo, Section};

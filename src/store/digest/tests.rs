@@ -49,6 +49,15 @@ async fn every_algorithm_agrees_with_hashlib() {
 }
 
 #[test]
+fn the_configuration_takes_what_can_be_computed() {
+    let mut names: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
+    let mut accepted = crate::config::HASHES.to_vec();
+    names.sort_unstable();
+    accepted.sort_unstable();
+    assert_eq!(accepted, names);
+}
+
+#[test]
 fn unknown_names_are_refused() {
     for name in ["", "SHA512", "sha-512", "shake_128", "crc32"] {
         assert!(
