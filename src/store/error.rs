@@ -60,7 +60,7 @@ pub enum StoreError {
     #[error("Store for identifier {store} not found")]
     UnknownStore { store: String },
     /// The store cannot do that.
-    #[error("{operation} is not supported.")]
+    #[error("{operation}")]
     Unsupported { store: String, operation: Operation },
     /// The storage did not answer in time.
     #[error("Operation timed out after {}s. Check storage health and connectivity.", after.as_secs())]
@@ -90,19 +90,22 @@ pub enum StoreError {
     },
 }
 
-/// Something that not every store can do; its text is the head of upstream's message.
+/// Something that not every store can do; its text is upstream's when it cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Delete,
-    ReadRange,
+    ReadRange { offset: u64, length: u64 },
 }
 
 impl std::fmt::Display for Operation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Delete => "Deleting images from this store",
-            Self::ReadRange => "Getting images randomly from this store",
-        })
+        match self {
+            Self::Delete => f.write_str("Deleting images from this store is not supported."),
+            Self::ReadRange { offset, length } => write!(
+                f,
+                "Getting images randomly from this store is not supported. Offset: {offset}, length: {length}"
+            ),
+        }
     }
 }
 

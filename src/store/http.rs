@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::driver::{Store, Writer};
+use super::external::UrlFilter;
 use super::{Location, Operation, Reader, StoreError};
 use crate::config::GlanceStoreSection;
 
@@ -27,6 +28,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(super) struct HttpStore {
     name: String,
     client: Arc<LazyClient>,
+    /// What redirections must pass.
+    filter: UrlFilter,
 }
 
 /// Made for the first image that needs it: reading the system's certificates takes longer than all the rest of a start.
@@ -37,7 +40,7 @@ impl HttpStore {
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
-    pub(super) fn open(name: &str, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    pub(super) fn open(name: &str, options: &GlanceStoreSection, filter: UrlFilter) -> Result<Self, StoreError> {
         let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
         let mut builder = Client::builder()
             .redirect(redirect::Policy::none())
@@ -69,7 +72,7 @@ impl HttpStore {
             builder = builder.proxy(proxy.map_err(|_| wrong(format!("http_proxy_information: bad URL for {scheme}")))?);
         }
         let make = move || builder.build().map_err(|error| error.without_url().to_string());
-        Ok(Self { name: name.to_owned(), client: Arc::new(LazyLock::new(Box::new(make))) })
+        Ok(Self { name: name.to_owned(), client: Arc::new(LazyLock::new(Box::new(make))), filter })
     }
 
     async fn client(&self) -> Result<Client, StoreError> {
@@ -106,10 +109,14 @@ impl HttpStore {
                     reason: format!("HTTP URL {} returned a {} status code.", url.path(), status.as_u16()),
                 });
             };
-            url = check(target).or_else(|fault| match url.join(target) {
-                Ok(joined) => check(joined.as_str()),
-                Err(_) => Err(fault),
-            })?;
+            url = check(target)?;
+            // Where the first URL leads was looked at when it was registered; the server there may send us anywhere.
+            if let Err(reason) = self.filter.addresses(url.as_str()).await {
+                tracing::warn!(store = self.name, %reason, "an image is redirected to where nothing may be fetched");
+                return Err(StoreError::BadLocation {
+                    reason: "The HTTP URL is redirected to a forbidden host".to_owned(),
+                });
+            }
         }
         Err(StoreError::TooManyRedirects { redirects: MAX_REQUESTS })
     }
@@ -158,8 +165,9 @@ impl Store for HttpStore {
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<Reader, StoreError>> {
         async move {
-            if range.is_some() {
-                return Err(StoreError::Unsupported { store: self.name.clone(), operation: Operation::ReadRange });
+            if let Some(Range { start, end }) = range {
+                let operation = Operation::ReadRange { offset: start, length: end.saturating_sub(start) };
+                return Err(StoreError::Unsupported { store: self.name.clone(), operation });
             }
             let answer = self.query(Method::GET, location).await?;
             let data = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));

@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::super::conformance::{self, pattern, read};
+use super::super::external::UrlFilter;
 use super::*;
+use crate::config::ImportFilteringOptsSection;
 
 type Body = http_body_util::Either<Full<Bytes>, StreamBody<Pieces>>;
 type Pieces = futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, io::Error>>>;
@@ -67,6 +69,7 @@ fn answer(request: &http::Request<Incoming>) -> http::Response<Body> {
             Some(left) => redirect(302, format!("http://{host}/hops/{}", left - 1)),
         },
         "relative" => redirect(302, "/image".to_owned()),
+        "elsewhere" => redirect(302, format!("http://localhost:{}/image", host.rsplit(':').next().unwrap_or_default())),
         "to-file" => redirect(302, "file:///etc/passwd".to_owned()),
         "see-other" => redirect(303, format!("http://{host}/image")),
         "nowhere" => builder.status(302).body(whole(Bytes::new())),
@@ -78,8 +81,12 @@ fn answer(request: &http::Request<Incoming>) -> http::Response<Body> {
 
 fn store() -> HttpStore {
     // No proxy of the environment may stand between the test and its server.
-    let options = GlanceStoreSection::default();
-    let mut store = HttpStore::open("web", &options).unwrap();
+    let filter = UrlFilter::new(&ImportFilteringOptsSection {
+        allowed_hosts: vec!["127.0.0.1".to_owned()],
+        allowed_ports: Vec::new(),
+        ..ImportFilteringOptsSection::default()
+    });
+    let mut store = HttpStore::open("web", &GlanceStoreSection::default(), filter).unwrap();
     store.client = Arc::new(LazyLock::new(Box::new(|| {
         let builder = Client::builder().no_proxy().redirect(redirect::Policy::none());
         builder.build().map_err(|error| error.to_string())
@@ -102,7 +109,8 @@ async fn images_are_read_and_nothing_else() {
     conformance::missing(&store, &location(&format!("http://{server}/missing"))).await;
     assert!(!store.can_seek());
     let error = store.open(&image, Some(0..5)).await.err().unwrap();
-    assert!(matches!(error, StoreError::Unsupported { operation: Operation::ReadRange, .. }), "{error}");
+    assert!(matches!(error, StoreError::Unsupported { .. }));
+    assert_eq!(error.to_string(), "Getting images randomly from this store is not supported. Offset: 0, length: 5");
 }
 
 #[tokio::test]
@@ -135,7 +143,8 @@ async fn redirections_are_followed_up_to_five_requests() {
         ("hops/0", "ok"),
         ("hops/3", "ok"),
         ("hops/4", "too many"),
-        ("relative", "ok"),
+        ("relative", "bad"),
+        ("elsewhere", "bad"),
         ("to-file", "bad"),
         ("see-other", "bad"),
         ("nowhere", "bad"),
@@ -189,6 +198,10 @@ fn urls_are_checked_as_upstream_does() {
     }
 }
 
+fn open(options: &GlanceStoreSection) -> Result<HttpStore, StoreError> {
+    HttpStore::open("web", options, UrlFilter::new(&ImportFilteringOptsSection::default()))
+}
+
 #[test]
 fn bad_options_are_told_in_words() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -207,12 +220,12 @@ fn bad_options_are_told_in_words() {
             "ftp",
         ),
     ] {
-        let error = HttpStore::open("web", &options).err().unwrap().to_string();
+        let error = open(&options).err().unwrap().to_string();
         assert!(error.contains(words), "{error}");
     }
     let proxies = [("http", "10.0.0.1:3128"), ("https", "http://u:p@proxy:3128")];
     let proxies = proxies.map(|(scheme, proxy)| (scheme.to_owned(), proxy.to_owned())).to_vec();
-    HttpStore::open("web", &GlanceStoreSection { http_proxy_information: proxies, ..Default::default() }).unwrap();
+    open(&GlanceStoreSection { http_proxy_information: proxies, ..Default::default() }).unwrap();
 }
 
 #[tokio::test]

@@ -25,12 +25,13 @@ impl Stores {
     pub fn open(config: &Config) -> Result<Self, StoreError> {
         let filter = UrlFilter::new(&config.import_filtering_opts);
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
-        let (entries, default) = if backends.is_empty() { single(config)? } else { multi(config, backends)? };
+        let (entries, default) =
+            if backends.is_empty() { single(config, &filter)? } else { multi(config, backends, &filter)? };
         Ok(Self { multi: !backends.is_empty(), entries, default, filter })
     }
 }
 
-fn single(config: &Config) -> Result<(Vec<StoreEntry>, usize), StoreError> {
+fn single(config: &Config, filter: &UrlFilter) -> Result<(Vec<StoreEntry>, usize), StoreError> {
     let options = &config.glance_store;
     let wanted = options.default_store.as_str();
     let mut entries: Vec<StoreEntry> = Vec::new();
@@ -45,7 +46,7 @@ fn single(config: &Config) -> Result<(Vec<StoreEntry>, usize), StoreError> {
             continue;
         }
         let is_default = schemes(kind).contains(&wanted);
-        if let Some(store) = make("glance_store", None, kind, options, is_default)? {
+        if let Some(store) = make("glance_store", None, kind, options, is_default, filter)? {
             let (id, kind) = (kind.to_owned(), kind.to_owned());
             entries.push(StoreEntry { id, kind, description: None, weight: 0, is_default, store });
         }
@@ -57,7 +58,11 @@ fn single(config: &Config) -> Result<(Vec<StoreEntry>, usize), StoreError> {
     Ok((entries, default))
 }
 
-fn multi(config: &Config, backends: &[(String, String)]) -> Result<(Vec<StoreEntry>, usize), StoreError> {
+fn multi(
+    config: &Config,
+    backends: &[(String, String)],
+    filter: &UrlFilter,
+) -> Result<(Vec<StoreEntry>, usize), StoreError> {
     let wrong =
         |reason: &str| StoreError::Configuration { store: "glance_store".to_owned(), reason: reason.to_owned() };
     if backends.iter().any(|(id, _)| id.starts_with(RESERVED_PREFIX)) {
@@ -72,7 +77,7 @@ fn multi(config: &Config, backends: &[(String, String)]) -> Result<(Vec<StoreEnt
         let fallback = StoreSection::default();
         let section = config.stores.get(id).unwrap_or(&fallback);
         let is_default = id == wanted;
-        if let Some(store) = make(id, Some(id), kind, &section.options, is_default)? {
+        if let Some(store) = make(id, Some(id), kind, &section.options, is_default, filter)? {
             entries.push(StoreEntry {
                 id: id.clone(),
                 kind: kind.clone(),
@@ -87,7 +92,7 @@ fn multi(config: &Config, backends: &[(String, String)]) -> Result<(Vec<StoreEnt
     let default = default.ok_or_else(|| StoreError::UnknownStore { store: wanted.to_owned() })?;
     for id in [STAGING_STORE, TASKS_STORE] {
         let options = config.stores.get(id).map_or_else(|| reserved(id), |section| section.options.clone());
-        if let Some(store) = make(id, Some(id), "file", &options, false)? {
+        if let Some(store) = make(id, Some(id), "file", &options, false, filter)? {
             let (id, kind) = (id.to_owned(), "file".to_owned());
             entries.push(StoreEntry { id, kind, description: None, weight: 0, is_default: false, store });
         }
@@ -106,6 +111,7 @@ fn make(
     kind: &str,
     options: &GlanceStoreSection,
     is_default: bool,
+    filter: &UrlFilter,
 ) -> Result<Option<Arc<dyn Store>>, StoreError> {
     match kind {
         "file" => match FileStore::open(name, id, options) {
@@ -116,7 +122,7 @@ fn make(
                 Ok(Some(Arc::new(FileStore::disabled(name, id, options))))
             }
         },
-        "http" => match HttpStore::open(name, options) {
+        "http" => match HttpStore::open(name, options, filter.clone()) {
             Ok(store) => Ok(Some(Arc::new(store))),
             Err(error) if is_default => Err(error),
             Err(error) => {

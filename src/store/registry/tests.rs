@@ -181,7 +181,7 @@ async fn data_is_looked_for_until_it_is_found() {
     assert!(matches!(stores.open_any(&[], None).await.err(), Some(StoreError::NotFound { .. })));
     let web = [Place { url: "http://192.0.2.1/x", store: Some("web") }];
     let error = stores.open_any(&web, Some(0..1)).await.err().unwrap();
-    assert!(matches!(error, StoreError::Unsupported { operation: Operation::ReadRange, .. }));
+    assert!(matches!(error, StoreError::Unsupported { operation: Operation::ReadRange { .. }, .. }));
 }
 
 #[tokio::test]
