@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::header::joined;
+
 /// What webob shows of an exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text {
@@ -74,8 +76,7 @@ impl Error {
 
     /// 415. `headers`: those of the request, for the media type that the text names.
     pub fn unsupported_media_type(headers: &HeaderMap, detail: impl Into<String>) -> Self {
-        let given = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        Self { subject: given, ..Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
+        Self { subject: joined(headers, CONTENT_TYPE), ..Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
     /// 413 for a request that upstream would read whole.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
 
+use super::header::joined;
 use super::{Error, RequestBody};
 
 /// The list or object in the body of a request, or `None` where there is no body. `limit`: bytes.
@@ -38,11 +39,16 @@ pub async fn read_json(headers: &HeaderMap, body: RequestBody, limit: u64) -> Re
 /// # Errors
 /// 400
 pub fn reject_body(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
-    let may_have_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
-    if content_length(headers) > Some(0) || (may_have_body && has_transfer_encoding(headers)) {
+    if has_body(method, headers) {
         return Err(Error::bad_request("A body is not expected with this request."));
     }
     Ok(())
+}
+
+/// Whether upstream takes the request for one with a body.
+pub fn has_body(method: &Method, headers: &HeaderMap) -> bool {
+    let may_have_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    content_length(headers) > Some(0) || (may_have_body && has_transfer_encoding(headers))
 }
 
 /// The media type of the body, which must be one of `allowed`; parameters do not count.
@@ -50,7 +56,7 @@ pub fn reject_body(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
 /// # Errors
 /// 415
 pub fn content_type<'a>(headers: &HeaderMap, allowed: &[&'a str]) -> Result<&'a str, Error> {
-    let given = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let given = joined(headers, CONTENT_TYPE);
     let essence = given.as_deref().map(|text| text.split(';').next().unwrap_or_default());
     match allowed.iter().find(|name| Some(**name) == essence) {
         Some(name) => Ok(name),

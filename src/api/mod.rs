@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod error;
+mod header;
 pub mod json;
 mod message;
 mod policy;
@@ -13,6 +14,8 @@ mod words;
 pub use endpoint::{Endpoint, Routes};
 pub use error::{Error, Text};
 pub use message::{Body, Request, RequestBody, Response};
+
+use http::StatusCode;
 
 use crate::config::Config;
 use crate::identity::Context;
@@ -91,13 +94,22 @@ impl Api {
     /// # Errors
     /// What the client is to be told, not yet rendered for its Accept header.
     pub async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let endpoint = self.routes.find(&request.method, request.uri.path())?;
+        let endpoint = match self.routes.find(&request.method, request.uri.path()) {
+            // Upstream refuses the method when it has read the body.
+            Err(refused) if refused.status == StatusCode::METHOD_NOT_ALLOWED => {
+                if json::has_body(&request.method, &request.headers) {
+                    json::read_json(&request.headers, request.body, self.max_json_body).await?;
+                }
+                return Err(refused);
+            }
+            found => found?,
+        };
         if endpoint.refuses_body() {
             json::reject_body(&request.method, &request.headers)?;
         }
         let Request { uri, headers, body, context, host_url, .. } = request;
         if context.read_only && endpoint.changes() {
-            return Err(Error::detail(http::StatusCode::FORBIDDEN, "Read-only access"));
+            return Err(Error::detail(StatusCode::FORBIDDEN, "Read-only access"));
         }
         let rules = self.enforcer.rules().await;
         let call = Call { context: &context, gate: self.gate(&rules, &context), host_url: &host_url };

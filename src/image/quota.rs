@@ -19,7 +19,7 @@ impl Allowance {
         images: &Images,
         image_id: &str,
         project: Option<String>,
-        announced: Option<u64>,
+        announced: Option<i128>,
     ) -> Result<Self, Error> {
         let image_size = images.options.limits.image_size;
         let Some(left) = remaining_storage(images, image_id, project.as_deref()).await? else {
@@ -28,7 +28,7 @@ impl Allowance {
         match announced {
             None if left <= 0 => Err(over(None, left)),
             None => Ok(Self { image_size, project, remaining: None }),
-            Some(size) if i128::from(size) > i128::from(left) => Err(over(Some(size), left)),
+            Some(size) if size > i128::from(left) => Err(over(Some(size), left)),
             Some(_) => Ok(Self { image_size, project, remaining: u64::try_from(left).ok() }),
         }
     }
@@ -37,7 +37,9 @@ impl Allowance {
     /// [`Error::TooLarge`], [`Error::StorageQuota`]
     pub(super) fn check(&self, size: u64) -> Result<(), Error> {
         match self.remaining {
-            Some(remaining) if size > remaining => Err(over(Some(size), i64::try_from(remaining).unwrap_or(i64::MAX))),
+            Some(remaining) if size > remaining => {
+                Err(over(Some(size.into()), i64::try_from(remaining).unwrap_or(i64::MAX)))
+            }
             _ if size > self.image_size => Err(Error::TooLarge),
             _ => Ok(()),
         }
@@ -49,7 +51,7 @@ impl Allowance {
     /// [`Error::StorageQuota`]
     pub(super) async fn check_again(&self, images: &Images, image_id: &str, size: u64) -> Result<(), Error> {
         match remaining_storage(images, image_id, self.project.as_deref()).await? {
-            Some(left) if i128::from(size) > i128::from(left) => Err(over(Some(size), left)),
+            Some(left) if i128::from(size) > i128::from(left) => Err(over(Some(size.into()), left)),
             _ => Ok(()),
         }
     }
@@ -62,6 +64,6 @@ async fn remaining_storage(images: &Images, image_id: &str, project: Option<&str
     Ok(Some(quota.saturating_sub(used)))
 }
 
-fn over(size: Option<u64>, remaining: i64) -> Error {
+fn over(size: Option<i128>, remaining: i64) -> Error {
     Error::StorageQuota { size: size.map_or_else(|| "None".to_owned(), |size| size.to_string()), remaining }
 }

@@ -33,8 +33,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Upload<S> {
     /// The store to write to; `None`: the default.
     pub store: Option<String>,
-    /// Bytes that the client says will come; `None`: not known.
-    pub announced: Option<u64>,
+    /// Bytes that the client says will come, whether that makes sense or not; 0 or `None`: not known.
+    pub announced: Option<i128>,
+    /// Bytes that must come for the request to be whole; `None`: not known.
+    pub length: Option<u64>,
     /// The caller's project, whose storage counts.
     pub project: Option<String>,
     pub data: S,
@@ -126,7 +128,12 @@ impl Images {
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
-        let mut writer = store.begin(&image.id, upload.announced).await?;
+        if let Some(length) = upload.length {
+            store.check_room(length).await?;
+        }
+        // No store holds so much, nor less than nothing: such data is read until it disagrees.
+        let plausible = upload.announced.and_then(|size| u64::try_from(size).ok());
+        let mut writer = store.begin(&image.id, plausible).await?;
         match self.pour(image, &mut *writer, upload).await {
             Ok(received) => {
                 let stored = writer.commit().await?;
@@ -163,13 +170,16 @@ impl Images {
             let chunk = chunk.map_err(Error::Client)?;
             size += chunk.len() as u64;
             allowance.check(size)?;
+            if let Some(expected) = upload.announced.filter(|expected| *expected < 0) {
+                return Err(StoreError::SizeExceeded { expected, actual: size }.into());
+            }
             if let Some(inspector) = &mut inspector {
                 inspector.feed(&chunk);
             }
             digests.update(chunk.clone()).await?;
             writer.write(chunk).await?;
         }
-        if let Some(expected) = upload.announced.filter(|expected| *expected != 0 && *expected != size) {
+        if let Some(expected) = upload.announced.filter(|expected| *expected != 0 && *expected != i128::from(size)) {
             return Err(StoreError::SizeMismatch { expected, actual: size }.into());
         }
         allowance.check_again(self, &image.id, size).await?;

@@ -43,11 +43,20 @@ pub trait Store: Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
+    /// Whether an object of so many bytes can fit at all, for a size that is certain: data whose announced size may be a mistake
+    /// is read to its end, and that tells.
+    ///
+    /// # Errors
+    /// `Full`, `NoRoom`.
+    fn check_room(&self, _size: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Starts to write an object. `size` is the announced number of bytes, `None` or 0 when unknown; when it is known, a
     /// write beyond it fails with `SizeExceeded` and a commit before it with `SizeMismatch`.
     ///
     /// # Errors
-    /// `AddDisabled`, `Duplicate` when the object exists, `Full` when the announced size cannot fit, `WriteDenied`,
+    /// `AddDisabled`, `Duplicate` when the object exists, `Full` or `NoRoom` when the announced size cannot fit, `WriteDenied`,
     /// `Timeout`, `BadLocation` for an id that cannot be a name in the store.
     fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>>;
 
@@ -85,6 +94,10 @@ pub trait Writer: Send {
     /// `Full`, `WriteDenied`, `SizeExceeded`, `RemoteUnavailable`, `Io`.
     fn write(&mut self, data: Bytes) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// A hint that nothing more may come for a while: what was taken is written soon, so that a client that stalls holds little
+    /// memory.
+    fn flush(&mut self) {}
+
     /// Makes the object durable and visible; both hold when it returns. When the future is dropped before its end, the
     /// object is removed.
     ///
@@ -94,10 +107,6 @@ pub trait Writer: Send {
 
     /// Removes what was written, and has done so when it returns.
     fn abort(self: Box<Self>) -> BoxFuture<'static, ()>;
-    /// A hint that nothing more may come for a while: what was taken is written soon, so that a client that stalls holds little
-    /// memory.
-    fn flush(&mut self) {}
-
 }
 
 /// Data that is durably in a store.

@@ -22,6 +22,9 @@ pub enum StoreError {
         #[source]
         source: Option<io::Error>,
     },
+    /// None of several directories has room for the announced size.
+    #[error("There is no enough disk space left on the image storage media. requested={requested}")]
+    NoRoom { requested: u64 },
     /// The store may not write where it should.
     #[error("Permission to write image storage media denied.")]
     WriteDenied {
@@ -70,10 +73,10 @@ pub enum StoreError {
     TooManyRedirects { redirects: usize },
     /// More data came than was announced.
     #[error("Size exceeds: expected {expected} bytes, got {actual} bytes")]
-    SizeExceeded { expected: u64, actual: u64 },
+    SizeExceeded { expected: i128, actual: u64 },
     /// Less data came than was announced.
     #[error("Size mismatch: expected {expected} bytes, got {actual} bytes")]
-    SizeMismatch { expected: u64, actual: u64 },
+    SizeMismatch { expected: i128, actual: u64 },
     /// Data cannot be hashed this way.
     #[error("Unknown hashing algorithm identifier: {algorithm}")]
     UnknownAlgorithm { algorithm: String },

@@ -16,7 +16,7 @@
 //! The method is the key of the path; an odd one is given by `method` and `path`. A body is one of `json` (any value), `patch`
 //! (a list of JSON-patch operations), `body` (text), `image` (a name of `common/images.rs`) and `fill` (so many bytes);
 //! `chunked` sends it without a length. `type` sets the content type, `none` leaves it out. `accept` lists values of that
-//! header, `none` among them; the default is `*/*`, as real clients send it.
+//! header, `none` among them; the default is `*/*`, as real clients send it. A header with a list of values comes as often.
 //!
 //! Placeholders: `<each>`, saved names, `<project:NAME>`, `<user:NAME>`, `<token:USER>`, `<server>` (host and port),
 //! `<long:N>` (N letters). `save` may also map names to JSON pointers.
@@ -127,7 +127,7 @@ pub(crate) struct Case {
     method: Option<String>,
     path: Option<String>,
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, Many>,
     accept: Option<Many>,
     #[serde(default)]
     each: Vec<Value>,
@@ -247,8 +247,10 @@ impl Step {
         if self.accept != "none" {
             request = request.header("Accept", &fill(&self.accept));
         }
-        for (name, value) in &case.headers {
-            request = request.header(name, &fill(value));
+        for (name, values) in &case.headers {
+            for value in values.list() {
+                request = request.header(name, &fill(&value));
+            }
         }
         let (bytes, default_type) = if let Some(json) = &case.json {
             (Some(self.fill_json(json, values).to_string().into_bytes()), "application/json")

@@ -114,6 +114,11 @@ impl Directories {
         Ok(())
     }
 
+    /// Whether an image of `size` bytes can fit into any of them.
+    pub(super) fn check_room(&self, size: u64) -> Result<(), StoreError> {
+        if self.best(size)?.has_room(size) { Ok(()) } else { Err(StoreError::Full { source: None }) }
+    }
+
     /// The directory for a new image: of those with room for `size` bytes, the highest priority, then the most free space.
     pub(super) fn best(&self, size: u64) -> Result<&Directory, StoreError> {
         if !self.several {
@@ -133,11 +138,17 @@ impl Directories {
             }
         }
         tracing::error!(bytes = size, "no directory of the file store has enough space left");
-        Err(StoreError::Full { source: None })
+        Err(StoreError::NoRoom { requested: size })
     }
 }
 
 impl Directory {
+    /// Whether so many bytes are free, those included that are kept for root.
+    fn has_room(&self, size: u64) -> bool {
+        statvfs(self.path.as_str())
+            .map_or(true, |space| space.blocks_free().saturating_mul(space.fragment_size()) >= size)
+    }
+
     fn new(path: &str) -> Self {
         Self { path: path.to_owned(), kind: OnceLock::new() }
     }
@@ -246,7 +257,11 @@ mod tests {
         let path = place.path().to_str().unwrap();
         let directories = Directories::parse(&options("", &[path])).unwrap();
         assert_eq!(directories.best(1).unwrap().path, path);
-        assert!(matches!(directories.best(u64::MAX), Err(StoreError::Full { .. })));
+        let error = directories.best(1 << 62).err().unwrap().to_string();
+        assert_eq!(
+            error,
+            "There is no enough disk space left on the image storage media. requested=4611686018427387904"
+        );
     }
 
     #[test]

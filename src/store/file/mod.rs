@@ -176,6 +176,10 @@ impl Store for FileStore {
         ])
     }
 
+    fn check_room(&self, size: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.run(move |inner| if inner.thin { Ok(()) } else { inner.directories.check_room(size) }).boxed()
+    }
+
     fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
         async move {
             if !self.inner.writable {
@@ -221,10 +225,6 @@ impl Store for FileStore {
         .boxed()
     }
 
-    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move {
-            if !self.inner.writable {
-                let store = self.inner.name.clone();
     fn sweep(&self) -> BoxFuture<'_, ()> {
         async move {
             let swept = self.run(|inner| {
@@ -238,6 +238,10 @@ impl Store for FileStore {
         .boxed()
     }
 
+    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            if !self.inner.writable {
+                let store = self.inner.name.clone();
                 return Err(StoreError::Unsupported { store, operation: super::Operation::Delete });
             }
             let path = self.inner.path_of(location)?;
@@ -259,10 +263,6 @@ impl Store for FileStore {
 }
 
 impl Inner {
-    fn begin(&self, name: &str, size: u64) -> Result<FileWriter, StoreError> {
-        if !is_name(name) {
-            return Err(StoreError::BadLocation { reason: "Image id is not a file name".to_owned() });
-        }
     /// Removes the drafts of writers that are no more. Where files can be written without a name there are none.
     fn sweep(&self) {
         let named = |directory: &&Directory| self.writable && directory.kind.get() != Some(&Kind::Unnamed);
@@ -279,6 +279,10 @@ impl Inner {
         }
     }
 
+    fn begin(&self, name: &str, size: u64) -> Result<FileWriter, StoreError> {
+        if !is_name(name) {
+            return Err(StoreError::BadLocation { reason: "Image id is not a file name".to_owned() });
+        }
         let directory = self.directories.best(size)?;
         let path = directory.entry(name);
         if std::fs::metadata(&path).is_ok() {

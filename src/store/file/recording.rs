@@ -124,16 +124,9 @@ struct Run {
 }
 
 impl Recording {
-    /// Reserves the first part of the announced space, so that a full disk is noticed before any data is taken.
+    /// Reserves the first part of the announced space, so that a disk that is nearly full is noticed before any data is taken.
     pub(super) fn prepare(&mut self) -> Result<(), StoreError> {
-        if let (Some(draft), 1..) = (&self.draft, self.announced) {
-            // Whatever is announced cannot fit if it is more than the file system has free at all.
-            if let Ok(space) = nix::sys::statvfs::fstatvfs(draft.file())
-                && space.blocks_free().saturating_mul(space.fragment_size()) < self.announced
-                && self.thin.is_none()
-            {
-                return Err(StoreError::Full { source: None });
-            }
+        if self.announced > 0 {
             self.reserve(self.announced.min(RESERVE))?;
         }
         Ok(())

@@ -46,7 +46,7 @@ impl FileWriter {
         let actual = self.taken.saturating_add(data.len() as u64);
         if self.announced != 0 && actual > self.announced {
             self.strand = None;
-            return Err(StoreError::SizeExceeded { expected: self.announced, actual });
+            return Err(StoreError::SizeExceeded { expected: self.announced.into(), actual });
         }
         let Some(strand) = &mut self.strand else { return Err(failed_before()) };
         if let Err(ended) = strand.room().await {
@@ -61,7 +61,7 @@ impl FileWriter {
 
     async fn finish(self) -> Result<Stored, StoreError> {
         if self.announced != 0 && self.taken != self.announced {
-            let mismatch = StoreError::SizeMismatch { expected: self.announced, actual: self.taken };
+            let mismatch = StoreError::SizeMismatch { expected: self.announced.into(), actual: self.taken };
             self.undo().await;
             return Err(mismatch);
         }

@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::header::{CONTENT_RANGE, HeaderMap, RANGE};
 
 use crate::api::Error;
+use crate::api::header::joined;
 
 /// A part of an image, at least one byte long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +19,11 @@ impl Part {
     /// # Errors
     /// 400 for several ranges, 416 for one that is malformed or lies behind the end of the image.
     pub(super) fn requested(headers: &HeaderMap, size: u64) -> Result<Option<Self>, Error> {
-        if let Some(value) = headers.get(RANGE) {
-            let text = value.to_str().unwrap_or("");
-            return by_range(text, size).map(Some);
+        if let Some(text) = joined(headers, RANGE) {
+            return by_range(&text, size).map(Some);
         }
-        if let Some(value) = headers.get(CONTENT_RANGE) {
-            let text = value.to_str().unwrap_or("");
-            return by_content_range(text, size).map(Some);
+        if let Some(text) = joined(headers, CONTENT_RANGE) {
+            return by_content_range(&text, size).map(Some);
         }
         Ok(None)
     }
@@ -93,13 +92,14 @@ fn parse_range(text: &str) -> Option<Wanted> {
     }
 }
 
-/// `bytes a-b/total` with `*` for an unknown total: first byte, the byte behind the last, total.
+/// `bytes a-b/total` with `*` for an unknown total: first byte, the byte behind the last, total. What comes behind is not
+/// looked at, as in webob.
 fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
-    let rest = text.trim().strip_prefix("bytes ")?;
-    let (bounds, total) = rest.split_once('/')?;
-    let (first, last) = bounds.split_once('-')?;
-    let (first, end) = (all_digits(first)?, all_digits(last)?.saturating_add(1));
-    let total = if total == "*" { None } else { Some(all_digits(total)?) };
+    let (first, rest) = digits(text.strip_prefix("bytes ")?);
+    let (last, rest) = digits(rest.strip_prefix('-')?);
+    let total = rest.strip_prefix('/')?;
+    let total = if total.starts_with('*') { None } else { Some(some_number(digits(total).0)?) };
+    let (first, end) = (some_number(first)?, some_number(last)?.saturating_add(1));
     (first < end && total.is_none_or(|total| end <= total)).then_some((first, end, total))
 }
 
@@ -109,9 +109,8 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-fn all_digits(text: &str) -> Option<u64> {
-    let (number_text, rest) = digits(text);
-    (!number_text.is_empty() && rest.is_empty()).then(|| number(number_text))
+fn some_number(digits: &str) -> Option<u64> {
+    (!digits.is_empty()).then(|| number(digits))
 }
 
 /// No image is larger than the largest number here.
@@ -171,6 +170,11 @@ mod tests {
         let table = [
             ("bytes 0-4/*", 10, Ok(Some((0, 5)))),
             ("bytes 0-4/10", 10, Ok(Some((0, 5)))),
+            ("bytes 0-4/10 and more", 10, Ok(Some((0, 5)))),
+            ("bytes 0-4/*x", 10, Ok(Some((0, 5)))),
+            ("bytes 9-10/11", 10, Ok(Some((9, 1)))),
+            ("bytes 0-4x/10", 10, Err(416)),
+            ("bytes -4/10", 10, Err(416)),
             ("bytes 0-10/*", 10, Err(416)),
             ("bytes 10-11/12", 10, Err(416)),
             ("bytes */11", 10, Err(416)),

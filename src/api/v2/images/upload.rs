@@ -4,6 +4,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyDataStream;
 
+use crate::api::header::joined;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::image::{self, Upload};
@@ -31,36 +32,46 @@ pub(in crate::api) async fn handle(
         return Err(not_allowed(id));
     }
     let project = call.context.project_id.clone();
-    let upload = Upload { store, announced, project, data: BodyDataStream::new(body) };
+    let length = content_length(headers);
+    let upload = Upload { store, announced, length, project, data: BodyDataStream::new(body) };
     api.images.upload(found, upload).await.map_err(in_words_of_upload)?;
     Ok(reply::no_content())
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
-    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = declared.split(';').next().unwrap_or("").trim();
-    if essence == "application/octet-stream" {
+    let declared = joined(headers, CONTENT_TYPE);
+    let essence = declared.as_deref().map(|declared| declared.split(';').next().unwrap_or("").trim());
+    if essence == Some("application/octet-stream") {
         return Ok(());
     }
-    let shown = if headers.contains_key(CONTENT_TYPE) { essence } else { "None" };
+    let shown = essence.unwrap_or("None");
     Err(Error::unsupported_media_type(headers, format!("Invalid content type {shown}")))
 }
 
 /// Bytes that will come, as far as the client says. Zero in Content-Length says nothing, as upstream has it.
-fn announced_size(headers: &HeaderMap) -> Result<Option<u64>, Error> {
-    if let Some(value) = headers.get(IMAGE_SIZE) {
+fn announced_size(headers: &HeaderMap) -> Result<Option<i128>, Error> {
+    if let Some(text) = joined(headers, IMAGE_SIZE) {
         let invalid =
             || Error::explanation(StatusCode::BAD_REQUEST, "Invalid or missing image size in request headers.");
-        let text = value.to_str().map_err(|_| invalid())?;
-        return text.trim().parse().map(Some).map_err(|_| invalid());
+        return integer(&text).map(Some).ok_or_else(invalid);
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(length.filter(|length| *length != 0))
+    Ok(content_length(headers).filter(|length| *length != 0).map(i128::from))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A number as Python's `int` reads it: with blanks around it, a sign before it, single underscores within it.
+fn integer(text: &str) -> Option<i128> {
+    let text = text.trim();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let well_formed = digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    if well_formed { text.replace('_', "").parse().ok() } else { None }
 }
 
 fn wanted_store(api: &Api, headers: &HeaderMap) -> Result<Option<String>, Error> {
-    let Some(value) = headers.get(IMAGE_STORE).filter(|_| !api.store_ids.is_empty()) else { return Ok(None) };
-    let wanted = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let Some(wanted) = joined(headers, IMAGE_STORE).filter(|_| !api.store_ids.is_empty()) else { return Ok(None) };
     // The reserved stores have names too, but they are the service's own.
     if api.store_ids.contains(&wanted) {
         Ok(Some(wanted))
@@ -94,7 +105,9 @@ fn in_words_of_upload(error: image::Error) -> Error {
 fn of_store(error: &StoreError) -> Error {
     let text = error.to_string();
     match error {
-        StoreError::Full { .. } => too_large(format!("Image storage media is full: {text}")),
+        StoreError::Full { .. } | StoreError::NoRoom { .. } => {
+            too_large(format!("Image storage media is full: {text}"))
+        }
         StoreError::WriteDenied { .. } => Error::explanation(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("Insufficient permissions on image storage media: {text}"),
@@ -112,4 +125,33 @@ fn of_store(error: &StoreError) -> Error {
 
 fn too_large(text: String) -> Error {
     Error::explanation(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_python_reads_them() {
+        for (text, number) in [
+            ("5", Some(5)),
+            (" 5\t", Some(5)),
+            ("+5", Some(5)),
+            ("-5", Some(-5)),
+            ("007", Some(7)),
+            ("1_000", Some(1000)),
+            ("99999999999999999999", Some(99_999_999_999_999_999_999)),
+            ("", None),
+            ("-", None),
+            ("+-5", None),
+            ("_5", None),
+            ("5_", None),
+            ("1__0", None),
+            ("- 5", None),
+            ("5, 5", None),
+            ("5.0", None),
+        ] {
+            assert_eq!(integer(text), number, "{text:?}");
+        }
+    }
 }
