@@ -114,7 +114,8 @@ pub(super) fn probe(directory: &Path) -> Option<Kind> {
 
 /// Makes durable that a file is there, or is no longer.
 pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(directory)?.sync_all()
 }
 
