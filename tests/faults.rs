@@ -322,6 +322,21 @@ fn one_byte_a_time_disturbs_nobody() {
 }
 
 #[test]
+fn stalled_uploads_hold_little_memory() {
+    let server = Server::simple();
+    let warm = create(&server);
+    server.send(&upload(&warm, Body::Sized(vec![b'x'; MIB]))).expect(204);
+    let memory = server.resident();
+    // Less than is otherwise written at once.
+    let uploads: Vec<TcpStream> =
+        (0..100).map(|_| begin_upload(&server, &create(&server), 10 * MIB, 900_000)).collect();
+    pause(Duration::from_secs(1));
+    let grown = server.resident().saturating_sub(memory);
+    assert!(grown < 48 * MIB as u64, "grew by {grown} bytes");
+    drop(uploads);
+}
+
+#[test]
 fn reader_that_stops() {
     let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 2));
     let id = create(&server);

@@ -1,11 +1,13 @@
 //! What became of stored data behind the service's back, on upstream's service and on ours: files of another length, data
-//! that cannot be removed, locations that name no store or one that is gone.
+//! that cannot be removed, locations that name no store or one that is gone, web servers that change their mind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -174,4 +176,83 @@ fn locations_are_found_by_their_url_when_their_store_is_not_known() {
         assert_eq!(shown[0], shown[1], "{metadata}");
         assert_eq!(shown[0].0, "slow");
     }
+}
+
+/// A web server that says one thing to HEAD and may do another for GET.
+fn web_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    address
+}
+
+fn answer(mut connection: TcpStream) {
+    let mut reader = BufReader::new(connection.try_clone().unwrap());
+    let mut first = String::new();
+    let mut line = String::new();
+    if reader.read_line(&mut first).is_err() {
+        return;
+    }
+    while reader.read_line(&mut line).is_ok_and(|length| length > 2) {
+        line.clear();
+    }
+    let (method, path) = first.split_once(' ').unwrap_or_default();
+    let body = match (method, path.split(' ').next().unwrap_or_default()) {
+        ("GET", "/longer") => "0123456789abc",
+        ("GET", "/shorter") => "01234",
+        (_, "/relative") => {
+            let _ = connection.write_all(b"HTTP/1.1 302 Found\r\nLocation: /same\r\nContent-Length: 0\r\n\r\n");
+            return;
+        }
+        _ => "0123456789",
+    };
+    let shown = if method == "HEAD" { "" } else { body };
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{shown}", body.len());
+    // Who wants no more of it may go.
+    let _ = connection.write_all(head.as_bytes());
+}
+
+#[test]
+fn images_on_web_servers_are_what_they_were_when_registered() {
+    let web = web_server();
+    let mut answers: Vec<Vec<(&str, (u16, String))>> = Vec::new();
+    on_both_sides(
+        |conf| {
+            conf.set("DEFAULT.show_multiple_locations", true)
+                .set("glance_store.stores", "file,http")
+                .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+                .set("import_filtering_opts.allowed_ports", format!("[{}]", web.port()))
+        },
+        |side| {
+            let mut given = Vec::new();
+            for name in ["same", "longer", "shorter", "relative"] {
+                let image = json!({"name": name, "disk_format": "raw", "container_format": "bare"});
+                let create = side.request("POST", "/v2/images").json(&image);
+                let made = side.client.send(&create).expect(201).json();
+                let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
+                let location = json!({"url": format!("http://{web}/{name}"), "metadata": {}});
+                let mut patch =
+                    side.request("PATCH", &path).header("Content-Type", "application/openstack-images-v2.1-json-patch");
+                let change = json!([{"op": "add", "path": "/locations/-", "value": location}]);
+                patch.body = Body::Sized(change.to_string().into_bytes());
+                let added = side.client.send(&patch);
+                if added.status != 200 {
+                    given.push((name, (added.status, String::new())));
+                    continue;
+                }
+                let get = side.request("GET", &format!("{path}/file"));
+                let whole = side.client.try_send(&get);
+                given.push((name, whole.map_or((0, String::new()), |whole| plain(&whole, &side.conf.dir, &path))));
+                let part = side.client.send(&get.header("Range", "bytes=0-1"));
+                given.push(("a part", plain(&part, &side.conf.dir, &path)));
+            }
+            answers.push(given);
+        },
+    );
+    assert_eq!(answers[0], answers[1]);
+    let [same, _, longer, _, shorter, _, relative] = answers.remove(1).try_into().unwrap();
+    for (name, (status, text)) in [same, longer] {
+        assert_eq!((status, text.as_str()), (200, "0123456789"), "{name}");
+    }
+    assert_eq!((shorter.1.0, relative.1.0), (0, 400));
 }
