@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::harness::{Client, Setup, answered, pause};
+use super::harness::{Client, Setup, answered, pause, wait_for};
 
 #[test]
 fn long_lines_are_refused_by_kind() {
@@ -33,6 +33,60 @@ fn long_lines_are_refused_by_kind() {
         }
     }
     answered(server.get("/versions"));
+}
+
+#[test]
+fn a_target_may_hold_bytes_that_belong_encoded() {
+    let server = Setup::new().start();
+    let mut client = server.connect();
+    for target in [
+        &b"/versions?\"<a>\"#`"[..],
+        b"/versions?\x7f\x01",
+        b"/versions?\xc3\xbc\xff",
+        b"/versions?{}|\\^[]",
+        b"/versions#a",
+    ] {
+        let request = [b"GET ", target, b" HTTP/1.1\r\nHost: x\r\nX: \"<\xfc>\"\r\n\r\n"].concat();
+        client.send(&request).unwrap();
+        assert_eq!(client.answer().unwrap().status, 200, "{}", target.escape_ascii());
+    }
+    // The line's length is the one that was sent, even where it grows beyond what is read at once.
+    let line =
+        |length: usize| format!("GET /versions?{} HTTP/1.1", "<".repeat(length - "GET /versions? HTTP/1.1".len()));
+    for (length, expected) in [(16384, 200), (16385, 414)] {
+        let mut client = server.connect();
+        client.send(format!("{}\r\nHost: x\r\n\r\n", line(length)).as_bytes()).unwrap();
+        assert_eq!(client.answer().unwrap().status, expected, "{length}");
+    }
+}
+
+#[test]
+fn the_rest_of_a_body_is_not_taken_for_a_line() {
+    let server = Setup::new().start();
+    let mut client = server.connect();
+    // The answer comes before the body, whose bytes would be more if they were encoded.
+    let body = "GET /<<<<<<<< HTTP/1.1\r\n";
+    client
+        .send(format!("GET /versions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())
+        .unwrap();
+    answered(client.answer());
+    pause(Duration::from_millis(50));
+    let next = "GET /versions?second HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    if client.send(format!("{body}{next}").as_bytes()).is_ok()
+        && let Ok(answer) = client.answer()
+    {
+        assert_eq!(answer.status, 200);
+        assert!(client.answer().is_err(), "one answer more than requests");
+    }
+}
+
+#[test]
+fn what_is_not_http_is_refused_and_logged() {
+    let server = Setup::new().start();
+    let mut client = server.connect();
+    client.send(b"no such thing\r\n\r\n").unwrap();
+    assert_eq!(client.answer().unwrap().status, 400);
+    wait_for("the line in the log", || server.log().contains("request refused: it is not HTTP").then_some(()));
 }
 
 #[test]

@@ -27,6 +27,9 @@ pub(in crate::service) struct RequestBody {
 impl RequestBody {
     pub(in crate::service) fn new(incoming: Incoming, limit: Option<Duration>, activity: Arc<Activity>) -> Self {
         let ended = incoming.is_end_stream();
+        if !ended {
+            activity.body_begins();
+        }
         Self { incoming, limit, timer: None, waiting: false, ended, activity }
     }
 
@@ -61,6 +64,9 @@ impl Body for RequestBody {
             Poll::Ready(frame) => {
                 self.waiting = false;
                 self.ended = frame.is_none() || self.incoming.is_end_stream();
+                if self.ended {
+                    self.activity.body_ended();
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(as_io)))
             }
             Poll::Pending => match self.poll_timer(context) {
@@ -79,14 +85,6 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.activity.left_unread();
-        }
     }
 }
 

@@ -23,8 +23,10 @@ pub(in crate::service) struct Activity {
     in_flight: AtomicUsize,
     /// Pieces of responses that the client has not taken yet.
     owed: AtomicUsize,
-    /// A request body was not read to its end.
-    unread: AtomicBool,
+    /// Request bodies of which bytes are still to come, and those that nobody read to their end.
+    unread: AtomicUsize,
+    /// Bytes by which the line of the next request was made longer.
+    lengthened: AtomicUsize,
     leaving: AtomicBool,
     leave: Notify,
     began: Notify,
@@ -51,7 +53,8 @@ impl Activity {
             begun: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
-            unread: AtomicBool::new(false),
+            unread: AtomicUsize::new(0),
+            lengthened: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),
             leave: Notify::new(),
             began: Notify::new(),
@@ -111,12 +114,29 @@ impl Activity {
         }
     }
 
-    pub(in crate::service) fn left_unread(&self) {
-        self.unread.store(true, Relaxed);
+    /// Bytes will come that somebody has to read: those of a body.
+    pub(in crate::service) fn body_begins(&self) {
+        self.unread.fetch_add(1, Relaxed);
     }
 
+    /// All of them were read.
+    pub(in crate::service) fn body_ended(&self) {
+        self.unread.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether what comes next may belong to a request that is past, or to one in progress.
     pub(super) fn has_unread(&self) -> bool {
-        self.unread.load(Relaxed)
+        self.unread.load(Relaxed) > 0
+    }
+
+    /// The line of a request that has not begun yet was made longer than the client sent it.
+    pub(super) fn line_lengthened(&self, bytes: usize) {
+        self.lengthened.fetch_add(bytes, Relaxed);
+    }
+
+    /// By how much the line of the request that begins now was made longer.
+    pub(super) fn take_lengthened(&self) -> usize {
+        self.lengthened.swap(0, Relaxed)
     }
 
     pub(in crate::service) fn ask_to_leave(&self) {

@@ -33,7 +33,8 @@ impl Answerer {
         let lane = self.lane.clone().filter(|_| active.limits.sendfile && request.version() <= Version::HTTP_11);
         let closes = request.version() <= Version::HTTP_11 && !active.limits.keepalive;
 
-        let (mut response, record) = match head::refusal(&request, active.limits.max_header_line) {
+        let lengthened = self.activity.take_lengthened();
+        let (mut response, record) = match head::refusal(&request, active.limits.max_header_line, lengthened) {
             Some(status) => {
                 tracing::info!(status = status.as_u16(), peer = %self.peer(), "request refused: a line is too long");
                 (refused(status, request.version()), None)

@@ -1,4 +1,4 @@
-//! Limits on the lines of a request's head (`max_header_line`).
+//! The lines of a request's head: limits on their length (`max_header_line`), and targets in the form that hyper takes.
 
 use ::http::{Request, StatusCode};
 
@@ -8,8 +8,8 @@ use super::Activity;
 const LONGEST_URI: usize = 65_534;
 
 /// 414 for a request line, 431 for a header line that is longer than the limit; 0 is no limit. The line's end is not
-/// counted.
-pub(super) fn refusal<B>(request: &Request<B>, limit: usize) -> Option<StatusCode> {
+/// counted, nor are the bytes by which [`RequestLine`] made it longer.
+pub(super) fn refusal<B>(request: &Request<B>, limit: usize, lengthened: usize) -> Option<StatusCode> {
     if limit == 0 {
         return None;
     }
@@ -18,24 +18,32 @@ pub(super) fn refusal<B>(request: &Request<B>, limit: usize) -> Option<StatusCod
     let origin = uri.authority().filter(|_| uri.scheme().is_some() && request.version() <= ::http::Version::HTTP_11);
     let uri_length = uri.path_and_query().map_or(1, |path| path.as_str().len())
         + origin.map_or(0, |authority| authority.as_str().len() + uri.scheme_str().map_or(0, str::len) + 3);
-    if request.method().as_str().len() + uri_length + 10 > limit {
+    if (request.method().as_str().len() + uri_length + 10).saturating_sub(lengthened) > limit {
         return Some(StatusCode::URI_TOO_LONG);
     }
     let too_long = request.headers().iter().any(|(name, value)| name.as_str().len() + 2 + value.len() > limit);
     too_long.then_some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
 }
 
-/// Watches the bytes of an HTTP/1 connection for a request line that does not end.
+/// Watches the bytes of an HTTP/1 connection for request lines that hyper would not understand as upstream does: one that
+/// does not end, and one whose target holds bytes that belong percent-encoded.
 ///
 /// hyper looks at a head only when it is whole, and answers one that outgrows its buffer by 431, whichever line is to
 /// blame. So a request line that is too long is completed here: hyper then sees a whole head, and [`refusal`] finds
 /// the line too long. Everything behind it is thrown away; the connection ends with the answer.
+///
+/// Clients that quote too little send `"` or `<` as it is. hyper answers such a target by an empty 400, and cuts a query
+/// off at a `#`; to upstream it is the same target as the encoded one, so hyper gets to see that.
 #[derive(Debug)]
 pub(super) struct RequestLine {
     limit: usize,
     /// Requests that had come when the line began.
     requests: u64,
     length: usize,
+    /// Blanks in the line so far: the target begins with the first and ends with the second.
+    blanks: usize,
+    /// The target's query has begun.
+    in_query: bool,
     state: State,
 }
 
@@ -55,32 +63,69 @@ impl RequestLine {
 
     pub(super) fn new(limit: usize) -> Self {
         let limit = if limit == 0 { LONGEST_URI } else { limit.min(LONGEST_URI) } + 64;
-        Self { limit, requests: 0, length: 0, state: State::Within }
+        Self { limit, requests: 0, length: 0, blanks: 0, in_query: false, state: State::Within }
     }
 
-    /// Looks at bytes that have come.
-    pub(super) fn feed(&mut self, bytes: &[u8], activity: &Activity) {
+    /// Looks at bytes that have come. Gives what hyper is to see instead of them, if anything.
+    pub(super) fn feed(&mut self, bytes: &[u8], activity: &Activity) -> Option<Vec<u8>> {
         if !activity.is_idle() || matches!(self.state, State::Forever | State::Ending(_)) {
-            return;
+            return None;
         }
         let requests = activity.requests();
         if requests != self.requests {
-            *self = Self { requests, length: 0, state: State::Within, limit: self.limit };
+            *self = Self { requests, length: 0, blanks: 0, in_query: false, state: State::Within, limit: self.limit };
         }
         if self.state == State::Behind {
-            return;
+            return None;
         }
         if requests == 0 && self.length == 0 && bytes.starts_with(b"PRI ") {
             self.state = State::Forever;
-        } else if bytes.contains(&b'\n') {
+            return None;
+        }
+        // Before the line there may be empty ones.
+        let empty = bytes.iter().take_while(|byte| self.length == 0 && b"\r\n".contains(byte)).count();
+        let end = bytes.iter().skip(empty).position(|byte| *byte == b'\n').map(|length| empty + length);
+        let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        // What is left of an earlier request's body is no line, and its length was announced.
+        let encoded = if activity.has_unread() { None } else { self.encode(line) };
+        if end.is_some() {
             self.state = State::Behind;
         } else {
-            self.length += bytes.len();
+            self.length += line.len() - empty;
             if self.length > self.limit {
                 self.state = State::Ending(0);
-                activity.left_unread();
+                activity.body_begins();
             }
         }
+        encoded.map(|mut encoded| {
+            activity.line_lengthened(encoded.len() - line.len());
+            encoded.extend_from_slice(rest);
+            encoded
+        })
+    }
+
+    /// A piece of the line with its part of the target percent-encoded; `None` if it is so already.
+    fn encode(&mut self, piece: &[u8]) -> Option<Vec<u8>> {
+        let mut encoded = Vec::new();
+        let mut rest = piece;
+        for (index, &byte) in piece.iter().enumerate() {
+            if byte == b' ' {
+                self.blanks += 1;
+                continue;
+            }
+            self.in_query |= byte == b'?';
+            if self.blanks == 1 && belongs_encoded(byte, self.in_query) {
+                let (before, from) = rest.split_at(index - (piece.len() - rest.len()));
+                encoded.extend_from_slice(before);
+                encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+                rest = from.get(1..).unwrap_or_default();
+            }
+        }
+        if encoded.is_empty() {
+            return None;
+        }
+        encoded.extend_from_slice(rest);
+        Some(encoded)
     }
 
     /// Whether a line was too long and has been ended.
@@ -95,6 +140,17 @@ impl RequestLine {
         let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
         *given += piece.len();
         Some(piece)
+    }
+}
+
+/// Bytes of a target that hyper refuses, takes for the end of a query, or wants to be UTF-8.
+fn belongs_encoded(byte: u8, in_query: bool) -> bool {
+    match byte {
+        b'\r' => false,
+        // It ends a path, to upstream as well.
+        b'#' => in_query,
+        b'"' | b'<' | b'>' | b'`' => true,
+        other => !other.is_ascii_graphic(),
     }
 }
 
@@ -114,14 +170,15 @@ mod tests {
         // "GET " + uri + " HTTP/1.1"
         let fits = format!("/{}", "a".repeat(100 - 13 - 1));
         let longer = format!("{fits}b");
-        assert_eq!(refusal(&request(&fits, "x", "y"), 100), None);
-        assert_eq!(refusal(&request(&longer, "x", "y"), 100), Some(StatusCode::URI_TOO_LONG));
-        assert_eq!(refusal(&request(&longer, "x", "y"), 0), None);
+        assert_eq!(refusal(&request(&fits, "x", "y"), 100, 0), None);
+        assert_eq!(refusal(&request(&longer, "x", "y"), 100, 0), Some(StatusCode::URI_TOO_LONG));
+        assert_eq!(refusal(&request(&longer, "x", "y"), 100, 1), None, "the client sent a byte less");
+        assert_eq!(refusal(&request(&longer, "x", "y"), 0, 0), None);
         let fits = "v".repeat(100 - "x-name: ".len());
-        assert_eq!(refusal(&request("/", "x-name", &fits), 100), None);
+        assert_eq!(refusal(&request("/", "x-name", &fits), 100, 0), None);
         let longer = format!("{fits}v");
         let expected = Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-        assert_eq!(refusal(&request("/", "x-name", &longer), 100), expected);
+        assert_eq!(refusal(&request("/", "x-name", &longer), 100, 0), expected);
     }
 
     #[test]
@@ -135,6 +192,46 @@ mod tests {
         assert_eq!(line.instead(99), Some(&b"P/1.1\r\n\r\n"[..]));
         assert_eq!(line.instead(99), Some(&b""[..]));
         assert!(activity.has_unread());
+    }
+
+    #[test]
+    fn a_target_is_percent_encoded() {
+        let activity = Activity::new(Arc::new(Counters::default()));
+        let cases: [(&[u8], &[u8]); 5] = [
+            (
+                b"GET /v2/images?name=<\"a\"> HTTP/1.1\r\nX: <\"\r\n",
+                b"GET /v2/images?name=%3C%22a%22%3E HTTP/1.1\r\nX: <\"\r\n",
+            ),
+            (b"\r\n\nGET /a`?#b\x7f HTTP/1.1\r\n", b"\r\n\nGET /a%60?%23b%7F HTTP/1.1\r\n"),
+            (b"GET /\xc3\xbc\xff\x01 HTTP/1.1\n\n", b"GET /%C3%BC%FF%01 HTTP/1.1\n\n"),
+            (b"G<T / HTTP/1.1\r\n", b""),
+            (b"GET /%3C{}|\\^[]#a HTTP/1.1\r\n\r\n\"", b""),
+        ];
+        for (sent, seen) in cases {
+            let found = RequestLine::new(100).feed(sent, &activity);
+            assert_eq!(found.as_deref(), Some(seen).filter(|seen| !seen.is_empty()), "{}", sent.escape_ascii());
+            assert_eq!(activity.take_lengthened(), seen.len().saturating_sub(sent.len()));
+            // However it comes in pieces.
+            let mut line = RequestLine::new(100);
+            let piece = |byte: &u8| line.feed(&[*byte], &activity).unwrap_or_else(|| vec![*byte]);
+            let bytes: Vec<u8> = sent.iter().flat_map(piece).collect();
+            assert_eq!(bytes, if seen.is_empty() { sent } else { seen });
+            activity.take_lengthened();
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_body_is_not_encoded() {
+        let activity = Activity::new(Arc::new(Counters::default()));
+        let mut line = RequestLine::new(100);
+        line.feed(b"PUT /v2/images HTTP/1.1\r\n", &activity);
+        let flight = activity.begin();
+        activity.body_begins();
+        drop(flight);
+        assert_eq!(line.feed(b"GET /< HTTP/1.1\r\n", &activity), None);
+        activity.body_ended();
+        drop(activity.begin());
+        assert!(line.feed(b"GET /< HTTP/1.1\r\n", &activity).is_some());
     }
 
     #[test]

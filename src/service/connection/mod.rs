@@ -48,12 +48,21 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, local: Address, p
     let activity = Activity::new(Arc::clone(&shared.counters));
     permit.register(&activity);
     shared.counters.connection_changed();
+    let peer = match &stream {
+        Stream::Tcp(_, peer) => peer.to_string(),
+        Stream::Unix(_) => "unix".to_owned(),
+    };
     let ended = tokio::select! {
         ended = Box::pin(run(&shared, stream, local, &activity)) => ended,
         () = shared.abandon.cancelled() => Ok(()),
     };
     if let Err(error) = ended {
-        tracing::debug!(error = &*error, "connection ended with an error");
+        // hyper has answered it by itself, so there is no line in the access log.
+        if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
+            tracing::info!(error = &*error, %peer, "request refused: it is not HTTP");
+        } else {
+            tracing::debug!(error = &*error, "connection ended with an error");
+        }
     }
     drop(permit);
     shared.counters.connection_changed();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{MsgFlags, sendmsg};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -42,6 +43,8 @@ pub(super) struct Wire {
     lane: Option<Lane>,
     sender: FileSender,
     line: RequestLine,
+    /// What hyper is to see before anything else, from a line that grew beyond the buffer it was read into.
+    held: Bytes,
     linger: Option<Pin<Box<Sleep>>>,
     /// Bytes taken since then.
     lingered: usize,
@@ -94,7 +97,8 @@ impl Io {
 impl Wire {
     pub(super) fn new(io: Io, activity: Arc<Activity>, lane: Option<Lane>, max_line: usize) -> Self {
         let line = RequestLine::new(max_line);
-        Self { io, activity, lane, sender: FileSender::default(), line, linger: None, lingered: 0 }
+        let held = Bytes::new();
+        Self { io, activity, lane, sender: FileSender::default(), line, held, linger: None, lingered: 0 }
     }
 
     fn poll_send_region(&mut self, context: &mut Context<'_>, stand_in: usize) -> Poll<io::Result<usize>> {
@@ -119,6 +123,10 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if !this.held.is_empty() {
+            buffer.put_slice(&this.held.split_to(this.held.len().min(buffer.remaining())));
+            return Poll::Ready(Ok(()));
+        }
         if let Some(instead) = this.line.instead(buffer.remaining()) {
             // Then silence: an end would tell hyper that the client is gone. The answer closes the connection.
             buffer.put_slice(instead);
@@ -129,7 +137,11 @@ impl AsyncRead for Wire {
         let read = buffer.filled().get(before..).unwrap_or_default();
         if !read.is_empty() {
             this.activity.moved(read.len());
-            this.line.feed(read, &this.activity);
+            if let Some(seen) = this.line.feed(read, &this.activity) {
+                buffer.set_filled(before);
+                this.held = Bytes::from(seen);
+                buffer.put_slice(&this.held.split_to(this.held.len().min(buffer.remaining())));
+            }
         }
         Poll::Ready(Ok(()))
     }
