@@ -30,6 +30,7 @@ impl From<image::Error> for Error {
             | Domain::Transition(_)
             | Domain::DataDiffers(_)
             | Domain::BadLocation
+            | Domain::MalformedLocation
             | Domain::DuplicateLocation(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
             Domain::BadData(_) => Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
             Domain::Gone(_) => Self::explanation(StatusCode::GONE, text),

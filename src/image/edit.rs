@@ -1,28 +1,24 @@
 //! Changes to an image in memory, to be saved together (upstream: `glance/api/v2/images.py`, `_do_add`, `_do_replace`,
 //! `_do_remove`).
 
-use std::sync::Arc;
-
 use super::fields::{Field, set_property};
-use super::images::Options;
+use super::images::Images;
 use super::locations;
 use super::model::Image;
 use super::patch::{Change, Operation};
 use super::visibility::Viewer;
 use super::{Error, Limits};
-use crate::store::Stores;
 
 /// An image before and after the changes made so far.
 pub struct Edit {
     before: Image,
     after: Image,
-    options: Arc<Options>,
-    stores: Arc<Stores>,
+    images: Images,
 }
 
 impl Edit {
-    pub(super) fn new(image: Image, options: Arc<Options>, stores: Arc<Stores>) -> Self {
-        Self { before: image.clone(), after: image, options, stores }
+    pub(super) fn new(image: Image, images: Images) -> Self {
+        Self { before: image.clone(), after: image, images }
     }
 
     /// The image with the changes made so far.
@@ -47,17 +43,12 @@ impl Edit {
     pub async fn apply(&mut self, change: &Change, viewer: &Viewer) -> Result<(), Error> {
         match change.root() {
             "locations" => {
-                let rules = locations::Rules {
-                    stores: &self.stores,
-                    limits: &self.options.limits,
-                    hashing_algorithm: &self.options.hashing_algorithm,
-                    allowed: self.options.shows_locations,
-                };
+                let rules = locations::Rules { images: &self.images, project: viewer.project.as_deref() };
                 rules.apply(&mut self.after, change).await
             }
             // Upstream asks for an administrator at a replace only, and lets an add give the image away.
             "owner" if !viewer.is_admin && change.op != Operation::Remove => Err(Error::OwnerFixed),
-            _ => apply(&mut self.after, change, &self.options.limits),
+            _ => apply(&mut self.after, change, &self.images.options.limits),
         }
     }
 }

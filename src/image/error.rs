@@ -95,6 +95,9 @@ pub enum Error {
     /// The location is refused.
     #[error("Invalid location")]
     BadLocation,
+    /// The location's store cannot make sense of its URL, or does not reach what it names.
+    #[error("The Store URI was malformed.")]
+    MalformedLocation,
     /// The location is there already.
     #[error("The location {0} already exists")]
     DuplicateLocation(String),

@@ -104,7 +104,7 @@ impl Images {
     /// As [`Images::get`].
     pub async fn edit(&self, viewer: &Viewer, id: &str) -> Result<Edit, Error> {
         let image = self.get(viewer, id).await?;
-        Ok(Edit::new(image, Arc::clone(&self.options), Arc::clone(&self.stores)))
+        Ok(Edit::new(image, self.clone()))
     }
 
     /// Opens an image's data, or a range of it, at the best location that answers.

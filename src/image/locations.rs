@@ -4,28 +4,27 @@
 use serde_json::{Map, Value};
 
 use super::error::Error;
-use super::limits::Limits;
+use super::images::Images;
 use super::model::Image;
 use super::patch::{Change, Operation};
+use super::quota::check_storage;
 use super::status::Status;
 use crate::db::model::LocationRecord;
-use crate::store::{Algorithm, Place, Stores};
+use crate::store::{Algorithm, Place, StoreError};
 
-/// What one configuration allows.
+/// What one configuration allows a project.
 pub(super) struct Rules<'a> {
-    pub(super) stores: &'a Stores,
-    pub(super) limits: &'a Limits,
-    pub(super) hashing_algorithm: &'a str,
-    /// `show_multiple_locations`: what is not shown may not be changed either.
-    pub(super) allowed: bool,
+    pub(super) images: &'a Images,
+    /// The caller's, whose storage counts.
+    pub(super) project: Option<&'a str>,
 }
 
 impl Rules<'_> {
     /// Applies a change whose path begins with `locations`.
     ///
     /// # Errors
-    /// [`Error::LocationsFixed`], [`Error::Conflict`], [`Error::Invalid`], [`Error::BadLocation`],
-    /// [`Error::DuplicateLocation`], [`Error::TooMany`].
+    /// [`Error::LocationsFixed`], [`Error::Conflict`], [`Error::Invalid`], [`Error::BadLocation`], [`Error::MalformedLocation`],
+    /// [`Error::DuplicateLocation`], [`Error::TooMany`], [`Error::StorageQuota`].
     pub(super) async fn apply(&self, image: &mut Image, change: &Change) -> Result<(), Error> {
         let value = change.value.as_ref().unwrap_or(&Value::Null);
         match change.op {
@@ -42,9 +41,10 @@ impl Rules<'_> {
         self.check_allowed("update")?;
         check_status(image, "replace", &[Status::Active, Status::Queued])?;
         let given: Vec<Given> = value.as_array().into_iter().flatten().map(Given::read).collect();
-        let digests = Digests::agree(image, &given, self.hashing_algorithm)?;
-        self.limits.check_locations(given.len())?;
+        let digests = Digests::agree(image, &given, &self.images.options.hashing_algorithm)?;
+        self.images.options.limits.check_locations(given.len())?;
         let mut locations: Vec<LocationRecord> = given.into_iter().map(|given| self.record(given)).collect();
+        self.check_storage(image, &locations, Some(&image.id)).await?;
         let urls = |records: &[LocationRecord]| {
             let mut urls: Vec<String> = records.iter().map(|record| record.url.clone()).collect();
             urls.sort_unstable();
@@ -56,9 +56,9 @@ impl Rules<'_> {
                 location.id = image.locations.iter().find(|known| known.url == location.url).and_then(|known| known.id);
             }
         } else if image.locations.is_empty() {
-            let mut size = 0;
+            let mut size = known_size(image).unwrap_or(0);
             for (index, location) in locations.iter().enumerate() {
-                let found = self.check_place(&location.url).await?;
+                let found = self.check_place(location, size > 0).await?;
                 if locations[..index].iter().any(|other| is_same(other, location)) {
                     return Err(Error::DuplicateLocation(location.url.clone()));
                 }
@@ -76,12 +76,14 @@ impl Rules<'_> {
         self.check_allowed("add")?;
         check_status(image, "add", &[Status::Active, Status::Queued])?;
         let given = Given::read(value);
-        let digests = Digests::agree(image, std::slice::from_ref(&given), self.hashing_algorithm)?;
+        let digests = Digests::agree(image, std::slice::from_ref(&given), &self.images.options.hashing_algorithm)?;
         let index = index(position, image.locations.len(), true)
             .ok_or_else(|| Error::Invalid("Invalid position for adding a location.".to_owned()))?;
-        self.limits.check_locations(image.locations.len() + 1)?;
         let location = self.record(given);
-        let size = self.check_place(&location.url).await?;
+        // The image's own data counts as well.
+        self.check_storage(image, std::slice::from_ref(&location), None).await?;
+        self.images.options.limits.check_locations(image.locations.len() + 1)?;
+        let size = self.check_place(&location, known_size(image).is_some()).await?;
         if image.locations.iter().any(|known| is_same(known, &location)) {
             return Err(Error::DuplicateLocation(location.url));
         }
@@ -103,24 +105,55 @@ impl Rules<'_> {
     }
 
     fn check_allowed(&self, verb: &str) -> Result<(), Error> {
-        if self.allowed {
+        // What is not shown may not be changed either.
+        if self.images.options.shows_locations {
             return Ok(());
         }
         Err(Error::LocationsFixed(format!("It's not allowed to {verb} locations if locations are invisible.")))
     }
 
-    /// Whether data may lie there, and does. Gives its size.
-    async fn check_place(&self, url: &str) -> Result<u64, Error> {
-        self.stores.check_external(url).await.map_err(|_| Error::BadLocation)?;
-        match self.stores.size(Place { url, store: self.stores.id_for_url(url) }).await {
+    /// Whether the project may store what these locations add: the image's data once for each (upstream:
+    /// `_calc_required_size` in `glance/quota/__init__.py`, which also asks servers that no location may name).
+    async fn check_storage(
+        &self,
+        image: &Image,
+        locations: &[LocationRecord],
+        except: Option<&str>,
+    ) -> Result<(), Error> {
+        if self.images.options.limits.owner_storage.is_none() {
+            return Ok(());
+        }
+        let mut each = known_size(image);
+        for location in locations {
+            if each.is_some() {
+                break;
+            }
+            match self.check_place(location, false).await {
+                Ok(size) => each = Some(size),
+                Err(Error::BadLocation) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let required = each.map(|size| size.saturating_mul(locations.len() as u64));
+        check_storage(self.images, except, self.project, required.map(i128::from)).await.map(drop)
+    }
+
+    /// Whether data may lie there, and does. Gives its size. Upstream has other words for an image whose size it needs.
+    async fn check_place(&self, location: &LocationRecord, is_size_known: bool) -> Result<u64, Error> {
+        let stores = &self.images.stores;
+        stores.check_external(&location.url).await.map_err(|_| Error::BadLocation)?;
+        // Not in the store that the client's metadata may name.
+        let place = Place { url: &location.url, store: stores.id_for_url(&location.url) };
+        match stores.size(place).await {
             Ok(size) if size > 0 => Ok(size),
+            Err(StoreError::BadLocation { .. }) if !is_size_known => Err(Error::MalformedLocation),
             _ => Err(Error::BadLocation),
         }
     }
 
     fn record(&self, given: Given) -> LocationRecord {
         let mut metadata = given.metadata;
-        if let Some(store) = self.stores.id_for_url(&given.url) {
+        if let Some(store) = self.images.stores.id_for_url(&given.url) {
             metadata.insert("store".to_owned(), Value::from(store));
         }
         LocationRecord { id: None, url: given.url, status: "active".to_owned(), metadata }
@@ -232,8 +265,13 @@ fn activate(image: &mut Image, digests: Digests) -> Result<(), Error> {
     Ok(())
 }
 
+/// The size of the image's data, if there is any.
+fn known_size(image: &Image) -> Option<u64> {
+    image.size.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
+}
+
 fn set_size(image: &mut Image, size: u64) {
-    if image.size.is_none_or(|known| known == 0) {
+    if known_size(image).is_none() {
         image.size = i64::try_from(size).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! How much data an upload may bring: the cap on one image and what is left of the owner's storage.
+//! How much data an upload may bring, and locations may name: the cap on one image and what is left of the owner's storage.
 
 use super::Error;
 use super::images::Images;
@@ -22,15 +22,9 @@ impl Allowance {
         announced: Option<i128>,
     ) -> Result<Self, Error> {
         let image_size = images.options.limits.image_size;
-        let Some(left) = remaining_storage(images, image_id, project.as_deref()).await? else {
-            return Ok(Self { image_size, project, remaining: None });
-        };
-        match announced {
-            None if left <= 0 => Err(over(None, left)),
-            None => Ok(Self { image_size, project, remaining: None }),
-            Some(size) if size > i128::from(left) => Err(over(Some(size), left)),
-            Some(_) => Ok(Self { image_size, project, remaining: u64::try_from(left).ok() }),
-        }
+        let left = check_storage(images, Some(image_id), project.as_deref(), announced).await?;
+        let remaining = left.filter(|_| announced.is_some()).and_then(|left| u64::try_from(left).ok());
+        Ok(Self { image_size, project, remaining })
     }
 
     /// # Errors
@@ -50,18 +44,26 @@ impl Allowance {
     /// # Errors
     /// [`Error::StorageQuota`]
     pub(super) async fn check_again(&self, images: &Images, image_id: &str, size: u64) -> Result<(), Error> {
-        match remaining_storage(images, image_id, self.project.as_deref()).await? {
-            Some(left) if i128::from(size) > i128::from(left) => Err(over(Some(size.into()), left)),
-            _ => Ok(()),
-        }
+        check_storage(images, Some(image_id), self.project.as_deref(), Some(size.into())).await.map(drop)
     }
 }
 
-/// What a project may still store; `None`: no limit. The image's own data does not count.
-async fn remaining_storage(images: &Images, image_id: &str, project: Option<&str>) -> Result<Option<i64>, Error> {
+/// Whether a project may store that much more; where the size is not known, whether anything at all. Gives what is left
+/// before, `None` where there is no limit. The data of `except`, an image's id, does not count.
+///
+/// # Errors
+/// [`Error::StorageQuota`]
+pub(super) async fn check_storage(
+    images: &Images,
+    except: Option<&str>,
+    project: Option<&str>,
+    size: Option<i128>,
+) -> Result<Option<i64>, Error> {
     let Some(quota) = images.options.limits.owner_storage else { return Ok(None) };
-    let used = rows::storage_used(&images.db, project, Some(image_id)).await?;
-    Ok(Some(quota.saturating_sub(used)))
+    let used = rows::storage_used(&images.db, project, except).await?;
+    let left = quota.saturating_sub(used);
+    let fits = size.map_or(left > 0, |size| size <= i128::from(left));
+    if fits { Ok(Some(left)) } else { Err(over(size, left)) }
 }
 
 fn over(size: Option<i128>, remaining: i64) -> Error {

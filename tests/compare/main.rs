@@ -43,6 +43,7 @@ files! {
     info
     info_single
     list
+    location_changes
     locations
     members
     members_new_defaults
