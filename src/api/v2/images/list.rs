@@ -102,7 +102,10 @@ fn condition(filter: Filter) -> Option<Condition> {
 
 fn in_words_of_list(error: crate::image::Error) -> Error {
     match error {
-        // The marker.
+        // A marker that is longer than ids are; upstream forgets to name it.
+        crate::image::Error::NotFound(marker) if marker.chars().count() > 36 => {
+            Error::explanation(StatusCode::BAD_REQUEST, "Image with the given id %(image_id)s was not found")
+        }
         crate::image::Error::NotFound(_) => Error::explanation(StatusCode::BAD_REQUEST, error.to_string()),
         other => other.into(),
     }
