@@ -9,6 +9,7 @@ use super::fields::{Field, set_property};
 use super::images::Images;
 use super::model::Image;
 use super::status::Status;
+use super::text::{check_plane, field_message};
 use super::visibility::Visibility;
 use crate::db::DbError;
 use crate::db::images as rows;
@@ -48,6 +49,7 @@ impl Images {
                 field.set(&mut image, value, limits)?;
             }
         }
+        check_plane(image.owner.as_deref().unwrap_or(""), || field_message("owner"))?;
         limits.check_properties(properties.keys().map(String::as_str))?;
         for (name, value) in properties {
             set_property(&mut image, name, value)?;
