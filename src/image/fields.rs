@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::model::Image;
+use super::schema::python::display;
 use super::status::Status;
 use super::text::{check_plane, field_message};
 use super::visibility::Visibility;
@@ -71,19 +72,31 @@ impl Field {
     }
 }
 
-/// Sets a custom property.
+/// Sets a custom property. They are stored as text, whatever type an operator's schema gives them.
 ///
 /// # Errors
-/// [`Error::Invalid`] for text that not every database can hold.
+/// [`Error::Invalid`] for text that not every database can hold, and for values that are no text and have no usual one.
 pub(super) fn set_property(image: &mut Image, name: &str, value: &Value) -> Result<(), Error> {
     check_plane(name, || "Property names can't contain 4 byte unicode.".to_owned())?;
-    let value = text(value);
+    let value = property_text(value).ok_or_else(|| Error::Invalid(format!("The value of {name} cannot be stored.")))?;
     check_plane(value.as_deref().unwrap_or(""), || field_message(name))?;
     match image.properties.iter_mut().find(|(key, _)| key == name) {
         Some((_, present)) => *present = value,
         None => image.properties.push((name.to_owned(), value)),
     }
     Ok(())
+}
+
+/// The text by which the databases know a value; `Some(None)` is NULL. Upstream fails on a list, an object or an integer that is
+/// not within 64 bits.
+fn property_text(value: &Value) -> Option<Option<String>> {
+    match value {
+        Value::Null => Some(None),
+        Value::Bool(flag) => Some(Some(i32::from(*flag).to_string())),
+        Value::Number(number) if number.is_i64() || number.is_f64() => Some(Some(display(value))),
+        Value::String(text) => Some(Some(text.clone())),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 fn text(value: &Value) -> Option<String> {

@@ -34,7 +34,7 @@ pub struct Image {
     pub os_hidden: bool,
     pub created_at: PrimitiveDateTime,
     pub updated_at: PrimitiveDateTime,
-    /// Custom properties; a value of `None` comes from the first API and is shown as an empty text.
+    /// Custom properties; a value of `None` comes from the first API, or the operator's schema allows null.
     pub properties: Vec<(String, Option<String>)>,
     pub tags: Vec<String>,
     /// Active locations, best first.

@@ -74,6 +74,13 @@ impl Conf {
         self.set("oslo_policy.policy_file", path.display())
     }
 
+    /// An operator's schema for custom properties.
+    pub(crate) fn properties(self, schema: &serde_json::Value) -> Self {
+        fs::create_dir_all(&self.dir).unwrap();
+        fs::write(self.dir.join("schema-image.json"), schema.to_string()).unwrap();
+        self
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.join("glance-api.conf")
     }

@@ -6,6 +6,7 @@
 //!   base: keystone             # two file stores and a real Keystone; or `open`: one store, nobody is asked who they are
 //!   set: {DEFAULT.image_tag_quota: 3}
 //!   policy: {get_images: "role:admin"}
+//!   properties: {size_class: {type: integer}}   # schema-image.json
 //! as: demo                     # who sends a request that does not say
 //! cases:
 //! - {POST: /v2/images, json: {name: a}, save: img}      # keeps `/id` of each answer as <img>
@@ -58,6 +59,7 @@ pub(crate) struct Setup {
     pub(crate) set: BTreeMap<String, Value>,
     #[serde(default)]
     pub(crate) policy: BTreeMap<String, String>,
+    pub(crate) properties: Option<Value>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

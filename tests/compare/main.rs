@@ -61,6 +61,7 @@ files! {
     schemas
     show_delete
     tags
+    typed_properties
     upload
     versions
     versions_cache

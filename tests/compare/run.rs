@@ -149,6 +149,9 @@ fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
     if !setup.policy.is_empty() {
         conf = conf.policy(&setup.policy);
     }
+    if let Some(properties) = &setup.properties {
+        conf = conf.properties(properties);
+    }
     let mut names = Names::default();
     names.keep_uuids_of(text);
     names.replace(&format!("127.0.0.1:{}", conf.port), "server");

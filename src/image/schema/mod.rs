@@ -143,6 +143,12 @@ impl ImageSchema {
         self.schema.validate(&Value::Object(document.clone()))
     }
 
+    /// The names of the properties that it describes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let properties = self.raw().get("properties").and_then(Value::as_object);
+        properties.into_iter().flat_map(Map::keys).map(String::as_str)
+    }
+
     /// The schema as clients can read it.
     pub fn raw(&self) -> &Value {
         self.schema.raw()

@@ -28,7 +28,7 @@ pub(in crate::api) async fn handle(
     check_policy(call, &document.base, owner).await?;
     let owner = owner.map(str::to_owned);
     let image = api.images.create(&document.base, &document.properties, owner).await.map_err(in_words_of_create)?;
-    let mut response = reply::json(StatusCode::CREATED, &ImageView::new(&image, api.shown, call.context))?;
+    let mut response = reply::json(StatusCode::CREATED, &ImageView::new(&image, &api.shown, call.context))?;
     add_headers(api, call, &image.id, response.headers_mut())?;
     Ok(response)
 }

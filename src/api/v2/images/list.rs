@@ -36,7 +36,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, query: Option<&st
     // A page that the database filled has a successor, even if the policy took rows away.
     let next = images.last().filter(|_| is_full).map(|last| query::link("/v2/images", query, Some(&last.id)));
     let view = ImagesView {
-        images: images.iter().map(|image| ImageView::new(image, api.shown, call.context)).collect(),
+        images: images.iter().map(|image| ImageView::new(image, &api.shown, call.context)).collect(),
         first: query::link("/v2/images", query, None),
         schema: "/v2/schemas/images",
         next,

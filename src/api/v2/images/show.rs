@@ -10,5 +10,5 @@ use crate::api::{Api, Call, Error, Response, reply};
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let image = api.images.get(&viewer(call.context), id).await?;
     call.gate.enforce_on("get_image", &image).await?;
-    reply::json(StatusCode::OK, &ImageView::new(&image, api.shown, call.context))
+    reply::json(StatusCode::OK, &ImageView::new(&image, &api.shown, call.context))
 }

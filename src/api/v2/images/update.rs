@@ -29,7 +29,7 @@ pub(in crate::api) async fn handle(
         edit.apply(change, &viewer).await?;
     }
     let image = if changes.is_empty() { edit.into_image() } else { api.images.save(&viewer, edit).await? };
-    reply::json(StatusCode::OK, &ImageView::new(&image, api.shown, call.context))
+    reply::json(StatusCode::OK, &ImageView::new(&image, &api.shown, call.context))
 }
 
 async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Vec<Change>, Error> {

@@ -1,5 +1,7 @@
 //! The image document (upstream: `glance/api/v2/images.py`, `ResponseSerializer._format_image`).
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
@@ -9,22 +11,26 @@ use time::macros::format_description;
 use crate::config::Config;
 use crate::db::model::LocationRecord;
 use crate::identity::Context;
+use crate::image::schema::ImageSchema;
 use crate::image::{Image, Status};
 
 /// Properties that say on which host work is going on; clients never see them.
 const HIDDEN_PROPERTIES: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
 
 /// What the configuration adds to the document.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub locations: bool,
     pub direct_url: bool,
     pub stores: bool,
+    /// Properties that the schema names; one that is null is shown so, others as an empty text.
+    pub named: BTreeSet<String>,
 }
 
 impl Shown {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, schema: &ImageSchema) -> Self {
         Self {
+            named: schema.names().map(str::to_owned).collect(),
             locations: config.default.show_multiple_locations,
             direct_url: config.default.show_image_direct_url,
             stores: config.default.enabled_backends.is_some(),
@@ -37,12 +43,12 @@ pub(super) struct ImageView<'a> {
     image: &'a Image,
     /// Those that the caller may know.
     locations: &'a [LocationRecord],
-    shown: Shown,
+    shown: &'a Shown,
 }
 
 impl<'a> ImageView<'a> {
     /// Of an image whose data is barred, only administrators learn where it lies.
-    pub(super) fn new(image: &'a Image, shown: Shown, caller: &Context) -> Self {
+    pub(super) fn new(image: &'a Image, shown: &'a Shown, caller: &Context) -> Self {
         let is_barred = image.status == Status::Deactivated && !caller.is_admin;
         Self { image, locations: if is_barred { &[] } else { &image.locations }, shown }
     }
@@ -59,7 +65,8 @@ impl Serialize for ImageView<'_> {
         let image = self.image;
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in image.properties.iter().filter(|(name, _)| is_shown(name)) {
-            map.serialize_entry(name, value.as_deref().unwrap_or(""))?;
+            let is_null = value.is_none() && self.shown.named.contains(name);
+            map.serialize_entry(name, &value.as_deref().or_else(|| (!is_null).then_some("")))?;
         }
         map.serialize_entry("name", &image.name)?;
         map.serialize_entry("disk_format", &image.disk_format)?;
@@ -182,16 +189,17 @@ mod tests {
         }
     }
 
-    const ALL: Shown = Shown { locations: true, direct_url: true, stores: true };
+    const ALL: Shown = Shown { locations: true, direct_url: true, stores: true, named: BTreeSet::new() };
 
-    fn render(image: &Image, shown: Shown, is_admin: bool) -> String {
+    fn render(image: &Image, shown: &Shown, is_admin: bool) -> String {
         let caller = Context { is_admin, ..Context::default() };
         serde_json::to_string(&ImageView::new(image, shown, &caller)).unwrap()
     }
 
     #[test]
     fn document_has_upstreams_order_and_hides_what_upstream_hides() {
-        let text = render(&image(), Shown { locations: false, direct_url: false, stores: false }, false);
+        let shown = Shown { locations: false, direct_url: false, stores: false, named: BTreeSet::new() };
+        let text = render(&image(), &shown, false);
         insta::assert_snapshot!(
             text,
             @r#"{"zeta":"1","old":"","name":"debian","disk_format":"raw","container_format":"bare","visibility":"shared","size":3,"virtual_size":null,"status":"active","checksum":null,"protected":false,"min_ram":2,"min_disk":1,"owner":"p","os_hidden":false,"os_hash_algo":null,"os_hash_value":null,"id":"5ddd5e2b-1b1a-4d4b-8f7a-111111111111","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:06Z","tags":["t"],"self":"/v2/images/5ddd5e2b-1b1a-4d4b-8f7a-111111111111","file":"/v2/images/5ddd5e2b-1b1a-4d4b-8f7a-111111111111/file","schema":"/v2/schemas/image"}"#
@@ -200,17 +208,24 @@ mod tests {
 
     #[test]
     fn configuration_adds_locations_direct_url_and_stores() {
-        let value: Value = serde_json::from_str(&render(&image(), ALL, false)).unwrap();
+        let value: Value = serde_json::from_str(&render(&image(), &ALL, false)).unwrap();
         assert_eq!(value["locations"], serde_json::json!([{"url": "file:///x", "metadata": {"store": "fast"}}]));
         assert_eq!(value["direct_url"], "file:///x");
         assert_eq!(value["stores"], "fast");
     }
 
     #[test]
+    fn null_is_shown_where_the_schema_names_it() {
+        let shown = Shown { named: BTreeSet::from(["old".to_owned(), "zeta".to_owned()]), ..ALL };
+        let value: Value = serde_json::from_str(&render(&image(), &shown, false)).unwrap();
+        assert_eq!((&value["old"], &value["zeta"]), (&Value::Null, &Value::from("1")));
+    }
+
+    #[test]
     fn where_barred_data_lies_is_for_administrators() {
         let image = Image { status: Status::Deactivated, ..image() };
         for (is_admin, count) in [(false, 0), (true, 1)] {
-            let value: Value = serde_json::from_str(&render(&image, ALL, is_admin)).unwrap();
+            let value: Value = serde_json::from_str(&render(&image, &ALL, is_admin)).unwrap();
             assert_eq!(value["locations"].as_array().unwrap().len(), count);
             assert_eq!((value.get("direct_url").is_some(), value.get("stores").is_some()), (is_admin, is_admin));
         }
