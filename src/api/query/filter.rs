@@ -2,8 +2,9 @@
 
 use time::PrimitiveDateTime;
 
+use super::number::integer;
 use super::pairs::Pairs;
-use super::{QueryError, integer, moment};
+use super::{QueryError, moment};
 
 /// Fields whose filter can have an operator.
 const WITH_OPERATOR: [&str; 5] = ["name", "id", "status", "container_format", "disk_format"];

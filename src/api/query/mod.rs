@@ -3,11 +3,13 @@
 
 mod filter;
 mod moment;
+mod number;
 mod pairs;
 mod sort;
 
 use http::StatusCode;
 
+use self::number::integer;
 use self::pairs::Pairs;
 pub use filter::{Comparison, Filter};
 pub use sort::Direction;
@@ -203,28 +205,6 @@ fn flag(text: &str) -> Option<bool> {
 
 fn not_a_flag(value: &str, name: &str) -> QueryError {
     QueryError(format!("Invalid value '{value}' for '{name}' filter. Valid values are 'true' or 'false'."))
-}
-
-/// Python's `int(text)` in the range of a column; what is beyond becomes the nearest.
-fn integer(text: &str) -> Option<i64> {
-    /// Python refuses longer texts.
-    const DIGITS_MAX: usize = 4300;
-    let text = strip(text);
-    let (is_negative, digits) = match text.strip_prefix(['+', '-']) {
-        Some(digits) => (text.starts_with('-'), digits),
-        None => (false, text),
-    };
-    let groups = digits.split('_');
-    if groups.clone().any(|group| group.is_empty() || !group.bytes().all(|byte| byte.is_ascii_digit())) {
-        return None;
-    }
-    let digits: String = groups.collect();
-    if digits.len() > DIGITS_MAX {
-        return None;
-    }
-    let beyond = if is_negative { i64::MIN } else { i64::MAX };
-    let signed = if is_negative { format!("-{digits}") } else { digits };
-    Some(signed.parse().unwrap_or(beyond))
 }
 
 #[cfg(test)]

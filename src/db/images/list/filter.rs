@@ -226,9 +226,17 @@ fn bound(column: Column, number: i64, compare: fn(Expr, Expr) -> Expr) -> Expr {
     }
 }
 
-/// A number as the databases read it from a text.
+/// A whole number as the databases read it from a text: `5`, ` 5`, `5.0` and `50e-1` are the same.
 fn number(text: &str) -> Option<i64> {
-    text.trim().parse().ok()
+    let text = text.trim_matches(|c: char| c == ' ' || ('\t'..='\r').contains(&c));
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    // Rust also takes words for numbers.
+    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let number = text.parse::<f64>().ok().filter(|number| is_decimal && number.fract() == 0.0)?;
+    // The range of doubles whose whole numbers are all there.
+    (number.abs() <= 2_f64.powi(53)).then_some(number as i64)
 }
 
 /// Whether the image has a row like this in a table of children.
@@ -246,6 +254,17 @@ fn has(table: &'static str, values: &[(&'static str, &String)]) -> Expr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_those_of_a_database() {
+        for text in ["5", " 5 ", "5.0", "5.", "+5", "05", "5e0", "50e-1", ".5E1", "\t5\u{b}"] {
+            assert_eq!(number(text), Some(5), "{text:?}");
+        }
+        assert_eq!(number("-9223372036854775808"), Some(i64::MIN));
+        for text in ["", "5.5", "5_0", "0x5", "inf", "nan", "1e400", "1e300", "5abc", "\u{a0}5", "٥", "e", "-"] {
+            assert_eq!(number(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn every_column_is_found_by_its_name() {
