@@ -4,6 +4,7 @@
 use http::StatusCode;
 
 use super::Error;
+use crate::db::DbError;
 use crate::image;
 
 impl From<image::Error> for Error {
@@ -24,13 +25,15 @@ impl From<image::Error> for Error {
             | Domain::MemberPresent { .. }
             | Domain::Raced { .. }
             | Domain::Conflict(_)
-            | Domain::Busy(_) => Self::explanation(StatusCode::CONFLICT, text),
+            | Domain::Busy(_)
+            | Domain::Db(DbError::Duplicate { .. }) => Self::explanation(StatusCode::CONFLICT, text),
             Domain::Invalid(_)
             | Domain::MissingFormats(_)
             | Domain::Transition(_)
             | Domain::DataDiffers(_)
             | Domain::BadLocation
             | Domain::MalformedLocation
+            | Domain::Db(DbError::Characters(_))
             | Domain::DuplicateLocation(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
             Domain::BadData(_) => Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
             Domain::Gone(_) => Self::explanation(StatusCode::GONE, text),

@@ -49,7 +49,10 @@ pub enum DbError {
     /// The page marker names an image that the viewer may not see.
     #[error("Forbidding request, image {0} not visible")]
     MarkerNotVisible(String),
-    /// The database refused a value: too long, a character that the column cannot hold, a reference to nothing.
+    /// A text holds a character that the database cannot store, such as NUL on PostgreSQL.
+    #[error("the database does not take a character of a text")]
+    Characters(#[source] sqlx::Error),
+    /// The database refused a value: too long, out of range, a reference to nothing.
     #[error("the database does not take a value")]
     Rejected(#[source] sqlx::Error),
     /// A stored value is not what its column promises.
@@ -69,6 +72,8 @@ pub(super) enum Cause {
     Disconnect,
     /// A unique key is taken.
     Duplicate,
+    /// A text has a character that does not fit.
+    Characters,
     /// A value does not fit.
     Rejected,
     Other,
@@ -98,7 +103,9 @@ impl Cause {
                 // Shutdown, too many connections, killed, connection lost, node not ready for queries.
                 1040 | 1047 | 1053 | 1152..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 3169 => Self::Disconnect,
                 1022 | 1062 | 1586 => Self::Duplicate,
-                1264 | 1265 | 1267 | 1366 | 1406 | 1451 | 1452 | 3988 | 4025 => Self::Rejected,
+                // Characters that the column or the other side of a comparison does not have.
+                1267 | 1366 | 3988 => Self::Characters,
+                1264 | 1265 | 1406 | 1451 | 1452 | 4025 => Self::Rejected,
                 _ => Self::Other,
             };
         }
@@ -117,6 +124,7 @@ impl Cause {
             "40001" | "40P01" | "55P03" => Self::Contention,
             "23505" => Self::Duplicate,
             "57P01" | "57P02" | "57P03" | "53300" => Self::Disconnect,
+            "22021" | "22P05" => Self::Characters,
             code if code.starts_with("08") => Self::Disconnect,
             code if code.starts_with("22") || code.starts_with("23") => Self::Rejected,
             _ => Self::Other,
@@ -129,6 +137,7 @@ impl From<sqlx::Error> for DbError {
         match Cause::of(&error) {
             Cause::Contention => Self::Contention { attempts: 1, source: error },
             Cause::Disconnect => Self::Unreachable(error),
+            Cause::Characters => Self::Characters(error),
             Cause::Rejected => Self::Rejected(error),
             Cause::Duplicate | Cause::Other => Self::Statement(error),
         }

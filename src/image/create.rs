@@ -55,7 +55,7 @@ impl Images {
             set_property(&mut image, name, value)?;
         }
         let record = rows::create(&self.db, row(image)).await.map_err(|error| match error {
-            DbError::Duplicate { key, .. } => Error::Duplicate(key),
+            DbError::Duplicate { what: "image", key } => Error::Duplicate(key),
             other => other.into(),
         })?;
         Image::from_record(record, None)

@@ -10,7 +10,7 @@ mod odd;
 use std::time::Duration;
 
 use super::glance_api::db::model::{ImageRecord, LocationRecord, NewImage};
-use super::glance_api::db::{Db, DbError, images};
+use super::glance_api::db::{Db, DbError, Dialect, images};
 use serde_json::json;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
@@ -34,6 +34,11 @@ pub(super) async fn create(db: &Db, image: NewImage) -> ImageRecord {
 
 pub(super) async fn get(db: &Db, id: &str) -> Option<ImageRecord> {
     images::get(db, id, false).await.unwrap()
+}
+
+/// By its default collation.
+pub(super) fn ignores_case(db: &Db) -> bool {
+    db.dialect() == Dialect::MySql
 }
 
 pub(super) fn pairs(list: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
@@ -133,9 +138,11 @@ async fn ids(db: &Db) {
     create(db, NewImage { name: Some("first".to_owned()), ..NewImage::new(&id) }).await;
     let again = images::create(db, NewImage::new(&id)).await;
     assert!(matches!(&again, Err(DbError::Duplicate { what: "image", key }) if *key == id), "{again:?}");
-    for other in [id.to_lowercase(), format!("{id} "), format!(" {id}"), String::new(), id[..35].to_owned()] {
+    for other in [format!("{id} "), format!(" {id}"), String::new(), id[..35].to_owned()] {
         assert_eq!(get(db, &other).await, None, "{other:?}");
     }
+    let other = get(db, &id.to_lowercase()).await.map(|image| image.id);
+    assert_eq!(other, ignores_case(db).then(|| id.clone()), "the id is always the one that the image got");
     images::delete(db, &id, "deleted", None).await.unwrap();
     assert_eq!(get(db, &id).await, None);
     let gone = images::get(db, &id, true).await.unwrap().unwrap();
@@ -144,4 +151,13 @@ async fn ids(db: &Db) {
     assert!(matches!(again, Err(DbError::Duplicate { .. })), "{again:?}");
     let long = images::create(db, NewImage::new("x".repeat(37))).await;
     assert!(long.is_err());
+
+    let id = uuid();
+    let twice = NewImage { properties: pairs(&[("a", Some("1")), ("A", Some("2"))]), ..NewImage::new(&id) };
+    match images::create(db, twice).await {
+        Ok(image) => assert!(image.properties.len() == 2 && !ignores_case(db)),
+        Err(DbError::Duplicate { what, .. }) => assert!(what != "image" && ignores_case(db)),
+        Err(error) => panic!("{error:?}"),
+    }
+    assert_eq!(get(db, &id).await.is_none(), ignores_case(db), "all of it or nothing");
 }

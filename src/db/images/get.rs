@@ -13,8 +13,8 @@ use crate::db::session::Session;
 use crate::db::sql::live;
 use crate::db::statement::Template;
 
-/// The image with this very id, letter case included; `None` if there is none, or if it is deleted and `deleted` is not
-/// asked for. Visibility is not looked at (`_image_get` in `glance/db/sqlalchemy/api.py` does that too).
+/// The image with this id; `None` if there is none, or if it is deleted and `deleted` is not asked for. MySQL's collation takes
+/// `A` for `a` and ignores blanks at the end: go on with the id that was found. Visibility is not looked at (`_image_get` in `glance/db/sqlalchemy/api.py` does that too).
 pub async fn get(db: &Db, id: &str, deleted: bool) -> Result<Option<ImageRecord>, DbError> {
     db.read(&Get { id, deleted }).await
 }
@@ -74,8 +74,7 @@ pub(in crate::db) async fn read(
             Part::Child(child) => children.push(child),
         }
     }
-    // MySQL's default collation takes `A` for `a`, and ignores blanks at the end.
-    let Some(mut image) = image.filter(|image| image.id == id) else { return Ok(None) };
+    let Some(mut image) = image else { return Ok(None) };
     children::attach(&mut image, children)?;
     Ok(Some(image))
 }

@@ -48,7 +48,7 @@ pub(super) async fn marker(
         return Err(missing());
     }
     let mut query = Query::select();
-    query.columns(["id", "owner", "visibility"]).columns(sort.iter().map(|(column, _)| column.name()));
+    query.columns(["owner", "visibility"]).columns(sort.iter().map(|(column, _)| column.name()));
     query.from("images").and_where(Expr::col("id").eq(id));
     // An image that was deleted while somebody paged still says where the next page begins, to whoever may see such images.
     if list.deleted != Some(true) && !list.viewer.is_admin {
@@ -57,11 +57,10 @@ pub(super) async fn marker(
     let found = session
         .row(&query, |row| {
             let mut columns = Columns::of(row);
-            let (found, owner, visibility) = (columns.text()?, columns.maybe_text()?, columns.text()?);
-            Ok((found, owner, visibility, bounds(&mut columns, sort)?))
+            Ok((columns.maybe_text()?, columns.text()?, bounds(&mut columns, sort)?))
         })
         .await?;
-    let (_, owner, visibility, bounds) = found.filter(|(found, ..)| found == id).ok_or_else(missing)?;
+    let (owner, visibility, bounds) = found.ok_or_else(missing)?;
     let open = list.viewer.is_admin
         || owner.is_none()
         || matches!(visibility.as_str(), "public" | "community")
