@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use time::PrimitiveDateTime;
 
 use crate::db::error::DbError;
+use crate::db::json;
 use crate::db::model::{ImageRecord, LocationRecord};
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
@@ -218,13 +219,23 @@ pub(in crate::db) fn is_deleted(status: &str) -> bool {
     matches!(status, "deleted" | "pending_delete")
 }
 
+/// In the form of upstream's `JSONEncodedDict`, of ASCII alone.
 pub(in crate::db) fn metadata_text(metadata: &Map<String, Value>) -> String {
-    serde_json::to_string(metadata).unwrap_or_else(|_| "{}".to_owned())
+    let text = json::to_bytes(metadata).ok().and_then(|text| String::from_utf8(text.into()).ok());
+    text.unwrap_or_else(|| "{}".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metadata_is_written_as_upstream_writes_it() {
+        let Value::Object(metadata) = serde_json::json!({"store": "fast", "n": ["ü", 1, "🦀"]}) else { panic!() };
+        let text = metadata_text(&metadata);
+        assert_eq!(text, r#"{"store": "fast", "n": ["\u00fc", 1, "\ud83e\udd80"]}"#);
+        assert_eq!(parse_metadata(Some(&text)).unwrap(), metadata);
+    }
 
     #[test]
     fn metadata_is_an_object_or_nothing() {
