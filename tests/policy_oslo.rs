@@ -220,6 +220,10 @@ impl Target for Fields<'_> {
     fn get(&self, key: &str) -> Option<Cow<'_, str>> {
         self.0.get(key).map(|value| Cow::Borrowed(value.as_deref().unwrap_or("None")))
     }
+
+    fn document(&self) -> serde_json::Map<String, Value> {
+        self.0.iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect()
+    }
 }
 
 fn one_of(words: &'static [&'static str]) -> impl Strategy<Value = String> + Clone {

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
+use serde_json::{Map, Value, json};
+use time::PrimitiveDateTime;
+use time::macros::format_description;
 
 use super::Error;
 use crate::identity::Context;
@@ -121,6 +124,40 @@ impl Target for ImageTarget<'_> {
             custom => return image.has_property(custom).then(|| shown(image.property(custom))),
         })
     }
+
+    /// What upstream means to send; there the server never gets it, as an image cannot be copied.
+    fn document(&self) -> Map<String, Value> {
+        let image = self.0;
+        // The image's own fields stand above custom properties of their names.
+        let mut document: Map<String, Value> =
+            image.properties.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
+        let extra_properties = document.clone();
+        document.extend(fields(json!({
+            "checksum": image.checksum,
+            "container_format": image.container_format,
+            "created_at": moment(image.created_at),
+            "disk_format": image.disk_format,
+            "extra_properties": extra_properties,
+            "image_id": image.id,
+            "member": image.member,
+            "min_disk": image.min_disk,
+            "min_ram": image.min_ram,
+            "name": image.name,
+            "os_hash_algo": image.os_hash_algo,
+            "os_hash_value": image.os_hash_value,
+            "os_hidden": image.os_hidden,
+            "owner": image.owner,
+            "project_id": image.owner,
+            "protected": image.protected,
+            "size": image.size,
+            "status": image.status.as_str(),
+            "tags": image.tags,
+            "updated_at": moment(image.updated_at),
+            "virtual_size": image.virtual_size,
+            "visibility": image.visibility.as_str(),
+        })));
+        document
+    }
 }
 
 /// An image that is about to be made.
@@ -137,6 +174,10 @@ impl Target for ProposedImage<'_> {
             _ => None,
         }
     }
+
+    fn document(&self) -> Map<String, Value> {
+        fields(json!({"project_id": self.owner, "owner": self.owner, "visibility": self.visibility}))
+    }
 }
 
 /// The caller's own project, for rules without an image.
@@ -146,6 +187,23 @@ impl Target for OwnProject<'_> {
     fn get(&self, key: &str) -> Option<Cow<'_, str>> {
         (key == "project_id").then(|| shown(self.0))
     }
+
+    fn document(&self) -> Map<String, Value> {
+        fields(json!({"project_id": self.0}))
+    }
+}
+
+fn fields(document: Value) -> Map<String, Value> {
+    match document {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// As `oslo_serialization` writes a time.
+fn moment(time: PrimitiveDateTime) -> Option<String> {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]");
+    time.format(&format).ok()
 }
 
 /// A value as Python's `str` shows it, which is what rules compare with.
@@ -159,4 +217,52 @@ fn number(value: Option<i64>) -> Cow<'static, str> {
 
 fn flag(value: bool) -> Cow<'static, str> {
     Cow::Borrowed(if value { "True" } else { "False" })
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::image::{Status, Visibility};
+
+    #[test]
+    fn a_server_that_decides_gets_the_whole_target() {
+        let image = Image {
+            id: "i".to_owned(),
+            name: Some("n".to_owned()),
+            size: Some(3),
+            virtual_size: None,
+            status: Status::Active,
+            visibility: Visibility::Shared,
+            disk_format: Some("raw".to_owned()),
+            container_format: None,
+            checksum: None,
+            os_hash_algo: None,
+            os_hash_value: None,
+            owner: Some("p1".to_owned()),
+            min_disk: 1,
+            min_ram: 2,
+            protected: false,
+            os_hidden: true,
+            created_at: datetime!(2024-01-02 03:04:05),
+            updated_at: datetime!(2024-01-02 03:04:06.7),
+            properties: vec![("key".to_owned(), Some("value".to_owned())), ("owner".to_owned(), None)],
+            tags: vec!["t".to_owned()],
+            locations: Vec::new(),
+            member: Some("p2".to_owned()),
+        };
+        let expected = json!({
+            "checksum": null, "container_format": null, "created_at": "2024-01-02T03:04:05.000000", "disk_format": "raw",
+            "extra_properties": {"key": "value", "owner": null}, "image_id": "i", "member": "p2", "min_disk": 1,
+            "min_ram": 2, "name": "n", "os_hash_algo": null, "os_hash_value": null, "os_hidden": true, "owner": "p1",
+            "protected": false, "size": 3, "status": "active", "tags": ["t"], "updated_at": "2024-01-02T03:04:06.700000",
+            "virtual_size": null, "visibility": "shared", "key": "value", "project_id": "p1",
+        });
+        assert_eq!(Value::from(ImageTarget(&image).document()), expected);
+        let proposed = ProposedImage { owner: Some("p1"), visibility: "public" };
+        let expected = json!({"project_id": "p1", "owner": "p1", "visibility": "public"});
+        assert_eq!(Value::from(proposed.document()), expected);
+        assert_eq!(Value::from(OwnProject(None).document()), json!({"project_id": null}));
+    }
 }

@@ -36,15 +36,17 @@ pub trait Target: Sync {
     fn get(&self, key: &str) -> Option<Cow<'_, str>>;
 
     /// All keys and values, for an `http:` check's server.
-    fn document(&self) -> Map<String, Value> {
-        Map::new()
-    }
+    fn document(&self) -> Map<String, Value>;
 }
 
 /// Nothing in particular.
 impl Target for () {
     fn get(&self, _key: &str) -> Option<Cow<'_, str>> {
         None
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        Map::new()
     }
 }
 
