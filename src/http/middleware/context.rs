@@ -37,18 +37,21 @@ pub(in crate::http) fn request_id(headers: &HeaderMap, longest: usize) -> String
 /// Gives the exchange its context.
 ///
 /// # Errors
-/// 401 for a caller who is not known; 431 for a request id that is too long, where upstream means that but ends in 500.
+/// 401 for a caller who is not known; 431 for a known one's request id that is too long, where upstream means that but ends
+/// in 500. The others' ids are not looked at there; here, they are replaced when they are too long.
 pub(in crate::http) fn admit(exchange: &mut Exchange, admission: Admission, longest: usize) -> Result<(), Error> {
     let context = match (admission, exchange.confirmed.take()) {
         (Admission::Everybody, _) => administrator(),
+        (Admission::Confirmed { .. }, Some(_))
+            if given(&exchange.headers).is_some_and(|id| is_too_long(id, longest)) =>
+        {
+            let comment = format!("x-openstack-request-id is too long, max size {longest}");
+            return Err(Error { comment: Some(comment), ..Error::stock(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) });
+        }
         (Admission::Confirmed { .. }, Some(context)) => context,
         (Admission::Confirmed { anonymous: true }, None) => Context { read_only: true, ..Context::default() },
         (Admission::Confirmed { anonymous: false }, None) => return Err(Error::stock(StatusCode::UNAUTHORIZED)),
     };
-    if given(&exchange.headers).is_some_and(|id| is_too_long(id, longest)) {
-        let comment = format!("x-openstack-request-id is too long, max size {longest}");
-        return Err(Error { comment: Some(comment), ..Error::stock(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) });
-    }
     exchange.context = Some(Context { request_id: exchange.request_id.as_ref().to_owned(), ..context });
     Ok(())
 }
@@ -126,10 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_that_is_too_long_is_refused() {
+    fn only_a_known_caller_is_refused_for_a_request_id_that_is_too_long() {
         let mut exchange = exchange("GET", "/", &[("x-openstack-request-id", "123456")]);
-        let error = admit(&mut exchange, Admission::Everybody, 5).unwrap_err();
+        exchange.confirmed = Some(Context::default());
+        let error = admit(&mut exchange, Admission::Confirmed { anonymous: true }, 5).unwrap_err();
         assert_eq!(error.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         assert!(exchange.context.is_none());
+        for admission in [Admission::Everybody, Admission::Confirmed { anonymous: true }] {
+            exchange.confirmed = None;
+            assert!(admit(&mut exchange, admission, 5).is_ok(), "{admission:?}");
+        }
     }
 }
