@@ -1,6 +1,6 @@
 //! A server whose answers a test decides.
 
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Now(Response<Full<Bytes>>),
     /// After so long.
     Late(Duration, Response<Full<Bytes>>),
+    /// Closes the connection instead.
+    Never,
 }
 
 impl Server {
@@ -66,7 +68,7 @@ async fn respond(
     request: Request<Incoming>,
     answer: Arc<impl Fn(&Request<Bytes>) -> Answer>,
     log: Arc<Mutex<Vec<(String, String, String)>>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let text = String::from_utf8_lossy(&body).into_owned();
@@ -77,6 +79,7 @@ async fn respond(
             tokio::time::sleep(delay).await;
             Ok(response)
         }
+        Answer::Never => Err(io::ErrorKind::ConnectionReset.into()),
     }
 }
 

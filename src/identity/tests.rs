@@ -1,6 +1,6 @@
 //! What happens to callers when Keystone is well, and when it is not.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -320,6 +320,21 @@ async fn connections_are_tried_again() {
     let started = Instant::now();
     assert!(ask(&authenticator, &[("x-auth-token", "t")]).await.is_err());
     assert!(started.elapsed() >= Duration::from_millis(500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_replaced() {
+    let breaks = AtomicBool::new(true);
+    let server = keystone(move |_, _| match breaks.swap(false, Ordering::Relaxed) {
+        true => Answer::Never,
+        false => known(&token(3600, &[])),
+    })
+    .await;
+    let mut config = config(server.url("/v3"));
+    config.keystone_authtoken.http_request_max_retries = 1;
+    let authenticator = Authenticator::new(&config).unwrap();
+    assert!(ask(&authenticator, &[("x-auth-token", "t")]).await.unwrap().is_some());
+    assert_eq!(server.count("GET", "/v3/auth/tokens"), 2);
 }
 
 #[tokio::test]

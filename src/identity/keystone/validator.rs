@@ -22,7 +22,7 @@ pub struct Validator {
     pub region: Option<String>,
     /// For each request.
     pub timeout: Duration,
-    /// How often a connection that cannot be made is tried again.
+    /// How often a connection that cannot be made, or breaks before the answer, is tried again.
     pub retries: u32,
     /// Whether the answers are to hold the catalog.
     pub with_catalog: bool,
@@ -88,8 +88,9 @@ impl Validator {
                 // That we check the access rules of application credentials.
                 .header("OpenStack-Identity-Access-Rules", "1");
             match request.send().await {
-                Err(error) if error.is_connect() && tries_left > 0 => {
-                    tracing::debug!(tries_left, "cannot connect to Keystone, trying again");
+                // Not after a timeout: the caller has waited long enough.
+                Err(error) if tries_left > 0 && (error.is_connect() || error.is_request() && !error.is_timeout()) => {
+                    tracing::debug!(tries_left, "no connection to Keystone, trying again");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }
