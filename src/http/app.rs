@@ -17,7 +17,7 @@ use super::health::HealthCheck;
 use super::middleware::context::{self, Admission};
 use super::middleware::cors::Cors;
 use super::middleware::{debug, gzip, identity, proxy, version_negotiation};
-use super::pipeline::{Application, Chain, Stage, Step, Target};
+use super::pipeline::{Application, Chain, Stage, Step, Target, flag};
 use super::versions::Versions;
 use super::{AccessRecord, Connection, Identify, PipelineError, Plan, Reply, path};
 use crate::api::{self, Api, Body, Error, Response};
@@ -240,18 +240,18 @@ fn filters(
         filters.push(Filter::Debug);
     }
     for Step { stage, options } in &chain.steps {
-        let flag = |name: &str, given: bool| options.get(name).map_or(given, |text| text.eq_ignore_ascii_case("true"));
         match stage {
-            Stage::Cors => filters.push(Filter::Cors(Cors::new(&config.cors, options))),
+            Stage::Cors => filters.push(Filter::Cors(Cors::new(&config.cors, options)?)),
             Stage::HttpProxyToWsgi => {
-                if flag("enable_proxy_headers_parsing", config.oslo_middleware.enable_proxy_headers_parsing) {
+                let given = config.oslo_middleware.enable_proxy_headers_parsing;
+                if flag(options, "enable_proxy_headers_parsing", given)? {
                     filters.push(Filter::ProxyHeaders);
                 }
             }
             Stage::VersionNegotiation => filters.push(Filter::VersionNegotiation),
             Stage::Authtoken => {
                 let identify = identify.cloned().ok_or(PipelineError::NoIdentity)?;
-                let delayed = flag("delay_auth_decision", config.keystone_authtoken.delay_auth_decision);
+                let delayed = flag(options, "delay_auth_decision", config.keystone_authtoken.delay_auth_decision)?;
                 filters.push(Filter::Authenticate { identify, delayed });
             }
             Stage::Context => {

@@ -14,6 +14,7 @@ use time::macros::format_description;
 
 use super::accept::{self, Accept};
 use super::exchange::Exchange;
+use super::pipeline;
 use crate::api::{Body, Error, Response};
 use crate::config::HealthcheckSection;
 
@@ -69,12 +70,8 @@ impl HealthCheck {
         local: &BTreeMap<String, String>,
     ) -> Result<Self, HealthOptionError> {
         let list = |name: &str, given: &[String]| local.get(name).map_or_else(|| given.to_vec(), |text| split(text));
-        let flag = |name: &str, given: bool| match local.get(name).map(|text| text.to_ascii_lowercase()).as_deref() {
-            None => Ok(given),
-            Some("true" | "1" | "yes" | "on") => Ok(true),
-            Some("false" | "0" | "no" | "off") => Ok(false),
-            Some(other) => Err(HealthOptionError(format!("{name} = {other}: neither true nor false"))),
-        };
+        let flag =
+            |name, given| pipeline::flag(local, name, given).map_err(|wrong| HealthOptionError(wrong.to_string()));
         let backends = list("backends", &section.backends);
         let has = |name: &str| backends.iter().any(|backend| backend == name);
         if has("disable_by_file") && has("enable_by_files") {

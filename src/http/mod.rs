@@ -29,7 +29,7 @@ pub use callers::Callers;
 pub use health::HealthOptionError;
 pub use middleware::identity::{Identified, Identify, IdentityFailure};
 pub use paste::PasteError;
-pub use pipeline::{PipelineError, Plan};
+pub use pipeline::{FlagError, PipelineError, Plan};
 
 /// The connection on which a request came.
 #[derive(Clone, Debug, Default)]

@@ -131,6 +131,30 @@ pub enum PipelineError {
     NoIdentity,
     #[error(transparent)]
     Health(#[from] HealthOptionError),
+    #[error("paste file: {0}")]
+    Flag(#[from] FlagError),
+}
+
+/// An option of a paste file that is to be true or false.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} = {text}: neither true nor false")]
+pub struct FlagError {
+    name: &'static str,
+    text: String,
+}
+
+/// A truth value among the options in a paste file, in any of the words that oslo.config knows; else `given`.
+pub(in crate::http) fn flag(
+    local: &BTreeMap<String, String>,
+    name: &'static str,
+    given: bool,
+) -> Result<bool, FlagError> {
+    let Some(text) = local.get(name) else { return Ok(given) };
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(FlagError { name, text: text.clone() }),
+    }
 }
 
 impl Plan {
@@ -264,6 +288,17 @@ mod tests {
             let prefixes = |plan: &Plan| plan.mounts.iter().map(|(prefix, _)| prefix.clone()).collect::<Vec<_>>();
             assert_eq!(prefixes(&read), prefixes(&built_in));
         }
+    }
+
+    #[test]
+    fn truth_has_the_words_of_oslo_config() {
+        let local = |text: &str| BTreeMap::from([("x".to_owned(), text.to_owned())]);
+        for (text, expected) in [("True", true), ("1", true), ("yes", true), ("ON", true), ("0", false), ("off", false)]
+        {
+            assert_eq!(flag(&local(text), "x", !expected).unwrap(), expected, "{text}");
+        }
+        assert!(flag(&BTreeMap::new(), "x", true).unwrap());
+        assert_eq!(flag(&local("maybe"), "x", true).unwrap_err().to_string(), "x = maybe: neither true nor false");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, Method};
 use crate::api::{Body, Response};
 use crate::config::CorsSection;
 use crate::http::exchange::Exchange;
+use crate::http::pipeline::{self, FlagError};
 
 /// Request headers that need no permission.
 const SIMPLE: [&str; 8] = [
@@ -33,8 +34,12 @@ pub(in crate::http) struct Cors {
 
 impl Cors {
     /// `local`: options beside the filter in a paste file, which count before the section's.
-    pub(in crate::http) fn new(section: &CorsSection, local: &BTreeMap<String, String>) -> Self {
+    ///
+    /// # Errors
+    /// `allow_credentials` is neither true nor false.
+    pub(in crate::http) fn new(section: &CorsSection, local: &BTreeMap<String, String>) -> Result<Self, FlagError> {
         let mut options = section.clone();
+        options.allow_credentials = pipeline::flag(local, "allow_credentials", section.allow_credentials)?;
         let list = |text: &String| {
             text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
         };
@@ -44,12 +49,11 @@ impl Cors {
                 "allow_headers" => options.allow_headers = list(value),
                 "allow_methods" => options.allow_methods = list(value),
                 "expose_headers" => options.expose_headers = list(value),
-                "allow_credentials" => options.allow_credentials = value.eq_ignore_ascii_case("true"),
                 "max_age" => options.max_age = value.parse().unwrap_or(options.max_age),
                 _ => {}
             }
         }
-        Self { options }
+        Ok(Self { options })
     }
 
     /// Adds the headers that let a script of a known origin read the answer. An OPTIONS request always succeeds.
@@ -158,7 +162,7 @@ mod tests {
                 ("allow_headers", "X-One, x-two"),
             ]),
         };
-        Cors::new(&CorsSection::default(), &local)
+        Cors::new(&CorsSection::default(), &local).unwrap()
     }
 
     fn inner(name: &str) -> Response {

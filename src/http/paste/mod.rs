@@ -23,6 +23,8 @@ pub enum PasteError {
     Option { section: String, option: String },
     #[error("[{section}] names {factory}, which is not part of this service")]
     Factory { section: String, factory: String },
+    #[error("[{section}] {option}: move it to [keystone_authtoken] in glance-api.conf")]
+    Misplaced { section: String, option: String },
     #[error("[{section}]: {reason}")]
     Shape { section: String, reason: &'static str },
 }
@@ -139,7 +141,13 @@ impl Loader<'_> {
             }
             other => return Err(PasteError::Factory { section: section.to_owned(), factory: other.to_owned() }),
         };
-        Ok(Step { stage, options: local(options) })
+        let options = local(options);
+        // Upstream takes every option of [keystone_authtoken] from here as well, even before glance-api.conf.
+        let unread = |name: &&String| *name != "delay_auth_decision" && !name.starts_with("oslo_config_");
+        match options.keys().find(unread).filter(|_| stage == Stage::Authtoken) {
+            Some(option) => Err(PasteError::Misplaced { section: section.to_owned(), option: option.clone() }),
+            None => Ok(Step { stage, options }),
+        }
     }
 }
 
@@ -234,7 +242,9 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         let own_filter = "[filter:mine]\npaste.filter_factory = my.module:factory\n";
+        let own_roles = "[filter:authtoken]\nservice_token_roles_required = true\n";
         for (more, flavor, expected) in [
+            (own_roles, "keystone", "[filter:authtoken] service_token_roles_required: move it to [keystone_authtoken]"),
             ("", "own", "there is no section [app:glance-api-own]"),
             ("[pipeline:glance-api-own]\npipeline = mine context rootapp\n", "own", "no section [filter:mine]"),
             (
