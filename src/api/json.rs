@@ -37,8 +37,10 @@ pub async fn read_json(headers: &HeaderMap, body: RequestBody, limit: u64) -> Re
 ///
 /// # Errors
 /// 400
-pub fn reject_body(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
-    if has_body(method, headers) {
+pub fn reject_body(method: &Method, headers: &HeaderMap, body: &RequestBody) -> Result<(), Error> {
+    // HTTP/2 has neither header for a body of unknown length.
+    let has_silent_body = may_have_body(method) && !body.is_end_stream();
+    if has_body(method, headers) || has_silent_body {
         return Err(Error::bad_request("A body is not expected with this request."));
     }
     Ok(())
@@ -46,8 +48,11 @@ pub fn reject_body(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
 
 /// Whether upstream takes the request for one with a body.
 pub fn has_body(method: &Method, headers: &HeaderMap) -> bool {
-    let may_have_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
-    content_length(headers) > Some(0) || (may_have_body && has_transfer_encoding(headers))
+    content_length(headers) > Some(0) || (may_have_body(method) && has_transfer_encoding(headers))
+}
+
+fn may_have_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
 /// The media type of the body, which must be one of `allowed`; parameters do not count.
@@ -55,15 +60,21 @@ pub fn has_body(method: &Method, headers: &HeaderMap) -> bool {
 /// # Errors
 /// 415
 pub fn content_type<'a>(headers: &HeaderMap, allowed: &[&'a str]) -> Result<&'a str, Error> {
-    let given = joined(headers, CONTENT_TYPE);
-    let essence = given.as_deref().map(|text| text.split(';').next().unwrap_or_default());
-    match allowed.iter().find(|name| Some(**name) == essence) {
+    let given = media_type(headers);
+    match allowed.iter().find(|name| Some(**name) == given.as_deref()) {
         Some(name) => Ok(name),
         None => {
-            let detail = format!("Invalid content type {}", essence.unwrap_or("None"));
+            let detail = format!("Invalid content type {}", given.as_deref().unwrap_or("None"));
             Err(Error::unsupported_media_type(headers, detail))
         }
     }
+}
+
+/// Content-Type up to its parameters; a blank before these belongs to it, as for webob.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let mut given = joined(headers, CONTENT_TYPE)?;
+    given.truncate(given.find(';').unwrap_or(given.len()));
+    Some(given)
 }
 
 /// Whether the transfer coding is one of those that upstream takes as a sign of a body.
@@ -192,8 +203,12 @@ mod tests {
             (Method::PUT, &[("transfer-encoding", "IDENTITY")], true),
             (Method::PUT, &[("transfer-encoding", "br")], false),
         ] {
-            let answer = reject_body(&method, &headers(pairs));
+            let answer = reject_body(&method, &headers(pairs), &body(b""));
             assert_eq!(answer.is_err(), refused, "{method} {pairs:?}");
+        }
+        // In HTTP/2 nothing else may tell.
+        for (method, refused) in [(Method::POST, true), (Method::GET, false)] {
+            assert_eq!(reject_body(&method, &headers(&[]), &body(b"x")).is_err(), refused, "{method}");
         }
     }
 
@@ -204,6 +219,7 @@ mod tests {
         for (given, detail) in [
             (Some("application/octet-stream"), None),
             (Some("application/octet-stream; charset=x"), None),
+            (Some("application/octet-stream ; x"), Some("Invalid content type application/octet-stream ")),
             (Some("Application/octet-stream; x"), Some("Invalid content type Application/octet-stream")),
             (Some(""), Some("Invalid content type ")),
             (Some("a/b"), Some("Invalid content type a/b")),

@@ -105,7 +105,7 @@ impl Api {
             found => found?,
         };
         if endpoint.refuses_body() {
-            json::reject_body(&request.method, &request.headers)?;
+            json::reject_body(&request.method, &request.headers, &request.body)?;
         }
         let Request { uri, headers, body, context, host_url, .. } = request;
         if context.read_only && endpoint.changes() {

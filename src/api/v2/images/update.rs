@@ -1,6 +1,6 @@
 //! `PATCH /v2/images/{id}`
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
@@ -33,9 +33,7 @@ pub(in crate::api) async fn handle(
 }
 
 async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Vec<Change>, Error> {
-    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = declared.split(';').next().unwrap_or("").trim();
-    let Some(media_type) = MediaType::named(essence) else {
+    let Some(media_type) = json::media_type(headers).as_deref().and_then(MediaType::named) else {
         let text = format!("Image PATCH expects Content-Type one of: {MEDIA_TYPES}");
         let mut error = Error::unsupported_media_type(headers, text);
         error.headers.insert(ACCEPT_PATCH, HeaderValue::from_static(MEDIA_TYPES));

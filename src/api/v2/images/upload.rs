@@ -1,12 +1,12 @@
 //! `PUT /v2/images/{id}/file`
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyDataStream;
 
 use crate::api::header::joined;
 use crate::api::policy::viewer;
-use crate::api::{Api, Call, Error, RequestBody, Response, reply};
+use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::{self, Upload};
 use crate::store::StoreError;
 
@@ -23,7 +23,7 @@ pub(in crate::api) async fn handle(
     headers: &HeaderMap,
     body: RequestBody,
 ) -> Result<Response, Error> {
-    check_content_type(headers)?;
+    json::content_type(headers, &["application/octet-stream"])?;
     let announced = announced_size(headers)?;
     let store = wanted_store(api, headers)?;
     let found = api.images.get(&viewer(call.context), id).await?;
@@ -36,16 +36,6 @@ pub(in crate::api) async fn handle(
     let upload = Upload { store, announced, length, project, data: BodyDataStream::new(body) };
     api.images.upload(found, upload).await.map_err(in_words_of_upload)?;
     Ok(reply::no_content())
-}
-
-fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
-    let declared = joined(headers, CONTENT_TYPE);
-    let essence = declared.as_deref().map(|declared| declared.split(';').next().unwrap_or("").trim());
-    if essence == Some("application/octet-stream") {
-        return Ok(());
-    }
-    let shown = essence.unwrap_or("None");
-    Err(Error::unsupported_media_type(headers, format!("Invalid content type {shown}")))
 }
 
 /// Bytes that will come, as far as the client says. Zero in Content-Length says nothing, as upstream has it.
