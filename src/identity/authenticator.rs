@@ -82,9 +82,8 @@ impl Authenticator {
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Option<Context>, Arc<IdentityError>> {
-        let Some(token) = header(headers, "x-auth-token").or_else(|| header(headers, "x-storage-token")) else {
-            return Ok(None);
-        };
+        let name = if headers.contains_key("x-auth-token") { "x-auth-token" } else { "x-storage-token" };
+        let Some(token) = header(headers, name) else { return Ok(None) };
         let service_token = header(headers, "x-service-token");
         let service = match &service_token {
             Some(token) => self.service(token).await?,

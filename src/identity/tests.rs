@@ -110,7 +110,13 @@ async fn a_good_token_becomes_a_context() {
 async fn without_a_token_keystone_is_not_asked() {
     let server = keystone(|_, _| known(&token(3600, &[]))).await;
     let authenticator = authenticator(&server);
-    for pairs in [&[][..], &[("x-auth-token", "")], &[("x-auth-token", " ")], &[("x-service-token", "s")]] {
+    for pairs in [
+        &[][..],
+        &[("x-auth-token", "")],
+        &[("x-auth-token", " ")],
+        &[("x-service-token", "s")],
+        &[("x-auth-token", ""), ("x-storage-token", "t")],
+    ] {
         assert!(ask(&authenticator, pairs).await.unwrap().is_none(), "{pairs:?}");
     }
     assert!(server.seen.lock().unwrap().is_empty());
