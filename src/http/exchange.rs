@@ -159,13 +159,18 @@ struct Chain<'a>(&'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut text = self.0.to_string();
         let mut source = self.0.source();
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            let cause = error.to_string();
+            // Some errors tell their causes themselves.
+            if !text.contains(&cause) {
+                text.push_str(": ");
+                text.push_str(&cause);
+            }
             source = error.source();
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 
@@ -197,6 +202,19 @@ pub(in crate::http) mod tests {
         ] {
             assert_eq!(exchange("GET", target, headers).host_url(), expected);
         }
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{text}")]
+        struct Told {
+            text: &'static str,
+            source: Option<Box<Told>>,
+        }
+        let told = |text, source: Option<Told>| Told { text, source: source.map(Box::new) };
+        let talkative = told("cannot ask: refused", Some(told("refused", Some(told("errno 1", None)))));
+        assert_eq!(Chain(&told("no answer", Some(talkative))).to_string(), "no answer: cannot ask: refused: errno 1");
     }
 
     #[test]
