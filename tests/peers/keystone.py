@@ -80,9 +80,9 @@ def launch(name, told):
 
 
 # One thread for each process: with more, a fresh Keystone drops one of its first requests when they come together.
-def command(state, address, bin):
+def command(state, address, bin, workers=3):
     return [bin / "uwsgi", "--http-socket", address, "--module", "keystone.wsgi.api:application", "--master",
-            "--processes", "3", "--enable-threads", "--lazy-apps", "--die-on-term", "--buffer-size", "65535", "--add-header", "Connection: close", "--listen", "100"]
+            "--processes", str(workers), "--enable-threads", "--lazy-apps", "--die-on-term", "--buffer-size", "65535", "--add-header", "Connection: close", "--listen", "100"]
 
 
 def environment(state):
@@ -134,7 +134,8 @@ def populate(state, bin):
     name, port = "keystone-template", processes.free_port()
     url = f"http://127.0.0.1:{port}/v3"
     processes.folder(name).mkdir(parents=True, exist_ok=True)
-    processes.launch(name, command(state, f"127.0.0.1:{port}", bin), environment(state), {}, url)
+    # One worker: on a busy machine others still load the program when the first one answers, and drop what they are given.
+    processes.launch(name, command(state, f"127.0.0.1:{port}", bin, workers=1), environment(state), {}, url)
     try:
         token = log_in(url, "admin", "admin")
 
