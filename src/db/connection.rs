@@ -1,6 +1,7 @@
 //! The pools of connections.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -10,8 +11,8 @@ use sqlx::mysql::MySqlPool;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Database, Executor};
-use tokio::time::sleep;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Database, Executor, Pool};
+use tokio::time::{sleep, timeout};
 
 use crate::config::DatabaseSection;
 
@@ -23,6 +24,8 @@ use super::url::Target;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQLAlchemy's default for `pool_timeout`.
 const POOL_TIMEOUT: u64 = 30;
+/// How long the first connection to a server may take: PyMySQL's default for `connect_timeout`.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// "No limit" of the pool still needs one.
 const MOST_CONNECTIONS: u32 = 1000;
 /// Prepared statements kept by each connection. Lists of values are padded, so that their forms are few.
@@ -69,13 +72,46 @@ impl fmt::Debug for Db {
 }
 
 impl Db {
-    /// Opens `[database] connection` and makes the first connection, with `max_retries` further attempts every
-    /// `retry_interval` seconds while a server cannot be reached (`oslo_db/sqlalchemy/engines.py`). A file of SQLite
-    /// that is missing is created empty.
+    /// Opens `[database] connection` and makes the first connection. A file of SQLite that is missing is created empty.
     ///
     /// `use_db_reconnect` and the `db_*retry*` options have no effect: operations are always repeated where that is
     /// safe. Neither have `slave_connection` (as upstream) and `connection_trace`.
+    ///
+    /// # Errors
+    /// The first failure.
     pub async fn connect(options: &DatabaseSection) -> Result<Self, DbError> {
+        let db = Self::open(options)?;
+        db.reach().await?;
+        Ok(db)
+    }
+
+    /// As [`Self::connect`], with `max_retries` further attempts every `retry_interval` seconds while a server cannot be
+    /// reached (`oslo_db/sqlalchemy/engines.py`). `waiting` is told of each failure, and within what time the next attempt
+    /// will have an outcome.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn connect_patiently(
+        options: &DatabaseSection,
+        waiting: impl Fn(&DbError, Duration),
+    ) -> Result<Self, DbError> {
+        let db = Self::open(options)?;
+        let pause = seconds(options.retry_interval);
+        let mut attempts: i64 = 0;
+        loop {
+            let Err(error) = db.reach().await else { return Ok(db) };
+            attempts += 1;
+            let worth_it = matches!(error, DbError::Unreachable(_)) && db.dialect() != Dialect::Sqlite;
+            if !worth_it || (options.max_retries >= 0 && attempts > options.max_retries) {
+                return Err(error);
+            }
+            waiting(&error, pause + FIRST_ANSWER);
+            sleep(pause).await;
+        }
+    }
+
+    /// The pools, without a connection yet.
+    fn open(options: &DatabaseSection) -> Result<Self, DbError> {
         let url = options.connection.as_ref().ok_or_else(|| DbError::Url("is not set".to_owned()))?;
         let backend = match Target::parse(url.expose(), &options.connection_parameters)? {
             Target::Sqlite(path) => sqlite(&path, options),
@@ -88,17 +124,15 @@ impl Db {
                 Backend::MySql(mysql_pool(options)?.connect_lazy_with(connect))
             }
         };
-        let db = Self { backend, options: Arc::new(options.clone()) };
-        let mut attempts: i64 = 0;
-        loop {
-            let Err(error) = db.writer().await else { return Ok(db) };
-            attempts += 1;
-            let worth_it = matches!(error, DbError::Unreachable(_)) && db.dialect() != Dialect::Sqlite;
-            if !worth_it || (options.max_retries >= 0 && attempts > options.max_retries) {
-                return Err(error);
-            }
-            tracing::warn!(attempts, cause = ?error, "database cannot be reached, will try again");
-            sleep(seconds(options.retry_interval)).await;
+        Ok(Self { backend, options: Arc::new(options.clone()) })
+    }
+
+    /// Makes one connection.
+    async fn reach(&self) -> Result<(), DbError> {
+        match &self.backend {
+            Backend::Sqlite { .. } => self.writer().await.map(drop),
+            Backend::Postgres(pool) => Ok(knock(pool).await?),
+            Backend::MySql(pool) => Ok(knock(pool).await?),
         }
     }
 
@@ -144,6 +178,19 @@ impl Db {
             Backend::Postgres(_) | Backend::MySql(_) => self.reader().await,
         }
     }
+}
+
+/// Makes a connection outside the pool, and closes it. The pool itself goes on asking a server that refuses until its own
+/// time is up, and then has forgotten why.
+async fn knock<DB: Database>(pool: &Pool<DB>) -> Result<(), sqlx::Error> {
+    let options = pool.connect_options();
+    let connection = timeout(FIRST_ANSWER, options.connect()).await.map_err(|_| {
+        let words = format!("no answer within {} s", FIRST_ANSWER.as_secs());
+        sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words))
+    })??;
+    // It has served its purpose.
+    let _ = connection.close().await;
+    Ok(())
 }
 
 fn sqlite(path: &Path, options: &DatabaseSection) -> Backend {
@@ -264,10 +311,20 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_away_is_tried_as_often_as_configured() {
         let mut options = section("postgresql://u:s3cret@127.0.0.1:1/n");
-        (options.max_retries, options.retry_interval, options.pool_timeout) = (1, 0, Some(1));
-        let error = Db::connect(&options).await.unwrap_err();
+        (options.max_retries, options.retry_interval) = (2, 0);
+        let start = std::time::Instant::now();
+        let told = std::cell::RefCell::new(Vec::new());
+        let waiting = |error: &DbError, next| told.borrow_mut().push((format!("{error:?}"), next));
+        let error = Db::connect_patiently(&options, waiting).await.unwrap_err();
         assert!(matches!(error, DbError::Unreachable(_)), "{error:?}");
-        assert!(!format!("{error:?}").contains("s3cret"));
+        let told = told.into_inner();
+        assert_eq!(told.len(), 2);
+        for (error, next) in told.into_iter().chain([(format!("{error:?}"), FIRST_ANSWER)]) {
+            assert!(error.contains("ConnectionRefused") && !error.contains("s3cret"), "{error}");
+            assert_eq!(next, FIRST_ANSWER);
+        }
+        assert!(start.elapsed() < Duration::from_secs(5));
+        assert!(matches!(Db::connect(&options).await, Err(DbError::Unreachable(_))));
     }
 
     #[test]

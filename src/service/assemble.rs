@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
 
+use super::manager::Manager;
 use crate::api::Api;
 use crate::config::Config;
 use crate::db::{Db, DbError, Dialect};
@@ -17,11 +19,14 @@ use crate::image::{Images, Journal};
 use crate::policy::Enforcer;
 use crate::store::Stores;
 
+/// What a start may take once the database answers, before it tells the service manager anything again.
+const REST_OF_START: Duration = Duration::from_secs(60);
+
 /// An application, and what the listener has to know about it.
-pub struct Assembled {
-    pub app: Arc<App>,
+pub(super) struct Assembled {
+    pub(super) app: Arc<App>,
     /// Whether callers have to show who they are; without, every caller is an administrator.
-    pub authenticated: bool,
+    pub(super) authenticated: bool,
 }
 
 /// Why the parts do not come together.
@@ -49,19 +54,31 @@ impl AssembleError {
     }
 }
 
-/// Puts the application together. `previous`: the one in force, on a reload, for what is worth keeping: the database's
-/// connections, as long as its options are the same, and the work in progress.
+/// What an application is put together for.
+#[derive(Clone, Copy)]
+pub(super) enum Occasion<'a> {
+    /// Nothing is served yet; a database that is away is waited for.
+    Start(&'a Manager),
+    /// The application in force has what is worth keeping: the database's connections, as long as its options are the same,
+    /// and the work in progress.
+    Reload(&'a Arc<App>),
+}
+
+/// Puts the application together.
 ///
 /// # Errors
-/// What is wrong with the configuration or missing; the previous application is untouched then.
-pub async fn assemble(config: &Config, previous: Option<&Arc<App>>) -> Result<Assembled, AssembleError> {
+/// What is wrong with the configuration or missing; the application in force is untouched then.
+pub(super) async fn assemble(config: &Config, occasion: Occasion<'_>) -> Result<Assembled, AssembleError> {
     let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
     let parts = blocking_parts(config, &plan).await?;
-    let before = previous.map(|app| app.handler().images());
+    let before = match occasion {
+        Occasion::Start(_) => None,
+        Occasion::Reload(app) => Some(app.handler().images()),
+    };
     let tasks = before.map_or_else(TaskTracker::new, Images::tasks);
     let db = match before.map(Images::db).filter(|db| db.is_made_from(&config.database)) {
         Some(db) => db,
-        None => open_database(config).await?,
+        None => open_database(config, occasion).await?,
     };
     let images = Images::new(config, db, Arc::new(parts.stores), Arc::new(parts.journal), tasks);
     let api = Api::new(config, images, parts.enforcer, parts.schema).map_err(AssembleError::configuration)?;
@@ -104,8 +121,20 @@ async fn blocking_parts(config: &Config, plan: &Plan) -> Result<Parts, AssembleE
     made.await.map_err(|error| AssembleError::Unavailable(error.to_string()))?
 }
 
-async fn open_database(config: &Config) -> Result<Db, AssembleError> {
-    let db = Db::connect(&config.database).await.map_err(of_database)?;
+async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, AssembleError> {
+    let db = match occasion {
+        Occasion::Start(manager) => {
+            let waiting = |error: &DbError, next: Duration| {
+                let cause = in_words(error);
+                tracing::warn!("{cause}; trying again");
+                manager.extend(next + REST_OF_START, &format!("starting: {cause}; trying again"));
+            };
+            Db::connect_patiently(&config.database, waiting).await
+        }
+        // Somebody waits for the outcome, and the old configuration serves.
+        Occasion::Reload(_) => Db::connect(&config.database).await,
+    };
+    let db = db.map_err(of_database)?;
     // An empty file is nobody's database. On a server, tables are the operator's doing, with `glance-manage db sync`.
     if db.dialect() == Dialect::Sqlite {
         db.create_schema().await.map_err(of_database)?;
@@ -114,13 +143,22 @@ async fn open_database(config: &Config) -> Result<Db, AssembleError> {
     Ok(db)
 }
 
-fn of_database(error: DbError) -> AssembleError {
+/// With its causes; some of them repeat what the next one says.
+fn in_words(error: &DbError) -> String {
     let mut text = format!("database: {error}");
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
-        text = format!("{text}: {source}");
+        let words = source.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
         cause = source.source();
     }
+    text
+}
+
+fn of_database(error: DbError) -> AssembleError {
+    let text = in_words(&error);
     match error {
         DbError::Unreachable(_) | DbError::Timeout(_) | DbError::Contention { .. } => AssembleError::Unavailable(text),
         _ => AssembleError::Configuration(text),

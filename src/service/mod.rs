@@ -42,7 +42,7 @@ use logging::Logging;
 use manager::Manager;
 use settings::Settings;
 
-pub use assemble::{AssembleError, Assembled, assemble};
+pub use assemble::AssembleError;
 pub use error::Error;
 pub use listener::{Address, ListenError};
 pub use logging::LogError;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::assemble::assemble;
+use super::assemble::{Occasion, assemble};
 use super::environment::Environment;
 use super::error::Error;
-use super::logging::Control;
+use super::logging::{self, Control};
 use super::report::Report;
 use super::settings::Settings;
-use super::sockets::Sockets;
+use super::sockets::{Change, Sockets};
 use super::tls::Tls;
 use super::worker::{Active, Shared};
 use crate::config::{Config, Loaded, Needs};
@@ -49,6 +49,15 @@ pub(super) struct Reloader {
     report: Report,
 }
 
+/// A configuration that can be put in force.
+pub(super) struct Prepared {
+    loaded: Loaded,
+    settings: Settings,
+    log: logging::Prepared,
+    active: Active,
+    change: Change,
+}
+
 impl Reloader {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -62,10 +71,35 @@ impl Reloader {
         Self { shared, sockets, config, settings, environment, logging, report }
     }
 
-    /// Reloads once; returns what to say about it in the status line.
-    pub(super) async fn reload<R: Reload>(&mut self, source: Arc<R>) -> String {
+    /// Notes that a reload begins.
+    pub(super) fn begin(&mut self) {
         self.report.begin();
-        let (ok, words) = match self.try_reload(source).await {
+    }
+
+    /// Everything that can fail: nothing has changed yet, so that it may be given up at any time.
+    ///
+    /// # Errors
+    /// Why the new configuration cannot be put in force.
+    pub(super) async fn prepare<R: Reload>(&self, source: Arc<R>) -> Result<Prepared, Error> {
+        let loading = tokio::task::spawn_blocking(move || source.load());
+        let loaded = loading.await.map_err(|_| Error::Panicked)?.map_err(Error::Configuration)?;
+        let settings = Settings::new(&loaded.config)?;
+        let current = self.shared.active.load_full();
+        let tls = settings.tls.as_ref().map(|files| Tls::load(files, current.tls.as_ref())).transpose()?;
+        let log = self.logging.prepare(&loaded.config.default, &self.environment)?;
+        let assembled = assemble(&loaded.config, Occasion::Reload(&current.app)).await?;
+        let change = self.sockets.prepare(&self.settings, &settings, assembled.authenticated).await?;
+        let active = Active { app: assembled.app, limits: settings.limits, tls };
+        Ok(Prepared { loaded, settings, log, active, change })
+    }
+
+    /// Puts in force what was prepared; returns what to say about it in the status line.
+    pub(super) async fn finish(&mut self, prepared: Result<Prepared, Error>) -> String {
+        let outcome = match prepared {
+            Ok(prepared) => Ok(Box::pin(self.apply(prepared)).await),
+            Err(error) => Err(error),
+        };
+        let (ok, words) = match outcome {
             Ok(restart) if restart.is_empty() => (true, "configuration reloaded".to_owned()),
             Ok(restart) => {
                 let words = format!("configuration reloaded, a restart is needed for {}", restart.join(", "));
@@ -88,19 +122,11 @@ impl Reloader {
         (self.sockets, self.settings.grace, self.report)
     }
 
-    /// Everything that can fail comes first; nothing has changed then.
-    async fn try_reload<R: Reload>(&mut self, source: Arc<R>) -> Result<Vec<String>, Error> {
-        let loading = tokio::task::spawn_blocking(move || source.load());
-        let loaded = loading.await.map_err(|_| Error::Panicked)?.map_err(Error::Configuration)?;
-        let settings = Settings::new(&loaded.config)?;
-        let current = self.shared.active.load_full();
-        let tls = settings.tls.as_ref().map(|files| Tls::load(files, current.tls.as_ref())).transpose()?;
-        let log = self.logging.prepare(&loaded.config.default, &self.environment)?;
-        let assembled = assemble(&loaded.config, Some(&current.app)).await?;
-        let change = self.sockets.prepare(&self.settings, &settings, assembled.authenticated).await?;
-
+    /// Returns the options whose change this worker cannot take up.
+    async fn apply(&mut self, prepared: Prepared) -> Vec<String> {
+        let Prepared { loaded, settings, log, active, change } = prepared;
         self.logging.apply(log);
-        self.shared.active.store(Arc::new(Active { app: assembled.app, limits: settings.limits, tls }));
+        self.shared.active.store(Arc::new(active));
         self.shared.gate.set_limit(settings.max_connections);
         self.sockets.commit(change, &self.settings, &settings).await;
         for warning in &loaded.warnings {
@@ -109,7 +135,7 @@ impl Reloader {
         let restart = self.compare(&loaded.config);
         self.config = loaded.config;
         self.settings = settings;
-        Ok(restart)
+        restart
     }
 
     /// Tells what has changed; returns the options whose change this worker cannot take up.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::assemble::assemble;
+use super::assemble::{Occasion, assemble};
 use super::drain;
 use super::environment::Environment;
 use super::error::Error;
@@ -83,7 +83,7 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
     }
     manager.status("starting: opening the database and the stores");
     let assembled = tokio::select! {
-        assembled = assemble(&loaded.config, None) => assembled?,
+        assembled = assemble(&loaded.config, Occasion::Start(&manager)) => assembled?,
         () = signals.stop.signalled() => return Ok(()),
     };
     tokio::select! {
@@ -149,14 +149,22 @@ async fn serve<R: Reload>(
         manager.is_present().then(|| tokio::spawn(tell(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
 
     let reload = Arc::new(reload);
-    loop {
+    'serving: loop {
         tokio::select! {
             () = stop.signalled() => break,
-            // Signals that come while one is being handled are one signal.
             _ = hangup.recv() => {
-                manager.reloading("reloading the configuration");
+                // Signals that come before the outcome begin it anew: what was read before them is out of date.
+                let prepared = loop {
+                    manager.reloading("reloading the configuration");
+                    reloader.begin();
+                    tokio::select! {
+                        prepared = reloader.prepare(Arc::clone(&reload)) => break prepared,
+                        _ = hangup.recv() => {}
+                        () = stop.signalled() => break 'serving,
+                    }
+                };
                 let words = tokio::select! {
-                    words = reloader.reload(Arc::clone(&reload)) => words,
+                    words = reloader.finish(prepared) => words,
                     () = stop.signalled() => break,
                 };
                 status.set_reload(words);

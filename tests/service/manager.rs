@@ -125,3 +125,19 @@ fn the_watchdog_is_fed_while_the_worker_turns() {
     server.signal(Signal::SIGHUP);
     wait_for("another sign of life", || server.notified().contains("WATCHDOG=1").then_some(()));
 }
+
+#[test]
+fn a_start_that_waits_for_its_database_says_so_and_asks_for_time() {
+    let listener = listening();
+    let mut setup = setup(&listener).variable("OS_DATABASE__CONNECTION", "mysql://u:s3cret@127.0.0.1:1/n");
+    for (name, value) in [("MAX_RETRIES", "2"), ("RETRY_INTERVAL", "1")] {
+        setup = setup.variable(&format!("OS_DATABASE__{name}"), value);
+    }
+    let mut server = setup.spawn();
+    for _ in 0..2 {
+        let states = server.await_state("EXTEND_TIMEOUT_USEC=");
+        assert!(states.contains("Connection refused") && !states.contains("s3cret"), "{states}");
+    }
+    assert_eq!(server.wait().code(), Some(69));
+    assert!(server.log().contains("Connection refused"), "{}", server.log());
+}

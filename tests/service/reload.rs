@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -150,4 +150,38 @@ fn the_log_follows() {
     server.configure_more("log_file = /nowhere/at/all.log");
     let (ok, words) = server.reload();
     assert!(!ok && words.contains("/nowhere/at/all.log"), "{words}");
+}
+
+/// The usual configuration with another database.
+fn with_database(server: &Server, url: &str) {
+    server.configure_more("");
+    let path = server.path("glance-api.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}[database]\nconnection = {url}\n")).unwrap();
+}
+
+#[test]
+fn a_database_that_is_away_is_told_at_once() {
+    let server = Setup::new().start();
+    with_database(&server, "postgresql://u:s3cret@127.0.0.1:1/n");
+    let start = Instant::now();
+    let (ok, words) = server.reload();
+    assert!(!ok && words.contains("Connection refused") && !words.contains("s3cret"), "{words}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    answered(server.get("/versions"));
+}
+
+#[test]
+fn a_later_signal_supersedes_a_reload_that_waits() {
+    let server = Setup::new().start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    with_database(&server, &format!("postgresql://u@{}/n", silent.local_addr().unwrap()));
+    server.signal(Signal::SIGHUP);
+    let _asked = silent.accept().unwrap();
+    server.configure_more("http_keepalive = false");
+    let start = Instant::now();
+    let (ok, words) = server.reload();
+    assert!(ok, "{words}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(answered(server.get("/versions")).head.to_lowercase().contains("connection: close"));
 }
