@@ -60,27 +60,13 @@ impl Layer {
         Self { name: name.to_owned(), settings: settings.into_iter().map(setting).collect(), append: false }
     }
 
-    /// `OS_SECTION__OPTION`, both in capitals; current names only (`oslo_config/sources/_environment.py`). Variables
-    /// whose section is not ours belong to other programs.
-    pub(super) fn environment(environment: &BTreeMap<String, String>, warnings: &mut Vec<Warning>) -> Self {
-        let mut settings = Vec::new();
-        for (name, value) in environment {
-            let Some((section, option)) = name.strip_prefix("OS_").and_then(|rest| rest.rsplit_once("__")) else {
-                continue;
-            };
-            if name.chars().any(char::is_lowercase) || option.is_empty() {
-                continue;
-            }
-            let section = if section == "DEFAULT" { section.to_owned() } else { section.to_lowercase() };
-            let option = option.to_lowercase();
-            let origin = format!("environment {name}");
-            if schema::is_fixed(&section) && schema::option(&section, &option).is_none() {
-                let message = format!("[{section}] {option} is an unknown option, it is ignored");
-                warnings.push(Warning { origin: Origin::from(origin.as_str()), message });
-                continue;
-            }
-            settings.push(Setting { section, option, value: value.clone(), origin });
-        }
+    /// `OS_SECTION__OPTION`, both in capitals; current names only (`oslo_config/sources/_environment.py`).
+    pub(super) fn environment(environment: &BTreeMap<String, String>) -> Self {
+        let setting = |(name, value): (&String, &String)| {
+            let (section, option) = of_variable(name)?;
+            Some(Setting { section, option, value: value.clone(), origin: format!("environment {name}") })
+        };
+        let settings = environment.iter().filter_map(setting).collect();
         Self { name: "environment".to_owned(), settings, append: false }
     }
 
@@ -99,19 +85,15 @@ impl Layer {
                 origin: origin.clone(),
             };
             let name = entry.key.as_str();
-            if !schema::is_fixed(&section) {
-                // Whose section it is, is known only when all is read.
-                let name = name.replace('-', "_");
-                let current = schema::name_in_free_section(&name).map_or(name.as_str(), |info| info.name);
+            let fixed = schema::is_fixed(&section);
+            let current = schema::option(&section, name).filter(|_| fixed);
+            let places = schema::former(&section, name);
+            if !fixed || (current.is_none() && places.is_empty()) {
+                // Whether it is a store's section as well, or instead, is known only when all is read.
+                let current = schema::name_in_free_section(name).map_or(name, |info| info.name);
                 settings.push(setting(&section, current));
                 continue;
             }
-            let dashed = name.replace('-', "_");
-            let current = schema::option(&section, name).or_else(|| schema::option(&section, &dashed));
-            let places = match schema::former(&section, name) {
-                [] => schema::former(&section, &dashed),
-                places => places,
-            };
             if let Some(info) = current {
                 settings.push(setting(&section, info.name));
             }
@@ -201,43 +183,72 @@ pub(super) struct File {
     pub(super) document: Document,
 }
 
-/// Names what no part of the service knows. `stores` and `auth_section` are sections that the configuration itself names.
-pub(super) fn unknown(files: &[File], stores: &[String], auth_section: Option<&str>) -> Vec<Warning> {
+/// Section and option that an environment variable sets.
+fn of_variable(name: &str) -> Option<(String, String)> {
+    let (section, option) = name.strip_prefix("OS_")?.rsplit_once("__")?;
+    if name.chars().any(char::is_lowercase) || option.is_empty() {
+        return None;
+    }
+    let section = if section == "DEFAULT" { section.to_owned() } else { section.to_lowercase() };
+    Some((section, option.to_lowercase()))
+}
+
+/// Sections that the configuration itself names.
+pub(super) struct Named<'a> {
+    /// Ids of stores.
+    pub(super) stores: &'a [String],
+    /// `auth_section`
+    pub(super) auth_section: Option<&'a str>,
+}
+
+impl Named<'_> {
+    fn is_store(&self, section: &str) -> bool {
+        section == schema::BACKEND_DEFAULTS || self.stores.iter().any(|store| store == section)
+    }
+
+    fn knows_section(&self, section: &str) -> bool {
+        schema::is_fixed(section)
+            || schema::is_unused(section)
+            || self.is_store(section)
+            || self.auth_section == Some(section)
+    }
+
+    /// Whether the option means something in this section. A section has several sorts of options where a store's id is the
+    /// name of a section of ours.
+    fn knows(&self, section: &str, name: &str) -> bool {
+        let former = |section: &str| !schema::former(section, name).is_empty();
+        (schema::is_fixed(section) && (schema::option(section, name).is_some() || former(section)))
+            || (self.is_store(section)
+                && (schema::store_option(name).is_some() || former(super::GlanceStoreSection::NAME)))
+            || (self.auth_section == Some(section) && schema::plugin_option(name).is_some())
+    }
+}
+
+/// Names what no part of the service knows. Variables whose section is not ours belong to other programs.
+pub(super) fn unknown(files: &[File], environment: &BTreeMap<String, String>, named: &Named<'_>) -> Vec<Warning> {
     let mut warnings = Vec::new();
+    let mut warn = |origin: String, message: String| {
+        warnings.push(Warning { origin: Origin::from(origin.as_str()), message });
+    };
+    for (variable, (section, option)) in environment.keys().filter_map(|name| Some((name, of_variable(name)?))) {
+        if schema::is_fixed(&section) && !named.knows(&section, &option) {
+            let message = format!("[{section}] {option} is an unknown option, it is ignored");
+            warn(format!("environment {variable}"), message);
+        }
+    }
     for File { path, document } in files {
-        let at = |line: usize| Origin::from(format!("{}:{line}", path.display()).as_str());
-        let of_stores =
-            |section: &str| section == schema::BACKEND_DEFAULTS || stores.iter().any(|store| store == section);
         for (name, line) in &document.sections {
-            let section = schema::normal_section(name);
-            let known = schema::is_fixed(&section)
-                || schema::is_unused(&section)
-                || of_stores(&section)
-                || auth_section == Some(section.as_str());
-            if !known {
+            if !named.knows_section(&schema::normal_section(name)) {
                 let message = format!("[{name}] is an unknown section, it is ignored");
-                warnings.push(Warning { origin: at(*line), message });
+                warn(format!("{}:{line}", path.display()), message);
             }
         }
         for entry in &document.entries {
             let section = schema::normal_section(&entry.section);
-            let name = entry.key.replace('-', "_");
-            let known = if schema::is_fixed(&section) {
-                schema::option(&section, &name).is_some()
-                    || !schema::former(&section, &name).is_empty()
-                    || !schema::former(&section, &entry.key).is_empty()
-            } else if of_stores(&section) {
-                schema::name_in_free_section(&name).is_some()
-                    && (schema::store_option(&name).is_some()
-                        || !schema::former(super::GlanceStoreSection::NAME, &name).is_empty())
-            } else if auth_section == Some(section.as_str()) {
-                schema::plugin_option(&name).is_some()
-            } else {
-                true
-            };
-            if !known {
+            let of_ours = schema::is_fixed(&section) || (named.knows_section(&section) && !schema::is_unused(&section));
+            if of_ours && !named.knows(&section, &entry.key) {
                 let message = format!("[{}] {} is an unknown option, it is ignored", entry.section, entry.key);
-                warnings.push(Warning { origin: at(entry.line), message });
+                warn(format!("{}:{}", path.display(), entry.line), message);
             }
         }
     }

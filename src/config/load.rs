@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::checks;
 use super::embedded;
 use super::ini;
-use super::layers::{self, File, Layer, Merged};
+use super::layers::{self, File, Layer, Merged, Named};
 use super::problem::{ConfigErrors, Origin, Problem, Warning};
 use super::reader::{Origins, Reader};
 use super::schema;
@@ -45,7 +45,7 @@ impl Config {
         for file in &files {
             all.push(Layer::file(&file.path, &file.document, &mut warnings));
         }
-        all.push(Layer::environment(&sources.environment, &mut warnings));
+        all.push(Layer::environment(&sources.environment));
         all.push(Layer::command_line(sources.arguments.settings.clone()));
 
         let place =
@@ -66,13 +66,14 @@ impl Config {
         find_paste_file(&mut reader, &mut config);
         config.stores = stores::read(&mut reader, &config);
         checks::check(&mut reader, &config);
-        finish(reader, config, &files, warnings, auth_section.as_deref())
+        finish(reader, config, sources, &files, warnings, auth_section.as_deref())
     }
 }
 
 fn finish(
     reader: Reader<'_>,
     config: Config,
+    sources: &Sources,
     files: &[File],
     mut warnings: Vec<Warning>,
     auth_section: Option<&str>,
@@ -83,7 +84,8 @@ fn finish(
     let backends = config.default.enabled_backends.iter().flatten();
     let mut stores: Vec<_> = backends.map(|(id, _)| schema::normal_section(id)).collect();
     stores.extend(stores::RESERVED.map(str::to_owned));
-    warnings.extend(layers::unknown(files, &stores, auth_section));
+    let named = Named { stores: &stores, auth_section };
+    warnings.extend(layers::unknown(files, &sources.environment, &named));
     warnings.extend(reader.warnings);
     let mut unique = Vec::with_capacity(warnings.len());
     for warning in warnings {

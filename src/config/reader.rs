@@ -204,7 +204,7 @@ pub(super) fn text_of(
     substituted: impl Fn(&str) -> Result<String, String>,
 ) -> Option<Result<String, String>> {
     let section = chain.first()?;
-    let info = schema::option(section, name)?;
+    let info = schema::any_option(section, name)?;
     let Some((texts, _)) = chain.iter().find_map(|section| merged.texts(section, name)) else {
         return Some(Ok((info.default)().unwrap_or_default()));
     };

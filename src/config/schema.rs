@@ -59,6 +59,11 @@ pub(super) fn option(section: &str, name: &str) -> Option<&'static OptionInfo> {
     if is_fixed(section) { CURRENT.get(&(section, name)).copied() } else { store_option(name) }
 }
 
+/// As [`option`], or that of a store: a store's id may be the name of a section of ours, which then has both.
+pub(super) fn any_option(section: &str, name: &str) -> Option<&'static OptionInfo> {
+    option(section, name).or_else(|| store_option(name))
+}
+
 /// The options whose former place this is.
 pub(super) fn former(section: &str, name: &str) -> &'static [Place] {
     FORMER.get(section).and_then(|names| names.get(name)).map_or(&[], Vec::as_slice)

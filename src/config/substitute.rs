@@ -91,5 +91,5 @@ fn in_section(merged: &Merged, chain: &[String], name: &str, depth: u8) -> Optio
 }
 
 fn is_boolean(chain: &[String], name: &str) -> bool {
-    chain.first().and_then(|section| schema::option(section, name)).is_some_and(|info| info.boolean)
+    chain.first().and_then(|section| schema::any_option(section, name)).is_some_and(|info| info.boolean)
 }

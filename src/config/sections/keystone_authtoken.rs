@@ -95,9 +95,9 @@ section! {
         /// Domain of that project.
         project_domain_name: Option<String> = None, tier1().plugin();
         /// Project id of the service account.
-        project_id: Option<String> = None, tier1().old(&[("", "tenant_id")]).plugin();
+        project_id: Option<String> = None, tier1().old(&[("", "tenant-id"), ("", "tenant_id")]).plugin();
         /// Project of the service account.
-        project_name: Option<String> = None, tier1().old(&[("", "tenant_name")]).plugin();
+        project_name: Option<String> = None, tier1().old(&[("", "tenant-name"), ("", "tenant_name")]).plugin();
         /// Keystone region.
         region_name: Option<String> = None, tier1();
         /// Roles that make a service token valid.
@@ -121,7 +121,7 @@ section! {
         /// Id of the service account.
         user_id: Option<String> = None, tier1().plugin();
         /// Service account name.
-        username: Option<String> = None, tier1().old(&[("", "user_name")]).plugin();
+        username: Option<String> = None, tier1().old(&[("", "user-name"), ("", "user_name")]).plugin();
         /// Keystone URL put in the WWW-Authenticate header of a 401.
         www_authenticate_uri: Option<String> = None, tier1();
     }

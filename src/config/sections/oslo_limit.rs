@@ -92,7 +92,7 @@ section! {
         /// User id.
         user_id: Option<String> = None, tier1();
         /// User name.
-        username: Option<String> = None, tier1().old(&[("", "user_name")]);
+        username: Option<String> = None, tier1().old(&[("", "user-name"), ("", "user_name")]);
         /// Interfaces tried in order.
         valid_interfaces: Option<Vec<String>> = None, tier2();
         /// API version wanted.

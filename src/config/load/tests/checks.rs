@@ -41,6 +41,31 @@ fn stores_take_their_own_values_then_the_shared_ones() {
 }
 
 #[test]
+fn a_store_may_be_called_like_another_section() {
+    let place = Place::with(
+        "[DEFAULT]\nenabled_backends = vault:file, task:file\n[glance_store]\ndefault_backend = vault\n[vault]\n\
+         vault_url = http://v\nstore_description = $vault_url$filesystem_store_chunk_size\n\
+         filesystem_store_datadir = /v\nfilesystem_store_chunk_size = 3\nbogus = 1\n[cors]\n\
+         filesystem_store_datadir = /c\n",
+    )
+    .variable("OS_TASK__FILESYSTEM_STORE_DATADIR", "/t")
+    .variable("OS_CORS__FILESYSTEM_STORE_DATADIR", "/c");
+    let config = place.config();
+    assert_eq!(config.vault.vault_url, "http://v");
+    assert_eq!(config.stores["vault"].options.filesystem_store_datadir, "/v");
+    assert_eq!(config.stores["vault"].store_description.as_deref(), Some("http://v3"));
+    assert_eq!(config.stores["task"].options.filesystem_store_datadir, "/t");
+    let expected = [
+        "environment OS_CORS__FILESYSTEM_STORE_DATADIR: [cors] filesystem_store_datadir is an unknown option, it is \
+         ignored",
+        "main.conf:10: [vault] bogus is an unknown option, it is ignored",
+        "main.conf:12: [cors] filesystem_store_datadir is an unknown option, it is ignored",
+    ];
+    let unknown: Vec<_> = place.warnings().into_iter().filter(|line| line.contains("unknown")).collect();
+    assert_eq!(unknown, expected);
+}
+
+#[test]
 fn what_cannot_be_a_store_is_refused() {
     let backends = |value: &str, default: &str| {
         let text = format!("[DEFAULT]\nenabled_backends = {value}\n[glance_store]\ndefault_backend = {default}\n");

@@ -43,8 +43,9 @@ fn unknown_names_are_warned_of() {
 #[test]
 fn former_names_and_places_still_work() {
     let place = Place::with(
-        "[DEFAULT]\nlogfile = a.log\nlog-dir = /l\ndisk_formats = raw, qcow2\ntask_time_to_live = 5\n\
-         [keystone_authtoken]\nauth_plugin = password\nmemcache_servers = a,b\nproject-name = p\ntenant_name = q\n",
+        "[DEFAULT]\nlogfile = a.log\nlogdir = /l\ndisk_formats = raw, qcow2\ntask_time_to_live = 5\n\
+         [keystone_authtoken]\nauth_plugin = password\nmemcache_servers = a,b\nproject_name = p\ntenant-name = q\n\
+         user-name = u\n",
     );
     let config = place.config();
     assert_eq!(config.default.log_file.as_deref(), Some("a.log"));
@@ -56,6 +57,7 @@ fn former_names_and_places_still_work() {
     assert_eq!(authtoken.memcached_servers.as_deref(), Some(&["a".to_owned(), "b".to_owned()][..]));
     // The current name counts, whatever the order.
     assert_eq!(authtoken.project_name.as_deref(), Some("p"));
+    assert_eq!(authtoken.username.as_deref(), Some("u"));
     let warnings = place.warnings();
     let expected = [
         "main.conf:2: [DEFAULT] logfile is deprecated, use [DEFAULT] log_file instead",
@@ -64,6 +66,21 @@ fn former_names_and_places_still_work() {
     for line in expected {
         assert!(warnings.iter().any(|known| known == line), "{line} not in {warnings:#?}");
     }
+}
+
+/// Only the arguments of the program have dashes, and a few former names.
+#[test]
+fn a_name_with_dashes_is_another_name() {
+    let place = Place::with("[DEFAULT]\nimage-size-cap = 7\nlog-config = l\n[keystone_authtoken]\nproject-name = p\n");
+    let config = place.config();
+    assert_eq!(config.default.image_size_cap, 1 << 40);
+    assert_eq!(config.keystone_authtoken.project_name, None);
+    let expected = [
+        "main.conf:2: [DEFAULT] image-size-cap is an unknown option, it is ignored",
+        "main.conf:3: [DEFAULT] log-config is an unknown option, it is ignored",
+        "main.conf:5: [keystone_authtoken] project-name is an unknown option, it is ignored",
+    ];
+    assert_eq!(place.warnings(), expected);
 }
 
 #[test]
