@@ -45,6 +45,7 @@ const FLAVORS: [&str; 5] = ["caching", "cachemanagement", "keystone", "keystone+
 
 /// Checks all of it.
 pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
+    sources(reader, config);
     database(reader, config);
     tls(reader, config);
     limits(reader, config);
@@ -57,6 +58,15 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
         if reader.origins.iter().any(|((name, _), origin)| name == section && origin.is_set()) {
             reader.warn_of_section(section, format_args!("is accepted, but {feature} are not part of this version"));
         }
+    }
+}
+
+/// What they hold may be anything.
+fn sources(reader: &mut Reader<'_>, config: &Config) {
+    if !config.default.config_source.is_empty() {
+        let reason = "sources of configuration other than files and the environment are not part of this version; put the \
+                      options into a file, and remove this one";
+        reader.refuse(DefaultSection::NAME, "config_source", reason);
     }
 }
 
@@ -97,6 +107,10 @@ fn limits(reader: &mut Reader<'_>, config: &Config) {
     if !is_quota(quota) {
         let reason = format!("{quota} is not a size: a number, and B, KB, MB, GB or TB directly behind it, or nothing");
         reader.refuse(DefaultSection::NAME, "user_storage_quota", reason);
+    }
+    if config.default.tcp_keepidle > DefaultSection::LONGEST_KEEPIDLE {
+        let message = format_args!("is more than the kernel takes, {} is used", DefaultSection::LONGEST_KEEPIDLE);
+        reader.warn(DefaultSection::NAME, "tcp_keepidle", message);
     }
     if config.default.use_keystone_limits {
         let reason = "limits kept by Keystone are not part of this version; without them nothing would be limited";

@@ -12,13 +12,14 @@ pub(super) const RESERVED: [&str; 2] = ["os_glance_staging_store", "os_glance_ta
 const RESERVED_PREFIX: &str = "os_glance_";
 
 /// Names of drivers, with the schemes of their locations; the long names are old ones (glance_store's entry points).
-const DRIVERS: [(&str, &str, &[&str]); 6] = [
+const DRIVERS: [(&str, &str, &[&str]); 7] = [
     ("file", "glance.store.filesystem.Store", &["file", "filesystem"]),
     ("http", "glance.store.http.Store", &["http", "https"]),
     ("rbd", "glance.store.rbd.Store", &["rbd"]),
     ("s3", "glance.store.s3.Store", &["s3", "s3+http", "s3+https"]),
     ("swift", "glance.store.swift.Store", &["swift", "swift+http", "swift+https", "swift+config"]),
     ("cinder", "glance.store.cinder.Store", &["cinder"]),
+    ("vmware", "glance.store.vmware_datastore.Store", &["vsphere"]),
 ];
 
 /// One store of a multi-store configuration.
@@ -135,6 +136,7 @@ fn belongs_to(driver: &str, option: &str) -> bool {
         "s3" => option.starts_with("s3_"),
         "swift" => option.contains("swift_"),
         "cinder" => option.starts_with("cinder_") || option == "rootwrap_config",
+        "vmware" => option.starts_with("vmware_"),
         _ => true,
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Error;
-use crate::config::Config;
+use crate::config::{Config, DefaultSection};
 
 /// More than this in one timeout means for ever; `Instant` must be able to add it.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -87,7 +87,7 @@ impl Settings {
             listen: Listen {
                 place,
                 backlog: i32::try_from(default.backlog).unwrap_or(i32::MAX).max(1),
-                keepidle: seconds(default.tcp_keepidle).max(Duration::from_secs(1)),
+                keepidle: seconds(default.tcp_keepidle.clamp(1, DefaultSection::LONGEST_KEEPIDLE)),
             },
             limits: Limits {
                 max_header_line: usize::try_from(default.max_header_line).unwrap_or(0),
@@ -147,6 +147,15 @@ mod tests {
         assert_eq!(settings.limits.idle, Some(Duration::from_secs(900)));
         assert_eq!((settings.max_connections, settings.workers), (1000, None));
         assert_eq!(settings.tls, None);
+    }
+
+    #[test]
+    fn the_kernel_limits_the_idle_time() {
+        for (given, expected) in [(0, 1), (600, 600), (32_767, 32_767), (32_768, 32_767), (i64::MAX, 32_767)] {
+            let mut config = Config::default();
+            config.default.tcp_keepidle = given;
+            assert_eq!(Settings::new(&config).unwrap().listen.keepidle, Duration::from_secs(expected), "{given}");
+        }
     }
 
     #[test]

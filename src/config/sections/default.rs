@@ -28,6 +28,8 @@ section! {
         chunksize: i64 = 65_536, tier2();
         /// Idle seconds before a client connection is closed; 0 waits for ever.
         client_socket_timeout: i64 = 900, tier1().min(0.0);
+        /// Sections that describe further sources of configuration, such as a remote file.
+        config_source: Vec<String> = [], tier1();
         /// AMQP exchange for notifications.
         control_exchange: String = "glance", tier2();
         /// Run the scrubber as a daemon (-D).
@@ -115,11 +117,11 @@ section! {
         /// Found in old configuration files; use store weight.
         location_strategy: Option<String> = None, removed();
         /// Colour logs on a terminal.
-        log_color: bool = false, tier3();
+        log_color: bool = false, tier2();
         /// Python logging configuration file that replaces all other log options.
         log_config_append: Option<String> = None, tier3().old(&[("", "log_config")]);
         /// strftime pattern for log timestamps.
-        log_date_format: String = "%Y-%m-%d %H:%M:%S", tier3();
+        log_date_format: String = "%Y-%m-%d %H:%M:%S", tier2();
         /// Directory for log files.
         log_dir: Option<String> = None, tier2().old(&[("", "logdir")]);
         /// Log file name (relative to log-dir).
@@ -135,19 +137,19 @@ section! {
         logging_context_format_string: String =
             "%(asctime)s.%(msecs)03d %(process)d %(levelname)s %(name)s [%(global_request_id)s %(request_id)s \
              %(user_identity)s] %(instance)s%(message)s",
-            tier3();
+            tier2();
         /// Extra text appended at DEBUG.
-        logging_debug_format_suffix: String = "%(funcName)s %(pathname)s:%(lineno)d", tier3();
+        logging_debug_format_suffix: String = "%(funcName)s %(pathname)s:%(lineno)d", tier2();
         /// Line format for records without a context.
         logging_default_format_string: String =
             "%(asctime)s.%(msecs)03d %(process)d %(levelname)s %(name)s [-] %(instance)s%(message)s",
-            tier3();
+            tier2();
         /// Prefix for each traceback line.
         logging_exception_prefix: String = "%(asctime)s.%(msecs)03d %(process)d ERROR %(name)s %(instance)s", tier3();
         /// How user, project and domain are rendered in the line.
         logging_user_identity_format: String =
             "%(user)s %(project)s %(domain)s %(system_scope)s %(user_domain)s %(project_domain)s",
-            tier3();
+            tier2();
         /// Longest header line.
         max_header_line: i64 = 16_384, tier1().min(0.0);
         /// Rotated log files kept.
@@ -238,4 +240,9 @@ section! {
         /// Worker processes; 0 serves in the parent.
         workers: Option<i64> = None, tier1().min(0.0);
     }
+}
+
+impl DefaultSection {
+    /// The most that Linux takes for `tcp_keepidle` (`MAX_TCP_KEEPIDLE`).
+    pub const LONGEST_KEEPIDLE: i64 = 32_767;
 }

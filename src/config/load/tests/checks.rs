@@ -81,10 +81,10 @@ fn what_cannot_be_a_store_is_refused() {
              option. It is reserved for internal use only.",
         ),
         (
-            "a:vmware,b:file",
+            "a:ftp,b:file",
             "b",
-            "main.conf:2: [DEFAULT] enabled_backends: names the store type vmware, which does not exist; there are file, \
-             http, rbd, s3, swift, cinder",
+            "main.conf:2: [DEFAULT] enabled_backends: names the store type ftp, which does not exist; there are file, \
+             http, rbd, s3, swift, cinder, vmware",
         ),
         (
             "a",
@@ -100,6 +100,9 @@ fn what_cannot_be_a_store_is_refused() {
     assert_eq!(single, ["main.conf:3: [glance_store] default_store: Store for scheme rbd not found"]);
     let single = Place::with("[glance_store]\nstores = rbd,glance.store.http.Store\ndefault_store = rbd\n");
     assert!(single.load().is_ok());
+    // That this version has no driver for it is for the stores to say.
+    let vmware = Place::with("[DEFAULT]\nenabled_backends = v:vmware\n[glance_store]\ndefault_backend = v\n");
+    assert_eq!(vmware.config().stores["v"].driver, "vmware");
 }
 
 #[test]
@@ -117,6 +120,12 @@ fn options_that_must_not_be_lost_stop_the_start() {
         (
             "cert_file = /none\nkey_file = ROOT/main.conf",
             "main.conf:2: [DEFAULT] cert_file: Unable to find cert_file : /none (No such file or directory (os error 2))"
+                .to_owned(),
+        ),
+        (
+            "config_source = remote",
+            "main.conf:2: [DEFAULT] config_source: sources of configuration other than files and the environment are not \
+             part of this version; put the options into a file, and remove this one"
                 .to_owned(),
         ),
         (
@@ -159,10 +168,11 @@ fn options_that_must_not_be_lost_stop_the_start() {
 fn doubtful_combinations_are_warned_of() {
     let place = Place::with(
         "[keystone_authtoken]\ninsecure = true\n[import_filtering_opts]\nallowed_hosts = [a]\ndisallowed_hosts = [b]\n\
-         [oslo_messaging_notifications]\ndriver = messagingv2\n[cors]\nmax_age =\n",
+         [oslo_messaging_notifications]\ndriver = messagingv2\n[cors]\nmax_age =\n[DEFAULT]\ntcp_keepidle = 40000\n",
     );
     let expected = [
         "main.conf:9: [cors] max_age is empty, its default is used",
+        "main.conf:11: [DEFAULT] tcp_keepidle is more than the kernel takes, 32767 is used",
         "main.conf:5: [import_filtering_opts] disallowed_hosts is ignored, because allowed_hosts is not empty",
         "main.conf:2: [keystone_authtoken] insecure leaves certificates unverified: anyone in between can read and change \
          what is sent",

@@ -100,9 +100,9 @@ fn an_old_place_can_be_an_option_of_its_own() {
 
 #[test]
 fn options_without_effect_are_named_once() {
-    let place = Place::with("[DEFAULT]\nregistry_host = r\nlog_color = yes\n");
+    let place = Place::with("[DEFAULT]\nregistry_host = r\npublish_errors = yes\n");
     let expected = [
-        "main.conf:3: [DEFAULT] log_color has no effect in this service",
+        "main.conf:3: [DEFAULT] publish_errors has no effect in this service",
         "main.conf:2: [DEFAULT] registry_host has no effect any more: Found in old configuration files; registry is gone.",
     ];
     assert_eq!(place.warnings(), expected);
@@ -233,6 +233,16 @@ fn loading_is_quick() {
         .unwrap();
     // 5 ms is the aim for an optimized build; this one is not.
     assert!(best < std::time::Duration::from_millis(100), "{best:?}");
+}
+
+#[test]
+fn what_the_log_honours_is_not_said_to_be_without_effect() {
+    let place = Place::with(
+        "[DEFAULT]\nlogging_context_format_string = c\nlogging_default_format_string = d\nlog_color = true\n\
+         logging_user_identity_format = u\nlog_date_format = %s\nlogging_debug_format_suffix = s\n\
+         logging_exception_prefix = e\n",
+    );
+    assert_eq!(place.warnings(), ["main.conf:8: [DEFAULT] logging_exception_prefix has no effect in this service"]);
 }
 
 #[test]
