@@ -1,9 +1,9 @@
 //! The access log: one event for each request, written when the last byte of the answer has left.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, StatusCode, Version};
+use tracing::Span;
 
 /// One line of the access log, waiting for the end of the body.
 #[derive(Debug, Default)]
@@ -15,9 +15,8 @@ pub struct AccessRecord {
 #[derive(Debug)]
 pub(in crate::http) struct Line {
     pub started: Instant,
-    pub request_id: Arc<str>,
-    pub project: Option<String>,
-    pub user: Option<String>,
+    /// Says who asked.
+    pub span: Span,
     pub method: Method,
     /// Path and query as the client sent them.
     pub target: String,
@@ -35,13 +34,11 @@ impl AccessRecord {
     pub fn finish(self, bytes: u64, complete: bool) {
         let Some(line) = self.line else { return };
         let elapsed = line.started.elapsed();
-        let Line { method, target, version, remote, .. } = &line;
+        let Line { span, method, target, version, remote, .. } = &line;
         let status = line.status.as_u16();
+        let _within = span.enter();
         tracing::info!(
             target: "glance_api::access",
-            request_id = &*line.request_id,
-            project = line.project.as_deref().unwrap_or("-"),
-            user = line.user.as_deref().unwrap_or("-"),
             method = method.as_str(),
             path = target.as_str(),
             status,

@@ -9,7 +9,8 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::access::Line;
 use super::exchange::Exchange;
@@ -22,6 +23,7 @@ use super::versions::Versions;
 use super::{AccessRecord, Connection, Identify, PipelineError, Plan, Reply, path};
 use crate::api::{self, Api, Body, Error, Response};
 use crate::config::Config;
+use crate::identity::Context;
 
 /// The whole pipeline with one configuration. A reload makes a new one; requests in flight keep the old.
 pub struct App<H = Api> {
@@ -103,21 +105,27 @@ impl<H: Handler> App<H> {
         let request_id = context::request_id(&parts.headers, self.longest_request_id);
         let mut exchange = Exchange::new(parts, connection, request_id);
         // Of the highest level, so that whatever is logged below has the request id.
-        let span = tracing::error_span!("request", request_id = &*exchange.request_id);
+        let span = tracing::error_span!(
+            "request",
+            request_id = &*exchange.request_id,
+            user_id = Empty,
+            project_id = Empty,
+            domain_id = Empty,
+            system_scope = Empty,
+            user_domain_id = Empty,
+            project_domain_id = Empty,
+        );
         let answer = AssertUnwindSafe(self.answer(&mut exchange, body)).catch_unwind().instrument(span.clone()).await;
         let response = answer.unwrap_or_else(|panic| span.in_scope(|| exchange.refuse(&panicked(&*panic))));
         let response = exchange.complete(response);
-        let context = exchange.context.as_ref();
         let log = AccessRecord::new(Line {
             started,
-            project: context.and_then(|context| context.project_id.clone()),
-            user: context.and_then(|context| context.user_id.clone()),
+            span,
             method: exchange.method,
             target,
             version,
             status: response.status(),
             remote: exchange.remote,
-            request_id: exchange.request_id,
         });
         Reply { response, log }
     }
@@ -206,7 +214,10 @@ impl Filter {
             Self::Authenticate { identify, delayed } => {
                 return identity::authenticate(exchange, &**identify, *delayed).await;
             }
-            Self::Context(admission) => context::admit(exchange, *admission, longest_request_id)?,
+            Self::Context(admission) => {
+                context::admit(exchange, *admission, longest_request_id)?;
+                exchange.context.iter().for_each(|context| introduce(&Span::current(), context));
+            }
             Self::Debug => debug::show_request(exchange),
             Self::Cors(_) | Self::Gzip => {}
         }
@@ -226,6 +237,22 @@ impl Filter {
             }
             Self::ProxyHeaders | Self::VersionNegotiation => response,
         })
+    }
+}
+
+/// Whatever is logged about the request from now on says who asks.
+fn introduce(span: &Span, context: &Context) {
+    for (field, value) in [
+        ("user_id", &context.user_id),
+        ("project_id", &context.project_id),
+        ("domain_id", &context.domain_id),
+        ("system_scope", &context.system_scope),
+        ("user_domain_id", &context.user_domain_id),
+        ("project_domain_id", &context.project_domain_id),
+    ] {
+        if let Some(value) = value {
+            span.record(field, value.as_str());
+        }
     }
 }
 

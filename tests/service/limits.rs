@@ -6,6 +6,17 @@ use std::time::Duration;
 use super::harness::{Client, Setup, answered, pause, wait_for};
 
 #[test]
+fn a_flood_of_records_is_cut_off_and_said_to_be() {
+    let mut server = Setup::new().more("rate_limit_interval = 600\nrate_limit_burst = 3").start();
+    (0..20).for_each(|_| drop(answered(server.get("/versions"))));
+    assert!(server.stop().success());
+    let log = server.log();
+    let (last, lines) = log.lines().collect::<Vec<_>>().split_last().map(|(last, rest)| (*last, rest.len())).unwrap();
+    assert!(last.ends_with("ERROR root [-] Logging rate limit: drop after 3 records/600 sec"), "{log}");
+    assert_eq!(lines, 3, "{log}");
+}
+
+#[test]
 fn long_lines_are_refused_by_kind() {
     let server = Setup::new().start();
     let head =

@@ -122,7 +122,7 @@ impl Session {
         let header = response.headers().get("x-subject-token").and_then(|value| value.to_str().ok());
         let secret = header.map(Secret::from).ok_or(IdentityError::NoToken)?;
         let (Envelope { token }, _) = answer::json(response, "login").await?;
-        tracing::debug!(user_id = token.user.id, expires = %token.expires, "logged in to Keystone");
+        tracing::debug!(account = token.user.id, expires = %token.expires, "logged in to Keystone");
         Ok(Grant {
             token: secret,
             expires: token.expires,

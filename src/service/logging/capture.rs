@@ -1,7 +1,7 @@
 //! Turns events into records.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tracing::span::{Attributes, Id};
@@ -11,6 +11,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::levels::Levels;
+use super::limit::{self, Verdict};
 use super::record::{Record, SpanValues, Values};
 use super::writer::Queue;
 
@@ -88,6 +89,17 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Capture {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
+        if let Some(limit) = &self.filter.0.load().limit {
+            match limit.judge(*metadata.level(), Instant::now()) {
+                Verdict::Write => {}
+                Verdict::Drop => return,
+                Verdict::DropFirst => {
+                    let values = vec![Some(limit.words())];
+                    self.queue.put(Record::now(&limit::METADATA, values, Vec::new()));
+                    return;
+                }
+            }
+        }
         let mut values = vec![None; metadata.fields().len()];
         event.record(&mut Values(&mut values));
         let mut spans: Vec<(&'static str, String)> = Vec::new();
@@ -99,6 +111,6 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Capture {
                 }
             }
         }
-        self.queue.put(Record { time: SystemTime::now(), metadata, values, spans });
+        self.queue.put(Record::now(metadata, values, spans));
     }
 }

@@ -10,20 +10,14 @@ use super::text::{file_name, message};
 /// One line, without its end. `date`: `log_date_format`.
 pub(super) fn line(record: &Record, date: &str, host: &str) -> String {
     let time = record.local_time();
-    let is_context = |name: &str| CONTEXT.iter().any(|(oslo, field)| *oslo == name || *field == name);
-    let context: Map<String, Json> = CONTEXT
-        .iter()
-        .filter_map(|(oslo, field)| Some(((*field).to_owned(), Json::from(record.context(oslo)?))))
-        .collect();
+    let is_context = |name: &str| CONTEXT.iter().any(|(_, field)| *field == name);
     let mut extra: Map<String, Json> = record
         .spans
         .iter()
         .filter(|(name, _)| !is_context(name))
         .map(|(name, value)| ((*name).to_owned(), Json::from(value.clone())))
         .collect();
-    extra.extend(
-        record.fields().filter(|(name, _)| !is_context(name)).map(|(name, value)| (name.to_owned(), json(value))),
-    );
+    extra.extend(record.fields().map(|(name, value)| (name.to_owned(), json(value))));
     let level = *record.metadata.level();
     let error = record.field("error").filter(|_| level <= Level::WARN).unwrap_or_default();
     json!({
@@ -41,15 +35,31 @@ pub(super) fn line(record: &Record, date: &str, host: &str) -> String {
         "funcname": null,
         "created": time.unix_timestamp_nanos() as f64 / 1e9,
         "msecs": time.millisecond(),
+        "relative_created": record.relative(),
+        "thread": record.thread.id,
+        "thread_name": record.thread.name(),
         "process": std::process::id(),
         "process_name": "glance-api",
         "traceback": null,
         "hostname": host,
         "error_summary": error,
-        "context": context,
+        "context": context(record),
         "extra": extra,
     })
     .to_string()
+}
+
+/// Of a request, all that is known of it or not; else nothing. `user_identity` has the form that oslo.context gives it.
+fn context(record: &Record) -> Map<String, Json> {
+    let mut context = Map::new();
+    if record.context("request_id").is_some() {
+        context.extend(CONTEXT.iter().map(|(oslo, _)| ((*oslo).to_owned(), Json::from(record.context(oslo)))));
+        context.insert("project_id".to_owned(), Json::from(record.context("project")));
+        let identity = ["user", "project", "domain", "user_domain", "project_domain"];
+        let identity = identity.map(|name| record.context(name).unwrap_or("-")).join(" ");
+        context.insert("user_identity".to_owned(), Json::from(identity));
+    }
+    context
 }
 
 fn json(value: &Value) -> Json {
@@ -81,15 +91,24 @@ mod tests {
     fn a_record_is_one_object() {
         let mut record = record(|| tracing::error!(image_id = "i", bytes = 7_u64, error = "full", "upload \"failed\""));
         record.spans.push(("request_id", "req-1".to_owned()));
+        record.spans.push(("user_id", "u".to_owned()));
         record.spans.push(("path", "/v2/images".to_owned()));
         let text = line(&record, "%Y", "host");
         assert!(!text.contains('\n'));
         let parsed: Json = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed["msg"], "upload \"failed\"");
-        assert_eq!(parsed["context"]["request_id"], "req-1");
+        let context = json!({
+            "request_id": "req-1", "global_request_id": null, "user": "u", "project": null, "domain": null,
+            "system_scope": null, "user_domain": null, "project_domain": null, "project_id": null,
+            "user_identity": "u - - - -",
+        });
+        assert_eq!(parsed["context"], context);
+        assert_eq!(parsed["thread"], nix::unistd::gettid().as_raw());
         assert_eq!(parsed["extra"]["bytes"], 7);
         assert_eq!(parsed["extra"]["path"], "/v2/images");
         assert_eq!((&parsed["levelname"], &parsed["levelno"]), (&json!("ERROR"), &json!(40)));
         assert_eq!(parsed["error_summary"], "full");
+        let alone: Json = serde_json::from_str(&line(&Record { spans: Vec::new(), ..record }, "%Y", "host")).unwrap();
+        assert_eq!(alone["context"], json!({}));
     }
 }

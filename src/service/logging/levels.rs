@@ -1,8 +1,9 @@
-//! Which events are worth a record: `debug` and `default_log_levels`.
+//! Which events are worth a record: `debug` and `default_log_levels`, and how many.
 
 use tracing::{Level, level_filters::LevelFilter};
 
 use super::LogError;
+use super::limit::Limit;
 use crate::config::DefaultSection;
 
 /// Python loggers that operators know, and what does their work here.
@@ -18,13 +19,15 @@ const COUNTERPARTS: [(&str, &str); 8] = [
 ];
 
 /// A level for everything, and others for parts of it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Levels {
     ours: LevelFilter,
     /// Libraries are less talkative: what they say in detail concerns their own developers.
     others: LevelFilter,
     /// Logger names with levels, the most specific first.
     named: Vec<(String, LevelFilter)>,
+    /// How many are recorded.
+    pub(super) limit: Option<Limit>,
 }
 
 impl Levels {
@@ -44,7 +47,7 @@ impl Levels {
             named.extend(counterparts.chain([name]).map(|name| (name.to_owned(), level)));
         }
         named.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        Ok(Self { ours, others, named })
+        Ok(Self { ours, others, named, limit: Limit::new(options) })
     }
 
     /// Whether an event of this target and level is recorded.

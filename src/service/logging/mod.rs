@@ -8,6 +8,7 @@ mod date;
 mod journal;
 mod json;
 mod levels;
+mod limit;
 mod record;
 mod sink;
 mod syslog;
@@ -17,7 +18,7 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -27,6 +28,7 @@ use super::environment::Environment;
 use crate::config::DefaultSection;
 use capture::Capture;
 use levels::Levels;
+use record::BEGAN;
 use sink::Sinks;
 use writer::Writer;
 
@@ -74,6 +76,7 @@ impl Logging {
     /// # Errors
     /// Options that cannot be met.
     pub(super) fn start(options: &DefaultSection, environment: &Environment) -> Result<Self, LogError> {
+        LazyLock::force(&BEGAN);
         let levels = Arc::new(ArcSwap::from_pointee(Levels::new(options)?));
         let sinks = Sinks::open(options, environment, &levels)?;
         let (writer, queue) = Writer::start(sinks).map_err(LogError::Thread)?;

@@ -1,6 +1,7 @@
 //! An event on its way to the log.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use time::OffsetDateTime;
@@ -26,12 +27,35 @@ pub(super) const CONTEXT: [(&str, &str); 8] = [
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) time: SystemTime,
+    /// On which it happened.
+    pub(super) thread: Thread,
     pub(super) metadata: &'static Metadata<'static>,
     /// One for each of the event's fields, in their order.
     pub(super) values: Vec<Option<Value>>,
     /// Fields of the spans around it, from the outermost; of equal names the innermost.
     pub(super) spans: Vec<(&'static str, String)>,
 }
+
+/// A thread as Python's logging shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Thread {
+    /// The kernel's number of it.
+    pub(super) id: i32,
+    handle: std::thread::Thread,
+}
+
+impl Thread {
+    fn current() -> Self {
+        Self { id: nix::unistd::gettid().as_raw(), handle: std::thread::current() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.handle.name().unwrap_or("-")
+    }
+}
+
+/// When the log began.
+pub(super) static BEGAN: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);
 
 /// A field's value, kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +68,15 @@ pub(super) enum Value {
 }
 
 impl Record {
+    /// Of what happens now, on this thread.
+    pub(super) fn now(
+        metadata: &'static Metadata<'static>,
+        values: Vec<Option<Value>>,
+        spans: Vec<(&'static str, String)>,
+    ) -> Self {
+        Self { time: SystemTime::now(), thread: Thread::current(), metadata, values, spans }
+    }
+
     /// The message.
     pub(super) fn message(&self) -> String {
         self.own("message").map(ToString::to_string).unwrap_or_default()
@@ -57,7 +90,11 @@ impl Record {
     /// A field of the event, or of the spans around it.
     pub(super) fn field(&self, name: &str) -> Option<String> {
         let own = self.own(name).map(ToString::to_string);
-        own.or_else(|| self.spans.iter().rev().find(|(found, _)| *found == name).map(|(_, value)| value.clone()))
+        own.or_else(|| self.around(name).map(str::to_owned))
+    }
+
+    fn around(&self, name: &str) -> Option<&str> {
+        self.spans.iter().rev().find(|(found, _)| *found == name).map(|(_, value)| value.as_str())
     }
 
     /// The event's own fields except the message.
@@ -66,10 +103,15 @@ impl Record {
         fields.filter_map(|(field, value)| Some((field.name(), value.as_ref()?))).filter(|(name, _)| *name != "message")
     }
 
-    /// What the event says about a field of the request's context, by oslo.log's name for it.
-    pub(super) fn context(&self, name: &str) -> Option<String> {
+    /// A field of the request's context, by oslo.log's name for it. The event itself may speak of other users and projects.
+    pub(super) fn context(&self, name: &str) -> Option<&str> {
         let (_, field) = CONTEXT.iter().find(|(oslo, _)| *oslo == name)?;
-        self.field(field).or_else(|| self.field(name)).filter(|value| !value.is_empty())
+        self.around(field).filter(|value| !value.is_empty())
+    }
+
+    /// Milliseconds since the log began.
+    pub(super) fn relative(&self) -> f64 {
+        self.time.duration_since(*BEGAN).unwrap_or_default().as_secs_f64() * 1e3
     }
 
     /// When it happened, in the time zone of this host.

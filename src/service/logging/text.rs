@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tracing::Level;
 
 use super::date::strftime;
-use super::record::{CONTEXT, Record, level_name};
+use super::record::{Record, level_name};
 use super::template::Template;
 use crate::config::DefaultSection;
 
@@ -38,6 +38,9 @@ impl TextFormat {
             "asctime" => strftime(&self.date, time),
             "msecs" => time.millisecond().to_string(),
             "created" => format!("{}.{:06}", time.unix_timestamp(), time.microsecond()),
+            "relativeCreated" => format!("{:.0}", record.relative()),
+            "thread" => record.thread.id.to_string(),
+            "threadName" => record.thread.name().to_owned(),
             "process" => std::process::id().to_string(),
             "levelname" => level_name(*record.metadata.level()).to_owned(),
             "name" => record.name(),
@@ -73,10 +76,6 @@ pub(super) fn message(record: &Record) -> String {
         return text;
     }
     for (name, value) in record.fields() {
-        // They have their place in the formats.
-        if CONTEXT.iter().any(|(oslo, field)| *oslo == name || *field == name) {
-            continue;
-        }
         let _ = write!(text, " {name}={}", one_line(&value.to_string()));
     }
     text
@@ -103,7 +102,7 @@ fn one_line(text: &str) -> String {
 }
 
 fn context(record: &Record, name: &str) -> String {
-    record.context(name).map_or_else(|| "-".to_owned(), |value| one_line(&value))
+    record.context(name).map_or_else(|| "-".to_owned(), one_line)
 }
 
 #[cfg(test)]
@@ -127,7 +126,7 @@ pub(super) mod tests {
                 let mut values: Vec<Option<Value>> = vec![None; metadata.fields().len()];
                 event.record(&mut Values(&mut values));
                 let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_772_892_309_012);
-                *self.0.lock().unwrap() = Some(Record { time, metadata, values, spans: Vec::new() });
+                *self.0.lock().unwrap() = Some(Record { time, ..Record::now(metadata, values, Vec::new()) });
             }
         }
         let kept = Arc::new(Mutex::new(None));
@@ -149,9 +148,10 @@ pub(super) mod tests {
         let name = "glance.service.logging.text.tests";
         assert_eq!(without_time(&line), format!("{pid} WARNING {name} [-] store is slow store=fast bytes=3"));
 
-        let mut in_request = record(|| tracing::info!(request_id = "req-1", user_id = "u", "done"));
-        in_request.spans.push(("project_id", "p".to_owned()));
-        let expected = format!("{pid} INFO {name} [- req-1 u p - - - -] done");
+        let mut in_request = record(|| tracing::info!(user_id = "other", "done"));
+        let context = [("request_id", "req-1"), ("user_id", "u"), ("project_id", "p"), ("user_domain_id", "d")];
+        in_request.spans.extend(context.map(|(name, value)| (name, value.to_owned())));
+        let expected = format!("{pid} INFO {name} [- req-1 u p - - d -] done user_id=other");
         assert_eq!(without_time(&format.line(&in_request)), expected);
 
         let detailed = record(|| tracing::debug!("detail"));
@@ -160,9 +160,17 @@ pub(super) mod tests {
 
     #[test]
     fn the_access_log_does_not_repeat_itself() {
-        let access = record(|| tracing::info!(target: ACCESS, status = 200, user = "u", "\"GET /\" 200"));
+        let access = record(|| tracing::info!(target: ACCESS, status = 200, "\"GET /\" 200"));
         assert_eq!(message(&access), "\"GET /\" 200");
-        assert_eq!(access.context("user").as_deref(), Some("u"));
+    }
+
+    #[test]
+    fn formats_may_name_the_thread_and_the_time_since_the_start() {
+        let logging_default_format_string = "%(thread)d %(threadName)s %(relativeCreated)d|".to_owned();
+        let options = DefaultSection { logging_default_format_string, ..DefaultSection::default() };
+        let line = TextFormat::new(&options).line(&record(|| tracing::info!("here")));
+        let thread = std::thread::current();
+        assert_eq!(line, format!("{} {} 0|", nix::unistd::gettid(), thread.name().unwrap_or("-")));
     }
 
     #[test]
