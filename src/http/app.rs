@@ -155,6 +155,8 @@ impl<H: Handler> App<H> {
         exchange: &mut Exchange,
         body: api::RequestBody,
     ) -> Response {
+        let watched = filters.iter().any(|filter| matches!(filter, Filter::Debug));
+        let body = if watched { debug::watch(&exchange.headers, body) } else { body };
         let mut passed = 0;
         let mut answer = None;
         for filter in filters {

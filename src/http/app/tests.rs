@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 
 use super::*;
 use crate::api::json;
@@ -17,6 +17,10 @@ impl Handler for Routes {
             "/v2/failure" => Err(Error::internal(std::io::Error::other("disk on fire"))),
             "/v2/refused" => Err(Error::stock(StatusCode::UNAUTHORIZED)),
             "/v2/method" => Err(Error::method_not_allowed(&request.method, "GET, POST")),
+            "/v2/read" => {
+                let read = request.body.collect().await.unwrap().to_bytes();
+                Ok(Response::new(Body::Bytes(read.len().to_string().into())))
+            }
             "/v2/seen" => {
                 let context = &request.context;
                 let seen = serde_json::json!({
@@ -240,4 +244,32 @@ async fn the_log_tells_all_but_secrets() {
     }
     let message = fields["message"].as_str().unwrap();
     assert!(message.starts_with("192.0.2.1 \"GET /v2/failure?x=1 HTTP/1.1\" 500 114 0.0"), "{message}");
+}
+
+#[tokio::test]
+async fn bodies_are_shown_within_bounds() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let config = Config::default();
+    let plan = Plan::from_config(&config).unwrap();
+    let app = App::new(&config, &plan, Routes, None, true).unwrap();
+    let long = "é".repeat(4000);
+    for (kind, sent, expected) in [
+        ("application/json", "{\"url\": \"http://u:t0p@h/\"}", "{\"url\": \"http://****@h/\"}\n"),
+        ("application/json", &long, &format!("\n  {}\n", "é".repeat(2048))),
+        ("application/octet-stream", "data", "(4 bytes)"),
+    ] {
+        lines.0.lock().unwrap().clear();
+        let body: api::RequestBody = Box::pin(Full::new(Bytes::from(sent.to_owned())).map_err(|never| match never {}));
+        let request = http::Request::post("/v2/read").header("host", "h").header("content-type", kind);
+        let connection = Connection { peer: None, local: None, tls: false };
+        let reply = app.serve(request.body(body).unwrap(), &connection).await;
+        let Body::Bytes(read) = reply.response.body() else { panic!("no text") };
+        assert_eq!(read, &sent.len().to_string());
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = text.split_once("body of the request").unwrap().1;
+        assert!(text.contains(expected) && !text.contains("t0p"), "{text}");
+    }
 }

@@ -1,21 +1,93 @@
 //! Shows requests and answers in the log of a development run (upstream: `glance/common/wsgi.py`, `Debug`).
 
-use http::HeaderMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use crate::api::{Body, Response};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body::{Frame, SizeHint};
+use tracing::Span;
+
+use crate::api::{Body, RequestBody, Response};
 use crate::http::exchange::Exchange;
 
 /// Characters of a document that are shown.
 const SHOWN: usize = 4096;
 
-/// Parts of header names whose values are secrets.
+/// Parts of the names of headers and parameters whose values are secrets.
 const SECRET: [&str; 6] = ["token", "authorization", "cookie", "password", "secret", "signature"];
 
 pub(in crate::http) fn show_request(exchange: &Exchange) {
     let Exchange { method, path, query, headers, .. } = exchange;
     let path = path.as_deref().unwrap_or("(not UTF-8)");
-    let query = query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+    let query = query.as_deref().map(|query| format!("?{}", parameters(query))).unwrap_or_default();
     tracing::info!("request {method} {path}{query}{}", listed(headers));
+}
+
+/// The body of a request, to be shown when the handler is done with it, as far as it was read.
+pub(in crate::http) fn watch(headers: &HeaderMap, body: RequestBody) -> RequestBody {
+    let is_data = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    let most = if is_data { 0 } else { SHOWN };
+    Box::pin(Watched { body, start: Vec::new(), most, bytes: 0, span: Span::current() })
+}
+
+struct Watched {
+    body: RequestBody,
+    /// The first bytes.
+    start: Vec<u8>,
+    most: usize,
+    /// All that were read.
+    bytes: usize,
+    /// Of the request.
+    span: Span,
+}
+
+impl http_body::Body for Watched {
+    type Data = <RequestBody as http_body::Body>::Data;
+    type Error = <RequestBody as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = ready!(self.body.as_mut().poll_frame(context));
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
+            let room = self.most.saturating_sub(self.start.len()).min(data.len());
+            self.start.extend_from_slice(data.get(..room).unwrap_or_default());
+            self.bytes = self.bytes.saturating_add(data.len());
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
+        let _within = self.span.enter();
+        // A character that was cut in two at the end is no reason to show nothing.
+        let text = match std::str::from_utf8(&self.start) {
+            Ok(text) => Some(text),
+            Err(error) if error.error_len().is_none() => {
+                self.start.get(..error.valid_up_to()).and_then(|start| std::str::from_utf8(start).ok())
+            }
+            Err(_) => None,
+        };
+        match text.filter(|text| !text.is_empty()) {
+            Some(text) => tracing::info!("body of the request\n  {}", masked(text)),
+            None => tracing::info!("body of the request\n  ({} bytes)", self.bytes),
+        }
+    }
 }
 
 pub(in crate::http) fn show_response(response: &Response) {
@@ -35,11 +107,25 @@ pub(in crate::http) fn show_response(response: &Response) {
 fn listed(headers: &HeaderMap) -> String {
     let mut text = String::new();
     for (name, value) in headers {
-        let is_secret = SECRET.iter().any(|part| name.as_str().contains(part));
-        let value = if is_secret { "****".into() } else { masked(&String::from_utf8_lossy(value.as_bytes())) };
+        let value =
+            if is_secret(name.as_str()) { "****".into() } else { masked(&String::from_utf8_lossy(value.as_bytes())) };
         text.push_str(&format!("\n  {name}: {value}"));
     }
     text
+}
+
+/// A query without the values of parameters that are secrets.
+fn parameters(query: &str) -> String {
+    let shown = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if is_secret(name) => format!("{name}=****"),
+        _ => masked(pair),
+    });
+    shown.collect::<Vec<_>>().join("&")
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET.iter().any(|part| name.contains(part))
 }
 
 /// Without the user and password of URLs.
@@ -81,6 +167,12 @@ mod tests {
         );
         let text = listed(&headers);
         assert!(!text.contains("t0p") && text.contains("accept: */*"), "{text}");
+    }
+
+    #[test]
+    fn secrets_in_a_query_are_masked() {
+        let shown = parameters("limit=2&X-Auth-Token=t0p&signature&temp_url_Signature=t0p=&u=http://a:t0p@h/");
+        assert_eq!(shown, "limit=2&X-Auth-Token=****&signature&temp_url_Signature=****&u=http://****@h/");
     }
 
     #[test]
