@@ -56,9 +56,14 @@ pub(super) async fn bind_all(
     let mut listeners = Vec::new();
     let mut absent = None;
     for address in &addresses {
+        let mut told = false;
         let bound = loop {
             match bind(address, &addresses, &settings.listen, false) {
                 Err(BindError::InUse) if Instant::now() < deadline => {
+                    if !told {
+                        tracing::warn!(%address, "the address is in use, waiting for it");
+                        told = true;
+                    }
                     manager.extend(Duration::from_secs(5), &format!("starting: {address} is in use, trying again"));
                     sleep(Duration::from_millis(100)).await;
                 }
@@ -72,7 +77,7 @@ pub(super) async fn bind_all(
                 tracing::warn!(%address, error = %source, "this host does not have the address");
                 absent = Some((address.clone(), source));
             }
-            Err(error) => return Err(failed(address, error)),
+            Err(error) => return Err(failed(address, error, ListenError::InUse)),
         }
     }
     match absent {
@@ -133,7 +138,7 @@ impl Sockets {
                 Err(BindError::Other(error)) if wanted.len() > 1 && is_absent(&error) => {
                     tracing::warn!(%address, %error, "this host does not have the address");
                 }
-                Err(error) => return Err(failed(address, error)),
+                Err(error) => return Err(failed(address, error, ListenError::Taken)),
             }
         }
         if fresh.is_empty() && !wanted.iter().any(|address| self.has(address)) {
@@ -217,10 +222,10 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
 }
 
-fn failed(address: &Address, error: BindError) -> Error {
+fn failed(address: &Address, error: BindError, in_use: fn(Address) -> ListenError) -> Error {
     let address = address.clone();
     match error {
-        BindError::InUse => ListenError::InUse(address),
+        BindError::InUse => in_use(address),
         BindError::Other(source) => ListenError::Bind { address, source },
     }
     .into()

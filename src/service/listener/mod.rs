@@ -23,6 +23,9 @@ pub enum ListenError {
     /// Seed wording; somebody else has the port.
     #[error("Could not bind to {0} after trying for 30 seconds")]
     InUse(Address),
+    /// The same on a reload, which does not wait.
+    #[error("cannot listen on {0}: it is in use")]
+    Taken(Address),
     /// Any other refusal of the operating system.
     #[error("cannot listen on {address}: {source}")]
     Bind { address: Address, source: io::Error },
@@ -50,7 +53,7 @@ impl ListenError {
     /// Whether trying again can help only after an administrator has changed something.
     pub(super) fn is_configuration(&self) -> bool {
         match self {
-            Self::InUse(_) | Self::NoneInherited => false,
+            Self::InUse(_) | Self::Taken(_) | Self::NoneInherited => false,
             Self::Bind { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound)
             }
