@@ -25,11 +25,19 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => {
             let _ = writeln!(std::io::stderr(), "{errors}");
+            if !sources.arguments.check_config {
+                service::tell_failure(&errors);
+            }
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
     if sources.arguments.check_config {
-        return show(&loaded);
+        let errors = service::check(&loaded);
+        if errors.is_empty() {
+            return show(&loaded);
+        }
+        let _ = writeln!(std::io::stderr(), "{}", errors.join("\n"));
+        return ExitCode::from(BAD_CONFIGURATION);
     }
     service::run(loaded, move || Config::load(&sources))
 }

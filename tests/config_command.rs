@@ -40,6 +40,59 @@ fn a_bad_configuration_ends_with_78_and_says_where() {
 }
 
 #[test]
+fn check_config_refuses_what_a_start_refuses() {
+    let home = tempfile::tempdir().unwrap();
+    let place = |name: &str| home.path().join(name).display().to_string();
+    for (name, text) in [("rules.yaml", "a: ["), ("x.ini", "[nothing]"), ("c.pem", "c"), ("k.pem", "k")] {
+        std::fs::write(place(name), text).unwrap();
+    }
+    let cases = [
+        (
+            "[DEFAULT]\ndefault_log_levels = glance",
+            "a.conf:2: [DEFAULT] default_log_levels: \"glance\" is not of the form",
+        ),
+        (
+            "[DEFAULT]\nuse_syslog = true\nsyslog_log_facility = moon",
+            "a.conf:3: [DEFAULT] syslog_log_facility: \"moon\" is no facility",
+        ),
+        (
+            "[DEFAULT]\nlog_dir = /nowhere/at/all",
+            "a.conf:2: [DEFAULT] log_dir: /nowhere/at/all/glance-api.log cannot be",
+        ),
+        ("[database]\nconnection = oracle://db/g", "a.conf:2: [database] connection: "),
+        (
+            "[paste_deploy]\nconfig_file = /nowhere.ini",
+            "a.conf:2: [paste_deploy] config_file = /nowhere.ini: cannot be read: ",
+        ),
+        ("[paste_deploy]\nconfig_file = HOME/x.ini", "HOME/x.ini: "),
+        (
+            "[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\nauth_type = magic\nauth_url = http://k",
+            "a.conf:4: [keystone_authtoken] auth_type magic is not supported",
+        ),
+        ("[DEFAULT]\ncert_file = HOME/c.pem\nkey_file = HOME/k.pem", "a.conf:2: [DEFAULT] cert_file HOME/c.pem: "),
+        ("[oslo_policy]\npolicy_file = HOME/rules.yaml", "policy file HOME/rules.yaml: "),
+        (
+            "[glance_store]\nfilesystem_store_datadirs = /a:high",
+            "a.conf:2: [glance_store] filesystem_store_datadirs: Invalid priority value high",
+        ),
+        ("[glance_store]\nstores = rbd\ndefault_store = rbd", "this version has no driver for stores of type rbd"),
+    ];
+    for (conf, words) in cases {
+        let conf = conf.replace("HOME", &home.path().display().to_string());
+        let words = words.replace("HOME", &home.path().display().to_string());
+        let database =
+            if conf.contains("[database]") { "" } else { "[database]\nconnection = sqlite:////nowhere/g.db\n" };
+        std::fs::write(place("a.conf"), format!("{conf}\n{database}")).unwrap();
+        for check in [&["--check-config", "--config-file"][..], &["--config-file"]] {
+            let output = glance_api(&[check, &[&place("a.conf")]].concat(), home.path());
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(78), "{check:?} {conf}: {said}");
+            assert!(said.contains(&words), "{check:?} {conf}: {said}");
+        }
+    }
+}
+
+#[test]
 fn check_config_shows_what_would_be_in_force() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("a.conf");

@@ -92,6 +92,9 @@ fn tls(reader: &mut Reader<'_>, config: &Config) {
         let reason = "demands client certificates, but without cert_file and key_file there is no TLS";
         reader.refuse(section, "ca_file", reason);
     }
+    if set(&default.cert_file) && config.service.listen_unix.is_some() {
+        reader.warn(section, "cert_file", "has no effect on the Unix socket that [service] listen_unix asks for");
+    }
     let files = [("cert_file", &default.cert_file), ("key_file", &default.key_file), ("ca_file", &default.ca_file)];
     for (option, file) in files {
         if let Some(path) = file

@@ -40,6 +40,8 @@ pub use load::Loaded;
 use option::{OptionInfo, Section};
 pub use partial::Partial;
 pub use problem::{ConfigErrors, Origin, Problem, Warning};
+pub use reader::Origins;
+pub use report::locate;
 pub use secret::Secret;
 pub use sections::*;
 pub use sources::Sources;

@@ -12,7 +12,7 @@ use super::substitute::substitute;
 use super::value::OptionValue;
 
 /// Where each option in force comes from; options that nothing sets are absent.
-pub(super) type Origins = BTreeMap<(String, String), Origin>;
+pub type Origins = BTreeMap<(String, String), Origin>;
 
 /// Reads options one after the other.
 pub(super) struct Reader<'a> {

@@ -1,11 +1,12 @@
 //! What `--check-config` prints.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::Loaded;
 use super::option::{Standing, shown};
 use super::problem::Origin;
-use super::reader::one_line;
+use super::reader::{Origins, one_line};
 use super::schema;
 
 impl Loaded {
@@ -29,9 +30,27 @@ impl Loaded {
         result
     }
 
+    /// Words that begin with `[section] option`, with the place that sets the option before them.
+    pub fn locate(&self, words: &impl Display) -> String {
+        locate(&self.origins, words)
+    }
+
     /// Where the value of an option comes from; for a store, `section` is its id.
     pub fn origin(&self, section: &str, option: &str) -> Origin {
         let known = self.origins.get(&(schema::normal_section(section), option.to_owned()));
         known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
+    }
+}
+
+/// As [`Loaded::locate`], where only the origins are left.
+pub fn locate(origins: &Origins, words: &impl Display) -> String {
+    let words = words.to_string();
+    let named = words.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map(|(section, rest)| {
+        let end = rest.find(|c: char| !(c == '_' || c.is_ascii_alphanumeric())).unwrap_or(rest.len());
+        (schema::normal_section(section), rest.get(..end).unwrap_or_default().to_owned())
+    });
+    match named.and_then(|place| origins.get(&place)).filter(|origin| origin.is_set()) {
+        Some(origin) => format!("{origin}: {words}"),
+        None => words,
     }
 }

@@ -85,6 +85,18 @@ impl Db {
         Ok(db)
     }
 
+    /// Whether the options can be used at all; contacts nobody.
+    ///
+    /// # Errors
+    /// [`DbError::Url`]
+    pub fn check(options: &DatabaseSection) -> Result<(), DbError> {
+        let url = options.connection.as_ref().ok_or_else(|| DbError::Url("is not set".to_owned()))?;
+        if let Target::MySql(_) = Target::parse(url.expose(), &options.connection_parameters)? {
+            mysql_pool(options)?;
+        }
+        Ok(())
+    }
+
     /// As [`Self::connect`], with `max_retries` further attempts every `retry_interval` seconds while a server cannot be
     /// reached (`oslo_db/sqlalchemy/engines.py`). `waiting` is told of each failure, and within what time the next attempt
     /// will have an outcome.

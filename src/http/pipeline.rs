@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::health::HealthOptionError;
+use super::health::{HealthCheck, HealthOptionError};
 use super::paste;
 use crate::config::Config;
 
@@ -119,7 +119,7 @@ pub enum PipelineError {
          keystone+caching, keystone+cachemanagement and, without authentication, an empty value"
     )]
     Flavor(String),
-    #[error("[paste_deploy] config_file = {}: cannot be read", path.display())]
+    #[error("[paste_deploy] config_file = {}: cannot be read: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", path.display())]
     Paste { path: PathBuf, source: paste::PasteError },
@@ -172,6 +172,19 @@ impl Plan {
             None => Self::packaged(flavor)?,
         };
         plan.check()
+    }
+
+    /// Whether the options of what is in the plan can be used.
+    ///
+    /// # Errors
+    /// The first one that cannot.
+    pub fn check_options(&self, config: &Config) -> Result<(), PipelineError> {
+        for (_, target) in &self.mounts {
+            if let Target::Health(options) = target {
+                HealthCheck::new(&config.healthcheck, options)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the callers' tokens are checked. Without that everybody is an administrator.

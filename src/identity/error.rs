@@ -14,6 +14,9 @@ pub enum IdentityError {
     #[error("[{section}] system_scope can only be all")]
     SystemScope { section: &'static str },
     /// The text is left out, it may hold a password.
+    #[error("[{section}] {option} is no URL: {source}")]
+    OptionUrl { section: &'static str, option: &'static str, source: url::ParseError },
+    /// The text is left out, as there.
     #[error("{what} is no URL: {source}")]
     Url { what: &'static str, source: url::ParseError },
     #[error("[{section}] {source}")]

@@ -15,7 +15,7 @@ pub enum PolicyError {
     Syntax { path: PathBuf, source: serde_norway::Error },
     #[error("policy file {}: rule {rule}: {found} where a check or a list of checks is expected", path.display())]
     Value { path: PathBuf, rule: String, found: &'static str },
-    #[error("policy_dirs: {} is no directory", path.display())]
+    #[error("[oslo_policy] policy_dirs: {} is no directory", path.display())]
     Directory { path: PathBuf },
     /// Code asked for a rule that Glance does not register.
     #[error("policy {rule} has not been registered")]

@@ -49,7 +49,7 @@ impl AssembleError {
         }
     }
 
-    fn configuration(error: impl std::fmt::Display) -> Self {
+    pub(super) fn configuration(error: impl std::fmt::Display) -> Self {
         Self::Configuration(error.to_string())
     }
 }
@@ -145,7 +145,11 @@ async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, As
 
 /// With its causes; some of them repeat what the next one says.
 fn in_words(error: &DbError) -> String {
-    let mut text = format!("database: {error}");
+    let mut text = match error {
+        // Begins with the option.
+        DbError::Url(_) => error.to_string(),
+        _ => format!("database: {error}"),
+    };
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
         let words = source.to_string();

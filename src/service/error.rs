@@ -57,6 +57,11 @@ impl Error {
         }
     }
 
+    /// Whether somebody has to change the configuration.
+    pub(super) fn is_configuration(&self) -> bool {
+        self.exit_status() == 78
+    }
+
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit_status())
     }

@@ -1,5 +1,10 @@
 //! What is told to the service manager (sd_notify(3)).
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -63,6 +68,16 @@ impl Manager {
         self.send(&[NotifyState::Status(&one_line(status))]);
     }
 
+    /// There will be no service. `configuration`: as it is written, which counts as an invalid argument (errno(3)).
+    pub(super) fn failed(&self, reason: &str, configuration: bool) {
+        let status = one_line(&format!("failed: {reason}"));
+        let mut states = vec![NotifyState::Status(&status)];
+        if configuration {
+            states.push(NotifyState::Errno(libc::EINVAL.unsigned_abs()));
+        }
+        self.send(&states);
+    }
+
     /// Asks for more time for a start or a stop that goes on.
     pub(super) fn extend(&self, time: Duration, status: &str) {
         let microseconds = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
@@ -94,10 +109,11 @@ impl Manager {
 }
 
 fn send(queued: &Receiver<Message>) {
+    let name = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
     while let Ok(message) = queued.recv() {
         match message {
             Message::States(lines) => {
-                if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&lines)]) {
+                if let Err(error) = notify(&name, &lines) {
                     tracing::debug!(%error, "the service manager could not be notified");
                 }
             }
@@ -107,6 +123,15 @@ fn send(queued: &Receiver<Message>) {
     }
 }
 
+/// One datagram. sd-notify's own function knows sockets in the file system only.
+fn notify(name: &OsStr, lines: &str) -> io::Result<()> {
+    let address = match name.as_bytes() {
+        [b'@', abstracted @ ..] => SocketAddr::from_abstract_name(abstracted)?,
+        path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(lines.as_bytes(), &address).map(drop)
+}
+
 /// A line break would begin another assignment.
 fn one_line(text: &str) -> String {
     text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
@@ -114,9 +139,27 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn a_status_is_one_line() {
-        assert_eq!(super::one_line("bad:\n  READY=1\r\n"), "bad:; READY=1");
-        assert_eq!(super::one_line("plain"), "plain");
+        assert_eq!(one_line("bad:\n  READY=1\r\n"), "bad:; READY=1");
+        assert_eq!(one_line("plain"), "plain");
+    }
+
+    #[test]
+    fn a_socket_may_have_an_abstract_name() {
+        let name = format!("glance-notify-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let sockets = [UnixDatagram::bind_addr(&address).unwrap(), UnixDatagram::bind(&path).unwrap()];
+        for (name, socket) in [format!("@{name}").into(), path.into_os_string()].into_iter().zip(sockets) {
+            notify(&name, "READY=1\nSTATUS=here").unwrap();
+            let mut buffer = [0; 64];
+            let length = socket.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], b"READY=1\nSTATUS=here");
+        }
+        assert!(notify("".as_ref(), "READY=1").is_err());
     }
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod assemble;
 mod body;
+mod check;
 mod connection;
 mod drain;
 mod environment;
@@ -35,7 +36,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::Loaded;
+use crate::config::{ConfigErrors, Loaded, locate};
 use environment::Environment;
 use listener::Passed;
 use logging::Logging;
@@ -43,6 +44,7 @@ use manager::Manager;
 use settings::Settings;
 
 pub use assemble::AssembleError;
+pub use check::check;
 pub use error::Error;
 pub use listener::{Address, ListenError};
 pub use logging::LogError;
@@ -72,12 +74,14 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
     let (settings, logging, runtime) = match started {
         Ok(started) => started,
         Err(error) => {
-            manager.status(&format!("failed: {error}"));
+            let words = loaded.locate(&error);
+            manager.failed(&words, error.is_configuration());
             manager.flush();
-            complain(&error);
+            complain(&words);
             return error.exit_code();
         }
     };
+    let origins = loaded.origins.clone();
     log_panics();
     let start = worker::Start {
         loaded,
@@ -92,21 +96,30 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
     let result = runtime.block_on(Box::pin(worker::run(start)));
     // Threads that wait for a disk or a resolver do not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    let code = match &result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            manager.status(&format!("failed: {error}"));
-            tracing::error!("{error}");
-            error.exit_code()
-        }
-    };
+    let failure = result.err().map(|error| (locate(&origins, &error), error));
+    if let Some((words, error)) = &failure {
+        manager.failed(words, error.is_configuration());
+        tracing::error!("{words}");
+    }
     manager.flush();
     let seen = logging.reaches_standard_error() || environment.journal;
     drop(logging);
-    if let (Err(error), false) = (&result, seen) {
-        complain(error);
+    match failure {
+        None => ExitCode::SUCCESS,
+        Some((words, error)) => {
+            if !seen {
+                complain(&words);
+            }
+            error.exit_code()
+        }
     }
-    code
+}
+
+/// Tells the service manager that there will be no start with this configuration.
+pub fn tell_failure(errors: &ConfigErrors) {
+    let manager = Manager::start(Environment::read().notify);
+    manager.failed(&errors.to_string(), true);
+    manager.flush();
 }
 
 /// `workers`: none: a thread for each CPU; 0: one thread for everything.
@@ -141,6 +154,6 @@ fn log_panics() {
 }
 
 /// To standard error, before or after there is a log.
-fn complain(error: &Error) {
-    let _ = writeln!(std::io::stderr(), "glance-api: {error}");
+fn complain(words: &str) {
+    let _ = writeln!(std::io::stderr(), "glance-api: {words}");
 }

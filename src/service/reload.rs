@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::sockets::{Change, Sockets};
 use super::tls::Tls;
 use super::worker::{Active, Shared};
-use crate::config::{Config, Loaded, Needs};
+use crate::config::{Config, Loaded, Needs, locate};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -83,6 +83,11 @@ impl Reloader {
     pub(super) async fn prepare<R: Reload>(&self, source: Arc<R>) -> Result<Prepared, Error> {
         let loading = tokio::task::spawn_blocking(move || source.load());
         let loaded = loading.await.map_err(|_| Error::Panicked)?.map_err(Error::Configuration)?;
+        let origins = loaded.origins.clone();
+        Box::pin(self.prepare_with(loaded)).await.map_err(|error| Error::Configuration(locate(&origins, &error).into()))
+    }
+
+    async fn prepare_with(&self, loaded: Loaded) -> Result<Prepared, Error> {
         let settings = Settings::new(&loaded.config)?;
         let current = self.shared.active.load_full();
         let tls = settings.tls.as_ref().map(|files| Tls::load(files, current.tls.as_ref())).transpose()?;

@@ -17,13 +17,13 @@ use super::settings::TlsFiles;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file is not there, or not for us.
-    #[error("{option} {}: cannot be read: {source}", path.display())]
+    #[error("[DEFAULT] {option} {}: cannot be read: {source}", path.display())]
     Unreadable { option: &'static str, path: PathBuf, source: io::Error },
     /// A file that is not PEM, or has nothing of use in it.
-    #[error("{option} {}: {reason}", path.display())]
+    #[error("[DEFAULT] {option} {}: {reason}", path.display())]
     Content { option: &'static str, path: PathBuf, reason: String },
     /// The key belongs to another certificate.
-    #[error("the private key in key_file {} does not belong to the certificate in cert_file {}", key.display(), certificate.display())]
+    #[error("[DEFAULT] key_file {}: the private key does not belong to the certificate in cert_file {}", key.display(), certificate.display())]
     Mismatch { certificate: PathBuf, key: PathBuf },
     /// What the TLS library says.
     #[error("TLS cannot be set up: {0}")]
@@ -117,7 +117,18 @@ fn from_pem(option: &'static str, path: &Path, error: pem::Error) -> TlsError {
     let path = path.to_owned();
     match error {
         pem::Error::Io(source) => TlsError::Unreadable { option, path, source },
-        other => TlsError::Content { option, path, reason: format!("is not a PEM file: {other}") },
+        other => TlsError::Content { option, path, reason: format!("is not a PEM file: {}", in_words(&other)) },
+    }
+}
+
+/// The library shows lines as lists of bytes. A line that is out of place may be part of a key.
+fn in_words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("the line -----END {}----- is missing", String::from_utf8_lossy(end_marker))
+        }
+        pem::Error::IllegalSectionStart { .. } => "a line that begins with -----BEGIN does not end in -----".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -155,12 +166,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (one, two) = (pair(), pair());
         Tls::load(&files(directory.path(), &one.certificate, &one.key, None), None).unwrap();
+        let cut = one.certificate.split("-----END").next().unwrap();
         let cases = [
             (one.certificate.as_str(), two.key.as_str(), None, "does not belong to the certificate"),
             ("", one.key.as_str(), None, "cert_file"),
             (one.certificate.as_str(), "", None, "has no private key"),
             (one.certificate.as_str(), one.certificate.as_str(), None, "has no private key"),
             (one.certificate.as_str(), one.key.as_str(), Some("not PEM"), "ca_file"),
+            (cut, one.key.as_str(), None, "not a PEM file: the line -----END CERTIFICATE----- is missing"),
         ];
         for (certificate, key, authority, words) in cases {
             let error = Tls::load(&files(directory.path(), certificate, key, authority), None).err().unwrap();

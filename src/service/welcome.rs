@@ -3,14 +3,16 @@
 use std::io::{self, Write as _};
 
 use super::listener::Address;
+use super::settings::TlsFiles;
 
 /// Three commands that create an image, upload data to it and list it.
-fn lines(address: &Address) -> [String; 3] {
-    let curl = match address {
-        Address::Tcp(_) => "curl -sS".to_owned(),
-        Address::Unix(path) => format!("curl -sS --unix-socket '{}'", path.display()),
+fn lines(address: &Address, tls: Option<&TlsFiles>) -> [String; 3] {
+    let curl = match (address, tls) {
+        (Address::Tcp(_), None) => "curl -sS".to_owned(),
+        (Address::Tcp(_), Some(files)) => format!("curl -sS --cacert '{}'", files.certificate.display()),
+        (Address::Unix(path), _) => format!("curl -sS --unix-socket '{}'", path.display()),
     };
-    let url = format!("{}/v2/images", address.url(false));
+    let url = format!("{}/v2/images", address.url(tls.is_some()));
     [
         format!(
             "ID=$(cat /proc/sys/kernel/random/uuid); {curl} {url} -H 'Content-Type: application/json' -d \
@@ -25,9 +27,9 @@ fn lines(address: &Address) -> [String; 3] {
 }
 
 /// Writes them to standard output.
-pub(super) fn show(address: &Address) {
+pub(super) fn show(address: &Address, tls: Option<&TlsFiles>) {
     let mut out = io::stdout().lock();
-    let lines = lines(address).join("\n");
+    let lines = lines(address, tls).join("\n");
     // Nobody needs to read them.
     let _ =
         writeln!(out, "glance-api answers at {address}. To create an image, upload its data and list:\n\n{lines}\n");
@@ -40,11 +42,14 @@ mod tests {
 
     #[test]
     fn the_lines_name_the_address() {
-        let [create, upload, list] = lines(&Address::Tcp("127.0.0.1:9292".parse().unwrap()));
+        let [create, upload, list] = lines(&Address::Tcp("127.0.0.1:9292".parse().unwrap()), None);
         assert!(create.contains("http://127.0.0.1:9292/v2/images -H") && create.contains("{\"id\":\"'$ID'\""));
         assert!(upload.contains("http://127.0.0.1:9292/v2/images/$ID/file"));
         assert_eq!(list, "curl -sS http://127.0.0.1:9292/v2/images");
-        let [_, _, list] = lines(&Address::Unix("/run/a.sock".into()));
+        let [_, _, list] = lines(&Address::Unix("/run/a.sock".into()), None);
         assert_eq!(list, "curl -sS --unix-socket '/run/a.sock' http://localhost/v2/images");
+        let files = TlsFiles { certificate: "/c.pem".into(), key: "/k.pem".into(), authority: None };
+        let [_, _, list] = lines(&Address::Tcp("127.0.0.1:9292".parse().unwrap()), Some(&files));
+        assert_eq!(list, "curl -sS --cacert '/c.pem' https://127.0.0.1:9292/v2/images");
     }
 }

@@ -135,7 +135,7 @@ async fn serve<R: Reload>(
     let addresses: Vec<String> = sockets.addresses().map(ToString::to_string).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "glance-api is listening on {}", addresses.join(", "));
     if let (true, Some(address)) = (loaded.config.embedded.is_some(), sockets.addresses().next()) {
-        welcome::show(address);
+        welcome::show(address, settings.tls.as_ref());
     }
 
     let mut reloader = Reloader::new(Arc::clone(&shared), sockets, loaded.config, settings, environment, logging);

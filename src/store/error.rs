@@ -80,8 +80,8 @@ pub enum StoreError {
     /// Data cannot be hashed this way.
     #[error("Unknown hashing algorithm identifier: {algorithm}")]
     UnknownAlgorithm { algorithm: String },
-    /// The options of a store do not make sense; for the operator.
-    #[error("store {store}: {reason}")]
+    /// The options of a store do not make sense; for the operator. The store stands for its section of the configuration.
+    #[error("[{store}] {reason}")]
     Configuration { store: String, reason: String },
     /// Any other fault of the operating system.
     #[error("{doing}")]

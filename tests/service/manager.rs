@@ -127,6 +127,17 @@ fn the_watchdog_is_fed_while_the_worker_turns() {
 }
 
 #[test]
+fn a_start_that_cannot_be_is_told() {
+    for options in ["backlog = many", "default_log_levels = glance"] {
+        let mut server = Setup::new().more(options).spawn();
+        assert_eq!(server.wait().code(), Some(78));
+        let states = wait_for("the failure", || Some(server.notified()).filter(|states| states.contains("failed: ")));
+        assert!(states.contains("glance-api.conf:4: [DEFAULT] "), "{states}");
+        assert!(states.lines().any(|line| line == "ERRNO=22"), "{states}");
+    }
+}
+
+#[test]
 fn a_start_that_waits_for_its_database_says_so_and_asks_for_time() {
     let listener = listening();
     let mut setup = setup(&listener).variable("OS_DATABASE__CONNECTION", "mysql://u:s3cret@127.0.0.1:1/n");

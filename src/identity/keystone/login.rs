@@ -78,7 +78,8 @@ impl Login {
         let missing = |option| IdentityError::Missing { section, option };
         let auth_type = given(&options.auth_type).ok_or_else(|| missing("auth_type"))?;
         let url = given(&options.auth_url).ok_or_else(|| missing("auth_url"))?;
-        let url = Url::parse(&url).map_err(|source| IdentityError::Url { what: "auth_url", source })?;
+        let url =
+            Url::parse(&url).map_err(|source| IdentityError::OptionUrl { section, option: "auth_url", source })?;
         let identity = match auth_type.as_str() {
             "password" | "v3password" => Identity::Password {
                 user: options.user().ok_or_else(|| missing("username"))?,

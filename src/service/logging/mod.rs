@@ -35,9 +35,9 @@ use writer::Writer;
 /// Why there is no log as it is asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// `log_file` cannot be opened.
-    #[error("log_file {}: cannot be written: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
+    /// The log's file cannot be opened.
+    #[error("[DEFAULT] {option}: {} cannot be written: {source}", path.display())]
+    File { option: &'static str, path: PathBuf, source: io::Error },
     /// An entry of `default_log_levels`.
     #[error("[DEFAULT] default_log_levels: {0:?} is not of the form name=LEVEL")]
     Level(String),
@@ -50,6 +50,15 @@ pub enum LogError {
     /// The thread that writes.
     #[error("the log cannot be started: {0}")]
     Thread(#[source] io::Error),
+}
+
+/// Whether there can be a log as it is asked for. Changes nothing.
+///
+/// # Errors
+/// Options that cannot be met.
+pub(super) fn check(options: &DefaultSection) -> Result<(), LogError> {
+    Levels::new(options)?;
+    Sinks::check_options(options)
 }
 
 /// The running log; writes what is queued when dropped.

@@ -63,7 +63,8 @@ impl Sinks {
         let mut places = Vec::new();
         let file = path(options);
         if let Some(path) = &file {
-            places.push(Place::File(LogFile::open(path.clone())?));
+            let opened = LogFile::open(path.clone()).map_err(|source| unwritable(options, path, source))?;
+            places.push(Place::File(opened));
         }
         // Where nothing is asked for, whatever the service manager made of standard error.
         let nothing = file.is_none() && !options.use_stderr && !options.use_journal;
@@ -86,6 +87,24 @@ impl Sinks {
             Format::Text(TextFormat::new(options))
         };
         Ok(Self { places, format })
+    }
+
+    /// What [`Self::open`] would say of a file that is not to be made, and of names.
+    ///
+    /// # Errors
+    /// A file that could not be written.
+    pub(super) fn check_options(options: &DefaultSection) -> Result<(), LogError> {
+        if options.use_syslog {
+            Syslog::new(&options.syslog_log_facility)?;
+        }
+        let Some(path) = path(options) else { return Ok(()) };
+        let opened = OpenOptions::new().append(true).open(&path).map(drop).or_else(|error| {
+            let directory =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+            let may_be_made = error.kind() == io::ErrorKind::NotFound && directory.is_dir();
+            if may_be_made { Ok(()) } else { Err(error) }
+        });
+        opened.map_err(|source| unwritable(options, &path, source))
     }
 
     pub(super) fn reaches_standard_error(&self) -> bool {
@@ -143,6 +162,11 @@ fn path(options: &DefaultSection) -> Option<PathBuf> {
     }
 }
 
+fn unwritable(options: &DefaultSection, path: &Path, source: io::Error) -> LogError {
+    let option = if options.log_file.is_some() { "log_file" } else { "log_dir" };
+    LogError::File { option, path: path.to_owned(), source }
+}
+
 fn decoration(options: &DefaultSection, environment: &Environment) -> Decoration {
     if environment.journal {
         Decoration::Priority
@@ -180,15 +204,10 @@ struct LogFile {
 }
 
 impl LogFile {
-    fn open(path: PathBuf) -> Result<Self, LogError> {
-        let opened = OpenOptions::new().append(true).create(true).open(&path);
-        let opened = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-        match opened {
-            Ok((file, metadata)) => {
-                Ok(Self { path, writer: BufWriter::new(file), identity: (metadata.dev(), metadata.ino()) })
-            }
-            Err(source) => Err(LogError::File { path, source }),
-        }
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(&path)?;
+        let metadata = file.metadata()?;
+        Ok(Self { path, writer: BufWriter::new(file), identity: (metadata.dev(), metadata.ino()) })
     }
 
     fn check(&mut self) {
@@ -243,6 +262,18 @@ mod tests {
         assert!(sinks(&DefaultSection::default()).unwrap().reaches_standard_error());
         let wrong = DefaultSection { log_file: Some("/nowhere/at/all.log".to_owned()), ..DefaultSection::default() };
         assert!(sinks(&wrong).unwrap_err().to_string().contains("/nowhere/at/all.log"));
+    }
+
+    #[test]
+    fn a_check_makes_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let with = |log_file: &str| DefaultSection { log_file: Some(log_file.to_owned()), ..options(directory.path()) };
+        Sinks::check_options(&with("new.log")).unwrap();
+        assert!(!directory.path().join("new.log").try_exists().unwrap());
+        let error = Sinks::check_options(&with("none/new.log")).unwrap_err().to_string();
+        assert!(error.starts_with("[DEFAULT] log_file: ") && error.contains("none/new.log"), "{error}");
+        let moon = DefaultSection { use_syslog: true, syslog_log_facility: "moon".to_owned(), ..with("new.log") };
+        assert!(Sinks::check_options(&moon).unwrap_err().to_string().contains("moon"));
     }
 
     #[test]

@@ -35,25 +35,26 @@ impl Directories {
     /// contradicting options.
     pub(super) fn parse(options: &GlanceStoreSection) -> Result<Self, String> {
         let single = options.filesystem_store_datadir.as_str();
+        let wrong = |reason: String| format!("filesystem_store_datadirs: {reason}");
         let mut ranked: Vec<(i64, Directory)> = Vec::new();
         if options.filesystem_store_datadirs.is_empty() {
             if single.is_empty() {
-                return Err(
-                    "Specify at least 'filesystem_store_datadir' or 'filesystem_store_datadirs' option".to_owned()
-                );
+                let reason = "Specify at least 'filesystem_store_datadir' or 'filesystem_store_datadirs' option";
+                return Err(format!("filesystem_store_datadir: {reason}"));
             }
             ranked.push((0, Directory::new(single)));
         } else if !single.is_empty() && single != GlanceStoreSection::default().filesystem_store_datadir {
-            return Err("Specify either 'filesystem_store_datadir' or 'filesystem_store_datadirs' option".to_owned());
+            let reason = "Specify either 'filesystem_store_datadir' or 'filesystem_store_datadirs' option";
+            return Err(wrong(reason.to_owned()));
         }
         for text in &options.filesystem_store_datadirs {
-            let (path, priority) = split_priority(text)?;
+            let (path, priority) = split_priority(text).map_err(wrong)?;
             match ranked.iter().find(|(_, known)| known.path == path) {
                 Some((known, _)) if *known != priority => {
-                    return Err(format!(
+                    return Err(wrong(format!(
                         "Directory {path} specified multiple times in filesystem_store_datadirs option of filesystem \
                          configuration"
-                    ));
+                    )));
                 }
                 Some(_) => tracing::warn!(directory = path, "specified twice in filesystem_store_datadirs"),
                 None => ranked.push((priority, Directory::new(path))),

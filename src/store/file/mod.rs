@@ -71,15 +71,25 @@ impl FileStore {
     /// # Errors
     /// `Configuration`, with words for the operator.
     pub(super) fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+        let store = Self::unprepared(name, id, options)?;
+        let Inner { directories, permissions, .. } = &*store.inner;
+        let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
+        directories.prepare(*permissions).map_err(wrong)?;
+        store.inner.sweep();
+        Ok(store)
+    }
+
+    /// A store whose directories nobody has looked at yet. Reads the file of metadata.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn unprepared(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
         let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
         let permissions = permissions(options.filesystem_store_file_perm).map_err(wrong)?;
         let directories = Directories::parse(options).map_err(wrong)?;
-        directories.prepare(permissions).map_err(wrong)?;
         let metadata = options.filesystem_store_metadata_file.as_deref().filter(|path| !path.is_empty());
         let metadata = metadata.map(Metadata::read).transpose().map_err(wrong)?.unwrap_or_default();
-        let store = Self::new(name, id, options, directories, metadata, permissions, true);
-        store.inner.sweep();
-        Ok(store)
+        Ok(Self::new(name, id, options, directories, metadata, permissions, true))
     }
 
     /// A store whose options are bad: reads what locations name, and refuses the rest. So does upstream.

@@ -13,6 +13,15 @@ use crate::config::{Config, GlanceStoreSection, StoreSection};
 /// Drivers that upstream has and this version has not.
 const MISSING: [&str; 5] = ["rbd", "s3", "swift", "cinder", "vmware"];
 
+/// Makes a file store.
+type OpenFile = fn(&str, Option<&str>, &GlanceStoreSection) -> Result<FileStore, StoreError>;
+
+/// What all stores of a configuration are made with.
+struct Opener {
+    filter: UrlFilter,
+    file: OpenFile,
+}
+
 impl Stores {
     /// Makes the stores of a configuration: directories are created and checked, nothing is contacted. Blocks on the file
     /// system, so call it where that does no harm.
@@ -23,15 +32,27 @@ impl Stores {
     /// `Configuration` (or `UnknownStore`) in words for the operator: no or a bad default store, a driver that this version
     /// does not have, a reserved id.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        let filter = UrlFilter::new(&config.import_filtering_opts);
+        Self::with(config, FileStore::open)
+    }
+
+    /// What [`Self::open`] would refuse, as far as that shows without looking at directories. Changes nothing.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(config: &Config) -> Result<(), StoreError> {
+        Self::with(config, FileStore::unprepared).map(drop)
+    }
+
+    fn with(config: &Config, file: OpenFile) -> Result<Self, StoreError> {
+        let opener = Opener { filter: UrlFilter::new(&config.import_filtering_opts), file };
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
         let (entries, default) =
-            if backends.is_empty() { single(config, &filter)? } else { multi(config, backends, &filter)? };
-        Ok(Self { multi: !backends.is_empty(), entries, default, filter })
+            if backends.is_empty() { single(config, &opener)? } else { multi(config, backends, &opener)? };
+        Ok(Self { multi: !backends.is_empty(), entries, default, filter: opener.filter })
     }
 }
 
-fn single(config: &Config, filter: &UrlFilter) -> Result<(Vec<StoreEntry>, usize), StoreError> {
+fn single(config: &Config, opener: &Opener) -> Result<(Vec<StoreEntry>, usize), StoreError> {
     let options = &config.glance_store;
     let wanted = options.default_store.as_str();
     let mut entries: Vec<StoreEntry> = Vec::new();
@@ -46,7 +67,7 @@ fn single(config: &Config, filter: &UrlFilter) -> Result<(Vec<StoreEntry>, usize
             continue;
         }
         let is_default = schemes(kind).contains(&wanted);
-        if let Some(store) = make("glance_store", None, kind, options, is_default, filter)? {
+        if let Some(store) = make("glance_store", None, kind, options, is_default, opener)? {
             let (id, kind) = (kind.to_owned(), kind.to_owned());
             entries.push(StoreEntry { id, kind, description: None, weight: 0, is_default, store });
         }
@@ -61,7 +82,7 @@ fn single(config: &Config, filter: &UrlFilter) -> Result<(Vec<StoreEntry>, usize
 fn multi(
     config: &Config,
     backends: &[(String, String)],
-    filter: &UrlFilter,
+    opener: &Opener,
 ) -> Result<(Vec<StoreEntry>, usize), StoreError> {
     let wrong =
         |reason: &str| StoreError::Configuration { store: "glance_store".to_owned(), reason: reason.to_owned() };
@@ -77,7 +98,7 @@ fn multi(
         let fallback = StoreSection::default();
         let section = config.stores.get(id).unwrap_or(&fallback);
         let is_default = id == wanted;
-        if let Some(store) = make(id, Some(id), kind, &section.options, is_default, filter)? {
+        if let Some(store) = make(id, Some(id), kind, &section.options, is_default, opener)? {
             entries.push(StoreEntry {
                 id: id.clone(),
                 kind: kind.clone(),
@@ -92,7 +113,7 @@ fn multi(
     let default = default.ok_or_else(|| StoreError::UnknownStore { store: wanted.to_owned() })?;
     for id in [STAGING_STORE, TASKS_STORE] {
         let options = config.stores.get(id).map_or_else(|| reserved(id), |section| section.options.clone());
-        if let Some(store) = make(id, Some(id), "file", &options, false, filter)? {
+        if let Some(store) = make(id, Some(id), "file", &options, false, opener)? {
             let (id, kind) = (id.to_owned(), "file".to_owned());
             entries.push(StoreEntry { id, kind, description: None, weight: 0, is_default: false, store });
         }
@@ -111,10 +132,10 @@ fn make(
     kind: &str,
     options: &GlanceStoreSection,
     is_default: bool,
-    filter: &UrlFilter,
+    opener: &Opener,
 ) -> Result<Option<Arc<dyn Store>>, StoreError> {
     match kind {
-        "file" => match FileStore::open(name, id, options) {
+        "file" => match (opener.file)(name, id, options) {
             Ok(store) => Ok(Some(Arc::new(store))),
             Err(error) if is_default => Err(error),
             Err(error) => {
@@ -122,7 +143,7 @@ fn make(
                 Ok(Some(Arc::new(FileStore::disabled(name, id, options))))
             }
         },
-        "http" => match HttpStore::open(name, options, filter.clone()) {
+        "http" => match HttpStore::open(name, options, opener.filter.clone()) {
             Ok(store) => Ok(Some(Arc::new(store))),
             Err(error) if is_default => Err(error),
             Err(error) => {

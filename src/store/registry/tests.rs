@@ -84,7 +84,7 @@ fn drivers_that_do_not_exist_end_the_start() {
     }
     let mut config = multi(&place);
     config.default.enabled_backends.as_mut().unwrap().push(("ceph".to_owned(), "rbd".to_owned()));
-    assert!(reason(&config).contains("store ceph"));
+    assert!(reason(&config).contains("[ceph]"));
     // A name that nobody knows is only a warning, as upstream.
     let mut config = single(&place);
     config.glance_store.stores.push("floppy".to_owned());

@@ -180,3 +180,12 @@ fn doubtful_combinations_are_warned_of() {
     ];
     assert_eq!(place.warnings(), expected);
 }
+
+#[test]
+fn tls_that_a_unix_socket_does_not_have_is_warned_of() {
+    let place =
+        Place::with("[DEFAULT]\ncert_file = /dev/null\nkey_file = /dev/null\n[service]\nlisten_unix = /run/g.sock\n");
+    let expected =
+        "main.conf:2: [DEFAULT] cert_file has no effect on the Unix socket that [service] listen_unix asks for";
+    assert_eq!(place.warnings(), [expected]);
+}

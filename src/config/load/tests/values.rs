@@ -246,6 +246,21 @@ fn what_the_log_honours_is_not_said_to_be_without_effect() {
 }
 
 #[test]
+fn words_about_an_option_say_where_it_is_set() {
+    let place = Place::with("[DEFAULT]\ndefault_log_levels = glance\n[glance_store]\nstores = file\n");
+    let loaded = place.load().unwrap();
+    for (words, expected) in [
+        ("[DEFAULT] default_log_levels: wrong", "main.conf:2: [DEFAULT] default_log_levels: wrong"),
+        ("[glance_store] stores", "main.conf:4: [glance_store] stores"),
+        ("[DEFAULT] debug = x", "[DEFAULT] debug = x"),
+        ("[paste_deploy]: no option", "[paste_deploy]: no option"),
+        ("other words", "other words"),
+    ] {
+        assert_eq!(place.lines([loaded.locate(&words)]), [expected]);
+    }
+}
+
+#[test]
 fn every_declared_default_is_a_value_of_its_option() {
     let mut seen = 0;
     Config::default().each(&mut |section, info, text| {

@@ -1,0 +1,61 @@
+//! `--check-config`: what a start would refuse, found without starting.
+
+use super::assemble::AssembleError;
+use super::error::Error;
+use super::logging;
+use super::settings::Settings;
+use super::tls::Tls;
+use crate::config::{Config, Loaded};
+use crate::db::Db;
+use crate::http::Plan;
+use crate::identity::Authenticator;
+use crate::image::schema::ImageSchema;
+use crate::policy::Enforcer;
+use crate::store::Stores;
+
+type Part = fn(&Config) -> Result<(), Error>;
+
+/// All that a start with this configuration would end with status 78 for, in words that name the place, as far as it shows
+/// without changing or contacting anything, and without what the service manager passes. Blocks: it reads files.
+pub fn check(loaded: &Loaded) -> Vec<String> {
+    let config = &loaded.config;
+    let parts: [Part; 7] = [worker, log, pipeline, policy, database, stores, schema];
+    parts.iter().filter_map(|part| part(config).err()).map(|error| loaded.locate(&error)).collect()
+}
+
+fn worker(config: &Config) -> Result<(), Error> {
+    let settings = Settings::new(config)?;
+    settings.tls.as_ref().map(|files| Tls::load(files, None)).transpose()?;
+    Ok(())
+}
+
+fn log(config: &Config) -> Result<(), Error> {
+    Ok(logging::check(&config.default)?)
+}
+
+fn pipeline(config: &Config) -> Result<(), Error> {
+    let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
+    plan.check_options(config).map_err(AssembleError::configuration)?;
+    if plan.needs_identity() {
+        Authenticator::new(config).map_err(AssembleError::configuration)?;
+    }
+    Ok(())
+}
+
+fn policy(config: &Config) -> Result<(), Error> {
+    Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
+    Ok(())
+}
+
+fn database(config: &Config) -> Result<(), Error> {
+    Ok(Db::check(&config.database).map_err(AssembleError::configuration)?)
+}
+
+fn stores(config: &Config) -> Result<(), Error> {
+    Ok(Stores::check(config).map_err(AssembleError::configuration)?)
+}
+
+fn schema(config: &Config) -> Result<(), Error> {
+    ImageSchema::load(config).map_err(AssembleError::configuration)?;
+    Ok(())
+}
