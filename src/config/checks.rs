@@ -137,9 +137,10 @@ fn data(reader: &mut Reader<'_>, config: &Config) {
         let reason = format!("{} cannot be computed; there are {}", default.hashing_algorithm, HASHES.join(", "));
         reader.refuse(section, "hashing_algorithm", reason);
     }
-    if default.metadata_encryption_key.as_ref().is_some_and(|key| !key.expose().is_empty()) {
-        let reason = "locations are not encrypted, neither here nor by upstream's current API; remove the option";
-        reader.refuse(section, "metadata_encryption_key", reason);
+    if let Some(key) = &default.metadata_encryption_key
+        && ![0, 16, 24, 32].contains(&key.expose().len())
+    {
+        reader.refuse(section, "metadata_encryption_key", "a key of AES has 16, 24 or 32 bytes");
     }
 }
 

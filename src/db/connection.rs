@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::DatabaseSection;
 
+use super::cipher::LocationCipher;
 use super::error::DbError;
 use super::session::{Link, Session};
 use super::url::Target;
@@ -43,6 +44,8 @@ pub struct Db {
     backend: Backend,
     /// What it was made from.
     options: Arc<DatabaseSection>,
+    /// Of the URLs of locations, where they are encrypted.
+    cipher: Option<Arc<LocationCipher>>,
 }
 
 #[derive(Clone)]
@@ -136,7 +139,7 @@ impl Db {
                 Backend::MySql(mysql_pool(options)?.connect_lazy_with(connect))
             }
         };
-        Ok(Self { backend, options: Arc::new(options.clone()) })
+        Ok(Self { backend, options: Arc::new(options.clone()), cipher: None })
     }
 
     /// Makes one connection.
@@ -153,6 +156,11 @@ impl Db {
         let url = |options: &DatabaseSection| options.connection.as_ref().map(|url| url.expose().to_owned());
         // The URL is masked in the text.
         url(&self.options) == url(options) && format!("{:?}", self.options) == format!("{options:?}")
+    }
+
+    /// The same database, with the URLs of locations encrypted, or plain.
+    pub fn with_cipher(self, cipher: Option<LocationCipher>) -> Self {
+        Self { cipher: cipher.map(Arc::new), ..self }
     }
 
     /// Which SQL the database speaks.
@@ -177,7 +185,7 @@ impl Db {
     }
 
     pub(super) async fn reader(&self) -> Result<Session, DbError> {
-        Ok(Session::new(match &self.backend {
+        Ok(self.session(match &self.backend {
             Backend::Sqlite { read, .. } => Link::Sqlite(read.acquire().await?),
             Backend::Postgres(pool) => Link::Postgres(pool.acquire().await?),
             Backend::MySql(pool) => Link::MySql(pool.acquire().await?),
@@ -186,9 +194,13 @@ impl Db {
 
     pub(super) async fn writer(&self) -> Result<Session, DbError> {
         match &self.backend {
-            Backend::Sqlite { write, .. } => Ok(Session::new(Link::Sqlite(write.acquire().await?))),
+            Backend::Sqlite { write, .. } => Ok(self.session(Link::Sqlite(write.acquire().await?))),
             Backend::Postgres(_) | Backend::MySql(_) => self.reader().await,
         }
+    }
+
+    fn session(&self, link: Link) -> Session {
+        Session::new(link, self.cipher.clone())
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn store(
     location: &LocationRecord,
 ) -> Result<(), DbError> {
     let mut update = Query::update();
-    update.table("image_locations").value("value", location.url.as_str());
+    update.table("image_locations").value("value", session.seal(&location.url));
     update.value("meta_data", metadata_text(&location.metadata));
     set(session, update, image, id, now, &location.status).await
 }

@@ -14,6 +14,7 @@ pub mod model;
 pub mod schema;
 pub mod tags;
 
+mod cipher;
 mod clock;
 mod connection;
 mod error;
@@ -24,6 +25,7 @@ mod sql;
 mod statement;
 mod url;
 
+pub use cipher::LocationCipher;
 pub use connection::{Db, Dialect};
 pub use error::DbError;
 

@@ -1,10 +1,13 @@
 //! One borrowed connection: runs statements, and never goes back to the pool in doubt.
 
+use std::sync::Arc;
+
 use sea_query::{Value, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::pool::PoolConnection;
 use sqlx::{Executor, MySql, Postgres, Sqlite};
 
+use super::cipher::LocationCipher;
 use super::clock;
 use super::connection::Dialect;
 use super::error::{Cause, DbError};
@@ -21,6 +24,7 @@ pub(super) struct Session {
     open: bool,
     /// A statement has been sent and not been answered.
     busy: bool,
+    cipher: Option<Arc<LocationCipher>>,
 }
 
 pub(super) enum Link {
@@ -38,8 +42,24 @@ pub(super) enum Transaction {
 }
 
 impl Session {
-    pub(super) fn new(link: Link) -> Self {
-        Self { link: Some(link), open: false, busy: false }
+    pub(super) fn new(link: Link, cipher: Option<Arc<LocationCipher>>) -> Self {
+        Self { link: Some(link), open: false, busy: false, cipher }
+    }
+
+    /// The URL of a location as it is to be stored.
+    pub(super) fn seal(&self, url: &str) -> String {
+        match &self.cipher {
+            Some(cipher) => cipher.seal(url),
+            None => url.to_owned(),
+        }
+    }
+
+    /// The URL of a location from what is stored.
+    pub(super) fn unseal(&self, stored: String) -> Result<String, DbError> {
+        match &self.cipher {
+            Some(cipher) => cipher.open(&stored),
+            None => Ok(stored),
+        }
     }
 
     pub(super) fn dialect(&self) -> Dialect {

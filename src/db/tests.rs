@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::config::{DatabaseSection, Secret};
 use crate::db::images::list::{ListQuery, Viewer};
-use crate::db::model::{ImageUpdate, NewImage};
-use crate::db::{Db, DbError, images};
+use crate::db::model::{ImageUpdate, LocationRecord, NewImage};
+use crate::db::{Db, DbError, LocationCipher, images, locations};
 
 extern crate self as glance_api;
 
@@ -24,6 +24,42 @@ async fn open(path: &Path) -> Db {
 async fn sqlite_does_what_every_database_must() {
     let folder = tempfile::tempdir().unwrap();
     suite::run(&open(&folder.path().join("glance.db")).await).await;
+}
+
+#[tokio::test]
+async fn urls_of_locations_are_encrypted_where_there_is_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = open(&folder.path().join("glance.db")).await;
+    let with = |key: &str| plain.clone().with_cipher(LocationCipher::new(&Secret::from(key)));
+    let (sealing, other) = (with("0123456789abcdef"), with("fedcba9876543210"));
+    let location = |url: &str| LocationRecord {
+        id: None,
+        url: url.to_owned(),
+        status: "active".to_owned(),
+        metadata: serde_json::Map::new(),
+    };
+    let id = suite::uuid();
+    images::create(&plain, NewImage { locations: vec![location("file:///before")], ..NewImage::new(&id) })
+        .await
+        .unwrap();
+    locations::add(&sealing, &id, location("file:///after")).await.unwrap();
+    async fn read(db: &Db, id: &str) -> Result<Vec<LocationRecord>, DbError> {
+        Ok(images::get(db, id, false).await?.unwrap().locations)
+    }
+    let urls = |locations: &[LocationRecord]| locations.iter().map(|known| known.url.clone()).collect::<Vec<_>>();
+
+    let seen = read(&plain, &id).await.unwrap();
+    assert!(seen[0].url == "file:///before" && !seen[1].url.contains(':'), "{seen:?}");
+    let mut known = read(&sealing, &id).await.unwrap();
+    assert_eq!(urls(&known), ["file:///before", "file:///after"]);
+    assert!(matches!(read(&other, &id).await, Err(DbError::Corrupt { .. })));
+    let query = ListQuery::new(Viewer { is_admin: true, project: None }, 10);
+    assert_eq!(images::list(&sealing, &query).await.unwrap()[0].locations, known);
+
+    known[0].url = "file:///later".to_owned();
+    locations::update(&sealing, &id, known[0].clone()).await.unwrap();
+    assert!(!read(&plain, &id).await.unwrap()[0].url.contains(':'));
+    assert_eq!(urls(&read(&sealing, &id).await.unwrap()), ["file:///later", "file:///after"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::manager::Manager;
 use crate::api::Api;
 use crate::config::Config;
-use crate::db::{Db, DbError, Dialect};
+use crate::db::{Db, DbError, Dialect, LocationCipher};
 use crate::http::{App, Callers, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
@@ -80,11 +80,19 @@ pub(super) async fn assemble(config: &Config, occasion: Occasion<'_>) -> Result<
         Some(db) => db,
         None => open_database(config, occasion).await?,
     };
+    let db = db.with_cipher(cipher(config)?);
     let images = Images::new(config, db, Arc::new(parts.stores), Arc::new(parts.journal), tasks);
     let api = Api::new(config, images, parts.enforcer, parts.schema).map_err(AssembleError::configuration)?;
     let app = App::new(config, &plan, api, parts.callers, config.service.debug_requests)
         .map_err(AssembleError::configuration)?;
     Ok(Assembled { app: Arc::new(app), authenticated: plan.authenticates() })
+}
+
+/// `metadata_encryption_key`; Python takes an empty text for none.
+fn cipher(config: &Config) -> Result<Option<LocationCipher>, AssembleError> {
+    let key = config.default.metadata_encryption_key.as_ref().filter(|key| !key.expose().is_empty());
+    let wrong = || AssembleError::Configuration("[DEFAULT] metadata_encryption_key is no key of AES".to_owned());
+    key.map(|key| LocationCipher::new(key).ok_or_else(wrong)).transpose()
 }
 
 /// What is made by reading and writing local files.

@@ -35,6 +35,7 @@ files! {
     cors
     create
     download
+    encrypted
     formats
     formats_lenient
     formats_options

@@ -92,13 +92,13 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
         by_image.entry(child.image.clone()).or_default().push(child);
     }
     for image in images {
-        attach(image, by_image.remove(&image.id).unwrap_or_default())?;
+        attach(session, image, by_image.remove(&image.id).unwrap_or_default())?;
     }
     Ok(())
 }
 
 /// Puts the children of one image where they belong, in the order of their rows.
-pub(super) fn attach(image: &mut ImageRecord, mut children: Vec<Child>) -> Result<(), DbError> {
+pub(super) fn attach(session: &Session, image: &mut ImageRecord, mut children: Vec<Child>) -> Result<(), DbError> {
     children.sort_unstable_by_key(|child| child.row);
     for child in children {
         match child.kind {
@@ -106,7 +106,7 @@ pub(super) fn attach(image: &mut ImageRecord, mut children: Vec<Child>) -> Resul
             TAG => image.tags.push(child.name),
             _ => image.locations.push(LocationRecord {
                 id: Some(child.row),
-                url: child.value.unwrap_or_default(),
+                url: session.unseal(child.value.unwrap_or_default())?,
                 status: child.name,
                 metadata: parse_metadata(child.metadata.as_deref())?,
             }),
@@ -200,7 +200,7 @@ pub(in crate::db) async fn insert_locations(
             let deleted = is_deleted(&location.status);
             insert.values_panic([
                 image.into(),
-                location.url.as_str().into(),
+                session.seal(&location.url).into(),
                 metadata_text(&location.metadata).into(),
                 location.status.as_str().into(),
                 now.into(),

@@ -75,7 +75,7 @@ pub(in crate::db) async fn read(
         }
     }
     let Some(mut image) = image else { return Ok(None) };
-    children::attach(&mut image, children)?;
+    children::attach(session, &mut image, children)?;
     Ok(Some(image))
 }
 

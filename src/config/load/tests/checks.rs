@@ -145,9 +145,8 @@ fn options_that_must_not_be_lost_stop_the_start() {
             "main.conf:2: [DEFAULT] node_staging_uri: must be a file:// URI".to_owned(),
         ),
         (
-            "metadata_encryption_key = 0123456789abcdef",
-            "main.conf:2: [DEFAULT] metadata_encryption_key: locations are not encrypted, neither here nor by upstream's \
-             current API; remove the option"
+            "metadata_encryption_key = 0123456789",
+            "main.conf:2: [DEFAULT] metadata_encryption_key: a key of AES has 16, 24 or 32 bytes"
                 .to_owned(),
         ),
     ];
