@@ -40,11 +40,21 @@ pub(super) struct RequestLine {
     /// Requests that had come when the line began.
     requests: u64,
     length: usize,
-    /// Blanks in the line so far: the target begins with the first and ends with the second.
-    blanks: usize,
-    /// The target's query has begun.
-    in_query: bool,
+    /// What the next byte of the line belongs to.
+    part: Part,
     state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Method,
+    /// The blank before the target has come.
+    Start,
+    Path,
+    Query,
+    /// Behind the target; or it is no request line with a path, such as a header line of a request that came before the last
+    /// one was answered.
+    Other,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +73,7 @@ impl RequestLine {
 
     pub(super) fn new(limit: usize) -> Self {
         let limit = if limit == 0 { LONGEST_URI } else { limit.min(LONGEST_URI) } + 64;
-        Self { limit, requests: 0, length: 0, blanks: 0, in_query: false, state: State::Within }
+        Self { limit, requests: 0, length: 0, part: Part::Method, state: State::Within }
     }
 
     /// Looks at bytes that have come. Gives what hyper is to see instead of them, if anything.
@@ -73,7 +83,7 @@ impl RequestLine {
         }
         let requests = activity.requests();
         if requests != self.requests {
-            *self = Self { requests, length: 0, blanks: 0, in_query: false, state: State::Within, limit: self.limit };
+            *self = Self { requests, length: 0, part: Part::Method, state: State::Within, limit: self.limit };
         }
         if self.state == State::Behind {
             return None;
@@ -109,12 +119,8 @@ impl RequestLine {
         let mut encoded = Vec::new();
         let mut rest = piece;
         for (index, &byte) in piece.iter().enumerate() {
-            if byte == b' ' {
-                self.blanks += 1;
-                continue;
-            }
-            self.in_query |= byte == b'?';
-            if self.blanks == 1 && belongs_encoded(byte, self.in_query) {
+            self.part = self.part.at(byte);
+            if self.part.takes_encoded(byte) {
                 let (before, from) = rest.split_at(index - (piece.len() - rest.len()));
                 encoded.extend_from_slice(before);
                 encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
@@ -143,14 +149,28 @@ impl RequestLine {
     }
 }
 
-/// Bytes of a target that hyper refuses, takes for the end of a query, or wants to be UTF-8.
-fn belongs_encoded(byte: u8, in_query: bool) -> bool {
-    match byte {
-        b'\r' => false,
-        // It ends a path, to upstream as well.
-        b'#' => in_query,
-        b'"' | b'<' | b'>' | b'`' => true,
-        other => !other.is_ascii_graphic(),
+impl Part {
+    /// The part that a byte belongs to.
+    fn at(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Method, b'A'..=b'Z' | b'\r' | b'\n') => Self::Method,
+            (Self::Method, b' ') => Self::Start,
+            (Self::Start, b'/') => Self::Path,
+            (Self::Path, b'?') => Self::Query,
+            (Self::Path | Self::Query, byte) if byte != b' ' => self,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether the byte is one that hyper refuses here, takes for the end of a query, or wants to be UTF-8.
+    fn takes_encoded(self, byte: u8) -> bool {
+        match (self, byte) {
+            (Self::Method | Self::Start | Self::Other, _) | (_, b'\r') => false,
+            // It ends a path, to upstream as well.
+            (_, b'#') => self == Self::Query,
+            (_, b'"' | b'<' | b'>' | b'`') => true,
+            (_, other) => !other.is_ascii_graphic(),
+        }
     }
 }
 
@@ -197,7 +217,7 @@ mod tests {
     #[test]
     fn a_target_is_percent_encoded() {
         let activity = Activity::new(Arc::new(Counters::default()));
-        let cases: [(&[u8], &[u8]); 5] = [
+        let cases: [(&[u8], &[u8]); 8] = [
             (
                 b"GET /v2/images?name=<\"a\"> HTTP/1.1\r\nX: <\"\r\n",
                 b"GET /v2/images?name=%3C%22a%22%3E HTTP/1.1\r\nX: <\"\r\n",
@@ -205,6 +225,9 @@ mod tests {
             (b"\r\n\nGET /a`?#b\x7f HTTP/1.1\r\n", b"\r\n\nGET /a%60?%23b%7F HTTP/1.1\r\n"),
             (b"GET /\xc3\xbc\xff\x01 HTTP/1.1\n\n", b"GET /%C3%BC%FF%01 HTTP/1.1\n\n"),
             (b"G<T / HTTP/1.1\r\n", b""),
+            (b"CONNECT <a>:1 HTTP/1.1\r\n", b""),
+            (b"X-Name: /\"a\"\r\n", b""),
+            (b"the /<end> of a value\r\n", b""),
             (b"GET /%3C{}|\\^[]#a HTTP/1.1\r\n\r\n\"", b""),
         ];
         for (sent, seen) in cases {
