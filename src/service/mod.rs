@@ -15,6 +15,7 @@ mod gate;
 mod listener;
 mod logging;
 mod manager;
+mod memory;
 mod recovery;
 mod reload;
 pub mod reload_client;
@@ -22,6 +23,7 @@ mod report;
 mod settings;
 mod sockets;
 mod status;
+
 mod tls;
 mod watchdog;
 mod welcome;

@@ -13,13 +13,19 @@ use super::listener::Address;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     in_flight: AtomicUsize,
+    /// The most that were in flight together, since the last burst.
+    height: AtomicUsize,
     bytes: AtomicU64,
     changed: Notify,
 }
 
+/// As many requests together are a burst.
+const BURST: usize = 16;
+
 impl Counters {
     pub(super) fn request_began(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+        let before = self.in_flight.fetch_add(1, Relaxed);
+        self.height.fetch_max(before + 1, Relaxed);
         self.changed.notify_one();
     }
 
@@ -39,6 +45,16 @@ impl Counters {
     /// Requests whose response has not left whole.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Whether there was a burst of requests of which hardly any is left; once for each.
+    pub(super) fn burst_is_over(&self) -> bool {
+        let (now, height) = (self.in_flight(), self.height.load(Relaxed));
+        let is_over = height >= BURST && now <= height / 8;
+        if is_over {
+            self.height.store(now, Relaxed);
+        }
+        is_over
     }
 
     /// Bytes in and out on all connections since the start.
@@ -106,6 +122,21 @@ pub(super) fn plural(count: usize) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_burst_is_over_once_when_hardly_any_request_is_left() {
+        let counters = Counters::default();
+        let (begin, end) = (|_| counters.request_began(), |_| counters.request_ended());
+        (1..BURST).for_each(begin);
+        (1..BURST).for_each(end);
+        assert!(!counters.burst_is_over(), "that was none");
+        (0..BURST * 2).for_each(begin);
+        assert!(!counters.burst_is_over(), "it goes on");
+        (4..BURST * 2).for_each(end);
+        assert_eq!(counters.in_flight(), 4);
+        assert!(counters.burst_is_over());
+        assert!(!counters.burst_is_over());
+    }
 
     #[test]
     fn the_line_tells_what_is_going_on() {

@@ -19,11 +19,13 @@ use super::gate::Gate;
 use super::listener::{Address, ListenError, Listener, Passed, inherit};
 use super::logging::Control;
 use super::manager::Manager;
+use super::memory;
 use super::recovery;
 use super::reload::{Reload, Reloader};
 use super::settings::{Limits, Settings};
 use super::sockets::{Sockets, bind_all};
 use super::status::{Counters, Status};
+
 use super::tls::Tls;
 use super::watchdog;
 use super::welcome;
@@ -145,6 +147,7 @@ async fn serve<R: Reload>(
     }
     let changed = Arc::new(Notify::new());
     tokio::spawn(recovery::run(Arc::clone(&shared), Arc::clone(&changed)));
+    tokio::spawn(memory::run(Arc::clone(&shared.counters)));
     let telling =
         manager.is_present().then(|| tokio::spawn(tell(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
 

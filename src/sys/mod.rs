@@ -2,6 +2,7 @@
 //! with its reason.
 
 pub mod aes;
+pub mod heap;
 pub mod localtime;
 pub mod md5;
 pub mod nowait;
