@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::peers::Keystone;
+use super::peers::{Ceph, Keystone};
 
 /// A glance-api.conf in the making, and the folders it names.
 #[derive(Clone, Debug)]
@@ -40,6 +40,15 @@ impl Conf {
             .set("slow.filesystem_store_datadir", slow)
             .set("os_glance_staging_store.filesystem_store_datadir", staging)
             .set("os_glance_tasks_store.filesystem_store_datadir", tasks)
+    }
+
+    /// One store, in this Ceph.
+    pub(crate) fn ceph(self, ceph: &Ceph) -> Self {
+        self.set("glance_store.stores", "rbd")
+            .set("glance_store.default_store", "rbd")
+            .set("glance_store.rbd_store_ceph_conf", &ceph.conf)
+            .set("glance_store.rbd_store_user", &ceph.user)
+            .set("glance_store.rbd_store_pool", &ceph.pool)
     }
 
     /// Tokens of this Keystone are asked for.

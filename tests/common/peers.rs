@@ -1,4 +1,4 @@
-//! The real Keystone and upstream's own Image service, by way of `tests/peers/peers`.
+//! The real Keystone, the real Ceph and upstream's own Image service, by way of `tests/peers/peers`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,68 @@ impl Keystone {
 
     pub(crate) fn token(&self, who: &str) -> String {
         self.tokens(&[who]).remove(who).unwrap()
+    }
+}
+
+#[derive(Clone, Debug, serde::Deserialize)]
+pub(crate) struct Ceph {
+    pub(crate) name: String,
+    /// The path of its ceph.conf.
+    pub(crate) conf: String,
+    pub(crate) fsid: String,
+    pub(crate) pool: String,
+    pub(crate) user: String,
+}
+
+impl Ceph {
+    /// The cluster that all tests share. It runs as long as one of their binaries does.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Ceph> = OnceLock::new();
+        SHARED.get_or_init(|| Self::named("ceph"))
+    }
+
+    /// A cluster of this test's own, to be taken away and brought back.
+    pub(crate) fn private() -> Self {
+        Self::named(&format!("ceph-{}-{}", std::process::id(), super::free_port()))
+    }
+
+    fn named(name: &str) -> Self {
+        let user = std::process::id().to_string();
+        serde_json::from_str(&peers(&["ceph", "up", name, "--user", &user])).unwrap()
+    }
+
+    /// Ends the daemons, keeping their data.
+    pub(crate) fn away(&self) {
+        peers(&["ceph", "away", &self.name]);
+    }
+
+    /// Starts the daemons again.
+    pub(crate) fn again(&self) {
+        peers(&["ceph", "again", &self.name]);
+    }
+
+    pub(crate) fn stop(&self) {
+        peers(&["stop", &self.name]);
+    }
+
+    /// Runs one of Ceph's own commands as the administrator; what it printed, and whether it succeeded.
+    pub(crate) fn try_run(&self, program: &str, arguments: &[&str]) -> (String, bool) {
+        let done = Command::new(program).args(["--conf", &self.conf]).args(arguments).output().unwrap();
+        let printed = [done.stdout, done.stderr].concat();
+        (String::from_utf8(printed).unwrap(), done.status.success())
+    }
+
+    /// Runs `rbd` as the administrator; what it printed.
+    #[track_caller]
+    pub(crate) fn rbd(&self, arguments: &[&str]) -> String {
+        let (printed, succeeded) = self.try_run("rbd", arguments);
+        assert!(succeeded, "rbd {arguments:?}: {printed}");
+        printed
+    }
+
+    /// The names of all images in the pool.
+    pub(crate) fn images(&self) -> Vec<String> {
+        self.rbd(&["ls", &self.pool]).lines().map(str::to_owned).collect()
     }
 }
 

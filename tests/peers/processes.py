@@ -75,8 +75,10 @@ def free_port():
         return s.getsockname()[1]
 
 
-def launch(name, command, env, about, ready_url):
-    """Starts the peer's keeper, waits until the peer answers, and stores what it is ABOUT. The caller holds the lock."""
+def launch(name, command, env, about, ready):
+    """Starts the peer's keeper, waits until the peer is READY, and stores what it is ABOUT. The caller holds the lock.
+
+    READY is a URL that answers, or a function."""
     state = folder(name)
     spec = state / "spec.json"
     spec.write_text(json.dumps({"name": name, "command": [str(part) for part in command], "env": env}))
@@ -87,25 +89,31 @@ def launch(name, command, env, about, ready_url):
     while time.monotonic() < deadline:
         if keeper.poll() is not None:
             break
-        with contextlib.suppress(OSError):
-            try:
-                urllib.request.urlopen(ready_url, timeout=5).close()
-            except urllib.error.HTTPError:
-                pass
+        if ready() if callable(ready) else answers(ready):
             (state / "about.json").write_text(json.dumps(about))
             return
         time.sleep(0.1)
     tail = (state / "log").read_text(errors="replace")[-3000:] if (state / "log").exists() else ""
     stop(name)
-    raise Failure(f"{name} does not answer at {ready_url}; the end of its log:\n{tail}")
+    raise Failure(f"{name} is not ready in time; the end of its log:\n{tail}")
+
+
+def answers(url):
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def about(name):
     return json.loads((folder(name) / "about.json").read_text())
 
 
-def stop(name):
-    """Ends the peer and removes its state."""
+def stop(name, keep=False):
+    """Ends the peer and removes its state, unless that is to be kept."""
     if pid := keeper_pid(name):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
@@ -116,7 +124,10 @@ def stop(name):
             time.sleep(0.05)
         if keeper_pid(name):
             os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(folder(name), ignore_errors=True)
+    if keep:
+        (folder(name) / "keeper.pid").unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder(name), ignore_errors=True)
 
 
 def forget_locks():

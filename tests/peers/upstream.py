@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 import shutil
 
+import ceph
 import environments
 import processes
 from environments import Lock, cache, run
@@ -28,7 +29,8 @@ def up(name, user, conf, database):
         "--processes", "1", "--threads", "4", "--enable-threads", "--lazy-apps", "--die-on-term", "--buffer-size",
         "65535", "--http-auto-chunked", "--http-chunked-input", "--http-raw-body", "--add-header",
         "Connection: close", "--socket-timeout", "60", "--listen", "100"],
-        {"OS_GLANCE_CONFIG_DIR": str(conf.parent), "OS_GLANCE_CONFIG_FILES": conf.name},
+        {"OS_GLANCE_CONFIG_DIR": str(conf.parent), "OS_GLANCE_CONFIG_FILES": conf.name,
+         "PYTHONPATH": str(ceph.python_path())},
         {"name": name, "url": url, "state": str(processes.folder(name)),
          "log": str(processes.folder(name) / "log")}, f"{url}/versions")
     return processes.about(name)
