@@ -2,6 +2,7 @@
 //! with its reason.
 
 pub mod aes;
+pub mod ceph;
 pub mod heap;
 pub mod localtime;
 pub mod md5;
