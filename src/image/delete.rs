@@ -1,7 +1,7 @@
 //! Deleting an image and its data.
 
 use super::Error;
-use super::images::Images;
+use super::images::{Images, place};
 use super::model::Image;
 use super::status::Status;
 use crate::db::DbError;
@@ -10,12 +10,12 @@ use crate::db::images as rows;
 impl Images {
     /// Deletes the image. With `delayed_delete` its data stays for the scrubber.
     ///
-    /// The row goes first: from then on nobody finds the image, and the journal lets recovery finish what a crash cut short.
-    /// When a store refuses to remove data, the row comes back.
+    /// The row goes first: from then on nobody finds the image, and the journal lets recovery finish what a crash cut short. So
+    /// the stores are asked before whether they would refuse; and when one refuses all the same, the row comes back.
     ///
     /// # Errors
-    /// [`Error::Protected`], [`Error::Transition`], [`Error::NotFound`] if somebody else was first, [`Error::Store`] if the
-    /// data cannot be removed.
+    /// [`Error::Protected`], [`Error::Transition`], [`Error::NotFound`] if somebody else was first, [`Error::Store`] if the data
+    /// is in use or cannot be removed.
     pub async fn delete(&self, image: Image) -> Result<(), Error> {
         let images = self.clone();
         let work = self.tasks.spawn(async move { images.delete_to_the_end(&image).await });
@@ -33,32 +33,43 @@ impl Images {
             // Whoever writes data just now removes it when it finds the image gone.
             return self.delete_row(image, Status::Deleted).await;
         }
+        image.status.transition(Status::Deleted)?;
+        for location in &image.locations {
+            self.stores.check_unused(place(location)).await?;
+        }
         let places = image.locations.iter().map(|location| location.url.clone()).collect();
         let entry = self.journal_begin(&image.id, places).await?;
         let mut outcome = self.delete_row(image, Status::Deleted).await;
+        let mut is_settled = true;
         if outcome.is_ok() {
-            outcome = self.remove_data(image).await;
+            match self.remove_data(image).await {
+                Ok(all) => is_settled = all,
+                Err(refused) => outcome = Err(refused),
+            }
         }
-        // Where the row is not known to be as it was, recovery looks.
-        if !matches!(outcome, Err(Error::Db(_))) {
+        // Where the row is not known to be as it was, or data is left, recovery looks.
+        if is_settled && !matches!(outcome, Err(Error::Db(_))) {
             self.journal_finish(entry).await;
         }
         outcome
     }
 
-    async fn remove_data(&self, image: &Image) -> Result<(), Error> {
+    /// False: something is left for later, as its storage cannot be reached.
+    async fn remove_data(&self, image: &Image) -> Result<bool, Error> {
         let mut removed = Vec::new();
+        let mut is_all = true;
         for location in &image.locations {
             match self.remove_location(&image.id, location).await {
                 Ok(true) => removed.extend(location.id),
                 Ok(false) => {}
+                Err(error) if error.is_interrupted() => is_all = false,
                 Err(refused) => {
                     rows::restore(&self.db, &image.id, image.status.as_str(), image.updated_at, removed).await?;
                     return Err(refused.into());
                 }
             }
         }
-        Ok(())
+        Ok(is_all)
     }
 
     async fn delete_row(&self, image: &Image, to: Status) -> Result<(), Error> {

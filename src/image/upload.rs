@@ -72,7 +72,7 @@ impl Images {
             Some(id) => &self.stores.get(id)?.store,
             None => &self.stores.default_store().store,
         };
-        let entry = self.journal_begin(&image.id, store.candidates(&image.id)).await?;
+        let entry = self.journal_begin(&image.id, store.candidates(&image.id).await?).await?;
         if let Err(error) = self.claim(image).await {
             self.journal_finish(entry).await;
             return Err(error);
@@ -82,6 +82,8 @@ impl Images {
             Ok(()) | Err(Error::Gone(_)) => true,
             // The image may be active after all, and its data with it: recovery looks.
             Err(Error::Db(DbError::CommitUnknown(_))) => false,
+            // So it does when the store has kept something of the data; until then nobody else may upload.
+            Err(Error::Store(StoreError::LeftBehind(_))) => false,
             Err(_) => self.release(image).await,
         };
         // An entry that stays is tried again by the next recovery.
@@ -140,7 +142,7 @@ impl Images {
                 self.activate(image, stored, received).await
             }
             Err(error) => {
-                writer.abort().await;
+                writer.abort().await?;
                 Err(error)
             }
         }
@@ -227,8 +229,9 @@ impl Images {
             Err(error @ DbError::CommitUnknown(_)) => return Err(error.into()),
             Err(other) => other.into(),
         };
-        // A failure is in the log, and the client is told what came first.
-        let _ = self.remove_location(&image.id, &location).await;
+        if let Err(left) = self.remove_location(&image.id, &location).await {
+            return Err(StoreError::LeftBehind(Box::new(left)).into());
+        }
         Err(error)
     }
 }

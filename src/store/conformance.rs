@@ -50,7 +50,7 @@ pub(super) async fn round_trips(store: &dyn Store) {
         let stored = writer.commit().await.unwrap();
         assert_eq!(stored.size, size as u64);
         assert!(store.owns(&stored.url), "the store does not know its own URL");
-        assert!(store.candidates(IMAGE).contains(&stored.url));
+        assert!(store.candidates(IMAGE).await.unwrap().contains(&stored.url));
 
         let location = Location::parse(&stored.url).unwrap();
         assert!(store.schemes().contains(&location.scheme()));
@@ -93,11 +93,11 @@ pub(super) async fn ranges(store: &dyn Store) {
 
 /// A write that does not end well leaves nothing, and the name is free again.
 pub(super) async fn undone(store: &dyn Store) {
-    let location = Location::parse(&store.candidates(IMAGE)[0]).unwrap();
+    let location = Location::parse(&store.candidates(IMAGE).await.unwrap()[0]).unwrap();
     for size in [0, 10, 3_000_000] {
         let mut writer = store.begin(IMAGE, None).await.unwrap();
         writer.write(pattern(size)).await.unwrap();
-        writer.abort().await;
+        writer.abort().await.unwrap();
         missing(store, &location).await;
 
         let mut writer = store.begin(IMAGE, None).await.unwrap();
@@ -127,7 +127,7 @@ pub(super) async fn never_replaced(store: &dyn Store) {
 
 /// An announced size is held to, in upstream's words; 0 announces nothing.
 pub(super) async fn announced_sizes(store: &dyn Store) {
-    let location = Location::parse(&store.candidates(IMAGE)[0]).unwrap();
+    let location = Location::parse(&store.candidates(IMAGE).await.unwrap()[0]).unwrap();
     let mut writer = store.begin(IMAGE, Some(5)).await.unwrap();
     writer.write(Bytes::from_static(b"123")).await.unwrap();
     let error = writer.commit().await.unwrap_err();
@@ -152,7 +152,7 @@ pub(super) async fn announced_sizes(store: &dyn Store) {
 pub(super) async fn odd_ids(store: &dyn Store) {
     for id in ["", ".", "..", "../x", "a/b", "/etc/passwd", ".hidden", "a\0b", "a b", "é", &"x".repeat(300)] {
         assert!(matches!(store.begin(id, None).await.err(), Some(StoreError::BadLocation { .. })), "{id:?}");
-        assert!(store.candidates(id).is_empty(), "{id:?}");
+        assert!(store.candidates(id).await.unwrap().is_empty(), "{id:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
@@ -32,8 +33,11 @@ pub trait Store: Send + Sync {
     fn owns(&self, url: &str) -> bool;
 
     /// The URLs at which data of this image would lie if this store had written it. For recovery: an upload whose process
-    /// died between commit and database leaves its object at one of them.
-    fn candidates(&self, image_id: &str) -> Vec<String>;
+    /// died leaves its object, be it whole or not, at one of them.
+    ///
+    /// # Errors
+    /// `RemoteUnavailable` when only the storage itself could tell.
+    fn candidates<'a>(&'a self, image_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
 
     /// What `info/stores/detail` shows under `properties`.
     fn properties(&self) -> Map<String, Value>;
@@ -57,7 +61,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `AddDisabled`, `Duplicate` when the object exists, `Full` or `NoRoom` when the announced size cannot fit, `WriteDenied`,
-    /// `Timeout`, `BadLocation` for an id that cannot be a name in the store.
+    /// `Timeout`, `RemoteUnavailable`, `LeftBehind`, `BadLocation` for an id that cannot be a name in the store.
     fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>>;
 
     /// Opens an object, or `range` of its bytes (clamped to its end), for reading.
@@ -76,11 +80,20 @@ pub trait Store: Send + Sync {
     /// As `open`.
     fn size<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>>;
 
-    /// Removes an object.
+    /// Whether `delete` would be refused because somebody else uses the object: asked before an image goes for good. An object
+    /// that is not there may be deleted.
+    ///
+    /// # Errors
+    /// `InUse`, `HasSnapshot`, `RemoteUnavailable`.
+    fn check_unused<'a>(&'a self, _location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    /// Removes an object, or what a write that did not end well has left of one.
     ///
     /// # Errors
     /// `NotFound` when there is none, `Unsupported` for a read-only store, `DeleteDenied`, `InUse`, `HasSnapshot`,
-    /// `Timeout`.
+    /// `Timeout`, `RemoteUnavailable`.
     fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
@@ -91,7 +104,8 @@ pub trait Writer: Send {
     /// write: what was written is removed. When the future is dropped before its end, the data was not taken.
     ///
     /// # Errors
-    /// `Full`, `WriteDenied`, `SizeExceeded`, `RemoteUnavailable`, `Io`.
+    /// `Full`, `WriteDenied`, `SizeExceeded`, `RemoteUnavailable`, `Io`; `LeftBehind` when what was written could not be
+    /// removed.
     fn write(&mut self, data: Bytes) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// A hint that nothing more may come for a while: what was taken is written soon, so that a client that stalls holds little
@@ -106,7 +120,16 @@ pub trait Writer: Send {
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Stored, StoreError>>;
 
     /// Removes what was written, and has done so when it returns.
-    fn abort(self: Box<Self>) -> BoxFuture<'static, ()>;
+    ///
+    /// # Errors
+    /// `LeftBehind`.
+    fn abort(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;
+}
+
+/// Names that can only be an entry of a directory or pool itself, and none of those that stores give to things in the making.
+pub(super) fn is_name(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=200).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(plain)
 }
 
 /// Data that is durably in a store.

@@ -53,6 +53,9 @@ pub enum StoreError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// A write failed, or a deletion, and what it should have removed may still be there; `Store::delete` takes it later.
+    #[error(transparent)]
+    LeftBehind(Box<Self>),
     /// The URL is malformed, or leads to something that is no image.
     #[error("{reason}")]
     BadLocation { reason: String },
@@ -120,6 +123,11 @@ impl StoreError {
             Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::WriteDenied { source },
             _ => Self::Io { doing: doing(), source },
         }
+    }
+
+    /// Whether the storage went away, perhaps in the middle of what it did.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::RemoteUnavailable { .. } | Self::LeftBehind(_))
     }
 
     /// A fault for which no thread or helper could be had.

@@ -143,8 +143,8 @@ impl Store for HttpStore {
         url.starts_with("http")
     }
 
-    fn candidates(&self, _image_id: &str) -> Vec<String> {
-        Vec::new()
+    fn candidates<'a>(&'a self, _image_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn properties(&self) -> Map<String, Value> {

@@ -11,6 +11,8 @@ mod pool;
 mod reader;
 mod registry;
 mod strand;
+mod writer;
+mod zeros;
 
 #[cfg(test)]
 mod conformance;

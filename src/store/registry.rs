@@ -223,6 +223,18 @@ impl Stores {
         entry.store.size(&location).await
     }
 
+    /// Whether the data of a location may be deleted, as far as its store knows. One that no store takes may.
+    ///
+    /// # Errors
+    /// Those of [`Store::check_unused`].
+    pub async fn check_unused(&self, place: Place<'_>) -> Result<(), StoreError> {
+        let Ok(location) = Location::parse(place.url) else { return Ok(()) };
+        for entry in self.holders(place, &location).unwrap_or_default() {
+            entry.store.check_unused(&location).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes the data of a location; one that names no store is looked for in all that it may lie in.
     ///
     /// # Errors

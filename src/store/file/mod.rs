@@ -7,7 +7,6 @@ mod directories;
 mod draft;
 mod metadata;
 mod recording;
-mod writer;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,15 +21,15 @@ use futures_util::future::BoxFuture;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::{Map, Value};
 
-use super::driver::{Store, Writer};
+use super::driver::{Store, Writer, is_name};
 use super::pool::Pool;
+use super::writer::StrandWriter;
 use super::{FileRegion, Location, Reader, StoreError};
 use crate::config::GlanceStoreSection;
 use directories::{Directories, Directory};
 use draft::{Draft, Kind};
 use metadata::Metadata;
 use recording::{Progress, Recording};
-use writer::FileWriter;
 
 /// Threads that write data; a disk gains nothing from more.
 const WRITERS: usize = 16;
@@ -170,11 +169,10 @@ impl Store for FileStore {
         path.is_some_and(|path| self.inner.directories.all().any(|directory| directory.contains(path)))
     }
 
-    fn candidates(&self, image_id: &str) -> Vec<String> {
-        if !is_name(image_id) {
-            return Vec::new();
-        }
-        self.inner.directories.all().map(|directory| format!("file://{}", directory.entry(image_id))).collect()
+    fn candidates<'a>(&'a self, image_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        let directories = self.inner.directories.all().filter(|_| is_name(image_id));
+        let urls = directories.map(|directory| format!("file://{}", directory.entry(image_id))).collect();
+        async { Ok(urls) }.boxed()
     }
 
     fn properties(&self) -> Map<String, Value> {
@@ -289,7 +287,7 @@ impl Inner {
         }
     }
 
-    fn begin(&self, name: &str, size: u64) -> Result<FileWriter, StoreError> {
+    fn begin(&self, name: &str, size: u64) -> Result<StrandWriter<Recording>, StoreError> {
         if !is_name(name) {
             return Err(StoreError::BadLocation { reason: "Image id is not a file name".to_owned() });
         }
@@ -319,7 +317,8 @@ impl Inner {
             progress: Progress::default(),
         };
         recording.prepare()?;
-        Ok(FileWriter::new(recording, metadata))
+        let url = format!("file://{}", recording.path);
+        Ok(StrandWriter::new(recording, Arc::clone(&self.data), size, url, metadata))
     }
 
     /// The path in a `file:` URL, taken apart as upstream does: not percent-decoded, without query and fragment.
@@ -346,12 +345,6 @@ impl Inner {
         }
         Ok(path.to_owned())
     }
-}
-
-/// Names that can only be an entry of the directory itself, and no file of ours in the making.
-fn is_name(id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=200).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(plain)
 }
 
 fn open(path: &str, range: Option<Range<u64>>) -> Result<FileRegion, StoreError> {

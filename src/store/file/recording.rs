@@ -8,11 +8,12 @@ use bytes::Bytes;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::uio::pwritev;
-use tokio::sync::oneshot;
 
 use super::super::StoreError;
 use super::super::pool::Pool;
 use super::super::strand::Job;
+use super::super::writer::{Message, Published};
+use super::super::zeros::is_zero;
 use super::draft::Draft;
 use crate::sys::write_back::{start_write_back, wait_write_back};
 
@@ -60,38 +61,6 @@ pub(super) struct Progress {
     no_write_back: bool,
 }
 
-pub(super) enum Message {
-    Data(Bytes),
-    Commit(oneshot::Sender<Result<Published, StoreError>>),
-    Abort(oneshot::Sender<()>),
-}
-
-/// A file under its final name that is removed again unless its writer's owner has heard of it.
-pub(super) struct Published {
-    path: Option<String>,
-    pool: Arc<Pool>,
-}
-
-impl Published {
-    pub(super) fn keep(mut self) {
-        self.path = None;
-    }
-}
-
-impl Drop for Published {
-    fn drop(&mut self) {
-        if let Some(path) = self.path.take() {
-            let remove = move || {
-                if let Err(error) = std::fs::remove_file(&path) {
-                    tracing::error!(path, %error, "cannot remove image data that nobody waited for");
-                }
-            };
-            // Without a thread the file stays; recovery finds it under its image's name.
-            let _ = self.pool.submit(Box::new(remove));
-        }
-    }
-}
-
 impl Job for Recording {
     type Message = Message;
     type Error = StoreError;
@@ -108,7 +77,7 @@ impl Job for Recording {
                 }
                 Message::Abort(reply) => {
                     self.draft = None;
-                    let _ = reply.send(());
+                    let _ = reply.send(Ok(()));
                 }
             }
         }
@@ -234,13 +203,11 @@ impl Recording {
             io::ErrorKind::AlreadyExists => StoreError::Duplicate { image: self.path.clone() },
             _ => fault(source),
         })?;
-        Ok(Published { path: Some(self.path.clone()), pool: Arc::clone(&self.pool) })
+        let path = self.path.clone();
+        Ok(Published::new(Arc::clone(&self.pool), move || {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::error!(path, %error, "cannot remove image data that nobody waited for");
+            }
+        }))
     }
-}
-
-/// Looks at a block for anything but zeros; gives up early, as most blocks differ at their start.
-fn is_zero(block: &[u8]) -> bool {
-    let clear = |part: &[u8]| part.iter().fold(0, |all, byte| all | byte) == 0;
-    let mut parts = block.chunks_exact(256);
-    parts.all(clear) && clear(block.chunks_exact(256).remainder())
 }

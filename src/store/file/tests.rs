@@ -108,7 +108,7 @@ async fn a_commit_that_nobody_waits_for_is_undone() {
         // Given up at any point: before the thread starts, while it works, after it is done.
         let given_up = tokio::time::timeout(Duration::from_micros(round * 50), writer.commit()).await;
         if given_up.is_ok() {
-            fixture.store.delete(&location(&fixture.store.candidates(IMAGE)[0])).await.unwrap();
+            fixture.store.delete(&location(&fixture.store.candidates(IMAGE).await.unwrap()[0])).await.unwrap();
         }
         for _ in 0..1000 {
             if fixture.files().await.is_empty() {
@@ -167,7 +167,10 @@ async fn the_highest_priority_with_room_takes_the_image() {
     let store = FileStore::open("test", None, &options).unwrap();
     let stored = store.begin(IMAGE, Some(0)).await.unwrap().commit().await.unwrap();
     assert_eq!(stored.url, format!("file://{root}/high/{IMAGE}"));
-    assert_eq!(store.candidates("x"), ["high", "low", "none"].map(|name| format!("file://{root}/{name}/x")));
+    assert_eq!(
+        store.candidates("x").await.unwrap(),
+        ["high", "low", "none"].map(|name| format!("file://{root}/{name}/x"))
+    );
     assert!(matches!(store.begin("big", Some(1 << 62)).await.err(), Some(StoreError::NoRoom { .. })));
     assert!(matches!(store.check_room(1 << 62).await, Err(StoreError::NoRoom { .. })));
 }
@@ -178,7 +181,7 @@ async fn more_than_the_disk_can_hold_is_refused_before_any_data() {
     assert!(matches!(fixture.store.check_room(1 << 60).await, Err(StoreError::Full { .. })));
     fixture.store.check_room(1000).await.unwrap();
     // What is merely announced may be a mistake, which the data will show.
-    fixture.store.begin(IMAGE, Some(1 << 60)).await.unwrap().abort().await;
+    fixture.store.begin(IMAGE, Some(1 << 60)).await.unwrap().abort().await.unwrap();
     assert_eq!(fixture.files().await, [""; 0]);
 }
 
@@ -321,7 +324,7 @@ async fn a_hung_mount_times_out() {
     let (release, hang) = std::sync::mpsc::channel::<()>();
     let hung = fixture.store.inner.files.submit(Box::new(move || assert!(hang.recv().is_err())));
     assert!(hung.is_ok());
-    let image = location(&fixture.store.candidates(IMAGE)[0]);
+    let image = location(&fixture.store.candidates(IMAGE).await.unwrap()[0]);
     let error = fixture.store.size(&image).await.unwrap_err();
     assert!(matches!(error, StoreError::Timeout { .. }), "{error}");
     drop(release);
@@ -347,7 +350,7 @@ async fn a_sweep_removes_what_dead_writers_left() {
     for (fixture, left) in [(Fixture::named(), 0), (Fixture::new(), 1)] {
         if left > 0 {
             // Once it is known that files need no name, nobody looks for them.
-            fixture.store.begin(IMAGE, None).await.unwrap().abort().await;
+            fixture.store.begin(IMAGE, None).await.unwrap().abort().await.unwrap();
             assert_eq!(fixture.store.inner.directories.all().next().unwrap().kind.get(), Some(&Kind::Unnamed));
         }
         let mut alive = fixture.store.begin(IMAGE, None).await.unwrap();

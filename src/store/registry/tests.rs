@@ -168,7 +168,7 @@ async fn data_is_looked_for_until_it_is_found() {
     let place = tempfile::tempdir().unwrap();
     let stores = Stores::open(&multi(&place)).unwrap();
     let copy = put(&*stores.get("slow").unwrap().store, IMAGE, Bytes::from_static(b"0123456789")).await;
-    let lost = stores.get("fast").unwrap().store.candidates(IMAGE).remove(0);
+    let lost = stores.get("fast").unwrap().store.candidates(IMAGE).await.unwrap().remove(0);
     let places = [
         Place { url: &lost, store: Some("fast") },
         Place { url: "nonsense", store: Some("fast") },

@@ -37,6 +37,7 @@ fn of_store(error: StoreError, id: &str) -> Error {
             StatusCode::SERVICE_UNAVAILABLE,
             format!("Image {id} could not be deleted because the filesystem store operation timed out: {error}"),
         ),
+        StoreError::RemoteUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         _ => return Error::internal(error),
     };
     Error::explanation(status, text).because(error)

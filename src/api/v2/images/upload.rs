@@ -105,10 +105,13 @@ fn of_store(error: &StoreError) -> Error {
         StoreError::AddDisabled { .. } => {
             Error::explanation(StatusCode::GONE, "Error in store configuration. Adding images to store is disabled.")
         }
-        StoreError::Timeout { .. } => Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text),
+        StoreError::Timeout { .. } | StoreError::RemoteUnavailable { .. } => {
+            Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text)
+        }
         StoreError::SizeMismatch { .. } | StoreError::SizeExceeded { .. } => {
             Error::explanation(StatusCode::BAD_REQUEST, text)
         }
+        StoreError::LeftBehind(cause) => of_store(cause),
         _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
