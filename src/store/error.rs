@@ -1,6 +1,7 @@
 //! What can go wrong with image data, by kind.
 
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 /// A fault of a store. Status codes, retries and clean-up depend on the variant alone; the texts of those that a client
@@ -101,6 +102,12 @@ pub enum StoreError {
 pub enum Operation {
     Delete,
     ReadRange { offset: u64, length: u64 },
+}
+
+impl Operation {
+    pub(super) fn of_range(range: &Range<u64>) -> Self {
+        Self::ReadRange { offset: range.start, length: range.end.saturating_sub(range.start) }
+    }
 }
 
 impl std::fmt::Display for Operation {

@@ -165,9 +165,9 @@ impl Store for HttpStore {
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<Reader, StoreError>> {
         async move {
-            if let Some(Range { start, end }) = range {
-                let operation = Operation::ReadRange { offset: start, length: end.saturating_sub(start) };
-                return Err(StoreError::Unsupported { store: self.name.clone(), operation });
+            if let Some(range) = range {
+                let (store, operation) = (self.name.clone(), Operation::of_range(&range));
+                return Err(StoreError::Unsupported { store, operation });
             }
             let answer = self.query(Method::GET, location).await?;
             let data = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));

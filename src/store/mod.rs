@@ -8,6 +8,7 @@ mod file;
 mod http;
 mod location;
 mod pool;
+mod rbd;
 mod reader;
 mod registry;
 mod strand;

@@ -1,4 +1,4 @@
-"""The package in a cloud: a real Keystone and PostgreSQL, by configuration alone."""
+"""The package in a cloud: a real Keystone, PostgreSQL and a real Ceph, by configuration alone."""
 
 import json
 import os
@@ -18,16 +18,18 @@ def peers(*arguments):
     return done.stdout.strip()
 
 
-@test(300, fresh=True)
-def keystone_and_postgresql_take_only_configuration(i, packages):
-    i.install("postgresql", packages.deb(1))
+@test(360, fresh=True)
+def keystone_postgresql_and_ceph_take_only_configuration(i, packages):
+    i.install("postgresql", "librbd1", packages.deb(1))
     until("the database runs", 30, lambda: i.succeeds("su postgres -c 'psql -c \"select 1\"'"))
     i.run("su postgres -c \"psql -c \\\"create role glance login password 'd4tabase'\\\" && createdb -O glance glance\"")
     url = "postgresql+psycopg2://glance:d4tabase@127.0.0.1/glance"
     migrate(i, url)
-    name = f"keystone-{i.release}-{os.getpid()}"
-    keystone = json.loads(i.outside(PEERS, "keystone", "up", name, "--user", os.getpid()))
+    name, blocks = (f"{kind}-{i.release}-{os.getpid()}" for kind in ("keystone", "ceph"))
     try:
+        keystone = json.loads(i.outside(PEERS, "keystone", "up", name, "--user", os.getpid()))
+        ceph = json.loads(i.outside(PEERS, "ceph", "up", blocks, "--user", os.getpid()))
+        introduce(i, ceph)
         secrets = {"database": url, "keystone": keystone["password"]}
         for secret, text in secrets.items():
             i.write(f"/etc/glance/secrets/{secret}", text, mode=0o600)
@@ -40,7 +42,9 @@ node_staging_uri = file:///var/lib/glance/staging
 [database]
 connection = credential:database
 [glance_store]
-filesystem_store_datadir = /var/lib/glance/images
+stores = file,http,rbd
+default_store = rbd
+rbd_store_user = {ceph["user"]}
 [paste_deploy]
 flavor = keystone
 [keystone_authtoken]
@@ -57,13 +61,24 @@ project_domain_name = Default
                   "LoadCredential=keystone:/etc/glance/secrets/keystone\n")
         i.run("systemctl daemon-reload && systemctl restart glance-api.socket")
         token = json.loads(i.outside(PEERS, "keystone", "tokens", name, "demo@demo"))["demo@demo"]
-        stores_an_image(i, token)
+        image = stores_an_image(i, token)
+        snapshots = i.outside("rbd", "--conf", ceph["conf"], "snap", "ls", f"{ceph['pool']}/{image}")
+        check("snap" in snapshots.split(), snapshots)
         shown = i.run("systemctl show 'glance-api*' && systemctl cat 'glance-api*' && journalctl --no-pager -u 'glance-api*'")
         check("LoadCredential" in shown, "the units are shown")
         for secret in ("d4tabase", token):
             check(secret not in shown, "a secret can be read")
     finally:
         peers("stop", name)
+        peers("stop", blocks)
+
+
+def introduce(i, ceph):
+    """What an operator copies from a cluster to a host, and the right to read it."""
+    i.write("/etc/ceph/ceph.conf", f"[global]\nfsid = {ceph['fsid']}\nmon_host = {ceph['mon_host']}\n")
+    ring = f"/etc/ceph/ceph.client.{ceph['user']}.keyring"
+    i.write(ring, pathlib.Path(ceph["keyring"]).read_text(), mode=0o640)
+    i.run(f"chgrp glance {ring}")
 
 
 def migrate(i, url):
@@ -90,3 +105,4 @@ def stores_an_image(i, token):
     check(i.request(path=f"/v2/images/{image}/file", headers=mine)[2] == b"data", "the data")
     counted = i.run("su postgres -c \"psql -At glance -c \\\"select count(*) from images where status = 'active'\\\"\"")
     check(counted.strip() == "1", counted)
+    return image

@@ -7,11 +7,12 @@ use super::super::driver::Store;
 use super::super::external::UrlFilter;
 use super::super::file::FileStore;
 use super::super::http::HttpStore;
+use super::super::rbd::RbdStore;
 use super::{RESERVED_PREFIX, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
 use crate::config::{Config, GlanceStoreSection, StoreSection};
 
 /// Drivers that upstream has and this version has not.
-const MISSING: [&str; 5] = ["rbd", "s3", "swift", "cinder", "vmware"];
+const MISSING: [&str; 4] = ["s3", "swift", "cinder", "vmware"];
 
 /// Makes a file store.
 type OpenFile = fn(&str, Option<&str>, &GlanceStoreSection) -> Result<FileStore, StoreError>;
@@ -23,7 +24,8 @@ struct Opener {
 }
 
 impl Stores {
-    /// Makes the stores of a configuration: directories are created and checked, nothing is contacted. Blocks on the file
+    /// Makes the stores of a configuration: directories are created and checked, and nothing that is contacted is
+    /// waited for. Blocks on the file
     /// system, so call it where that does no harm.
     ///
     /// A store whose options are bad is logged and can only be read from, unless it is the default.
@@ -151,10 +153,18 @@ fn make(
                 Ok(None)
             }
         },
+        "rbd" => match RbdStore::open(name, id, options) {
+            Ok(store) => Ok(Some(Arc::new(store))),
+            Err(error) if is_default => Err(error),
+            Err(error) => {
+                tracing::warn!(store = name, %error, "failed to configure a store; it is disabled");
+                Ok(None)
+            }
+        },
         kind if MISSING.contains(&kind) => Err(StoreError::Configuration {
             store: name.to_owned(),
             reason: format!(
-                "this version has no driver for stores of type {kind}, only file and http; remove the store"
+                "this version has no driver for stores of type {kind}, only file, http and rbd; remove the store"
             ),
         }),
         kind => {
@@ -168,6 +178,7 @@ fn schemes(kind: &str) -> &'static [&'static str] {
     match kind {
         "file" => &["file", "filesystem"],
         "http" => &["http", "https"],
+        "rbd" => &["rbd"],
         _ => &[],
     }
 }

@@ -77,18 +77,42 @@ fn the_default_store_must_be_among_the_stores() {
 #[test]
 fn drivers_that_do_not_exist_end_the_start() {
     let place = tempfile::tempdir().unwrap();
-    for kind in ["rbd", "s3", "swift", "cinder", "vmware", "glance.store.rbd.Store"] {
+    for kind in ["s3", "swift", "cinder", "vmware", "glance.store.s3.Store"] {
         let mut config = single(&place);
         config.glance_store.stores.push(kind.to_owned());
         assert!(reason(&config).contains("no driver"), "{kind}");
     }
     let mut config = multi(&place);
-    config.default.enabled_backends.as_mut().unwrap().push(("ceph".to_owned(), "rbd".to_owned()));
-    assert!(reason(&config).contains("[ceph]"));
+    config.default.enabled_backends.as_mut().unwrap().push(("objects".to_owned(), "s3".to_owned()));
+    assert!(reason(&config).contains("[objects]"));
     // A name that nobody knows is only a warning, as upstream.
     let mut config = single(&place);
     config.glance_store.stores.push("floppy".to_owned());
     assert_eq!(Stores::open(&config).unwrap().all().len(), 2);
+}
+
+#[test]
+fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("ceph.conf");
+    let mut config = single(&place);
+    config.glance_store.stores = vec!["rbd".to_owned()];
+    config.glance_store.default_store = "rbd".to_owned();
+    config.glance_store.rbd_store_ceph_conf = path.to_str().unwrap().to_owned();
+    config.glance_store.rados_connect_timeout = 1;
+    assert!(reason(&config).contains("cannot read rbd_store_ceph_conf"));
+
+    let fsid = "46e03f27-64b5-4c4c-afd4-f5ea2a4a9a5a";
+    std::fs::write(&path, format!("[global]\nfsid = {fsid}\nmon_host = 127.0.0.1:1\nauth_client_required = none\n"))
+        .unwrap();
+    let stores = Stores::open(&config).unwrap();
+    let store = &stores.default_store().store;
+    assert!(store.owns(&format!("rbd://{fsid}/images/x/snap")));
+    assert!(!store.owns("rbd://other/images/x/snap"));
+    assert!(!store.owns(&format!("rbd://{fsid}/images2/x/snap")));
+    let properties = serde_json::json!(
+        {"chunk_size": 8_388_608, "pool": "images", "thin_provisioning": false, "fsid": fsid});
+    assert_eq!(Value::Object(store.properties()), properties);
 }
 
 #[test]

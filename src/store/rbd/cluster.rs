@@ -1,0 +1,249 @@
+//! The store's connection to its cluster: one, made when it is needed, kept while it is good.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::super::StoreError;
+use super::super::pool::Pool;
+use super::elsewhere::Elsewhere;
+use crate::config::GlanceStoreSection;
+use crate::sys::ceph::{CephPool, Client, Cluster};
+
+/// Seconds after which an operation counts as failed where neither rados_connect_timeout nor ceph.conf says. Ceph's own
+/// answer is never: an upload would wait as long as its cluster is away.
+const OPERATION_TIMEOUT: &str = "300";
+
+/// How to reach a cluster.
+#[derive(Clone)]
+pub(super) struct Access {
+    /// As in `client.admin`.
+    user: String,
+    /// `None`: librados' usual places.
+    conf_file: Option<String>,
+    /// `rados_connect_timeout`; `None` when it is negative.
+    timeout: Option<u64>,
+}
+
+impl Access {
+    pub(super) fn new(options: &GlanceStoreSection) -> Self {
+        let user = options.rbd_store_user.as_deref().filter(|user| !user.is_empty()).unwrap_or("admin");
+        Self {
+            user: format!("client.{user}"),
+            conf_file: Some(options.rbd_store_ceph_conf.clone()).filter(|path| !path.is_empty()),
+            timeout: u64::try_from(options.rados_connect_timeout).ok(),
+        }
+    }
+
+    /// Loads the libraries and reads ceph.conf. Contacts nothing.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub(super) fn client(&self) -> Result<Client, String> {
+        let client = Client::new(&self.user).map_err(|error| error.to_string())?;
+        client.read_file(self.conf_file.as_deref()).map_err(|error| match &self.conf_file {
+            Some(path) => format!("cannot read rbd_store_ceph_conf {path}: {error}"),
+            None => format!("cannot read /etc/ceph/ceph.conf ({error}); set rbd_store_ceph_conf if it lies elsewhere"),
+        })?;
+        let set = |name, value: &str| client.set(name, value).map_err(|error| format!("option {name}: {error}"));
+        match self.timeout {
+            Some(seconds) => {
+                for name in ["rados_osd_op_timeout", "rados_mon_op_timeout", "client_mount_timeout"] {
+                    set(name, &seconds.to_string())?;
+                }
+            }
+            None => {
+                for name in ["rados_osd_op_timeout", "rados_mon_op_timeout"] {
+                    let is_endless = |value: &String| value.parse() == Ok(0.0);
+                    if client.option(name).is_ok_and(|value| is_endless(&value)) {
+                        set(name, OPERATION_TIMEOUT)?;
+                    }
+                }
+            }
+        }
+        // It is the default, and what the asynchronous half of this store stands on. A librbd that does not know it any more
+        // never blocks there.
+        let _ = set("rbd_non_blocking_aio", "true");
+        Ok(client)
+    }
+}
+
+/// A connection. What is opened through it keeps it.
+pub(super) struct Connection {
+    cluster: Elsewhere<Arc<Cluster>>,
+    pub(super) fsid: String,
+    /// For new images.
+    pub(super) features: u64,
+    lost: AtomicBool,
+}
+
+impl Connection {
+    /// Blocks.
+    fn make(access: &Access, threads: &Arc<Pool>) -> Result<Self, String> {
+        let cluster = access.client()?.connect().map_err(|error| format!("{} cannot connect: {error}", access.user))?;
+        let fsid = cluster.fsid().map_err(|error| format!("asking for the id of the cluster: {error}"))?;
+        let features = cluster.option("rbd_default_features").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let cluster = Elsewhere::new(Arc::new(cluster), threads);
+        Ok(Self { cluster, fsid, features, lost: AtomicBool::new(false) })
+    }
+
+    /// Opens a pool. Blocks.
+    ///
+    /// # Errors
+    /// `RemoteUnavailable`, `Io`.
+    pub(super) fn pool(&self, name: &str) -> Result<Arc<CephPool>, StoreError> {
+        let opened = self.cluster.get().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |it| it.pool(name));
+        opened.map(Arc::new).map_err(|error| self.reading(format!("opening the pool {name}"), error))
+    }
+
+    /// Whether the cluster no longer takes anything from this connection.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Sorts a failed read.
+    pub(super) fn reading(&self, doing: String, source: io::Error) -> StoreError {
+        self.away(doing, source).unwrap_or_else(|(doing, source)| StoreError::Io { doing, source })
+    }
+
+    /// Sorts a failed write.
+    pub(super) fn writing(&self, doing: String, source: io::Error) -> StoreError {
+        self.away(doing, source).unwrap_or_else(|(doing, source)| StoreError::writing(|| doing, source))
+    }
+
+    fn away(&self, doing: String, source: io::Error) -> Result<StoreError, (String, io::Error)> {
+        match source.raw_os_error() {
+            // ESHUTDOWN: the cluster has shut this client out (EBLOCKLISTED), which is for good.
+            Some(libc::ESHUTDOWN | libc::ENOTCONN) => self.lost.store(true, Ordering::Relaxed),
+            Some(libc::ETIMEDOUT | libc::EHOSTUNREACH | libc::ECONNREFUSED | libc::ECONNRESET) => {}
+            _ => return Err((doing, source)),
+        }
+        Ok(unavailable(format!("{doing}: {source}")))
+    }
+}
+
+/// The way to the connection.
+pub(super) struct Link {
+    /// What logs call the store.
+    store: String,
+    access: Access,
+    threads: Arc<Pool>,
+    /// Locked while somebody connects.
+    state: Arc<Mutex<State>>,
+    /// Once known, from ceph.conf or the cluster.
+    fsid: OnceLock<String>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Arc<Connection>>,
+    /// When the last attempt ended without one, and why.
+    failure: Option<(Instant, String)>,
+}
+
+impl Link {
+    /// Reads the configuration and starts to connect. Blocks on the file system.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub(super) fn open(store: &str, access: Access, threads: Arc<Pool>) -> Result<Arc<Self>, String> {
+        let named = access.client()?.option("fsid").ok().filter(|fsid| is_fsid(fsid));
+        let fsid = named.map_or_else(OnceLock::new, OnceLock::from);
+        let link = Arc::new(Self { store: store.to_owned(), access, threads, state: Arc::default(), fsid });
+        if let Ok(state) = Arc::clone(&link.state).try_lock_owned() {
+            let first = Arc::clone(&link);
+            // Without a thread now, the first request connects.
+            let _ = link.threads.submit(Box::new(move || drop(first.connect(state))));
+        }
+        Ok(link)
+    }
+
+    /// The id of the cluster, unless it is not yet known.
+    pub(super) fn fsid(&self) -> Option<&str> {
+        self.fsid.get().map(String::as_str)
+    }
+
+    /// The connection, made now if there is none. Those who ask while somebody else tries share the outcome.
+    ///
+    /// # Errors
+    /// `RemoteUnavailable`.
+    pub(super) async fn connection(self: &Arc<Self>) -> Result<Arc<Connection>, StoreError> {
+        let asked = Instant::now();
+        let state = Arc::clone(&self.state).lock_owned().await;
+        match (&state.connection, &state.failure) {
+            (Some(connection), _) if !connection.is_lost() => return Ok(Arc::clone(connection)),
+            (_, Some((when, reason))) if *when >= asked => return Err(unavailable(reason.clone())),
+            _ => {}
+        }
+        let link = Arc::clone(self);
+        let attempt = self.threads.run(move || link.connect(state));
+        attempt.await.unwrap_or_else(|| Err(StoreError::no_thread()))
+    }
+
+    /// Blocks.
+    fn connect(&self, mut state: OwnedMutexGuard<State>) -> Result<Arc<Connection>, StoreError> {
+        state.connection = None;
+        match Connection::make(&self.access, &self.threads) {
+            Ok(made) => {
+                tracing::info!(store = self.store, fsid = made.fsid, "connected to a Ceph cluster");
+                let _ = self.fsid.set(made.fsid.clone());
+                let made = Arc::new(made);
+                state.connection = Some(Arc::clone(&made));
+                state.failure = None;
+                Ok(made)
+            }
+            Err(reason) => {
+                tracing::warn!(
+                    store = self.store,
+                    reason,
+                    "no connection to the Ceph cluster; the next request tries again"
+                );
+                state.failure = Some((Instant::now(), reason.clone()));
+                Err(unavailable(reason))
+            }
+        }
+    }
+}
+
+fn unavailable(reason: String) -> StoreError {
+    StoreError::RemoteUnavailable { source: Some(reason.into()) }
+}
+
+/// Whether ceph.conf names the cluster: without, librados has zeros there.
+fn is_fsid(text: &str) -> bool {
+    uuid::Uuid::parse_str(text).is_ok_and(|id| !id.is_nil())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_and_the_timeout_have_upstreams_meaning() {
+        let access = |user: Option<&str>, timeout| {
+            Access::new(&GlanceStoreSection {
+                rbd_store_user: user.map(str::to_owned),
+                rados_connect_timeout: timeout,
+                ..GlanceStoreSection::default()
+            })
+        };
+        for (user, expected) in [(None, "client.admin"), (Some(""), "client.admin"), (Some("glance"), "client.glance")]
+        {
+            assert_eq!(access(user, -1).user, expected);
+        }
+        for (timeout, expected) in [(-1, None), (0, Some(0)), (5, Some(5))] {
+            assert_eq!(access(None, timeout).timeout, expected);
+        }
+        assert_eq!(access(None, 0).conf_file, None);
+    }
+
+    #[test]
+    fn zeros_are_no_id() {
+        assert!(is_fsid("46e03f27-64b5-4c4c-afd4-f5ea2a4a9a5a"));
+        assert!(!is_fsid("00000000-0000-0000-0000-000000000000"));
+        assert!(!is_fsid(""));
+    }
+}

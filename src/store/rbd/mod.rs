@@ -1,0 +1,267 @@
+//! Images as block devices in Ceph, laid out as upstream does: an image of the pool with the Glance image's id for its name,
+//! and of it the protected snapshot `snap`, which others clone.
+//!
+//! Upstream: `glance_store/_drivers/rbd.py`. What blocks in Ceph's libraries runs on threads of the store; data goes in and out
+//! by operations that wait on none.
+
+mod cluster;
+mod elsewhere;
+mod location;
+mod reader;
+mod recording;
+mod removal;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+
+use super::driver::{Store, Writer, is_name};
+use super::pool::Pool;
+use super::writer::StrandWriter;
+use super::{Location, Operation, Reader, StoreError};
+use crate::config::GlanceStoreSection;
+use crate::sys::ceph::{CephPool, Image};
+use cluster::{Access, Connection, Link};
+use elsewhere::Elsewhere;
+use location::Address;
+use reader::Source;
+use recording::{Recording, Target};
+
+/// The snapshot that makes an image whole.
+const SNAPSHOT: &str = "snap";
+
+/// Threads for operations that block: one waits for the cluster most of its time.
+const THREADS: usize = 16;
+
+/// Threads that write data.
+const WRITERS: usize = 16;
+
+/// A store in a pool of a Ceph cluster.
+pub(super) struct RbdStore {
+    inner: Arc<Inner>,
+    link: Arc<Link>,
+}
+
+struct Inner {
+    /// What logs call it.
+    name: String,
+    /// The id recorded in locations; `None` in single-store mode.
+    id: Option<String>,
+    /// Ceph's pool.
+    pool: String,
+    /// Bytes of an image's objects.
+    chunk: u64,
+    thin: bool,
+    /// Short operations.
+    threads: Arc<Pool>,
+    /// Writes of data.
+    data: Arc<Pool>,
+}
+
+impl RbdStore {
+    /// Loads Ceph's libraries, reads ceph.conf and starts to connect; waits for no cluster. Blocks on the file system.
+    ///
+    /// # Errors
+    /// `Configuration`, with words for the operator.
+    pub(super) fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+        let threads = Pool::new("glance-rbd", THREADS);
+        let link = Link::open(name, Access::new(options), Arc::clone(&threads))
+            .map_err(|reason| StoreError::Configuration { store: name.to_owned(), reason })?;
+        let mebibytes = u64::try_from(options.rbd_store_chunk_size).unwrap_or(0).max(1);
+        let inner = Inner {
+            name: name.to_owned(),
+            id: id.map(str::to_owned),
+            pool: options.rbd_store_pool.clone(),
+            chunk: mebibytes.saturating_mul(1024 * 1024),
+            thin: options.rbd_thin_provisioning,
+            threads,
+            data: Pool::new("glance-rbd-data", WRITERS),
+        };
+        Ok(Self { inner: Arc::new(inner), link })
+    }
+
+    /// Runs an operation that blocks on the store's threads; once more, when it finds that the connection is lost.
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: impl Fn(&Inner, &Arc<Connection>) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let mut again = true;
+        loop {
+            let connection = self.link.connection().await?;
+            let (operation, inner, used) = (operation.clone(), Arc::clone(&self.inner), Arc::clone(&connection));
+            let outcome = self.inner.threads.run(move || operation(&inner, &used)).await;
+            let outcome = outcome.unwrap_or_else(|| Err(StoreError::no_thread()));
+            if outcome.is_ok() || !connection.is_lost() || !std::mem::take(&mut again) {
+                return outcome;
+            }
+        }
+    }
+
+    /// Runs an operation on what a location names.
+    async fn run_at<T: Send + 'static>(
+        &self,
+        location: &Location,
+        operation: impl Fn(&Inner, &Arc<Connection>, &Arc<CephPool>, &Address) -> Result<T, StoreError>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Result<T, StoreError> {
+        let address = Arc::new(Address::parse(location.url())?);
+        self.run(move |inner, connection| {
+            let pool = connection.pool(address.pool.as_ref().unwrap_or(&inner.pool))?;
+            operation(inner, connection, &pool, &address)
+        })
+        .await
+    }
+}
+
+impl Store for RbdStore {
+    fn driver(&self) -> &'static str {
+        "rbd"
+    }
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["rbd"]
+    }
+
+    fn can_add(&self) -> bool {
+        true
+    }
+
+    fn can_seek(&self) -> bool {
+        false
+    }
+
+    fn owns(&self, url: &str) -> bool {
+        match self.link.fsid() {
+            Some(fsid) => url.starts_with(&location::prefix(fsid, &self.inner.pool)),
+            None => location::is_in_pool(url, &self.inner.pool),
+        }
+    }
+
+    fn candidates<'a>(&'a self, image_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        async move {
+            if !is_name(image_id) {
+                return Ok(Vec::new());
+            }
+            let connection = self.link.connection().await?;
+            Ok(vec![location::url(&connection.fsid, &self.inner.pool, image_id, SNAPSHOT)])
+        }
+        .boxed()
+    }
+
+    fn properties(&self) -> Map<String, Value> {
+        Map::from_iter([
+            ("chunk_size".to_owned(), self.inner.chunk.into()),
+            ("pool".to_owned(), self.inner.pool.as_str().into()),
+            ("thin_provisioning".to_owned(), self.inner.thin.into()),
+            ("fsid".to_owned(), self.link.fsid().into()),
+        ])
+    }
+
+    fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
+        async move {
+            if !is_name(image_id) {
+                return Err(StoreError::BadLocation { reason: "Image id is not a name for Ceph".to_owned() });
+            }
+            let name = image_id.to_owned();
+            let begun = self.run(move |inner, connection| inner.begin(connection, &name, size.unwrap_or(0))).await;
+            begun.map(|writer| Box::new(writer) as Box<dyn Writer>)
+        }
+        .boxed()
+    }
+
+    fn open<'a>(
+        &'a self,
+        location: &'a Location,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'a, Result<Reader, StoreError>> {
+        async move {
+            if let Some(range) = range {
+                let store = self.inner.name.clone();
+                return Err(StoreError::Unsupported { store, operation: Operation::of_range(&range) });
+            }
+            let opened = self.run_at(location, |inner, connection, pool, address| {
+                let image = open(connection, pool, address)?;
+                let size = image.size().map_err(|error| reading(connection, address, error))?;
+                let source = Source {
+                    image: Elsewhere::new(image, &inner.threads),
+                    pool: Elsewhere::new(Arc::clone(pool), &inner.threads),
+                    name: address.image.clone(),
+                    snapshot: address.snapshot.clone(),
+                    threads: Arc::clone(&inner.threads),
+                };
+                Ok(reader::stream(source, size))
+            });
+            Ok(Reader::Stream(Box::pin(opened.await?)))
+        }
+        .boxed()
+    }
+
+    fn size<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.run_at(location, |_, connection, pool, address| {
+            let image = open(connection, pool, address)?;
+            image.size().map_err(|error| reading(connection, address, error))
+        })
+        .boxed()
+    }
+
+    fn check_unused<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.run_at(location, |_, connection, pool, address| {
+            removal::check_unused(connection, pool, &address.image, address.snapshot.as_deref())
+        })
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.run_at(location, |_, connection, pool, address| {
+            removal::remove(connection, pool, &address.image, address.snapshot.as_deref())
+        })
+        .boxed()
+    }
+}
+
+impl Inner {
+    fn begin(
+        &self,
+        connection: &Arc<Connection>,
+        name: &str,
+        size: u64,
+    ) -> Result<StrandWriter<Recording>, StoreError> {
+        let fault = |error| connection.writing(format!("creating the image {name}"), error);
+        let pool = connection.pool(&self.pool)?;
+        pool.create(name, size, connection.features, self.chunk.ilog2()).map_err(|error| {
+            match error.raw_os_error() {
+                Some(libc::EEXIST) => StoreError::Duplicate { image: name.to_owned() },
+                // It may be there all the same.
+                Some(libc::ETIMEDOUT) => StoreError::LeftBehind(Box::new(fault(error))),
+                _ => fault(error),
+            }
+        })?;
+        let image = pool.open(name).map_err(|error| match removal::remove(connection, &pool, name, None) {
+            Ok(()) => fault(error),
+            Err(_) => StoreError::LeftBehind(Box::new(fault(error))),
+        })?;
+        let url = location::url(&connection.fsid, &self.pool, name, SNAPSHOT);
+        let metadata = self.id.iter().map(|id| ("store".to_owned(), id.as_str().into())).collect();
+        let (connection, threads) = (Arc::clone(connection), Arc::clone(&self.data));
+        let target = Target { connection, pool, name: name.to_owned(), threads };
+        let recording = Recording::new(image, target, self.thin, size, self.chunk);
+        Ok(StrandWriter::new(recording, Arc::clone(&self.data), size, url, metadata))
+    }
+}
+
+fn open(connection: &Connection, pool: &Arc<CephPool>, address: &Address) -> Result<Image, StoreError> {
+    let opened = pool.open_read_only(&address.image, address.snapshot.as_deref());
+    opened.map_err(|error| reading(connection, address, error))
+}
+
+fn reading(connection: &Connection, address: &Address, error: std::io::Error) -> StoreError {
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => StoreError::NotFound { image: address.image.clone() },
+        _ => connection.reading(format!("reading the image {}", address.image), error),
+    }
+}

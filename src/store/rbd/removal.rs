@@ -1,0 +1,85 @@
+//! The end of an image.
+
+use std::io;
+use std::sync::Arc;
+
+use super::super::StoreError;
+use super::cluster::Connection;
+use crate::sys::ceph::CephPool;
+
+/// Removes an image with its snapshot. One that still has other snapshots, or whose snapshot has clones of the kind that
+/// needs no protection, goes into the pool's trash, as upstream has it. Blocks.
+///
+/// # Errors
+/// `NotFound`, `InUse`, `RemoteUnavailable`, `WriteDenied`, `Io`.
+pub(super) fn remove(
+    connection: &Connection,
+    pool: &Arc<CephPool>,
+    name: &str,
+    snapshot: Option<&str>,
+) -> Result<(), StoreError> {
+    let fault = |error: io::Error| match error.raw_os_error() {
+        Some(libc::ENOENT) => StoreError::NotFound { image: name.to_owned() },
+        Some(libc::EBUSY) => StoreError::InUse { image: name.to_owned() },
+        _ => connection.writing(format!("removing the image {name}"), error),
+    };
+    if let Some(snapshot) = snapshot {
+        let image = pool.open(name).map_err(fault)?;
+        match image.unprotect_snapshot(snapshot) {
+            // EINVAL: it is not protected.
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
+                return Err(fault(error));
+            }
+            _ => {}
+        }
+        match image.remove_snapshot(snapshot) {
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => return Err(fault(error)),
+            _ => {}
+        }
+    }
+    match pool.remove(name) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) => {
+            tracing::warn!(
+                image = name,
+                "an image to be removed has snapshots or clones; it goes into the pool's trash"
+            );
+            pool.move_to_trash(name).map_err(fault)
+        }
+        removed => removed.map_err(fault),
+    }
+}
+
+/// Whether `remove` would be refused. Blocks.
+///
+/// # Errors
+/// `InUse`, `RemoteUnavailable`, `WriteDenied`, `Io`.
+pub(super) fn check_unused(
+    connection: &Connection,
+    pool: &Arc<CephPool>,
+    name: &str,
+    snapshot: Option<&str>,
+) -> Result<(), StoreError> {
+    let in_use = || StoreError::InUse { image: name.to_owned() };
+    let fault = |error| connection.writing(format!("looking whether the image {name} is in use"), error);
+    let image = match pool.open_read_only(name, snapshot) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
+        opened => opened.map_err(fault)?,
+    };
+    if image.has_writers().map_err(fault)? {
+        return Err(in_use());
+    }
+    let Some(snapshot) = snapshot else { return Ok(()) };
+    // Clones are of two kinds, and only the older kind holds its snapshot. Whether there is one is told by whether the
+    // protection can be taken away; if so, it is put back at once, as the image may stay yet. Listing them instead would open
+    // each, in pools where the service has no rights.
+    drop(image);
+    let image = pool.open(name).map_err(fault)?;
+    match image.unprotect_snapshot(snapshot) {
+        Ok(()) => image.protect_snapshot(snapshot).map_err(fault),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EBUSY) => Err(in_use()),
+            Some(libc::EINVAL | libc::ENOENT) => Ok(()),
+            _ => Err(fault(error)),
+        },
+    }
+}
