@@ -130,7 +130,7 @@ fn too_much_or_too_little_leaves_nothing() {
     let server = server(ceph);
     let mut client = server.client();
     let id = create(&mut client);
-    for size in [1000, 6 * MIB, 10 * MIB] {
+    for size in [1000, 6 * MIB, 10 * MIB, 1 << 39] {
         let body = Body::Chunked(vec![vec![b'x'; MIB]; 8]);
         let request = upload(&id, body).header("x-openstack-image-size", &size.to_string());
         let answer = client.send(&request).expect(400);

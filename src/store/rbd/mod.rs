@@ -233,7 +233,7 @@ impl Inner {
     ) -> Result<StrandWriter<Recording>, StoreError> {
         let fault = |error| connection.writing(format!("creating the image {name}"), error);
         let pool = connection.pool(&self.pool)?;
-        pool.create(name, size, connection.features, self.chunk.ilog2()).map_err(|error| {
+        pool.create(name, Recording::first_room(size), connection.features, self.chunk.ilog2()).map_err(|error| {
             match error.raw_os_error() {
                 Some(libc::EEXIST) => StoreError::Duplicate { image: name.to_owned() },
                 // It may be there all the same.

@@ -22,7 +22,7 @@ const PIECE: u64 = 4 * 1024 * 1024;
 /// Writes under way.
 const IN_FLIGHT: usize = 4;
 
-/// An image whose size is not known grows by at most this much at a time.
+/// An image grows with its data, by at most this much at a time: one of a terabyte that never came would take minutes to remove.
 const GROWTH: u64 = 8 * 1024 * 1024 * 1024;
 
 /// Where an image is written.
@@ -57,20 +57,25 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// For an image that was made with `announced` bytes, in objects of `chunk` bytes.
+    /// For an image that was made with [`Self::first_room`] bytes, in objects of `chunk` bytes.
     pub(super) fn new(image: Image, target: Target, thin: bool, announced: u64, chunk: u64) -> Self {
         Self {
             image: Some(image),
             target,
             thin,
             announced,
-            room: announced,
-            growth: chunk,
+            room: Self::first_room(announced),
+            growth: if announced == 0 { chunk } else { GROWTH },
             end: 0,
             gathered: Vec::new(),
             gathered_length: 0,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
         }
+    }
+
+    /// The size with which to make an image.
+    pub(super) fn first_room(announced: u64) -> u64 {
+        announced.min(GROWTH)
     }
 
     fn work_on(&mut self, messages: VecDeque<Message>) -> Result<(), StoreError> {
@@ -120,11 +125,12 @@ impl Recording {
         Ok(())
     }
 
-    /// Sees that an image of unknown size has room up to `end`.
+    /// Sees that the image has room up to `end`.
     fn grow(&mut self) -> Result<(), StoreError> {
-        while self.announced == 0 && self.room < self.end {
+        while self.room < self.end {
             self.growth = self.growth.saturating_mul(2).min(GROWTH);
-            let room = self.room.saturating_add(self.growth);
+            let most = if self.announced == 0 { u64::MAX } else { self.announced };
+            let room = self.room.saturating_add(self.growth).min(most);
             self.image()?.resize(room).map_err(|error| self.fault(error))?;
             self.room = room;
         }
@@ -142,7 +148,7 @@ impl Recording {
         }
         let image = self.image()?;
         let finish = || {
-            if self.announced == 0 && self.room != self.end {
+            if self.room != self.end {
                 image.resize(self.end)?;
             }
             image.flush()?;
