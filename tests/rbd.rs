@@ -333,6 +333,28 @@ fn a_cluster_goes_away_and_comes_back() {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_a_cluster_that_is_away() {
+    let ceph = Ceph::private();
+    let mut server = Server::with(|conf| conf.ceph(&ceph).set("service.graceful_shutdown_timeout", 1));
+    let id = create(&mut server.client());
+    let mut stream = begin_upload(&server, &ceph, &id, 10 * MIB);
+    let reader = stored(&mut server.client(), &pattern(32 * MIB));
+    let mut download_stream = http::connect(server.address).unwrap();
+    download_stream.write_all(&download(&reader).head("localhost")).unwrap();
+    std::io::Read::read_exact(&mut download_stream, &mut [0; 1000]).unwrap();
+
+    ceph.away();
+    stream.write_all(&vec![b'x'; 8 * MIB]).unwrap();
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait_end(Duration::from_secs(30)).code(), Some(0));
+    drop((stream, download_stream));
+    ceph.again();
+    server.start_again();
+    assert_recovered(&server, &ceph, &id);
+    ceph.stop();
+}
+
+#[test]
 fn a_store_among_others() {
     let ceph = Ceph::shared();
     let server = Server::with(|conf| {

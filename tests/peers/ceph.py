@@ -65,7 +65,8 @@ def start(name):
 
 
 def launch(name, told):
-    processes.launch(name, [sys.executable, __file__, told["state"]], {}, told, lambda: serves(told["conf"]))
+    processes.launch(name, [sys.executable, __file__, told["state"]], {}, told, lambda: serves(told["conf"]),
+                     seconds=180)
 
 
 def write_conf(state, fsid, port):

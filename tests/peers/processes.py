@@ -75,7 +75,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def launch(name, command, env, about, ready):
+def launch(name, command, env, about, ready, seconds=60):
     """Starts the peer's keeper, waits until the peer is READY, and stores what it is ABOUT. The caller holds the lock.
 
     READY is a URL that answers, or a function."""
@@ -85,7 +85,7 @@ def launch(name, command, env, about, ready):
     keeper = subprocess.Popen([sys.executable, __file__, str(spec)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=open(state / "keeper.log", "ab"), start_new_session=True, cwd=state)
     (state / "keeper.pid").write_text(f"{keeper.pid} {started(keeper.pid)}")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if keeper.poll() is not None:
             break
