@@ -1,7 +1,6 @@
 //! Why a worker cannot start, or a reload cannot take effect, in words for the operator.
 
 use std::io;
-use std::process::ExitCode;
 
 use super::assemble::AssembleError;
 use super::listener::{Address, ListenError};
@@ -60,9 +59,5 @@ impl Error {
     /// Whether somebody has to change the configuration.
     pub(super) fn is_configuration(&self) -> bool {
         self.exit_status() == 78
-    }
-
-    pub(super) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.exit_status())
     }
 }

@@ -39,6 +39,7 @@ use nix::sys::stat::{Mode, umask};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{ConfigErrors, Loaded, locate};
+use crate::sys::ceph::end_process_with_threads;
 use environment::Environment;
 use listener::Passed;
 use logging::Logging;
@@ -80,7 +81,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
             manager.failed(&words, error.is_configuration());
             manager.flush();
             complain(&words);
-            return error.exit_code();
+            return ExitCode::from(error.exit_status());
         }
     };
     let origins = loaded.origins.clone();
@@ -106,15 +107,14 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
     manager.flush();
     let seen = logging.reaches_standard_error() || environment.journal;
     drop(logging);
-    match failure {
-        None => ExitCode::SUCCESS,
-        Some((words, error)) => {
-            if !seen {
-                complain(&words);
-            }
-            error.exit_code()
+    let status = failure.map_or(0, |(words, error)| {
+        if !seen {
+            complain(&words);
         }
-    }
+        error.exit_status()
+    });
+    end_process_with_threads(status);
+    ExitCode::from(status)
 }
 
 /// Tells the service manager that there will be no start with this configuration.

@@ -72,10 +72,20 @@ functions! {
     }
 }
 
+static LOADED: OnceLock<Functions> = OnceLock::new();
+
+/// Ends the process if the libraries are loaded. The usual end would destroy the global objects of the libraries while their
+/// threads still use them, which now and then is a segmentation fault.
+pub fn end_process_with_threads(status: u8) {
+    if LOADED.get().is_some() {
+        // SAFETY: the call takes a number and does not return.
+        unsafe { libc::_exit(status.into()) }
+    }
+}
+
 /// The libraries, loaded once and for good: their threads may outlive every handle. One that is missing is looked for again
 /// the next time.
 pub(super) fn functions() -> Result<&'static Functions, LibraryMissing> {
-    static LOADED: OnceLock<Functions> = OnceLock::new();
     match LOADED.get() {
         Some(loaded) => Ok(loaded),
         None => load().map(|loaded| LOADED.get_or_init(|| loaded)),

@@ -13,6 +13,7 @@ mod rados;
 mod rbd;
 
 pub use completion::Pending;
+pub use library::end_process_with_threads;
 pub use rados::{CephPool, Client, Cluster};
 pub use rbd::Image;
 
