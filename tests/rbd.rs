@@ -94,9 +94,19 @@ fn data_comes_back_and_lies_as_upstream_lays_it() {
     let ceph = Ceph::shared();
     let server = server(ceph);
     let mut client = server.client();
-    for (size, piece) in [(0, 1), (1, 1), (5 * MIB, 70_000), (20 * MIB + 4321, MIB)] {
+    for (size, pieces) in
+        [(0, [1, 1]), (1, [1, 1]), (300_001, [3, 9000]), (9 * MIB, [777, 777]), (20 * MIB + 4321, [MIB, 70_000])]
+    {
         let data = pattern(size);
-        let chunks = data.chunks(piece).map(<[u8]>::to_vec).collect();
+        let (mut chunks, mut rest) = (Vec::new(), data.as_slice());
+        for piece in pieces.into_iter().cycle() {
+            let (chunk, others) = rest.split_at(piece.min(rest.len()));
+            chunks.push(chunk.to_vec());
+            rest = others;
+            if rest.is_empty() {
+                break;
+            }
+        }
         for body in [Body::Sized(data.clone()), Body::Chunked(chunks)] {
             let id = create(&mut client);
             client.send(&upload(&id, body)).expect(204);

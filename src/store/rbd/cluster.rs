@@ -69,6 +69,17 @@ impl Access {
         let _ = set("rbd_non_blocking_aio", "true");
         Ok(client)
     }
+
+    /// Why there is no connection, in words for the operator.
+    fn refused(&self, error: &io::Error) -> String {
+        let hint = match error.raw_os_error() {
+            Some(libc::EACCES | libc::EPERM | libc::ENOENT) => {
+                "; its keyring must be where ceph.conf says, and readable for the service's user"
+            }
+            _ => "",
+        };
+        format!("{} cannot connect: {error}{hint}", self.user)
+    }
 }
 
 /// A connection. What is opened through it keeps it.
@@ -83,7 +94,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Blocks.
     fn make(access: &Access, threads: &Arc<Pool>) -> Result<Self, String> {
-        let cluster = access.client()?.connect().map_err(|error| format!("{} cannot connect: {error}", access.user))?;
+        let cluster = access.client()?.connect().map_err(|error| access.refused(&error))?;
         let fsid = cluster.fsid().map_err(|error| format!("asking for the id of the cluster: {error}"))?;
         let features = cluster.option("rbd_default_features").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
         let cluster = Elsewhere::new(Arc::new(cluster), threads);

@@ -19,6 +19,9 @@ use crate::sys::ceph::{CephPool, Image, Pending};
 /// two of them. Together with `IN_FLIGHT` it bounds the memory of an upload.
 const PIECE: u64 = 4 * 1024 * 1024;
 
+/// What comes in parts smaller than this is copied together: the handles of a million parts weigh more than their data.
+const SMALL: usize = 4096;
+
 /// Writes under way.
 const IN_FLIGHT: usize = 4;
 
@@ -52,6 +55,9 @@ pub(super) struct Recording {
     end: u64,
     /// What comes next, less than a piece.
     gathered: Vec<Bytes>,
+    /// Small parts that come after `gathered`.
+    small: Vec<u8>,
+    /// Bytes of both.
     gathered_length: u64,
     in_flight: VecDeque<Pending<()>>,
 }
@@ -68,6 +74,7 @@ impl Recording {
             growth: if announced == 0 { chunk } else { GROWTH },
             end: 0,
             gathered: Vec::new(),
+            small: Vec::new(),
             gathered_length: 0,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
         }
@@ -100,7 +107,12 @@ impl Recording {
             let missing = PIECE - self.gathered_length;
             let part = data.split_to(data.len().min(usize::try_from(missing).unwrap_or(usize::MAX)));
             self.gathered_length += part.len() as u64;
-            self.gathered.push(part);
+            if part.len() < SMALL {
+                self.small.extend_from_slice(&part);
+            } else {
+                self.close_small();
+                self.gathered.push(part);
+            }
             if self.gathered_length == PIECE {
                 self.write()?;
             }
@@ -108,8 +120,15 @@ impl Recording {
         Ok(())
     }
 
+    fn close_small(&mut self) {
+        if !self.small.is_empty() {
+            self.gathered.push(std::mem::take(&mut self.small).into());
+        }
+    }
+
     /// Starts to write what is gathered, when a place in flight is free.
     fn write(&mut self) -> Result<(), StoreError> {
+        self.close_small();
         let pieces = std::mem::take(&mut self.gathered);
         let start = self.end;
         self.end += std::mem::take(&mut self.gathered_length);

@@ -91,8 +91,8 @@ fn drivers_that_do_not_exist_end_the_start() {
     assert_eq!(Stores::open(&config).unwrap().all().len(), 2);
 }
 
-#[test]
-fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
+#[tokio::test]
+async fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("ceph.conf");
     let mut config = single(&place);
@@ -113,6 +113,8 @@ fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
     let properties = serde_json::json!(
         {"chunk_size": 8_388_608, "pool": "images", "thin_provisioning": false, "fsid": fsid});
     assert_eq!(Value::Object(store.properties()), properties);
+    // Nobody is there.
+    assert!(matches!(store.candidates("x").await, Err(StoreError::RemoteUnavailable { .. })));
 }
 
 #[test]
