@@ -5,11 +5,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
 use http_body::{Frame, SizeHint};
 use tracing::Span;
 
-use crate::api::{Body, RequestBody, Response};
+use crate::api::{Body, RequestBody, Response, json};
 use crate::http::exchange::Exchange;
 
 /// Characters of a document that are shown.
@@ -27,7 +26,7 @@ pub(in crate::http) fn show_request(exchange: &Exchange) {
 
 /// The body of a request, to be shown when the handler is done with it, as far as it was read.
 pub(in crate::http) fn watch(headers: &HeaderMap, body: RequestBody) -> RequestBody {
-    let is_data = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    let is_data = json::media_type(headers).is_some_and(|kind| kind == "application/octet-stream");
     let most = if is_data { 0 } else { SHOWN };
     Box::pin(Watched { body, start: Vec::new(), most, bytes: 0, span: Span::current() })
 }
@@ -142,6 +141,8 @@ fn masked(text: &str) -> String {
                 shown.push_str("****@");
                 shown.push_str(host);
             }
+            // Where a text was cut, a password may have lost its `@`.
+            None if tail.is_empty() => shown.push_str("****"),
             None => shown.push_str(authority),
         }
         rest = tail;
@@ -181,6 +182,7 @@ mod tests {
             ("{\"url\": \"swift+https://user:t0p@host/c/o\"}", "{\"url\": \"swift+https://****@host/c/o\"}"),
             ("http://h/a@b and https://u@h:1", "http://h/a@b and https://****@h:1"),
             ("no url @ all", "no url @ all"),
+            ("{\"url\": \"http://user:t0p", "{\"url\": \"http://****"),
             ("x://a:b@c@d/e", "x://****@d/e"),
         ] {
             assert_eq!(masked(text), expected);
