@@ -23,7 +23,6 @@ mod report;
 mod settings;
 mod sockets;
 mod status;
-
 mod tls;
 mod watchdog;
 mod welcome;

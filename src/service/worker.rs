@@ -25,7 +25,6 @@ use super::reload::{Reload, Reloader};
 use super::settings::{Limits, Settings};
 use super::sockets::{Sockets, bind_all};
 use super::status::{Counters, Status};
-
 use super::tls::Tls;
 use super::watchdog;
 use super::welcome;

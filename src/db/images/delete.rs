@@ -98,7 +98,8 @@ impl Operation for Restore {
         if session.execute(&image(&mut back)).await? == 0 {
             return Err(DbError::no_image(&self.id));
         }
-        // What went with the image bears its time of deletion; what had been deleted before does not.
+        // What went with the image bears its time of deletion; what had been deleted before does not, unless it was in the same
+        // second on MySQL, which keeps whole ones.
         let time =
             Query::select().column("deleted_at").from("images").and_where(Expr::col("id").eq(self.id.as_str())).take();
         for table in CHILDREN {

@@ -14,7 +14,8 @@ use crate::db::sql::live;
 use crate::db::statement::Template;
 
 /// The image with this id; `None` if there is none, or if it is deleted and `deleted` is not asked for. MySQL's collation takes
-/// `A` for `a` and ignores blanks at the end: go on with the id that was found. Visibility is not looked at (`_image_get` in `glance/db/sqlalchemy/api.py` does that too).
+/// `A` for `a` and ignores blanks at the end: go on with the id that was found. Visibility is not looked at (`_image_get` in
+/// `glance/db/sqlalchemy/api.py` does that too).
 pub async fn get(db: &Db, id: &str, deleted: bool) -> Result<Option<ImageRecord>, DbError> {
     db.read(&Get { id, deleted }).await
 }
