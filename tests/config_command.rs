@@ -75,7 +75,11 @@ fn check_config_refuses_what_a_start_refuses() {
             "[glance_store]\nfilesystem_store_datadirs = /a:high",
             "a.conf:2: [glance_store] filesystem_store_datadirs: Invalid priority value high",
         ),
-        ("[glance_store]\nstores = rbd\ndefault_store = rbd", "this version has no driver for stores of type rbd"),
+        ("[glance_store]\nstores = s3\ndefault_store = s3", "this version has no driver for stores of type s3"),
+        (
+            "[glance_store]\nstores = rbd\ndefault_store = rbd\nrbd_store_ceph_conf = /nowhere.conf",
+            "cannot read rbd_store_ceph_conf /nowhere.conf: ",
+        ),
     ];
     for (conf, words) in cases {
         let conf = conf.replace("HOME", &home.path().display().to_string());

@@ -313,8 +313,8 @@ fn a_cluster_goes_away_and_comes_back() {
     for first in [true, false] {
         let start = Instant::now();
         let queued = create(&mut client);
-        client.send(&download(&id)).expect(503);
         client.send(&upload(&queued, Body::Sized(data.clone()))).expect(503);
+        client.send(&download(&id)).expect(503);
         client.send(&delete(&id)).expect(503);
         assert!(start.elapsed() < Duration::from_secs(60), "took {:?}", start.elapsed());
         assert_eq!(show(&mut client, &id)["status"], "active");

@@ -14,8 +14,9 @@ use super::{Location, Reader, StoreError};
 /// All methods may be called at the same time from many tasks. Dropping a returned future before its end stops waiting;
 /// what was under way in the store may still happen (a deletion, say), except that a write never becomes visible.
 ///
-/// A crash at any instant leaves either the whole object under its final name, or nothing under it. Parts of an object
-/// may stay behind only in a form that the driver finds and removes at its next start, or in a sweep.
+/// A crash at any instant leaves the whole object, or nothing that anybody can read. Parts of an object may stay behind only
+/// where they are found and removed later: by the driver, at its next start or in a sweep, or at one of the image's
+/// candidates.
 pub trait Store: Send + Sync {
     /// The driver's type as in `enabled_backends`: `file`, `http`, …
     fn driver(&self) -> &'static str;
@@ -84,7 +85,7 @@ pub trait Store: Send + Sync {
     /// that is not there may be deleted.
     ///
     /// # Errors
-    /// `InUse`, `HasSnapshot`, `RemoteUnavailable`.
+    /// `InUse`, `HasSnapshot`, `RemoteUnavailable`, `WriteDenied`, `Io`.
     fn check_unused<'a>(&'a self, _location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
         async { Ok(()) }.boxed()
     }
@@ -92,13 +93,13 @@ pub trait Store: Send + Sync {
     /// Removes an object, or what a write that did not end well has left of one.
     ///
     /// # Errors
-    /// `NotFound` when there is none, `Unsupported` for a read-only store, `DeleteDenied`, `InUse`, `HasSnapshot`,
-    /// `Timeout`, `RemoteUnavailable`.
+    /// `NotFound` when there is none, `Unsupported` for a read-only store; `DeleteDenied`, `WriteDenied`, `InUse`, `HasSnapshot`,
+    /// `Io` when the object is as it was; `Timeout`, `RemoteUnavailable`, `LeftBehind` when it may be gone, wholly or in part.
     fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// An object that is being written. Nothing is visible under its final name before `commit` has returned; a writer that is
-/// dropped, at any point, removes what it has written.
+/// An object that is being written. Nobody can read anything of it before `commit` has returned; a writer that is dropped, at
+/// any point, removes what it has written.
 pub trait Writer: Send {
     /// Takes more data, waiting while too much of it is not yet written. An error may concern earlier data, and ends the
     /// write: what was written is removed. When the future is dropped before its end, the data was not taken.

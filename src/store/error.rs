@@ -132,9 +132,9 @@ impl StoreError {
         }
     }
 
-    /// Whether the storage went away, perhaps in the middle of what it did.
+    /// Whether the storage went away, perhaps in the middle of what it did, or may still do it.
     pub fn is_interrupted(&self) -> bool {
-        matches!(self, Self::RemoteUnavailable { .. } | Self::LeftBehind(_))
+        matches!(self, Self::RemoteUnavailable { .. } | Self::Timeout { .. } | Self::LeftBehind(_))
     }
 
     /// A fault for which no thread or helper could be had.

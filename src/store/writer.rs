@@ -20,6 +20,8 @@ const LIMITS: Limits = Limits { capacity: 4 * 1024 * 1024, batch: 1024 * 1024 };
 /// What the half that writes is told. When its work fails or it is dropped, it removes what it has written.
 pub(super) enum Message {
     Data(Bytes),
+    /// Write what was taken: nothing may come for a while.
+    Flush,
     /// Make the object durable and visible.
     Commit(oneshot::Sender<Result<Published, StoreError>>),
     /// Remove it.
@@ -115,8 +117,15 @@ impl<J: Job<Message = Message, Error = StoreError>> StrandWriter<J> {
         let Some(mut strand) = self.strand.take() else { return Ok(()) };
         let (reply, undone) = oneshot::channel();
         strand.push_last(Message::Abort(reply));
-        // A strand that has failed has undone its work by itself.
-        undone.await.unwrap_or(Ok(()))
+        if let Ok(outcome) = undone.await {
+            return outcome;
+        }
+        // The strand has failed, or is about to, and undoes its work by itself as far as it can.
+        match strand.end().await {
+            Ended::Failed(left @ StoreError::LeftBehind(_)) => Err(left),
+            Ended::Failed(_) => Ok(()),
+            Ended::Gone => Err(gone()),
+        }
     }
 }
 
@@ -126,7 +135,7 @@ impl<J: Job<Message = Message, Error = StoreError>> Writer for StrandWriter<J> {
     }
 
     fn flush(&mut self) {
-        self.strand.iter_mut().for_each(Strand::flush);
+        self.strand.iter_mut().for_each(|strand| strand.push_last(Message::Flush));
     }
 
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<Stored, StoreError>> {
@@ -141,13 +150,53 @@ impl<J: Job<Message = Message, Error = StoreError>> Writer for StrandWriter<J> {
 fn cause(ended: Ended<StoreError>) -> StoreError {
     match ended {
         Ended::Failed(error) => error,
-        Ended::Gone => StoreError::no_thread(),
+        Ended::Gone => gone(),
     }
+}
+
+/// Nobody knows what the job has left.
+fn gone() -> StoreError {
+    StoreError::LeftBehind(Box::new(StoreError::no_thread()))
 }
 
 fn failed_before() -> StoreError {
     StoreError::Io {
         doing: "the write has failed before".to_owned(),
         source: std::io::Error::from(std::io::ErrorKind::BrokenPipe),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Fails at once in its way.
+    struct Broken(fn() -> StoreError);
+
+    impl Job for Broken {
+        type Message = Message;
+        type Error = StoreError;
+
+        fn work(&mut self, _messages: VecDeque<Message>) -> Result<(), StoreError> {
+            Err((self.0)())
+        }
+    }
+
+    async fn abort_of(failure: fn() -> StoreError) -> Result<(), StoreError> {
+        let mut writer = StrandWriter::new(Broken(failure), Pool::new("test", 1), 0, "x://y".to_owned(), Map::new());
+        // Too little to be worked on before the abort comes.
+        writer.write(Bytes::from_static(b"data")).await.unwrap();
+        Box::new(writer).abort().await
+    }
+
+    #[tokio::test]
+    async fn an_abort_tells_whether_anything_is_left() {
+        assert!(abort_of(StoreError::no_thread).await.is_ok(), "a job that fails undoes its work");
+        let left = abort_of(|| StoreError::LeftBehind(Box::new(StoreError::no_thread()))).await;
+        assert!(matches!(left, Err(StoreError::LeftBehind(_))), "unless it says that it could not");
+        let left = abort_of(|| panic!("of the test")).await;
+        assert!(matches!(left, Err(StoreError::LeftBehind(_))), "or nobody knows");
     }
 }

@@ -70,6 +70,7 @@ impl Job for Recording {
         for message in messages {
             match message {
                 Message::Data(data) => self.take(&mut run, data)?,
+                Message::Flush => self.write(&mut run)?,
                 Message::Commit(reply) => {
                     self.write(&mut run)?;
                     // When nobody waits any more, the answer is dropped and with it the file.

@@ -1,9 +1,9 @@
 //! The store's connection to its cluster: one, made when it is needed, kept while it is good.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -89,7 +89,14 @@ pub(super) struct Connection {
     /// For new images.
     pub(super) features: u64,
     lost: AtomicBool,
+    /// When it was made, and in milliseconds since then when the cluster last failed to answer in time; 0: never.
+    made: Instant,
+    silent: AtomicU64,
 }
+
+/// How long, after an operation has waited for the cluster in vain, others do not even try: they would wait as long, one
+/// queue of threads after the other.
+const SILENCE: Duration = Duration::from_secs(5);
 
 impl Connection {
     /// Blocks.
@@ -98,7 +105,18 @@ impl Connection {
         let fsid = cluster.fsid().map_err(|error| format!("asking for the id of the cluster: {error}"))?;
         let features = cluster.option("rbd_default_features").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
         let cluster = Elsewhere::new(Arc::new(cluster), threads);
-        Ok(Self { cluster, fsid, features, lost: AtomicBool::new(false) })
+        let (lost, made, silent) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
+        Ok(Self { cluster, fsid, features, lost, made, silent })
+    }
+
+    /// Whether it makes sense to ask the cluster for something.
+    ///
+    /// # Errors
+    /// `RemoteUnavailable`
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let last = Duration::from_millis(self.silent.load(Ordering::Relaxed));
+        let is_silent = !last.is_zero() && self.made.elapsed().saturating_sub(last) < SILENCE;
+        if is_silent { Err(unavailable("the cluster did not answer a moment ago".to_owned())) } else { Ok(()) }
     }
 
     /// Opens a pool. Blocks.
@@ -129,7 +147,11 @@ impl Connection {
         match source.raw_os_error() {
             // ESHUTDOWN: the cluster has shut this client out (EBLOCKLISTED), which is for good.
             Some(libc::ESHUTDOWN | libc::ENOTCONN) => self.lost.store(true, Ordering::Relaxed),
-            Some(libc::ETIMEDOUT | libc::EHOSTUNREACH | libc::ECONNREFUSED | libc::ECONNRESET) => {}
+            Some(libc::ETIMEDOUT) => {
+                let now = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.silent.store(now.max(1), Ordering::Relaxed);
+            }
+            Some(libc::EHOSTUNREACH | libc::ECONNREFUSED | libc::ECONNRESET) => {}
             _ => return Err((doing, source)),
         }
         Ok(unavailable(format!("{doing}: {source}")))
@@ -156,20 +178,23 @@ struct State {
 }
 
 impl Link {
-    /// Reads the configuration and starts to connect. Blocks on the file system.
+    /// Reads the configuration. Blocks on the file system.
     ///
     /// # Errors
     /// In words for the operator.
-    pub(super) fn open(store: &str, access: Access, threads: Arc<Pool>) -> Result<Arc<Self>, String> {
+    pub(super) fn new(store: &str, access: Access, threads: Arc<Pool>) -> Result<Arc<Self>, String> {
         let named = access.client()?.option("fsid").ok().filter(|fsid| is_fsid(fsid));
         let fsid = named.map_or_else(OnceLock::new, OnceLock::from);
-        let link = Arc::new(Self { store: store.to_owned(), access, threads, state: Arc::default(), fsid });
-        if let Ok(state) = Arc::clone(&link.state).try_lock_owned() {
-            let first = Arc::clone(&link);
+        Ok(Arc::new(Self { store: store.to_owned(), access, threads, state: Arc::default(), fsid }))
+    }
+
+    /// Starts to connect, and returns.
+    pub(super) fn begin(self: &Arc<Self>) {
+        if let Ok(state) = Arc::clone(&self.state).try_lock_owned() {
+            let link = Arc::clone(self);
             // Without a thread now, the first request connects.
-            let _ = link.threads.submit(Box::new(move || drop(first.connect(state))));
+            let _ = self.threads.submit(Box::new(move || drop(link.connect(state))));
         }
-        Ok(link)
     }
 
     /// The id of the cluster, unless it is not yet known.

@@ -60,11 +60,6 @@ pub(super) fn url(fsid: &str, pool: &str, image: &str, snapshot: &str) -> String
     format!("{}{}/{}", prefix(fsid, pool), quote(image), quote(snapshot))
 }
 
-/// Whether a URL lies in a pool, whatever the cluster.
-pub(super) fn is_in_pool(url: &str, pool: &str) -> bool {
-    Address::parse(url).is_ok_and(|address| address.pool.is_none_or(|found| found == pool))
-}
-
 fn quote(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, ESCAPED)
 }
@@ -108,17 +103,5 @@ mod tests {
         assert_eq!(url("f-1", "images", "b3-a_.~", "snap"), "rbd://f-1/images/b3-a_.~/snap");
         assert_eq!(url("f", "a/b c", "é", "s@"), "rbd://f/a%2Fb%20c/%C3%A9/s%40");
         assert_eq!(prefix("f", "a/b"), "rbd://f/a%2Fb/");
-    }
-
-    #[test]
-    fn a_pool_knows_its_urls() {
-        for (url, expected) in [
-            ("rbd://f/images/i/snap", true),
-            ("rbd://image", true),
-            ("rbd://f/image/i/snap", false),
-            ("file:///images", false),
-        ] {
-            assert_eq!(is_in_pool(url, "images"), expected, "{url}");
-        }
     }
 }

@@ -36,6 +36,9 @@ const SNAPSHOT: &str = "snap";
 /// Threads for operations that block: one waits for the cluster most of its time.
 const THREADS: usize = 16;
 
+/// Mebibytes of librbd's largest objects.
+const LARGEST_CHUNK: u64 = 32;
+
 /// Threads that write data.
 const WRITERS: usize = 16;
 
@@ -62,15 +65,28 @@ struct Inner {
 }
 
 impl RbdStore {
-    /// Loads Ceph's libraries, reads ceph.conf and starts to connect; waits for no cluster. Blocks on the file system.
+    /// As [`Self::unconnected`], and starts to connect; waits for no cluster.
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
     pub(super) fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
-        let threads = Pool::new("glance-rbd", THREADS);
-        let link = Link::open(name, Access::new(options), Arc::clone(&threads))
-            .map_err(|reason| StoreError::Configuration { store: name.to_owned(), reason })?;
+        let store = Self::unconnected(name, id, options)?;
+        store.link.begin();
+        Ok(store)
+    }
+
+    /// Loads Ceph's libraries and reads ceph.conf. Blocks on the file system.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn unconnected(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+        let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
         let mebibytes = u64::try_from(options.rbd_store_chunk_size).unwrap_or(0).max(1);
+        if mebibytes > LARGEST_CHUNK {
+            return Err(wrong(format!("rbd_store_chunk_size: Ceph's objects have at most {LARGEST_CHUNK} MiB")));
+        }
+        let threads = Pool::new("glance-rbd", THREADS);
+        let link = Link::new(name, Access::new(options), Arc::clone(&threads)).map_err(wrong)?;
         let inner = Inner {
             name: name.to_owned(),
             id: id.map(str::to_owned),
@@ -92,9 +108,10 @@ impl RbdStore {
         loop {
             let connection = self.link.connection().await?;
             let (operation, inner, used) = (operation.clone(), Arc::clone(&self.inner), Arc::clone(&connection));
-            let outcome = self.inner.threads.run(move || operation(&inner, &used)).await;
+            let outcome = self.inner.threads.run(move || used.check().and_then(|()| operation(&inner, &used))).await;
             let outcome = outcome.unwrap_or_else(|| Err(StoreError::no_thread()));
-            if outcome.is_ok() || !connection.is_lost() || !std::mem::take(&mut again) {
+            let is_final = matches!(outcome, Ok(_) | Err(StoreError::LeftBehind(_)));
+            if is_final || !connection.is_lost() || !std::mem::take(&mut again) {
                 return outcome;
             }
         }
@@ -136,10 +153,8 @@ impl Store for RbdStore {
     }
 
     fn owns(&self, url: &str) -> bool {
-        match self.link.fsid() {
-            Some(fsid) => url.starts_with(&location::prefix(fsid, &self.inner.pool)),
-            None => location::is_in_pool(url, &self.inner.pool),
-        }
+        // As long as nobody knows which cluster this is, the pool of that name may be another's.
+        self.link.fsid().is_some_and(|fsid| url.starts_with(&location::prefix(fsid, &self.inner.pool)))
     }
 
     fn candidates<'a>(&'a self, image_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {

@@ -89,6 +89,7 @@ impl Recording {
         for message in messages {
             match message {
                 Message::Data(data) => self.take(data)?,
+                Message::Flush => self.write()?,
                 Message::Commit(reply) => {
                     let committed = self.commit();
                     // When nobody waits any more, the answer is dropped and with it the image.
@@ -104,7 +105,7 @@ impl Recording {
 
     fn take(&mut self, mut data: Bytes) -> Result<(), StoreError> {
         while !data.is_empty() {
-            let missing = PIECE - self.gathered_length;
+            let missing = PIECE - (self.end + self.gathered_length) % PIECE;
             let part = data.split_to(data.len().min(usize::try_from(missing).unwrap_or(usize::MAX)));
             self.gathered_length += part.len() as u64;
             if part.len() < SMALL {
@@ -113,7 +114,7 @@ impl Recording {
                 self.close_small();
                 self.gathered.push(part);
             }
-            if self.gathered_length == PIECE {
+            if (self.end + self.gathered_length).is_multiple_of(PIECE) {
                 self.write()?;
             }
         }

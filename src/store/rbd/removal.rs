@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::super::StoreError;
 use super::cluster::Connection;
-use crate::sys::ceph::CephPool;
+use crate::sys::ceph::{CephPool, Image};
 
 /// Removes an image with its snapshot. One that still has other snapshots, or whose snapshot has clones of the kind that
 /// needs no protection, goes into the pool's trash, as upstream has it. Blocks.
 ///
 /// # Errors
-/// `NotFound`, `InUse`, `RemoteUnavailable`, `WriteDenied`, `Io`.
+/// `NotFound`, `InUse`, `RemoteUnavailable`, `WriteDenied`, `Io`: the image is as it was. `LeftBehind`: it has lost its
+/// snapshot, and perhaps more.
 pub(super) fn remove(
     connection: &Connection,
     pool: &Arc<CephPool>,
@@ -33,20 +34,37 @@ pub(super) fn remove(
             _ => {}
         }
         match image.remove_snapshot(snapshot) {
-            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => return Err(fault(error)),
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => {
+                protect(&image, name, snapshot);
+                return Err(fault(error));
+            }
             _ => {}
         }
     }
-    match pool.remove(name) {
+    let removed = match pool.remove(name) {
         Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) => {
             tracing::warn!(
                 image = name,
                 "an image to be removed has snapshots or clones; it goes into the pool's trash"
             );
-            pool.move_to_trash(name).map_err(fault)
+            pool.move_to_trash(name)
         }
-        removed => removed.map_err(fault),
+        removed => removed,
+    };
+    removed.map_err(|error| match fault(error) {
+        gone @ StoreError::NotFound { .. } => gone,
+        // Without its snapshot, nobody can read it any more.
+        other => StoreError::LeftBehind(Box::new(other)),
+    })
+}
+
+/// Protects a snapshot that stays after all.
+fn protect(image: &Image, name: &str, snapshot: &str) -> bool {
+    let protected = image.protect_snapshot(snapshot).or_else(|_| image.protect_snapshot(snapshot));
+    if let Err(error) = &protected {
+        tracing::error!(image = name, snapshot, %error, "the snapshot of an image that stays is not protected any more");
     }
+    protected.is_ok()
 }
 
 /// Whether `remove` would be refused. Blocks.
@@ -75,7 +93,10 @@ pub(super) fn check_unused(
     drop(image);
     let image = pool.open(name).map_err(fault)?;
     match image.unprotect_snapshot(snapshot) {
-        Ok(()) => image.protect_snapshot(snapshot).map_err(fault),
+        Ok(()) => {
+            protect(&image, name, snapshot);
+            Ok(())
+        }
         Err(error) => match error.raw_os_error() {
             Some(libc::EBUSY) => Err(in_use()),
             Some(libc::EINVAL | libc::ENOENT) => Ok(()),

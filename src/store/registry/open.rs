@@ -14,13 +14,14 @@ use crate::config::{Config, GlanceStoreSection, StoreSection};
 /// Drivers that upstream has and this version has not.
 const MISSING: [&str; 4] = ["s3", "swift", "cinder", "vmware"];
 
-/// Makes a file store.
-type OpenFile = fn(&str, Option<&str>, &GlanceStoreSection) -> Result<FileStore, StoreError>;
+/// Makes a store.
+type Open<S> = fn(&str, Option<&str>, &GlanceStoreSection) -> Result<S, StoreError>;
 
 /// What all stores of a configuration are made with.
 struct Opener {
     filter: UrlFilter,
-    file: OpenFile,
+    file: Open<FileStore>,
+    rbd: Open<RbdStore>,
 }
 
 impl Stores {
@@ -34,7 +35,7 @@ impl Stores {
     /// `Configuration` (or `UnknownStore`) in words for the operator: no or a bad default store, a driver that this version
     /// does not have, a reserved id.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        Self::with(config, FileStore::open)
+        Self::with(config, FileStore::open, RbdStore::open)
     }
 
     /// What [`Self::open`] would refuse, as far as that shows without looking at directories. Changes nothing.
@@ -42,11 +43,11 @@ impl Stores {
     /// # Errors
     /// As there.
     pub fn check(config: &Config) -> Result<(), StoreError> {
-        Self::with(config, FileStore::unprepared).map(drop)
+        Self::with(config, FileStore::unprepared, RbdStore::unconnected).map(drop)
     }
 
-    fn with(config: &Config, file: OpenFile) -> Result<Self, StoreError> {
-        let opener = Opener { filter: UrlFilter::new(&config.import_filtering_opts), file };
+    fn with(config: &Config, file: Open<FileStore>, rbd: Open<RbdStore>) -> Result<Self, StoreError> {
+        let opener = Opener { filter: UrlFilter::new(&config.import_filtering_opts), file, rbd };
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
         let (entries, default) =
             if backends.is_empty() { single(config, &opener)? } else { multi(config, backends, &opener)? };
@@ -153,7 +154,7 @@ fn make(
                 Ok(None)
             }
         },
-        "rbd" => match RbdStore::open(name, id, options) {
+        "rbd" => match (opener.rbd)(name, id, options) {
             Ok(store) => Ok(Some(Arc::new(store))),
             Err(error) if is_default => Err(error),
             Err(error) => {

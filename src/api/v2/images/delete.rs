@@ -28,7 +28,7 @@ fn in_words_of_delete(error: image::Error, id: &str) -> Error {
 
 fn of_store(error: StoreError, id: &str) -> Error {
     let (status, text) = match &error {
-        StoreError::DeleteDenied { .. } => (StatusCode::FORBIDDEN, error.to_string()),
+        StoreError::DeleteDenied { .. } | StoreError::WriteDenied { .. } => (StatusCode::FORBIDDEN, error.to_string()),
         StoreError::InUse { .. } => {
             (StatusCode::CONFLICT, format!("Image {id} could not be deleted because it is in use: {error}"))
         }
