@@ -1,5 +1,6 @@
 """Socket, umbrella, workers: who starts and stops whom, and what the generator makes of glance-api.conf."""
 
+import concurrent.futures
 import itertools
 import random
 import re
@@ -21,18 +22,27 @@ def the_first_connection_starts_all_workers(i):
 
 @test(60)
 def workers_share_one_socket_and_all_get_work(i):
-    held = [i.connect() for _ in range(120)]
+    held = []
+
+    def ask(_):
+        connection = i.connect()
+        held.append(connection)
+        connection.sendall(b"GET /v2/images HTTP/1.1\r\nHost: test\r\n\r\n")
+        check(connection.recv(100).startswith(b"HTTP/1.1 200"), "an answer")
+
+    def counts():
+        found = [re.search(r"(\d+) open connection", i.show(unit, "StatusText")) for unit in ALL]
+        numbers = [int(match[1]) if match else 0 for match in found]
+        return numbers if sum(numbers) == len(held) else None
+
     try:
-        for connection in held:
-            connection.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: test\r\n\r\n")
-            check(connection.recv(100).startswith(b"HTTP/1.1"), "an answer")
-
-        def counts():
-            found = [re.search(r"(\d+) open connection", i.show(unit, "StatusText")) for unit in ALL]
-            numbers = [int(match[1]) if match else 0 for match in found]
-            return numbers if sum(numbers) == len(held) else None
-
-        shares = until("the status lines add up", 10, counts)
+        # A worker that is awake takes what comes. The others get their share when it is busy: when many come at once.
+        for _ in range(8):
+            with concurrent.futures.ThreadPoolExecutor(20) as threads:
+                list(threads.map(ask, range(60)))
+            shares = until("the status lines add up", 10, counts)
+            if min(shares) > 0:
+                break
         check(min(shares) > 0, "every worker has some:", shares)
     finally:
         for connection in held:
