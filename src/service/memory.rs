@@ -1,4 +1,4 @@
-//! Gives back to the system what only a burst of requests has needed.
+//! Gives back to the system what only a burst of requests, or an image's data on its way, has needed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) async fn run(counters: Arc<Counters>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if counters.burst_is_over() {
+        if counters.work_is_over() {
             // It ends by itself; if it panicked there would be nothing to mend.
             let _ = spawn_blocking(heap::trim).await;
         }

@@ -13,14 +13,18 @@ use super::listener::Address;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     in_flight: AtomicUsize,
-    /// The most that were in flight together, since the last burst.
+    /// The most that were in flight together, since work was last found to be over.
     height: AtomicUsize,
     bytes: AtomicU64,
+    /// `bytes` when work was last found to be over.
+    bytes_then: AtomicU64,
     changed: Notify,
 }
 
-/// As many requests together are a burst.
-const BURST: usize = 16;
+/// As many requests together are work that leaves traces in memory.
+const MANY: usize = 16;
+/// So is as much data, in bytes.
+const MUCH: u64 = 64 << 20;
 
 impl Counters {
     pub(super) fn request_began(&self) {
@@ -47,12 +51,14 @@ impl Counters {
         self.in_flight.load(Relaxed)
     }
 
-    /// Whether there was a burst of requests of which hardly any is left; once for each.
-    pub(super) fn burst_is_over(&self) -> bool {
-        let (now, height) = (self.in_flight(), self.height.load(Relaxed));
-        let is_over = height >= BURST && now <= height / 8;
+    /// Whether there were many requests at once, or much data, and hardly any request is left; once for each time.
+    pub(super) fn work_is_over(&self) -> bool {
+        let (now, height, bytes) = (self.in_flight(), self.height.load(Relaxed), self.bytes());
+        let was_work = height >= MANY || bytes.saturating_sub(self.bytes_then.load(Relaxed)) >= MUCH;
+        let is_over = was_work && now <= height / 8;
         if is_over {
             self.height.store(now, Relaxed);
+            self.bytes_then.store(bytes, Relaxed);
         }
         is_over
     }
@@ -124,18 +130,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_over_once_when_hardly_any_request_is_left() {
+    fn work_is_over_once_when_hardly_any_request_is_left() {
         let counters = Counters::default();
         let (begin, end) = (|_| counters.request_began(), |_| counters.request_ended());
-        (1..BURST).for_each(begin);
-        (1..BURST).for_each(end);
-        assert!(!counters.burst_is_over(), "that was none");
-        (0..BURST * 2).for_each(begin);
-        assert!(!counters.burst_is_over(), "it goes on");
-        (4..BURST * 2).for_each(end);
+        (1..MANY).for_each(begin);
+        (1..MANY).for_each(end);
+        assert!(!counters.work_is_over(), "that was none");
+        (0..MANY * 2).for_each(begin);
+        assert!(!counters.work_is_over(), "it goes on");
+        (4..MANY * 2).for_each(end);
         assert_eq!(counters.in_flight(), 4);
-        assert!(counters.burst_is_over());
-        assert!(!counters.burst_is_over());
+        assert!(counters.work_is_over());
+        assert!(!counters.work_is_over());
+
+        counters.bytes_moved(usize::try_from(MUCH).unwrap());
+        assert!(!counters.work_is_over(), "an upload goes on");
+        (0..4).for_each(end);
+        assert!(counters.work_is_over());
+        assert!(!counters.work_is_over());
     }
 
     #[test]
