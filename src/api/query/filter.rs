@@ -2,7 +2,7 @@
 
 use time::PrimitiveDateTime;
 
-use super::number::integer;
+use super::number::column;
 use super::pairs::Pairs;
 use super::{QueryError, moment};
 
@@ -81,7 +81,7 @@ fn parse_one(name: &str, value: &str) -> Result<Filter, QueryError> {
         return Err(QueryError(format!("Unable to filter by '{name}'.")));
     }
     if let Some((stem, is_least)) = range(name) {
-        let limit = integer(value);
+        let limit = column(value);
         let value_is_wrong = || QueryError::new("Unable to filter on a range with a non-numeric value.");
         let limit = limit.ok_or_else(value_is_wrong)?;
         return Ok(match known(&NUMBERS, stem) {

@@ -3,13 +3,13 @@
 
 mod filter;
 mod moment;
-mod number;
+pub(in crate::api) mod number;
 mod pairs;
 mod sort;
 
 use http::StatusCode;
 
-use self::number::integer;
+use self::number::column;
 use self::pairs::Pairs;
 pub use filter::{Comparison, Filter};
 pub use sort::Direction;
@@ -181,7 +181,7 @@ fn parse_member_status(status: Option<String>) -> Result<Option<String>, QueryEr
 }
 
 fn parse_limit(limit: &str) -> Result<u64, QueryError> {
-    let limit = integer(limit).ok_or_else(|| QueryError::new("limit param must be an integer"))?;
+    let limit = column(limit).ok_or_else(|| QueryError::new("limit param must be an integer"))?;
     u64::try_from(limit).map_err(|_| QueryError::new("limit param must be positive"))
 }
 

@@ -12,7 +12,12 @@ const ZEROS: [u32; 65] = [
 ];
 
 /// Python's `int(text)` in the range of a column; what is beyond becomes the nearest.
-pub(super) fn integer(text: &str) -> Option<i64> {
+pub(super) fn column(text: &str) -> Option<i64> {
+    integer(text).map(|number| i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX }))
+}
+
+/// Python's `int(text)`; what is beyond 128 bits becomes the nearest.
+pub(in crate::api) fn integer(text: &str) -> Option<i128> {
     /// Python refuses longer texts.
     const DIGITS_MAX: usize = 4300;
     let text = strip(text);
@@ -36,7 +41,7 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     if plain.len() - sign > DIGITS_MAX {
         return None;
     }
-    Some(plain.parse().unwrap_or(if is_negative { i64::MIN } else { i64::MAX }))
+    Some(plain.parse().unwrap_or(if is_negative { i128::MIN } else { i128::MAX }))
 }
 
 /// The ASCII digit of the same value.
@@ -52,6 +57,31 @@ fn digit(c: char) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_read_as_python_reads_them() {
+        for (text, number) in [
+            ("5", Some(5)),
+            (" 5\t", Some(5)),
+            ("+5", Some(5)),
+            ("-5", Some(-5)),
+            ("007", Some(7)),
+            ("1_000", Some(1000)),
+            ("99999999999999999999", Some(99_999_999_999_999_999_999)),
+            ("", None),
+            ("-", None),
+            ("+-5", None),
+            ("_5", None),
+            ("5_", None),
+            ("1__0", None),
+            ("- 5", None),
+            ("5, 5", None),
+            ("5.0", None),
+        ] {
+            assert_eq!(integer(text), number, "{text:?}");
+        }
+        assert_eq!((column("99999999999999999999"), column("-99999999999999999999")), (Some(i64::MAX), Some(i64::MIN)));
+    }
 
     /// Expectations from CPython 3.11.
     #[test]
