@@ -26,8 +26,7 @@ struct Opener {
 
 impl Stores {
     /// Makes the stores of a configuration: directories are created and checked, and nothing that is contacted is
-    /// waited for. Blocks on the file
-    /// system, so call it where that does no harm.
+    /// waited for. Blocks on the file system, so call it where that does no harm.
     ///
     /// A store whose options are bad is logged and can only be read from, unless it is the default.
     ///
@@ -146,22 +145,8 @@ fn make(
                 Ok(Some(Arc::new(FileStore::disabled(name, id, options))))
             }
         },
-        "http" => match HttpStore::open(name, options, opener.filter.clone()) {
-            Ok(store) => Ok(Some(Arc::new(store))),
-            Err(error) if is_default => Err(error),
-            Err(error) => {
-                tracing::warn!(store = name, %error, "failed to configure a store; it is disabled");
-                Ok(None)
-            }
-        },
-        "rbd" => match (opener.rbd)(name, id, options) {
-            Ok(store) => Ok(Some(Arc::new(store))),
-            Err(error) if is_default => Err(error),
-            Err(error) => {
-                tracing::warn!(store = name, %error, "failed to configure a store; it is disabled");
-                Ok(None)
-            }
-        },
+        "http" => unless_needed(name, is_default, HttpStore::open(name, options, opener.filter.clone())),
+        "rbd" => unless_needed(name, is_default, (opener.rbd)(name, id, options)),
         kind if MISSING.contains(&kind) => Err(StoreError::Configuration {
             store: name.to_owned(),
             reason: format!(
@@ -181,5 +166,21 @@ fn schemes(kind: &str) -> &'static [&'static str] {
         "http" => &["http", "https"],
         "rbd" => &["rbd"],
         _ => &[],
+    }
+}
+
+/// A store that cannot be opened is disabled, unless it is the default.
+fn unless_needed<S: Store + 'static>(
+    name: &str,
+    is_default: bool,
+    opened: Result<S, StoreError>,
+) -> Result<Option<Arc<dyn Store>>, StoreError> {
+    match opened {
+        Ok(store) => Ok(Some(Arc::new(store))),
+        Err(error) if is_default => Err(error),
+        Err(error) => {
+            tracing::warn!(store = name, %error, "failed to configure a store; it is disabled");
+            Ok(None)
+        }
     }
 }
