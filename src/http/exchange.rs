@@ -154,8 +154,8 @@ fn own_name(connection: &Connection) -> String {
     connection.local.map_or_else(|| "localhost".to_owned(), |local| local.to_string())
 }
 
-/// An error and its causes on one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+/// An error and its causes on one line, each once.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -26,6 +26,7 @@ use crate::api;
 pub use access::AccessRecord;
 pub use app::{App, Handler};
 pub use callers::Callers;
+pub(crate) use exchange::Chain;
 pub use health::HealthOptionError;
 pub use middleware::identity::{Identified, Identify, IdentityFailure};
 pub use paste::PasteError;

@@ -12,7 +12,7 @@ use super::manager::Manager;
 use crate::api::Api;
 use crate::config::Config;
 use crate::db::{Db, DbError, Dialect, LocationCipher};
-use crate::http::{App, Callers, Identify, Plan};
+use crate::http::{App, Callers, Chain, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
 use crate::image::{Images, Journal};
@@ -151,22 +151,12 @@ async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, As
     Ok(db)
 }
 
-/// With its causes; some of them repeat what the next one says.
 fn in_words(error: &DbError) -> String {
-    let mut text = match error {
+    match error {
         // Begins with the option.
-        DbError::Url(_) => error.to_string(),
-        _ => format!("database: {error}"),
-    };
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        let words = source.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = source.source();
+        DbError::Url(_) => Chain(error).to_string(),
+        _ => format!("database: {}", Chain(error)),
     }
-    text
 }
 
 fn of_database(error: DbError) -> AssembleError {
