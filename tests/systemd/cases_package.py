@@ -150,7 +150,7 @@ def lintian_and_rpmlint_are_content(packages):
     check(done.returncode == 0 and "0 errors, 0 warnings" in done.stdout, done.stdout, done.stderr)
 
 
-@test(30, packages_only=True)
+@test(30, packages_only=True, thorough=True)
 def two_compilations_in_different_folders_give_the_same_bytes(packages):
     for built in (packages.deb(1, suffix=""), packages.rpm(1)):
         check(filecmp.cmp(packages.again(built), built, shallow=False), packages.again(built), "differs from", built)

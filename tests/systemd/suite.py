@@ -6,18 +6,19 @@ CASES = []
 
 
 class Case:
-    def __init__(self, function, seconds, running, fresh, packages_only):
+    def __init__(self, function, seconds, running, fresh, packages_only, thorough):
         self.function, self.seconds, self.running, self.fresh = function, seconds, running, fresh
-        self.packages_only = packages_only
+        self.packages_only, self.thorough = packages_only, thorough
         self.name = function.__name__.replace("_", " ")
 
 
-def test(seconds, running=True, fresh=False, packages_only=False):
+def test(seconds, running=True, fresh=False, packages_only=False, thorough=False):
     """SECONDS: the bound. RUNNING: all workers serve when it begins, else the socket alone listens. FRESH: it gets a system
-    of its own without the package, and the folder with all packages. PACKAGES_ONLY: it needs no system, and runs once."""
+    of its own without the package, and the folder with all packages. PACKAGES_ONLY: it needs no system, and runs once.
+    THOROUGH: it is too long for every run, and runs with --thorough."""
 
     def register(function):
-        CASES.append(Case(function, seconds, running, fresh, packages_only))
+        CASES.append(Case(function, seconds, running, fresh, packages_only, thorough))
         return function
 
     return register
