@@ -5,12 +5,13 @@
 //! * [`service`]: the life of one worker: listener, TLS, connections, readiness, reload, drain, watchdog, signals, logging.
 //! * [`http`]: HTTP as Glance speaks it: the pipeline around a request, error documents, version negotiation.
 //! * [`api`]: the routes: parse the request, ask the policy, call the domain, render the answer.
-//! * [`identity`]: who is asking: Keystone tokens and the request's context.
 //! * [`policy`]: what they may do: the oslo.policy rule language and Glance's default rules.
 //! * [`image`]: the domain: images, their status machine, visibility, properties, quotas, data.
 //! * [`db`]: upstream's tables on SQLite, PostgreSQL and MySQL.
 //! * [`store`]: where image data lies.
 //! * [`inspect`]: what is really in an image.
+//! * [`identity`]: who is asking: the tokens of a request and its context.
+//! * [`keystone`]: Keystone's API as we use it, and the one HTTP client for requests to other services.
 //! * [`generator`]: what systemd is told about workers and socket, from the configuration's files.
 //! * [`config`]: oslo.config files as typed options; read by all, depends on nothing.
 //! * [`sys`]: the few calls into the operating system that need `unsafe`.
@@ -26,6 +27,7 @@ pub mod http;
 pub mod identity;
 pub mod image;
 pub mod inspect;
+pub mod keystone;
 pub mod policy;
 pub mod service;
 pub mod store;

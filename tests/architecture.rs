@@ -6,14 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top down. A room may use those of later lines; rooms of one line do not know each other.
-const ORDER: [&[&str]; 9] = [
+const ORDER: [&[&str]; 10] = [
     &["service", "generator"],
     &["http"],
     &["api"],
     &["policy"],
-    &["identity"],
     &["image"],
     &["db", "store", "inspect"],
+    &["identity"],
+    &["keystone"],
     &["config"],
     &["sys"],
 ];

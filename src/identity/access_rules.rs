@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::keystone::{AccessRule, Token, catalog};
+use crate::keystone::{AccessRule, Token, catalog};
 
 /// Whether the token may be used for a request to a service of type `service_type`. `from_service`: a service passes the
 /// request on, so it need not be one that the user may make by themselves.

@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::binding::Binding;
 use super::cache::TokenCache;
-use super::keystone::{Entity, Login, LoginOptions, Session, Token, Validator};
-use super::outgoing::{Outgoing, Tls};
-use super::{Context, IdentityError, ServiceUser, access_rules};
+use super::{Context, ServiceUser, access_rules};
 use crate::config::{Config, KeystoneAuthtokenSection, Secret};
+use crate::keystone::outgoing::{Outgoing, Tls};
+use crate::keystone::{Entity, KeystoneError, Login, LoginOptions, Session, Token, Validator};
 
 /// Knows callers by their tokens. Other headers that say who somebody is (`X-Roles`, `X-Project-Id`, …) are never looked at.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// `[keystone_authtoken]` does not say how to log in, or a file cannot be used.
-    pub fn new(config: &Config) -> Result<Self, IdentityError> {
+    pub fn new(config: &Config) -> Result<Self, KeystoneError> {
         let section = &config.keystone_authtoken;
         let login = Login::new(&LoginOptions::from(section))?;
         warn(section);
@@ -48,7 +48,7 @@ impl Authenticator {
             key_file: section.keyfile.clone(),
             insecure: section.insecure,
         };
-        let client = Outgoing::new(&tls).map_err(|source| IdentityError::Client { section: SECTION, source })?;
+        let client = Outgoing::new(&tls).map_err(|source| KeystoneError::Client { section: SECTION, source })?;
         let timeout = section.http_connect_timeout.and_then(|seconds| u64::try_from(seconds).ok());
         let timeout = timeout.filter(|seconds| *seconds > 0).map_or(TIMEOUT, Duration::from_secs);
         let validator = Validator {
@@ -81,7 +81,7 @@ impl Authenticator {
         method: &Method,
         path: &str,
         headers: &HeaderMap,
-    ) -> Result<Option<Context>, Arc<IdentityError>> {
+    ) -> Result<Option<Context>, Arc<KeystoneError>> {
         let name = if headers.contains_key("x-auth-token") { "x-auth-token" } else { "x-storage-token" };
         let Some(token) = header(headers, name) else { return Ok(None) };
         let service_token = header(headers, "x-service-token");
@@ -111,7 +111,7 @@ impl Authenticator {
         self.challenge.clone()
     }
 
-    async fn service(&self, token: &HeaderValue) -> Result<Option<Arc<Token>>, Arc<IdentityError>> {
+    async fn service(&self, token: &HeaderValue) -> Result<Option<Arc<Token>>, Arc<KeystoneError>> {
         let service = self.tokens.look_up(token, false).await?.filter(|service| self.binding.confirms(service));
         if service.is_none() {
             tracing::info!("invalid service token");

@@ -1,6 +1,6 @@
 //! Tokens that are bound to another kind of authentication (upstream: `_confirm_token_bind` in keystonemiddleware).
 
-use super::keystone::Token;
+use crate::keystone::Token;
 
 /// `enforce_token_bind`.
 #[derive(Clone, Debug, PartialEq, Eq)]

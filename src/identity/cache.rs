@@ -9,8 +9,8 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::IdentityError;
-use super::keystone::{Token, Validated, Validator};
+use crate::keystone::KeystoneError;
+use crate::keystone::{Token, Validated, Validator};
 
 /// Validates each token once in a while. Concurrent questions about one token are one request to Keystone.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl TokenCache {
         &self,
         token: &HeaderValue,
         allow_expired: bool,
-    ) -> Result<Option<Arc<Token>>, Arc<IdentityError>> {
+    ) -> Result<Option<Arc<Token>>, Arc<KeystoneError>> {
         let ask = self.validator.validate(token, allow_expired);
         let answer = match &self.entries {
             Some(entries) => {

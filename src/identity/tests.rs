@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::fake::{Answer, Server, plain};
 use super::*;
 use crate::config::Config;
+use crate::keystone::KeystoneError;
+use crate::keystone::fake::{Answer, Server, plain};
 
 fn in_seconds(seconds: i64) -> String {
     (OffsetDateTime::now_utc() + time::Duration::seconds(seconds)).format(&Rfc3339).unwrap()
@@ -83,7 +84,7 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
 async fn ask(
     authenticator: &Authenticator,
     pairs: &[(&'static str, &'static str)],
-) -> Result<Option<Context>, Arc<IdentityError>> {
+) -> Result<Option<Context>, Arc<KeystoneError>> {
     authenticator.authenticate(&Method::GET, "/v2/images", &headers(pairs)).await
 }
 
@@ -278,7 +279,7 @@ async fn a_keystone_that_is_down_fails_soon() {
     // The aborted task still holds the listener until the runtime drops it.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let error = ask(&authenticator, &[("x-auth-token", "t")]).await.unwrap_err();
-    assert!(matches!(*error, IdentityError::Unreachable(_)), "{error}");
+    assert!(matches!(*error, KeystoneError::Unreachable(_)), "{error}");
     assert!(error.to_string().contains("Connection refused") && !error.to_string().contains("/v3"), "{error}");
 }
 
@@ -407,7 +408,7 @@ fn the_challenge_names_the_public_keystone() {
 
 #[test]
 fn wrong_options_prevent_the_start() {
-    assert!(matches!(Authenticator::new(&Config::default()), Err(IdentityError::Missing { option: "auth_type", .. })));
+    assert!(matches!(Authenticator::new(&Config::default()), Err(KeystoneError::Missing { option: "auth_type", .. })));
     let mut config = config("http://k/v3".to_owned());
     config.keystone_authtoken.cafile = Some("/nowhere/ca.pem".to_owned());
     let error = Authenticator::new(&config).unwrap_err().to_string();

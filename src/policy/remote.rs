@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::{Target, credentials};
 use crate::config::OsloPolicySection;
 use crate::identity::Context;
-use crate::identity::outgoing::{self, ClientError, Tls, TransportError};
+use crate::keystone::outgoing::{self, ClientError, Tls, TransportError};
 
 /// Asks servers, over connections that are made when the first rule needs one.
 #[derive(Debug)]

@@ -278,7 +278,7 @@ mod remote {
     use serde_json::json;
 
     use super::*;
-    use crate::identity::fake::{Answer, Server, plain};
+    use crate::keystone::fake::{Answer, Server, plain};
 
     async fn server(answer: impl Fn(&Request<Bytes>) -> Answer + Send + Sync + 'static) -> (Server, Fixture) {
         let server = Server::start(answer).await;

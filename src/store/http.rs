@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::driver::{Store, Writer};
-use super::external::UrlFilter;
 use super::{Location, Operation, Reader, StoreError};
 use crate::config::GlanceStoreSection;
+use crate::keystone::UrlFilter;
 
 /// Requests made for one image: the first and what it is redirected to.
 const MAX_REQUESTS: usize = 5;

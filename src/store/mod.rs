@@ -3,7 +3,6 @@
 mod digest;
 mod driver;
 mod error;
-mod external;
 mod file;
 mod http;
 mod location;
@@ -21,7 +20,6 @@ mod conformance;
 pub use digest::{Algorithm, Digests, Hashes};
 pub use driver::{Store, Stored, Writer};
 pub use error::{Operation, StoreError};
-pub use external::{Refused, UrlFilter};
 pub use location::Location;
 pub use reader::{FileRegion, Reader};
 pub use registry::{Place, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};

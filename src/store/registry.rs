@@ -13,8 +13,11 @@ use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::{Map, Value};
 
 use super::driver::Store;
-use super::external::{RESTRICTED_SCHEMES, UrlFilter};
 use super::{Location, Reader, StoreError};
+use crate::keystone::UrlFilter;
+
+/// Schemes that no location from outside may have: they name files and secrets of the service itself.
+const RESTRICTED_SCHEMES: [&str; 3] = ["file", "filesystem", "swift+config"];
 
 /// Ids that begin so belong to the service itself.
 const RESERVED_PREFIX: &str = "os_glance_";

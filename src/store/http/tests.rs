@@ -12,9 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::super::conformance::{self, pattern, read};
-use super::super::external::UrlFilter;
 use super::*;
 use crate::config::ImportFilteringOptsSection;
+use crate::keystone::UrlFilter;
 
 type Body = http_body_util::Either<Full<Bytes>, StreamBody<Pieces>>;
 type Pieces = futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, io::Error>>>;

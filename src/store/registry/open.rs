@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::super::StoreError;
 use super::super::driver::Store;
-use super::super::external::UrlFilter;
 use super::super::file::FileStore;
 use super::super::http::HttpStore;
 use super::super::rbd::RbdStore;
 use super::{RESERVED_PREFIX, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
 use crate::config::{Config, GlanceStoreSection, StoreSection};
+use crate::keystone::UrlFilter;
 
 /// Drivers that upstream has and this version has not.
 const MISSING: [&str; 4] = ["s3", "swift", "cinder", "vmware"];

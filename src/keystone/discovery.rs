@@ -8,12 +8,12 @@ use serde::Deserialize;
 use url::Url;
 
 use super::answer;
-use crate::identity::IdentityError;
-use crate::identity::outgoing::TransportError;
+use super::error::KeystoneError;
+use super::outgoing::TransportError;
 
 /// The URL below which `auth/tokens` lies. One that ends in `/v3` is taken as it is. Another one is asked for its versions,
 /// unless `ask` forbids that; where that leads to nothing, `/v3` is put behind it.
-pub(super) async fn v3(client: &Client, url: &Url, ask: bool, timeout: Duration) -> Result<Url, IdentityError> {
+pub(super) async fn v3(client: &Client, url: &Url, ask: bool, timeout: Duration) -> Result<Url, KeystoneError> {
     if url.path().trim_end_matches('/').ends_with("/v3") {
         return Ok(url.clone());
     }
@@ -30,13 +30,13 @@ pub(super) fn below(url: &Url, segments: &[&str]) -> Url {
     url
 }
 
-async fn ask(client: &Client, url: &Url, timeout: Duration) -> Result<Option<Url>, IdentityError> {
+async fn ask(client: &Client, url: &Url, timeout: Duration) -> Result<Option<Url>, KeystoneError> {
     let request = client.get(url.clone()).timeout(timeout).header(ACCEPT, "application/json");
     let response = request.send().await.map_err(TransportError::from)?;
     let Ok(response) = answer::successful(response, "version discovery") else { return Ok(None) };
     let document = match answer::json::<Document>(response, "version discovery").await {
         Ok((document, _)) => document,
-        Err(IdentityError::Answer { .. }) => return Ok(None),
+        Err(KeystoneError::Answer { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     Ok(document.v3().and_then(|href| url.join(href).ok()))

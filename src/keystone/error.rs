@@ -4,7 +4,7 @@ use super::outgoing::{ClientError, TransportError};
 
 /// Keystone cannot be used as configured, or does not do its part.
 #[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
+pub enum KeystoneError {
     #[error("[{section}] {option} is missing")]
     Missing { section: &'static str, option: &'static str },
     #[error("[{section}] auth_type {auth_type} is not supported: use password, v3password or v3applicationcredential")]

@@ -9,11 +9,12 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use url::Url;
 
+use super::error::KeystoneError;
+use super::login::Login;
+use super::outgoing::{Outgoing, TransportError};
 use super::token::Envelope;
-use super::{Login, answer, catalog, discovery};
+use super::{answer, catalog, discovery};
 use crate::config::Secret;
-use crate::identity::IdentityError;
-use crate::identity::outgoing::{Outgoing, TransportError};
 
 /// Logs in when a token is first needed, and again before it ends or after somebody refused it. Any number of tasks that need
 /// a token at the same time cause one login, and share its failure.
@@ -26,7 +27,7 @@ pub struct Session {
     auth_url: OnceCell<Url>,
     current: Mutex<Option<Arc<Grant>>>,
     /// Held by the one task that logs in; the last failure and when it happened.
-    turn: AsyncMutex<Option<(Instant, Arc<IdentityError>)>>,
+    turn: AsyncMutex<Option<(Instant, Arc<KeystoneError>)>>,
 }
 
 /// A token of the service account.
@@ -54,7 +55,7 @@ impl Session {
     ///
     /// # Errors
     /// Keystone is not there, or does not accept the credentials.
-    pub async fn grant(&self) -> Result<Arc<Grant>, Arc<IdentityError>> {
+    pub async fn grant(&self) -> Result<Arc<Grant>, Arc<KeystoneError>> {
         if let Some(grant) = self.usable() {
             return Ok(grant);
         }
@@ -96,7 +97,7 @@ impl Session {
         grant: &'a Grant,
         interface: &str,
         region: Option<&str>,
-    ) -> Result<&'a Url, IdentityError> {
+    ) -> Result<&'a Url, KeystoneError> {
         let resolve = || async {
             let url = grant.endpoint("identity", interface, region)?;
             discovery::v3(self.client.ready().await?, &url, true, self.timeout).await
@@ -109,18 +110,18 @@ impl Session {
         current.clone().filter(|grant| grant.expires - OffsetDateTime::now_utc() > MARGIN)
     }
 
-    async fn log_in(&self) -> Result<Grant, IdentityError> {
+    async fn log_in(&self) -> Result<Grant, KeystoneError> {
         let client = self.client.ready().await?;
         let find = || discovery::v3(client, &self.login.url, self.login.discover, self.timeout);
         let url = discovery::below(self.auth_url.get_or_try_init(find).await?, &["auth", "tokens"]);
         let request = client.post(url).timeout(self.timeout).header(ACCEPT, "application/json");
         let response = request.json(&self.login.body()).send().await.map_err(TransportError::from)?;
         if response.status().is_client_error() {
-            return Err(IdentityError::Login(response.status()));
+            return Err(KeystoneError::Login(response.status()));
         }
         let response = answer::successful(response, "login")?;
         let header = response.headers().get("x-subject-token").and_then(|value| value.to_str().ok());
-        let secret = header.map(Secret::from).ok_or(IdentityError::NoToken)?;
+        let secret = header.map(Secret::from).ok_or(KeystoneError::NoToken)?;
         let (Envelope { token }, _) = answer::json(response, "login").await?;
         tracing::debug!(account = token.user.id, expires = %token.expires, "logged in to Keystone");
         Ok(Grant {
@@ -143,9 +144,9 @@ impl Grant {
     ///
     /// # Errors
     /// The catalog has none, or what it has is no URL.
-    pub fn endpoint(&self, service: &str, interface: &str, region: Option<&str>) -> Result<Url, IdentityError> {
-        let missing = || IdentityError::Endpoint { service: service.to_owned(), interface: interface.to_owned() };
+    pub fn endpoint(&self, service: &str, interface: &str, region: Option<&str>) -> Result<Url, KeystoneError> {
+        let missing = || KeystoneError::Endpoint { service: service.to_owned(), interface: interface.to_owned() };
         let url = catalog::endpoint(&self.catalog, service, interface, region).ok_or_else(missing)?;
-        Url::parse(url).map_err(|source| IdentityError::Url { what: "an endpoint in the service catalog", source })
+        Url::parse(url).map_err(|source| KeystoneError::Url { what: "an endpoint in the service catalog", source })
     }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use url::Url;
 
+use super::error::KeystoneError;
 use crate::config::{KeystoneAuthtokenSection, Secret};
-use crate::identity::IdentityError;
 
 /// The options that all sections with a service account have in common. An empty text is as good as none.
 #[derive(Clone, Debug, Default)]
@@ -73,13 +73,13 @@ enum Named {
 impl Login {
     /// # Errors
     /// An option is missing, or two contradict each other.
-    pub fn new(options: &LoginOptions) -> Result<Self, IdentityError> {
+    pub fn new(options: &LoginOptions) -> Result<Self, KeystoneError> {
         let section = options.section;
-        let missing = |option| IdentityError::Missing { section, option };
+        let missing = |option| KeystoneError::Missing { section, option };
         let auth_type = given(&options.auth_type).ok_or_else(|| missing("auth_type"))?;
         let url = given(&options.auth_url).ok_or_else(|| missing("auth_url"))?;
         let url =
-            Url::parse(&url).map_err(|source| IdentityError::OptionUrl { section, option: "auth_url", source })?;
+            Url::parse(&url).map_err(|source| KeystoneError::OptionUrl { section, option: "auth_url", source })?;
         let identity = match auth_type.as_str() {
             "password" | "v3password" => Identity::Password {
                 user: options.user().ok_or_else(|| missing("username"))?,
@@ -92,7 +92,7 @@ impl Login {
                     .clone()
                     .ok_or_else(|| missing("application_credential_secret"))?,
             },
-            _ => return Err(IdentityError::AuthType { section, auth_type }),
+            _ => return Err(KeystoneError::AuthType { section, auth_type }),
         };
         Ok(Self { url, discover: auth_type == "password", identity, scope: options.scope()? })
     }
@@ -141,12 +141,12 @@ impl LoginOptions {
         Some(Credential::Name { name: given(&self.application_credential_name)?, user: self.user()? })
     }
 
-    fn scope(&self) -> Result<Option<Scope>, IdentityError> {
+    fn scope(&self) -> Result<Option<Scope>, KeystoneError> {
         let section = self.section;
         let project_domain = self.domain(&self.project_domain_id, &self.project_domain_name);
         let system = match given(&self.system_scope).as_deref() {
             Some("all") => Some(Scope::System),
-            Some(_) => return Err(IdentityError::SystemScope { section }),
+            Some(_) => return Err(KeystoneError::SystemScope { section }),
             None => None,
         };
         let scopes = [
@@ -157,7 +157,7 @@ impl LoginOptions {
         ];
         let mut scopes = scopes.into_iter().flatten();
         let scope = scopes.next();
-        if scopes.next().is_some() { Err(IdentityError::Scope { section }) } else { Ok(scope) }
+        if scopes.next().is_some() { Err(KeystoneError::Scope { section }) } else { Ok(scope) }
     }
 
     /// The domain of a user or project, or the one for both.

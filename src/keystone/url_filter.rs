@@ -10,9 +10,6 @@ use url::{Host, Url};
 
 use crate::config::ImportFilteringOptsSection;
 
-/// Schemes that no location from outside may have: they name files and secrets of the service itself.
-pub(super) const RESTRICTED_SCHEMES: [&str; 3] = ["file", "filesystem", "swift+config"];
-
 /// A name server that has not answered by then will not.
 const RESOLVE: Duration = Duration::from_secs(10);
 

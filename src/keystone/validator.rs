@@ -7,10 +7,11 @@ use http::header::ACCEPT;
 use http::{HeaderValue, StatusCode};
 use reqwest::Response;
 
-use super::token::Envelope;
-use super::{Grant, Session, Token, answer, discovery};
-use crate::identity::IdentityError;
-use crate::identity::outgoing::{Outgoing, TransportError};
+use super::error::KeystoneError;
+use super::outgoing::{Outgoing, TransportError};
+use super::session::{Grant, Session};
+use super::token::{Envelope, Token};
+use super::{answer, discovery};
 
 /// Validates tokens with a service account's own.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Validator {
     ///
     /// # Errors
     /// Keystone is not there, refuses the service account, or answers nonsense.
-    pub async fn validate(&self, token: &HeaderValue, allow_expired: bool) -> Result<Validated, Arc<IdentityError>> {
+    pub async fn validate(&self, token: &HeaderValue, allow_expired: bool) -> Result<Validated, Arc<KeystoneError>> {
         let mut relogin = true;
         loop {
             let grant = self.session.grant().await?;
@@ -57,7 +58,7 @@ impl Validator {
                     self.session.discard(&grant);
                     relogin = false;
                 }
-                StatusCode::UNAUTHORIZED => return Err(Arc::new(IdentityError::Refused)),
+                StatusCode::UNAUTHORIZED => return Err(Arc::new(KeystoneError::Refused)),
                 _ => {
                     let response = answer::successful(response, "token validation")?;
                     let (Envelope { token }, size) = answer::json(response, "token validation").await?;
@@ -67,7 +68,7 @@ impl Validator {
         }
     }
 
-    async fn ask(&self, grant: &Grant, token: &HeaderValue, allow_expired: bool) -> Result<Response, IdentityError> {
+    async fn ask(&self, grant: &Grant, token: &HeaderValue, allow_expired: bool) -> Result<Response, KeystoneError> {
         let base = self.session.identity_url(grant, &self.interface, self.region.as_deref()).await?;
         let mut url = discovery::below(base, &["auth", "tokens"]);
         match (self.with_catalog, allow_expired) {
@@ -97,6 +98,6 @@ impl Validator {
                 answered => return Ok(answered.map_err(TransportError::from)?),
             }
         }
-        Err(IdentityError::Status { what: "token validation", status: StatusCode::SERVICE_UNAVAILABLE })
+        Err(KeystoneError::Status { what: "token validation", status: StatusCode::SERVICE_UNAVAILABLE })
     }
 }
