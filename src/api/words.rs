@@ -42,6 +42,9 @@ impl From<image::Error> for Error {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("Denying attempt to upload image because it exceeds the quota: {text}"),
             ),
+            Domain::Db(database) if database.is_unavailable() => {
+                Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
+            }
             // The client is gone or has stalled: nobody reads the answer, the journal does.
             Domain::Client(_) => Self::stock(StatusCode::BAD_REQUEST).because(error),
             Domain::Corrupt { .. } | Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) | Domain::Journal(_) => {

@@ -15,9 +15,9 @@ pub enum DbError {
     /// No connection could be made, or the one in use broke. Safe to try again later.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
-    /// The connection broke while a transaction was being committed: it may or may not have taken effect.
-    #[error("the connection to the database broke during a commit")]
-    CommitUnknown(#[source] sqlx::Error),
+    /// The COMMIT was sent, and what came of it is not known: it may or may not have taken effect. See [`Self::is_unknown`].
+    #[error("it is not known whether the database has committed the change")]
+    CommitUnknown(#[source] Box<DbError>),
     /// Other transactions were in the way each time.
     #[error("the database is busy; gave up after {attempts} attempts")]
     Contention {
@@ -25,10 +25,10 @@ pub enum DbError {
         #[source]
         source: sqlx::Error,
     },
-    /// The whole operation, retries included, took too long.
+    /// The whole operation, retries included, took too long. Nothing has changed.
     #[error("no answer from the database within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// The runtime stopped while the operation ran.
+    /// The runtime stopped while the operation ran. Nothing has changed.
     #[error("the operation on the database was interrupted")]
     Interrupted,
     /// The tables are not those that this program knows.
@@ -149,8 +149,62 @@ impl DbError {
         Self::NotFound { what: "image", key: id.to_owned() }
     }
 
+    /// Whether the change may have taken effect all the same: the answer to the COMMIT was lost, came too late or was not
+    /// waited for. Whoever was about to undo something must look at the database first. After any other error nothing has
+    /// changed.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::CommitUnknown(_))
+    }
+
+    /// Whether the database, not the request, is at fault, and the same request may succeed a little later.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::CommitUnknown(_)
+                | Self::Contention { .. }
+                | Self::Timeout(_)
+                | Self::Interrupted
+        )
+    }
+
+    /// What a failure means if it is that of a COMMIT that was sent. Only an answer that says why the change was refused is
+    /// a refusal.
+    pub(super) fn of_commit(self) -> Self {
+        let is_refused = match &self {
+            Self::Unreachable(_) | Self::Timeout(_) | Self::Interrupted => false,
+            Self::Statement(_) => self.is_duplicate(),
+            _ => true,
+        };
+        if is_refused { self } else { Self::CommitUnknown(Box::new(self)) }
+    }
+
     /// Whether the statement failed because a unique key is taken.
     pub(super) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Statement(error) if Cause::of(error) == Cause::Duplicate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_commit_only_a_refusal_is_certain() {
+        let lost = || sqlx::Error::WorkerCrashed;
+        for error in [
+            DbError::Unreachable(lost()),
+            DbError::Timeout(Duration::from_secs(1)),
+            DbError::Interrupted,
+            DbError::Statement(lost()),
+        ] {
+            assert!(!error.is_unknown(), "{error}");
+            let after = error.of_commit();
+            assert!(after.is_unknown() && after.is_unavailable(), "{after}");
+        }
+        let refused = DbError::Contention { attempts: 1, source: lost() }.of_commit();
+        assert!(!refused.is_unknown() && refused.is_unavailable());
+        let refused = DbError::Rejected(lost()).of_commit();
+        assert!(!refused.is_unknown() && !refused.is_unavailable());
     }
 }

@@ -2,17 +2,23 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Instrument;
 
 use super::connection::Db;
 use super::error::DbError;
 use super::session::{Session, Transaction};
 
-/// Longest time of one operation, waiting for a connection and repeating included.
-pub(super) const OPERATION_LIMIT: Duration = Duration::from_secs(60);
+/// Longest time of one operation, waiting for a connection and repeating included, but without the end of its transaction.
+const OPERATION_LIMIT: Duration = Duration::from_secs(60);
+
+/// Longest time of a COMMIT. A time of its own: it is not to be cut off, with an unknown outcome, because what was before it
+/// took long.
+const COMMIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Repetitions after a deadlock, as upstream's (`wrap_db_retry` in `glance/db/sqlalchemy/api.py`).
 const CONTENTION_RETRIES: u32 = 50;
@@ -47,12 +53,12 @@ enum Access {
 impl Db {
     /// For an operation of one query.
     pub(super) async fn read<O: Operation>(&self, operation: &O) -> Result<O::Output, DbError> {
-        self.repeat(operation, Access::Read).await
+        self.repeat(operation, Access::Read, &AtomicBool::new(false)).await
     }
 
     /// For several queries that must see the same state.
     pub(super) async fn snapshot<O: Operation>(&self, operation: &O) -> Result<O::Output, DbError> {
-        self.repeat(operation, Access::Snapshot).await
+        self.repeat(operation, Access::Snapshot, &AtomicBool::new(false)).await
     }
 
     /// For anything that writes: one transaction. It runs to its end even if the caller stops waiting, so that a client
@@ -62,28 +68,39 @@ impl Db {
         O::Output: 'static,
     {
         let db = self.clone();
-        let work = async move { db.repeat(&operation, Access::Write).await };
-        tokio::spawn(work.in_current_span()).await.unwrap_or(Err(DbError::Interrupted))
+        let committing = Arc::new(AtomicBool::new(false));
+        let sent = Arc::clone(&committing);
+        let work = async move { db.repeat(&operation, Access::Write, &sent).await };
+        match tokio::spawn(work.in_current_span()).await {
+            Ok(outcome) => outcome,
+            Err(_) if committing.load(Ordering::SeqCst) => Err(DbError::Interrupted.of_commit()),
+            Err(_) => Err(DbError::Interrupted),
+        }
     }
 
-    async fn repeat<O: Operation>(&self, operation: &O, access: Access) -> Result<O::Output, DbError> {
+    /// `committing` becomes true before a COMMIT is sent.
+    async fn repeat<O: Operation>(
+        &self,
+        operation: &O,
+        access: Access,
+        committing: &AtomicBool,
+    ) -> Result<O::Output, DbError> {
         let start = Instant::now();
         let deadline = start + OPERATION_LIMIT;
         let mut attempts = 0;
         let result = loop {
-            let done = timeout_at(deadline, Box::pin(self.once(operation, access))).await;
+            let done = Box::pin(self.once(operation, access, deadline, committing)).await;
             attempts += 1;
             let (error, pause) = match done {
-                Err(_) => break Err(DbError::Timeout(OPERATION_LIMIT)),
-                Ok(Err(DbError::Contention { source, .. })) if attempts <= CONTENTION_RETRIES => {
+                Err(DbError::Contention { source, .. }) if attempts <= CONTENTION_RETRIES => {
                     (DbError::Contention { attempts, source }, pause(attempts, CONTENTION_PAUSE))
                 }
                 // Nothing was committed: a break during the commit is another error.
-                Ok(Err(error @ DbError::Unreachable(_))) if attempts <= DISCONNECT_RETRIES => {
+                Err(error @ DbError::Unreachable(_)) if attempts <= DISCONNECT_RETRIES => {
                     (error, pause(attempts + 2, DISCONNECT_PAUSE))
                 }
-                Ok(Err(DbError::Contention { source, .. })) => break Err(DbError::Contention { attempts, source }),
-                Ok(result) => break result,
+                Err(DbError::Contention { source, .. }) => break Err(DbError::Contention { attempts, source }),
+                result => break result,
             };
             if Instant::now() + pause >= deadline {
                 break Err(error);
@@ -99,7 +116,27 @@ impl Db {
         result
     }
 
-    async fn once<O: Operation>(&self, operation: &O, access: Access) -> Result<O::Output, DbError> {
+    async fn once<O: Operation>(
+        &self,
+        operation: &O,
+        access: Access,
+        deadline: Instant,
+        committing: &AtomicBool,
+    ) -> Result<O::Output, DbError> {
+        committing.store(false, Ordering::SeqCst);
+        let work = timeout_at(deadline, self.until_commit(operation, access)).await;
+        let (session, output) = work.map_err(|_| DbError::Timeout(OPERATION_LIMIT))??;
+        committing.store(matches!(access, Access::Write), Ordering::SeqCst);
+        let end = timeout(COMMIT_LIMIT, session.finish()).await;
+        match (end.unwrap_or(Err(DbError::Timeout(COMMIT_LIMIT))), access) {
+            (Ok(()), _) => Ok(output),
+            (Err(error), Access::Write) => Err(error.of_commit()),
+            (Err(error), Access::Read | Access::Snapshot) => Err(error),
+        }
+    }
+
+    /// Everything but the COMMIT, which is left to do in the session that is returned.
+    async fn until_commit<O: Operation>(&self, operation: &O, access: Access) -> Result<(Session, O::Output), DbError> {
         let mut session = match access {
             Access::Read | Access::Snapshot => self.reader().await?,
             Access::Write => self.writer().await?,
@@ -110,7 +147,7 @@ impl Db {
             Access::Write => session.begin(Transaction::Write).await?,
         }
         match operation.run(&mut session).await {
-            Ok(output) => session.finish().await.map(|()| output),
+            Ok(output) => Ok((session, output)),
             Err(error) => {
                 session.abandon().await;
                 Err(error)
@@ -128,8 +165,7 @@ fn pause(attempt: u32, most: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use super::*;
     use crate::config::{DatabaseSection, Secret};
@@ -160,7 +196,7 @@ mod tests {
     }
 
     fn lost() -> DbError {
-        DbError::CommitUnknown(sqlx::Error::WorkerCrashed)
+        gone().of_commit()
     }
 
     async fn run(failures: u32, error: fn() -> DbError) -> (u32, Result<u32, DbError>) {
@@ -177,6 +213,12 @@ mod tests {
     async fn what_may_pass_is_tried_again() {
         assert!(matches!(run(4, busy).await, (5, Ok(5))));
         assert!(matches!(run(3, gone).await, (4, Ok(4))));
+    }
+
+    #[tokio::test]
+    async fn what_breaks_before_the_commit_is_not_unknown() {
+        let (runs, result) = run(1, || panic!("in the middle")).await;
+        assert!(matches!((runs, result), (1, Err(DbError::Interrupted))));
     }
 
     #[tokio::test]

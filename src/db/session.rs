@@ -87,10 +87,7 @@ impl Session {
     /// Ends the session well: commits if a transaction is open.
     pub(super) async fn finish(mut self) -> Result<(), DbError> {
         if self.open {
-            self.plain("COMMIT").await.map_err(|error| match error {
-                DbError::Unreachable(source) => DbError::CommitUnknown(source),
-                error => error,
-            })?;
+            self.plain("COMMIT").await?;
             self.open = false;
         }
         Ok(())

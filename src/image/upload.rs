@@ -81,7 +81,7 @@ impl Images {
         let is_settled = match &outcome {
             Ok(()) | Err(Error::Gone(_)) => true,
             // The image may be active after all, and its data with it: recovery looks.
-            Err(Error::Db(DbError::CommitUnknown(_))) => false,
+            Err(Error::Db(error)) if error.is_unknown() => false,
             // So it does when the store has kept something of the data; until then nobody else may upload.
             Err(Error::Store(StoreError::LeftBehind(_))) => false,
             Err(_) => self.release(image).await,
@@ -226,7 +226,7 @@ impl Images {
             }
             Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => Error::Gone(image.id.clone()),
             // The commit may have taken effect: until that is known the data stays.
-            Err(error @ DbError::CommitUnknown(_)) => return Err(error.into()),
+            Err(error) if error.is_unknown() => return Err(error.into()),
             Err(other) => other.into(),
         };
         if let Err(left) = self.remove_location(&image.id, &location).await {
