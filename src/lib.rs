@@ -12,6 +12,7 @@
 //! * [`inspect`]: what is really in an image.
 //! * [`identity`]: who is asking: the tokens of a request and its context.
 //! * [`keystone`]: Keystone's API as we use it, and the one HTTP client for requests to other services.
+//! * [`schema`]: JSON Schema with the words of Python's jsonschema; values as Python writes and reads them.
 //! * [`generator`]: what systemd is told about workers and socket, from the configuration's files.
 //! * [`config`]: oslo.config files as typed options; read by all, depends on nothing.
 //! * [`sys`]: the few calls into the operating system that need `unsafe`.
@@ -29,6 +30,7 @@ pub mod image;
 pub mod inspect;
 pub mod keystone;
 pub mod policy;
+pub mod schema;
 pub mod service;
 pub mod store;
 pub mod sys;

@@ -14,7 +14,7 @@ const ORDER: [&[&str]; 10] = [
     &["image"],
     &["db", "store", "inspect"],
     &["identity"],
-    &["keystone"],
+    &["keystone", "schema"],
     &["config"],
     &["sys"],
 ];

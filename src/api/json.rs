@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::header::joined;
 use super::{Error, RequestBody};
-pub use crate::db::json::{to_bytes, to_unicode};
+pub use crate::schema::python::json::{to_bytes, to_unicode};
 
 /// The list or object in the body of a request, or `None` where there is no body. `limit`: bytes.
 ///

@@ -11,6 +11,7 @@ use super::Error;
 use crate::identity::Context;
 use crate::image::{Image, Viewer};
 use crate::policy::{Rules, Target};
+use crate::schema::python::{boolean, or_none};
 
 /// Asks the policy on behalf of one request.
 pub(super) struct Gate<'a> {
@@ -208,7 +209,7 @@ fn moment(time: PrimitiveDateTime) -> Option<String> {
 
 /// A value as Python's `str` shows it, which is what rules compare with.
 fn shown(text: Option<&str>) -> Cow<'_, str> {
-    Cow::Borrowed(text.unwrap_or("None"))
+    Cow::Borrowed(or_none(text))
 }
 
 fn number(value: Option<i64>) -> Cow<'static, str> {
@@ -216,7 +217,7 @@ fn number(value: Option<i64>) -> Cow<'static, str> {
 }
 
 fn flag(value: bool) -> Cow<'static, str> {
-    Cow::Borrowed(if value { "True" } else { "False" })
+    Cow::Borrowed(boolean(value))
 }
 
 #[cfg(test)]

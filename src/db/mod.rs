@@ -7,7 +7,6 @@
 //! one transaction that runs to its end even if the caller stops waiting.
 
 pub mod images;
-pub mod json;
 pub mod locations;
 pub mod members;
 pub mod model;

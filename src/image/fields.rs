@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::model::Image;
-use super::schema::python::display;
 use super::status::Status;
 use super::text::{check_plane, field_message};
 use super::visibility::Visibility;
 use super::{Error, Limits};
+use crate::schema::python::display;
 
 /// A field that a client may set (upstream: the setters of `glance/domain/__init__.py`, `Image`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Target;
 use crate::identity::{Context, ServiceUser};
+use crate::schema::python::{boolean, or_none};
 
 /// One credential.
 pub(super) enum Credential<'a> {
@@ -28,7 +29,7 @@ pub(super) fn find<'a>(context: &'a Context, name: &str) -> Option<Credential<'a
         "domain_id" => context.domain_id.as_deref(),
         "project_id" => context.project_id.as_deref(),
         "project_domain_id" => context.project_domain_id.as_deref(),
-        "is_admin_project" => Some(python_bool(context.is_admin_project)),
+        "is_admin_project" => Some(boolean(context.is_admin_project)),
         "service_user_id" => service(|s| &s.user_id),
         "service_user_domain_id" => service(|s| &s.user_domain_id),
         "service_project_id" => service(|s| &s.project_id),
@@ -37,7 +38,7 @@ pub(super) fn find<'a>(context: &'a Context, name: &str) -> Option<Credential<'a
         "service_roles" => return Some(Credential::List(&context.service_roles)),
         _ => return None,
     };
-    Some(Credential::Text(text.unwrap_or("None")))
+    Some(Credential::Text(or_none(text)))
 }
 
 /// The scope of the caller's token, as rules name scopes.
@@ -79,10 +80,6 @@ fn system(context: &Context) -> Option<&str> {
     context.system_scope.as_deref().filter(|scope| !scope.is_empty())
 }
 
-fn python_bool(value: bool) -> &'static str {
-    if value { "True" } else { "False" }
-}
-
 /// The caller as the target of a rule, for `context_is_admin` (upstream: `RequestContext.to_dict`). The token is left out.
 pub(super) struct Caller<'a>(pub(super) &'a Context);
 
@@ -96,15 +93,15 @@ impl Target for Caller<'_> {
             "domain" => context.domain_id.as_deref(),
             "user_domain" => context.user_domain_id.as_deref(),
             "project_domain" => context.project_domain_id.as_deref(),
-            "is_admin" => Some(python_bool(context.is_admin)),
-            "read_only" => Some(python_bool(context.read_only)),
+            "is_admin" => Some(boolean(context.is_admin)),
+            "read_only" => Some(boolean(context.read_only)),
             "show_deleted" => Some("False"),
             "request_id" => Some(context.request_id.as_str()),
-            "is_admin_project" => Some(python_bool(context.is_admin_project)),
+            "is_admin_project" => Some(boolean(context.is_admin_project)),
             "user_identity" => return Some(Cow::Owned(identity(context))),
             _ => return None,
         };
-        Some(Cow::Borrowed(text.unwrap_or("None")))
+        Some(Cow::Borrowed(or_none(text)))
     }
 
     fn document(&self) -> Map<String, Value> {

@@ -2,9 +2,9 @@
 
 use time::PrimitiveDateTime;
 
-use super::number::column;
 use super::pairs::Pairs;
 use super::{QueryError, moment};
+use crate::schema::python::integer::column;
 
 /// Fields whose filter can have an operator.
 const WITH_OPERATOR: [&str; 5] = ["name", "id", "status", "container_format", "disk_format"];

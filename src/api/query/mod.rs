@@ -3,20 +3,19 @@
 
 mod filter;
 mod moment;
-pub(in crate::api) mod number;
 mod pairs;
 mod sort;
 
 use http::StatusCode;
 
-use self::number::column;
 use self::pairs::Pairs;
 pub use filter::{Comparison, Filter};
 pub use sort::Direction;
 
 use super::Error;
 use crate::config::Config;
-use crate::image::schema::python::strip;
+use crate::schema::python::integer::column;
+use crate::schema::python::strip;
 
 /// A query string that is refused, in upstream's words, with status 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

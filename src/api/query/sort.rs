@@ -2,7 +2,7 @@
 
 use super::QueryError;
 use super::pairs::Pairs;
-use crate::image::schema::python::strip;
+use crate::schema::python::strip;
 
 const KEYS: [&str; 8] = ["name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"];
 

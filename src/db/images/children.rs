@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use time::PrimitiveDateTime;
 
 use crate::db::error::DbError;
-use crate::db::json;
 use crate::db::model::{ImageRecord, LocationRecord};
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::{live, padded};
+use crate::schema::python::json;
 
 /// Which table a row of a union comes from.
 const PROPERTY: i64 = 1;

@@ -6,8 +6,8 @@ mod pointer;
 use serde_json::{Map, Value, json};
 
 use super::limits::RESERVED_NAMESPACE;
-use super::schema::python::display;
 use super::schema::{ImageSchema, RESERVED};
+use crate::schema::python::display;
 
 /// Fields that a client can not set.
 const READ_ONLY: [&str; 13] = [

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::PatchError;
-use crate::image::schema::python::{display, is_space, strip};
+use crate::schema::python::{display, is_space, strip};
 
 /// The steps of a pointer, unescaped and stripped; a lone `/` is one empty step.
 pub(super) fn parse(pointer: &Value) -> Result<Vec<String>, PatchError> {

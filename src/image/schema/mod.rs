@@ -1,11 +1,6 @@
 //! What an image's document may look like (upstream: `get_schema` in `glance/api/v2/images.py`, `glance/schema.py`).
 
 mod base;
-mod flaw;
-mod keywords;
-mod pretty;
-pub(crate) mod python;
-mod validator;
 
 use std::path::PathBuf;
 use std::{fs, io};
@@ -13,8 +8,8 @@ use std::{fs, io};
 use serde_json::{Map, Value, json};
 use tracing::debug;
 
-pub use self::validator::{Mismatch, Schema};
 use crate::config::Config;
+use crate::schema::{Mismatch, Schema};
 
 /// Fields that a client sets or reads as such; all others in a document are custom properties.
 pub const BASE_PROPERTIES: &[&str] = &[

@@ -6,9 +6,9 @@ use http_body_util::BodyDataStream;
 
 use crate::api::header::joined;
 use crate::api::policy::viewer;
-use crate::api::query::number::integer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::{self, Upload};
+use crate::schema::python::integer::integer;
 use crate::store::StoreError;
 
 /// The size of the data, for clients that must send it chunked.

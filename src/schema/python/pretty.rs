@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::python::{is_space, quote, repr, repr_within};
+use super::repr::{quote, repr, repr_within};
+use super::text::is_space;
 
 const WIDTH: usize = 72;
 
-pub(super) fn format(value: &Value) -> String {
+pub(in crate::schema) fn format(value: &Value) -> String {
     let mut printer = Printer { text: String::new() };
     printer.value(value, 0, 0, 0);
     printer.text

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::flaw::{self, Flaw, Step};
 use super::keywords;
+use super::python::repr;
 
 /// Steps into a value or through references. serde_json reads no deeper values; a schema that refers to itself ends here.
 const DEPTH_MAX: usize = 128;
@@ -80,7 +81,7 @@ impl Schema {
             Value::Object(members) if depth < DEPTH_MAX => members,
             Value::Bool(true) => return Vec::new(),
             _ => {
-                let message = format!("False schema does not allow {}", super::python::repr(instance));
+                let message = format!("False schema does not allow {}", repr(instance));
                 return vec![new(message, None, instance, schema)];
             }
         };

@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::python::quote;
-use super::{keywords, pretty};
+use super::python::{pretty, quote};
+use super::types::is_any_type;
 
 /// A step from a value, or a schema, into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ fn compare(one: &Flaw<'_>, two: &Flaw<'_>) -> Ordering {
 
 impl Flaw<'_> {
     fn has_right_type(&self) -> bool {
-        self.schema.get("type").is_some_and(|types| keywords::is_any_type(self.instance, types))
+        self.schema.get("type").is_some_and(|types| is_any_type(self.instance, types))
     }
 }
 

@@ -37,16 +37,6 @@ pub(crate) fn quote(text: &str) -> String {
     quoted
 }
 
-/// What Python takes for white space.
-pub(crate) fn is_space(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
-}
-
-/// `text.strip()`
-pub(crate) fn strip(text: &str) -> &str {
-    text.trim_matches(is_space)
-}
-
 /// The representation, if it has no more characters than `width`. Stops as soon as it has.
 pub(super) fn repr_within(value: &Value, width: usize) -> Option<String> {
     let mut line = Line { text: String::new(), room: width };
@@ -179,6 +169,5 @@ mod tests {
             assert_eq!(repr_within(&value, text.chars().count() - 1), None);
         }
         assert_eq!(display(&json!("it's")), "it's");
-        assert_eq!(strip("\u{1f} a \u{a0}\n"), "a");
     }
 }

@@ -1,6 +1,6 @@
-//! Numbers as Python reads them from a text.
+//! Integers as Python reads them from a text.
 
-use crate::image::schema::python::strip;
+use super::strip;
 
 /// The zeros of the decimal digits beyond ASCII (category Nd of Unicode 14, as in CPython 3.11); each begins a run of ten.
 const ZEROS: [u32; 65] = [
@@ -12,12 +12,12 @@ const ZEROS: [u32; 65] = [
 ];
 
 /// Python's `int(text)` in the range of a column; what is beyond becomes the nearest.
-pub(super) fn column(text: &str) -> Option<i64> {
+pub(crate) fn column(text: &str) -> Option<i64> {
     integer(text).map(|number| i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX }))
 }
 
 /// Python's `int(text)`; what is beyond 128 bits becomes the nearest.
-pub(in crate::api) fn integer(text: &str) -> Option<i128> {
+pub(crate) fn integer(text: &str) -> Option<i128> {
     /// Python refuses longer texts.
     const DIGITS_MAX: usize = 4300;
     let text = strip(text);

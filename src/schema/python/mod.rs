@@ -1,0 +1,11 @@
+//! Values as Python writes and reads them, since upstream's texts, documents and columns hold them so. Expectations of the tests
+//! are CPython 3.11's.
+
+pub(crate) mod integer;
+pub(crate) mod json;
+pub(super) mod pretty;
+mod repr;
+mod text;
+
+pub(crate) use repr::{display, quote, repr};
+pub(crate) use text::{boolean, is_space, or_none, strip, title};
