@@ -84,11 +84,6 @@ impl Api {
         })
     }
 
-    /// The images behind the routes.
-    pub fn images(&self) -> &Images {
-        &self.images
-    }
-
     /// Answers one authenticated request.
     ///
     /// # Errors

@@ -230,7 +230,7 @@ macro_rules! section {
         }
     ) => {
         $(#[$about])*
-        #[derive(Clone)]
+        #[derive(Clone, PartialEq)]
         pub struct $name {
             $( $(#[doc = $help])+ pub $field: $type, )+
         }

@@ -23,7 +23,7 @@ const DRIVERS: [(&str, &str, &[&str]); 7] = [
 ];
 
 /// One store of a multi-store configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoreSection {
     /// Driver type: the value beside the store's id in `enabled_backends`.
     pub driver: String,

@@ -153,9 +153,7 @@ impl Db {
 
     /// Whether these options would make the same connections, so that a reload can keep them.
     pub fn is_made_from(&self, options: &DatabaseSection) -> bool {
-        let url = |options: &DatabaseSection| options.connection.as_ref().map(|url| url.expose().to_owned());
-        // The URL is masked in the text.
-        url(&self.options) == url(options) && format!("{:?}", self.options) == format!("{options:?}")
+        *self.options == *options
     }
 
     /// The same database, with the URLs of locations encrypted, or plain.

@@ -91,11 +91,6 @@ impl<H: Handler> App<H> {
         Ok(Self { mounts, versions: Versions::new(config), handler, longest_request_id })
     }
 
-    /// What stands behind the filters.
-    pub fn handler(&self) -> &H {
-        &self.handler
-    }
-
     /// Answers one request; never fails. A panic on the way ends in 500.
     pub async fn serve(&self, request: http::Request<api::RequestBody>, connection: &Connection) -> Reply {
         let started = Instant::now();

@@ -1,5 +1,7 @@
 //! Keystone says who a caller is, the policy whether that is an administrator.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::middleware::identity::{Identified, Identify, IdentityFailure};
@@ -8,12 +10,12 @@ use crate::policy::Enforcer;
 
 /// Callers as the cloud's Keystone and the policy in force know them.
 pub struct Callers {
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     enforcer: Enforcer,
 }
 
 impl Callers {
-    pub fn new(authenticator: Authenticator, enforcer: Enforcer) -> Self {
+    pub fn new(authenticator: Arc<Authenticator>, enforcer: Enforcer) -> Self {
         Self { authenticator, enforcer }
     }
 }

@@ -1,5 +1,8 @@
 //! From the tokens of a request to its context (upstream: `keystonemiddleware/auth_token` and `glance/api/middleware/context.py`).
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +26,18 @@ pub struct Authenticator {
     /// A service token that does not hold is only ignored where others decide what becomes of the request.
     ignores_bad_service: bool,
     challenge: Option<HeaderValue>,
+    made_from: Origin,
 }
+
+/// What an [`Authenticator`] is made from: its section, and the state of the files that it names.
+#[derive(Debug, PartialEq)]
+struct Origin {
+    section: KeystoneAuthtokenSection,
+    files: [Option<Stamp>; 3],
+}
+
+/// Tells a file that was replaced or written to: device, inode, size, time of change in seconds and nanoseconds.
+type Stamp = (u64, u64, u64, i64, i64);
 
 const SECTION: &str = "keystone_authtoken";
 
@@ -68,7 +82,14 @@ impl Authenticator {
             service_type: section.service_type.clone(),
             ignores_bad_service: section.delay_auth_decision,
             challenge: challenge(section),
+            made_from: Origin::read(section),
         })
+    }
+
+    /// Whether one made from these options would be the same, so that this one, with its session and the tokens that it knows, can
+    /// go on. Looks at the files that the options name, so it blocks.
+    pub fn is_made_from(&self, config: &Config) -> bool {
+        self.made_from == Origin::read(&config.keystone_authtoken)
     }
 
     /// Who makes a request: `None` without a token that holds (`X-Identity-Status: Invalid`). The path is the one behind version
@@ -122,6 +143,18 @@ impl Authenticator {
     fn is_service(&self, token: &Token) -> bool {
         token.roles().any(|role| self.service_roles.iter().any(|wanted| wanted == role))
     }
+}
+
+impl Origin {
+    fn read(section: &KeystoneAuthtokenSection) -> Self {
+        let files = [&section.cafile, &section.certfile, &section.keyfile].map(|path| stamp(path.as_deref()?).ok());
+        Self { section: section.clone(), files }
+    }
+}
+
+fn stamp(path: &str) -> io::Result<Stamp> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
 /// A token from a header, without white space around it. Repeated headers count as one with commas, as in WSGI: no such token

@@ -406,6 +406,24 @@ fn the_challenge_names_the_public_keystone() {
     assert_eq!(challenge(&config), "Keystone uri=\"http://public/v3\"");
 }
 
+#[tokio::test]
+async fn an_authenticator_goes_on_until_its_options_or_their_files_change() {
+    let mut config = config("http://k/v3".to_owned());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let certificate = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem();
+    std::fs::write(file.path(), certificate()).unwrap();
+    config.keystone_authtoken.cafile = Some(file.path().to_str().unwrap().to_owned());
+    let authenticator = Authenticator::new(&config).unwrap();
+
+    config.default.debug = true;
+    assert!(authenticator.is_made_from(&config));
+    let mut other = config.clone();
+    other.keystone_authtoken.password = Some("renewed".into());
+    assert!(!authenticator.is_made_from(&other));
+    std::fs::write(file.path(), certificate() + "\n").unwrap();
+    assert!(!authenticator.is_made_from(&config));
+}
+
 #[test]
 fn wrong_options_prevent_the_start() {
     assert!(matches!(Authenticator::new(&Config::default()), Err(KeystoneError::Missing { option: "auth_type", .. })));

@@ -53,16 +53,6 @@ impl Images {
         Self { db, stores, journal, options: Arc::new(options), tasks }
     }
 
-    /// The database, for whoever takes over.
-    pub fn db(&self) -> Db {
-        self.db.clone()
-    }
-
-    /// Work in progress that must come to its end.
-    pub fn tasks(&self) -> TaskTracker {
-        self.tasks.clone()
-    }
-
     /// The image of this id.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection;
 use super::listener::{Address, Listener, Stream};
-use super::worker::Shared;
+use super::shared::Shared;
 
 /// Pause after accept(2) failed for want of something that only time brings (descriptors, memory).
 const BREATH: Duration = Duration::from_millis(100);

@@ -1,8 +1,8 @@
 //! `--check-config`: what a start would refuse, found without starting.
 
-use super::assemble::AssembleError;
 use super::error::Error;
 use super::logging;
+use super::parts::AssembleError;
 use super::settings::Settings;
 use super::tls::Tls;
 use crate::config::{Config, Loaded};

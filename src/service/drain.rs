@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
-use tokio_util::task::TaskTracker;
 
 use super::manager::Manager;
+use super::shared::Shared;
 use super::status::plural;
-use super::worker::Shared;
 
 /// How often progress is looked at and told.
 const TICK: Duration = Duration::from_secs(1);
@@ -29,10 +28,11 @@ const AFTERWARDS: Duration = Duration::from_secs(8);
 pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Manager) -> usize {
     shared.drain.cancel();
     shared.connections.close();
-    let work = work(shared);
+    // It can be waited for then, and still takes work.
+    shared.work.close();
     let ended = async {
         shared.connections.wait().await;
-        work.wait().await;
+        shared.work.wait().await;
     };
     tokio::pin!(ended);
     let deadline = grace.map(|grace| Instant::now() + grace);
@@ -69,7 +69,7 @@ fn extension(left: Option<Duration>) -> Duration {
 /// Requests whose response has not left whole, or whose work goes on without them.
 pub(super) fn unfinished(shared: &Shared) -> usize {
     // A request that waits for its own work is one thing, not two.
-    shared.counters.in_flight().max(work(shared).len())
+    shared.counters.in_flight().max(shared.work.len())
 }
 
 /// Ends all connections while the runtime still turns: what their requests have half done is undone by tasks of its own,
@@ -77,19 +77,13 @@ pub(super) fn unfinished(shared: &Shared) -> usize {
 pub(super) async fn abandon(shared: &Shared) {
     shared.abandon.cancel();
     shared.connections.close();
+    shared.work.close();
     // Late ones end with the runtime, and the next start cleans up after them.
     let ended = async {
         shared.connections.wait().await;
-        work(shared).wait().await;
+        shared.work.wait().await;
     };
     let _ = timeout(CLEANUP, ended).await;
-}
-
-/// What must come to its end although its client may have gone. Closed, so that it can be waited for; it still takes work.
-fn work(shared: &Shared) -> TaskTracker {
-    let work = shared.active.load().app.handler().images().tasks();
-    work.close();
-    work
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::assemble::AssembleError;
 use super::listener::{Address, ListenError};
 use super::logging::LogError;
+use super::parts::AssembleError;
 use super::tls::TlsError;
 
 /// Everything that stops a start or a reload.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::connection::Activity;
+use super::connection::activity::Activity;
 
 /// A connection is not closed to make room for another before it has been idle for this long.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -117,7 +117,7 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::status::Counters;
+    use crate::service::counters::Counters;
 
     fn waiting(gate: &Arc<Gate>) -> tokio::task::JoinHandle<()> {
         let gate = Arc::clone(gate);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::status::Counters;
+use super::counters::Counters;
 use crate::sys::heap;
 
 /// Between two looks: bursts that follow one another closely need the memory again.

@@ -4,10 +4,10 @@
 //! [`connection`] → the application; [`reload`] exchanges what is behind it; [`drain`] ends it.
 
 mod accept;
-mod assemble;
 mod body;
 mod check;
 mod connection;
+mod counters;
 mod drain;
 mod environment;
 mod error;
@@ -16,11 +16,13 @@ mod listener;
 mod logging;
 mod manager;
 mod memory;
+mod parts;
 mod recovery;
 mod reload;
 pub mod reload_client;
 mod report;
 mod settings;
+mod shared;
 mod sockets;
 mod status;
 mod tls;
@@ -45,11 +47,11 @@ use logging::Logging;
 use manager::Manager;
 use settings::Settings;
 
-pub use assemble::AssembleError;
 pub use check::check;
 pub use error::Error;
 pub use listener::{Address, ListenError};
 pub use logging::LogError;
+pub use parts::AssembleError;
 pub use reload::Reload;
 pub use report::FILE as RELOAD_REPORT;
 pub use tls::TlsError;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::worker::Shared;
-use crate::http::App;
+use super::parts::Parts;
+use super::shared::Shared;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -20,8 +20,8 @@ const AT_START: Duration = Duration::from_secs(5);
 const EACH: Duration = Duration::from_secs(30 * 60);
 
 /// Cleans up before the first request, as far as there is time.
-pub(super) async fn first(app: &App) {
-    once(app, AT_START).await;
+pub(super) async fn first(parts: &Parts) {
+    once(parts, AT_START).await;
 }
 
 /// Goes on until the worker stops. What is half done then is left to the next start.
@@ -33,8 +33,8 @@ pub(super) async fn run(shared: Arc<Shared>, soon: Arc<Notify>) {
                 () = soon.notified() => {}
             }
             // Held for this look only: a reload exchanges it.
-            let app = Arc::clone(&shared.active.load().app);
-            once(&app, EACH).await;
+            let parts = shared.parts();
+            once(&parts, EACH).await;
         }
     };
     tokio::select! {
@@ -43,8 +43,8 @@ pub(super) async fn run(shared: Arc<Shared>, soon: Arc<Notify>) {
     }
 }
 
-async fn once(app: &App, limit: Duration) {
-    match timeout(limit, app.handler().images().recover()).await {
+async fn once(parts: &Parts, limit: Duration) {
+    match timeout(limit, parts.images.recover()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "cannot look for what dead workers left"),
         Err(_) => tracing::warn!("cleaning up after dead workers takes long, it goes on later"),

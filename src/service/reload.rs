@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::macros::format_description;
+use tokio::task::spawn_blocking;
 
-use super::assemble::{Occasion, assemble};
 use super::environment::Environment;
 use super::error::Error;
 use super::logging::{self, Control};
+use super::parts::{Occasion, Parts};
 use super::report::Report;
 use super::settings::Settings;
+use super::shared::{Active, Shared};
 use super::sockets::{Change, Sockets};
 use super::tls::Tls;
-use super::worker::{Active, Shared};
 use crate::config::{Config, Loaded, Needs, locate};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -81,7 +82,7 @@ impl Reloader {
     /// # Errors
     /// Why the new configuration cannot be put in force.
     pub(super) async fn prepare<R: Reload>(&self, source: Arc<R>) -> Result<Prepared, Error> {
-        let loading = tokio::task::spawn_blocking(move || source.load());
+        let loading = spawn_blocking(move || source.load());
         let loaded = loading.await.map_err(|_| Error::Panicked)?.map_err(Error::Configuration)?;
         let origins = loaded.origins.clone();
         Box::pin(self.prepare_with(loaded)).await.map_err(|error| Error::Configuration(locate(&origins, &error).into()))
@@ -90,12 +91,27 @@ impl Reloader {
     async fn prepare_with(&self, loaded: Loaded) -> Result<Prepared, Error> {
         let settings = Settings::new(&loaded.config)?;
         let current = self.shared.active.load_full();
-        let tls = settings.tls.as_ref().map(|files| Tls::load(files, current.tls.as_ref())).transpose()?;
-        let log = self.logging.prepare(&loaded.config.default, &self.environment)?;
-        let assembled = assemble(&loaded.config, Occasion::Reload(&current.app)).await?;
-        let change = self.sockets.prepare(&self.settings, &settings, assembled.authenticated).await?;
-        let active = Active { app: assembled.app, limits: settings.limits, tls };
+        let (tls, log) = self.open_files(&loaded.config, &settings, &current).await?;
+        let parts = Parts::new(&loaded.config, self.shared.work.clone(), Occasion::Reload(&current.parts)).await?;
+        let change = self.sockets.prepare(&self.settings, &settings, parts.authenticated).await?;
+        let active = Active { parts: Arc::new(parts), limits: settings.limits, tls };
         Ok(Prepared { loaded, settings, log, active, change })
+    }
+
+    /// Certificates and log files: a disk that does not answer must not stop the requests.
+    async fn open_files(
+        &self,
+        config: &Config,
+        settings: &Settings,
+        current: &Arc<Active>,
+    ) -> Result<(Option<Tls>, logging::Prepared), Error> {
+        let (options, environment, files) = (config.default.clone(), self.environment.clone(), settings.tls.clone());
+        let (logging, current) = (Arc::clone(&self.logging), Arc::clone(current));
+        let opening = spawn_blocking(move || {
+            let tls = files.map(|files| Tls::load(&files, current.tls.as_ref())).transpose()?;
+            Ok((tls, logging.prepare(&options, &environment)?))
+        });
+        opening.await.map_err(|_| Error::Panicked)?
     }
 
     /// Puts in force what was prepared; returns what to say about it in the status line.

@@ -12,9 +12,9 @@ use super::error::Error;
 use super::listener::{Address, BindError, ListenError, Listener, bind, make_room, resolve};
 use super::manager::Manager;
 use super::settings::{Place, Settings};
+use super::shared::Shared;
 use super::status::Status;
 use super::watchdog::Pulses;
-use super::worker::{Shared, refuse_strangers};
 
 /// How long an address that somebody else has is waited for at the start.
 const RETRY: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ pub(super) async fn bind_all(
     manager: &Manager,
 ) -> Result<Vec<Listener>, Error> {
     let addresses = resolved(&settings.listen.place).await?;
-    refuse_strangers(addresses.iter(), settings, authenticated)?;
+    check_exposure(addresses.iter(), settings, authenticated)?;
     let deadline = Instant::now() + RETRY;
     let mut listeners = Vec::new();
     let mut absent = None;
@@ -117,11 +117,11 @@ impl Sockets {
     /// As [`bind_all`], at once if an address is in use.
     pub(super) async fn prepare(&self, old: &Settings, new: &Settings, authenticated: bool) -> Result<Change, Error> {
         if self.inherited() || old.listen.place == new.listen.place {
-            refuse_strangers(self.addresses(), new, authenticated)?;
+            check_exposure(self.addresses(), new, authenticated)?;
             return Ok(Change::default());
         }
         let wanted = resolved(&new.listen.place).await?;
-        refuse_strangers(wanted.iter(), new, authenticated)?;
+        check_exposure(wanted.iter(), new, authenticated)?;
         let mut fresh = Vec::new();
         for address in wanted.iter().filter(|address| !self.has(address)) {
             let in_the_way: Vec<&Listener> = self
@@ -197,6 +197,21 @@ impl Sockets {
         self.status.set_addresses(self.addresses().cloned().collect());
         self.pulses.send_replace(self.listening.iter().map(|listening| listening.acceptor.pulse()).collect());
     }
+}
+
+/// Without authentication everybody who can connect is an administrator, so that only this host may.
+///
+/// # Errors
+/// Names the address, unless the operator allows it.
+pub(super) fn check_exposure<'a>(
+    mut addresses: impl Iterator<Item = &'a Address>,
+    settings: &Settings,
+    authenticated: bool,
+) -> Result<(), Error> {
+    if authenticated || settings.allow_unauthenticated {
+        return Ok(());
+    }
+    addresses.find(|address| !address.is_private()).map_or(Ok(()), |open| Err(Error::Unauthenticated(open.clone())))
 }
 
 async fn resolved(place: &Place) -> Result<Vec<Address>, Error> {

@@ -1,78 +1,11 @@
-//! What the worker is doing, in numbers and in a line for `systemctl status`.
+//! What the worker is doing, in a line for `systemctl status`.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use tokio::sync::Notify;
-
+use super::counters::Counters;
 use super::gate::Gate;
 use super::listener::Address;
-
-/// Counts of the whole worker.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    in_flight: AtomicUsize,
-    /// The most that were in flight together, since work was last found to be over.
-    height: AtomicUsize,
-    bytes: AtomicU64,
-    /// `bytes` when work was last found to be over.
-    bytes_then: AtomicU64,
-    changed: Notify,
-}
-
-/// As many requests together are work that leaves traces in memory.
-const MANY: usize = 16;
-/// So is as much data, in bytes.
-const MUCH: u64 = 64 << 20;
-
-impl Counters {
-    pub(super) fn request_began(&self) {
-        let before = self.in_flight.fetch_add(1, Relaxed);
-        self.height.fetch_max(before + 1, Relaxed);
-        self.changed.notify_one();
-    }
-
-    pub(super) fn request_ended(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
-        self.changed.notify_one();
-    }
-
-    pub(super) fn connection_changed(&self) {
-        self.changed.notify_one();
-    }
-
-    pub(super) fn bytes_moved(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Relaxed);
-    }
-
-    /// Requests whose response has not left whole.
-    pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.load(Relaxed)
-    }
-
-    /// Whether there were many requests at once, or much data, and hardly any request is left; once for each time.
-    pub(super) fn work_is_over(&self) -> bool {
-        let (now, height, bytes) = (self.in_flight(), self.height.load(Relaxed), self.bytes());
-        let was_work = height >= MANY || bytes.saturating_sub(self.bytes_then.load(Relaxed)) >= MUCH;
-        let is_over = was_work && now <= height / 8;
-        if is_over {
-            self.height.store(now, Relaxed);
-            self.bytes_then.store(bytes, Relaxed);
-        }
-        is_over
-    }
-
-    /// Bytes in and out on all connections since the start.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
-    }
-
-    /// Waits until one of the numbers is another.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-}
 
 /// The words around the numbers.
 #[derive(Debug, Default)]
@@ -128,27 +61,6 @@ pub(super) fn plural(count: usize) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn work_is_over_once_when_hardly_any_request_is_left() {
-        let counters = Counters::default();
-        let (begin, end) = (|_| counters.request_began(), |_| counters.request_ended());
-        (1..MANY).for_each(begin);
-        (1..MANY).for_each(end);
-        assert!(!counters.work_is_over(), "that was none");
-        (0..MANY * 2).for_each(begin);
-        assert!(!counters.work_is_over(), "it goes on");
-        (4..MANY * 2).for_each(end);
-        assert_eq!(counters.in_flight(), 4);
-        assert!(counters.work_is_over());
-        assert!(!counters.work_is_over());
-
-        counters.bytes_moved(usize::try_from(MUCH).unwrap());
-        assert!(!counters.work_is_over(), "an upload goes on");
-        (0..4).for_each(end);
-        assert!(counters.work_is_over());
-        assert!(!counters.work_is_over());
-    }
 
     #[test]
     fn the_line_tells_what_is_going_on() {

@@ -4,54 +4,32 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::assemble::{Occasion, assemble};
 use super::drain;
 use super::environment::Environment;
 use super::error::Error;
-use super::gate::Gate;
-use super::listener::{Address, ListenError, Listener, Passed, inherit};
+use super::listener::{ListenError, Listener, Passed, inherit};
 use super::logging::Control;
 use super::manager::Manager;
 use super::memory;
+use super::parts::{Occasion, Parts};
 use super::recovery;
 use super::reload::{Reload, Reloader};
-use super::settings::{Limits, Settings};
-use super::sockets::{Sockets, bind_all};
-use super::status::{Counters, Status};
+use super::settings::Settings;
+use super::shared::{Active, Shared};
+use super::sockets::{Sockets, bind_all, check_exposure};
+use super::status::Status;
 use super::tls::Tls;
 use super::watchdog;
 use super::welcome;
 use crate::config::Loaded;
-use crate::http::App;
 
 /// How often the numbers in the status line are renewed while they change.
 const STATUS_PAUSE: Duration = Duration::from_secs(2);
-
-/// What all tasks of a worker share.
-pub(super) struct Shared {
-    pub(super) active: ArcSwap<Active>,
-    pub(super) gate: Arc<Gate>,
-    pub(super) counters: Arc<Counters>,
-    /// Cancelled when the worker is to end.
-    pub(super) drain: CancellationToken,
-    /// Cancelled when the worker does not wait any longer.
-    pub(super) abandon: CancellationToken,
-    pub(super) connections: TaskTracker,
-}
-
-/// One configuration at work. A request keeps the one that it began with.
-pub(super) struct Active {
-    pub(super) app: Arc<App>,
-    pub(super) limits: Limits,
-    pub(super) tls: Option<Tls>,
-}
 
 /// What a worker is started with.
 pub(super) struct Start<R> {
@@ -83,30 +61,25 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
         set.map_err(|source| ListenError::Bind { address, source })?;
     }
     manager.status("starting: opening the database and the stores");
-    let assembled = tokio::select! {
-        assembled = assemble(&loaded.config, Occasion::Start(&manager)) => assembled?,
+    let work = TaskTracker::new();
+    let parts = tokio::select! {
+        parts = Parts::new(&loaded.config, work.clone(), Occasion::Start(&manager)) => parts?,
         () = signals.stop.signalled() => return Ok(()),
     };
     tokio::select! {
-        () = recovery::first(&assembled.app) => {}
+        () = recovery::first(&parts) => {}
         () = signals.stop.signalled() => return Ok(()),
     }
     if listeners.is_empty() {
         listeners = tokio::select! {
-            bound = bind_all(&settings, assembled.authenticated, &manager) => bound?,
+            bound = bind_all(&settings, parts.authenticated, &manager) => bound?,
             () = signals.stop.signalled() => return Ok(()),
         };
     }
-    refuse_strangers(listeners.iter().map(|listener| &listener.address), &settings, assembled.authenticated)?;
+    check_exposure(listeners.iter().map(|listener| &listener.address), &settings, parts.authenticated)?;
 
-    let shared = Arc::new(Shared {
-        active: ArcSwap::from_pointee(Active { app: assembled.app, limits: settings.limits, tls }),
-        gate: Gate::new(settings.max_connections),
-        counters: Arc::new(Counters::default()),
-        drain: CancellationToken::new(),
-        abandon: CancellationToken::new(),
-        connections: TaskTracker::new(),
-    });
+    let active = Active { parts: Arc::new(parts), limits: settings.limits, tls };
+    let shared = Shared::new(active, settings.max_connections, work);
     serve(shared, listeners, Context { loaded, settings, environment, logging, manager, signals }, reload).await
 }
 
@@ -199,18 +172,6 @@ async fn serve<R: Reload>(
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Without authentication everybody who can connect is an administrator.
-pub(super) fn refuse_strangers<'a>(
-    mut addresses: impl Iterator<Item = &'a Address>,
-    settings: &Settings,
-    authenticated: bool,
-) -> Result<(), Error> {
-    if authenticated || settings.allow_unauthenticated {
-        return Ok(());
-    }
-    addresses.find(|address| !address.is_private()).map_or(Ok(()), |open| Err(Error::Unauthenticated(open.clone())))
 }
 
 /// Keeps the status line fresh; sleeps while nothing changes.

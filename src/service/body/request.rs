@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::service::connection::Activity;
+use crate::service::connection::activity::Activity;
 
 /// Bytes from the client, with a limit on how long none may come while somebody waits for them.
 pub(in crate::service) struct RequestBody {

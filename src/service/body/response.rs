@@ -15,7 +15,7 @@ use super::region::RegionReader;
 use super::tally::Tally;
 use crate::api;
 use crate::http::AccessRecord;
-use crate::service::connection::Flight;
+use crate::service::connection::activity::Flight;
 use crate::store::{FileRegion, Reader};
 
 /// Carries the bytes, the account of them and the request's place among those in flight.
@@ -186,8 +186,8 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
-    use crate::service::connection::Activity;
-    use crate::service::status::Counters;
+    use crate::service::connection::activity::Activity;
+    use crate::service::counters::Counters;
 
     fn flight() -> (Arc<Activity>, Flight) {
         let activity = Activity::new(Arc::new(Counters::default()));

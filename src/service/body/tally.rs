@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::http::AccessRecord;
-use crate::service::connection::Flight;
+use crate::service::connection::activity::Flight;
 
 /// Held by the body and by each of its chunks; the last of them to go writes the access log.
 #[derive(Debug)]

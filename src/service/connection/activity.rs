@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::service::status::Counters;
+use crate::service::counters::Counters;
 
 /// Shared by the task of a connection, its socket, its requests and its bodies. Times are milliseconds since `born`.
 #[derive(Debug)]

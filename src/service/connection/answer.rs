@@ -13,7 +13,7 @@ use super::head;
 use crate::api;
 use crate::http::{Connection, Reply};
 use crate::service::body::{Lane, RequestBody, ResponseBody};
-use crate::service::worker::Shared;
+use crate::service::shared::Shared;
 
 /// Answers the requests of one connection.
 pub(super) struct Answerer {
@@ -43,7 +43,7 @@ impl Answerer {
                 let body = |incoming| -> api::RequestBody {
                     Box::pin(RequestBody::new(incoming, active.limits.idle, Arc::clone(&self.activity)))
                 };
-                let serving = active.app.serve(request.map(body), &self.ends);
+                let serving = active.parts.app.serve(request.map(body), &self.ends);
                 match AssertUnwindSafe(serving).catch_unwind().await {
                     Ok(Reply { response, log }) => (response, Some(log)),
                     // The panic hook has logged it; the client learns nothing.

@@ -179,7 +179,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::service::status::Counters;
+    use crate::service::counters::Counters;
 
     fn request(uri: &str, name: &str, value: &str) -> Request<()> {
         Request::get(uri).header(name, value).body(()).unwrap()

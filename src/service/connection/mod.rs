@@ -1,6 +1,6 @@
 //! One connection, from the accepted socket to its end.
 
-mod activity;
+pub(super) mod activity;
 mod answer;
 mod head;
 mod sendfile;
@@ -26,12 +26,12 @@ use tokio_rustls::TlsAcceptor;
 use super::body::Lane;
 use super::gate::Permit;
 use super::listener::{Address, Stream};
-use super::worker::Shared;
+use super::shared::Shared;
 use crate::http;
 use answer::Answerer;
 use wire::{Io, Wire};
 
-pub(in crate::service) use activity::{Activity, Flight, Verdict};
+use activity::{Activity, Verdict};
 
 /// How long a stop waits for the first request of a connection that was accepted just before, and for one whose bytes
 /// already wait in the socket: the client has been promised an answer by the kernel.

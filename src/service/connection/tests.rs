@@ -21,7 +21,7 @@ use super::Activity;
 use super::wire::{Io, Wire};
 use crate::api;
 use crate::service::body::{Lane, ResponseBody};
-use crate::service::status::Counters;
+use crate::service::counters::Counters;
 use crate::store::{FileRegion, Reader};
 
 const SIZE: usize = 3 * 1024 * 1024 + 4321;

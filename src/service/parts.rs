@@ -1,4 +1,4 @@
-//! From a configuration to the application that serves by it.
+//! The parts of the service, made from a configuration and put together.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,9 +22,18 @@ use crate::store::Stores;
 /// What a start may take once the database answers, before it tells the service manager anything again.
 const REST_OF_START: Duration = Duration::from_secs(60);
 
-/// An application, and what the listener has to know about it.
-pub(super) struct Assembled {
+/// The composition root: it owns the parts that requests and background work need, made from one configuration, and hands
+/// to each layer what that layer needs.
+///
+/// A reload makes new ones. What is costly to lose (connections, sessions, cached tokens) is taken over from those before, where
+/// the options that it is made from are the same.
+pub(super) struct Parts {
+    /// The pipeline around the routes: answers requests.
     pub(super) app: Arc<App>,
+    pub(super) images: Images,
+    database: Db,
+    /// `None` where no filter asks who is there.
+    identity: Option<Arc<Authenticator>>,
     /// Whether callers have to show who they are; without, every caller is an administrator.
     pub(super) authenticated: bool,
 }
@@ -54,38 +63,43 @@ impl AssembleError {
     }
 }
 
-/// What an application is put together for.
+/// When parts are made.
 #[derive(Clone, Copy)]
 pub(super) enum Occasion<'a> {
     /// Nothing is served yet; a database that is away is waited for.
     Start(&'a Manager),
-    /// The application in force has what is worth keeping: the database's connections, as long as its options are the same,
-    /// and the work in progress.
-    Reload(&'a Arc<App>),
+    /// These are in force.
+    Reload(&'a Parts),
 }
 
-/// Puts the application together.
-///
-/// # Errors
-/// What is wrong with the configuration or missing; the application in force is untouched then.
-pub(super) async fn assemble(config: &Config, occasion: Occasion<'_>) -> Result<Assembled, AssembleError> {
-    let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
-    let parts = blocking_parts(config, &plan).await?;
-    let before = match occasion {
-        Occasion::Start(_) => None,
-        Occasion::Reload(app) => Some(app.handler().images()),
-    };
-    let tasks = before.map_or_else(TaskTracker::new, Images::tasks);
-    let db = match before.map(Images::db).filter(|db| db.is_made_from(&config.database)) {
-        Some(db) => db,
-        None => open_database(config, occasion).await?,
-    };
-    let db = db.with_cipher(cipher(config)?);
-    let images = Images::new(config, db, Arc::new(parts.stores), Arc::new(parts.journal), tasks);
-    let api = Api::new(config, images, parts.enforcer, parts.schema).map_err(AssembleError::configuration)?;
-    let app = App::new(config, &plan, api, parts.callers, config.service.debug_requests)
-        .map_err(AssembleError::configuration)?;
-    Ok(Assembled { app: Arc::new(app), authenticated: plan.authenticates() })
+impl Parts {
+    /// Makes the parts of a configuration. `work`: where the domain registers what must come to its end though its client has
+    /// gone.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration or missing; the parts in force are untouched then.
+    pub(super) async fn new(config: &Config, work: TaskTracker, occasion: Occasion<'_>) -> Result<Self, AssembleError> {
+        let before = match occasion {
+            Occasion::Start(_) => None,
+            Occasion::Reload(parts) => Some(parts),
+        };
+        let local = LocalParts::on_a_blocking_thread(config, before).await?;
+        let database = match before.filter(|before| before.database.is_made_from(&config.database)) {
+            Some(before) => before.database.clone(),
+            None => open_database(config, occasion).await?,
+        };
+        let database = database.with_cipher(cipher(config)?);
+        let images = Images::new(config, database.clone(), Arc::new(local.stores), Arc::new(local.journal), work);
+        let callers = local
+            .identity
+            .clone()
+            .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
+        let api = Api::new(config, images.clone(), local.policy, local.schema).map_err(AssembleError::configuration)?;
+        let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
+            .map_err(AssembleError::configuration)?;
+        let authenticated = local.plan.authenticates();
+        Ok(Self { app: Arc::new(app), images, database, identity: local.identity, authenticated })
+    }
 }
 
 /// `metadata_encryption_key`; Python takes an empty text for none.
@@ -95,38 +109,44 @@ fn cipher(config: &Config) -> Result<Option<LocationCipher>, AssembleError> {
     key.map(|key| LocationCipher::new(key).ok_or_else(wrong)).transpose()
 }
 
-/// What is made by reading and writing local files.
-struct Parts {
+/// The parts that are made by reading and writing local files.
+struct LocalParts {
+    plan: Plan,
+    policy: Enforcer,
+    identity: Option<Arc<Authenticator>>,
     stores: Stores,
     journal: Journal,
-    enforcer: Enforcer,
-    callers: Option<Arc<dyn Identify>>,
     schema: ImageSchema,
 }
 
-async fn blocking_parts(config: &Config, plan: &Plan) -> Result<Parts, AssembleError> {
-    let config = config.clone();
-    let needs_identity = plan.needs_identity();
-    let made = spawn_blocking(move || {
-        let enforcer = Enforcer::new(&config, &config.search).map_err(AssembleError::configuration)?;
-        let callers = if needs_identity {
-            let authenticator = Authenticator::new(&config).map_err(AssembleError::configuration)?;
-            Some(Arc::new(Callers::new(authenticator, enforcer.clone())) as Arc<dyn Identify>)
-        } else {
-            None
+impl LocalParts {
+    async fn on_a_blocking_thread(config: &Config, before: Option<&Parts>) -> Result<Self, AssembleError> {
+        let config = config.clone();
+        let identity = before.and_then(|before| before.identity.clone());
+        let made = spawn_blocking(move || Self::new(&config, identity));
+        made.await.map_err(|error| AssembleError::Unavailable(error.to_string()))?
+    }
+
+    /// `identity`: the one in force.
+    fn new(config: &Config, identity: Option<Arc<Authenticator>>) -> Result<Self, AssembleError> {
+        let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
+        let policy = Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
+        let identity = match identity.filter(|identity| identity.is_made_from(config)) {
+            _ if !plan.needs_identity() => None,
+            Some(kept) => Some(kept),
+            None => Some(Arc::new(Authenticator::new(config).map_err(AssembleError::configuration)?)),
         };
-        let stores = Stores::open(&config).map_err(AssembleError::configuration)?;
-        let folder = journal_folder(&config)?;
+        let stores = Stores::open(config).map_err(AssembleError::configuration)?;
+        let folder = journal_folder(config)?;
         let journal = Journal::open(folder.clone()).map_err(|error| {
             AssembleError::Configuration(format!(
                 "the journal of uploads cannot be kept in {}: {error}; set [service] state_directory",
                 folder.display()
             ))
         })?;
-        let schema = ImageSchema::load(&config).map_err(AssembleError::configuration)?;
-        Ok(Parts { stores, journal, enforcer, callers, schema })
-    });
-    made.await.map_err(|error| AssembleError::Unavailable(error.to_string()))?
+        let schema = ImageSchema::load(config).map_err(AssembleError::configuration)?;
+        Ok(Self { plan, policy, identity, stores, journal, schema })
+    }
 }
 
 async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, AssembleError> {

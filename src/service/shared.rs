@@ -1,0 +1,55 @@
+//! What all tasks of a worker share.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::counters::Counters;
+use super::gate::Gate;
+use super::parts::Parts;
+use super::settings::Limits;
+use super::tls::Tls;
+
+/// Made once for the life of the worker.
+pub(super) struct Shared {
+    /// Exchanged by a reload.
+    pub(super) active: ArcSwap<Active>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) counters: Arc<Counters>,
+    /// Cancelled when the worker is to end.
+    pub(super) drain: CancellationToken,
+    /// Cancelled when the worker does not wait any longer.
+    pub(super) abandon: CancellationToken,
+    pub(super) connections: TaskTracker,
+    /// Work of requests that must come to its end though its client has gone; of all configurations.
+    pub(super) work: TaskTracker,
+}
+
+/// One configuration at work. A request keeps the one that it began with.
+pub(super) struct Active {
+    pub(super) parts: Arc<Parts>,
+    pub(super) limits: Limits,
+    pub(super) tls: Option<Tls>,
+}
+
+impl Shared {
+    /// `work`: given to the parts as well.
+    pub(super) fn new(active: Active, max_connections: usize, work: TaskTracker) -> Arc<Self> {
+        Arc::new(Self {
+            active: ArcSwap::from_pointee(active),
+            gate: Gate::new(max_connections),
+            counters: Arc::new(Counters::default()),
+            drain: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            connections: TaskTracker::new(),
+            work,
+        })
+    }
+
+    /// The parts in force. Hold them for one piece of work only: a reload exchanges them.
+    pub(super) fn parts(&self) -> Arc<Parts> {
+        Arc::clone(&self.active.load().parts)
+    }
+}
