@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method};
 
 use crate::identity::Context;
 use crate::store::Reader;
@@ -14,8 +14,10 @@ pub type RequestBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = std::io
 /// A request after authentication, for one of the routes below `/v2`.
 pub struct Request {
     pub method: Method,
-    /// Path and query with the version negotiated away: the path starts with `/v2/`.
-    pub uri: Uri,
+    /// Decoded, with the version negotiated away: it starts with `/v2/`.
+    pub path: String,
+    /// As the client sent it, without the question mark.
+    pub query: Option<String>,
     pub headers: HeaderMap,
     pub body: RequestBody,
     pub context: Context,

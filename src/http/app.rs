@@ -103,6 +103,7 @@ impl<H: Handler> App<H> {
         let span = tracing::error_span!(
             "request",
             request_id = &*exchange.request_id,
+            endpoint = Empty,
             user_id = Empty,
             project_id = Empty,
             domain_id = Empty,
@@ -186,7 +187,7 @@ impl<H: Handler> App<H> {
             Some(Application::Images) if path == "/v2" => Ok(redirect(&(exchange.application_url() + "/v2/"))),
             Some(Application::Images) => {
                 let context = exchange.context.clone().ok_or_else(|| Error::stock(StatusCode::UNAUTHORIZED))?;
-                let handled = self.handler.handle(exchange.to_request(path, body, context)?);
+                let handled = self.handler.handle(exchange.to_request(path, body, context));
                 AssertUnwindSafe(handled).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)))
             }
             Some(Application::Versions) => {

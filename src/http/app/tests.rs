@@ -12,7 +12,7 @@ struct Routes;
 
 impl Handler for Routes {
     async fn handle(&self, request: api::Request) -> Result<Response, Error> {
-        match request.uri.path() {
+        match request.path.as_str() {
             "/v2/panic" => panic!("out of luck"),
             "/v2/failure" => Err(Error::internal(std::io::Error::other("disk on fire"))),
             "/v2/refused" => Err(Error::stock(StatusCode::UNAUTHORIZED)),
@@ -24,7 +24,7 @@ impl Handler for Routes {
             "/v2/seen" => {
                 let context = &request.context;
                 let seen = serde_json::json!({
-                    "uri": request.uri.to_string(), "host_url": request.host_url, "request_id": context.request_id,
+                    "path": request.path, "query": request.query, "host_url": request.host_url, "request_id": context.request_id,
                     "project": context.project_id, "is_admin": context.is_admin, "read_only": context.read_only,
                 });
                 let mut response = Response::new(Body::Bytes(json::to_bytes(&seen).unwrap()));
@@ -153,7 +153,7 @@ async fn handlers_see_the_caller_and_the_way_back_to_them() {
         assert_eq!(header(&parts, "x-openstack-request-id"), Some("req-mine"));
         let (host_url, project, is_admin, read_only) = expected;
         let expected = serde_json::json!({
-            "uri": "/v2/seen?limit=1", "host_url": host_url, "request_id": "req-mine", "project": project,
+            "path": "/v2/seen", "query": "limit=1", "host_url": host_url, "request_id": "req-mine", "project": project,
             "is_admin": is_admin, "read_only": read_only,
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);

@@ -7,7 +7,7 @@ use crate::api::{Api, Call, Error, Response, reply};
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let viewer = viewer(call.context);
     let image = api.images.get(&viewer, id).await?;
-    call.gate.enforce_on_own("reactivate", &image).await?;
+    call.gate.enforce_on_own(call.rule, &image).await?;
     api.images.reactivate(&viewer, &image).await?;
     Ok(reply::no_content())
 }

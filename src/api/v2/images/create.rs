@@ -14,13 +14,8 @@ const IMPORT_METHODS: HeaderName = HeaderName::from_static("openstack-image-impo
 const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids");
 
 /// Registers an image without data.
-pub(in crate::api) async fn handle(
-    api: &Api,
-    call: &Call<'_>,
-    headers: &HeaderMap,
-    body: RequestBody,
-) -> Result<Response, Error> {
-    let document = read(api, headers, body).await?;
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Response, Error> {
+    let document = read(api, call.headers, body).await?;
     let owner = match document.base.get("owner") {
         Some(owner) => owner.as_str(),
         None => call.context.project_id.as_deref(),
@@ -74,7 +69,7 @@ async fn check_policy(call: &Call<'_>, base: &Map<String, Value>, owner: Option<
     let target = ProposedImage { owner, visibility };
     let own = call.context.project_id.as_deref();
     let not_yours = || format!("You are not permitted to create images owned by '{}'", owner.unwrap_or("None"));
-    match call.gate.enforce("add_image", &target).await {
+    match call.gate.enforce(call.rule, &target).await {
         Err(error) if error.status == StatusCode::FORBIDDEN && owner != own => {
             return Err(Error::detail(StatusCode::FORBIDDEN, not_yours()));
         }

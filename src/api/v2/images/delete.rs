@@ -10,7 +10,7 @@ use crate::store::StoreError;
 /// Deletes the image and its data, or with `delayed_delete` leaves the data to the scrubber.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let found = api.images.get(&viewer(call.context), id).await.map_err(|error| in_words_of_delete(error, id))?;
-    call.gate.enforce_on_own("delete_image", &found).await?;
+    call.gate.enforce_on_own(call.rule, &found).await?;
     api.images.delete(found).await.map_err(|error| in_words_of_delete(error, id))?;
     Ok(reply::no_content())
 }

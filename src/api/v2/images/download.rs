@@ -1,7 +1,7 @@
 //! `GET /v2/images/{id}/file`
 
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
 
 use super::range::Part;
 use crate::api::policy::viewer;
@@ -12,24 +12,18 @@ use crate::store::StoreError;
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Sends the data, or the part of it that a Range names.
-pub(in crate::api) async fn handle(
-    api: &Api,
-    call: &Call<'_>,
-    id: &str,
-    headers: &HeaderMap,
-    query: Option<&str>,
-) -> Result<Response, Error> {
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let mut found = api.images.get(&viewer(call.context), id).await?;
     if found.status == Status::Deactivated && !call.context.is_admin {
         let text = "The requested image has been deactivated. Image data download is forbidden.";
         return Err(Error::explanation(StatusCode::FORBIDDEN, text));
     }
-    call.gate.enforce_on("download_image", &found).await?;
-    prefer_stores(api, call, &mut found, query).await?;
+    call.gate.enforce_on(call.rule, &found).await?;
+    prefer_stores(api, call, &mut found).await?;
 
     let known = found.size.and_then(|size| u64::try_from(size).ok());
     let size = known.unwrap_or(0);
-    let part = Part::requested(headers, size)?;
+    let part = Part::requested(call.headers, size)?;
     let wanted = part.map(|part| part.first..part.first + part.length);
     let reader = match api.images.open(&found, wanted).await {
         Ok(reader) => reader,
@@ -55,8 +49,8 @@ pub(in crate::api) async fn handle(
 }
 
 /// `?prefer=a,b` puts the locations in these stores first.
-async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image, query: Option<&str>) -> Result<(), Error> {
-    let preferred = query::preferred_stores(query.unwrap_or(""))?;
+async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image) -> Result<(), Error> {
+    let preferred = query::preferred_stores(call.query.unwrap_or(""))?;
     if preferred.is_empty() {
         return Ok(());
     }

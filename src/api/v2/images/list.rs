@@ -20,11 +20,11 @@ struct ImagesView<'a> {
 }
 
 /// A page of the images that the caller can see. Those that `get_image` refuses vanish silently.
-pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, query: Option<&str>) -> Result<Response, Error> {
-    let query = query.unwrap_or("");
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Response, Error> {
+    let query = call.query.unwrap_or("");
     let wanted = ListQuery::parse(query, api.page)?;
     let own_project = OwnProject(call.context.project_id.as_deref());
-    call.gate.enforce("get_images", &own_project).await?;
+    call.gate.enforce(call.rule, &own_project).await?;
     let found = api.images.list(&request(&wanted, call.context)?).await.map_err(in_words_of_list)?;
     let is_full = found.len() as u64 == wanted.limit;
     let mut images = Vec::with_capacity(found.len());

@@ -14,14 +14,8 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const MEDIA_TYPES: &str = "application/openstack-images-v2.0-json-patch, application/openstack-images-v2.1-json-patch";
 
 /// Applies the changes in order to one copy of the image and saves it once: all or nothing.
-pub(in crate::api) async fn handle(
-    api: &Api,
-    call: &Call<'_>,
-    id: &str,
-    headers: &HeaderMap,
-    body: RequestBody,
-) -> Result<Response, Error> {
-    let changes = read(api, headers, body).await?;
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
+    let changes = read(api, call.headers, body).await?;
     let viewer = viewer(call.context);
     let mut edit: Edit = api.images.edit(&viewer, id).await?;
     for change in &changes {
@@ -57,7 +51,7 @@ async fn check_policy(call: &Call<'_>, image: &Image, change: &Change) -> Result
                 let wanted = change.value.as_ref().and_then(Value::as_str);
                 call.gate.enforce_visibility(wanted, &ImageTarget(image)).await?;
             }
-            call.gate.enforce_on_own("modify_image", image).await
+            call.gate.enforce_on_own(call.rule, image).await
         }
     }
 }

@@ -17,23 +17,17 @@ const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size")
 const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 
 /// Takes the data of a queued image.
-pub(in crate::api) async fn handle(
-    api: &Api,
-    call: &Call<'_>,
-    id: &str,
-    headers: &HeaderMap,
-    body: RequestBody,
-) -> Result<Response, Error> {
-    json::content_type(headers, &["application/octet-stream"])?;
-    let announced = announced_size(headers)?;
-    let store = wanted_store(api, headers)?;
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
+    json::content_type(call.headers, &["application/octet-stream"])?;
+    let announced = announced_size(call.headers)?;
+    let store = wanted_store(api, call.headers)?;
     let found = api.images.get(&viewer(call.context), id).await?;
-    call.gate.enforce_on("upload_image", &found).await?;
+    call.gate.enforce_on(call.rule, &found).await?;
     if call.gate.checks_owner && !viewer(call.context).may_change(found.owner.as_deref()) {
         return Err(not_allowed(id));
     }
     let project = call.context.project_id.clone();
-    let length = content_length(headers);
+    let length = content_length(call.headers);
     let upload = Upload { store, announced, length, project, data: BodyDataStream::new(body) };
     api.images.upload(found, upload).await.map_err(in_words_of_upload)?;
     Ok(reply::no_content())

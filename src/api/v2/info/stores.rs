@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::api::{Api, Error, Response, reply};
+use crate::api::{Api, Call, Error, Response, reply};
 use crate::config::Config;
 
 /// A store as clients see it. Flags are texts, and there only when they hold.
@@ -44,7 +44,7 @@ struct StoresView<'a> {
 }
 
 /// The stores that clients may name.
-pub(in crate::api) fn handle(api: &Api) -> Result<Response, Error> {
+pub(in crate::api) async fn handle(api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
     match &api.stores {
         Some(stores) => reply::json(StatusCode::OK, &StoresView { stores }),
         None => Err(Error::explanation(StatusCode::NOT_FOUND, "Multi backend is not supported at this site.")),

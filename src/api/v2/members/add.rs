@@ -10,20 +10,14 @@ use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::image;
 
 /// Shares the image with a project. Upstream answers 200, not 201.
-pub(in crate::api) async fn handle(
-    api: &Api,
-    call: &Call<'_>,
-    id: &str,
-    headers: &HeaderMap,
-    body: RequestBody,
-) -> Result<Response, Error> {
-    let wanted = wanted_member(api, headers, body).await?;
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
+    let wanted = wanted_member(api, call.headers, body).await?;
     let image = find(api, call, id).await?;
     let is_own = !call.gate.checks_owner || viewer(call.context).may_change(image.owner.as_deref());
     if !is_shared(&image) || !is_own {
         return Err(not_allowed("create", id));
     }
-    call.gate.enforce_on_members("add_member", &image).await?;
+    call.gate.enforce_on_members(call.rule, &image).await?;
     let member = api.images.add_member(&image, &wanted).await.map_err(|error| in_words_of_add(error, id))?;
     reply::json(StatusCode::OK, &MemberView::new(&member))
 }

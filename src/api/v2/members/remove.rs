@@ -14,7 +14,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str, member:
     }
     call.gate.enforce_on_members("get_member", &image).await?;
     let found = api.images.member(&viewer, &image, member).await?;
-    call.gate.enforce_on_members("delete_member", &image).await?;
+    call.gate.enforce_on_members(call.rule, &image).await?;
     api.images.remove_member(&image, &found.member).await?;
     Ok(reply::nothing())
 }

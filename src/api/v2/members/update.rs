@@ -12,11 +12,11 @@ use crate::image::{MemberStatus, UnknownMemberStatus};
 pub(in crate::api) async fn handle(
     api: &Api,
     call: &Call<'_>,
-    (id, member): (&str, &str),
-    headers: &HeaderMap,
     body: RequestBody,
+    id: &str,
+    member: &str,
 ) -> Result<Response, Error> {
-    let status = wanted_status(api, headers, body).await?;
+    let status = wanted_status(api, call.headers, body).await?;
     let image = find(api, call, id).await?;
     let viewer = viewer(call.context);
     let is_forced = call.gate.checks_owner && !viewer.is_admin && viewer.project == image.owner;
@@ -25,7 +25,7 @@ pub(in crate::api) async fn handle(
     }
     call.gate.enforce_on_members("get_member", &image).await?;
     let found = api.images.member(&viewer, &image, member).await?;
-    call.gate.enforce_on_members("modify_member", &image).await?;
+    call.gate.enforce_on_members(call.rule, &image).await?;
     let status = status.map_err(|error| Error::bad_request(format!("Incorrect request: {error}")))?;
     let updated = api.images.set_member_status(&image, &found.member, status).await?;
     reply::json(StatusCode::OK, &MemberView::new(&updated))

@@ -3,18 +3,27 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::member;
-use crate::api::endpoint::SchemaName;
-use crate::api::{Api, Error, Response, reply};
+use super::member::schema;
+use crate::api::{Api, Call, Error, Response, reply};
 
-/// The schema as JSON. Everybody who is known may read it.
-pub(in crate::api) fn handle(api: &Api, name: SchemaName) -> Result<Response, Error> {
-    match name {
-        SchemaName::Image => reply::json(StatusCode::OK, api.schema.raw()),
-        SchemaName::Images => reply::json(StatusCode::OK, &pages("images", api.schema.raw())),
-        SchemaName::Member => reply::json(StatusCode::OK, &member::schema()),
-        SchemaName::Members => reply::json(StatusCode::OK, &list("members", &member::schema())),
-    }
+/// The schema of an image.
+pub(in crate::api) async fn image(api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
+    reply::json(StatusCode::OK, api.schema.raw())
+}
+
+/// The schema of a page of images.
+pub(in crate::api) async fn images(api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
+    reply::json(StatusCode::OK, &pages("images", api.schema.raw()))
+}
+
+/// The schema of a membership.
+pub(in crate::api) async fn member(_api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
+    reply::json(StatusCode::OK, &schema())
+}
+
+/// The schema of a list of memberships.
+pub(in crate::api) async fn members(_api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
+    reply::json(StatusCode::OK, &list("members", &schema()))
 }
 
 /// A list that comes in pages (upstream: `CollectionSchema.raw` in `glance/schema.py`).

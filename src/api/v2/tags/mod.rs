@@ -13,7 +13,7 @@ use crate::image::{self, Image};
 async fn find(api: &Api, call: &Call<'_>, id: &str, action: &str) -> Result<Image, Error> {
     let viewer = viewer(call.context);
     let image = api.images.get(&viewer, id).await.map_err(|error| in_words_of_tags(error, id, action))?;
-    call.gate.enforce_on("modify_image", &image).await?;
+    call.gate.enforce_on(call.rule, &image).await?;
     if call.gate.checks_owner && !viewer.may_change(image.owner.as_deref()) {
         return Err(not_allowed(id, action));
     }

@@ -1,0 +1,75 @@
+//! From a request to its handler.
+
+use http::StatusCode;
+use tracing::Span;
+
+use super::policy::Gate;
+use super::query::PageLimits;
+use super::router::{Effect, PathIndex, RequestContent};
+use super::v2::images::Shown;
+use super::v2::info::StoreView;
+use super::{Api, Call, Error, Request, Response, json, routes};
+use crate::config::Config;
+use crate::image::Images;
+use crate::image::schema::ImageSchema;
+use crate::policy::Enforcer;
+
+impl Api {
+    /// `schema`: see [`ImageSchema::load`].
+    ///
+    /// # Errors
+    /// The table of routes contradicts itself.
+    pub fn new(
+        config: &Config,
+        images: Images,
+        enforcer: Enforcer,
+        schema: ImageSchema,
+    ) -> Result<Self, matchit::InsertError> {
+        let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
+        Ok(Self {
+            paths: PathIndex::new(routes::TABLE)?,
+            images,
+            enforcer,
+            shown: Shown::new(config, &schema),
+            schema,
+            base_schema: ImageSchema::new(config),
+            page: PageLimits::new(config),
+            import_methods: config.default.enabled_import_methods.clone(),
+            stores: StoreView::all(config),
+            store_ids: backends.iter().map(|(id, _)| id.clone()).collect(),
+            max_json_body: u64::try_from(config.service.max_json_body).unwrap_or(0),
+            checks_owner: !config.oslo_policy.enforce_new_defaults,
+        })
+    }
+
+    /// Answers one authenticated request.
+    ///
+    /// # Errors
+    /// What the client is to be told, not yet rendered for its Accept header.
+    pub async fn handle(&self, request: Request) -> Result<Response, Error> {
+        let Request { method, path, query, headers, body, context, host_url } = request;
+        let endpoint = match routes::find(&self.paths, &method, &path) {
+            // Upstream refuses the method when it has read the body.
+            Err(refused) if refused.status == StatusCode::METHOD_NOT_ALLOWED => {
+                if json::has_body(&method, &headers) {
+                    json::read_json(&headers, body, self.max_json_body).await?;
+                }
+                return Err(refused);
+            }
+            found => found?,
+        };
+        let route = endpoint.route();
+        Span::current().record("endpoint", route.label);
+        if route.content == RequestContent::Refused {
+            json::reject_body(&method, &headers, &body)?;
+        }
+        if context.read_only && route.effect == Effect::Changes {
+            return Err(Error::detail(StatusCode::FORBIDDEN, "Read-only access"));
+        }
+        let rules = self.enforcer.rules().await;
+        let gate = Gate { rules: &rules, context: &context, checks_owner: self.checks_owner };
+        let (query, rule) = (query.as_deref(), route.rule);
+        let call = Call { context: &context, gate, rule, headers: &headers, query, host_url: &host_url };
+        endpoint.answer(self, &call, body).await
+    }
+}

@@ -1,0 +1,153 @@
+//! The table of routes. A new route is one line here and a handler.
+
+use http::Method;
+
+use super::router::{Effect, PathIndex, PathRoutes, RequestContent, Route, routes};
+use super::v2::{actions, images, info, members, schemas, tags};
+use super::{Api, Call, Error, RequestBody, Response};
+
+/// No rule: everybody who is known may.
+const OPEN: &str = "";
+
+routes! {
+    "/v2/images" {
+        GET ListImages => images::list::handle(), "list_images", Ignored, Reads, "get_images";
+        POST CreateImage => images::create::handle(), "create_image", Read, Changes, "add_image";
+    }
+    "/v2/images/{image}" {
+        GET ShowImage => images::show::handle(image), "show_image", Refused, Reads, "get_image";
+        PATCH UpdateImage => images::update::handle(image), "update_image", Read, Changes, "modify_image";
+        DELETE DeleteImage => images::delete::handle(image), "delete_image", Refused, Changes, "delete_image";
+    }
+    "/v2/images/{image}/file" {
+        GET DownloadImage => images::download::handle(image), "download_image", Refused, Reads, "download_image";
+        PUT UploadImage => images::upload::handle(image), "upload_image", Read, Changes, "upload_image";
+    }
+    "/v2/images/{image}/actions/deactivate" {
+        POST DeactivateImage => actions::deactivate::handle(image), "deactivate_image", Refused, Changes, "deactivate";
+    }
+    "/v2/images/{image}/actions/reactivate" {
+        POST ReactivateImage => actions::reactivate::handle(image), "reactivate_image", Refused, Changes, "reactivate";
+    }
+    "/v2/images/{image}/tags/{tag}" {
+        PUT AddTag => tags::add::handle(image, tag), "add_tag", Refused, Changes, "modify_image";
+        DELETE RemoveTag => tags::remove::handle(image, tag), "remove_tag", Refused, Changes, "modify_image";
+    }
+    "/v2/images/{image}/members" {
+        GET ListMembers => members::list::handle(image), "list_members", Refused, Reads, "get_members";
+        POST AddMember => members::add::handle(image), "add_member", Read, Changes, "add_member";
+    }
+    "/v2/images/{image}/members/{member}" {
+        GET ShowMember => members::show::handle(image, member), "show_member", Refused, Reads, "get_member";
+        PUT UpdateMember => members::update::handle(image, member), "update_member", Read, Changes, "modify_member";
+        DELETE RemoveMember => members::remove::handle(image, member), "remove_member", Refused, Changes, "delete_member";
+    }
+    "/v2/schemas/image" {
+        GET ShowImageSchema => schemas::show::image(), "show_image_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/images" {
+        GET ShowImagesSchema => schemas::show::images(), "show_images_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/member" {
+        GET ShowMemberSchema => schemas::show::member(), "show_member_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/members" {
+        GET ShowMembersSchema => schemas::show::members(), "show_members_schema", Refused, Reads, OPEN;
+    }
+    "/v2/info/import" {
+        GET ShowImportMethods => info::import::handle(), "show_import_methods", Refused, Reads, OPEN;
+    }
+    "/v2/info/stores" {
+        GET ListStores => info::stores::handle(), "list_stores", Refused, Reads, OPEN;
+    }
+}
+
+/// The methods of the API. Another one is not implemented, where the path is unknown as well.
+const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
+
+/// The endpoint for `method` on `path`, which is decoded.
+///
+/// # Errors
+/// 404 for an unknown path, 501 for one with a method that the API does not have at all, 405 with `Allow` for a known path.
+pub(super) fn find(index: &PathIndex, method: &Method, path: &str) -> Result<Endpoint, Error> {
+    let found = index.find(path).and_then(|(place, parameters)| Some((TABLE.get(place)?, parameters)));
+    match found {
+        Some((routes, parameters)) => routes.endpoint(method, &parameters),
+        None if METHODS.contains(method) => Err(Error::not_found_path()),
+        None => Err(Error::not_implemented_method(method)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use http::StatusCode;
+    use http::header::ALLOW;
+
+    use super::*;
+
+    fn index() -> PathIndex {
+        PathIndex::new(TABLE).unwrap()
+    }
+
+    #[test]
+    fn paths_and_methods_become_endpoints() {
+        let image = || "i".to_owned();
+        for (method, path, endpoint) in [
+            ("GET", "/v2/images", Endpoint::ListImages {}),
+            ("PUT", "/v2/images/i/file", Endpoint::UploadImage { image: image() }),
+            ("POST", "/v2/images/i/actions/reactivate", Endpoint::ReactivateImage { image: image() }),
+            ("PUT", "/v2/images/i/tags/a b", Endpoint::AddTag { image: image(), tag: "a b".to_owned() }),
+            // It comes decoded, and is not decoded again.
+            ("PUT", "/v2/images/i/tags/a%20b", Endpoint::AddTag { image: image(), tag: "a%20b".to_owned() }),
+            ("POST", "/v2/images/i/members", Endpoint::AddMember { image: image() }),
+            ("DELETE", "/v2/images/i/members/m", Endpoint::RemoveMember { image: image(), member: "m".to_owned() }),
+            ("GET", "/v2/schemas/members", Endpoint::ShowMembersSchema {}),
+        ] {
+            assert_eq!(find(&index(), &method.parse().unwrap(), path).unwrap(), endpoint, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_known_path_names_its_methods() {
+        for (path, allow) in [
+            ("/v2/images/i", "GET, PATCH, DELETE"),
+            ("/v2/images/i/tags/t", "PUT, DELETE"),
+            ("/v2/images/i/members", "GET, POST"),
+            ("/v2/images/i/members/m", "GET, PUT, DELETE"),
+            ("/v2/images/i/actions/deactivate", "POST"),
+            ("/v2/info/stores", "GET"),
+        ] {
+            let error = find(&index(), &Method::HEAD, path).unwrap_err();
+            assert_eq!(
+                (error.status, error.headers[ALLOW].to_str().unwrap()),
+                (StatusCode::METHOD_NOT_ALLOWED, allow),
+                "{path}"
+            );
+        }
+        for path in
+            ["/v2/images/i/tags", "/v2/images/i/tags/a/b", "/v2/images/i/actions", "/v2/info", "/v2/schemas/tag"]
+        {
+            for (method, status) in [(Method::GET, StatusCode::NOT_FOUND), (Method::TRACE, StatusCode::NOT_IMPLEMENTED)]
+            {
+                assert_eq!(find(&index(), &method, path).unwrap_err().status, status, "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn labels_are_distinct_and_rules_exist() {
+        let rules: BTreeSet<&str> = crate::policy::default_rules().map(|rule| rule.name).collect();
+        let mut labels = BTreeSet::new();
+        for (path, (method, route)) in TABLE.iter().flat_map(|path| path.endpoints.iter().map(move |one| (path, one))) {
+            let parameters: String = path.path.replace(['{', '}'], "");
+            let endpoint = find(&index(), method, &parameters).unwrap();
+            let Route { label, rule, content, effect } = endpoint.route();
+            assert!(labels.insert(label), "{label} comes twice");
+            assert!(rule == OPEN || rules.contains(rule), "{label}: {rule}");
+            assert_eq!(effect == Effect::Reads, *method == Method::GET, "{label}");
+            assert!(content != RequestContent::Read || effect == Effect::Changes, "{label}");
+        }
+    }
+}

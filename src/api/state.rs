@@ -1,0 +1,46 @@
+//! What the handlers share.
+
+use http::HeaderMap;
+
+use super::policy::Gate;
+use super::query::PageLimits;
+use super::router::PathIndex;
+use super::v2::images::Shown;
+use super::v2::info::StoreView;
+use crate::identity::Context;
+use crate::image::Images;
+use crate::image::schema::ImageSchema;
+use crate::policy::Enforcer;
+
+/// All routes below `/v2`, with one configuration's view of the world. A reload makes a new one.
+pub struct Api {
+    pub(super) paths: PathIndex,
+    pub(super) images: Images,
+    pub(super) enforcer: Enforcer,
+    /// With the operator's own properties.
+    pub(super) schema: ImageSchema,
+    /// Without them.
+    pub(super) base_schema: ImageSchema,
+    pub(super) shown: Shown,
+    pub(super) page: PageLimits,
+    pub(super) import_methods: Vec<String>,
+    /// Ids of the stores that clients may name; empty in a single-store cloud.
+    pub(super) store_ids: Vec<String>,
+    /// What clients are told of them; `None` in a single-store cloud.
+    pub(super) stores: Option<Vec<StoreView>>,
+    /// Bytes.
+    pub(super) max_json_body: u64,
+    pub(super) checks_owner: bool,
+}
+
+/// What every handler may need to know of a request.
+pub(super) struct Call<'a> {
+    pub context: &'a Context,
+    pub gate: Gate<'a>,
+    /// The policy's rule for this route, from the table of routes.
+    pub rule: &'static str,
+    pub headers: &'a HeaderMap,
+    pub query: Option<&'a str>,
+    /// Scheme and authority for absolute links, without a trailing slash.
+    pub host_url: &'a str,
+}
