@@ -7,6 +7,7 @@
 //! * [`api`]: the routes: parse the request, ask the policy, call the domain, render the answer.
 //! * [`policy`]: what they may do: the oslo.policy rule language and Glance's default rules.
 //! * [`image`]: the domain: images, their status machine, visibility, properties, quotas, data.
+//! * [`ingest`]: taking data in: a stream becomes durable data in one or several stores.
 //! * [`db`]: upstream's tables on SQLite, PostgreSQL and MySQL.
 //! * [`store`]: where image data lies.
 //! * [`inspect`]: what is really in an image.
@@ -27,6 +28,7 @@ pub mod generator;
 pub mod http;
 pub mod identity;
 pub mod image;
+mod ingest;
 pub mod inspect;
 pub mod keystone;
 pub mod policy;

@@ -12,6 +12,7 @@ const ORDER: [&[&str]; 10] = [
     &["api"],
     &["policy"],
     &["image"],
+    &["ingest"],
     &["db", "store", "inspect"],
     &["identity"],
     &["keystone", "schema"],

@@ -16,11 +16,18 @@ pub struct Edit {
     images: Images,
 }
 
-impl Edit {
-    pub(super) fn new(image: Image, images: Images) -> Self {
-        Self { before: image.clone(), after: image, images }
+impl Images {
+    /// An image to be changed.
+    ///
+    /// # Errors
+    /// As [`Images::get`].
+    pub async fn edit(&self, viewer: &Viewer, id: &str) -> Result<Edit, Error> {
+        let image = self.get(viewer, id).await?;
+        Ok(Edit { before: image.clone(), after: image, images: self.clone() })
     }
+}
 
+impl Edit {
     /// The image with the changes made so far.
     pub fn image(&self) -> &Image {
         &self.after

@@ -2,6 +2,7 @@
 
 use super::status::TransitionRefused;
 use crate::db::DbError;
+use crate::ingest::IngestError;
 use crate::store::StoreError;
 
 /// An operation on images failed.
@@ -114,6 +115,19 @@ pub enum Error {
     /// The journal of uploads in progress cannot be written.
     #[error("the journal of uploads: {0}")]
     Journal(#[source] std::io::Error),
+}
+
+impl From<IngestError> for Error {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Source(cause) => Self::Client(cause),
+            IngestError::TooLarge { .. } => Self::TooLarge,
+            IngestError::OverQuota { size, remaining } => {
+                Self::StorageQuota { size: size.to_string(), remaining: i64::try_from(remaining).unwrap_or(i64::MAX) }
+            }
+            IngestError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 fn missing_formats(names: &[&'static str]) -> String {

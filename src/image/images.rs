@@ -7,7 +7,6 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::Error;
-use super::edit::Edit;
 use super::journal::Journal;
 use super::limits::Limits;
 use super::model::Image;
@@ -86,15 +85,6 @@ impl Images {
                 Ok(image)
             })
             .collect()
-    }
-
-    /// An image to be changed.
-    ///
-    /// # Errors
-    /// As [`Images::get`].
-    pub async fn edit(&self, viewer: &Viewer, id: &str) -> Result<Edit, Error> {
-        let image = self.get(viewer, id).await?;
-        Ok(Edit::new(image, self.clone()))
     }
 
     /// Opens an image's data, or a range of it, at the best location that answers.

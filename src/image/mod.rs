@@ -25,6 +25,7 @@ pub mod schema;
 mod status;
 mod tags;
 mod text;
+mod transitions;
 mod upload;
 mod visibility;
 

@@ -36,6 +36,24 @@ impl Images {
         Ok(true)
     }
 
+    /// Removes data that was just written to these locations, as it is not wanted after all.
+    ///
+    /// # Errors
+    /// `LeftBehind`; all locations have been tried.
+    pub(super) async fn remove_locations(
+        &self,
+        image_id: &str,
+        locations: &[LocationRecord],
+    ) -> Result<(), StoreError> {
+        let mut outcome = Ok(());
+        for location in locations {
+            if let Err(error) = self.remove_location(image_id, location).await {
+                outcome = Err(StoreError::LeftBehind(Box::new(error)));
+            }
+        }
+        outcome
+    }
+
     pub(super) async fn journal_begin(&self, image_id: &str, places: Vec<String>) -> Result<Entry, Error> {
         let journal = Arc::clone(&self.journal);
         let name = image_id.to_owned();

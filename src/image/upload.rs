@@ -1,33 +1,28 @@
 //! Data of a queued image on its way into a store.
 //!
-//! Each chunk goes at the same time to the store's writer, to the two digests and to the inspector; bounded queues make the
-//! client wait for the slowest of them. Nothing is visible until everything about the data has been checked, the store has
-//! made it durable and the database row turns from `saving` to `active`. Whatever fails, the data is removed and the row
-//! goes back to `queued`; should the worker die, the journal lets the next one do so.
+//! [`ingest`](crate::ingest) reads the data and writes it; the image's row follows by its [transitions](super::transitions). Nothing is
+//! visible until everything about the data has been checked, the store has made it durable and the row turns from `saving`
+//! to `active`. Whatever fails, the data is removed and the row goes back to `queued`. When it is not known whether the row has
+//! taken a step, data and journal stay as they are, and recovery looks; so it does when the worker dies.
 
+use std::error::Error as StdError;
 use std::io;
-use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use tokio::time::timeout;
+use futures_util::Stream;
 use tracing::{info, warn};
 
 use super::Error;
 use super::images::Images;
 use super::model::Image;
-use super::quota::Allowance;
+use super::quota::check_storage;
 use super::status::Status;
-use crate::db::DbError;
-use crate::db::images as rows;
-use crate::db::model::{ImageUpdate, LocationRecord};
+use super::transitions::{Facts, Outcome};
+use crate::db::model::LocationRecord;
+use crate::ingest::{Allowance, Ingest, Lost, Needed, Order, Poured, Target};
 use crate::inspect::Inspector;
-use crate::store::{Algorithm, Digests, Hashes, Store, StoreError, Stored, Writer};
-
-/// A client that sends nothing for this long may have stalled: what it has sent is then written, however little, because
-/// thousands of such clients may be waited for.
-const PAUSE: Duration = Duration::from_millis(200);
+use crate::store::{Algorithm, Hashes, StoreEntry, StoreError};
 
 /// Data as it comes from a client.
 pub struct Upload<S> {
@@ -40,12 +35,6 @@ pub struct Upload<S> {
     /// The caller's project, whose storage counts.
     pub project: Option<String>,
     pub data: S,
-}
-
-/// What is known about data once all of it has been seen.
-struct Received {
-    hashes: Hashes,
-    virtual_size: Option<u64>,
 }
 
 impl Images {
@@ -69,22 +58,26 @@ impl Images {
     {
         image.check_transition(Status::Saving)?;
         let store = match &upload.store {
-            Some(id) => &self.stores.get(id)?.store,
-            None => &self.stores.default_store().store,
+            Some(id) => self.stores.get(id)?,
+            None => self.stores.default_store(),
         };
-        let entry = self.journal_begin(&image.id, store.candidates(&image.id).await?).await?;
-        if let Err(error) = self.claim(image).await {
-            self.journal_finish(entry).await;
-            return Err(error);
+        let entry = self.journal_begin(&image.id, store.store.candidates(&image.id).await?).await?;
+        match self.claim(image).await {
+            Outcome::Done => {}
+            Outcome::Refused(error) => {
+                self.journal_finish(entry).await;
+                return Err(error);
+            }
+            // The image may be `saving` now: the entry stays, so that recovery puts it back.
+            Outcome::Unknown(error) => return Err(error.into()),
         }
-        let outcome = self.receive(image, &**store, upload).await;
-        let is_settled = match &outcome {
-            Ok(()) | Err(Error::Gone(_)) => true,
-            // The image may be active after all, and its data with it: recovery looks.
-            Err(Error::Db(error)) if error.is_unknown() => false,
-            // So it does when the store has kept something of the data; until then nobody else may upload.
-            Err(Error::Store(StoreError::LeftBehind(_))) => false,
-            Err(_) => self.release(image).await,
+        let (is_settled, outcome) = match self.receive(image, store, upload).await {
+            Received::Active => (true, Ok(())),
+            Received::Unknown(error) => (false, Err(error)),
+            Received::Nothing(error @ Error::Gone(_)) => (true, Err(error)),
+            // Until the store has nothing of the data any more, nobody else may upload.
+            Received::Nothing(error @ Error::Store(StoreError::LeftBehind(_))) => (false, Err(error)),
+            Received::Nothing(error) => (self.release(image).await, Err(error)),
         };
         // An entry that stays is tried again by the next recovery.
         if is_settled {
@@ -93,106 +86,94 @@ impl Images {
         outcome
     }
 
-    /// Turns the row from `queued` to `saving`: of two uploads one wins.
-    async fn claim(&self, image: &Image) -> Result<(), Error> {
-        let update = ImageUpdate { status: Some(Status::Saving.as_str().to_owned()), ..ImageUpdate::default() };
-        match rows::update(&self.db, &image.id, update, Some(&[Status::Queued.as_str()])).await {
-            Ok(_) => Ok(()),
-            Err(DbError::StateConflict { current, .. }) => Err(Error::Raced { id: image.id.clone(), current }),
-            Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
-            Err(other) => Err(other.into()),
-        }
-    }
-
-    /// Puts the row back to `queued`. True when it is there, or the image is gone.
-    pub(super) async fn release(&self, image: &Image) -> bool {
-        let update = ImageUpdate {
-            status: Some(Status::Queued.as_str().to_owned()),
-            size: Some(None),
-            virtual_size: Some(None),
-            ..ImageUpdate::default()
-        };
-        match rows::update(&self.db, &image.id, update, Some(&[Status::Saving.as_str()])).await {
-            Ok(_) | Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => true,
-            Err(error) => {
-                warn!(
-                    image_id = image.id,
-                    error = &error as &dyn std::error::Error,
-                    "cannot put the image back to queued"
-                );
-                false
-            }
-        }
-    }
-
     /// Reads the client's data to its end, makes it durable and the image active.
-    async fn receive<S>(&self, image: &Image, store: &dyn Store, upload: Upload<S>) -> Result<(), Error>
+    async fn receive<S>(&self, image: &Image, store: &StoreEntry, upload: Upload<S>) -> Received
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
-        if let Some(length) = upload.length {
-            store.check_room(length).await?;
-        }
-        // No store holds so much, nor less than nothing: such data is read until it disagrees.
-        let plausible = upload.announced.and_then(|size| u64::try_from(size).ok());
-        let mut writer = store.begin(&image.id, plausible).await?;
-        match self.pour(image, &mut *writer, upload).await {
-            Ok(received) => {
-                let stored = writer.commit().await?;
-                self.activate(image, stored, received).await
-            }
+        let project = upload.project.clone();
+        let mut poured = match self.pour(image, store, upload).await {
+            Ok(poured) => poured,
+            Err(error) => return Received::Nothing(error),
+        };
+        let virtual_size = match self.judge(image, project.as_deref(), &mut poured).await {
+            Ok(virtual_size) => virtual_size,
             Err(error) => {
-                writer.abort().await?;
-                Err(error)
+                let discarded = poured.discard().await;
+                return Received::Nothing(discarded.map_or_else(Error::from, |()| error));
             }
+        };
+        let ingested = match poured.commit().await {
+            Ok(ingested) => ingested,
+            Err(error) => return Received::Nothing(error.into()),
+        };
+        for Lost { id, error } in &ingested.lost {
+            warn!(
+                image_id = image.id,
+                store = id,
+                error = error as &dyn StdError,
+                "a store did not take the image's data"
+            );
+        }
+        let locations: Vec<LocationRecord> = ingested
+            .stored
+            .into_iter()
+            .map(|stored| LocationRecord {
+                id: None,
+                url: stored.url,
+                status: "active".to_owned(),
+                metadata: stored.metadata,
+            })
+            .collect();
+        let facts = Facts { size: ingested.size, virtual_size, hashes: ingested.hashes, locations: locations.clone() };
+        match self.activate(image, facts).await {
+            Outcome::Done => {
+                info!(image_id = image.id, bytes = ingested.size, "image data stored");
+                Received::Active
+            }
+            Outcome::Refused(error) => {
+                let removed = self.remove_locations(&image.id, &locations).await;
+                Received::Nothing(removed.map_or_else(Error::from, |()| error))
+            }
+            Outcome::Unknown(error) => Received::Unknown(error.into()),
         }
     }
 
-    async fn pour<S>(&self, image: &Image, writer: &mut dyn Writer, upload: Upload<S>) -> Result<Received, Error>
+    async fn pour<S>(&self, image: &Image, store: &StoreEntry, upload: Upload<S>) -> Result<Poured, Error>
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
-        let allowance = Allowance::of(self, &image.id, upload.project, upload.announced).await?;
+        let left = check_storage(self, Some(&image.id), upload.project.as_deref(), upload.announced).await?;
+        let allowance = Allowance {
+            most: self.options.limits.image_size,
+            // Data of a size that was not announced is judged at its end.
+            remaining: left.filter(|_| upload.announced.is_some()).and_then(|left| u64::try_from(left).ok()),
+        };
         let algorithm = image.os_hash_algo.as_deref().unwrap_or(&self.options.hashing_algorithm);
-        let mut digests = Digests::start(Algorithm::parse(algorithm)?);
-        // Other containers are not opened.
-        let mut inspector = (image.container_format.as_deref() == Some("bare")).then(Inspector::new);
-        let mut size: u64 = 0;
-        let mut data = pin!(upload.data);
-        loop {
-            let next = match timeout(PAUSE, data.next()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    digests.flush();
-                    writer.flush();
-                    data.next().await
-                }
-            };
-            let Some(chunk) = next else { break };
-            let chunk = chunk.map_err(Error::Client)?;
-            size += chunk.len() as u64;
-            allowance.check(size)?;
-            if let Some(expected) = upload.announced.filter(|expected| *expected < 0) {
-                return Err(StoreError::SizeExceeded { expected, actual: size }.into());
-            }
-            if let Some(inspector) = &mut inspector {
-                inspector.feed(&chunk);
-            }
-            digests.update(chunk.clone()).await?;
-            writer.write(chunk).await?;
-        }
-        if let Some(expected) = upload.announced.filter(|expected| *expected != 0 && *expected != i128::from(size)) {
-            return Err(StoreError::SizeMismatch { expected, actual: size }.into());
-        }
-        allowance.check_again(self, &image.id, size).await?;
-        let hashes = digests.finish().await?;
-        check_known_digests(image, &hashes)?;
-        let virtual_size = inspector.map(|inspector| self.judge(image, inspector)).transpose()?.flatten();
-        Ok(Received { hashes, virtual_size })
+        let order = Order {
+            object: &image.id,
+            announced: upload.announced,
+            length: upload.length,
+            algorithm: Algorithm::parse(algorithm)?,
+            // Other containers are not opened.
+            inspects: image.container_format.as_deref() == Some("bare"),
+            needed: Needed::All,
+        };
+        let target = Target { id: store.id.clone(), store: Arc::clone(&store.store) };
+        let ingest = Ingest::begin(vec![target], &order).await?;
+        Ok(ingest.pour(upload.data, allowance).await?)
+    }
+
+    /// Whether the data may stay, now that all of it has been seen. Gives the size of the disk inside.
+    async fn judge(&self, image: &Image, project: Option<&str>, poured: &mut Poured) -> Result<Option<u64>, Error> {
+        // With the size now known, and whatever other uploads have taken meanwhile.
+        check_storage(self, Some(&image.id), project, Some(poured.size.into())).await?;
+        check_known_digests(image, &poured.hashes)?;
+        Ok(poured.inspector.take().map(|inspector| self.inspect(image, inspector)).transpose()?.flatten())
     }
 
     /// Whether the data is what the image claims, and harmless. Gives the size of the disk inside.
-    fn judge(&self, image: &Image, inspector: Inspector) -> Result<Option<u64>, Error> {
+    fn inspect(&self, image: &Image, inspector: Inspector) -> Result<Option<u64>, Error> {
         let claimed = image.disk_format.as_deref().unwrap_or("");
         let verdict = inspector
             .finish()
@@ -203,37 +184,16 @@ impl Images {
         }
         Ok(verdict.virtual_size)
     }
+}
 
-    /// The last step: the row gets the data and turns `active`. If the image was deleted meanwhile, the data goes as well.
-    async fn activate(&self, image: &Image, stored: Stored, received: Received) -> Result<(), Error> {
-        let Received { hashes, virtual_size } = received;
-        let location =
-            LocationRecord { id: None, url: stored.url, status: "active".to_owned(), metadata: stored.metadata };
-        let update = ImageUpdate {
-            status: Some(Status::Active.as_str().to_owned()),
-            size: Some(i64::try_from(stored.size).ok()),
-            virtual_size: virtual_size.map(|size| i64::try_from(size).ok()),
-            checksum: Some(Some(hashes.md5)),
-            os_hash_algo: Some(Some(hashes.algorithm.name().to_owned())),
-            os_hash_value: Some(Some(hashes.value)),
-            locations: Some(vec![location.clone()]),
-            ..ImageUpdate::default()
-        };
-        let error = match rows::update(&self.db, &image.id, update, Some(&[Status::Saving.as_str()])).await {
-            Ok(_) => {
-                info!(image_id = image.id, bytes = stored.size, "image data stored");
-                return Ok(());
-            }
-            Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => Error::Gone(image.id.clone()),
-            // The commit may have taken effect: until that is known the data stays.
-            Err(error) if error.is_unknown() => return Err(error.into()),
-            Err(other) => other.into(),
-        };
-        if let Err(left) = self.remove_location(&image.id, &location).await {
-            return Err(StoreError::LeftBehind(Box::new(left)).into());
-        }
-        Err(error)
-    }
+/// What has become of an upload's data.
+enum Received {
+    /// It is durable, and the image active.
+    Active,
+    /// It is in no store, except where the error says that something may be left behind.
+    Nothing(Error),
+    /// It is durable, but whether the image is active is not known.
+    Unknown(Error),
 }
 
 /// Digests that were set beforehand, with a location's validation data, must be those of the data.

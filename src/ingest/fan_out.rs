@@ -1,0 +1,187 @@
+//! The same data into several stores at the same time.
+//!
+//! Each piece goes to all writers before the next is read, so that the slowest of them sets the pace and no store is ahead of another
+//! by more than the bounded queue of its writer. The pieces are shared, not copied.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tracing::warn;
+
+use crate::store::{Location, Store, StoreError, Stored, Writer};
+
+/// A store that is to get the data.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// The store's id; for the log.
+    pub(crate) id: String,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+/// In how many of the stores the data must lie in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needed {
+    /// In all: when one fails, the data is removed from the others.
+    All,
+    /// In one at least: a store that fails is left out, the others keep the data.
+    Any,
+}
+
+/// A store that has been left out.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) id: String,
+    /// [`StoreError::LeftBehind`] when something of the data may still be there.
+    pub(crate) error: StoreError,
+}
+
+/// Writers of one object in several stores.
+pub(super) struct FanOut {
+    needed: Needed,
+    lanes: Vec<Lane>,
+    lost: Vec<Lost>,
+}
+
+struct Lane {
+    target: Target,
+    writer: Box<dyn Writer>,
+}
+
+/// What a commit made durable.
+pub(super) struct Durable {
+    pub(super) stored: Vec<Stored>,
+    pub(super) lost: Vec<Lost>,
+}
+
+impl FanOut {
+    /// Opens the writers. `announced`: bytes, as [`Store::begin`] takes them; `certain`: bytes that will come for sure.
+    ///
+    /// # Errors
+    /// Those of [`Store::check_room`] and [`Store::begin`].
+    pub(super) async fn begin(
+        targets: Vec<Target>,
+        needed: Needed,
+        object: &str,
+        announced: Option<u64>,
+        certain: Option<u64>,
+    ) -> Result<Self, StoreError> {
+        let writers = join_all(targets.iter().map(|Target { store, .. }| async move {
+            if let Some(size) = certain {
+                store.check_room(size).await?;
+            }
+            store.begin(object, announced).await
+        }))
+        .await;
+        let mut fan_out = Self { needed, lanes: Vec::with_capacity(targets.len()), lost: Vec::new() };
+        let mut failed = Vec::new();
+        for (target, writer) in targets.into_iter().zip(writers) {
+            match writer {
+                Ok(writer) => fan_out.lanes.push(Lane { target, writer }),
+                Err(error) => failed.push(Lost { id: target.id, error }),
+            }
+        }
+        fan_out.lose(failed).await?;
+        Ok(fan_out)
+    }
+
+    /// Hands a piece to all writers and waits until each has taken it.
+    ///
+    /// # Errors
+    /// That of a store without which the data is not wanted; then it is removed from all.
+    pub(super) async fn write(&mut self, piece: &Bytes) -> Result<(), StoreError> {
+        let taken = join_all(self.lanes.iter_mut().map(|lane| lane.writer.write(piece.clone()))).await;
+        if taken.iter().all(Result::is_ok) {
+            return Ok(());
+        }
+        let mut failed = Vec::new();
+        for (lane, taken) in std::mem::take(&mut self.lanes).into_iter().zip(taken) {
+            match taken {
+                Ok(()) => self.lanes.push(lane),
+                // The writer has removed what it wrote, or its error says that it could not.
+                Err(error) => failed.push(Lost { id: lane.target.id, error }),
+            }
+        }
+        self.lose(failed).await
+    }
+
+    /// A hint that nothing more may come for a while ([`Writer::flush`]).
+    pub(super) fn flush(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.writer.flush());
+    }
+
+    /// Makes the data durable and visible.
+    ///
+    /// # Errors
+    /// That of a store without which the data is not wanted; then it is removed from all.
+    pub(super) async fn commit(mut self) -> Result<Durable, StoreError> {
+        let lanes = std::mem::take(&mut self.lanes);
+        let committed = join_all(lanes.into_iter().map(|Lane { target, writer }| async move {
+            let outcome = writer.commit().await;
+            (target, outcome)
+        }))
+        .await;
+        let (mut kept, mut failed) = (Vec::new(), Vec::new());
+        for (target, outcome) in committed {
+            match outcome {
+                Ok(stored) => kept.push((target, stored)),
+                Err(error) => failed.push(Lost { id: target.id, error }),
+            }
+        }
+        if self.needed == Needed::All || kept.is_empty() {
+            let mut errors = failed.into_iter().chain(std::mem::take(&mut self.lost)).map(|lost| lost.error);
+            if let Some(error) = errors.next() {
+                let removed = join_all(kept.iter().map(|(target, stored)| remove(target, stored))).await;
+                return Err(worst(error, errors.chain(removed.into_iter().filter_map(Result::err))));
+            }
+        } else {
+            self.lost.extend(failed);
+        }
+        Ok(Durable { stored: kept.into_iter().map(|(_, stored)| stored).collect(), lost: self.lost })
+    }
+
+    /// Removes what was written.
+    ///
+    /// # Errors
+    /// `LeftBehind`, also for a store that was left out before.
+    pub(super) async fn abort(self) -> Result<(), StoreError> {
+        let aborted = join_all(self.lanes.into_iter().map(|lane| lane.writer.abort())).await;
+        let left = self.lost.into_iter().map(|lost| lost.error).filter(is_left).map(Err);
+        aborted.into_iter().chain(left).collect()
+    }
+
+    /// Goes on without the stores that failed, or gives up.
+    async fn lose(&mut self, failed: Vec<Lost>) -> Result<(), StoreError> {
+        if self.needed == Needed::Any && !self.lanes.is_empty() {
+            self.lost.extend(failed);
+            return Ok(());
+        }
+        let earlier = std::mem::take(&mut self.lost);
+        let mut errors = failed.into_iter().chain(earlier).map(|lost| lost.error);
+        let Some(error) = errors.next() else { return Ok(()) };
+        let aborted = join_all(std::mem::take(&mut self.lanes).into_iter().map(|lane| lane.writer.abort())).await;
+        Err(worst(error, errors.chain(aborted.into_iter().filter_map(Result::err))))
+    }
+}
+
+/// Removes data that is durable in a store, since another store failed.
+async fn remove(target: &Target, stored: &Stored) -> Result<(), StoreError> {
+    let location = Location::parse(&stored.url)?;
+    match target.store.delete(&location).await {
+        Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => {
+            warn!(store = target.id, error = &error as &dyn Error, "data that is not wanted stays");
+            Err(StoreError::LeftBehind(Box::new(error)))
+        }
+    }
+}
+
+/// The one error of several to speak of: the first, unless another says that something is left behind, which the caller must remember.
+fn worst(first: StoreError, others: impl Iterator<Item = StoreError>) -> StoreError {
+    others.fold(first, |worst, other| if is_left(&other) && !is_left(&worst) { other } else { worst })
+}
+
+fn is_left(error: &StoreError) -> bool {
+    matches!(error, StoreError::LeftBehind(_))
+}

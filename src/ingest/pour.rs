@@ -1,0 +1,158 @@
+//! A stream on its way into stores.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::time::timeout;
+
+use super::fan_out::{FanOut, Lost, Needed, Target};
+use super::{Allowance, IngestError};
+use crate::inspect::Inspector;
+use crate::store::{Algorithm, Digests, Hashes, StoreError, Stored};
+
+/// A source that sends nothing for this long may have stalled: what it has sent is then written, however little, because
+/// thousands of such sources may be waited for.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What is to become of a stream.
+pub(crate) struct Order<'a> {
+    /// What the object is called in the stores: an image's id.
+    pub(crate) object: &'a str,
+    /// Bytes that are said to come, whether that makes sense or not; 0 or `None`: not known.
+    pub(crate) announced: Option<i128>,
+    /// Bytes that must come for the stream to be whole; `None`: not known.
+    pub(crate) length: Option<u64>,
+    /// Of the second digest; the first is MD5.
+    pub(crate) algorithm: Algorithm,
+    /// Whether to look at what the data is.
+    pub(crate) inspects: bool,
+    pub(crate) needed: Needed,
+}
+
+/// Writers, digests and an inspector that wait for data. Dropped, it removes what was written.
+pub(crate) struct Ingest {
+    writers: FanOut,
+    digests: Digests,
+    inspector: Option<Inspector>,
+    announced: Option<i128>,
+}
+
+/// All of the data has been seen; nobody can read it yet. Dropped, it removes what was written; [`Poured::discard`] also says whether
+/// that went well.
+pub(crate) struct Poured {
+    /// Bytes.
+    pub(crate) size: u64,
+    pub(crate) hashes: Hashes,
+    /// Of an order that inspects.
+    pub(crate) inspector: Option<Inspector>,
+    writers: FanOut,
+}
+
+/// Data that is durable and visible in its stores.
+#[derive(Debug)]
+pub(crate) struct Ingested {
+    /// Bytes.
+    pub(crate) size: u64,
+    pub(crate) hashes: Hashes,
+    /// One for each store that has the data, at least one.
+    pub(crate) stored: Vec<Stored>,
+    /// The stores that failed, where not all were needed.
+    pub(crate) lost: Vec<Lost>,
+}
+
+impl Ingest {
+    /// Opens a writer in each of the stores.
+    ///
+    /// # Errors
+    /// [`IngestError::Store`]
+    pub(crate) async fn begin(targets: Vec<Target>, order: &Order<'_>) -> Result<Self, IngestError> {
+        // No store holds so much, nor less than nothing: such data is read until it disagrees.
+        let plausible = order.announced.and_then(|size| u64::try_from(size).ok());
+        Ok(Self {
+            writers: FanOut::begin(targets, order.needed, order.object, plausible, order.length).await?,
+            digests: Digests::start(order.algorithm),
+            inspector: order.inspects.then(Inspector::new),
+            announced: order.announced,
+        })
+    }
+
+    /// Reads the stream to its end. The pace is that of the slowest among stores, digests and source.
+    ///
+    /// # Errors
+    /// All of [`IngestError`]; the data is removed then.
+    pub(crate) async fn pour<S>(mut self, data: S, allowance: Allowance) -> Result<Poured, IngestError>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send,
+    {
+        let seen = match self.read(data, allowance).await {
+            Ok(size) => self.digests.finish().await.map(|hashes| (size, hashes)).map_err(IngestError::from),
+            Err(error) => Err(error),
+        };
+        match seen {
+            Ok((size, hashes)) => Ok(Poured { size, hashes, inspector: self.inspector, writers: self.writers }),
+            Err(error) => {
+                self.writers.abort().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn read<S>(&mut self, data: S, allowance: Allowance) -> Result<u64, IngestError>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send,
+    {
+        let mut size: u64 = 0;
+        let mut data = pin!(data);
+        loop {
+            let next = match timeout(PAUSE, data.next()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    self.digests.flush();
+                    self.writers.flush();
+                    data.next().await
+                }
+            };
+            let Some(piece) = next else { break };
+            let piece = piece.map_err(IngestError::Source)?;
+            size += piece.len() as u64;
+            allowance.check(size)?;
+            if let Some(expected) = self.announced.filter(|expected| *expected < 0) {
+                return Err(StoreError::SizeExceeded { expected, actual: size }.into());
+            }
+            if let Some(inspector) = &mut self.inspector {
+                inspector.feed(&piece);
+            }
+            self.digests.update(piece.clone()).await?;
+            self.writers.write(&piece).await?;
+        }
+        match self.announced.filter(|expected| *expected != 0 && *expected != i128::from(size)) {
+            Some(expected) => Err(StoreError::SizeMismatch { expected, actual: size }.into()),
+            None => Ok(size),
+        }
+    }
+}
+
+impl Poured {
+    /// Makes the data durable and visible.
+    ///
+    /// # Errors
+    /// [`IngestError::Store`]; the data is removed then.
+    pub(crate) async fn commit(self) -> Result<Ingested, IngestError> {
+        let durable = self.writers.commit().await?;
+        Ok(Ingested { size: self.size, hashes: self.hashes, stored: durable.stored, lost: durable.lost })
+    }
+
+    /// Removes the data.
+    ///
+    /// # Errors
+    /// `LeftBehind`
+    pub(crate) async fn discard(self) -> Result<(), StoreError> {
+        self.writers.abort().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

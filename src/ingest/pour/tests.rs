@@ -1,0 +1,175 @@
+use futures_util::stream;
+
+use super::super::fake::{Fake, Step};
+use super::*;
+
+const WIDE: Allowance = Allowance { most: u64::MAX, remaining: None };
+
+fn order(needed: Needed) -> Order<'static> {
+    let algorithm = Algorithm::parse("sha256").unwrap();
+    Order { object: "one", announced: None, length: None, algorithm, inspects: false, needed }
+}
+
+fn pieces(count: usize) -> Vec<Bytes> {
+    (0..count).map(|number| Bytes::from(vec![number as u8; 1000])).collect()
+}
+
+fn source(pieces: &[Bytes]) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+    stream::iter(pieces.to_vec()).map(Ok)
+}
+
+async fn ingest(stores: &[&Fake], needed: Needed) -> Result<Ingested, IngestError> {
+    let targets = stores.iter().map(|store| store.target()).collect();
+    let data = pieces(5);
+    Ingest::begin(targets, &order(needed)).await?.pour(source(&data), WIDE).await?.commit().await
+}
+
+fn urls(ingested: &Ingested) -> Vec<&str> {
+    ingested.stored.iter().map(|stored| stored.url.as_str()).collect()
+}
+
+#[tokio::test]
+async fn data_goes_to_all_stores_at_once_and_is_never_copied() {
+    let stores = [Fake::new("a", &[]), Fake::new("b", &[]), Fake::new("c", &[])];
+    let data = pieces(5);
+    let ingest = Ingest::begin(stores.iter().map(Fake::target).collect(), &order(Needed::All)).await.unwrap();
+    let poured = ingest.pour(source(&data), WIDE).await.unwrap();
+    assert_eq!(poured.size, 5000);
+    for store in &stores {
+        assert_eq!(store.content(), None, "nothing is visible before the commit");
+    }
+    let ingested = poured.commit().await.unwrap();
+    assert_eq!(urls(&ingested), ["fake://a/one", "fake://b/one", "fake://c/one"]);
+    assert!(ingested.lost.is_empty());
+    assert_eq!((ingested.size, ingested.stored[1].size), (5000, 5000));
+    let expected = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(data.concat()));
+    assert_eq!(ingested.hashes.value, expected);
+    for store in &stores {
+        let state = store.state();
+        let stored = &state.objects.values().next().unwrap();
+        assert!(stored.iter().zip(&data).all(|(stored, sent)| stored.as_ptr() == sent.as_ptr()), "a piece was copied");
+        assert_eq!((stored.len(), state.open), (5, 0));
+    }
+}
+
+#[tokio::test]
+async fn the_slowest_store_sets_the_pace() {
+    let fast = Fake::new("fast", &[]);
+    let (slow, permits) = Fake::slow("slow");
+    let ingest = Ingest::begin(vec![fast.target(), slow.target()], &order(Needed::All)).await.unwrap();
+    let data = pieces(20);
+    let pour = tokio::spawn(ingest.pour(source(&data), WIDE));
+    for taken in 0..20 {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        let ahead = fast.state().pieces;
+        assert_eq!((slow.state().pieces, ahead), (taken, taken + 1), "the source is read ahead of the slowest store");
+        permits.add_permits(1);
+    }
+    pour.await.unwrap().unwrap().commit().await.unwrap();
+    assert_eq!(slow.content(), fast.content());
+}
+
+#[tokio::test]
+async fn where_all_stores_are_needed_one_failure_removes_everything() {
+    for step in [Step::Begin, Step::Write(0), Step::Write(3), Step::Commit] {
+        let (good, bad, other) = (Fake::new("good", &[]), Fake::new("bad", &[step]), Fake::new("other", &[]));
+        let error = ingest(&[&good, &bad, &other], Needed::All).await.unwrap_err();
+        assert!(matches!(error, IngestError::Store(StoreError::NoRoom { .. })), "{step:?}: {error}");
+        for store in [&good, &bad, &other] {
+            assert_eq!((store.content(), store.state().open), (None, 0), "{step:?} leaves something");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_any_store_will_do_those_that_succeed_are_kept() {
+    for step in [Step::Begin, Step::Write(0), Step::Write(3), Step::Commit] {
+        let (good, bad, other) = (Fake::new("good", &[]), Fake::new("bad", &[step]), Fake::new("other", &[]));
+        let ingested = ingest(&[&good, &bad, &other], Needed::Any).await.unwrap();
+        assert_eq!(urls(&ingested), ["fake://good/one", "fake://other/one"], "{step:?}");
+        let [lost] = &ingested.lost[..] else { panic!("{step:?}: {:?}", ingested.lost) };
+        assert!(lost.id == "bad" && matches!(lost.error, StoreError::NoRoom { .. }), "{step:?}: {lost:?}");
+        assert_eq!(good.content().unwrap(), pieces(5).concat());
+        assert_eq!(other.content(), good.content());
+        assert_eq!((bad.content(), bad.state().open), (None, 0), "{step:?} leaves something");
+    }
+}
+
+#[tokio::test]
+async fn where_no_store_is_left_the_data_is_refused() {
+    for (one, other) in [(Step::Begin, Step::Commit), (Step::Write(1), Step::Write(2)), (Step::Commit, Step::Commit)] {
+        let stores = [Fake::new("one", &[one]), Fake::new("other", &[other])];
+        let error = ingest(&[&stores[0], &stores[1]], Needed::Any).await.unwrap_err();
+        assert!(matches!(error, IngestError::Store(StoreError::NoRoom { .. })), "{one:?}: {error}");
+        assert!(stores.iter().all(|store| store.content().is_none() && store.state().open == 0), "{one:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_removed_is_told_before_all_else() {
+    // A draft that stays, and an object that stays.
+    for (sticky, bad) in [(Step::Abort, Step::Write(1)), (Step::Delete, Step::Commit)] {
+        let (sticky, bad) = (Fake::new("sticky", &[sticky]), Fake::new("bad", &[bad]));
+        let error = ingest(&[&sticky, &bad], Needed::All).await.unwrap_err();
+        assert!(matches!(error, IngestError::Store(StoreError::LeftBehind(_))), "{error}");
+    }
+    let sticky = Fake::new("sticky", &[Step::Abort]);
+    let ingest = Ingest::begin(vec![sticky.target()], &order(Needed::All)).await.unwrap();
+    let poured = ingest.pour(source(&pieces(1)), WIDE).await.unwrap();
+    assert!(matches!(poured.discard().await, Err(StoreError::LeftBehind(_))));
+}
+
+#[tokio::test]
+async fn sizes_that_do_not_fit_are_refused_and_nothing_stays() {
+    let mismatch = |announced| Order { announced: Some(announced), ..order(Needed::All) };
+    let table = [
+        (mismatch(4999), WIDE, "Size mismatch: expected 4999 bytes, got 5000 bytes"),
+        (mismatch(-3), WIDE, "Size exceeds: expected -3 bytes, got 1000 bytes"),
+        (mismatch(1 << 90), WIDE, "Size mismatch: expected 1237940039285380274899124224 bytes, got 5000 bytes"),
+        (order(Needed::All), Allowance { most: 4999, remaining: None }, "more than 4999 bytes came"),
+        (order(Needed::All), Allowance { most: 9999, remaining: Some(3500) }, "4000 bytes came where 3500 are left"),
+    ];
+    for (order, allowance, expected) in table {
+        let store = Fake::new("store", &[]);
+        let ingest = Ingest::begin(vec![store.target()], &order).await.unwrap();
+        let error = ingest.pour(source(&pieces(5)), allowance).await.err().unwrap();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!((store.content(), store.state().open), (None, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_breaks_leaves_nothing() {
+    let store = Fake::new("store", &[]);
+    let ingest = Ingest::begin(vec![store.target()], &order(Needed::All)).await.unwrap();
+    let broken = source(&pieces(3)).chain(stream::iter([Err(io::ErrorKind::ConnectionReset.into())]));
+    let error = ingest.pour(broken, WIDE).await.err().unwrap();
+    assert!(matches!(&error, IngestError::Source(cause) if cause.kind() == io::ErrorKind::ConnectionReset), "{error}");
+    assert_eq!((store.content(), store.state().open), (None, 0));
+}
+
+#[tokio::test]
+async fn a_store_is_told_what_is_announced_and_asked_for_what_is_certain() {
+    let store = Fake::new("store", &[]);
+    let order = Order { announced: Some(5000), length: Some(5000), ..order(Needed::All) };
+    drop(Ingest::begin(vec![store.target()], &order).await.unwrap());
+    assert_eq!(store.state().announced, (Some(5000), Some(5000)));
+    assert_eq!(store.state().open, 0, "a writer that is dropped removes what it wrote");
+    let full = Fake::new("full", &[Step::Room]);
+    let refused = Ingest::begin(vec![store.target(), full.target()], &order).await;
+    assert!(matches!(refused.err(), Some(IngestError::Store(StoreError::NoRoom { .. }))));
+    assert_eq!(store.state().open, 0);
+}
+
+#[tokio::test]
+async fn an_order_that_inspects_sees_what_the_data_is() {
+    let store = Fake::new("store", &[]);
+    let order = Order { inspects: true, ..order(Needed::All) };
+    let ingest = Ingest::begin(vec![store.target()], &order).await.unwrap();
+    let poured = ingest.pour(source(&[Bytes::from(vec![0_u8; 4096])]), WIDE).await.unwrap();
+    let options = crate::inspect::Options { require_image_format_match: true, gpt_safety_checks_nonfatal: Vec::new() };
+    let verdict = poured.inspector.unwrap().finish().verdict("qcow2", &options);
+    assert_eq!(verdict.unwrap_err().to_string(), "Image disk_format qcow2 does not match stream data raw");
+}
