@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use glance_api::config::{Arguments, Config, Loaded, Sources};
-use glance_api::service;
+use glance_api::{service, store};
 
 /// `EX_USAGE` of sysexits(3): bad arguments.
 const USAGE: u8 = 64;
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         }
     };
     let sources = Sources::of_process(arguments);
-    let loaded = match Config::load(&sources) {
+    let loaded = match Config::load(&sources, &store::kinds()) {
         Ok(loaded) => loaded,
         Err(errors) => {
             let _ = writeln!(std::io::stderr(), "{errors}");
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "{}", errors.join("\n"));
         return ExitCode::from(BAD_CONFIGURATION);
     }
-    service::run(loaded, move || Config::load(&sources))
+    service::run(loaded, move || Config::load(&sources, &store::kinds()))
 }
 
 /// `--check-config`: the options go to standard output, the warnings to standard error.

@@ -187,7 +187,7 @@ fn load(path: &Path) -> Result<Config, ConfigErrors> {
     let environment = [("OS_DATABASE__CONNECTION", "sqlite://")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     let arguments = Arguments::parse(arguments).unwrap();
     let sources = Sources { arguments, environment: environment.into(), etc: PathBuf::from("/nonexistent") };
-    Config::load(&sources).map(|loaded| loaded.config)
+    Config::load(&sources, &glance_api::store::kinds()).map(|loaded| loaded.config)
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn the_page_of_the_configuration_names_the_options_of_its_own() {
         etc: PathBuf::from("/nonexistent"),
     };
     let mut report = Vec::new();
-    Config::load(&sources).unwrap().report(&mut report).unwrap();
+    Config::load(&sources, &glance_api::store::kinds()).unwrap().report(&mut report).unwrap();
     let report = String::from_utf8(report).unwrap();
     let names: Vec<&str> =
         report.lines().filter_map(|line| line.strip_prefix("[service] ")?.split(" = ").next()).collect();
@@ -63,7 +63,7 @@ fn the_file_of_the_package_is_fit_for_use() {
     let file = packaging("etc/glance-api.conf").into_os_string();
     let arguments = Arguments::parse(["glance-api".into(), "--config-file".into(), file]).unwrap();
     let sources = Sources { arguments, environment: [].into(), etc: PathBuf::from("/nonexistent") };
-    let loaded = Config::load(&sources).unwrap();
+    let loaded = Config::load(&sources, &glance_api::store::kinds()).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     assert_eq!(loaded.config.default.bind_host, "127.0.0.1");
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use bytes::Bytes;
 use glance_api::config::Config;
-use glance_api::store::{StoreError, Stores};
+use glance_api::store::{StoreContext, StoreError, Stores};
 
 const MIB: usize = 1 << 20;
 
@@ -53,7 +53,7 @@ fn is_empty(directory: &Path) -> bool {
 
 /// Uploads MiB after MiB and returns the error that ended it; `None` when all were taken and committed.
 async fn upload(stores: &Stores, mebibytes: usize, announced: Option<u64>, byte: u8) -> Option<StoreError> {
-    let mut writer = match stores.default_store().store.begin("image", announced).await {
+    let mut writer = match stores.default_store().store.begin(&StoreContext::default(), "image", announced).await {
         Ok(writer) => writer,
         Err(error) => return Some(error),
     };
@@ -91,10 +91,11 @@ async fn a_disk_that_fills_up_is_full_and_left_clean() {
 async fn a_large_announced_size_is_refused_at_once() {
     let disk = SmallDisk::mount();
     let stores = disk.stores(|_| {});
-    let error = stores.default_store().store.begin("image", Some(20 * MIB as u64)).await.err();
+    let error =
+        stores.default_store().store.begin(&StoreContext::default(), "image", Some(20 * MIB as u64)).await.err();
     assert!(matches!(error, Some(StoreError::Full { .. })), "{error:?}");
     fs::write(disk.images().join("other"), vec![1; 6 * MIB]).unwrap();
-    let error = stores.default_store().store.begin("image", Some(4 * MIB as u64)).await.err();
+    let error = stores.default_store().store.begin(&StoreContext::default(), "image", Some(4 * MIB as u64)).await.err();
     assert!(matches!(error, Some(StoreError::Full { .. })), "{error:?}");
 }
 

@@ -1,5 +1,7 @@
 //! From a request to its handler.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use tracing::Span;
 
@@ -66,6 +68,7 @@ impl Api {
         if context.read_only && route.effect == Effect::Changes {
             return Err(Error::detail(StatusCode::FORBIDDEN, "Read-only access"));
         }
+        let context = Arc::new(context);
         let rules = self.enforcer.rules().await;
         let gate = Gate { rules: &rules, context: &context, checks_owner: self.checks_owner };
         let (query, rule) = (query.as_deref(), route.rule);

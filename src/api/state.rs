@@ -1,5 +1,7 @@
 //! What the handlers share.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 use super::policy::Gate;
@@ -35,7 +37,7 @@ pub struct Api {
 
 /// What every handler may need to know of a request.
 pub(super) struct Call<'a> {
-    pub context: &'a Context,
+    pub context: &'a Arc<Context>,
     pub gate: Gate<'a>,
     /// The policy's rule for this route, from the table of routes.
     pub rule: &'static str,

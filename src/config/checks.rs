@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::{
     BarbicanSection, BarbicanServiceUserSection, Config, DatabaseSection, DefaultSection, ImportFilteringOptsSection,
     KeyManagerSection, KeystoneAuthtokenSection, OsloLimitSection, OsloMessagingNotificationsSection,
-    OsloMessagingRabbitSection, OsloPolicySection, PasteDeploySection,
+    OsloMessagingRabbitSection, OsloPolicySection, PasteDeploySection, StoreKind,
 };
 
 /// Sections whose feature this version does not have: setting one is worth a line.
@@ -44,7 +44,7 @@ pub(crate) const HASHES: [&str; 15] = [
 const FLAVORS: [&str; 5] = ["caching", "cachemanagement", "keystone", "keystone+caching", "keystone+cachemanagement"];
 
 /// Checks all of it.
-pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
+pub(super) fn check(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static StoreKind]) {
     sources(reader, config);
     database(reader, config);
     tls(reader, config);
@@ -53,7 +53,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config) {
     rules(reader, config);
     pipeline(reader, config);
     import_filters(reader, config);
-    unverified_tls(reader, config);
+    unverified_tls(reader, config, kinds);
     for (section, feature) in LATER {
         if reader.origins.iter().any(|((name, _), origin)| name == section && origin.is_set()) {
             reader.warn_of_section(section, format_args!("is accepted, but {feature} are not part of this version"));
@@ -185,7 +185,7 @@ fn import_filters(reader: &mut Reader<'_>, config: &Config) {
     }
 }
 
-fn unverified_tls(reader: &mut Reader<'_>, config: &Config) {
+fn unverified_tls(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static StoreKind]) {
     const WORDS: &str = "leaves certificates unverified: anyone in between can read and change what is sent";
     if config.keystone_authtoken.insecure {
         reader.warn(KeystoneAuthtokenSection::NAME, "insecure", WORDS);
@@ -194,12 +194,8 @@ fn unverified_tls(reader: &mut Reader<'_>, config: &Config) {
     let single = single.map(|driver| ("glance_store", driver.as_str(), &config.glance_store));
     let several = config.stores.iter().map(|(id, store)| (id.as_str(), store.driver.as_str(), &store.options));
     for (section, driver, options) in single.chain(several) {
-        let option = match driver {
-            "http" if options.https_insecure && options.https_ca_certificates_file.is_none() => "https_insecure",
-            "swift" if options.swift_store_auth_insecure => "swift_store_auth_insecure",
-            "cinder" if options.cinder_api_insecure => "cinder_api_insecure",
-            _ => continue,
-        };
+        let kind = kinds.iter().find(|kind| kind.is_called(driver));
+        let Some(option) = kind.and_then(|kind| (kind.unverified)(options)) else { continue };
         // In single-store mode http is on by default, and so is this; a line for everyone would be read by none.
         if reader.is_set(section, option) || !config.stores.is_empty() || reader.is_set(section, "stores") {
             reader.warn(section, option, WORDS);

@@ -11,7 +11,7 @@ use super::reader::{Origins, Reader};
 use super::schema;
 use super::sources::{Found, Sources};
 use super::stores;
-use super::{Config, KeystoneAuthtokenSection, PasteDeploySection, Section};
+use super::{Config, KeystoneAuthtokenSection, PasteDeploySection, Section, StoreKind};
 
 /// A configuration that can be used, and what is to be said about it.
 #[derive(Debug)]
@@ -25,12 +25,12 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Finds, reads and checks the configuration. Blocks: it reads files.
+    /// Finds, reads and checks the configuration, in which stores of these kinds may be named. Blocks: it reads files.
     ///
     /// # Errors
     ///
     /// All that is wrong, each with its file and line; the service must not run then (exit status 78).
-    pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    pub fn load(sources: &Sources, kinds: &[&'static StoreKind]) -> Result<Loaded, ConfigErrors> {
         let Found { files, search, named } = sources.find().map_err(ConfigErrors)?;
         let files = read(files)?;
         let mut warnings = Vec::new();
@@ -64,8 +64,8 @@ impl Config {
         config.files = files.iter().map(|file| file.path.clone()).collect();
         config.search = search;
         find_paste_file(&mut reader, &mut config);
-        config.stores = stores::read(&mut reader, &config);
-        checks::check(&mut reader, &config);
+        config.stores = stores::read(&mut reader, &config, kinds);
+        checks::check(&mut reader, &config, kinds);
         finish(reader, config, sources, &files, warnings, auth_section.as_deref())
     }
 }

@@ -45,7 +45,7 @@ pub use report::locate;
 pub use secret::Secret;
 pub use sections::*;
 pub use sources::Sources;
-pub use stores::StoreSection;
+pub use stores::{StoreKind, StoreSection};
 
 /// Declares [`Config`] from the list of sections, and what must know them all.
 macro_rules! config {
@@ -132,6 +132,16 @@ config! {
 }
 
 impl Config {
+    /// Calls `visit` with the name of each option that a section can have.
+    #[cfg(test)]
+    pub(crate) fn each_name(&self, section: &str, visit: &mut dyn FnMut(&'static str)) {
+        self.each(&mut |name, info, _| {
+            if name == section {
+                visit(info.name);
+            }
+        });
+    }
+
     /// The file of this name: in the directories given by `--config-dir`, beside the configuration files, then in the
     /// usual places (`ConfigOpts.find_file` of oslo.config). An absolute path is only checked. Asks the file system.
     pub fn find_file(&self, name: &str) -> Option<PathBuf> {

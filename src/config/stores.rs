@@ -11,22 +11,49 @@ use super::{Config, DefaultSection, GlanceStoreSection, StoreCommonSection};
 pub(super) const RESERVED: [&str; 2] = ["os_glance_staging_store", "os_glance_tasks_store"];
 const RESERVED_PREFIX: &str = "os_glance_";
 
-/// Names of drivers, with the schemes of their locations; the long names are old ones (glance_store's entry points).
-const DRIVERS: [(&str, &str, &[&str]); 7] = [
-    ("file", "glance.store.filesystem.Store", &["file", "filesystem"]),
-    ("http", "glance.store.http.Store", &["http", "https"]),
-    ("rbd", "glance.store.rbd.Store", &["rbd"]),
-    ("s3", "glance.store.s3.Store", &["s3", "s3+http", "s3+https"]),
-    ("swift", "glance.store.swift.Store", &["swift", "swift+http", "swift+https", "swift+config"]),
-    ("cinder", "glance.store.cinder.Store", &["cinder"]),
-    ("vmware", "glance.store.vmware_datastore.Store", &["vsphere"]),
-];
+/// What the configuration has to know of a kind of store. Which kinds there are is not its business: whoever has drivers gives
+/// the list to [`Config::load`].
+#[derive(Debug)]
+pub struct StoreKind {
+    /// As in `enabled_backends` and `stores`.
+    pub name: &'static str,
+    /// The class that very old files name instead (glance_store's entry points).
+    pub old_name: &'static str,
+    /// The schemes of its locations' URLs, in lower case.
+    pub schemes: &'static [&'static str],
+    /// Images are only read from there, and clients are told so (`read-only` in `info/stores`).
+    pub is_read_only: bool,
+    /// How the names of its options begin.
+    pub options: &'static [&'static str],
+    /// The option that leaves certificates unverified, where one is in force.
+    pub unverified: fn(&GlanceStoreSection) -> Option<&'static str>,
+}
+
+impl PartialEq for StoreKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl StoreKind {
+    /// Whether a file means this kind by that name.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.old_name == name
+    }
+
+    /// Whether an option of `[glance_store]` means something to a store of this kind.
+    pub fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|beginning| option.starts_with(beginning))
+    }
+}
 
 /// One store of a multi-store configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoreSection {
     /// Driver type: the value beside the store's id in `enabled_backends`.
     pub driver: String,
+    /// As [`Self::driver`]; `None` in a section that no file was read for.
+    pub kind: Option<&'static StoreKind>,
     /// Text about the store shown by `info/stores`.
     pub store_description: Option<String>,
     /// Preference when choosing among locations; higher first.
@@ -41,7 +68,7 @@ impl StoreSection {
         let common = StoreCommonSection { store_description: self.store_description.clone(), weight: self.weight };
         common.each(visit);
         self.options.each(&mut |info, text| {
-            if belongs_to(&self.driver, info.name) {
+            if self.kind.is_none_or(|kind| kind.has(info.name)) {
                 visit(info, text);
             }
         });
@@ -50,10 +77,14 @@ impl StoreSection {
 
 /// Reads the stores, and notes what is wrong with `enabled_backends` and `default_backend`, or with `stores` and
 /// `default_store` where there is only one.
-pub(super) fn read(reader: &mut Reader<'_>, config: &Config) -> BTreeMap<String, StoreSection> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    config: &Config,
+    kinds: &[&'static StoreKind],
+) -> BTreeMap<String, StoreSection> {
     let mut stores = BTreeMap::new();
     let Some(backends) = config.default.enabled_backends.as_ref().filter(|backends| !backends.is_empty()) else {
-        check_single(reader, config);
+        check_single(reader, config, kinds);
         return stores;
     };
     for (id, driver) in backends {
@@ -61,8 +92,8 @@ pub(super) fn read(reader: &mut Reader<'_>, config: &Config) -> BTreeMap<String,
             let reason = "'os_glance_' prefix should not be used in enabled_backends config option. It is reserved \
                           for internal use only.";
             reader.refuse(DefaultSection::NAME, "enabled_backends", reason);
-        } else if let Some(driver) = known(reader, "enabled_backends", DefaultSection::NAME, driver) {
-            stores.insert(id.clone(), store(reader, id, driver));
+        } else if let Some(kind) = known(reader, "enabled_backends", DefaultSection::NAME, driver, kinds) {
+            stores.insert(id.clone(), store(reader, id, kind));
         }
     }
     match config.glance_store.default_backend.as_deref() {
@@ -74,8 +105,9 @@ pub(super) fn read(reader: &mut Reader<'_>, config: &Config) -> BTreeMap<String,
         }
         Some(_) => {}
     }
+    let Some(file) = kinds.iter().find(|kind| kind.is_called("file")) else { return stores };
     for id in RESERVED {
-        let mut store = store(reader, id, "file");
+        let mut store = store(reader, id, file);
         if !reader.is_set(id, "filesystem_store_datadir") {
             // The documented default; upstream's own code loses it.
             store.options.filesystem_store_datadir = format!("/var/lib/glance/{id}");
@@ -85,7 +117,7 @@ pub(super) fn read(reader: &mut Reader<'_>, config: &Config) -> BTreeMap<String,
     stores
 }
 
-fn store(reader: &mut Reader<'_>, id: &str, driver: &str) -> StoreSection {
+fn store(reader: &mut Reader<'_>, id: &str, kind: &'static StoreKind) -> StoreSection {
     let own = schema::normal_section(id);
     // The reserved stores do not take part in what the operator's stores share.
     let mut chain = vec![own];
@@ -95,29 +127,38 @@ fn store(reader: &mut Reader<'_>, id: &str, driver: &str) -> StoreSection {
     let common = StoreCommonSection::read(&mut reader.section(chain.clone()));
     let options = GlanceStoreSection::read(&mut reader.section(chain));
     StoreSection {
-        driver: driver.to_owned(),
+        driver: kind.name.to_owned(),
+        kind: Some(kind),
         store_description: common.store_description,
         weight: common.weight,
         options,
     }
 }
 
-fn check_single(reader: &mut Reader<'_>, config: &Config) {
+fn check_single(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static StoreKind]) {
     let options = &config.glance_store;
+    let stores = options.stores.iter();
     let stores: Vec<_> =
-        options.stores.iter().filter_map(|name| known(reader, "stores", GlanceStoreSection::NAME, name)).collect();
+        stores.filter_map(|name| known(reader, "stores", GlanceStoreSection::NAME, name, kinds)).collect();
     let scheme = options.default_store.as_str();
-    let served = DRIVERS.iter().any(|(name, _, schemes)| stores.contains(name) && schemes.contains(&scheme));
-    if !served {
+    if !stores.iter().any(|kind| kind.schemes.contains(&scheme)) {
         reader.refuse(GlanceStoreSection::NAME, "default_store", format!("Store for scheme {scheme} not found"));
     }
 }
 
-/// The short name of a driver. One that does not exist must not vanish: images would go elsewhere, or be lost to view.
-fn known(reader: &mut Reader<'_>, option: &str, section: &str, driver: &str) -> Option<&'static str> {
-    let found = DRIVERS.iter().find(|(name, long, _)| *name == driver || *long == driver).map(|(name, ..)| *name);
+/// The kind of store that a driver's name means. One that does not exist must not vanish: images would go elsewhere, or be lost
+/// to view.
+fn known(
+    reader: &mut Reader<'_>,
+    option: &str,
+    section: &str,
+    driver: &str,
+    kinds: &[&'static StoreKind],
+) -> Option<&'static StoreKind> {
+    let found = kinds.iter().find(|kind| kind.is_called(driver)).copied();
     if found.is_none() {
-        let names = DRIVERS.map(|(name, ..)| name).join(", ");
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
+        let names = names.join(", ");
         reader.refuse(
             section,
             option,
@@ -125,18 +166,4 @@ fn known(reader: &mut Reader<'_>, option: &str, section: &str, driver: &str) -> 
         );
     }
     found
-}
-
-/// Whether an option of `[glance_store]` means something to a store of this driver.
-fn belongs_to(driver: &str, option: &str) -> bool {
-    match driver {
-        "file" => option.starts_with("filesystem_"),
-        "http" => option.starts_with("http"),
-        "rbd" => option.starts_with("rbd_") || option.starts_with("rados_"),
-        "s3" => option.starts_with("s3_"),
-        "swift" => option.contains("swift_"),
-        "cinder" => option.starts_with("cinder_") || option == "rootwrap_config",
-        "vmware" => option.starts_with("vmware_"),
-        _ => true,
-    }
 }

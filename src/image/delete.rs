@@ -1,11 +1,15 @@
 //! Deleting an image and its data.
 
+use std::sync::Arc;
+
 use super::Error;
-use super::images::{Images, place};
+use super::images::{Images, place, store_context};
 use super::model::Image;
 use super::status::Status;
 use crate::db::DbError;
 use crate::db::images as rows;
+use crate::identity::Context;
+use crate::store::StoreContext;
 
 impl Images {
     /// Deletes the image. With `delayed_delete` its data stays for the scrubber.
@@ -16,13 +20,13 @@ impl Images {
     /// # Errors
     /// [`Error::Protected`], [`Error::Transition`], [`Error::NotFound`] if somebody else was first, [`Error::Store`] if the data
     /// is in use or cannot be removed.
-    pub async fn delete(&self, image: Image) -> Result<(), Error> {
+    pub async fn delete(&self, caller: Arc<Context>, image: Image) -> Result<(), Error> {
         let images = self.clone();
-        let work = self.tasks.spawn(async move { images.delete_to_the_end(&image).await });
+        let work = self.tasks.spawn(async move { images.delete_to_the_end(&caller, &image).await });
         work.await.map_err(Error::Interrupted)?
     }
 
-    async fn delete_to_the_end(&self, image: &Image) -> Result<(), Error> {
+    async fn delete_to_the_end(&self, caller: &Arc<Context>, image: &Image) -> Result<(), Error> {
         if image.protected {
             return Err(Error::Protected(image.id.clone()));
         }
@@ -34,15 +38,16 @@ impl Images {
             return self.delete_row(image, Status::Deleted).await;
         }
         image.status.transition(Status::Deleted)?;
+        let context = store_context(image, Some(caller));
         for location in &image.locations {
-            self.stores.check_unused(place(location)).await?;
+            self.stores.check_unused(&context, place(location)).await?;
         }
         let places = image.locations.iter().map(|location| location.url.clone()).collect();
         let entry = self.journal_begin(&image.id, places).await?;
         let mut outcome = self.delete_row(image, Status::Deleted).await;
         let mut is_settled = true;
         if outcome.is_ok() {
-            match self.remove_data(image).await {
+            match self.remove_data(&context, image).await {
                 Ok(all) => is_settled = all,
                 Err(refused) => outcome = Err(refused),
             }
@@ -55,11 +60,11 @@ impl Images {
     }
 
     /// False: something is left for later, as its storage cannot be reached.
-    async fn remove_data(&self, image: &Image) -> Result<bool, Error> {
+    async fn remove_data(&self, context: &StoreContext, image: &Image) -> Result<bool, Error> {
         let mut removed = Vec::new();
         let mut is_all = true;
         for location in &image.locations {
-            match self.remove_location(&image.id, location).await {
+            match self.remove_location(context, &image.id, location).await {
                 Ok(true) => removed.extend(location.id),
                 Ok(false) => {}
                 Err(error) if error.is_interrupted() => is_all = false,

@@ -1,19 +1,23 @@
 //! Changes to an image in memory, to be saved together (upstream: `glance/api/v2/images.py`, `_do_add`, `_do_replace`,
 //! `_do_remove`).
 
+use std::sync::Arc;
+
 use super::fields::{Field, set_property};
-use super::images::Images;
+use super::images::{Images, store_context};
 use super::locations;
 use super::model::Image;
 use super::patch::{Change, Operation};
 use super::visibility::Viewer;
 use super::{Error, Limits};
+use crate::identity::Context;
 
 /// An image before and after the changes made so far.
 pub struct Edit {
     before: Image,
     after: Image,
     images: Images,
+    caller: Arc<Context>,
 }
 
 impl Images {
@@ -21,9 +25,9 @@ impl Images {
     ///
     /// # Errors
     /// As [`Images::get`].
-    pub async fn edit(&self, viewer: &Viewer, id: &str) -> Result<Edit, Error> {
+    pub async fn edit(&self, viewer: &Viewer, caller: &Arc<Context>, id: &str) -> Result<Edit, Error> {
         let image = self.get(viewer, id).await?;
-        Ok(Edit { before: image.clone(), after: image, images: self.clone() })
+        Ok(Edit { before: image.clone(), after: image, images: self.clone(), caller: Arc::clone(caller) })
     }
 }
 
@@ -50,7 +54,9 @@ impl Edit {
     pub async fn apply(&mut self, change: &Change, viewer: &Viewer) -> Result<(), Error> {
         match change.root() {
             "locations" => {
-                let rules = locations::Rules { images: &self.images, project: viewer.project.as_deref() };
+                let context = store_context(&self.before, Some(&self.caller));
+                let project = viewer.project.as_deref();
+                let rules = locations::Rules { images: &self.images, project, context };
                 rules.apply(&mut self.after, change).await
             }
             // Upstream asks for an administrator at a replace only, and lets an add give the image away.

@@ -15,8 +15,9 @@ use crate::config::Config;
 use crate::db::images::{self as rows, list::ListQuery};
 use crate::db::model::LocationRecord;
 use crate::db::{Db, DbError};
+use crate::identity::Context;
 use crate::inspect;
-use crate::store::{Place, Reader, Stores};
+use crate::store::{Place, Reader, StoreContext, Stores};
 
 /// The images, with one configuration's limits and stores. Cheap to clone.
 #[derive(Clone)]
@@ -91,9 +92,9 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Store`]: not found when there is no data or no store has it.
-    pub async fn open(&self, image: &Image, range: Option<Range<u64>>) -> Result<Reader, Error> {
+    pub async fn open(&self, caller: &Arc<Context>, image: &Image, range: Option<Range<u64>>) -> Result<Reader, Error> {
         let places: Vec<Place<'_>> = image.locations.iter().map(place).collect();
-        Ok(self.stores.open_any(&places, range).await?)
+        Ok(self.stores.open_any(&store_context(image, Some(caller)), &places, range).await?)
     }
 
     /// Names the stores of locations as they are called now, and puts the locations in the order in which they are read.
@@ -113,6 +114,11 @@ impl Images {
             (Sight::Hidden | Sight::IfMember, _) => false,
         })
     }
+}
+
+/// On whose behalf the stores work on an image; without a caller the service does so by itself.
+pub(super) fn store_context(image: &Image, caller: Option<&Arc<Context>>) -> StoreContext {
+    StoreContext::new(image.owner.as_deref(), caller)
 }
 
 /// A row's location as the stores know it.

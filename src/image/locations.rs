@@ -10,13 +10,15 @@ use super::patch::{Change, Operation};
 use super::quota::check_storage;
 use super::status::Status;
 use crate::db::model::LocationRecord;
-use crate::store::{Algorithm, Place, StoreError};
+use crate::store::{Algorithm, Place, StoreContext, StoreError};
 
 /// What one configuration allows a project.
 pub(super) struct Rules<'a> {
     pub(super) images: &'a Images,
     /// The caller's, whose storage counts.
     pub(super) project: Option<&'a str>,
+    /// For whom the stores are asked.
+    pub(super) context: StoreContext,
 }
 
 impl Rules<'_> {
@@ -144,7 +146,7 @@ impl Rules<'_> {
         stores.check_external(&location.url).await.map_err(|_| Error::BadLocation)?;
         // Not in the store that the client's metadata may name.
         let place = Place { url: &location.url, store: stores.id_for_url(&location.url) };
-        match stores.size(place).await {
+        match stores.size(&self.context, place).await {
             Ok(size) if size > 0 => Ok(size),
             Err(StoreError::BadLocation { .. }) if !is_size_known => Err(Error::MalformedLocation),
             _ => Err(Error::BadLocation),

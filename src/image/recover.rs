@@ -12,7 +12,7 @@ use super::journal::Leftover;
 use super::model::Image;
 use super::status::Status;
 use crate::db::images as rows;
-use crate::store::{Place, StoreError};
+use crate::store::{Place, StoreContext, StoreError};
 
 impl Images {
     /// Takes up what dead workers of this machine left in the journal. Called at start and from time to time; several
@@ -44,7 +44,8 @@ impl Images {
         let image = record.map(|record| Image::from_record(record, None)).transpose()?;
         let is_known = |url: &str| image.iter().flat_map(|image| &image.locations).any(|known| known.url == url);
         for url in leftover.places.iter().filter(|url| !is_known(url)) {
-            match self.stores.delete(Place { url, store: self.stores.id_for_url(url) }).await {
+            let context = StoreContext::new(image.as_ref().and_then(|image| image.owner.as_deref()), None);
+            match self.stores.delete(&context, Place { url, store: self.stores.id_for_url(url) }).await {
                 Ok(()) => info!(image_id = leftover.image_id, "data of a dead worker's upload or deletion removed"),
                 // What cannot be deleted from such a store will never be.
                 Err(StoreError::NotFound { .. } | StoreError::Unsupported { .. }) => {}

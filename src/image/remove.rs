@@ -10,15 +10,20 @@ use super::Error;
 use super::images::{Images, place};
 use super::journal::Entry;
 use crate::db::model::LocationRecord;
-use crate::store::StoreError;
+use crate::store::{StoreContext, StoreError};
 
 impl Images {
     /// Removes the data at a location. False: there was none, or the store is one from which nothing is ever removed.
     ///
     /// # Errors
     /// Why the data is still there.
-    pub(super) async fn remove_location(&self, image_id: &str, location: &LocationRecord) -> Result<bool, StoreError> {
-        match self.stores.delete(place(location)).await {
+    pub(super) async fn remove_location(
+        &self,
+        context: &StoreContext,
+        image_id: &str,
+        location: &LocationRecord,
+    ) -> Result<bool, StoreError> {
+        match self.stores.delete(context, place(location)).await {
             Ok(()) => info!(image_id, "image data removed"),
             Err(StoreError::NotFound { .. }) => {
                 warn!(image_id, "image data to be removed was not in the store");
@@ -42,12 +47,13 @@ impl Images {
     /// `LeftBehind`; all locations have been tried.
     pub(super) async fn remove_locations(
         &self,
+        context: &StoreContext,
         image_id: &str,
         locations: &[LocationRecord],
     ) -> Result<(), StoreError> {
         let mut outcome = Ok(());
         for location in locations {
-            if let Err(error) = self.remove_location(image_id, location).await {
+            if let Err(error) = self.remove_location(context, image_id, location).await {
                 outcome = Err(StoreError::LeftBehind(Box::new(error)));
             }
         }

@@ -14,15 +14,16 @@ use futures_util::Stream;
 use tracing::{info, warn};
 
 use super::Error;
-use super::images::Images;
+use super::images::{Images, store_context};
 use super::model::Image;
 use super::quota::check_storage;
 use super::status::Status;
 use super::transitions::{Facts, Outcome};
 use crate::db::model::LocationRecord;
+use crate::identity::Context;
 use crate::ingest::{Allowance, Ingest, Lost, Needed, Order, Poured, Target};
 use crate::inspect::Inspector;
-use crate::store::{Algorithm, Hashes, StoreEntry, StoreError};
+use crate::store::{Algorithm, Hashes, StoreContext, StoreEntry, StoreError};
 
 /// Data as it comes from a client.
 pub struct Upload<S> {
@@ -34,6 +35,8 @@ pub struct Upload<S> {
     pub length: Option<u64>,
     /// The caller's project, whose storage counts.
     pub project: Option<String>,
+    /// Who sends the data.
+    pub caller: Arc<Context>,
     pub data: S,
 }
 
@@ -92,7 +95,8 @@ impl Images {
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
         let project = upload.project.clone();
-        let mut poured = match self.pour(image, store, upload).await {
+        let context = store_context(image, Some(&upload.caller));
+        let mut poured = match self.pour(&context, image, store, upload).await {
             Ok(poured) => poured,
             Err(error) => return Received::Nothing(error),
         };
@@ -132,14 +136,20 @@ impl Images {
                 Received::Active
             }
             Outcome::Refused(error) => {
-                let removed = self.remove_locations(&image.id, &locations).await;
+                let removed = self.remove_locations(&context, &image.id, &locations).await;
                 Received::Nothing(removed.map_or_else(Error::from, |()| error))
             }
             Outcome::Unknown(error) => Received::Unknown(error.into()),
         }
     }
 
-    async fn pour<S>(&self, image: &Image, store: &StoreEntry, upload: Upload<S>) -> Result<Poured, Error>
+    async fn pour<S>(
+        &self,
+        context: &StoreContext,
+        image: &Image,
+        store: &StoreEntry,
+        upload: Upload<S>,
+    ) -> Result<Poured, Error>
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
@@ -158,6 +168,7 @@ impl Images {
             // Other containers are not opened.
             inspects: image.container_format.as_deref() == Some("bare"),
             needed: Needed::All,
+            context: context.clone(),
         };
         let target = Target { id: store.id.clone(), store: Arc::clone(&store.store) };
         let ingest = Ingest::begin(vec![target], &order).await?;

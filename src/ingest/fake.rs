@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use super::Target;
-use crate::store::{Location, Reader, Store, StoreError, Stored, Writer};
+use crate::store::{Location, Reader, Store, StoreContext, StoreError, Stored, Writer};
 
 /// Where a store fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,14 +84,6 @@ impl Fake {
 }
 
 impl Store for Fake {
-    fn driver(&self) -> &'static str {
-        "fake"
-    }
-
-    fn schemes(&self) -> &'static [&'static str] {
-        &["fake"]
-    }
-
     fn can_add(&self) -> bool {
         true
     }
@@ -117,7 +109,12 @@ impl Store for Fake {
         async { self.check(Step::Room) }.boxed()
     }
 
-    fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
+    fn begin<'a>(
+        &'a self,
+        _: &'a StoreContext,
+        image_id: &'a str,
+        size: Option<u64>,
+    ) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
         async move {
             self.check(Step::Begin)?;
             let mut state = self.state();
@@ -129,15 +126,20 @@ impl Store for Fake {
         .boxed()
     }
 
-    fn open<'a>(&'a self, _: &'a Location, _: Option<Range<u64>>) -> BoxFuture<'a, Result<Reader, StoreError>> {
+    fn open<'a>(
+        &'a self,
+        _: &'a StoreContext,
+        _: &'a Location,
+        _: Option<Range<u64>>,
+    ) -> BoxFuture<'a, Result<Reader, StoreError>> {
         unreachable!("nothing is read here")
     }
 
-    fn size<'a>(&'a self, _: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn size<'a>(&'a self, _: &'a StoreContext, _: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>> {
         unreachable!("nothing is read here")
     }
 
-    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(&'a self, _: &'a StoreContext, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             self.check(Step::Delete)?;
             let removed = self.state().objects.remove(location.url());

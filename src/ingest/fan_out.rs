@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tracing::warn;
 
-use crate::store::{Location, Store, StoreError, Stored, Writer};
+use crate::store::{Location, Store, StoreContext, StoreError, Stored, Writer};
 
 /// A store that is to get the data.
 #[derive(Clone)]
@@ -40,6 +40,7 @@ pub(crate) struct Lost {
 /// Writers of one object in several stores.
 pub(super) struct FanOut {
     needed: Needed,
+    context: StoreContext,
     lanes: Vec<Lane>,
     lost: Vec<Lost>,
 }
@@ -63,6 +64,7 @@ impl FanOut {
     pub(super) async fn begin(
         targets: Vec<Target>,
         needed: Needed,
+        context: &StoreContext,
         object: &str,
         announced: Option<u64>,
         certain: Option<u64>,
@@ -71,10 +73,11 @@ impl FanOut {
             if let Some(size) = certain {
                 store.check_room(size).await?;
             }
-            store.begin(object, announced).await
+            store.begin(context, object, announced).await
         }))
         .await;
-        let mut fan_out = Self { needed, lanes: Vec::with_capacity(targets.len()), lost: Vec::new() };
+        let lanes = Vec::with_capacity(targets.len());
+        let mut fan_out = Self { needed, context: context.clone(), lanes, lost: Vec::new() };
         let mut failed = Vec::new();
         for (target, writer) in targets.into_iter().zip(writers) {
             match writer {
@@ -132,7 +135,7 @@ impl FanOut {
         if self.needed == Needed::All || kept.is_empty() {
             let mut errors = failed.into_iter().chain(std::mem::take(&mut self.lost)).map(|lost| lost.error);
             if let Some(error) = errors.next() {
-                let removed = join_all(kept.iter().map(|(target, stored)| remove(target, stored))).await;
+                let removed = join_all(kept.iter().map(|(target, stored)| remove(&self.context, target, stored))).await;
                 return Err(worst(error, errors.chain(removed.into_iter().filter_map(Result::err))));
             }
         } else {
@@ -166,9 +169,9 @@ impl FanOut {
 }
 
 /// Removes data that is durable in a store, since another store failed.
-async fn remove(target: &Target, stored: &Stored) -> Result<(), StoreError> {
+async fn remove(context: &StoreContext, target: &Target, stored: &Stored) -> Result<(), StoreError> {
     let location = Location::parse(&stored.url)?;
-    match target.store.delete(&location).await {
+    match target.store.delete(context, &location).await {
         Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
         Err(error) => {
             warn!(store = target.id, error = &error as &dyn Error, "data that is not wanted stays");

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::fan_out::{FanOut, Lost, Needed, Target};
 use super::{Allowance, IngestError};
 use crate::inspect::Inspector;
-use crate::store::{Algorithm, Digests, Hashes, StoreError, Stored};
+use crate::store::{Algorithm, Digests, Hashes, StoreContext, StoreError, Stored};
 
 /// A source that sends nothing for this long may have stalled: what it has sent is then written, however little, because
 /// thousands of such sources may be waited for.
@@ -30,6 +30,8 @@ pub(crate) struct Order<'a> {
     /// Whether to look at what the data is.
     pub(crate) inspects: bool,
     pub(crate) needed: Needed,
+    /// On whose behalf the stores work.
+    pub(crate) context: StoreContext,
 }
 
 /// Writers, digests and an inspector that wait for data. Dropped, it removes what was written.
@@ -72,7 +74,8 @@ impl Ingest {
         // No store holds so much, nor less than nothing: such data is read until it disagrees.
         let plausible = order.announced.and_then(|size| u64::try_from(size).ok());
         Ok(Self {
-            writers: FanOut::begin(targets, order.needed, order.object, plausible, order.length).await?,
+            writers: FanOut::begin(targets, order.needed, &order.context, order.object, plausible, order.length)
+                .await?,
             digests: Digests::start(order.algorithm),
             inspector: order.inspects.then(Inspector::new),
             announced: order.announced,

@@ -1,13 +1,52 @@
-//! The contract of a store, whatever lies behind it.
+//! The contract of a store, whatever lies behind it, and what is known of a kind of store before one is made.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::{Location, Reader, StoreError};
+use super::{Location, Reader, StoreContext, StoreError};
+use crate::config::{GlanceStoreSection, StoreKind};
+use crate::keystone::UrlFilter;
+
+/// A kind of store. All that is specific to it is said here; the list of them is in `drivers`.
+pub(super) struct Driver {
+    /// Its name, its URL schemes and its options.
+    pub(super) kind: StoreKind,
+    /// Schemes that no location from outside may have: they name files and secrets of the service itself.
+    pub(super) private_schemes: &'static [&'static str],
+    /// Its locations are addresses of servers anywhere, which `[import_filtering_opts]` must allow.
+    pub(super) is_filtered: bool,
+    /// Makes a store; `None` where this version cannot.
+    pub(super) make: Option<Make>,
+    /// Makes a store that only reads, in the place of one whose options are bad. Where there is none, the store is left out.
+    pub(super) make_disabled: Option<MakeDisabled>,
+}
+
+/// Makes a store. Blocks on the file system; waits for no other machine.
+///
+/// # Errors
+/// `Configuration`, with words for the operator.
+pub(super) type Make = fn(&Setup<'_>) -> Result<Arc<dyn Store>, StoreError>;
+
+/// Makes a store from options that [`Make`] has refused.
+pub(super) type MakeDisabled = fn(&Setup<'_>) -> Arc<dyn Store>;
+
+/// What a store is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Setup<'a> {
+    /// What logs and errors call it: its section of the configuration.
+    pub(super) name: &'a str,
+    /// The id recorded in locations; `None` in single-store mode.
+    pub(super) id: Option<&'a str>,
+    pub(super) options: &'a GlanceStoreSection,
+    pub(super) filter: &'a UrlFilter,
+    /// Only the options are to be looked at: nothing is created, opened or contacted.
+    pub(super) only_checks: bool,
+}
 
 /// One place where image data can lie: a directory, a bucket, a pool, the web.
 ///
@@ -18,12 +57,6 @@ use super::{Location, Reader, StoreError};
 /// where they are found and removed later: by the driver, at its next start or in a sweep, or at one of the image's
 /// candidates.
 pub trait Store: Send + Sync {
-    /// The driver's type as in `enabled_backends`: `file`, `http`, …
-    fn driver(&self) -> &'static str;
-
-    /// The URL schemes that it takes.
-    fn schemes(&self) -> &'static [&'static str];
-
     /// Whether `begin` can work at all. False for read-only stores and for those whose configuration is bad.
     fn can_add(&self) -> bool;
 
@@ -63,7 +96,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `AddDisabled`, `Duplicate` when the object exists, `Full` or `NoRoom` when the announced size cannot fit, `WriteDenied`,
     /// `Timeout`, `RemoteUnavailable`, `LeftBehind`, `BadLocation` for an id that cannot be a name in the store.
-    fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>>;
+    fn begin<'a>(
+        &'a self,
+        context: &'a StoreContext,
+        image_id: &'a str,
+        size: Option<u64>,
+    ) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>>;
 
     /// Opens an object, or `range` of its bytes (clamped to its end), for reading.
     ///
@@ -71,6 +109,7 @@ pub trait Store: Send + Sync {
     /// `NotFound`, `BadLocation`, `RemoteUnavailable`, `Timeout`; `Unsupported` for a range where `can_seek` is false.
     fn open<'a>(
         &'a self,
+        context: &'a StoreContext,
         location: &'a Location,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<Reader, StoreError>>;
@@ -79,14 +118,18 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// As `open`.
-    fn size<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>>;
+    fn size<'a>(&'a self, context: &'a StoreContext, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>>;
 
     /// Whether `delete` would be refused because somebody else uses the object: asked before an image goes for good. An object
     /// that is not there may be deleted.
     ///
     /// # Errors
     /// `InUse`, `HasSnapshot`, `RemoteUnavailable`, `WriteDenied`, `Io`.
-    fn check_unused<'a>(&'a self, _location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn check_unused<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        _location: &'a Location,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         async { Ok(()) }.boxed()
     }
 
@@ -95,7 +138,8 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `NotFound` when there is none, `Unsupported` for a read-only store; `DeleteDenied`, `WriteDenied`, `InUse`, `HasSnapshot`,
     /// `Io` when the object is as it was; `Timeout`, `RemoteUnavailable`, `LeftBehind` when it may be gone, wholly or in part.
-    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn delete<'a>(&'a self, context: &'a StoreContext, location: &'a Location)
+    -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
 /// An object that is being written. Nobody can read anything of it before `commit` has returned; a writer that is dropped, at

@@ -12,9 +12,9 @@ use reqwest::{Certificate, Client, Method, Proxy, Response, StatusCode, redirect
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::driver::{Store, Writer};
-use super::{Location, Operation, Reader, StoreError};
-use crate::config::GlanceStoreSection;
+use super::driver::{Driver, Setup, Store, Writer};
+use super::{Location, Operation, Reader, StoreContext, StoreError};
+use crate::config::{GlanceStoreSection, StoreKind};
 use crate::keystone::UrlFilter;
 
 /// Requests made for one image: the first and what it is redirected to.
@@ -24,8 +24,28 @@ const MAX_REQUESTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(60);
 
+pub(super) const DRIVER: Driver = Driver {
+    kind: StoreKind {
+        name: "http",
+        old_name: "glance.store.http.Store",
+        schemes: &["http", "https"],
+        is_read_only: true,
+        options: &["http"],
+        unverified: |options| {
+            (options.https_insecure && options.https_ca_certificates_file.is_none()).then_some("https_insecure")
+        },
+    },
+    private_schemes: &[],
+    is_filtered: true,
+    make: Some(|setup| {
+        let Setup { name, options, filter, .. } = *setup;
+        Ok(Arc::new(HttpStore::open(name, options, filter.clone())?))
+    }),
+    make_disabled: None,
+};
+
 /// The store of images registered by an `http:` or `https:` location.
-pub(super) struct HttpStore {
+struct HttpStore {
     name: String,
     client: Arc<LazyClient>,
     /// What redirections must pass.
@@ -40,7 +60,7 @@ impl HttpStore {
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
-    pub(super) fn open(name: &str, options: &GlanceStoreSection, filter: UrlFilter) -> Result<Self, StoreError> {
+    fn open(name: &str, options: &GlanceStoreSection, filter: UrlFilter) -> Result<Self, StoreError> {
         let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
         let mut builder = Client::builder()
             .redirect(redirect::Policy::none())
@@ -123,14 +143,6 @@ impl HttpStore {
 }
 
 impl Store for HttpStore {
-    fn driver(&self) -> &'static str {
-        "http"
-    }
-
-    fn schemes(&self) -> &'static [&'static str] {
-        &["http", "https"]
-    }
-
     fn can_add(&self) -> bool {
         false
     }
@@ -153,6 +165,7 @@ impl Store for HttpStore {
 
     fn begin<'a>(
         &'a self,
+        _context: &'a StoreContext,
         _image_id: &'a str,
         _size: Option<u64>,
     ) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
@@ -161,6 +174,7 @@ impl Store for HttpStore {
 
     fn open<'a>(
         &'a self,
+        _context: &'a StoreContext,
         location: &'a Location,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<Reader, StoreError>> {
@@ -176,7 +190,11 @@ impl Store for HttpStore {
         .boxed()
     }
 
-    fn size<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn size<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        location: &'a Location,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
         async move {
             let answer = self.query(Method::HEAD, location).await?;
             let length = answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
@@ -185,7 +203,11 @@ impl Store for HttpStore {
         .boxed()
     }
 
-    fn delete<'a>(&'a self, _location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        _location: &'a Location,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         async { Err(StoreError::Unsupported { store: self.name.clone(), operation: Operation::Delete }) }.boxed()
     }
 }

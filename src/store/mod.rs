@@ -1,7 +1,9 @@
 //! Where image data lies: one trait, a driver for each kind of store, the registry of those that are configured.
 
+mod context;
 mod digest;
 mod driver;
+mod drivers;
 mod error;
 mod file;
 mod http;
@@ -17,8 +19,10 @@ mod zeros;
 #[cfg(test)]
 mod conformance;
 
+pub use context::StoreContext;
 pub use digest::{Algorithm, Digests, Hashes};
 pub use driver::{Store, Stored, Writer};
+pub use drivers::kinds;
 pub use error::{Operation, StoreError};
 pub use location::Location;
 pub use reader::{FileRegion, Reader};

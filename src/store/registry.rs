@@ -12,12 +12,9 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::{Map, Value};
 
-use super::driver::Store;
-use super::{Location, Reader, StoreError};
+use super::driver::{Driver, Store};
+use super::{Location, Reader, StoreContext, StoreError};
 use crate::keystone::UrlFilter;
-
-/// Schemes that no location from outside may have: they name files and secrets of the service itself.
-const RESTRICTED_SCHEMES: [&str; 3] = ["file", "filesystem", "swift+config"];
 
 /// Ids that begin so belong to the service itself.
 const RESERVED_PREFIX: &str = "os_glance_";
@@ -42,19 +39,27 @@ pub struct Stores {
 pub struct StoreEntry {
     /// Its id; in single-store mode its driver type.
     pub id: String,
-    /// Driver type as configured.
-    pub kind: String,
     pub description: Option<String>,
     /// Preference when reading an image that lies in several stores; higher first.
     pub weight: i64,
     pub is_default: bool,
     pub store: Arc<dyn Store>,
+    driver: &'static Driver,
 }
 
 impl StoreEntry {
     /// Whether it is one of the service's own, which no user may see or name.
     pub fn is_reserved(&self) -> bool {
         self.id.starts_with(RESERVED_PREFIX)
+    }
+
+    /// Driver type: `file`, `rbd`, …
+    pub fn kind(&self) -> &'static str {
+        self.driver.kind.name
+    }
+
+    fn takes(&self, location: &Location) -> bool {
+        self.driver.kind.schemes.contains(&location.scheme())
     }
 }
 
@@ -128,7 +133,7 @@ impl Stores {
     /// longer configured. `None` in single-store mode.
     pub fn id_for_url(&self, url: &str) -> Option<&str> {
         let location = Location::parse(url).ok().filter(|_| self.multi)?;
-        let holds = |entry: &&StoreEntry| takes(entry, &location) && entry.store.owns(url);
+        let holds = |entry: &&StoreEntry| entry.takes(&location) && entry.store.owns(url);
         self.entries.iter().find(holds).map(|entry| entry.id.as_str())
     }
 
@@ -156,12 +161,12 @@ impl Stores {
         let invalid = || StoreError::BadLocation { reason: "Invalid location".to_owned() };
         let location = Location::parse(url).map_err(|_| invalid())?;
         let scheme = location.scheme();
-        let known = self.entries.iter().any(|entry| takes(entry, &location));
-        if !known || RESTRICTED_SCHEMES.contains(&scheme) {
+        let takers = || self.entries.iter().filter(|entry| entry.takes(&location)).map(|entry| entry.driver);
+        if takers().next().is_none() || takers().any(|driver| driver.private_schemes.contains(&scheme)) {
             tracing::info!(scheme, "location refused: its scheme is not for users");
             return Err(invalid());
         }
-        if matches!(scheme, "http" | "https")
+        if takers().any(|driver| driver.is_filtered)
             && let Err(reason) = self.filter.addresses(url).await
         {
             tracing::info!(%reason, "location refused");
@@ -179,11 +184,16 @@ impl Stores {
     ///
     /// # Errors
     /// Those of [`Store::open`], `UnknownScheme`, `UnknownStore`.
-    pub async fn open_location(&self, place: Place<'_>, range: Option<Range<u64>>) -> Result<Reader, StoreError> {
+    pub async fn open_location(
+        &self,
+        context: &StoreContext,
+        place: Place<'_>,
+        range: Option<Range<u64>>,
+    ) -> Result<Reader, StoreError> {
         let location = Location::parse(place.url)?;
         let mut outcome = Err(nowhere());
         for entry in self.holders(place, &location)? {
-            outcome = entry.store.open(&location, range.clone()).await;
+            outcome = entry.store.open(context, &location, range.clone()).await;
             if !matches!(outcome, Err(StoreError::NotFound { .. })) {
                 break;
             }
@@ -196,10 +206,15 @@ impl Stores {
     ///
     /// # Errors
     /// That of the last location; `NotFound` when there is none.
-    pub async fn open_any(&self, places: &[Place<'_>], range: Option<Range<u64>>) -> Result<Reader, StoreError> {
+    pub async fn open_any(
+        &self,
+        context: &StoreContext,
+        places: &[Place<'_>],
+        range: Option<Range<u64>>,
+    ) -> Result<Reader, StoreError> {
         let mut last = nowhere();
         for place in places {
-            let opened = match self.open_location(*place, range.clone()).await {
+            let opened = match self.open_location(context, *place, range.clone()).await {
                 Ok(reader) => first_byte(reader).await,
                 Err(error) => Err(error),
             };
@@ -218,22 +233,22 @@ impl Stores {
     ///
     /// # Errors
     /// Those of [`Store::size`]; in multi-store mode `UnknownStore` when the location names no store.
-    pub async fn size(&self, place: Place<'_>) -> Result<u64, StoreError> {
+    pub async fn size(&self, context: &StoreContext, place: Place<'_>) -> Result<u64, StoreError> {
         if self.multi && place.store.is_none() {
             return Err(StoreError::UnknownStore { store: "None".to_owned() });
         }
         let (entry, location) = self.for_location(place)?;
-        entry.store.size(&location).await
+        entry.store.size(context, &location).await
     }
 
     /// Whether the data of a location may be deleted, as far as its store knows. One that no store takes may.
     ///
     /// # Errors
     /// Those of [`Store::check_unused`].
-    pub async fn check_unused(&self, place: Place<'_>) -> Result<(), StoreError> {
+    pub async fn check_unused(&self, context: &StoreContext, place: Place<'_>) -> Result<(), StoreError> {
         let Ok(location) = Location::parse(place.url) else { return Ok(()) };
         for entry in self.holders(place, &location).unwrap_or_default() {
-            entry.store.check_unused(&location).await?;
+            entry.store.check_unused(context, &location).await?;
         }
         Ok(())
     }
@@ -242,11 +257,11 @@ impl Stores {
     ///
     /// # Errors
     /// Those of [`Store::delete`], `UnknownScheme`, `UnknownStore`.
-    pub async fn delete(&self, place: Place<'_>) -> Result<(), StoreError> {
+    pub async fn delete(&self, context: &StoreContext, place: Place<'_>) -> Result<(), StoreError> {
         let location = Location::parse(place.url)?;
         let mut outcome = Err(nowhere());
         for entry in self.holders(place, &location)? {
-            outcome = entry.store.delete(&location).await;
+            outcome = entry.store.delete(context, &location).await;
             if !matches!(outcome, Err(StoreError::NotFound { .. })) {
                 break;
             }
@@ -258,21 +273,17 @@ impl Stores {
         let unknown = || StoreError::UnknownScheme { scheme: location.scheme().to_owned() };
         if !self.multi {
             // The last wins, as a later registration of a scheme replaces an earlier one.
-            let entry = self.entries.iter().rfind(|entry| takes(entry, location));
+            let entry = self.entries.iter().rfind(|entry| entry.takes(location));
             return Ok(vec![entry.ok_or_else(unknown)?]);
         }
         if let Some(id) = place.store {
             let entry = self.entries.iter().find(|entry| entry.id == id);
             let entry = entry.ok_or_else(|| StoreError::UnknownStore { store: id.to_owned() })?;
-            return if takes(entry, location) { Ok(vec![entry]) } else { Err(unknown()) };
+            return if entry.takes(location) { Ok(vec![entry]) } else { Err(unknown()) };
         }
         tracing::warn!(scheme = location.scheme(), "a location names no store; looking for its data in all of them");
-        Ok(self.entries.iter().filter(|entry| takes(entry, location)).collect())
+        Ok(self.entries.iter().filter(|entry| entry.takes(location)).collect())
     }
-}
-
-fn takes(entry: &StoreEntry, location: &Location) -> bool {
-    entry.store.schemes().contains(&location.scheme())
 }
 
 fn nowhere() -> StoreError {

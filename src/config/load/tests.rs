@@ -9,6 +9,29 @@ use std::path::PathBuf;
 use super::*;
 use crate::config::Arguments;
 
+/// Stands for the drivers, which are above.
+fn kinds() -> Vec<&'static StoreKind> {
+    const NONE: StoreKind =
+        StoreKind { name: "", old_name: "", schemes: &[], is_read_only: false, options: &[], unverified: |_| None };
+    static KINDS: [StoreKind; 7] = [
+        StoreKind { name: "file", schemes: &["file", "filesystem"], options: &["filesystem_"], ..NONE },
+        StoreKind {
+            name: "http",
+            old_name: "glance.store.http.Store",
+            schemes: &["http", "https"],
+            options: &["http"],
+            unverified: |options| options.https_insecure.then_some("https_insecure"),
+            ..NONE
+        },
+        StoreKind { name: "rbd", schemes: &["rbd"], options: &["rbd_"], ..NONE },
+        StoreKind { name: "s3", schemes: &["s3"], options: &["s3_"], ..NONE },
+        StoreKind { name: "swift", schemes: &["swift"], options: &["swift_"], ..NONE },
+        StoreKind { name: "cinder", schemes: &["cinder"], options: &["cinder_"], ..NONE },
+        StoreKind { name: "vmware", schemes: &["vsphere"], options: &["vmware_"], ..NONE },
+    ];
+    KINDS.iter().collect()
+}
+
 /// A file system with `etc`, `home`, and whatever files a test writes; sources that see nothing else.
 struct Place {
     root: tempfile::TempDir,
@@ -57,11 +80,14 @@ impl Place {
 
     fn load(&self) -> Result<Loaded, ConfigErrors> {
         let line = std::iter::once("glance-api").chain(self.arguments.iter().map(String::as_str));
-        Config::load(&Sources {
-            arguments: Arguments::parse(line.map(OsString::from)).unwrap(),
-            environment: self.environment.clone(),
-            etc: self.path("etc"),
-        })
+        Config::load(
+            &Sources {
+                arguments: Arguments::parse(line.map(OsString::from)).unwrap(),
+                environment: self.environment.clone(),
+                etc: self.path("etc"),
+            },
+            &kinds(),
+        )
     }
 
     fn config(&self) -> Config {

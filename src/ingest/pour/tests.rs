@@ -7,7 +7,15 @@ const WIDE: Allowance = Allowance { most: u64::MAX, remaining: None };
 
 fn order(needed: Needed) -> Order<'static> {
     let algorithm = Algorithm::parse("sha256").unwrap();
-    Order { object: "one", announced: None, length: None, algorithm, inspects: false, needed }
+    Order {
+        object: "one",
+        announced: None,
+        length: None,
+        algorithm,
+        inspects: false,
+        needed,
+        context: StoreContext::default(),
+    }
 }
 
 fn pieces(count: usize) -> Vec<Bytes> {

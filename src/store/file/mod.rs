@@ -21,11 +21,11 @@ use futures_util::future::BoxFuture;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::{Map, Value};
 
-use super::driver::{Store, Writer, is_name};
+use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::Pool;
 use super::writer::StrandWriter;
-use super::{FileRegion, Location, Reader, StoreError};
-use crate::config::GlanceStoreSection;
+use super::{FileRegion, Location, Reader, StoreContext, StoreError};
+use crate::config::{GlanceStoreSection, StoreKind};
 use directories::{Directories, Directory};
 use draft::{Draft, Kind};
 use metadata::Metadata;
@@ -37,8 +37,27 @@ const WRITERS: usize = 16;
 /// The start of a file that the kernel is asked to read before anybody sends it.
 const READ_AHEAD: u64 = 8 * 1024 * 1024;
 
+pub(super) const DRIVER: Driver = Driver {
+    kind: StoreKind {
+        name: "file",
+        old_name: "glance.store.filesystem.Store",
+        schemes: &["file", "filesystem"],
+        is_read_only: false,
+        options: &["filesystem_"],
+        unverified: |_| None,
+    },
+    private_schemes: &["file", "filesystem"],
+    is_filtered: false,
+    make: Some(|setup| {
+        let Setup { name, id, options, only_checks, .. } = *setup;
+        let make = if only_checks { FileStore::unprepared } else { FileStore::open };
+        Ok(Arc::new(make(name, id, options)?))
+    }),
+    make_disabled: Some(|setup| Arc::new(FileStore::disabled(setup.name, setup.id, setup.options))),
+};
+
 /// A file store.
-pub(super) struct FileStore {
+struct FileStore {
     inner: Arc<Inner>,
 }
 
@@ -69,7 +88,7 @@ impl FileStore {
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
-    pub(super) fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
         let store = Self::unprepared(name, id, options)?;
         let Inner { directories, permissions, .. } = &*store.inner;
         let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
@@ -82,7 +101,7 @@ impl FileStore {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub(super) fn unprepared(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    fn unprepared(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
         let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
         let permissions = permissions(options.filesystem_store_file_perm).map_err(wrong)?;
         let directories = Directories::parse(options).map_err(wrong)?;
@@ -92,7 +111,7 @@ impl FileStore {
     }
 
     /// A store whose options are bad: reads what locations name, and refuses the rest. So does upstream.
-    pub(super) fn disabled(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Self {
+    fn disabled(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Self {
         let directories = Directories::parse(options).unwrap_or_else(|_| Directories::none());
         Self::new(name, id, options, directories, Metadata::default(), None, false)
     }
@@ -148,14 +167,6 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn driver(&self) -> &'static str {
-        "file"
-    }
-
-    fn schemes(&self) -> &'static [&'static str] {
-        &["file", "filesystem"]
-    }
-
     fn can_add(&self) -> bool {
         self.inner.writable
     }
@@ -188,7 +199,12 @@ impl Store for FileStore {
         self.run(move |inner| if inner.thin { Ok(()) } else { inner.directories.check_room(size) }).boxed()
     }
 
-    fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
+    fn begin<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        image_id: &'a str,
+        size: Option<u64>,
+    ) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
         async move {
             if !self.inner.writable {
                 return Err(StoreError::AddDisabled { store: self.inner.name.clone() });
@@ -211,6 +227,7 @@ impl Store for FileStore {
 
     fn open<'a>(
         &'a self,
+        _context: &'a StoreContext,
         location: &'a Location,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<Reader, StoreError>> {
@@ -221,7 +238,11 @@ impl Store for FileStore {
         .boxed()
     }
 
-    fn size<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn size<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        location: &'a Location,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
         async move {
             let path = self.inner.path_of(location)?;
             self.run(move |_| match std::fs::metadata(&path) {
@@ -246,7 +267,11 @@ impl Store for FileStore {
         .boxed()
     }
 
-    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        location: &'a Location,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             if !self.inner.writable {
                 let store = self.inner.name.clone();

@@ -86,7 +86,7 @@ async fn conforms_in_every_configuration() {
 #[tokio::test]
 async fn nothing_is_visible_before_the_commit() {
     for fixture in [Fixture::new(), Fixture::named()] {
-        let mut writer = fixture.store.begin(IMAGE, None).await.unwrap();
+        let mut writer = fixture.store.begin(&StoreContext::default(), IMAGE, None).await.unwrap();
         for _ in 0..20 {
             writer.write(pattern(1 << 20)).await.unwrap();
         }
@@ -103,12 +103,16 @@ async fn nothing_is_visible_before_the_commit() {
 async fn a_commit_that_nobody_waits_for_is_undone() {
     let fixture = Fixture::new();
     for round in 0..40 {
-        let mut writer = fixture.store.begin(IMAGE, None).await.unwrap();
+        let mut writer = fixture.store.begin(&StoreContext::default(), IMAGE, None).await.unwrap();
         writer.write(pattern(100_000)).await.unwrap();
         // Given up at any point: before the thread starts, while it works, after it is done.
         let given_up = tokio::time::timeout(Duration::from_micros(round * 50), writer.commit()).await;
         if given_up.is_ok() {
-            fixture.store.delete(&location(&fixture.store.candidates(IMAGE).await.unwrap()[0])).await.unwrap();
+            fixture
+                .store
+                .delete(&StoreContext::default(), &location(&fixture.store.candidates(IMAGE).await.unwrap()[0]))
+                .await
+                .unwrap();
         }
         for _ in 0..1000 {
             if fixture.files().await.is_empty() {
@@ -132,7 +136,7 @@ async fn metadata_names_the_store_and_the_mount() {
         ..GlanceStoreSection::default()
     };
     let store = FileStore::open("fast", Some("fast"), &options).unwrap();
-    let stored = store.begin(IMAGE, None).await.unwrap().commit().await.unwrap();
+    let stored = store.begin(&StoreContext::default(), IMAGE, None).await.unwrap().commit().await.unwrap();
     assert_eq!(stored.url, format!("file://{root}/images/{IMAGE}"));
     assert_eq!(Value::Object(stored.metadata), serde_json::json!({"id": "nfs", "mountpoint": root, "store": "fast"}));
     assert_eq!(
@@ -165,13 +169,16 @@ async fn the_highest_priority_with_room_takes_the_image() {
         ..GlanceStoreSection::default()
     };
     let store = FileStore::open("test", None, &options).unwrap();
-    let stored = store.begin(IMAGE, Some(0)).await.unwrap().commit().await.unwrap();
+    let stored = store.begin(&StoreContext::default(), IMAGE, Some(0)).await.unwrap().commit().await.unwrap();
     assert_eq!(stored.url, format!("file://{root}/high/{IMAGE}"));
     assert_eq!(
         store.candidates("x").await.unwrap(),
         ["high", "low", "none"].map(|name| format!("file://{root}/{name}/x"))
     );
-    assert!(matches!(store.begin("big", Some(1 << 62)).await.err(), Some(StoreError::NoRoom { .. })));
+    assert!(matches!(
+        store.begin(&StoreContext::default(), "big", Some(1 << 62)).await.err(),
+        Some(StoreError::NoRoom { .. })
+    ));
     assert!(matches!(store.check_room(1 << 62).await, Err(StoreError::NoRoom { .. })));
 }
 
@@ -181,14 +188,14 @@ async fn more_than_the_disk_can_hold_is_refused_before_any_data() {
     assert!(matches!(fixture.store.check_room(1 << 60).await, Err(StoreError::Full { .. })));
     fixture.store.check_room(1000).await.unwrap();
     // What is merely announced may be a mistake, which the data will show.
-    fixture.store.begin(IMAGE, Some(1 << 60)).await.unwrap().abort().await.unwrap();
+    fixture.store.begin(&StoreContext::default(), IMAGE, Some(1 << 60)).await.unwrap().abort().await.unwrap();
     assert_eq!(fixture.files().await, [""; 0]);
 }
 
 #[tokio::test]
 async fn announced_space_is_not_kept_beyond_the_data() {
     let fixture = Fixture::new();
-    let mut writer = fixture.store.begin(IMAGE, Some(3_000_000)).await.unwrap();
+    let mut writer = fixture.store.begin(&StoreContext::default(), IMAGE, Some(3_000_000)).await.unwrap();
     writer.write(pattern(3_000_000)).await.unwrap();
     writer.commit().await.unwrap();
     let metadata = fs::metadata(fixture.path(IMAGE)).unwrap();
@@ -203,7 +210,7 @@ async fn thin_provisioning_leaves_holes() {
     let mut data = vec![0; 8 * MIB];
     data[2 * MIB..3 * MIB].copy_from_slice(&pattern(MIB));
     let data = Bytes::from(data);
-    let mut writer = fixture.store.begin(IMAGE, None).await.unwrap();
+    let mut writer = fixture.store.begin(&StoreContext::default(), IMAGE, None).await.unwrap();
     for start in (0..data.len()).step_by(300_000) {
         writer.write(data.slice(start..(start + 300_000).min(data.len()))).await.unwrap();
     }
@@ -211,7 +218,8 @@ async fn thin_provisioning_leaves_holes() {
     let metadata = fs::metadata(fixture.path(IMAGE)).unwrap();
     assert_eq!(metadata.len(), 8 * MIB as u64);
     assert!(metadata.blocks() * 512 < 2 * MIB as u64, "{} blocks", metadata.blocks());
-    let back = read(fixture.store.open(&location(stored.url), None).await.unwrap()).await.unwrap();
+    let back =
+        read(fixture.store.open(&StoreContext::default(), &location(stored.url), None).await.unwrap()).await.unwrap();
     assert!(back == data);
 }
 
@@ -234,7 +242,7 @@ proptest! {
                 options.filesystem_thin_provisioning = true;
                 options.filesystem_store_chunk_size = block;
             });
-            let mut writer = fixture.store.begin(IMAGE, None).await.unwrap();
+            let mut writer = fixture.store.begin(&StoreContext::default(), IMAGE, None).await.unwrap();
             for start in (0..data.len()).step_by(cut) {
                 writer.write(data.slice(start..(start + cut).min(data.len()))).await.unwrap();
             }
@@ -258,7 +266,7 @@ async fn locations_are_taken_apart_as_upstream_does() {
         (format!("file://{path}?query#fragment"), "data"),
         (format!("file://{}", elsewhere.display()), "old data"),
     ] {
-        let reader = fixture.store.open(&location(&url), None).await.unwrap();
+        let reader = fixture.store.open(&StoreContext::default(), &location(&url), None).await.unwrap();
         assert_eq!(read(reader).await.unwrap(), expected.as_bytes(), "{url}");
     }
     let images = fixture.path("");
@@ -273,7 +281,7 @@ async fn locations_are_taken_apart_as_upstream_does() {
         format!("file://{images}a\0b"),
         format!("file://{images}"),
     ] {
-        let error = fixture.store.open(&location(&url), None).await.err().unwrap();
+        let error = fixture.store.open(&StoreContext::default(), &location(&url), None).await.err().unwrap();
         assert!(matches!(error, StoreError::BadLocation { .. }), "{url}: {error}");
     }
     for url in [format!("file://{path}/below"), format!("file://{}", path.replace('-', "%2D"))] {
@@ -287,10 +295,16 @@ async fn links_are_followed_but_pipes_are_not_opened() {
     fs::write(fixture.place.path().join("target"), "linked").unwrap();
     symlink(fixture.place.path().join("target"), fixture.path("link")).unwrap();
     let link = location(format!("file://{}", fixture.path("link").display()));
-    assert_eq!(read(fixture.store.open(&link, None).await.unwrap()).await.unwrap(), b"linked");
+    assert_eq!(
+        read(fixture.store.open(&StoreContext::default(), &link, None).await.unwrap()).await.unwrap(),
+        b"linked"
+    );
     nix::unistd::mkfifo(&fixture.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let pipe = location(format!("file://{}", fixture.path("pipe").display()));
-    assert!(matches!(fixture.store.open(&pipe, None).await.err(), Some(StoreError::BadLocation { .. })));
+    assert!(matches!(
+        fixture.store.open(&StoreContext::default(), &pipe, None).await.err(),
+        Some(StoreError::BadLocation { .. })
+    ));
 }
 
 #[tokio::test]
@@ -302,7 +316,7 @@ async fn a_disabled_store_still_reads() {
     let error = FileStore::open("bad", None, &options).err().unwrap();
     assert!(matches!(&error, StoreError::Configuration { store, .. } if store == "bad"), "{error}");
     let store = FileStore::disabled("bad", None, &options);
-    assert_eq!(read(store.open(&image, None).await.unwrap()).await.unwrap(), b"data");
+    assert_eq!(read(store.open(&StoreContext::default(), &image, None).await.unwrap()).await.unwrap(), b"data");
     conformance::read_only(&store, &image).await;
 }
 
@@ -311,7 +325,7 @@ async fn deleting_what_may_not_be_deleted_says_so() {
     let fixture = Fixture::new();
     fs::create_dir(fixture.path("directory")).unwrap();
     let directory = location(format!("file://{}", fixture.path("directory").display()));
-    let error = fixture.store.delete(&directory).await.unwrap_err();
+    let error = fixture.store.delete(&StoreContext::default(), &directory).await.unwrap_err();
     assert!(matches!(error, StoreError::DeleteDenied { .. }), "{error}");
 }
 
@@ -325,7 +339,7 @@ async fn a_hung_mount_times_out() {
     let hung = fixture.store.inner.files.submit(Box::new(move || assert!(hang.recv().is_err())));
     assert!(hung.is_ok());
     let image = location(&fixture.store.candidates(IMAGE).await.unwrap()[0]);
-    let error = fixture.store.size(&image).await.unwrap_err();
+    let error = fixture.store.size(&StoreContext::default(), &image).await.unwrap_err();
     assert!(matches!(error, StoreError::Timeout { .. }), "{error}");
     drop(release);
     conformance::missing(&fixture.store, &image).await;
@@ -350,10 +364,10 @@ async fn a_sweep_removes_what_dead_writers_left() {
     for (fixture, left) in [(Fixture::named(), 0), (Fixture::new(), 1)] {
         if left > 0 {
             // Once it is known that files need no name, nobody looks for them.
-            fixture.store.begin(IMAGE, None).await.unwrap().abort().await.unwrap();
+            fixture.store.begin(&StoreContext::default(), IMAGE, None).await.unwrap().abort().await.unwrap();
             assert_eq!(fixture.store.inner.directories.all().next().unwrap().kind.get(), Some(&Kind::Unnamed));
         }
-        let mut alive = fixture.store.begin(IMAGE, None).await.unwrap();
+        let mut alive = fixture.store.begin(&StoreContext::default(), IMAGE, None).await.unwrap();
         let old = std::time::SystemTime::now() - Duration::from_secs(120);
         File::create(fixture.path(".glance-x.1.part")).unwrap().set_modified(old).unwrap();
         fixture.store.sweep().await;

@@ -102,13 +102,13 @@ fn location(url: &str) -> Location {
 async fn images_are_read_and_nothing_else() {
     let (store, server) = (store(), server().await);
     let image = location(&format!("http://{server}/image"));
-    assert_eq!(store.size(&image).await.unwrap(), 500_000);
-    let back = read(store.open(&image, None).await.unwrap()).await.unwrap();
+    assert_eq!(store.size(&StoreContext::default(), &image).await.unwrap(), 500_000);
+    let back = read(store.open(&StoreContext::default(), &image, None).await.unwrap()).await.unwrap();
     assert!(back == pattern(500_000));
     conformance::read_only(&store, &image).await;
     conformance::missing(&store, &location(&format!("http://{server}/missing"))).await;
     assert!(!store.can_seek());
-    let error = store.open(&image, Some(0..5)).await.err().unwrap();
+    let error = store.open(&StoreContext::default(), &image, Some(0..5)).await.err().unwrap();
     assert!(matches!(error, StoreError::Unsupported { .. }));
     assert_eq!(error.to_string(), "Getting images randomly from this store is not supported. Offset: 0, length: 5");
 }
@@ -117,20 +117,24 @@ async fn images_are_read_and_nothing_else() {
 async fn a_size_that_is_not_told_is_zero() {
     let (store, server) = (store(), server().await);
     let image = location(&format!("http://{server}/unsized"));
-    assert_eq!(store.size(&image).await.unwrap(), 0);
-    assert_eq!(read(store.open(&image, None).await.unwrap()).await.unwrap(), pattern(1000));
+    assert_eq!(store.size(&StoreContext::default(), &image).await.unwrap(), 0);
+    assert_eq!(read(store.open(&StoreContext::default(), &image, None).await.unwrap()).await.unwrap(), pattern(1000));
 }
 
 #[tokio::test]
 async fn credentials_in_the_url_are_used_and_not_shown() {
     let (store, server) = (store(), server().await);
     let good = location(&format!("http://user:pass@{server}/secret"));
-    assert_eq!(read(store.open(&good, None).await.unwrap()).await.unwrap(), b"secret");
+    assert_eq!(read(store.open(&StoreContext::default(), &good, None).await.unwrap()).await.unwrap(), b"secret");
     let bad = location(&format!("http://user:wrong@{server}/secret"));
-    let error = store.open(&bad, None).await.err().unwrap();
+    let error = store.open(&StoreContext::default(), &bad, None).await.err().unwrap();
     assert!(matches!(error, StoreError::BadLocation { .. }));
     let closed = location("http://user:wrong@127.0.0.1:1/secret");
-    for error in [error, store.open(&closed, None).await.err().unwrap(), store.size(&closed).await.unwrap_err()] {
+    for error in [
+        error,
+        store.open(&StoreContext::default(), &closed, None).await.err().unwrap(),
+        store.size(&StoreContext::default(), &closed).await.unwrap_err(),
+    ] {
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("wrong") && !shown.contains("user"), "{shown}");
     }
@@ -150,7 +154,10 @@ async fn redirections_are_followed_up_to_five_requests() {
         ("nowhere", "bad"),
         ("teapot", "bad"),
     ] {
-        let outcome = match store.open(&location(&format!("http://{server}/{path}")), None).await {
+        let outcome = match store
+            .open(&StoreContext::default(), &location(&format!("http://{server}/{path}")), None)
+            .await
+        {
             Ok(reader) => read(reader).await.map(|data| if data == pattern(500_000) { "ok" } else { "other" }).unwrap(),
             Err(StoreError::TooManyRedirects { .. }) => "too many",
             Err(StoreError::BadLocation { .. }) => "bad",
@@ -164,8 +171,11 @@ async fn redirections_are_followed_up_to_five_requests() {
 async fn an_unreachable_server_is_told_from_a_bad_location() {
     let store = store();
     let closed = location("http://127.0.0.1:1/image");
-    assert!(matches!(store.open(&closed, None).await.err(), Some(StoreError::RemoteUnavailable { .. })));
-    assert!(matches!(store.size(&closed).await, Err(StoreError::BadLocation { .. })));
+    assert!(matches!(
+        store.open(&StoreContext::default(), &closed, None).await.err(),
+        Some(StoreError::RemoteUnavailable { .. })
+    ));
+    assert!(matches!(store.size(&StoreContext::default(), &closed).await, Err(StoreError::BadLocation { .. })));
 }
 
 #[tokio::test]
@@ -175,7 +185,7 @@ async fn a_broken_answer_is_an_error_not_an_end() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
     ] {
         let image = location(&format!("http://{}/image", rude_server(answer).await));
-        let reader = store().open(&image, None).await.unwrap();
+        let reader = store().open(&StoreContext::default(), &image, None).await.unwrap();
         read(reader).await.unwrap_err();
     }
 }
@@ -240,10 +250,13 @@ async fn a_location_that_fails_at_once_is_passed_over() {
     let rude = rude_server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
     let (broken, missing) = (format!("http://{rude}/image"), format!("http://{server}/missing"));
     let places = [missing.as_str(), broken.as_str(), copy.url()].map(|url| super::super::Place { url, store: None });
-    let reader = stores.open_any(&places, None).await.unwrap();
+    let reader = stores.open_any(&StoreContext::default(), &places, None).await.unwrap();
     assert_eq!(read(reader).await.unwrap(), b"copy");
-    assert!(matches!(stores.open_any(&places[..2], None).await.err(), Some(StoreError::RemoteUnavailable { .. })));
+    assert!(matches!(
+        stores.open_any(&StoreContext::default(), &places[..2], None).await.err(),
+        Some(StoreError::RemoteUnavailable { .. })
+    ));
     let whole = super::super::Place { url: &format!("http://{server}/image"), store: None };
-    let reader = stores.open_any(&[whole], None).await.unwrap();
+    let reader = stores.open_any(&StoreContext::default(), &[whole], None).await.unwrap();
     assert!(read(reader).await.unwrap() == pattern(500_000));
 }

@@ -18,11 +18,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::driver::{Store, Writer, is_name};
+use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::Pool;
 use super::writer::StrandWriter;
-use super::{Location, Operation, Reader, StoreError};
-use crate::config::GlanceStoreSection;
+use super::{Location, Operation, Reader, StoreContext, StoreError};
+use crate::config::{GlanceStoreSection, StoreKind};
 use crate::sys::ceph::{CephPool, Image};
 use cluster::{Access, Connection, Link};
 use elsewhere::Elsewhere;
@@ -42,8 +42,27 @@ const LARGEST_CHUNK: u64 = 32;
 /// Threads that write data.
 const WRITERS: usize = 16;
 
+pub(super) const DRIVER: Driver = Driver {
+    kind: StoreKind {
+        name: "rbd",
+        old_name: "glance.store.rbd.Store",
+        schemes: &["rbd"],
+        is_read_only: false,
+        options: &["rbd_", "rados_"],
+        unverified: |_| None,
+    },
+    private_schemes: &[],
+    is_filtered: false,
+    make: Some(|setup| {
+        let Setup { name, id, options, only_checks, .. } = *setup;
+        let make = if only_checks { RbdStore::unconnected } else { RbdStore::open };
+        Ok(Arc::new(make(name, id, options)?))
+    }),
+    make_disabled: None,
+};
+
 /// A store in a pool of a Ceph cluster.
-pub(super) struct RbdStore {
+struct RbdStore {
     inner: Arc<Inner>,
     link: Arc<Link>,
 }
@@ -69,7 +88,7 @@ impl RbdStore {
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
-    pub(super) fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
         let store = Self::unconnected(name, id, options)?;
         store.link.begin();
         Ok(store)
@@ -79,7 +98,7 @@ impl RbdStore {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub(super) fn unconnected(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    fn unconnected(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
         let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
         let mebibytes = u64::try_from(options.rbd_store_chunk_size).unwrap_or(0).max(1);
         if mebibytes > LARGEST_CHUNK {
@@ -136,14 +155,6 @@ impl RbdStore {
 }
 
 impl Store for RbdStore {
-    fn driver(&self) -> &'static str {
-        "rbd"
-    }
-
-    fn schemes(&self) -> &'static [&'static str] {
-        &["rbd"]
-    }
-
     fn can_add(&self) -> bool {
         true
     }
@@ -177,7 +188,12 @@ impl Store for RbdStore {
         ])
     }
 
-    fn begin<'a>(&'a self, image_id: &'a str, size: Option<u64>) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
+    fn begin<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        image_id: &'a str,
+        size: Option<u64>,
+    ) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
         async move {
             if !is_name(image_id) {
                 return Err(StoreError::BadLocation { reason: "Image id is not a name for Ceph".to_owned() });
@@ -191,6 +207,7 @@ impl Store for RbdStore {
 
     fn open<'a>(
         &'a self,
+        _context: &'a StoreContext,
         location: &'a Location,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<Reader, StoreError>> {
@@ -216,7 +233,11 @@ impl Store for RbdStore {
         .boxed()
     }
 
-    fn size<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn size<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        location: &'a Location,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
         self.run_at(location, |_, connection, pool, address| {
             let image = open(connection, pool, address)?;
             image.size().map_err(|error| reading(connection, address, error))
@@ -224,14 +245,22 @@ impl Store for RbdStore {
         .boxed()
     }
 
-    fn check_unused<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn check_unused<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        location: &'a Location,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.run_at(location, |_, connection, pool, address| {
             removal::check_unused(connection, pool, &address.image, address.snapshot.as_deref())
         })
         .boxed()
     }
 
-    fn delete<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(
+        &'a self,
+        _context: &'a StoreContext,
+        location: &'a Location,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.run_at(location, |_, connection, pool, address| {
             removal::remove(connection, pool, &address.image, address.snapshot.as_deref())
         })

@@ -2,26 +2,16 @@
 
 use std::sync::Arc;
 
-use super::super::StoreError;
-use super::super::driver::Store;
-use super::super::file::FileStore;
-use super::super::http::HttpStore;
-use super::super::rbd::RbdStore;
+use super::super::driver::{Driver, Setup, Store};
+use super::super::{StoreError, drivers, file};
 use super::{RESERVED_PREFIX, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
 use crate::config::{Config, GlanceStoreSection, StoreSection};
 use crate::keystone::UrlFilter;
 
-/// Drivers that upstream has and this version has not.
-const MISSING: [&str; 4] = ["s3", "swift", "cinder", "vmware"];
-
-/// Makes a store.
-type Open<S> = fn(&str, Option<&str>, &GlanceStoreSection) -> Result<S, StoreError>;
-
 /// What all stores of a configuration are made with.
 struct Opener {
     filter: UrlFilter,
-    file: Open<FileStore>,
-    rbd: Open<RbdStore>,
+    only_checks: bool,
 }
 
 impl Stores {
@@ -34,7 +24,7 @@ impl Stores {
     /// `Configuration` (or `UnknownStore`) in words for the operator: no or a bad default store, a driver that this version
     /// does not have, a reserved id.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        Self::with(config, FileStore::open, RbdStore::open)
+        Self::with(config, false)
     }
 
     /// What [`Self::open`] would refuse, as far as that shows without looking at directories. Changes nothing.
@@ -42,11 +32,11 @@ impl Stores {
     /// # Errors
     /// As there.
     pub fn check(config: &Config) -> Result<(), StoreError> {
-        Self::with(config, FileStore::unprepared, RbdStore::unconnected).map(drop)
+        Self::with(config, true).map(drop)
     }
 
-    fn with(config: &Config, file: Open<FileStore>, rbd: Open<RbdStore>) -> Result<Self, StoreError> {
-        let opener = Opener { filter: UrlFilter::new(&config.import_filtering_opts), file, rbd };
+    fn with(config: &Config, only_checks: bool) -> Result<Self, StoreError> {
+        let opener = Opener { filter: UrlFilter::new(&config.import_filtering_opts), only_checks };
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
         let (entries, default) =
             if backends.is_empty() { single(config, &opener)? } else { multi(config, backends, &opener)? };
@@ -59,19 +49,14 @@ fn single(config: &Config, opener: &Opener) -> Result<(Vec<StoreEntry>, usize), 
     let wanted = options.default_store.as_str();
     let mut entries: Vec<StoreEntry> = Vec::new();
     for name in &options.stores {
-        // Very old files name the classes.
-        let kind = match name.as_str() {
-            "glance.store.filesystem.Store" => "file",
-            "glance.store.vmware_datastore.Store" => "vmware",
-            name => name.strip_prefix("glance.store.").and_then(|rest| rest.strip_suffix(".Store")).unwrap_or(name),
-        };
-        if entries.iter().any(|entry| entry.kind == kind) {
+        let Some(driver) = driver("glance_store", name) else { continue };
+        if entries.iter().any(|entry| std::ptr::eq(entry.driver, driver)) {
             continue;
         }
-        let is_default = schemes(kind).contains(&wanted);
-        if let Some(store) = make("glance_store", None, kind, options, is_default, opener)? {
-            let (id, kind) = (kind.to_owned(), kind.to_owned());
-            entries.push(StoreEntry { id, kind, description: None, weight: 0, is_default, store });
+        let is_default = driver.kind.schemes.contains(&wanted);
+        if let Some(store) = opener.make("glance_store", None, driver, options, is_default)? {
+            let id = driver.kind.name.to_owned();
+            entries.push(StoreEntry { id, description: None, weight: 0, is_default, store, driver });
         }
     }
     let default = entries.iter().position(|entry| entry.is_default).ok_or_else(|| StoreError::Configuration {
@@ -100,14 +85,15 @@ fn multi(
         let fallback = StoreSection::default();
         let section = config.stores.get(id).unwrap_or(&fallback);
         let is_default = id == wanted;
-        if let Some(store) = make(id, Some(id), kind, &section.options, is_default, opener)? {
+        let Some(driver) = driver(id, kind) else { continue };
+        if let Some(store) = opener.make(id, Some(id), driver, &section.options, is_default)? {
             entries.push(StoreEntry {
                 id: id.clone(),
-                kind: kind.clone(),
                 description: section.store_description.clone().filter(|text| !text.is_empty()),
                 weight: section.weight,
                 is_default,
                 store,
+                driver,
             });
         }
     }
@@ -115,9 +101,10 @@ fn multi(
     let default = default.ok_or_else(|| StoreError::UnknownStore { store: wanted.to_owned() })?;
     for id in [STAGING_STORE, TASKS_STORE] {
         let options = config.stores.get(id).map_or_else(|| reserved(id), |section| section.options.clone());
-        if let Some(store) = make(id, Some(id), "file", &options, false, opener)? {
-            let (id, kind) = (id.to_owned(), "file".to_owned());
-            entries.push(StoreEntry { id, kind, description: None, weight: 0, is_default: false, store });
+        let driver = &file::DRIVER;
+        if let Some(store) = opener.make(id, Some(id), driver, &options, false)? {
+            let id = id.to_owned();
+            entries.push(StoreEntry { id, description: None, weight: 0, is_default: false, store, driver });
         }
     }
     Ok((entries, default))
@@ -127,60 +114,45 @@ fn reserved(id: &str) -> GlanceStoreSection {
     GlanceStoreSection { filesystem_store_datadir: format!("/var/lib/glance/{id}"), ..GlanceStoreSection::default() }
 }
 
-/// `None` for a store that cannot be used at all and that nobody needs.
-fn make(
-    name: &str,
-    id: Option<&str>,
-    kind: &str,
-    options: &GlanceStoreSection,
-    is_default: bool,
-    opener: &Opener,
-) -> Result<Option<Arc<dyn Store>>, StoreError> {
-    match kind {
-        "file" => match (opener.file)(name, id, options) {
-            Ok(store) => Ok(Some(Arc::new(store))),
-            Err(error) if is_default => Err(error),
-            Err(error) => {
-                tracing::warn!(store = name, %error, "failed to configure a store; it can only be read from");
-                Ok(Some(Arc::new(FileStore::disabled(name, id, options))))
-            }
-        },
-        "http" => unless_needed(name, is_default, HttpStore::open(name, options, opener.filter.clone())),
-        "rbd" => unless_needed(name, is_default, (opener.rbd)(name, id, options)),
-        kind if MISSING.contains(&kind) => Err(StoreError::Configuration {
+/// The driver of this name; the configuration has been told of unknown ones.
+fn driver(store: &str, kind: &str) -> Option<&'static Driver> {
+    let found = drivers::named(kind);
+    if found.is_none() {
+        tracing::warn!(store, kind, "unknown type of store; it is disabled");
+    }
+    found
+}
+
+impl Opener {
+    /// `None` for a store that cannot be used at all and that nobody needs.
+    fn make(
+        &self,
+        name: &str,
+        id: Option<&str>,
+        driver: &'static Driver,
+        options: &GlanceStoreSection,
+        is_default: bool,
+    ) -> Result<Option<Arc<dyn Store>>, StoreError> {
+        let setup = Setup { name, id, options, filter: &self.filter, only_checks: self.only_checks };
+        let make = driver.make.ok_or_else(|| StoreError::Configuration {
             store: name.to_owned(),
             reason: format!(
-                "this version has no driver for stores of type {kind}, only file, http and rbd; remove the store"
+                "this version has no driver for stores of type {}, only for {}; remove the store",
+                driver.kind.name,
+                drivers::available()
             ),
-        }),
-        kind => {
-            tracing::warn!(store = name, kind, "unknown type of store; it is disabled");
-            Ok(None)
-        }
-    }
-}
-
-fn schemes(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "file" => &["file", "filesystem"],
-        "http" => &["http", "https"],
-        "rbd" => &["rbd"],
-        _ => &[],
-    }
-}
-
-/// A store that cannot be opened is disabled, unless it is the default.
-fn unless_needed<S: Store + 'static>(
-    name: &str,
-    is_default: bool,
-    opened: Result<S, StoreError>,
-) -> Result<Option<Arc<dyn Store>>, StoreError> {
-    match opened {
-        Ok(store) => Ok(Some(Arc::new(store))),
-        Err(error) if is_default => Err(error),
-        Err(error) => {
-            tracing::warn!(store = name, %error, "failed to configure a store; it is disabled");
-            Ok(None)
+        })?;
+        match (make(&setup), driver.make_disabled) {
+            (Ok(store), _) => Ok(Some(store)),
+            (Err(error), _) if is_default => Err(error),
+            (Err(error), Some(make_disabled)) => {
+                tracing::warn!(store = name, %error, "failed to configure a store; it can only be read from");
+                Ok(Some(make_disabled(&setup)))
+            }
+            (Err(error), None) => {
+                tracing::warn!(store = name, %error, "failed to configure a store; it is disabled");
+                Ok(None)
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ async fn single_store_mode_chooses_by_scheme() {
     let stores = Stores::open(&single(&place)).unwrap();
     assert!(!stores.is_multi());
     assert_eq!(stores.public().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["file", "http"]);
-    assert_eq!(stores.default_store().kind, "file");
+    assert_eq!(stores.default_store().kind(), "file");
     assert!(stores.get("file").is_err());
     assert!(stores.reserved(STAGING_STORE).is_err());
 
@@ -49,14 +49,19 @@ async fn single_store_mode_chooses_by_scheme() {
     // A store's id in the metadata, left from other times, has no meaning here.
     for store in [None, Some("gone")] {
         let found = Place { url: image.url(), store };
-        assert_eq!(read(stores.open_location(found, None).await.unwrap()).await.unwrap(), b"data");
-        assert_eq!(stores.size(found).await.unwrap(), 4);
+        assert_eq!(
+            read(stores.open_location(&StoreContext::default(), found, None).await.unwrap()).await.unwrap(),
+            b"data"
+        );
+        assert_eq!(stores.size(&StoreContext::default(), found).await.unwrap(), 4);
     }
     assert_eq!(stores.id_for_url(image.url()), None);
     let strange = Place { url: "rbd://pool/image", store: None };
-    assert!(matches!(stores.size(strange).await, Err(StoreError::UnknownScheme { scheme }) if scheme == "rbd"));
-    stores.delete(Place { url: image.url(), store: None }).await.unwrap();
-    let error = stores.delete(Place { url: "http://host/x", store: None }).await.unwrap_err();
+    assert!(
+        matches!(stores.size(&StoreContext::default(), strange).await, Err(StoreError::UnknownScheme { scheme }) if scheme == "rbd")
+    );
+    stores.delete(&StoreContext::default(), Place { url: image.url(), store: None }).await.unwrap();
+    let error = stores.delete(&StoreContext::default(), Place { url: "http://host/x", store: None }).await.unwrap_err();
     assert!(matches!(error, StoreError::Unsupported { operation: Operation::Delete, .. }));
 }
 
@@ -157,24 +162,24 @@ async fn multi_store_mode_chooses_by_id() {
     assert!(stores.reserved("fast").is_err());
 
     let fast = &stores.get("fast").unwrap().store;
-    let stored = fast.begin(IMAGE, None).await.unwrap().commit().await.unwrap();
+    let stored = fast.begin(&StoreContext::default(), IMAGE, None).await.unwrap().commit().await.unwrap();
     assert_eq!(stored.metadata.get("store"), Some(&Value::from("fast")));
     let found = Place::new(&stored.url, &stored.metadata);
-    assert_eq!(stores.size(found).await.unwrap(), 0);
+    assert_eq!(stores.size(&StoreContext::default(), found).await.unwrap(), 0);
     assert_eq!(stores.id_for_url(&stored.url), Some("fast"));
     assert_eq!(stores.id_for_url("https://host/x"), Some("web"));
     assert_eq!(stores.id_for_url("file:///elsewhere/x"), None);
 
     let unknown = Place { url: &stored.url, store: Some("gone") };
-    assert!(matches!(stores.size(unknown).await, Err(StoreError::UnknownStore { .. })));
+    assert!(matches!(stores.size(&StoreContext::default(), unknown).await, Err(StoreError::UnknownStore { .. })));
     let mismatch = Place { url: &stored.url, store: Some("web") };
-    assert!(matches!(stores.size(mismatch).await, Err(StoreError::UnknownScheme { .. })));
+    assert!(matches!(stores.size(&StoreContext::default(), mismatch).await, Err(StoreError::UnknownScheme { .. })));
     // Old rows name no store: they are looked for everywhere, but their size is not asked for.
     let unnamed = Place { url: &stored.url, store: None };
-    assert!(matches!(stores.size(unnamed).await, Err(StoreError::UnknownStore { .. })));
-    stores.open_location(unnamed, None).await.unwrap();
-    stores.delete(unnamed).await.unwrap();
-    assert!(matches!(stores.delete(unnamed).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(stores.size(&StoreContext::default(), unnamed).await, Err(StoreError::UnknownStore { .. })));
+    stores.open_location(&StoreContext::default(), unnamed, None).await.unwrap();
+    stores.delete(&StoreContext::default(), unnamed).await.unwrap();
+    assert!(matches!(stores.delete(&StoreContext::default(), unnamed).await, Err(StoreError::NotFound { .. })));
 }
 
 #[tokio::test]
@@ -201,12 +206,18 @@ async fn data_is_looked_for_until_it_is_found() {
         Place { url: copy.url(), store: Some("gone") },
         Place { url: copy.url(), store: Some("slow") },
     ];
-    let reader = stores.open_any(&places, Some(2..5)).await.unwrap();
+    let reader = stores.open_any(&StoreContext::default(), &places, Some(2..5)).await.unwrap();
     assert_eq!(read(reader).await.unwrap(), b"234");
-    assert!(matches!(stores.open_any(&places[..3], None).await.err(), Some(StoreError::UnknownStore { .. })));
-    assert!(matches!(stores.open_any(&[], None).await.err(), Some(StoreError::NotFound { .. })));
+    assert!(matches!(
+        stores.open_any(&StoreContext::default(), &places[..3], None).await.err(),
+        Some(StoreError::UnknownStore { .. })
+    ));
+    assert!(matches!(
+        stores.open_any(&StoreContext::default(), &[], None).await.err(),
+        Some(StoreError::NotFound { .. })
+    ));
     let web = [Place { url: "http://192.0.2.1/x", store: Some("web") }];
-    let error = stores.open_any(&web, Some(0..1)).await.err().unwrap();
+    let error = stores.open_any(&StoreContext::default(), &web, Some(0..1)).await.err().unwrap();
     assert!(matches!(error, StoreError::Unsupported { operation: Operation::ReadRange { .. }, .. }));
 }
 

@@ -1,5 +1,7 @@
 //! `DELETE /v2/images/{id}`
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use crate::api::policy::viewer;
@@ -11,7 +13,7 @@ use crate::store::StoreError;
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let found = api.images.get(&viewer(call.context), id).await.map_err(|error| in_words_of_delete(error, id))?;
     call.gate.enforce_on_own(call.rule, &found).await?;
-    api.images.delete(found).await.map_err(|error| in_words_of_delete(error, id))?;
+    api.images.delete(Arc::clone(call.context), found).await.map_err(|error| in_words_of_delete(error, id))?;
     Ok(reply::no_content())
 }
 

@@ -25,7 +25,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     let size = known.unwrap_or(0);
     let part = Part::requested(call.headers, size)?;
     let wanted = part.map(|part| part.first..part.first + part.length);
-    let reader = match api.images.open(&found, wanted).await {
+    let reader = match api.images.open(call.context, &found, wanted).await {
         Ok(reader) => reader,
         Err(error) => return in_words_of_download(error),
     };

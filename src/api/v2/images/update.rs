@@ -17,7 +17,7 @@ const MEDIA_TYPES: &str = "application/openstack-images-v2.0-json-patch, applica
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
     let changes = read(api, call.headers, body).await?;
     let viewer = viewer(call.context);
-    let mut edit: Edit = api.images.edit(&viewer, id).await?;
+    let mut edit: Edit = api.images.edit(&viewer, call.context, id).await?;
     for change in &changes {
         check_policy(call, edit.image(), change).await?;
         edit.apply(change, &viewer).await?;

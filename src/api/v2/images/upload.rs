@@ -1,5 +1,7 @@
 //! `PUT /v2/images/{id}/file`
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyDataStream;
@@ -28,7 +30,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     }
     let project = call.context.project_id.clone();
     let length = content_length(call.headers);
-    let upload = Upload { store, announced, length, project, data: BodyDataStream::new(body) };
+    let caller = Arc::clone(call.context);
+    let upload = Upload { store, announced, length, project, caller, data: BodyDataStream::new(body) };
     api.images.upload(found, upload).await.map_err(in_words_of_upload)?;
     Ok(reply::no_content())
 }

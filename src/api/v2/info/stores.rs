@@ -22,7 +22,7 @@ impl StoreView {
     /// The stores in the order of the configuration; `None` in a single-store cloud.
     pub(in crate::api) fn all(config: &Config) -> Option<Vec<Self>> {
         let backends = config.default.enabled_backends.as_ref().filter(|backends| !backends.is_empty())?;
-        let view = |(id, driver): &(String, String)| {
+        let view = |(id, _): &(String, String)| {
             let section = config.stores.get(id);
             let is = |holds: bool| holds.then_some("true");
             Self {
@@ -31,7 +31,7 @@ impl StoreView {
                     .and_then(|section| section.store_description.clone())
                     .filter(|text| !text.is_empty()),
                 default: is(config.glance_store.default_backend.as_ref() == Some(id)),
-                read_only: is(section.map_or(driver.as_str(), |section| section.driver.as_str()) == "http"),
+                read_only: is(section.and_then(|section| section.kind).is_some_and(|kind| kind.is_read_only)),
             }
         };
         Some(backends.iter().map(view).collect())
@@ -70,6 +70,7 @@ mod tests {
         {
             let section = StoreSection {
                 driver: driver.to_owned(),
+                kind: crate::store::kinds().into_iter().find(|kind| kind.is_called(driver)),
                 store_description: description.map(str::to_owned),
                 ..StoreSection::default()
             };

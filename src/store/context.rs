@@ -1,0 +1,22 @@
+//! On whose behalf a store works.
+
+use std::sync::Arc;
+
+use crate::identity::Context;
+
+/// What a store is told beside the object: some keep an image in its owner's account, or ask other services with the caller's
+/// token (multi-tenant Swift, Cinder).
+#[derive(Clone, Debug, Default)]
+pub struct StoreContext {
+    /// The project that owns the image; `None` where it has no owner or is not known.
+    pub owner: Option<String>,
+    /// Who asks, with token, roles and service catalog; `None` where the service works by itself (recovery, housekeeping).
+    pub caller: Option<Arc<Context>>,
+}
+
+impl StoreContext {
+    /// For work on an image of this owner.
+    pub fn new(owner: Option<&str>, caller: Option<&Arc<Context>>) -> Self {
+        Self { owner: owner.map(str::to_owned), caller: caller.cloned() }
+    }
+}
