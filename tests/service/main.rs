@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod data;
+mod framing;
 mod harness;
+mod http2;
 mod limits;
 mod listen;
 mod manager;

@@ -16,22 +16,23 @@ use super::harness::{Client, LONG, Setup, answered};
 
 type Tls = Client<StreamOwned<ClientConnection, TcpStream>>;
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+/// Issues certificates for localhost.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-struct Pair {
+pub(crate) struct Pair {
     certificate: String,
     key: KeyPair,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn issue(&self) -> Pair {
+    pub(crate) fn issue(&self) -> Pair {
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
@@ -42,7 +43,7 @@ impl Authority {
         self.0.pem()
     }
 
-    fn client(&self, identity: Option<&Pair>, protocols: &[&str]) -> Arc<ClientConfig> {
+    pub(crate) fn client(&self, identity: Option<&Pair>, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -79,7 +80,8 @@ fn der(pair: &Pair) -> Vec<u8> {
 
 const FILES: &str = "cert_file = DIR/cert.pem\nkey_file = DIR/key.pem";
 
-fn with_tls(setup: Setup, pair: &Pair, more: &str) -> Setup {
+/// A server with this certificate and more options.
+pub(crate) fn with_tls(setup: Setup, pair: &Pair, more: &str) -> Setup {
     fs::write(setup.path("cert.pem"), &pair.certificate).unwrap();
     fs::write(setup.path("key.pem"), pair.key.serialize_pem()).unwrap();
     let text = format!("{FILES}\n{more}").replace("DIR", &setup.directory.path().display().to_string());

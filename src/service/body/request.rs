@@ -1,5 +1,6 @@
 //! The body of a request as the application reads it.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,14 +9,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::service::connection::activity::Activity;
+use crate::service::connection::activity::{Activity, LINGER};
 
 /// Bytes from the client, with a limit on how long none may come while somebody waits for them.
 pub(in crate::service) struct RequestBody {
-    incoming: Incoming,
+    /// `None` once dropped.
+    incoming: Option<Incoming>,
+    /// On HTTP/2: comes to its end with the answer to the request.
+    answered: Option<oneshot::Receiver<Infallible>>,
     limit: Option<Duration>,
     /// Runs while the reader waits.
     timer: Option<Pin<Box<Sleep>>>,
@@ -25,12 +32,18 @@ pub(in crate::service) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(in crate::service) fn new(incoming: Incoming, limit: Option<Duration>, activity: Arc<Activity>) -> Self {
+    /// `answered`: for a stream of HTTP/2, which ends at the moment that this body is dropped unless it is read on.
+    pub(in crate::service) fn new(
+        incoming: Incoming,
+        limit: Option<Duration>,
+        activity: Arc<Activity>,
+        answered: Option<oneshot::Receiver<Infallible>>,
+    ) -> Self {
         let ended = incoming.is_end_stream();
         if !ended {
             activity.body_begins();
         }
-        Self { incoming, limit, timer: None, waiting: false, ended, activity }
+        Self { incoming: Some(incoming), answered, limit, timer: None, waiting: false, ended, activity }
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -57,25 +70,35 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        match Pin::new(&mut self.incoming).poll_frame(context) {
-            Poll::Ready(frame) => {
-                self.waiting = false;
-                self.ended = frame.is_none() || self.incoming.is_end_stream();
-                if self.ended {
-                    self.activity.body_ended();
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(as_io)))
+        let this = &mut *self;
+        let Some(incoming) = this.incoming.as_mut().filter(|_| !this.ended) else { return Poll::Ready(None) };
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(context) else { break };
+            // Of empty frames a client may send any number.
+            if matches!(&frame, Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty))
+                && !incoming.is_end_stream()
+            {
+                continue;
             }
-            Poll::Pending => match self.poll_timer(context) {
-                Poll::Ready(()) => {
-                    let words = "the client sent nothing for as long as client_socket_timeout allows";
-                    Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, words))))
-                }
-                Poll::Pending => Poll::Pending,
-            },
+            this.waiting = false;
+            let whole = incoming.is_end_stream();
+            this.ended = frame.is_none() || whole;
+            if this.ended {
+                this.activity.body_ended();
+            }
+            if frame.is_none() && !whole && this.answered.is_some() {
+                // To hyper a stream that the client resets without an error is whole.
+                let words = "the client ended the request before its body";
+                return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, words))));
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(as_io)));
+        }
+        match this.poll_timer(context) {
+            Poll::Ready(()) => {
+                let words = "the client sent nothing for as long as client_socket_timeout allows";
+                Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, words))))
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -84,8 +107,30 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !self.ended
+            && let (Some(incoming), Some(answered)) = (self.incoming.take(), self.answered.take())
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(discard(incoming, answered, Arc::clone(&self.activity)));
+        }
+    }
+}
+
+/// Takes what a client goes on sending on a stream of HTTP/2 after the answer, and throws it away: to reset the stream at once
+/// would make clients lose the answer, and one whose window stays shut might never look for it. As on HTTP/1, this has a
+/// limit in time; then the stream is reset, without an error. Until the answer is there, the window stays as it is.
+async fn discard(mut incoming: Incoming, answered: oneshot::Receiver<Infallible>, activity: Arc<Activity>) {
+    // The sender is dropped with the request.
+    let _ = answered.await;
+    let rest = async { while let Some(Ok(_)) = incoming.frame().await {} };
+    let _ = timeout(LINGER, rest).await;
+    activity.body_ended();
 }
 
 fn as_io(error: hyper::Error) -> io::Error {

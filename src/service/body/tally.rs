@@ -32,11 +32,11 @@ impl Tally {
     }
 
     pub(super) fn owes(&self) {
-        self.flight.activity().owes();
+        self.flight.owes();
     }
 
     pub(super) fn paid(&self, left: usize) {
-        self.flight.activity().paid();
+        self.flight.paid();
         if left > 0 {
             self.broken.store(true, Relaxed);
         }
@@ -44,6 +44,7 @@ impl Tally {
 
     pub(super) fn sent(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
+        self.flight.took();
     }
 
     pub(super) fn ended(&self) {

@@ -1,13 +1,19 @@
 //! What happens on one connection: enough to tell a busy one from an idle one and from one that is stuck.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::progress::Progress;
 use crate::service::counters::Counters;
+
+/// How long bytes that nobody will read are taken from a client after the last answer: closing with bytes unread would
+/// reset the connection, and the client might never see the answer.
+pub(in crate::service) const LINGER: Duration = Duration::from_secs(5);
 
 /// Shared by the task of a connection, its socket, its requests and its bodies. Times are milliseconds since `born`.
 #[derive(Debug)]
@@ -21,15 +27,20 @@ pub(in crate::service) struct Activity {
     /// Requests begun.
     begun: AtomicU64,
     in_flight: AtomicUsize,
+    /// Those among them whose client does not take the response, so that nobody sends the rest.
+    abandoned: AtomicUsize,
     /// Pieces of responses that the client has not taken yet.
     owed: AtomicUsize,
     /// Request bodies of which bytes are still to come, and those that nobody read to their end.
     unread: AtomicUsize,
     /// Bytes by which the line of the next request was made longer.
     lengthened: AtomicUsize,
-    leaving: AtomicBool,
+    http2: AtomicBool,
+    /// Since when the connection has been asked to leave; 0: it has not.
+    leaving_since: AtomicU64,
     leave: Notify,
     began: Notify,
+    gave_up: Notify,
 }
 
 /// What a timer finds.
@@ -52,12 +63,15 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
             lengthened: AtomicUsize::new(0),
-            leaving: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
+            leaving_since: AtomicU64::new(0),
             leave: Notify::new(),
             began: Notify::new(),
+            gave_up: Notify::new(),
         })
     }
 
@@ -67,7 +81,7 @@ impl Activity {
         self.begun.fetch_add(1, Relaxed);
         self.counters.request_began();
         self.began.notify_one();
-        Flight(Arc::clone(self))
+        Flight { activity: Arc::clone(self), progress: Arc::new(Progress::new()), over: None }
     }
 
     /// Bytes went in or out.
@@ -76,16 +90,18 @@ impl Activity {
         self.counters.bytes_moved(bytes);
     }
 
-    pub(in crate::service) fn owes(&self) {
-        self.owed.fetch_add(1, Relaxed);
-    }
-
-    pub(in crate::service) fn paid(&self) {
-        self.owed.fetch_sub(1, Relaxed);
-    }
-
     pub(super) fn requests(&self) -> u64 {
         self.begun.load(Relaxed)
+    }
+
+    /// The client began with the preface of HTTP/2.
+    pub(super) fn speaks_http2(&self) {
+        self.http2.store(true, Relaxed);
+    }
+
+    /// Whether the requests are streams of HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2.load(Relaxed)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -98,9 +114,11 @@ impl Activity {
         self.is_idle().then(|| Duration::from_millis(self.now().saturating_sub(since)))
     }
 
+    /// What moves while no request is in flight, such as a PING, is no reason to keep the connection.
     pub(super) fn verdict(&self, limit: Duration) -> Verdict {
-        let moved = Duration::from_millis(self.moved.load(Relaxed).max(self.idle_since.load(Relaxed)));
-        let due = self.born + moved + limit;
+        let idle_since = self.idle_since.load(Relaxed);
+        let last = if self.is_idle() { idle_since } else { self.moved.load(Relaxed).max(idle_since) };
+        let due = self.born + Duration::from_millis(last) + limit;
         let now = Instant::now();
         if now < due {
             Verdict::Fine(due)
@@ -140,17 +158,23 @@ impl Activity {
     }
 
     pub(in crate::service) fn ask_to_leave(&self) {
-        self.leaving.store(true, Relaxed);
+        self.leaving_since.store(self.now().max(1), Relaxed);
         self.leave.notify_one();
     }
 
     /// A request came before the connection could leave.
     pub(super) fn stays(&self) {
-        self.leaving.store(false, Relaxed);
+        self.leaving_since.store(0, Relaxed);
     }
 
     pub(in crate::service) fn is_leaving(&self) -> bool {
-        self.leaving.load(Relaxed)
+        self.leaving_for().is_some()
+    }
+
+    /// How long ago the connection was asked to leave, if it was.
+    pub(in crate::service) fn leaving_for(&self) -> Option<Duration> {
+        let since = self.leaving_since.load(Relaxed);
+        (since > 0).then(|| Duration::from_millis(self.now().saturating_sub(since)))
     }
 
     pub(in crate::service) async fn asked_to_leave(&self) {
@@ -162,6 +186,25 @@ impl Activity {
         self.began.notified().await;
     }
 
+    /// The client of this request does not take the response.
+    pub(super) fn abandon(&self, progress: &Progress) {
+        if !progress.abandon() {
+            self.abandoned.fetch_add(1, Relaxed);
+            self.gave_up.notify_one();
+        }
+    }
+
+    /// A request has been abandoned since this was last awaited.
+    pub(super) async fn request_abandoned(&self) {
+        self.gave_up.notified().await;
+    }
+
+    /// Whether there are requests in flight, all of them abandoned.
+    pub(super) fn is_abandoned(&self) -> bool {
+        let abandoned = self.abandoned.load(Relaxed);
+        abandoned > 0 && abandoned >= self.in_flight.load(Relaxed)
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -169,19 +212,52 @@ impl Activity {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(in crate::service) struct Flight(Arc<Activity>);
+pub(in crate::service) struct Flight {
+    activity: Arc<Activity>,
+    progress: Arc<Progress>,
+    /// Dropped with it: tells who waits for the end.
+    over: Option<oneshot::Sender<Infallible>>,
+}
 
 impl Flight {
-    pub(in crate::service) fn activity(&self) -> &Arc<Activity> {
-        &self.0
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Comes to its end, as an error, with the request.
+    pub(super) fn over(&mut self) -> oneshot::Receiver<Infallible> {
+        let (over, end) = oneshot::channel();
+        self.over = Some(over);
+        end
+    }
+
+    /// A piece of the response waits for the client.
+    pub(in crate::service) fn owes(&self) {
+        self.activity.owed.fetch_add(1, Relaxed);
+        self.progress.owes();
+    }
+
+    /// The client took a part of it.
+    pub(in crate::service) fn took(&self) {
+        self.progress.took();
+    }
+
+    /// It took the last of it, or will not get it.
+    pub(in crate::service) fn paid(&self) {
+        self.activity.owed.fetch_sub(1, Relaxed);
+        self.progress.paid();
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.0.idle_since.store(self.0.now(), Relaxed);
-        self.0.in_flight.fetch_sub(1, Relaxed);
-        self.0.counters.request_ended();
+        let activity = &self.activity;
+        activity.idle_since.store(activity.now(), Relaxed);
+        activity.in_flight.fetch_sub(1, Relaxed);
+        if self.progress.is_abandoned() {
+            activity.abandoned.fetch_sub(1, Relaxed);
+        }
+        activity.counters.request_ended();
     }
 }
 
@@ -192,6 +268,20 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(600);
 
     #[tokio::test]
+    async fn a_connection_is_abandoned_when_all_of_its_requests_are() {
+        let activity = Activity::new(Arc::new(Counters::default()));
+        let (stuck, other) = (activity.begin(), activity.begin());
+        activity.abandon(stuck.progress());
+        activity.abandon(stuck.progress());
+        activity.request_abandoned().await;
+        assert!(!activity.is_abandoned());
+        drop(other);
+        assert!(activity.is_abandoned());
+        drop(stuck);
+        assert!(!activity.is_abandoned() && activity.is_idle());
+    }
+
+    #[tokio::test]
     async fn only_an_idle_or_unwilling_client_is_late() {
         let activity = Activity::new(Arc::new(Counters::default()));
         assert!(matches!(activity.verdict(LIMIT), Verdict::Fine(due) if due <= Instant::now() + LIMIT));
@@ -200,14 +290,17 @@ mod tests {
 
         let flight = activity.begin();
         assert!(matches!(activity.verdict(LIMIT), Verdict::Fine(_)), "a slow handler is not the client's fault");
-        activity.owes();
+        flight.owes();
         assert_eq!(activity.verdict(LIMIT), Verdict::Stuck);
         activity.moved(1);
         assert!(matches!(activity.verdict(LIMIT), Verdict::Fine(_)));
         tokio::time::sleep(LIMIT).await;
-        activity.paid();
+        flight.paid();
         drop(flight);
         assert!(matches!(activity.verdict(LIMIT), Verdict::Fine(_)), "the time starts with the end of the request");
         assert!(activity.idle_for().is_some_and(|idle| idle < LIMIT));
+        tokio::time::sleep(LIMIT).await;
+        activity.moved(1);
+        assert_eq!(activity.verdict(LIMIT), Verdict::Idle, "bytes that are no request");
     }
 }

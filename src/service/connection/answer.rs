@@ -8,7 +8,8 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 
-use super::Activity;
+use super::activity::{Activity, Flight};
+use super::framing::malformed;
 use super::head;
 use crate::api;
 use crate::http::{Connection, Reply};
@@ -26,28 +27,29 @@ pub(super) struct Answerer {
 
 impl Answerer {
     /// Answers by the configuration in force at this moment, and keeps to it until the last byte.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ResponseBody> {
-        let flight = self.activity.begin();
+    pub(super) async fn answer(&self, request: Request<Incoming>, mut flight: Flight) -> Response<ResponseBody> {
         let active = self.shared.active.load_full();
         let head_only = request.method() == Method::HEAD;
         let lane = self.lane.clone().filter(|_| active.limits.sendfile && request.version() <= Version::HTTP_11);
         let closes = request.version() <= Version::HTTP_11 && !active.limits.keepalive;
 
+        // Also around a body that nobody will read, so that it does not swallow the answer.
+        let answered = (request.version() == Version::HTTP_2).then(|| flight.over());
+        let request = request.map(|incoming| -> api::RequestBody {
+            Box::pin(RequestBody::new(incoming, active.limits.idle, Arc::clone(&self.activity), answered))
+        });
         let lengthened = self.activity.take_lengthened();
-        let (mut response, record) = match head::refusal(&request, active.limits.max_header_line, lengthened) {
-            Some(status) => {
-                tracing::info!(status = status.as_u16(), peer = %self.peer(), "request refused: a line is too long");
-                (refused(status, request.version()), None)
-            }
+        let refusal = head::refusal(&request, active.limits.max_header_line, lengthened)
+            .map(|status| (status, too_long(status)))
+            .or_else(|| malformed(&request).map(|fault| (fault.status(), fault.reason())));
+        let (mut response, record) = match refusal {
+            Some((status, reason)) => (self.refuse(request.version(), status, reason), None),
             None => {
-                let body = |incoming| -> api::RequestBody {
-                    Box::pin(RequestBody::new(incoming, active.limits.idle, Arc::clone(&self.activity)))
-                };
-                let serving = active.parts.app.serve(request.map(body), &self.ends);
+                let serving = active.parts.app.serve(request, &self.ends);
                 match AssertUnwindSafe(serving).catch_unwind().await {
                     Ok(Reply { response, log }) => (response, Some(log)),
                     // The panic hook has logged it; the client learns nothing.
-                    Err(_) => (plain(StatusCode::INTERNAL_SERVER_ERROR), None),
+                    Err(_) => (plain(StatusCode::INTERNAL_SERVER_ERROR, FAILED), None),
                 }
             }
         };
@@ -59,28 +61,30 @@ impl Answerer {
         response.map(|body| ResponseBody::new(body, withheld, lane, record, flight))
     }
 
-    fn peer(&self) -> String {
-        self.ends.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
+    /// The connection ends with it, as what follows the head is not known to be well meant.
+    fn refuse(&self, version: Version, status: StatusCode, reason: &str) -> api::Response {
+        let peer = self.ends.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+        tracing::info!(status = status.as_u16(), %peer, "request refused: {reason}");
+        let mut response = plain(status, reason);
+        if version <= Version::HTTP_11 {
+            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        }
+        response
     }
 }
 
-/// The connection ends with it, as what follows the head is not known to be well meant.
-fn refused(status: StatusCode, version: Version) -> api::Response {
-    let mut response = plain(status);
-    if version <= Version::HTTP_11 {
-        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+const FAILED: &str = "The server has either erred or is incapable of performing the requested operation.";
+
+fn too_long(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::URI_TOO_LONG => "The request URI was longer than this server is willing to interpret.",
+        _ => "A header line is longer than this server accepts.",
     }
-    response
 }
 
 /// In the form of upstream's plain text errors.
-fn plain(status: StatusCode) -> api::Response {
-    let words = match status {
-        StatusCode::URI_TOO_LONG => "The request URI was longer than this server is willing to interpret.",
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "A header line is longer than this server accepts.",
-        _ => "The server has either erred or is incapable of performing the requested operation.",
-    };
-    let text = format!("{status}\n\n{words}\n\n   ");
+fn plain(status: StatusCode, reason: &str) -> api::Response {
+    let text = format!("{status}\n\n{reason}\n\n   ");
     let mut response = api::Response::new(api::Body::Bytes(Bytes::from(text)));
     *response.status_mut() = status;
     let text = header::HeaderValue::from_static("text/plain; charset=UTF-8");

@@ -90,6 +90,7 @@ impl RequestLine {
         }
         if requests == 0 && self.length == 0 && bytes.starts_with(b"PRI ") {
             self.state = State::Forever;
+            activity.speaks_http2();
             return None;
         }
         // Before the line there may be empty ones.
@@ -268,6 +269,7 @@ mod tests {
         http2.feed(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &activity);
         http2.feed(&[0; 999], &activity);
         assert_eq!(http2.instead(99), None);
+        assert!(activity.is_http2());
         let mut body = RequestLine::new(100);
         let flight = activity.begin();
         body.feed(&[0; 999], &activity);

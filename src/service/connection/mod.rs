@@ -2,8 +2,11 @@
 
 pub(super) mod activity;
 mod answer;
+mod framing;
 mod head;
+mod progress;
 mod sendfile;
+mod streams;
 mod wire;
 
 #[cfg(test)]
@@ -16,8 +19,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -29,19 +34,29 @@ use super::listener::{Address, Stream};
 use super::shared::Shared;
 use crate::http;
 use answer::Answerer;
+use streams::Streams;
 use wire::{Io, Wire};
 
-use activity::{Activity, Verdict};
+use activity::{Activity, LINGER, Verdict};
 
 /// How long a stop waits for the first request of a connection that was accepted just before, and for one whose bytes
 /// already wait in the socket: the client has been promised an answer by the kernel.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// How long a connection that is told to close may take for it.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a connection without requests that is told to close may take for it: for as long as bytes are thrown away behind
+/// its last answer, or as an HTTP/2 client takes to answer.
+const FAREWELL: Duration = LINGER.saturating_add(Duration::from_secs(1));
+
+/// Why a connection ended.
+const NOT_TAKEN: &str = "the client does not take the response";
 
 /// Most requests that an HTTP/2 client may have in flight on one connection.
 const STREAMS: u32 = 100;
+
+/// Bytes that an HTTP/2 client may send ahead of whoever reads them, on one stream and on all of a connection. They wait in
+/// memory. A stream that nobody reads for a while must leave room for others.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;
 
 /// Serves a connection until either side ends it. `permit` is held as long.
 pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, local: Address, permit: Permit) {
@@ -106,12 +121,16 @@ async fn run(shared: &Arc<Shared>, stream: Stream, local: Address, activity: &Ar
     let lane = io.can_send_files().then(Lane::default);
     let wire = Wire::new(io, Arc::clone(activity), lane.clone(), limits.max_header_line);
     let answerer = Arc::new(Answerer { shared: Arc::clone(shared), activity: Arc::clone(activity), ends, lane });
-    let service = service_fn(move |request| {
+    let streams = Streams::new(activity, limits.idle);
+    let called = streams.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
         let answerer = Arc::clone(&answerer);
-        async move { Ok::<_, Infallible>(answerer.answer(request).await) }
+        let flight = answerer.activity.begin();
+        called.called(flight.progress());
+        async move { Ok::<_, Infallible>(answerer.answer(request, flight).await) }
     });
 
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -125,28 +144,38 @@ async fn run(shared: &Arc<Shared>, stream: Stream, local: Address, activity: &Ar
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(limits.buffer()).unwrap_or(u32::MAX));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
 
     let mut due = limits.idle.map(|limit| Instant::now() + limit);
-    let mut drain = Drain::Not;
+    let mut end = End::Open;
     loop {
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = shared.drain.cancelled(), if drain == Drain::Not => {
-                if activity.is_idle() && (activity.requests() == 0 || bytes_wait(descriptor)) {
-                    drain = Drain::AfterRequest;
+            () = shared.drain.cancelled(), if end == End::Open => {
+                if activity.is_idle() && (activity.requests() == 0 || !activity.is_http2() && bytes_wait(descriptor)) {
+                    end = End::AfterRequest(activity.requests());
                     due = Some(Instant::now() + FIRST_REQUEST);
                 } else {
-                    drain = Drain::Begun;
+                    end = End::Begun;
                     connection.as_mut().graceful_shutdown();
-                    due = limits.idle.map(|limit| Instant::now() + limit);
+                    due = Some(Instant::now() + FAREWELL);
                 }
             }
-            () = activity.request_began(), if drain == Drain::AfterRequest => {
-                drain = Drain::Begun;
+            // On HTTP/1 hyper itself closes behind the first answer.
+            () = activity.request_began(), if end.waits_for_request(limits.keepalive) => {
+                if end.is_reached(activity.requests(), limits.keepalive) {
+                    end = End::Begun;
+                    connection.as_mut().graceful_shutdown();
+                    due = Some(Instant::now() + FAREWELL);
+                }
+            }
+            () = activity.request_abandoned(), if end == End::Open => {
+                end = End::Begun;
                 connection.as_mut().graceful_shutdown();
-                due = limits.idle.map(|limit| Instant::now() + limit);
+                due = Some(Instant::now() + FAREWELL);
             }
             () = activity.asked_to_leave() => {
                 if activity.is_idle() {
@@ -157,30 +186,54 @@ async fn run(shared: &Arc<Shared>, stream: Stream, local: Address, activity: &Ar
                 }
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                match limits.idle.map_or(Verdict::Idle, |limit| activity.verdict(limit)) {
+                let ends = end != End::Open || activity.is_leaving();
+                match activity.idle_for() {
                     // Asked to go and not gone, or silent: nothing is in flight that could be lost.
-                    _ if activity.is_idle() && (drain != Drain::Not || activity.is_leaving()) => return Ok(()),
-                    Verdict::Fine(next) => due = Some(next),
-                    Verdict::Idle if activity.is_idle() => {
-                        activity.ask_to_leave();
-                        due = Some(Instant::now() + FAREWELL);
-                    }
-                    Verdict::Idle => due = None,
-                    Verdict::Stuck => return Err("the client does not take the response".into()),
+                    Some(idle) if ends && (matches!(end, End::AfterRequest(_)) || idle >= FAREWELL) => return Ok(()),
+                    None if activity.is_abandoned() => return Err(NOT_TAKEN.into()),
+                    _ => {}
                 }
+                // On HTTP/2 each stream has a limit of its own, which comes first.
+                let more = if activity.is_http2() { FAREWELL } else { Duration::ZERO };
+                due = match limits.idle.map(|limit| activity.verdict(limit + more)) {
+                    Some(Verdict::Stuck) => return Err(NOT_TAKEN.into()),
+                    Some(Verdict::Idle) if !ends => {
+                        activity.ask_to_leave();
+                        Some(Instant::now() + FAREWELL)
+                    }
+                    Some(Verdict::Fine(next)) if !ends => Some(next),
+                    None if !ends => None,
+                    _ => Some(Instant::now() + FAREWELL),
+                };
             }
         }
     }
 }
 
-/// What has been done about the end of the worker.
+/// Whether the connection is about to end: the worker stops, it may have one request only, or a stream of it is stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Drain {
-    Not,
-    /// The client's first or next request is on its way.
-    AfterRequest,
-    /// hyper knows: the request in flight is the last.
+enum End {
+    Open,
+    /// The client's first or next request is on its way; it has made this many.
+    AfterRequest(u64),
+    /// hyper knows: the requests in flight are the last. An HTTP/2 client is told (GOAWAY), and those that it began before
+    /// it heard of it are served.
     Begun,
+}
+
+impl End {
+    fn waits_for_request(self, keepalive: bool) -> bool {
+        matches!(self, Self::AfterRequest(_)) || self == Self::Open && !keepalive
+    }
+
+    /// Whether the last request that the connection is open for has begun; `requests` is how many have.
+    fn is_reached(self, requests: u64, keepalive: bool) -> bool {
+        match self {
+            Self::Open => !keepalive,
+            Self::AfterRequest(before) => requests > before,
+            Self::Begun => true,
+        }
+    }
 }
 
 /// Whether bytes of the client wait in the socket. The descriptor is open as long as the connection is polled.

@@ -6,7 +6,6 @@ use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use nix::sys::sendfile::sendfile64;
@@ -16,14 +15,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
-use super::Activity;
+use super::activity::{Activity, LINGER};
 use super::head::RequestLine;
 use super::sendfile::FileSender;
 use crate::service::body::{Lane, is_sentinel};
-
-/// How long bytes that nobody will read are taken from a client after the last answer: closing with bytes unread would
-/// reset the connection, and the client might never see the answer.
-const LINGER: Duration = Duration::from_secs(5);
 
 /// How many such bytes are taken from a client whose request head does not end. A body is taken for as long as
 /// [`LINGER`] allows; a head of that length comes from nobody who waits for an answer.
@@ -189,7 +184,8 @@ impl AsyncWrite for Wire {
         }
         let timer = this.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         let most = if this.activity.has_unread() && !this.line.is_endless() { usize::MAX } else { LINGER_HEAD };
-        let mut expects = this.activity.has_unread() || !first;
+        // Of HTTP/2 clients most have something to say to what came last, and all close when they are told to.
+        let mut expects = this.activity.has_unread() || this.activity.is_http2() || !first;
         loop {
             if timer.as_mut().poll(context).is_ready() || this.lingered > most {
                 return Poll::Ready(Ok(()));

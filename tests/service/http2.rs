@@ -1,0 +1,393 @@
+//! HTTP/2 over TLS: every limit, time-out, early answer and end that HTTP/1.1 has.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
+use http::Request;
+use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::harness::{LONG, Server, Setup};
+use super::tls::{Authority, with_tls};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const MISSING: &str = "/v2/images/00000000-0000-4000-8000-000000000000/file";
+
+/// The server with a certificate, and who trusts it.
+struct Site {
+    server: Server,
+    authority: Authority,
+}
+
+/// One connection.
+struct Session {
+    requests: SendRequest<Bytes>,
+    /// Ends with the connection.
+    driver: JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Site {
+    fn start(more: &str) -> Self {
+        let authority = Authority::new();
+        let server = with_tls(Setup::new(), &authority.issue(), more).start();
+        Self { server, authority }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// After the handshake of TLS.
+    async fn socket(&self) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.address()).await.unwrap();
+        let connector = TlsConnector::from(self.authority.client(None, &["h2"]));
+        connector.connect("localhost".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    async fn connect(&self) -> Session {
+        self.connect_with(&h2::client::Builder::new()).await
+    }
+
+    async fn connect_with(&self, builder: &h2::client::Builder) -> Session {
+        let (requests, connection) = builder.handshake(self.socket().await).await.unwrap();
+        Session { requests, driver: tokio::spawn(connection) }
+    }
+
+    /// Makes an image record; returns the path of its data.
+    async fn create(&self) -> String {
+        let mut session = self.connect().await;
+        let body = r#"{"name": "n", "disk_format": "raw", "container_format": "bare"}"#;
+        let (response, mut stream) = session.begin("POST", "/v2/images", &[("content-type", "application/json")]).await;
+        pour(&mut stream, body.as_bytes()).await.unwrap();
+        let (status, body) = answer(response).await.unwrap();
+        assert_eq!(status, 201);
+        let image: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        format!("/v2/images/{}/file", image["id"].as_str().unwrap())
+    }
+
+    async fn status_of(&self, data: &str) -> String {
+        let (_, body) = self.connect().await.get(data.trim_end_matches("/file")).await.unwrap();
+        let image: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        image["status"].as_str().unwrap().to_owned()
+    }
+
+    async fn becomes(&self, data: &str, status: &str) {
+        let start = Instant::now();
+        while self.status_of(data).await != status {
+            assert!(start.elapsed() < LONG, "never {status}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Session {
+    async fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (ResponseFuture, SendStream<Bytes>) {
+        let request = Request::builder().method(method).uri(format!("https://localhost{path}"));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        poll_fn(|context| self.requests.poll_ready(context)).await.unwrap();
+        self.requests.send_request(request.body(()).unwrap(), false).unwrap()
+    }
+
+    async fn upload(&mut self, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
+        self.begin("PUT", path, &[("content-type", "application/octet-stream")]).await
+    }
+
+    async fn get(&mut self, path: &str) -> Result<(u16, Vec<u8>), h2::Error> {
+        let (response, mut stream) = self.begin("GET", path, &[]).await;
+        stream.send_data(Bytes::new(), true)?;
+        answer(response).await
+    }
+
+    /// Waits for the end of the connection, which must be one in order.
+    async fn ends_within(self, limit: Duration) {
+        timeout(limit, self.driver).await.expect("the connection is still open").unwrap().unwrap();
+        drop(self.requests);
+    }
+}
+
+async fn answer(response: ResponseFuture) -> Result<(u16, Vec<u8>), h2::Error> {
+    let response = timeout(LONG, response).await.expect("no answer")?;
+    let (status, mut body, mut data) = (response.status().as_u16(), response.into_body(), Vec::new());
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk?;
+        body.flow_control().release_capacity(chunk.len())?;
+        data.extend_from_slice(&chunk);
+    }
+    Ok((status, data))
+}
+
+/// Sends all of it as the server takes it, and the end.
+async fn pour(stream: &mut SendStream<Bytes>, mut data: &[u8]) -> Result<(), h2::Error> {
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len().min(256 * 1024));
+        let room = match poll_fn(|context| stream.poll_capacity(context)).await {
+            Some(room) => room?,
+            None => return Err(poll_fn(|context| stream.poll_reset(context)).await?.into()),
+        };
+        let (now, rest) = data.split_at(room.min(data.len()));
+        stream.send_data(Bytes::copy_from_slice(now), rest.is_empty())?;
+        data = rest;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_upload_gets_its_answer_and_is_read_on() {
+    let site = Site::start("[service]\nmax_json_body = 10000");
+    let taken = site.create().await;
+    let mut session = site.connect().await;
+    let (response, mut stream) = session.upload(&taken).await;
+    pour(&mut stream, b"data").await.unwrap();
+    assert_eq!(answer(response).await.unwrap().0, 204);
+
+    let data = vec![b'd'; 20_000_000];
+    let json: &[(&str, &str)] = &[("content-type", "application/json")];
+    let bytes: &[(&str, &str)] = &[("content-type", "application/octet-stream")];
+    for (method, path, headers, expected) in [
+        ("PUT", MISSING, bytes, 404),
+        ("PUT", taken.as_str(), bytes, 409),
+        ("POST", "/v2/images", json, 413),
+        ("PUT", taken.as_str(), &[("content-type", "text/plain")], 415),
+        ("PUT", taken.as_str(), &[("host", "elsewhere")], 400),
+    ] {
+        let (response, mut stream) = session.begin(method, path, headers).await;
+        // As clients do that look for the answer once they have sent all.
+        timeout(LONG, pour(&mut stream, &data)).await.expect("the window stays shut").expect("reset before the end");
+        assert_eq!(answer(response).await.unwrap().0, expected, "{method} {path}");
+    }
+    assert_eq!(session.get("/versions").await.unwrap().0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_on_sending_behind_an_answer_is_reset_without_an_error() {
+    let site = Site::start("");
+    let mut session = site.connect().await;
+    let (response, mut stream) = session.upload(MISSING).await;
+    assert_eq!(answer(response).await.unwrap().0, 404);
+    let start = Instant::now();
+    let reset = loop {
+        assert!(start.elapsed() < LONG, "no limit");
+        tokio::select! {
+            reset = poll_fn(|context| stream.poll_reset(context)) => break reset.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(100)) => drop(stream.send_data(Bytes::from_static(b"d"), false)),
+        }
+    };
+    assert_eq!(reset, Reason::NO_ERROR);
+    assert!(start.elapsed() > Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(session.get("/versions").await.unwrap().0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_ends_before_its_end_is_none() {
+    let site = Site::start("");
+    for reason in [Reason::NO_ERROR, Reason::CANCEL] {
+        let path = site.create().await;
+        let mut session = site.connect().await;
+        let (response, mut stream) = session.upload(&path).await;
+        stream.send_data(Bytes::from_static(b"the first half"), false).unwrap();
+        site.becomes(&path, "saving").await;
+        stream.send_reset(reason);
+        drop((response, stream));
+        site.becomes(&path, "queued").await;
+        assert_eq!(session.get("/versions").await.unwrap().0, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_lines_are_refused_by_kind() {
+    let site = Site::start("");
+    let mut session = site.connect().await;
+    // The line has its length in HTTP/1.1.
+    let path = |length: usize| format!("/{}", "p".repeat(length - "GET / HTTP/1.1".len()));
+    let value = |length: usize| "v".repeat(length - "x-long: ".len());
+    for (what, path, value, expected) in [
+        ("longest request line", path(16384), value(9), None),
+        ("request line", path(16385), value(9), Some(414)),
+        ("longest header line", "/".to_owned(), value(16384), None),
+        ("header line", "/".to_owned(), value(16385), Some(431)),
+        ("header line beyond every buffer", "/".to_owned(), value(400_000), Some(431)),
+    ] {
+        let (response, mut stream) = session.begin("GET", &path, &[("x-long", &value)]).await;
+        // Refused by its head, the stream may be closed already.
+        let _ = stream.send_data(Bytes::new(), true);
+        let (status, _) = answer(response).await.unwrap();
+        match expected {
+            Some(expected) => assert_eq!(status, expected, "{what}"),
+            None => assert!(!matches!(status, 414 | 431), "{what}: {status}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_ends_a_connection() {
+    let site = Site::start("client_socket_timeout = 1");
+    let limit = Duration::from_secs(15);
+    let mut kept = site.connect().await;
+    assert_eq!(kept.get("/versions").await.unwrap().0, 200);
+    // Not a word; a preface; a head that does not end.
+    let unfinished = [PREFACE, b"\0\0\x01\x01\0\0\0\0\x01\x82"].concat();
+    for (what, bytes) in [("silent", &b""[..]), ("preface", PREFACE), ("unfinished", unfinished.as_slice())] {
+        let mut socket = site.socket().await;
+        socket.write_all(bytes).await.unwrap();
+        let mut said = Vec::new();
+        let end = timeout(limit, socket.read_to_end(&mut said)).await;
+        assert!(end.is_ok(), "{what}");
+    }
+    kept.ends_within(limit).await;
+    // PINGs are no requests.
+    let (_requests, mut connection) = h2::client::handshake(site.socket().await).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let pinging = tokio::spawn(async move {
+        while pings.ping(h2::Ping::opaque()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    timeout(limit, connection).await.expect("PINGs keep a connection open").unwrap();
+    pinging.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_stalls_ends_alone() {
+    let site = Site::start("client_socket_timeout = 1");
+    let path = site.create().await;
+    let mut session = site.connect().await;
+    let (response, mut stream) = session.upload(&path).await;
+    stream.send_data(Bytes::from_static(b"data"), false).unwrap();
+    // Neither other requests nor empty frames count as its data.
+    let mut others = 0;
+    let answered = answer(response);
+    tokio::pin!(answered);
+    let (status, _) = loop {
+        tokio::select! {
+            answer = &mut answered => break answer.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(100)) => {
+                stream.send_data(Bytes::new(), false).unwrap();
+                assert_eq!(session.get("/versions").await.unwrap().0, 200);
+                others += 1;
+                assert!(others < 150, "the upload never ends");
+            }
+        }
+    };
+    assert!((400..600).contains(&status), "{status}");
+    site.becomes(&path, "queued").await;
+    assert_eq!(session.get("/versions").await.unwrap().0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stops_is_cut_off_and_a_slow_one_beside_it_is_not() {
+    let site = Site::start("client_socket_timeout = 2");
+    let path = site.create().await;
+    let data = vec![b'd'; 4_000_000];
+    let mut session = site.connect_with(h2::client::Builder::new().initial_connection_window_size(16_000_000)).await;
+    let (response, mut stream) = session.upload(&path).await;
+    pour(&mut stream, &data).await.unwrap();
+    assert_eq!(answer(response).await.unwrap().0, 204);
+
+    let mut bodies = Vec::new();
+    for _ in 0..2 {
+        let (response, mut stream) = session.begin("GET", &path, &[]).await;
+        stream.send_data(Bytes::new(), true).unwrap();
+        bodies.push(response.await.unwrap().into_body());
+    }
+    let (mut slow, mut stuck) = (bodies.pop().unwrap(), bodies.pop().unwrap());
+    let (start, mut received) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(6) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let chunk = slow.data().await.unwrap().unwrap();
+        slow.flow_control().release_capacity(chunk.len()).unwrap();
+        received += chunk.len();
+    }
+    while let Some(chunk) = slow.data().await {
+        let chunk = chunk.unwrap();
+        slow.flow_control().release_capacity(chunk.len()).unwrap();
+        received += chunk.len();
+    }
+    assert_eq!(received, data.len());
+    // The other one keeps its memory until its connection ends, which is when nothing else is left on it.
+    let end = async {
+        loop {
+            match stuck.data().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break Some(error),
+                None => break None,
+            }
+        }
+    };
+    timeout(LONG, end).await.expect("a client that takes nothing is waited for").expect("it got all");
+    // It has been told to go elsewhere, so that the end is no surprise.
+    session.ends_within(LONG).await;
+    assert_eq!(site.connect().await.get("/versions").await.unwrap().0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_make_room_for_others() {
+    let site = Site::start("[service]\nmax_connections = 3");
+    let mut idle = Vec::new();
+    for _ in 0..2 {
+        let mut session = site.connect().await;
+        assert_eq!(session.get("/versions").await.unwrap().0, 200);
+        idle.push(session);
+    }
+    // One that does not listen to what it is told.
+    let mut deaf = site.socket().await;
+    deaf.write_all(PREFACE).await.unwrap();
+    for _ in 0..3 {
+        let mut session = site.connect().await;
+        assert_eq!(session.get("/versions").await.unwrap().0, 200);
+        idle.push(session);
+    }
+    let ended = idle.iter().filter(|session| session.driver.is_finished()).count();
+    assert!(ended >= 2, "{ended} have ended");
+    for session in idle.into_iter().take(2) {
+        session.ends_within(LONG).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_keepalive_a_connection_has_one_request() {
+    let site = Site::start("http_keepalive = false");
+    let mut session = site.connect().await;
+    assert_eq!(session.get("/versions").await.unwrap().0, 200);
+    session.ends_within(LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_lets_requests_finish_and_waits_for_no_idle_client() {
+    let mut site = Site::start("");
+    let path = site.create().await;
+    let (mut idle, mut session) = (site.connect().await, site.connect().await);
+    assert_eq!(idle.get("/versions").await.unwrap().0, 200);
+    // They do not answer a GOAWAY; the second has had a request.
+    let mut deaf = [site.socket().await, site.socket().await];
+    let request = [PREFACE, b"\0\0\x0e\x01\x05\0\0\0\x01\x82\x87\x84\x01\x09localhost"].concat();
+    deaf[0].write_all(PREFACE).await.unwrap();
+    deaf[1].write_all(&request).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (response, mut stream) = session.upload(&path).await;
+    stream.send_data(Bytes::from_static(b"the first half"), false).unwrap();
+    site.becomes(&path, "saving").await;
+    let start = Instant::now();
+    site.server.signal(Signal::SIGTERM);
+    idle.ends_within(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(site.server.child.try_wait().unwrap().is_none(), "ended with a request in flight");
+    pour(&mut stream, b" and the second").await.unwrap();
+    assert_eq!(answer(response).await.unwrap().0, 204);
+    session.ends_within(LONG).await;
+    assert_eq!(site.server.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(14), "{:?}", start.elapsed());
+}
