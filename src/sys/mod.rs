@@ -7,4 +7,5 @@ pub mod heap;
 pub mod localtime;
 pub mod md5;
 pub mod nowait;
+pub mod resident;
 pub mod write_back;

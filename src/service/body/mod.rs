@@ -7,6 +7,6 @@ mod request;
 mod response;
 mod tally;
 
-pub(super) use lane::{Lane, is_sentinel};
+pub(super) use lane::{Lane, Window, is_sentinel};
 pub(super) use request::RequestBody;
 pub(super) use response::ResponseBody;

@@ -5,37 +5,61 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
+use bytes::{Buf as _, Bytes};
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use tokio::io::AsyncWrite as _;
 use tokio::task::JoinHandle;
 
 use super::wire::Io;
-use crate::service::body::Lane;
+use crate::service::body::{Lane, Window};
 use crate::sys::nowait::{self, Cached};
+use crate::sys::resident::resident;
 
-/// Bytes that are brought into the page cache at once when they are not there.
-const AHEAD: u64 = 8 * 1024 * 1024;
+/// Bytes that are looked for in the page cache at once, and that the kernel is asked to read ahead where they are not there.
+const AHEAD: usize = 8 * 1024 * 1024;
+
+/// Bytes that are waited for at once when they are not in the page cache.
+const STEP: u64 = 1024 * 1024;
+
+/// How long what was found in the page cache is taken to be there still.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Bytes after which others on the same thread have their turn.
 const TURN: usize = 4 * 1024 * 1024;
 
 /// Bytes copied at once where sendfile does not work.
-const COPY: usize = 64 * 1024;
+const COPY: usize = 256 * 1024;
+
+/// The distance of the bytes that stand for their pages.
+const PAGE: usize = 4096;
 
 /// The sending half of a connection's [`Lane`].
 #[derive(Debug, Default)]
 pub(super) struct FileSender {
-    /// Brings a part of the file into the page cache; yields where that part ends.
-    warming: Option<JoinHandle<io::Result<u64>>>,
-    /// The first region's bytes before this offset were in the page cache a moment ago.
-    warm: u64,
+    /// Brings a part of the file into the page cache.
+    warming: Option<JoinHandle<io::Result<Warmed>>>,
+    /// The first region's bytes before this offset were in the page cache at that time.
+    warm: Option<(u64, Instant)>,
     /// Bytes since others had their turn.
     turn: usize,
-    /// The file system has no sendfile.
+    /// The file system has no sendfile, or no page cache to send from.
     copies: bool,
-    scratch: Vec<u8>,
+    /// Reads what is to be copied.
+    reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    /// Copied bytes of the first region that come next.
+    copied: Bytes,
+}
+
+/// What a thread that may wait has done about a part of a file.
+#[derive(Debug)]
+struct Warmed {
+    /// Where it ends.
+    until: u64,
+    /// Whether it has stayed in the page cache.
+    kept: bool,
 }
 
 impl FileSender {
@@ -54,38 +78,21 @@ impl FileSender {
         let Some(window) = lane.window(stand_in) else {
             return Poll::Ready(Err(io::Error::other("a file region and its stand-in do not agree")));
         };
-        let (file, offset, length) = (&window.region.file, window.region.offset, window.length);
         loop {
-            if let Some(warming) = &mut self.warming {
-                let warmed = ready!(Pin::new(warming).poll(context));
-                self.warming = None;
-                self.warm = warmed.map_err(io::Error::other)??;
-            }
-            let last = offset + length as u64 - 1;
-            if last >= self.warm {
-                // A miss would stop this thread, with all its other connections, for as long as the disk takes.
-                self.scratch.clear();
-                self.scratch.reserve_exact(1);
-                match nowait::read_cached(file, &mut self.scratch, last)? {
-                    Cached::Read(_) => {}
-                    Cached::End => return Poll::Ready(Err(shorter())),
-                    Cached::Unknown => {
-                        let (file, until) = (Arc::clone(file), offset + window.region.length.min(AHEAD));
-                        self.warming = Some(tokio::task::spawn_blocking(move || warm(&file, offset, until)));
-                        continue;
-                    }
-                }
-            }
             if self.turn >= TURN {
                 self.turn = 0;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let sent = if self.copies {
-                ready!(self.poll_copy(context, io, file, offset, length))
+                ready!(self.poll_copy(context, io, &window))
             } else {
+                ready!(self.poll_warm(context, &window))?;
+                if self.copies {
+                    continue;
+                }
                 ready!(io.poll_write_ready(context))?;
-                io.send_file(file, offset, length)
+                io.send_file(&window.region.file, window.region.offset, window.length)
             };
             match sent {
                 Ok(0) => return Poll::Ready(Err(shorter())),
@@ -93,7 +100,7 @@ impl FileSender {
                     self.turn += count;
                     lane.sent(count);
                     if count as u64 == window.region.length {
-                        self.warm = 0;
+                        self.warm = None;
                     }
                     return Poll::Ready(Ok(count));
                 }
@@ -108,37 +115,100 @@ impl FileSender {
         }
     }
 
-    fn poll_copy(
-        &mut self,
-        context: &mut Context<'_>,
-        io: &mut Io,
-        file: &File,
-        offset: u64,
-        length: usize,
-    ) -> Poll<io::Result<usize>> {
-        self.scratch.clear();
-        self.scratch.reserve_exact(length.min(COPY));
-        nowait::read_waiting(file, &mut self.scratch, offset)?;
-        self.scratch.truncate(length);
-        if self.scratch.is_empty() {
-            return Poll::Ready(Ok(0));
+    /// Makes sure that sendfile finds the window's bytes in the page cache: a single page that is missing would stop this
+    /// thread, with all its other connections, for as long as the disk takes.
+    fn poll_warm(&mut self, context: &mut Context<'_>, window: &Window) -> Poll<io::Result<()>> {
+        let (file, offset) = (&window.region.file, window.region.offset);
+        let end = offset + window.length as u64;
+        if self.warming.is_none() {
+            if self.warm.is_some_and(|(until, since)| until >= end && since.elapsed() < FRESH) {
+                return Poll::Ready(Ok(()));
+            }
+            let left = usize::try_from(window.region.length).unwrap_or(usize::MAX).min(AHEAD);
+            let found = cached(file, offset, left, window.length)?;
+            if found >= window.length {
+                self.warm = Some((offset + found as u64, Instant::now()));
+                return Poll::Ready(Ok(()));
+            }
+            let file = Arc::clone(file);
+            self.warming = Some(tokio::task::spawn_blocking(move || warm(&file, offset, left)));
         }
-        Pin::new(io).poll_write(context, &self.scratch)
+        if let Some(warming) = &mut self.warming {
+            let warmed = ready!(Pin::new(warming).poll(context));
+            self.warming = None;
+            let Warmed { until, kept } = warmed.map_err(io::Error::other)??;
+            self.warm = Some((until, Instant::now()));
+            self.copies = !kept;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends a part of the window that a thread which may wait has read.
+    fn poll_copy(&mut self, context: &mut Context<'_>, io: &mut Io, window: &Window) -> Poll<io::Result<usize>> {
+        while self.copied.is_empty() {
+            let Some(reading) = &mut self.reading else {
+                let (file, offset) = (Arc::clone(&window.region.file), window.region.offset);
+                let mut buffer = Vec::new();
+                // Exactly: the spare capacity is what is read.
+                buffer.reserve_exact(window.length.min(COPY));
+                self.reading = Some(tokio::task::spawn_blocking(move || {
+                    nowait::read_waiting(&file, &mut buffer, offset)?;
+                    Ok(buffer)
+                }));
+                continue;
+            };
+            let read = ready!(Pin::new(reading).poll(context));
+            self.reading = None;
+            let mut read = read.map_err(io::Error::other)??;
+            // The allocator may have given more room than was asked for.
+            read.truncate(window.length);
+            if read.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            self.copied = Bytes::from(read);
+        }
+        let sent = ready!(Pin::new(io).poll_write(context, &self.copied))?;
+        self.copied.advance(sent);
+        Poll::Ready(Ok(sent))
     }
 }
 
-/// For a thread that may wait.
-fn warm(file: &File, offset: u64, until: u64) -> io::Result<u64> {
-    let (start, length) = (i64::try_from(offset), i64::try_from(until - offset));
-    if let (Ok(start), Ok(length)) = (start, length) {
-        // Advice only; the read below is what counts.
-        let _ = posix_fadvise(file, start, length, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+/// How many bytes from `offset` on, of `length`, sendfile would find in the page cache. Where the kernel does not tell, no
+/// more than the first `needed` are looked for.
+fn cached(file: &File, offset: u64, length: usize, needed: usize) -> io::Result<usize> {
+    if let Some(found) = resident(file, offset, length)? {
+        return Ok(found);
     }
     let mut byte = Vec::with_capacity(1);
-    if nowait::read_waiting(file, &mut byte, until - 1)? == 0 {
-        return Err(shorter());
+    // Wherever in its page the first byte lies: one in each page, and the last.
+    for at in (0..needed).step_by(PAGE).chain(needed.checked_sub(1)) {
+        byte.clear();
+        match nowait::read_cached(file, &mut byte, offset + at as u64)? {
+            Cached::Read(_) => {}
+            Cached::End => return Err(shorter()),
+            Cached::Unknown => return Ok(0),
+        }
     }
-    Ok(until)
+    Ok(needed)
+}
+
+/// For a thread that may wait: reads the next [`STEP`] bytes, of `length`, and has the kernel read on.
+fn warm(file: &File, offset: u64, length: usize) -> io::Result<Warmed> {
+    if let (Ok(start), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) {
+        // Advice only; the reads below are what counts.
+        let _ = posix_fadvise(file, start, length, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+    }
+    let until = offset + STEP.min(length as u64);
+    let (mut at, mut buffer) = (offset, Vec::with_capacity(64 * 1024));
+    while at < until {
+        buffer.clear();
+        match nowait::read_waiting(file, &mut buffer, at)? {
+            0 => return Err(shorter()),
+            count => at += count as u64,
+        }
+    }
+    let needed = usize::try_from(until - offset).unwrap_or(usize::MAX);
+    Ok(Warmed { until, kept: cached(file, offset, needed, needed)? >= needed })
 }
 
 fn is_unsupported(error: &io::Error) -> bool {

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -23,6 +24,7 @@ use crate::api;
 use crate::service::body::{Lane, ResponseBody};
 use crate::service::counters::Counters;
 use crate::store::{FileRegion, Reader};
+use crate::sys::nowait;
 
 const SIZE: usize = 3 * 1024 * 1024 + 4321;
 
@@ -49,7 +51,8 @@ struct Server {
 impl Server {
     async fn start(with_lane: bool) -> Self {
         let content = Arc::new(content());
-        let mut file = tempfile::tempfile().unwrap();
+        // Beside the sources: a temporary file system may keep its files in memory.
+        let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         file.write_all(&content).unwrap();
         let (file, counters) = (Arc::new(file), Arc::new(Counters::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -150,6 +153,23 @@ async fn files_and_memory_arrive_as_they_are() {
             let (_, data) = answer(&mut stream, true, SIZE).await.unwrap();
             assert!(data == server.slice(offset, length), "{length} bytes from {offset}, lane: {with_lane}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_not_in_memory_arrive_as_they_are() {
+    let server = Server::start(true).await;
+    server.file.sync_all().unwrap();
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    for (offset, length) in [(0, SIZE), (1, SIZE - 1), (1_000_000, 700_000), (SIZE - 1, 1)] {
+        posix_fadvise(&server.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+        // A part in between, and the last byte, are.
+        for at in [1_200_000, SIZE - 1] {
+            nowait::read_waiting(&server.file, &mut Vec::with_capacity(1), at as u64).unwrap();
+        }
+        stream.write_all(get("file", offset, length).as_bytes()).await.unwrap();
+        let (_, data) = answer(&mut stream, true, SIZE).await.unwrap();
+        assert!(data == server.slice(offset, length), "{length} bytes from {offset}");
     }
 }
 

@@ -1,0 +1,89 @@
+//! Which pages of a file are in memory (mincore(2)).
+#![expect(unsafe_code, reason = "neither std nor nix offers mincore")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::ptr;
+
+use nix::unistd::{SysconfVar, geteuid, sysconf};
+
+/// How many bytes from `offset` on, of `length`, are in the page cache without a gap. Never waits for a disk, but for
+/// the file's size and owner. `None`: the kernel does not tell, as the file is another user's (see mincore(2)), or the file
+/// system has no page cache.
+///
+/// # Errors
+/// Those of fstat(2), mmap(2) and mincore(2), except `ENODEV` and `EACCES` of mmap.
+pub fn resident(file: &File, offset: u64, length: usize) -> io::Result<Option<usize>> {
+    if length == 0 || file.metadata()?.uid() != geteuid().as_raw() {
+        return Ok(None);
+    }
+    let page =
+        sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| usize::try_from(size).ok()).unwrap_or(4096);
+    // Less than a page.
+    let before = (offset % page as u64) as usize;
+    let start = libc::off_t::try_from(offset - before as u64).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mapped = before.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: a new mapping at an address of the kernel's choice; nothing reads or writes through it, so that a file which
+    // becomes shorter is no danger.
+    let address =
+        unsafe { libc::mmap(ptr::null_mut(), mapped, libc::PROT_NONE, libc::MAP_SHARED, file.as_raw_fd(), start) };
+    if address == libc::MAP_FAILED {
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(libc::ENODEV | libc::EACCES) => Ok(None),
+            _ => Err(error),
+        };
+    }
+    let mut pages = vec![0_u8; mapped.div_ceil(page)];
+    // SAFETY: the mapping has this address and length, and there is a byte in `pages` for each page of it.
+    let looked = unsafe { libc::mincore(address, mapped, pages.as_mut_ptr()) };
+    let error = io::Error::last_os_error();
+    // SAFETY: the mapping was made above with this address and length, and nothing refers to it.
+    unsafe { libc::munmap(address, mapped) };
+    if looked != 0 {
+        return Err(error);
+    }
+    let present = pages.iter().take_while(|flags| **flags & 1 == 1).count();
+    Ok(Some((present * page).saturating_sub(before).min(length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+    use super::*;
+    use crate::sys::nowait::{self, Cached};
+
+    #[test]
+    fn what_was_just_written_is_in_memory() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 100_000]).unwrap();
+        for (offset, length) in [(0, 100_000), (1, 99_999), (4096, 1), (99_999, 1), (5000, 8192)] {
+            assert_eq!(resident(&file, offset, length).unwrap(), Some(length), "{length} from {offset}");
+        }
+        assert_eq!(resident(&file, 0, 0).unwrap(), None);
+        // The last page ends behind the file.
+        assert!(resident(&file, 0, 1_000_000).unwrap().unwrap() < 110_000);
+        assert!(resident(&file, u64::MAX, 1).is_err());
+    }
+
+    #[test]
+    fn the_kernel_says_the_same_in_another_way() {
+        // Beside the sources: a temporary file system may keep its files in memory.
+        let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        file.write_all(&[7; 1 << 20]).unwrap();
+        file.sync_all().unwrap();
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+        // Brings a part of it back.
+        nowait::read_waiting(&file, &mut Vec::with_capacity(1), 700_000).unwrap();
+        for offset in (100..1 << 20).step_by(4096) {
+            let read = nowait::read_cached(&file, &mut Vec::with_capacity(1), offset).unwrap();
+            let found = resident(&file, offset, 1).unwrap().unwrap();
+            assert_eq!(found == 1, matches!(read, Cached::Read(_)), "{offset}");
+        }
+    }
+}
