@@ -2,18 +2,22 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::connection;
+use super::descriptors::{Spare, are_exhausted};
 use super::listener::{Address, Listener, Stream};
 use super::shared::Shared;
 
-/// Pause after accept(2) failed for want of something that only time brings (descriptors, memory).
+/// Pause after accept(2) failed for want of something that only time brings, such as memory.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// How long the log says nothing about more of such failures.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// How long clients whose first packet has been answered have to become connections before the socket closes.
 const HANDSHAKE: Duration = Duration::from_millis(20);
@@ -60,7 +64,10 @@ async fn accept(
     stop: CancellationToken,
     mut asked: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
+    let mut spare = Spare::new();
+    let mut told: Option<Instant> = None;
     loop {
+        spare.refill();
         tokio::select! {
             () = stop.cancelled() => break,
             Some(reply) = asked.recv() => {
@@ -72,8 +79,20 @@ async fn accept(
                 Err(error) if is_over(&error) => break,
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, address = %listener.address, "connections cannot be accepted");
-                    tokio::time::sleep(BREATH).await;
+                    if told.is_none_or(|time| time.elapsed() > SILENCE) {
+                        told = Some(Instant::now());
+                        tracing::warn!(%error, address = %listener.address, "connections cannot be accepted");
+                    }
+                    if are_exhausted(&error) {
+                        shared.gate.evict();
+                        if let Some(stream) = spare.accept(&listener) {
+                            spawn(&shared, &listener, stream);
+                            continue;
+                        }
+                        shared.gate.changed().await;
+                    } else {
+                        tokio::time::sleep(BREATH).await;
+                    }
                 }
             }
         }

@@ -7,9 +7,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::connection::activity::Activity;
+use super::descriptors;
 
 /// A connection is not closed to make room for another before it has been idle for this long.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the one that is asked to leave may take for it before another is asked.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Admits as many connections as the worker may have.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct Inside {
     limit: usize,
+    /// What the descriptors of this process allow.
+    ceiling: usize,
     open: usize,
     next: u64,
     connections: HashMap<u64, Arc<Activity>>,
@@ -35,24 +41,26 @@ pub(super) struct Permit {
 
 impl Gate {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        let inside = Inside { limit, open: 0, next: 0, connections: HashMap::new() };
-        Arc::new(Self { inside: std::sync::Mutex::new(inside), changed: Notify::new() })
+        let ceiling = descriptors::most_connections();
+        let inside = Inside { limit: usize::MAX, ceiling, open: 0, next: 0, connections: HashMap::new() };
+        let gate = Arc::new(Self { inside: std::sync::Mutex::new(inside), changed: Notify::new() });
+        gate.set_limit(limit);
+        gate
     }
 
     /// Waits until there is a free place. While there is none, the connection that has been idle for longest is asked to
     /// leave, so that idle clients do not keep others out.
     pub(super) async fn room(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if self.has_room() {
-                return;
-            }
+        while !self.has_room() {
             self.evict();
-            tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep(PATIENCE / 4) => {}
-            }
+            self.changed().await;
         }
+    }
+
+    /// Waits until a connection has ended, or for a moment.
+    pub(super) async fn changed(&self) {
+        // What comes between a look and the wait for it is noticed at the next look.
+        let _ = tokio::time::timeout(PATIENCE / 4, self.changed.notified()).await;
     }
 
     /// Takes a place, be there room or not: who has been accepted is inside.
@@ -63,9 +71,18 @@ impl Gate {
         Permit { gate: Arc::clone(self), id: inside.next }
     }
 
-    /// From now on. Those inside stay.
+    /// Applies to new connections; open ones are kept.
     pub(super) fn set_limit(&self, limit: usize) {
-        self.lock().limit = limit;
+        let mut inside = self.lock();
+        let changes = std::mem::replace(&mut inside.limit, limit) != limit;
+        let ceiling = inside.ceiling;
+        drop(inside);
+        if changes && limit > ceiling {
+            tracing::warn!(
+                "[service] max_connections is {limit}, but there are descriptors for {ceiling} connections; raise \
+                 LimitNOFILE= of the unit, or the limit of the shell (ulimit -n)"
+            );
+        }
         self.changed.notify_waiters();
     }
 
@@ -76,18 +93,23 @@ impl Gate {
 
     fn has_room(&self) -> bool {
         let inside = self.lock();
-        inside.open < inside.limit
+        inside.open < inside.limit.min(inside.ceiling)
     }
 
-    fn evict(&self) {
+    /// Asks the connection that has been idle for longest to leave, unless one has been asked just now.
+    pub(super) fn evict(&self) {
         let inside = self.lock();
-        if inside.connections.values().any(|activity| activity.is_leaving()) {
-            return;
+        let mut longest = None;
+        for activity in inside.connections.values() {
+            match (activity.leaving_for(), activity.idle_for()) {
+                (Some(time), _) if time < FAREWELL => return,
+                (None, Some(idle)) if idle >= PATIENCE && longest.is_none_or(|(most, _)| idle > most) => {
+                    longest = Some((idle, activity));
+                }
+                _ => {}
+            }
         }
-        let idle = inside.connections.values().filter_map(|activity| Some((activity.idle_for()?, activity)));
-        if let Some((idle, activity)) = idle.max_by_key(|(idle, _)| *idle)
-            && idle >= PATIENCE
-        {
+        if let Some((_, activity)) = longest {
             activity.ask_to_leave();
         }
     }

@@ -8,6 +8,7 @@ mod body;
 mod check;
 mod connection;
 mod counters;
+mod descriptors;
 mod drain;
 mod environment;
 mod error;

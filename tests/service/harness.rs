@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     pub(crate) port: u16,
     environment: Vec<(String, String)>,
     sockets: Vec<OwnedFd>,
+    /// Most descriptors that it may have.
+    descriptors: Option<usize>,
     notify: Receiver<String>,
 }
 
@@ -63,7 +65,8 @@ impl Setup {
         let directory = tempfile::tempdir().unwrap();
         let notify = service_manager(UnixDatagram::bind(directory.path().join("notify")).unwrap());
         fs::create_dir(directory.path().join("run")).unwrap();
-        let setup = Self { directory, port: free_port(), environment: Vec::new(), sockets: Vec::new(), notify };
+        let (environment, sockets) = (Vec::new(), Vec::new());
+        let setup = Self { directory, port: free_port(), environment, sockets, descriptors: None, notify };
         let (port, notify) = (setup.port, setup.path("notify"));
         setup
             .variable("NOTIFY_SOCKET", &notify.display().to_string())
@@ -102,11 +105,21 @@ impl Setup {
         self
     }
 
+    /// As after `ulimit -n`.
+    pub(crate) fn descriptors(mut self, limit: usize) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
     /// Starts without waiting.
     pub(crate) fn spawn(self) -> Server {
         let program = env!("CARGO_BIN_EXE_glance-api");
         let file = self.path("glance-api.conf");
-        let mut command = if self.sockets.is_empty() {
+        let mut command = if let Some(limit) = self.descriptors {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\"")).arg(program);
+            shell
+        } else if self.sockets.is_empty() {
             Command::new(program)
         } else {
             // The descriptors arrive as standard input and output, and go to where systemd puts them.

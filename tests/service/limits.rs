@@ -1,8 +1,11 @@
 //! What one client may take.
 
+use std::fs;
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
+use super::data;
 use super::harness::{Client, Setup, answered, pause, wait_for};
 
 #[test]
@@ -161,6 +164,48 @@ fn thousands_of_idle_connections_do_not_keep_a_request_out() {
     answered(server.get("/versions"));
     drop(idle);
     answered(server.get("/versions"));
+}
+
+#[test]
+fn few_descriptors_are_shared_with_those_who_come() {
+    let server = Setup::new().descriptors(40).start();
+    wait_for("the warning", || server.log().contains("there are descriptors for").then_some(()));
+    let idle: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    pause(Duration::from_millis(500));
+    // Whoever is idle goes; files and the database have their own share.
+    for size in [10, 3_000_000] {
+        let id = data::create(&server);
+        let mut upload = data::Upload::begin(&server, &id, size);
+        upload.send(size);
+        assert_eq!(upload.finish().status, 204);
+    }
+    assert!(!server.log().contains("connections cannot be accepted"), "{}", server.log());
+    drop(idle);
+}
+
+#[test]
+fn without_a_descriptor_for_the_next_one_the_longest_idle_goes() {
+    let server = Setup::new().start();
+    let mut idle: Vec<Client<TcpStream>> = (0..8).map(|_| server.connect()).collect();
+    for client in &mut idle {
+        answered(client.get("/versions"));
+    }
+    let process = server.child.id();
+    let used = fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    let limit = Command::new("prlimit").args([format!("--pid={process}"), format!("--nofile={used}:{used}")]).status();
+    assert!(limit.unwrap().success());
+    let newcomers: Vec<Client<TcpStream>> = (0..4)
+        .map(|_| {
+            let mut client = server.connect();
+            answered(client.get("/versions"));
+            client
+        })
+        .collect();
+    let gone =
+        idle.iter_mut().filter_map(|client| client.closed_within(Duration::from_millis(5)).then_some(())).count();
+    assert!((3..=6).contains(&gone), "{gone} were sent away for four");
+    assert_eq!(server.log().matches("connections cannot be accepted").count(), 1, "{}", server.log());
+    drop(newcomers);
 }
 
 #[test]
