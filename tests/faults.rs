@@ -405,6 +405,14 @@ fn keystone_goes_away_and_comes_back() {
     keystone.away();
     // A token that was seen a moment ago still serves; another cannot be checked, and that is said soon.
     list(&known).expect(200);
+    // Nor does a reload forget it, whatever it changes elsewhere.
+    for limit in [31, 32] {
+        server.conf.clone().set("DEFAULT.limit_param_default", limit).write();
+        server.signal(Signal::SIGHUP);
+        let reloaded = format!("limit_param_default: {} → {limit}", if limit == 31 { 25 } else { 31 });
+        wait_for("the reload", Duration::from_secs(20), || server.log().contains(&reloaded).then_some(()));
+        list(&known).expect(200);
+    }
     let start = Instant::now();
     list(&fresh).expect(503);
     assert!(start.elapsed() < Duration::from_secs(25), "took {:?}", start.elapsed());

@@ -10,9 +10,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use common::peers::{Keystone, Upstream};
-use common::{Answer, Body, Client, Conf, Request, Server, free_port};
+use common::{Answer, Body, Client, Conf, Request, Server, free_port, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// One of the two services.
@@ -255,4 +257,35 @@ fn images_on_web_servers_are_what_they_were_when_registered() {
         assert_eq!((status, text.as_str()), (200, "0123456789"), "{name}");
     }
     assert_eq!((shorter.1.0, relative.1.0), (0, 400));
+}
+
+#[test]
+fn a_location_that_became_forbidden_is_not_read() {
+    let web = web_server();
+    let server = Server::with(|conf| {
+        conf.set("DEFAULT.show_multiple_locations", true)
+            .set("glance_store.stores", "file,http")
+            .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+            .set("import_filtering_opts.allowed_ports", format!("[{}]", web.port()))
+    });
+    let image = json!({"name": "a", "disk_format": "raw", "container_format": "bare"});
+    let made = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201).json();
+    let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
+    let location = json!({"url": format!("http://{web}/same"), "metadata": {}});
+    let mut patch = Request::new("PATCH", &path).header("Content-Type", "application/openstack-images-v2.1-json-patch");
+    let change = json!([{"op": "add", "path": "/locations/-", "value": location}]);
+    patch.body = Body::Sized(change.to_string().into_bytes());
+    server.send(&patch).expect(200);
+    let read = Request::new("GET", &format!("{path}/file"));
+    assert_eq!(server.send(&read).expect(200).text(), "0123456789");
+    server.conf.clone().set("import_filtering_opts.allowed_ports", "[80,443]").write();
+    server.signal(Signal::SIGHUP);
+    wait_for("the location to be forbidden", Duration::from_secs(10), || {
+        (server.send(&read).status != 200).then_some(())
+    });
+    // As for whatever else is wrong with a location, upstream as well.
+    assert_eq!(server.send(&read).status, 500);
+    assert!(server.log().contains("an image is where nothing may be fetched"));
+    server.send(&Request::new("GET", &path)).expect(200);
+    server.send(&Request::new("DELETE", &path)).expect(204);
 }

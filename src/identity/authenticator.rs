@@ -12,8 +12,10 @@ use super::binding::Binding;
 use super::cache::TokenCache;
 use super::{Context, ServiceUser, access_rules};
 use crate::config::{Config, KeystoneAuthtokenSection, Secret};
-use crate::keystone::outgoing::{Outgoing, Tls};
-use crate::keystone::{Entity, KeystoneError, Login, LoginOptions, Session, Token, Validator};
+use crate::keystone::outgoing::{Options, Outgoing, Timeout, Tls};
+use crate::keystone::{
+    Entity, KeystoneError, Login, LoginOptions, Region, Session, Token, Validator, ValidatorOptions,
+};
 
 /// Knows callers by their tokens. Other headers that say who somebody is (`X-Roles`, `X-Project-Id`, …) are never looked at.
 #[derive(Debug)]
@@ -62,18 +64,19 @@ impl Authenticator {
             key_file: section.keyfile.clone(),
             insecure: section.insecure,
         };
-        let client = Outgoing::new(&tls).map_err(|source| KeystoneError::Client { section: SECTION, source })?;
         let timeout = section.http_connect_timeout.and_then(|seconds| u64::try_from(seconds).ok());
         let timeout = timeout.filter(|seconds| *seconds > 0).map_or(TIMEOUT, Duration::from_secs);
-        let validator = Validator {
-            session: Session::new(client.clone(), login, timeout),
-            client,
+        let options = Options { tls, timeout: Timeout::Whole(timeout), ..Options::default() };
+        let client = Outgoing::new(options).map_err(|source| KeystoneError::Client { section: SECTION, source })?;
+        client.prepare();
+        let region = section.region_name.clone().filter(|region| !region.is_empty());
+        let options = ValidatorOptions {
             interface: section.interface.clone(),
-            region: section.region_name.clone().filter(|region| !region.is_empty()),
-            timeout,
+            region: region.map(|name| Region { section: SECTION, option: "region_name", name }),
             retries: u32::try_from(section.http_request_max_retries).unwrap_or(0).min(MAX_RETRIES),
             with_catalog: section.include_service_catalog,
         };
+        let validator = Validator::new(client.clone(), Session::new(client, login), options);
         Ok(Self {
             tokens: TokenCache::new(validator, section.token_cache_time),
             service_roles: section.service_token_roles.clone(),

@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use super::*;
 use crate::config::Config;
 use crate::keystone::KeystoneError;
-use crate::keystone::fake::{Answer, Server, plain};
+use crate::keystone::fake::{Answer, Server, plain, redirect};
 
 fn in_seconds(seconds: i64) -> String {
     (OffsetDateTime::now_utc() + time::Duration::seconds(seconds)).format(&Rfc3339).unwrap()
@@ -375,6 +375,11 @@ async fn the_region_must_be_in_the_catalog() {
         config.keystone_authtoken.region_name = Some(region.to_owned());
         let outcome = ask(&Authenticator::new(&config).unwrap(), &[("x-auth-token", "t")]).await;
         assert_eq!(outcome.is_ok(), found, "{region}");
+        if let Err(error) = outcome {
+            let expected = "[keystone_authtoken] region_name is Two, but the service catalog has no internal endpoint of \
+                            identity there; its regions are One";
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }
 
@@ -436,4 +441,36 @@ fn wrong_options_prevent_the_start() {
     config.keystone_authtoken.certfile = Some(file.path().to_str().unwrap().to_owned());
     let error = Authenticator::new(&config).unwrap_err().to_string();
     assert!(error.contains("holds no usable PEM"), "{error}");
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_server_gets_neither_password_nor_token() {
+    let other = Server::start(|_| known(&token(3600, &[]))).await;
+    let elsewhere = other.url("/v3/auth/tokens");
+    for login_moves in [true, false] {
+        let elsewhere = elsewhere.clone();
+        let server = Server::start(move |request| match request.method() {
+            &Method::POST if !login_moves => logged_in(request, "own"),
+            _ => Answer::Now(redirect(302, &elsewhere)),
+        })
+        .await;
+        let error = ask(&authenticator(&server), &[("x-auth-token", "t")]).await.unwrap_err().to_string();
+        let expected =
+            format!("Keystone cannot be reached: http://{} redirects to http://{}", server.address, other.address);
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    assert!(other.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_within_the_server_is_followed() {
+    let server = Server::start(|request| match (request.method(), request.uri().path()) {
+        (&Method::POST, "/v3/auth/tokens") => Answer::Now(redirect(301, "/v3/moved/tokens")),
+        (&Method::POST, "/v3/moved/tokens") => logged_in(request, "own"),
+        (&Method::GET, "/v3/auth/tokens") => Answer::Now(redirect(307, "/v3/there")),
+        (&Method::GET, "/v3/there") if request.headers()["x-auth-token"] == "own" => known(&token(3600, &[])),
+        _ => Answer::Now(plain(404, "{}")),
+    })
+    .await;
+    assert!(ask(&authenticator(&server), &[("x-auth-token", "t")]).await.unwrap().is_some());
 }

@@ -1,5 +1,7 @@
 //! Looking endpoints up in a service catalog, as Keystone's v3 API writes it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// The URL of a service in the catalog of a token. `interface`: `public`, `internal` or `admin`, also with `URL` behind it.
@@ -18,6 +20,16 @@ pub fn endpoint<'a>(catalog: &'a Value, service: &str, interface: &str, region: 
         .flatten()
         .find(|endpoint| text(endpoint, "interface") == Some(interface) && in_region(endpoint))
         .and_then(|endpoint| text(endpoint, "url"))
+}
+
+/// The names of all regions that have an endpoint, in order.
+pub fn regions(catalog: &Value) -> Vec<String> {
+    let entries = catalog.as_array().into_iter().flatten();
+    let endpoints = entries.filter_map(|entry| entry.get("endpoints")?.as_array()).flatten();
+    let region = |endpoint: &Value| {
+        ["region", "region_id"].iter().find_map(|key| endpoint.get(key)?.as_str().map(str::to_owned))
+    };
+    endpoints.filter_map(region).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Whether the catalog has a service of this type.
@@ -53,11 +65,13 @@ mod tests {
         ] {
             assert_eq!(endpoint(&catalog, "identity", interface, region), expected, "{interface} {region:?}");
         }
+        assert_eq!(regions(&catalog), ["One", "Two"]);
         assert!(has_service(&catalog, "image") && !has_service(&catalog, "volume"));
         for nonsense in
             [json!(null), json!({"type": "identity"}), json!([1]), json!([{"type": "identity", "endpoints": 1}])]
         {
             assert_eq!(endpoint(&nonsense, "identity", "public", None), None);
+            assert!(regions(&nonsense).is_empty());
         }
     }
 }

@@ -1,6 +1,6 @@
 use http::StatusCode;
 
-use super::outgoing::{ClientError, TransportError};
+use super::outgoing::{ClientError, RequestError};
 
 /// Keystone cannot be used as configured, or does not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +21,8 @@ pub enum KeystoneError {
     Url { what: &'static str, source: url::ParseError },
     #[error("[{section}] {source}")]
     Client { section: &'static str, source: ClientError },
-    #[error("there is no HTTP client: {0}")]
-    NoClient(#[from] ClientError),
     #[error("Keystone cannot be reached: {0}")]
-    Unreachable(#[from] TransportError),
+    Unreachable(#[from] RequestError),
     #[error("Keystone refuses the login of the service itself: {0}")]
     Login(StatusCode),
     #[error("Keystone does not accept the token of the service itself")]
@@ -39,4 +37,34 @@ pub enum KeystoneError {
     NoToken,
     #[error("the service catalog has no {interface} endpoint of {service}")]
     Endpoint { service: String, interface: String },
+    /// Boxed, as it is much larger than the others.
+    #[error(transparent)]
+    Region(Box<UnknownRegion>),
+}
+
+/// An option names a region that the catalog does not have.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "[{section}] {option} is {region}, but the service catalog has no {interface} endpoint of {service} there; its regions are {}",
+    listed(known)
+)]
+pub struct UnknownRegion {
+    pub section: &'static str,
+    pub option: &'static str,
+    pub region: String,
+    pub service: String,
+    pub interface: String,
+    /// Those of the whole catalog.
+    pub known: Vec<String>,
+}
+
+/// A catalog comes from elsewhere: a message shows so many of its regions.
+const MOST_SHOWN: usize = 20;
+
+fn listed(regions: &[String]) -> String {
+    let mut text = regions.iter().take(MOST_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if regions.len() > MOST_SHOWN {
+        text.push_str(", …");
+    }
+    if text.is_empty() { "none".to_owned() } else { text }
 }

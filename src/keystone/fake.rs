@@ -83,6 +83,13 @@ async fn respond(
     }
 }
 
+/// A redirect.
+pub(crate) fn redirect(status: u16, target: &str) -> Response<Full<Bytes>> {
+    let mut response = plain(status, "");
+    response.headers_mut().insert(http::header::LOCATION, target.parse().unwrap());
+    response
+}
+
 /// An answer without headers.
 pub(crate) fn plain(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     Response::builder().status(status).body(Full::new(body.into())).unwrap()

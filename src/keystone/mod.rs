@@ -1,7 +1,8 @@
 //! Keystone's v3 API, and HTTP requests to other services in general.
 //!
 //! [`Session`] keeps a service account logged in, for whichever service is to be called with it; [`Validator`] uses one to look
-//! at other people's tokens. [`outgoing`] has the program's one HTTP client, [`UrlFilter`] says where it may be sent by users.
+//! at other people's tokens. [`outgoing`] has the program's one HTTP client, and the filter that says where users
+//! may send it.
 
 mod answer;
 pub mod catalog;
@@ -11,15 +12,13 @@ mod login;
 pub mod outgoing;
 mod session;
 mod token;
-mod url_filter;
 mod validator;
 
-pub use error::KeystoneError;
+pub use error::{KeystoneError, UnknownRegion};
 pub use login::{Login, LoginOptions};
-pub use session::{Grant, Session};
+pub use session::{Grant, Region, Session};
 pub use token::{AccessRule, Entity, Token};
-pub use url_filter::{Refused, UrlFilter};
-pub use validator::{Validated, Validator};
+pub use validator::{Validated, Validator, ValidatorOptions};
 
 #[cfg(test)]
 pub(crate) mod fake;

@@ -1,7 +1,7 @@
 //! A service account that stays logged in.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header::ACCEPT;
 use serde_json::Value;
@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use url::Url;
 
-use super::error::KeystoneError;
+use super::error::{KeystoneError, UnknownRegion};
 use super::login::Login;
-use super::outgoing::{Outgoing, TransportError};
+use super::outgoing::Outgoing;
 use super::token::Envelope;
 use super::{answer, catalog, discovery};
 use crate::config::Secret;
@@ -22,7 +22,6 @@ use crate::config::Secret;
 pub struct Session {
     client: Outgoing,
     login: Login,
-    timeout: Duration,
     /// Where the v3 API is; asked for once.
     auth_url: OnceCell<Url>,
     current: Mutex<Option<Arc<Grant>>>,
@@ -37,18 +36,25 @@ pub struct Grant {
     expires: OffsetDateTime,
     catalog: Value,
     user_id: String,
-    /// Endpoints that have been resolved.
-    identity_url: OnceCell<Url>,
+}
+
+/// A region that an option names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Where the option is, for error messages.
+    pub section: &'static str,
+    pub option: &'static str,
+    pub name: String,
 }
 
 /// A token is renewed so long before its end, as keystoneauth does.
-const MARGIN: Duration = Duration::from_secs(120);
+const MARGIN: time::Duration = time::Duration::seconds(120);
 
 impl Session {
-    /// `timeout` bounds each request.
-    pub fn new(client: Outgoing, login: Login, timeout: Duration) -> Self {
+    /// Makes no request yet.
+    pub fn new(client: Outgoing, login: Login) -> Self {
         let (auth_url, current, turn) = (OnceCell::new(), Mutex::new(None), AsyncMutex::new(None));
-        Self { client, login, timeout, auth_url, current, turn }
+        Self { client, login, auth_url, current, turn }
     }
 
     /// A token that is good for at least two minutes, as far as is known.
@@ -91,31 +97,16 @@ impl Session {
         }
     }
 
-    /// Keystone's own v3 API as the catalog has it.
-    pub(super) async fn identity_url<'a>(
-        &self,
-        grant: &'a Grant,
-        interface: &str,
-        region: Option<&str>,
-    ) -> Result<&'a Url, KeystoneError> {
-        let resolve = || async {
-            let url = grant.endpoint("identity", interface, region)?;
-            discovery::v3(self.client.ready().await?, &url, true, self.timeout).await
-        };
-        grant.identity_url.get_or_try_init(resolve).await
-    }
-
     fn usable(&self) -> Option<Arc<Grant>> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         current.clone().filter(|grant| grant.expires - OffsetDateTime::now_utc() > MARGIN)
     }
 
     async fn log_in(&self) -> Result<Grant, KeystoneError> {
-        let client = self.client.ready().await?;
-        let find = || discovery::v3(client, &self.login.url, self.login.discover, self.timeout);
+        let find = || discovery::v3(&self.client, &self.login.url, self.login.discover);
         let url = discovery::below(self.auth_url.get_or_try_init(find).await?, &["auth", "tokens"]);
-        let request = client.post(url).timeout(self.timeout).header(ACCEPT, "application/json");
-        let response = request.json(&self.login.body()).send().await.map_err(TransportError::from)?;
+        let request = self.client.post(url).header(ACCEPT, "application/json").json(&self.login.body());
+        let response = request.send().await?;
         if response.status().is_client_error() {
             return Err(KeystoneError::Login(response.status()));
         }
@@ -129,7 +120,6 @@ impl Session {
             expires: token.expires,
             catalog: token.catalog.as_deref().cloned().unwrap_or_default(),
             user_id: token.user.id,
-            identity_url: OnceCell::new(),
         })
     }
 }
@@ -144,9 +134,23 @@ impl Grant {
     ///
     /// # Errors
     /// The catalog has none, or what it has is no URL.
-    pub fn endpoint(&self, service: &str, interface: &str, region: Option<&str>) -> Result<Url, KeystoneError> {
-        let missing = || KeystoneError::Endpoint { service: service.to_owned(), interface: interface.to_owned() };
-        let url = catalog::endpoint(&self.catalog, service, interface, region).ok_or_else(missing)?;
+    pub fn endpoint(&self, service: &str, interface: &str, region: Option<&Region>) -> Result<Url, KeystoneError> {
+        let missing = || {
+            let (service, interface) = (service.to_owned(), interface.to_owned());
+            match region {
+                None => KeystoneError::Endpoint { service, interface },
+                Some(Region { section, option, name }) => KeystoneError::Region(Box::new(UnknownRegion {
+                    section,
+                    option,
+                    region: name.clone(),
+                    service,
+                    interface,
+                    known: catalog::regions(&self.catalog),
+                })),
+            }
+        };
+        let name = region.map(|region| region.name.as_str());
+        let url = catalog::endpoint(&self.catalog, service, interface, name).ok_or_else(missing)?;
         Url::parse(url).map_err(|source| KeystoneError::Url { what: "an endpoint in the service catalog", source })
     }
 }

@@ -4,30 +4,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::ACCEPT;
-use http::{HeaderValue, StatusCode};
-use reqwest::Response;
+use http::{HeaderName, HeaderValue, StatusCode};
+use tokio::sync::Mutex;
+use url::Url;
 
 use super::error::KeystoneError;
-use super::outgoing::{Outgoing, TransportError};
-use super::session::{Grant, Session};
+use super::outgoing::{Answer, Outgoing};
+use super::session::{Grant, Region, Session};
 use super::token::{Envelope, Token};
 use super::{answer, discovery};
 
-/// Validates tokens with a service account's own.
-#[derive(Debug)]
-pub struct Validator {
-    pub client: Outgoing,
-    pub session: Session,
+/// How to ask.
+#[derive(Clone, Debug)]
+pub struct ValidatorOptions {
     /// Of Keystone's endpoint in the catalog.
     pub interface: String,
-    pub region: Option<String>,
-    /// For each request.
-    pub timeout: Duration,
+    pub region: Option<Region>,
     /// How often a connection that cannot be made, or breaks before the answer, is tried again.
     pub retries: u32,
     /// Whether the answers are to hold the catalog.
     pub with_catalog: bool,
 }
+
+/// Validates tokens with a service account's own.
+#[derive(Debug)]
+pub struct Validator {
+    client: Outgoing,
+    session: Session,
+    options: ValidatorOptions,
+    /// Keystone's v3 API as the catalog of the last grant has it.
+    api: Mutex<Option<(Arc<Grant>, Url)>>,
+}
+
+const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+const X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+/// That we check the access rules of application credentials.
+const ACCESS_RULES: HeaderName = HeaderName::from_static("openstack-identity-access-rules");
 
 /// What came of it.
 #[derive(Clone, Debug)]
@@ -41,6 +53,11 @@ pub enum Validated {
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Validator {
+    /// Makes no request yet.
+    pub fn new(client: Outgoing, session: Session, options: ValidatorOptions) -> Self {
+        Self { client, session, options, api: Mutex::new(None) }
+    }
+
     /// Asks about `token`; about one that has ended as well if `allow_expired`.
     ///
     /// # Errors
@@ -68,36 +85,44 @@ impl Validator {
         }
     }
 
-    async fn ask(&self, grant: &Grant, token: &HeaderValue, allow_expired: bool) -> Result<Response, KeystoneError> {
-        let base = self.session.identity_url(grant, &self.interface, self.region.as_deref()).await?;
-        let mut url = discovery::below(base, &["auth", "tokens"]);
-        match (self.with_catalog, allow_expired) {
+    async fn ask(&self, grant: &Arc<Grant>, token: &HeaderValue, allow_expired: bool) -> Result<Answer, KeystoneError> {
+        let mut url = discovery::below(&self.api(grant).await?, &["auth", "tokens"]);
+        match (self.options.with_catalog, allow_expired) {
             (true, false) => {}
             (true, true) => url.set_query(Some("allow_expired=1")),
             (false, false) => url.set_query(Some("nocatalog")),
             (false, true) => url.set_query(Some("nocatalog&allow_expired=1")),
         }
-        let client = self.client.ready().await?;
         let mut pause = FIRST_PAUSE;
-        for tries_left in (0..=self.retries).rev() {
-            let request = client
-                .get(url.clone())
-                .timeout(self.timeout)
+        for tries_left in (0..=self.options.retries).rev() {
+            let request = self
+                .client
+                .get(url.as_str())
                 .header(ACCEPT, "application/json")
-                .header("X-Auth-Token", grant.token.expose())
-                .header("X-Subject-Token", token)
-                // That we check the access rules of application credentials.
-                .header("OpenStack-Identity-Access-Rules", "1");
+                .header(X_AUTH_TOKEN, grant.token.expose())
+                .header(X_SUBJECT_TOKEN, token)
+                .header(ACCESS_RULES, "1");
             match request.send().await {
-                // Not after a timeout: the caller has waited long enough.
-                Err(error) if tries_left > 0 && (error.is_connect() || error.is_request() && !error.is_timeout()) => {
+                Err(error) if tries_left > 0 && error.is_broken_connection() => {
                     tracing::debug!(tries_left, "no connection to Keystone, trying again");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }
-                answered => return Ok(answered.map_err(TransportError::from)?),
+                answered => return Ok(answered?),
             }
         }
         Err(KeystoneError::Status { what: "token validation", status: StatusCode::SERVICE_UNAVAILABLE })
+    }
+
+    /// Looked for once for each grant, by one task.
+    async fn api(&self, grant: &Arc<Grant>) -> Result<Url, KeystoneError> {
+        let mut api = self.api.lock().await;
+        if let Some((_, url)) = api.as_ref().filter(|(known, _)| Arc::ptr_eq(known, grant)) {
+            return Ok(url.clone());
+        }
+        let endpoint = grant.endpoint("identity", &self.options.interface, self.options.region.as_ref())?;
+        let url = discovery::v3(&self.client, &endpoint, true).await?;
+        *api = Some((grant.clone(), url.clone()));
+        Ok(url)
     }
 }

@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::evaluate::Failure;
-use super::remote::RemoteError;
+use crate::keystone::outgoing::RequestError;
 
 /// A policy file cannot be used, or a rule cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,5 +24,5 @@ pub enum PolicyError {
     #[error("policy {rule} cannot be evaluated: {source}")]
     Evaluation { rule: String, source: Failure },
     #[error("policy {rule}: the remote check failed: {source}")]
-    Remote { rule: String, source: RemoteError },
+    Remote { rule: String, source: RequestError },
 }

@@ -25,7 +25,6 @@ pub use enforcer::Enforcer;
 pub use error::PolicyError;
 pub use evaluate::Failure;
 pub use language::{BadCheck, BadRule};
-pub use remote::RemoteError;
 pub use rules::Rules;
 pub use template::BadFormat;
 

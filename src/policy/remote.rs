@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use url::form_urlencoded;
@@ -10,28 +11,14 @@ use url::form_urlencoded;
 use super::{Target, credentials};
 use crate::config::OsloPolicySection;
 use crate::identity::Context;
-use crate::keystone::outgoing::{self, ClientError, Tls, TransportError};
+use crate::keystone::outgoing::{ClientError, Options, Outgoing, RequestError, Timeout, Tls};
 
 /// Asks servers, over connections that are made when the first rule needs one.
 #[derive(Debug)]
 pub(super) struct Remote {
-    tls: Tls,
-    timeout: Duration,
+    options: Options,
     as_json: bool,
-    client: OnceCell<reqwest::Client>,
-}
-
-/// A server that should decide did not. The URL is left out: it may hold credentials.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Http(#[from] TransportError),
-    #[error("{0}")]
-    Interrupted(#[source] tokio::task::JoinError),
-    #[error("the answer has more than {MAX_ANSWER} bytes")]
-    Size,
+    client: OnceCell<Outgoing>,
 }
 
 /// `True` in quotes is all that matters.
@@ -45,9 +32,9 @@ impl Remote {
             key_file: options.remote_ssl_client_key_file.clone(),
             insecure: !options.remote_ssl_verify_server_crt,
         };
+        let timeout = Duration::try_from_secs_f64(options.remote_timeout).unwrap_or(Duration::from_secs(60));
         Self {
-            tls,
-            timeout: Duration::try_from_secs_f64(options.remote_timeout).unwrap_or(Duration::from_secs(60)),
+            options: Options { tls, timeout: Timeout::Whole(timeout), ..Options::default() },
             as_json: options.remote_content_type == "application/json",
             client: OnceCell::new(),
         }
@@ -60,26 +47,19 @@ impl Remote {
         rule: &str,
         target: &dyn Target,
         context: &Context,
-    ) -> Result<bool, RemoteError> {
+    ) -> Result<bool, RequestError> {
         let client = self.client.get_or_try_init(|| self.connect()).await?;
         let (content_type, body) = self.payload(rule, target, context);
-        let request = client.post(url).timeout(self.timeout).header(CONTENT_TYPE, content_type).body(body);
-        let mut response = request.send().await.map_err(TransportError::from)?;
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(TransportError::from)? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
-                return Err(RemoteError::Size);
-            }
-            answer.extend_from_slice(&chunk);
-        }
+        let answer = client.post(url).header(CONTENT_TYPE, content_type).body(body).send().await?;
         // Whatever the status is: upstream does not look at it.
-        Ok(answer.trim_ascii_quotes() == b"True")
+        Ok(answer.bytes(MAX_ANSWER).await?.trim_ascii_quotes() == b"True")
     }
 
-    async fn connect(&self) -> Result<reqwest::Client, RemoteError> {
-        let tls = self.tls.clone();
-        let made = tokio::task::spawn_blocking(move || outgoing::client(&tls)).await;
-        Ok(made.map_err(RemoteError::Interrupted)??)
+    /// Reads the files of the options.
+    async fn connect(&self) -> Result<Outgoing, ClientError> {
+        let options = self.options.clone();
+        let made = tokio::task::spawn_blocking(move || Outgoing::new(options)).await;
+        made.map_err(ClientError::Interrupted)?
     }
 
     fn payload(&self, rule: &str, target: &dyn Target, context: &Context) -> (HeaderValue, String) {

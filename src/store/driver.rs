@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Location, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
-use crate::keystone::UrlFilter;
+use crate::keystone::outgoing::UrlFilter;
 
 /// A kind of store. All that is specific to it is said here; the list of them is in `drivers`.
 pub(super) struct Driver {

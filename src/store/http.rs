@@ -1,21 +1,22 @@
 //! Images that lie on web servers: read-only. Upstream: `glance_store/_drivers/http.py`.
 
-use std::io;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, TryStreamExt};
-use reqwest::header::{CONTENT_LENGTH, LOCATION};
-use reqwest::{Certificate, Client, Method, Proxy, Response, StatusCode, redirect};
+use http::header::{CONTENT_LENGTH, LOCATION};
+use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::driver::{Driver, Setup, Store, Writer};
 use super::{Location, Operation, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
-use crate::keystone::UrlFilter;
+use crate::keystone::outgoing::{
+    Answer, ClientError, Options, Outgoing, Proxies, Redirects, Refused, RequestError, Timeout, Tls, UrlFilter,
+};
 
 /// Requests made for one image: the first and what it is redirected to.
 const MAX_REQUESTS: usize = 5;
@@ -47,74 +48,44 @@ pub(super) const DRIVER: Driver = Driver {
 /// The store of images registered by an `http:` or `https:` location.
 struct HttpStore {
     name: String,
-    client: Arc<LazyClient>,
-    /// What redirections must pass.
-    filter: UrlFilter,
+    client: Outgoing,
 }
 
-/// Made for the first image that needs it: reading the system's certificates takes longer than all the rest of a start.
-type LazyClient = LazyLock<Result<Client, String>, Box<dyn FnOnce() -> Result<Client, String> + Send>>;
-
 impl HttpStore {
-    /// Reads the CA file; makes no connection.
+    /// Reads the CA file; makes no connection. `filter`: what each URL must pass when it is read, redirections included.
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
     fn open(name: &str, options: &GlanceStoreSection, filter: UrlFilter) -> Result<Self, StoreError> {
-        let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
-        let mut builder = Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .referer(false)
-            .user_agent(concat!("glance-api/", env!("CARGO_PKG_VERSION")));
-        match options.https_ca_certificates_file.as_deref().filter(|path| !path.is_empty()) {
-            Some(path) => {
-                let bad = |error: &dyn std::fmt::Display| wrong(format!("https_ca_certificates_file {path}: {error}"));
-                let text = std::fs::read(path).map_err(|error| bad(&error))?;
-                let certificates = Certificate::from_pem_bundle(&text).map_err(|error| bad(&error))?;
-                if certificates.is_empty() {
-                    return Err(bad(&"no certificate in it"));
-                }
-                builder = builder.tls_certs_only(certificates);
-            }
-            None => builder = builder.tls_danger_accept_invalid_certs(options.https_insecure),
-        }
-        for (scheme, proxy) in &options.http_proxy_information {
-            let proxy = if proxy.contains("://") { proxy.clone() } else { format!("http://{proxy}") };
-            let proxy = match scheme.as_str() {
-                "http" => Proxy::http(proxy),
-                "https" => Proxy::https(proxy),
-                "all" => Proxy::all(proxy),
-                _ => return Err(wrong(format!("http_proxy_information: {scheme} is neither http, https nor all"))),
+        let ca_file = options.https_ca_certificates_file.clone().filter(|path| !path.is_empty());
+        let proxies = match options.http_proxy_information.as_slice() {
+            [] => Proxies::Environment,
+            listed => Proxies::Listed(listed.to_vec()),
+        };
+        let client = Outgoing::new(Options {
+            tls: Tls { insecure: options.https_insecure && ca_file.is_none(), ca_file, ..Tls::default() },
+            timeout: Timeout::Step { connect: CONNECT, read: SILENCE },
+            redirects: Redirects::Returned,
+            proxies,
+            filter: Some(filter),
+        });
+        let client = client.map_err(|error| {
+            let option = match error {
+                ClientError::ProxyScheme { .. } | ClientError::Proxy { .. } => "http_proxy_information",
+                _ => "https_ca_certificates_file",
             };
-            // The error's text would show the proxy's password.
-            builder = builder.proxy(proxy.map_err(|_| wrong(format!("http_proxy_information: bad URL for {scheme}")))?);
-        }
-        let make = move || builder.build().map_err(|error| error.without_url().to_string());
-        Ok(Self { name: name.to_owned(), client: Arc::new(LazyLock::new(Box::new(make))), filter })
-    }
-
-    async fn client(&self) -> Result<Client, StoreError> {
-        let client = Arc::clone(&self.client);
-        let made = tokio::task::spawn_blocking(move || LazyLock::force(&client).clone()).await;
-        made.unwrap_or_else(|error| Err(error.to_string()))
-            .map_err(|reason| StoreError::RemoteUnavailable { source: Some(reason.into()) })
+            StoreError::Configuration { store: name.to_owned(), reason: format!("{option}: {error}") }
+        })?;
+        Ok(Self { name: name.to_owned(), client })
     }
 
     /// Sends a request and follows its redirections; the answer's status is a success.
-    async fn query(&self, method: Method, location: &Location) -> Result<Response, StoreError> {
-        let mut url = check(location.url())?;
-        let client = self.client().await?;
+    async fn query(&self, method: Method, location: &Location) -> Result<Answer, StoreError> {
+        let mut text = location.url().to_owned();
         for _ in 0..MAX_REQUESTS {
-            let answer = client.request(method.clone(), url.clone()).send().await.map_err(|error| {
-                let error = error.without_url();
-                if method == Method::HEAD {
-                    StoreError::BadLocation { reason: format!("The HTTP URL is invalid: {error}") }
-                } else {
-                    StoreError::RemoteUnavailable { source: Some(Box::new(error)) }
-                }
-            })?;
+            let url = check(&text)?;
+            let answer = self.client.request(method.clone(), text.as_str()).send().await;
+            let answer = answer.map_err(|error| self.failure(&method, error))?;
             let status = answer.status();
             if status.as_u16() < 300 {
                 return Ok(answer);
@@ -129,16 +100,22 @@ impl HttpStore {
                     reason: format!("HTTP URL {} returned a {} status code.", url.path(), status.as_u16()),
                 });
             };
-            url = check(target)?;
-            // Where the first URL leads was looked at when it was registered; the server there may send us anywhere.
-            if let Err(reason) = self.filter.addresses(url.as_str()).await {
-                tracing::warn!(store = self.name, %reason, "an image is redirected to where nothing may be fetched");
-                return Err(StoreError::BadLocation {
-                    reason: "The HTTP URL is redirected to a forbidden host".to_owned(),
-                });
-            }
+            text = target.to_owned();
         }
         Err(StoreError::TooManyRedirects { redirects: MAX_REQUESTS })
+    }
+
+    fn failure(&self, method: &Method, error: RequestError) -> StoreError {
+        match error {
+            RequestError::Refused(reason) if !matches!(reason, Refused::Unresolved(_)) => {
+                tracing::warn!(store = self.name, %reason, "an image is where nothing may be fetched");
+                StoreError::BadLocation { reason: "The HTTP URL leads to a forbidden host".to_owned() }
+            }
+            error if *method == Method::HEAD => {
+                StoreError::BadLocation { reason: format!("The HTTP URL is invalid: {error}") }
+            }
+            error => StoreError::RemoteUnavailable { source: Some(Box::new(error)) },
+        }
     }
 }
 
@@ -184,8 +161,7 @@ impl Store for HttpStore {
                 return Err(StoreError::Unsupported { store, operation });
             }
             let answer = self.query(Method::GET, location).await?;
-            let data = answer.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
-            Ok(Reader::Stream(Box::pin(data)))
+            Ok(Reader::Stream(Box::pin(answer.stream())))
         }
         .boxed()
     }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::driver::{Driver, Store};
 use super::{Location, Reader, StoreContext, StoreError};
-use crate::keystone::UrlFilter;
+use crate::keystone::outgoing::UrlFilter;
 
 /// Ids that begin so belong to the service itself.
 const RESERVED_PREFIX: &str = "os_glance_";

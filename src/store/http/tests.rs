@@ -1,5 +1,7 @@
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -14,7 +16,7 @@ use tokio::net::TcpListener;
 use super::super::conformance::{self, pattern, read};
 use super::*;
 use crate::config::ImportFilteringOptsSection;
-use crate::keystone::UrlFilter;
+use crate::keystone::outgoing::Changing;
 
 type Body = http_body_util::Either<Full<Bytes>, StreamBody<Pieces>>;
 type Pieces = futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, io::Error>>>;
@@ -79,18 +81,23 @@ fn answer(request: &http::Request<Incoming>) -> http::Response<Body> {
     response.unwrap()
 }
 
-fn store() -> HttpStore {
-    // No proxy of the environment may stand between the test and its server.
-    let filter = UrlFilter::new(&ImportFilteringOptsSection {
-        allowed_hosts: vec!["127.0.0.1".to_owned()],
+fn options_of_filter() -> ImportFilteringOptsSection {
+    ImportFilteringOptsSection {
+        allowed_hosts: vec!["127.0.0.1".to_owned(), "rebound.example".to_owned()],
         allowed_ports: Vec::new(),
         ..ImportFilteringOptsSection::default()
-    });
+    }
+}
+
+fn store() -> HttpStore {
+    filtered(UrlFilter::new(&options_of_filter()))
+}
+
+/// No proxy of the environment stands between the test and its server.
+fn filtered(filter: UrlFilter) -> HttpStore {
     let mut store = HttpStore::open("web", &GlanceStoreSection::default(), filter).unwrap();
-    store.client = Arc::new(LazyLock::new(Box::new(|| {
-        let builder = Client::builder().no_proxy().redirect(redirect::Policy::none());
-        builder.build().map_err(|error| error.to_string())
-    })));
+    let options = Options { proxies: Proxies::Listed(Vec::new()), ..store.client.options().clone() };
+    store.client = Outgoing::new(options).unwrap();
     store
 }
 
@@ -245,6 +252,7 @@ async fn a_location_that_fails_at_once_is_passed_over() {
     let mut config = crate::config::Config::default();
     config.glance_store.filesystem_store_datadir = place.path().to_str().unwrap().to_owned();
     config.glance_store.http_proxy_information = Vec::new();
+    config.import_filtering_opts = options_of_filter();
     let stores = super::super::Stores::open(&config).unwrap();
     let copy = conformance::put(&*stores.default_store().store, "copy", Bytes::from_static(b"copy")).await;
     let rude = rude_server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
@@ -259,4 +267,51 @@ async fn a_location_that_fails_at_once_is_passed_over() {
     let whole = super::super::Place { url: &format!("http://{server}/image"), store: None };
     let reader = stores.open_any(&StoreContext::default(), &[whole], None).await.unwrap();
     assert!(read(reader).await.unwrap() == pattern(500_000));
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_later_is_not_read() {
+    let server = server().await;
+    let address = |text: &str| vec![text.parse::<IpAddr>().unwrap()];
+    let options = ImportFilteringOptsSection { allowed_hosts: Vec::new(), ..options_of_filter() };
+    let filter = UrlFilter::with_resolver(
+        &options,
+        Arc::new(Changing::new([address("192.0.2.1"), address("127.0.0.1"), address("127.0.0.1")])),
+    );
+    let url = format!("http://rebound.example:{}/image", server.port());
+    // As at the registration of the location.
+    filter.addresses(&url).await.unwrap();
+    let store = filtered(filter);
+    for refused in [
+        store.open(&StoreContext::default(), &location(&url), None).await.err().unwrap(),
+        store.size(&StoreContext::default(), &location(&url)).await.unwrap_err(),
+    ] {
+        assert!(matches!(&refused, StoreError::BadLocation { reason } if reason.contains("forbidden")), "{refused}");
+    }
+    // A redirection is looked up likewise; the allow list has the first host only.
+    let options = ImportFilteringOptsSection { allowed_hosts: vec!["127.0.0.1".to_owned()], ..options_of_filter() };
+    let store = filtered(UrlFilter::with_resolver(&options, Arc::new(Changing::new([address("127.0.0.1")]))));
+    let error = store
+        .open(&StoreContext::default(), &location(&format!("http://{server}/elsewhere")), None)
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(&error, StoreError::BadLocation { reason } if reason.contains("forbidden")), "{error}");
+}
+
+#[tokio::test]
+async fn a_location_that_is_forbidden_by_now_is_not_read() {
+    let server = server().await;
+    let image = location(&format!("http://{server}/image"));
+    store().open(&StoreContext::default(), &image, None).await.unwrap();
+    let ports = ImportFilteringOptsSection { allowed_ports: vec!["80".to_owned()], ..options_of_filter() };
+    let hosts = ImportFilteringOptsSection { allowed_hosts: vec!["other".to_owned()], ..options_of_filter() };
+    for options in [ports, hosts, ImportFilteringOptsSection::default()] {
+        let store = filtered(UrlFilter::new(&options));
+        assert!(matches!(
+            store.open(&StoreContext::default(), &image, None).await.err(),
+            Some(StoreError::BadLocation { .. })
+        ));
+        assert!(matches!(store.size(&StoreContext::default(), &image).await, Err(StoreError::BadLocation { .. })));
+    }
 }

@@ -6,7 +6,7 @@ use super::super::driver::{Driver, Setup, Store};
 use super::super::{StoreError, drivers, file};
 use super::{RESERVED_PREFIX, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
 use crate::config::{Config, GlanceStoreSection, StoreSection};
-use crate::keystone::UrlFilter;
+use crate::keystone::outgoing::UrlFilter;
 
 /// What all stores of a configuration are made with.
 struct Opener {

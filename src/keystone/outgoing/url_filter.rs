@@ -4,17 +4,19 @@
 //! `glance/common/utils.py`, with the options of `[import_filtering_opts]`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::resolver::{Resolver, SystemResolver};
 use crate::config::ImportFilteringOptsSection;
 
 /// A name server that has not answered by then will not.
 const RESOLVE: Duration = Duration::from_secs(10);
 
 /// Why a URL is refused; no text of it contains the URL's credentials, path or query.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
 pub enum Refused {
     #[error("the URL is malformed")]
     Malformed,
@@ -31,35 +33,62 @@ pub enum Refused {
 }
 
 /// The filter that web downloads and HTTP locations share. An allow list, where there is one, makes the deny list of its
-/// kind void.
+/// kind void. Clones share their rules.
 #[derive(Clone, Debug)]
 pub struct UrlFilter {
+    rules: Arc<Rules>,
+    resolver: Arc<dyn Resolver>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Rules {
     schemes: Rule,
     hosts: Rule,
     ports: Rule,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug, PartialEq)]
 struct Rule {
     allowed: Vec<String>,
     denied: Vec<String>,
 }
 
+/// The host of a URL that may be asked, as far as that can be told without looking it up.
+enum Place {
+    Address(IpAddr),
+    Name(String),
+}
+
 impl UrlFilter {
     pub fn new(options: &ImportFilteringOptsSection) -> Self {
+        Self::with_resolver(options, Arc::new(SystemResolver))
+    }
+
+    /// As [`UrlFilter::new`], with somebody else who knows the addresses of names.
+    pub fn with_resolver(options: &ImportFilteringOptsSection, resolver: Arc<dyn Resolver>) -> Self {
         let rule = |allowed: &[String], denied: &[String]| Rule {
             allowed: allowed.to_vec(),
             denied: if allowed.is_empty() { denied.to_vec() } else { Vec::new() },
         };
-        Self {
+        let rules = Rules {
             schemes: rule(&options.allowed_schemes, &options.disallowed_schemes),
             hosts: rule(&options.allowed_hosts, &options.disallowed_hosts),
             ports: rule(&options.allowed_ports, &options.disallowed_ports),
-        }
+        };
+        Self { rules: Arc::new(rules), resolver }
     }
 
-    /// The addresses at which a URL's host may be contacted, in the resolver's order; never empty. Connect to one of them,
-    /// not to the name: it could resolve differently the next time.
+    /// Whether a URL may be asked, as far as its text tells: scheme, host and port, and the address where it has one instead
+    /// of a name.
+    ///
+    /// # Errors
+    /// The reason for which the URL is refused.
+    pub fn check(&self, url: &str) -> Result<(), Refused> {
+        self.place(url).map(drop)
+    }
+
+    /// The addresses at which a URL's host may be contacted, in the resolver's order; never empty. To connect, use a client with
+    /// this filter rather than the name: it could resolve differently the next time.
     ///
     /// Loopback and link-local addresses (the metadata service of clouds among them) are refused unless the host itself is
     /// on the allow list; private networks are fine.
@@ -67,9 +96,29 @@ impl UrlFilter {
     /// # Errors
     /// The reason for which the URL is refused.
     pub async fn addresses(&self, url: &str) -> Result<Vec<IpAddr>, Refused> {
-        let text = url;
+        match self.place(url)? {
+            Place::Address(address) => Ok(vec![address]),
+            Place::Name(name) => self.resolve(&name).await,
+        }
+    }
+
+    /// Those addresses of a host that may be contacted; never empty.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(super) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Refused> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let unresolved = || Refused::Unresolved(name.clone());
+        // The dot at the end keeps the search list of resolv.conf out.
+        let lookup = self.resolver.resolve(format!("{name}."));
+        let found = tokio::time::timeout(RESOLVE, lookup).await.map_err(|_| unresolved())?.map_err(|_| unresolved())?;
+        let addresses: Vec<_> = found.into_iter().filter(|address| self.may_contact(&name, *address)).collect();
+        if addresses.is_empty() { Err(Refused::Addresses(name)) } else { Ok(addresses) }
+    }
+
+    fn place(&self, text: &str) -> Result<Place, Refused> {
         let url = Url::parse(text).map_err(|_| Refused::Malformed)?;
-        if !self.schemes.passes(url.scheme()) {
+        if !self.rules.schemes.passes(url.scheme()) {
             return Err(Refused::Scheme(url.scheme().to_owned()));
         }
         let host = url.host().ok_or(Refused::Malformed)?;
@@ -79,23 +128,22 @@ impl UrlFilter {
             Host::Ipv6(address) => address.to_string(),
         };
         let disguised = matches!(host, Host::Ipv4(_)) && !spells(text, &name);
-        if name.is_empty() || disguised || !self.hosts.passes(&name) {
+        if name.is_empty() || disguised || !self.rules.hosts.passes(&name) {
             return Err(Refused::Host(name));
         }
-        if let Some(port) = url.port().filter(|port| !self.ports.passes(&port.to_string())) {
+        if let Some(port) = url.port().filter(|port| !self.rules.ports.passes(&port.to_string())) {
             return Err(Refused::Port(port));
         }
-        let resolved = match host {
-            Host::Ipv4(address) => vec![address.into()],
-            Host::Ipv6(address) => vec![address.into()],
-            Host::Domain(_) => resolve(&name, url.port_or_known_default().unwrap_or(80)).await?,
+        let address: IpAddr = match host {
+            Host::Domain(_) => return Ok(Place::Name(name)),
+            Host::Ipv4(address) => address.into(),
+            Host::Ipv6(address) => address.into(),
         };
-        let addresses: Vec<_> = resolved.into_iter().filter(|address| self.may_contact(&name, *address)).collect();
-        if addresses.is_empty() { Err(Refused::Addresses(name)) } else { Ok(addresses) }
+        if self.may_contact(&name, address) { Ok(Place::Address(address)) } else { Err(Refused::Addresses(name)) }
     }
 
     fn may_contact(&self, name: &str, address: IpAddr) -> bool {
-        if self.hosts.allowed.iter().any(|allowed| allowed == name) {
+        if self.rules.hosts.allowed.iter().any(|allowed| allowed == name) {
             return true;
         }
         let own = match address.to_canonical() {
@@ -103,7 +151,14 @@ impl UrlFilter {
             IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified(),
         };
         let denied = |text: &String| text.parse() == Ok(address) || text.parse() == Ok(address.to_canonical());
-        !own && !self.hosts.denied.iter().any(denied)
+        !own && !self.rules.hosts.denied.iter().any(denied)
+    }
+}
+
+/// Two filters are the same when they allow the same.
+impl PartialEq for UrlFilter {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
     }
 }
 
@@ -123,23 +178,9 @@ fn spells(url: &str, host: &str) -> bool {
     place.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
-async fn resolve(name: &str, port: u16) -> Result<Vec<IpAddr>, Refused> {
-    let unresolved = || Refused::Unresolved(name.to_owned());
-    // The dot at the end keeps the search list of resolv.conf out.
-    let absolute = format!("{name}.");
-    let lookup = tokio::net::lookup_host((absolute.as_str(), port));
-    let found = tokio::time::timeout(RESOLVE, lookup).await.map_err(|_| unresolved())?.map_err(|_| unresolved())?;
-    let mut addresses = Vec::new();
-    for address in found {
-        if !addresses.contains(&address.ip()) {
-            addresses.push(address.ip());
-        }
-    }
-    Ok(addresses)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::resolver::tests::Changing;
     use super::*;
 
     fn texts(list: &[&str]) -> Vec<String> {
@@ -208,5 +249,25 @@ mod tests {
         ] {
             assert_eq!(filter.addresses(url).await.map(|_| ()), verdict, "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn only_approved_addresses_of_a_name_are_given_out() {
+        let answers = |addresses: &[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect::<Vec<_>>();
+        let found = [answers(&["127.0.0.1", "192.0.2.7", "fe80::1", "10.0.0.1"]), answers(&["::1"]), answers(&[])];
+        let filter = |options: &ImportFilteringOptsSection| {
+            UrlFilter::with_resolver(options, Arc::new(Changing::new(found.clone())))
+        };
+        let strict = filter(&ImportFilteringOptsSection::default());
+        assert_eq!(strict.resolve("Host.example").await, Ok(answers(&["192.0.2.7", "10.0.0.1"])));
+        for _ in 0..2 {
+            let refused = strict.addresses("http://host.example/").await;
+            assert_eq!(refused, Err(Refused::Addresses("host.example".to_owned())));
+        }
+        let listed = ImportFilteringOptsSection {
+            allowed_hosts: texts(&["host.example"]),
+            ..ImportFilteringOptsSection::default()
+        };
+        assert_eq!(filter(&listed).resolve("host.example.").await, Ok(found[0].clone()));
     }
 }

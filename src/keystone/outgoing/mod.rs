@@ -1,0 +1,28 @@
+//! Requests to other services: the program's one HTTP client.
+//!
+//! An [`Outgoing`] is made of [`Options`], which decide for all of its requests whom TLS trusts, how long they may take, where
+//! redirects may lead, and, where URLs come from users, which servers may be asked. A [`Request`] gets an [`Answer`], whose body
+//! is read up to a bound that the caller names, or as a stream.
+
+mod answer;
+mod approved;
+mod client;
+mod error;
+mod options;
+mod request;
+mod resolver;
+mod url_filter;
+
+pub use answer::Answer;
+pub use client::Outgoing;
+pub use error::{ClientError, RequestError, TransportError};
+pub use options::{Options, Proxies, Redirects, Timeout, Tls};
+pub use request::Request;
+pub use resolver::{Resolver, SystemResolver};
+pub use url_filter::{Refused, UrlFilter};
+
+#[cfg(test)]
+pub(crate) use resolver::tests::Changing;
+
+#[cfg(test)]
+mod tests;
