@@ -9,7 +9,7 @@ use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::Db;
 use glance_api::db::images;
 use glance_api::db::images::list::{ListQuery, Viewer};
-use glance_api::db::model::{LocationRecord, NewImage};
+use glance_api::db::model::{ImageUpdate, LocationRecord, NewImage};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Row};
 
@@ -146,4 +146,36 @@ async fn rows_pass_both_ways() {
     let query = ListQuery::new(Viewer { is_admin: false, project: Some("member".to_owned()) }, 10);
     let listed: Vec<String> = images::list(&db, &query).await.unwrap().into_iter().map(|image| image.id).collect();
     assert_eq!(listed, [said["shared"].as_str().unwrap(), &theirs.id, &ours.id]);
+}
+
+/// The token of whoever writes an image's data lies beside the image where upstream neither shows nor minds it.
+#[tokio::test]
+async fn upstream_does_not_notice_the_owner_of_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.db");
+    let db = made_by_us(&path).await;
+    let image = NewImage {
+        owner: Some("o".to_owned()),
+        properties: vec![("a".to_owned(), Some("1".to_owned()))],
+        ..NewImage::new("aaaaaaaa-0000-4000-8000-000000000003")
+    };
+    let image = images::create(&db, image).await.unwrap();
+    let saving = ImageUpdate { status: Some("saving".to_owned()), ..ImageUpdate::default() };
+    images::take(&db, &image.id, saving, &["queued"], "token").await.unwrap();
+    let done = Command::new(upstream("python3"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/upstream_owner.py"))
+        .arg(&path)
+        .arg(&image.id)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let expected = serde_json::json!({
+        "shown": {"a": "1"}, "listed": [{"a": "1"}], "found by name": [],
+        "after an update": [{"b": "2"}, [["token", 1]]],
+        "after a step": [{"b": "2"}, [["token", 1]]],
+        "after a deletion": [["token", 1]],
+        "after a purge": [0, 0],
+    });
+    assert_eq!(said, expected);
 }

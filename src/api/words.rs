@@ -1,6 +1,8 @@
 //! The one place where errors of the domain get their status codes. Handlers that upstream lets speak otherwise
 //! (upload, download, delete) look at the error first.
 
+use std::io::ErrorKind;
+
 use http::StatusCode;
 
 use super::Error;
@@ -25,7 +27,6 @@ impl From<image::Error> for Error {
             | Domain::MemberPresent { .. }
             | Domain::Raced { .. }
             | Domain::Conflict(_)
-            | Domain::Busy(_)
             | Domain::Db(DbError::Duplicate { .. }) => Self::explanation(StatusCode::CONFLICT, text),
             Domain::Invalid(_)
             | Domain::MissingFormats(_)
@@ -34,7 +35,8 @@ impl From<image::Error> for Error {
             | Domain::BadLocation
             | Domain::MalformedLocation
             | Domain::Db(DbError::Characters(_))
-            | Domain::DuplicateLocation(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
+            | Domain::DuplicateLocation(_)
+            | Domain::SignatureUnverified(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
             Domain::BadData(_) => Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
             Domain::Gone(_) => Self::explanation(StatusCode::GONE, text),
             Domain::TooMany { .. } | Domain::TooLarge => Self::explanation(StatusCode::PAYLOAD_TOO_LARGE, text),
@@ -47,9 +49,13 @@ impl From<image::Error> for Error {
             }
             // The client is gone or has stalled: nobody reads the answer, the journal does.
             Domain::Client(_) => Self::stock(StatusCode::BAD_REQUEST).because(error),
-            Domain::Corrupt { .. } | Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) | Domain::Journal(_) => {
-                Self::internal(error)
+            // Nothing has been done, as the work could not be written down before; it may be later, or by another worker.
+            Domain::Journal(cause) => {
+                let is_full = matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+                let status = if is_full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
+                Self::stock(status).because(error)
             }
+            Domain::Corrupt { .. } | Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) => Self::internal(error),
         }
     }
 }

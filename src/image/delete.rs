@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::Error;
 use super::images::{Images, place, store_context};
+use super::journal::{Intent, Token};
 use super::model::Image;
 use super::status::Status;
+use super::transitions::Outcome;
 use crate::db::DbError;
 use crate::db::images as rows;
 use crate::identity::Context;
@@ -43,38 +45,41 @@ impl Images {
             self.stores.check_unused(&context, place(location)).await?;
         }
         let places = image.locations.iter().map(|location| location.url.clone()).collect();
-        let entry = self.journal_begin(&image.id, places).await?;
-        let mut outcome = self.delete_row(image, Status::Deleted).await;
-        let mut is_settled = true;
-        if outcome.is_ok() {
-            match self.remove_data(&context, image).await {
-                Ok(all) => is_settled = all,
-                Err(refused) => outcome = Err(refused),
-            }
-        }
+        let token = Token::new();
+        let entry = self.journal_begin(Intent::Delete, &image.id, &token, places).await?;
+        let (is_settled, outcome) = match self.erase(image, &token).await {
+            Outcome::Done => self.remove_data(&context, image).await,
+            Outcome::Refused(error) => (true, Err(error)),
+            Outcome::Unknown(error) => (false, Err(error.into())),
+        };
         // Where the row is not known to be as it was, or data is left, recovery looks.
-        if is_settled && !matches!(outcome, Err(Error::Db(_))) {
+        if is_settled {
             self.journal_finish(entry).await;
         }
         outcome
     }
 
-    /// False: something is left for later, as its storage cannot be reached.
-    async fn remove_data(&self, context: &StoreContext, image: &Image) -> Result<bool, Error> {
+    /// Removes the data of an image whose row is deleted, or brings the row back where a store refuses. False: something is left for
+    /// later.
+    async fn remove_data(&self, context: &StoreContext, image: &Image) -> (bool, Result<(), Error>) {
         let mut removed = Vec::new();
         let mut is_all = true;
         for location in &image.locations {
             match self.remove_location(context, &image.id, location).await {
                 Ok(true) => removed.extend(location.id),
                 Ok(false) => {}
+                // Its storage cannot be reached.
                 Err(error) if error.is_interrupted() => is_all = false,
                 Err(refused) => {
-                    rows::restore(&self.db, &image.id, image.status.as_str(), image.updated_at, removed).await?;
-                    return Err(refused.into());
+                    let (status, updated_at) = (image.status.as_str(), image.updated_at);
+                    return match rows::restore(&self.db, &image.id, status, updated_at, removed).await {
+                        Ok(()) => (true, Err(refused.into())),
+                        Err(error) => (false, Err(error.into())),
+                    };
                 }
             }
         }
-        Ok(is_all)
+        (is_all, Ok(()))
     }
 
     async fn delete_row(&self, image: &Image, to: Status) -> Result<(), Error> {

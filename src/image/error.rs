@@ -81,9 +81,12 @@ pub enum Error {
     /// `image_size_cap`.
     #[error("The provided image is too large.")]
     TooLarge,
-    /// Another worker of this machine uploads or deletes the image just now.
-    #[error("Image {0} is being worked on by another request")]
-    Busy(String),
+    /// The image's properties ask for the verification of a signature, and nothing here verifies.
+    #[error(
+        "Signature verification failed for image {0}: this server does not verify signatures yet. Remove a property whose name \
+         begins with img_signature to upload data without verification."
+    )]
+    SignatureUnverified(String),
     /// The runtime stopped in the middle of the work.
     #[error("the work was interrupted")]
     Interrupted(#[source] tokio::task::JoinError),

@@ -1,37 +1,141 @@
-//! A record on local disk of each upload in progress, so that a crash leaves nothing behind.
+//! A record on local disk of each upload and deletion in progress, so that a crash leaves nothing behind.
 //!
-//! The image row says `saving` while data is written; when a worker is killed nobody would ever turn it back. So each upload
-//! holds a file of its own under the state directory, named after the image and locked with flock(2) for as long as the worker
-//! lives. The lock goes with the process however it ends, so a file without a lock is an upload that died: recovery takes the
-//! lock, removes the data from the store, puts the image back to `queued` and removes the file. Several workers of one
-//! machine may recover at once, the lock lets one of them have each file.
+//! The image's row says `saving` while data is written; when a worker is killed nobody would ever turn it back. So the worker holds
+//! a file of its own under the state directory that says what it does, where, and under which token the image's row knows
+//! it as the owner of the data. The file is locked with flock(2) for as long as the worker lives. The lock goes with the
+//! process however it ends, so a file without a lock is work that died: recovery takes the lock, looks at the row, undoes
+//! the work if it is that of the token, and removes the file. Several workers of one machine may recover at once, the
+//! lock lets one of them have each file.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The form in which this program writes its entries.
+const VERSION: u32 = 1;
+
+/// Names of files that are not yet entries end so.
+const UNFINISHED: &str = ".new";
+
+/// A file that is still no entry after this time never becomes one.
+const UNFINISHED_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// On a file system that several hosts share, their locks may not be seen here. So the entry of another host is left alone for
+/// this long; after that it belongs to a machine that has got another name, or is no more.
+const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bytes of the longest entry that is read.
+const ENTRY_SIZE: u64 = 1024 * 1024;
 
 /// The files of one database; workers that share a database and a state directory share them.
 #[derive(Clone, Debug)]
 pub struct Journal {
     folder: PathBuf,
+    /// The folder, open for syncing it.
+    handle: Arc<File>,
+    host: String,
 }
 
-/// An upload or deletion in progress. Dropping it without [`Entry::finish`] leaves the file for recovery.
+/// What is being done with an image's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Intent {
+    /// A client's data goes into a store.
+    Upload,
+    /// A client's data goes into the staging area.
+    Stage,
+    /// An import writes to stores.
+    Import,
+    /// An image's data is removed.
+    Delete,
+    /// A copy is made for the image cache. No row of the database is concerned.
+    Cache,
+}
+
+/// Under which an image's row knows the owner of its data; no two are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Token(String);
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) image_id: String,
+    /// `None` in an entry of an earlier build, which is that of an upload or of a deletion and has no token.
+    pub(super) work: Option<Work>,
+    /// Where the data may lie (URLs).
+    pub(super) places: Vec<String>,
+}
+
+/// What is done, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Work {
+    pub(super) intent: Intent,
+    pub(super) token: Token,
+    /// Name of the machine.
+    pub(super) host: String,
+}
+
+/// Work in progress. Dropping it without [`Entry::finish`] leaves the file for recovery.
 #[derive(Debug)]
-pub struct Entry {
+pub(super) struct Entry {
     path: PathBuf,
     lock: Flock<File>,
 }
 
 /// What a worker that died left.
 #[derive(Debug)]
-pub struct Leftover {
-    pub image_id: String,
-    /// Where its data may lie.
-    pub places: Vec<String>,
-    pub entry: Entry,
+pub(super) struct Leftover {
+    pub(super) record: Record,
+    pub(super) entry: Entry,
+}
+
+/// An entry that recovery cannot take up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("it cannot be read")]
+    Io(#[from] io::Error),
+    #[error("it is no regular file")]
+    Kind,
+    #[error("its name is no text")]
+    Name,
+    #[error("it is not in a form that this version knows")]
+    Form(#[from] serde_json::Error),
+    #[error("its form is that of version {0}, and {VERSION} is the last that is known here")]
+    Version(u32),
+}
+
+/// An entry as it stands in its file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    version: u32,
+    intent: Intent,
+    host: String,
+    token: Token,
+    image: String,
+    places: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+impl Token {
+    pub(super) fn new() -> Self {
+        Self(Uuid::new_v4().to_string())
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Journal {
@@ -39,84 +143,152 @@ impl Journal {
     /// The folder cannot be made.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder })
+        let handle = Arc::new(File::open(&folder)?);
+        let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+        Ok(Self { folder, handle, host })
     }
 
     /// Begins an entry for an image whose data lies, or will lie, at one or several of `places` (URLs). When it returns the
     /// entry is on disk: what the caller does next must not outlive it in a crash of the machine. Blocking.
     ///
     /// # Errors
-    /// The file cannot be made; `WouldBlock` if another worker of this machine works on the same image.
-    pub fn begin(&self, image_id: &str, places: &[String]) -> io::Result<Entry> {
-        let path = self.folder.join(image_id);
-        let lock = try_lock(File::options().write(true).create(true).truncate(false).open(&path)?)?;
-        if !same_file(&path, &lock)? {
-            // The one who had it finished between the open and the lock; the image is busy all the same.
-            return Err(io::ErrorKind::WouldBlock.into());
+    /// The file cannot be made; then there is none.
+    pub(super) fn begin(
+        &self,
+        intent: Intent,
+        image_id: &str,
+        token: &Token,
+        places: Vec<String>,
+    ) -> io::Result<Entry> {
+        let line = Line {
+            version: VERSION,
+            intent,
+            host: self.host.clone(),
+            token: token.clone(),
+            image: image_id.to_owned(),
+            places,
+        };
+        let path = self.folder.join(&token.0);
+        let unfinished = self.folder.join(format!("{}{UNFINISHED}", token.0));
+        let begun = self.write(&line, &unfinished, &path);
+        if begun.is_err() {
+            // One of the two is there at most. What cannot be removed either says nothing that is true: its token owns nothing.
+            let _ = fs::remove_file(&unfinished);
+            let _ = fs::remove_file(&path);
         }
-        lock.set_len(0)?;
-        for place in places {
-            (&*lock).write_all(format!("{place}\n").as_bytes())?;
-        }
-        lock.sync_all()?;
-        File::open(&self.folder)?.sync_all()?;
-        Ok(Entry { path, lock })
+        begun
     }
 
-    /// The entries whose workers are gone, each locked for the caller. Blocking.
+    /// An entry has its name only when all of it is there, so that none is ever found half written.
+    fn write(&self, line: &Line, unfinished: &Path, path: &Path) -> io::Result<Entry> {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(unfinished)?;
+        let lock = try_lock(file)?;
+        (&*lock).write_all(format!("{}\n", serde_json::to_string(line)?).as_bytes())?;
+        lock.sync_all()?;
+        fs::rename(unfinished, path)?;
+        self.handle.sync_all()?;
+        Ok(Entry { path: path.to_owned(), lock })
+    }
+
+    /// The names of all entries there are, be they at work or left. Blocking.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn leftovers(&self) -> io::Result<Vec<Leftover>> {
-        let mut found = Vec::new();
+    pub(super) fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
         for item in fs::read_dir(&self.folder)? {
-            let path = item?.path();
-            if let Some(leftover) = take(&path)? {
-                found.push(leftover);
+            let name = item?.file_name();
+            if name.as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
+                self.drop_unfinished(&name);
+            } else {
+                names.push(name);
             }
         }
-        Ok(found)
+        Ok(names)
+    }
+
+    fn drop_unfinished(&self, name: &OsStr) {
+        let path = self.folder.join(name);
+        let is_old = fs::symlink_metadata(&path).is_ok_and(|metadata| is_older(&metadata, UNFINISHED_AGE));
+        if is_old && let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove an unfinished entry of the journal of uploads");
+        }
+    }
+
+    /// Takes up the entry of this name, locked for the caller. `None` if its worker lives, or may live on another host, or it is
+    /// gone. Blocking.
+    ///
+    /// # Errors
+    /// Why nobody can take it up.
+    pub(super) fn take(&self, name: &OsStr) -> Result<Option<Leftover>, Unreadable> {
+        let path = self.folder.join(name);
+        // O_NONBLOCK: opening a pipe must not wait for its writer.
+        let opened =
+            File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Err(Unreadable::Kind),
+            Err(error) => return Err(error.into()),
+        };
+        if !file.metadata()?.is_file() {
+            return Err(Unreadable::Kind);
+        }
+        let lock = match try_lock(file) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // Its worker may have finished between the open and the lock: then the name is gone, or is another file.
+        if !same_file(&path, &lock)? {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        (&*lock).take(ENTRY_SIZE).read_to_string(&mut text)?;
+        let record = read(name, &text)?;
+        let is_foreign = record.work.as_ref().is_some_and(|work| work.host != self.host);
+        if is_foreign && !is_older(&lock.metadata()?, FOREIGN_AGE) {
+            return Ok(None);
+        }
+        Ok(Some(Leftover { record, entry: Entry { path, lock } }))
     }
 }
 
 impl Entry {
-    /// The work is done, or undone: the file goes.
+    /// The work is done, or undone: the file goes. Blocking.
     ///
     /// # Errors
     /// The file cannot be removed.
-    pub fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(self) -> io::Result<()> {
         let removed = fs::remove_file(&self.path);
         drop(self.lock);
         removed
     }
 }
 
+/// An earlier build named the file after the image and wrote nothing but the places, one a line.
+fn read(name: &OsStr, text: &str) -> Result<Record, Unreadable> {
+    if !text.starts_with('{') {
+        let image_id = name.to_str().ok_or(Unreadable::Name)?.to_owned();
+        return Ok(Record { image_id, work: None, places: text.lines().map(str::to_owned).collect() });
+    }
+    let Version { version } = serde_json::from_str(text)?;
+    if version != VERSION {
+        return Err(Unreadable::Version(version));
+    }
+    let Line { intent, host, token, image, places, .. } = serde_json::from_str(text)?;
+    Ok(Record { image_id: image, work: Some(Work { intent, token, host }), places })
+}
+
 fn try_lock(file: File) -> io::Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))
 }
 
-fn take(path: &Path) -> io::Result<Option<Leftover>> {
-    let Some(image_id) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { return Ok(None) };
-    let file = match File::options().read(true).write(true).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let lock = match try_lock(file) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    // Its worker may have finished between the open and the lock: then the name is gone, or is another file.
-    if !same_file(path, &lock)? {
-        return Ok(None);
-    }
-    let places = io::read_to_string(&*lock)?.lines().map(str::to_owned).collect();
-    Ok(Some(Leftover { image_id, places, entry: Entry { path: path.to_owned(), lock } }))
+fn is_older(metadata: &fs::Metadata, age: Duration) -> bool {
+    metadata.modified().ok().and_then(|time| time.elapsed().ok()).is_some_and(|elapsed| elapsed > age)
 }
 
 fn same_file(path: &Path, file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
     let named = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -127,32 +299,4 @@ fn same_file(path: &Path, file: &File) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_finished_entry_leaves_nothing_and_an_abandoned_one_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path().join("uploads")).unwrap();
-        journal.begin("one", &[]).unwrap().finish().unwrap();
-        drop(journal.begin("two", &["file:///a/two".to_owned(), "file:///b/two".to_owned()]).unwrap());
-
-        let found = journal.leftovers().unwrap();
-        assert_eq!(found.len(), 1);
-        let leftover = found.into_iter().next().unwrap();
-        assert_eq!(leftover.image_id, "two");
-        assert_eq!(leftover.places, ["file:///a/two", "file:///b/two"]);
-        leftover.entry.finish().unwrap();
-        assert!(journal.leftovers().unwrap().is_empty());
-    }
-
-    #[test]
-    fn an_entry_in_use_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path().to_owned()).unwrap();
-        let held = journal.begin("one", &[]).unwrap();
-        assert!(journal.leftovers().unwrap().is_empty());
-        assert_eq!(journal.begin("one", &[]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        held.finish().unwrap();
-    }
-}
+mod tests;

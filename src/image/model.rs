@@ -43,6 +43,10 @@ pub struct Image {
     pub member: Option<String>,
 }
 
+/// The properties that together ask for the verification of a signature.
+const SIGNATURE_PROPERTIES: [&str; 4] =
+    ["img_signature", "img_signature_hash_method", "img_signature_key_type", "img_signature_certificate_uuid"];
+
 impl Image {
     /// # Errors
     /// [`Error::Corrupt`] for a status or visibility that this program does not know.
@@ -88,6 +92,12 @@ impl Image {
     /// Whether a custom property of this name is set.
     pub fn has_property(&self, name: &str) -> bool {
         self.properties.iter().any(|(key, _)| key == name)
+    }
+
+    /// Whether the image's properties ask for the verification of a signature over its data; a value is none of the conditions (upstream:
+    /// `should_create_verifier` in `cursive/signature_utils.py`).
+    pub fn is_signed(&self) -> bool {
+        SIGNATURE_PROPERTIES.iter().all(|name| self.has_property(name))
     }
 
     /// Checks a step of the state machine, with the fields that it needs.

@@ -1,18 +1,40 @@
 //! Cleaning up after workers that died in the middle of an upload or a deletion.
+//!
+//! An entry of the journal says what a worker was about; the image's row says whether that is still so. Data is removed and a status
+//! put back only where the row names the entry's token as the owner of the data, or is no more. All else belongs to somebody
+//! else, on this host or another.
 
 use std::error::Error as StdError;
+use std::ffi::OsString;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use super::Error;
 use super::images::Images;
-use super::journal::Leftover;
-use super::model::Image;
+use super::journal::{Intent, Leftover, Record};
 use super::status::Status;
-use crate::db::images as rows;
+use crate::db::images::{self as rows, Standing};
 use crate::store::{Place, StoreContext, StoreError};
+
+/// Entries that are worked on at a time: a store that does not answer holds up its own entries, not those of others.
+const AT_A_TIME: usize = 8;
+
+/// What is to be done about a leftover entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Its work is over, or was never begun, or is somebody else's by now: the entry goes.
+    Over,
+    /// Data that no row speaks of is removed.
+    Remove,
+    /// So it is, and the image goes back from that status to `queued`.
+    RemoveAndRelease(Status),
+    /// Somebody else sees to it: the entry stays.
+    Leave,
+}
 
 impl Images {
     /// Takes up what dead workers of this machine left in the journal. Called at start and from time to time; several
@@ -22,45 +44,128 @@ impl Images {
     /// [`Error::Journal`] if the journal cannot be read. What cannot be cleaned up now stays for the next time.
     pub async fn recover(&self) -> Result<(), Error> {
         let journal = Arc::clone(&self.journal);
-        let found = spawn_blocking(move || journal.leftovers()).await.map_err(Error::Interrupted)?;
-        for leftover in found.map_err(Error::Journal)? {
-            let image_id = leftover.image_id.clone();
-            match self.clean_up(&leftover).await {
-                Ok(()) => self.journal_finish(leftover.entry).await,
-                Err(error) => {
-                    warn!(image_id, error = &error as &dyn StdError, "cannot clean up after a dead worker yet");
-                }
-            }
-        }
+        let names = spawn_blocking(move || journal.names()).await.map_err(Error::Interrupted)?;
+        stream::iter(names.map_err(Error::Journal)?)
+            .for_each_concurrent(AT_A_TIME, |name| self.recover_entry(name))
+            .await;
         for entry in self.stores.all() {
             entry.store.sweep().await;
         }
         Ok(())
     }
 
-    /// Removes the objects that no row speaks of, then puts an image that was being saved back to `queued`.
-    async fn clean_up(&self, leftover: &Leftover) -> Result<(), Error> {
-        let record = rows::get(&self.db, &leftover.image_id, false).await?;
-        let image = record.map(|record| Image::from_record(record, None)).transpose()?;
-        let is_known = |url: &str| image.iter().flat_map(|image| &image.locations).any(|known| known.url == url);
-        for url in leftover.places.iter().filter(|url| !is_known(url)) {
-            let context = StoreContext::new(image.as_ref().and_then(|image| image.owner.as_deref()), None);
+    /// Whatever is wrong with one entry does not concern the others.
+    async fn recover_entry(&self, name: OsString) {
+        let journal = Arc::clone(&self.journal);
+        let shown = name.display().to_string();
+        let leftover = match spawn_blocking(move || journal.take(&name)).await {
+            Ok(Ok(Some(leftover))) => leftover,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => {
+                let error: &dyn StdError = &error;
+                warn!(entry = shown, error, "an entry of the journal of uploads cannot be taken up");
+                return;
+            }
+            Err(error) => {
+                let error: &dyn StdError = &error;
+                warn!(entry = shown, error, "looking at an entry of the journal of uploads was interrupted");
+                return;
+            }
+        };
+        let Leftover { record, entry } = leftover;
+        match self.clean_up(&record).await {
+            Ok(true) => self.journal_finish(entry).await,
+            Ok(false) => {}
+            Err(error) => {
+                let error: &dyn StdError = &error;
+                warn!(image_id = record.image_id, entry = shown, error, "cannot clean up after a dead worker yet");
+            }
+        }
+    }
+
+    /// False: the entry stays.
+    async fn clean_up(&self, record: &Record) -> Result<bool, Error> {
+        let standing = rows::standing(&self.db, &record.image_id).await?;
+        match fate(record, standing.as_ref()) {
+            Fate::Over => Ok(true),
+            Fate::Leave => Ok(false),
+            Fate::Remove => self.remove_unknown(record, standing.as_ref()).await.map(|()| true),
+            Fate::RemoveAndRelease(status) => {
+                self.remove_unknown(record, standing.as_ref()).await?;
+                let token = record.work.as_ref().map(|work| &work.token);
+                let is_released = self.release(&record.image_id, status, token).await;
+                if is_released {
+                    info!(image_id = record.image_id, "image of a dead worker's upload is queued again");
+                }
+                Ok(is_released)
+            }
+        }
+    }
+
+    /// Removes the data at the places that are no location of the image.
+    async fn remove_unknown(&self, record: &Record, standing: Option<&Standing>) -> Result<(), Error> {
+        let locations = || standing.iter().flat_map(|standing| &standing.image.locations);
+        let context = StoreContext::new(standing.and_then(|standing| standing.image.owner.as_deref()), None);
+        for url in record.places.iter().filter(|url| !locations().any(|known| known.url == **url)) {
             match self.stores.delete(&context, Place { url, store: self.stores.id_for_url(url) }).await {
-                Ok(()) => info!(image_id = leftover.image_id, "data of a dead worker's upload or deletion removed"),
+                Ok(()) => info!(image_id = record.image_id, "data of a dead worker's upload or deletion removed"),
                 // What cannot be deleted from such a store will never be.
                 Err(StoreError::NotFound { .. } | StoreError::Unsupported { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        match image {
-            Some(image) if image.status == Status::Saving => {
-                if !self.release(&image).await {
-                    return Err(Error::Busy(image.id));
-                }
-                info!(image_id = image.id, "image of a dead worker's upload is queued again");
-            }
-            _ => {}
-        }
         Ok(())
     }
 }
+
+fn fate(record: &Record, standing: Option<&Standing>) -> Fate {
+    let Some(work) = &record.work else { return fate_of_earlier_build(standing) };
+    let Some(standing) = standing else {
+        // Purged long after it was deleted.
+        return if work.intent == Intent::Cache { Fate::Leave } else { Fate::Remove };
+    };
+    let is_owner = standing.owner.as_deref() == Some(work.token.as_str());
+    let writing = match work.intent {
+        Intent::Upload => Status::Saving,
+        Intent::Stage => Status::Uploading,
+        Intent::Import => Status::Importing,
+        Intent::Delete if is_owner && is_erased(standing) => return Fate::Remove,
+        // The row is there, or somebody else deletes.
+        Intent::Delete => return Fate::Over,
+        // The cache's own affair.
+        Intent::Cache => return Fate::Leave,
+    };
+    if !is_owner || is_waiting(standing) {
+        Fate::Over
+    } else if !standing.image.deleted && standing.image.status == writing.as_str() {
+        Fate::RemoveAndRelease(writing)
+    } else {
+        Fate::Remove
+    }
+}
+
+/// Without a token in the entry, a token in the row is a later worker's.
+fn fate_of_earlier_build(standing: Option<&Standing>) -> Fate {
+    match standing {
+        None => Fate::Remove,
+        Some(standing) if standing.owner.is_some() => Fate::Over,
+        Some(standing) if is_erased(standing) => Fate::Remove,
+        Some(Standing { image, .. }) if !image.deleted && image.status == Status::Saving.as_str() => {
+            Fate::RemoveAndRelease(Status::Saving)
+        }
+        Some(_) => Fate::Over,
+    }
+}
+
+/// Deleted for good, with its data.
+fn is_erased(standing: &Standing) -> bool {
+    standing.image.deleted && !is_waiting(standing)
+}
+
+/// Deleted, but its data waits for the scrubber, or for somebody who restores it.
+fn is_waiting(standing: &Standing) -> bool {
+    standing.image.status == Status::PendingDelete.as_str()
+}
+
+#[cfg(test)]
+mod tests;

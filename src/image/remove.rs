@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::Error;
 use super::images::{Images, place};
-use super::journal::Entry;
+use super::journal::{Entry, Intent, Token};
 use crate::db::model::LocationRecord;
 use crate::store::{StoreContext, StoreError};
 
@@ -60,14 +60,17 @@ impl Images {
         outcome
     }
 
-    pub(super) async fn journal_begin(&self, image_id: &str, places: Vec<String>) -> Result<Entry, Error> {
+    pub(super) async fn journal_begin(
+        &self,
+        intent: Intent,
+        image_id: &str,
+        token: &Token,
+        places: Vec<String>,
+    ) -> Result<Entry, Error> {
         let journal = Arc::clone(&self.journal);
-        let name = image_id.to_owned();
-        let begun = spawn_blocking(move || journal.begin(&name, &places)).await.map_err(Error::Interrupted)?;
-        begun.map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => Error::Busy(image_id.to_owned()),
-            _ => Error::Journal(error),
-        })
+        let (image_id, token) = (image_id.to_owned(), token.clone());
+        let begun = spawn_blocking(move || journal.begin(intent, &image_id, &token, places)).await;
+        begun.map_err(Error::Interrupted)?.map_err(Error::Journal)
     }
 
     pub(super) async fn journal_finish(&self, entry: Entry) {

@@ -1,18 +1,27 @@
-//! The steps of an image's row while its data is written: `queued` → `saving` → `active`, or back to `queued`.
+//! The steps of an image's row while its data is written, `queued` → `saving` → `active` or back to `queued`, and when it is removed.
 //!
-//! Each is one transaction that asks for the status from which it starts, so that of two rivals one wins. What becomes of the data
-//! depends on how a step ended, and there are three ways: an answer that was lost says nothing about the row.
+//! Each is one transaction that asks for the status from which it starts, so that of two rivals one wins; the first makes the caller's
+//! token the owner of the data, the others ask for it. What becomes of the data depends on how a step ended, and there are
+//! three ways: an answer that was lost says nothing about the row. Then it is looked at once; if that does not tell either, the
+//! outcome stays unknown and nothing may be undone.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::Error;
 use super::images::Images;
+use super::journal::Token;
 use super::model::Image;
 use super::status::Status;
 use crate::db::DbError;
-use crate::db::images as rows;
+use crate::db::images::{self as rows, Standing};
 use crate::db::model::{ImageUpdate, LocationRecord};
 use crate::store::Hashes;
+
+/// How long a client waits for a look at a row whose last change had no answer.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// How a step of an image's row ended.
 #[derive(Debug)]
@@ -37,62 +46,101 @@ pub(super) struct Facts {
 }
 
 impl Images {
-    /// `queued` → `saving`.
-    pub(super) async fn claim(&self, image: &Image) -> Outcome {
-        let change = ImageUpdate { status: Some(Status::Saving.as_str().to_owned()), ..ImageUpdate::default() };
-        self.step(image, Status::Queued, change, |current| match current {
+    /// `queued` → `saving`; the token owns the data then.
+    pub(super) async fn claim(&self, image: &Image, token: &Token) -> Outcome {
+        let change = to(Status::Saving);
+        let taken = rows::take(&self.db, &image.id, change, &[Status::Queued.as_str()], token.as_str()).await;
+        let outcome = outcome(taken, |current| match current {
             Some(current) => Error::Raced { id: image.id.clone(), current },
             None => Error::NotFound(image.id.clone()),
-        })
-        .await
+        });
+        self.look_if_unknown(outcome, image, |standing| owns(standing, token)).await
     }
 
     /// `saving` → `active`, with all that is known about the data.
-    pub(super) async fn activate(&self, image: &Image, facts: Facts) -> Outcome {
+    pub(super) async fn activate(&self, image: &Image, token: &Token, facts: Facts) -> Outcome {
+        let urls: Vec<String> = facts.locations.iter().map(|location| location.url.clone()).collect();
         let change = ImageUpdate {
-            status: Some(Status::Active.as_str().to_owned()),
             size: Some(i64::try_from(facts.size).ok()),
             virtual_size: facts.virtual_size.map(|size| i64::try_from(size).ok()),
             checksum: Some(Some(facts.hashes.md5)),
             os_hash_algo: Some(Some(facts.hashes.algorithm.name().to_owned())),
             os_hash_value: Some(Some(facts.hashes.value)),
             locations: Some(facts.locations),
-            ..ImageUpdate::default()
+            ..to(Status::Active)
         };
-        self.step(image, Status::Saving, change, |_| Error::Gone(image.id.clone())).await
+        let given = rows::give_back(&self.db, &image.id, change, &[Status::Saving.as_str()], token.as_str()).await;
+        let outcome = outcome(given, |_| Error::Gone(image.id.clone()));
+        let is_active = |standing: &Standing| {
+            let known = &standing.image.locations;
+            !owns(standing, token) && urls.iter().all(|url| known.iter().any(|location| location.url == *url))
+        };
+        self.look_if_unknown(outcome, image, is_active).await
     }
 
-    /// `saving` → `queued`. True when the row is there, or has gone another way; what is not known is left to recovery.
-    pub(super) async fn release(&self, image: &Image) -> bool {
-        let change = ImageUpdate {
-            status: Some(Status::Queued.as_str().to_owned()),
-            size: Some(None),
-            virtual_size: Some(None),
-            ..ImageUpdate::default()
-        };
-        let error = match self.step(image, Status::Saving, change, |_| Error::Gone(image.id.clone())).await {
-            Outcome::Done | Outcome::Refused(Error::Gone(_)) => return true,
-            Outcome::Refused(error) => error,
-            Outcome::Unknown(error) => error.into(),
-        };
-        warn!(image_id = image.id, error = &error as &dyn std::error::Error, "cannot put the image back to queued");
-        false
+    /// Deletes the image for good; the token owns what is left of the data then.
+    pub(super) async fn erase(&self, image: &Image, token: &Token) -> Outcome {
+        let (from, to) = ([image.status.as_str()], Status::Deleted.as_str());
+        let deleted = rows::delete_and_take(&self.db, &image.id, to, &from, token.as_str()).await;
+        let outcome = outcome(deleted, |current| match current {
+            Some(current) => Error::Raced { id: image.id.clone(), current },
+            None => Error::NotFound(image.id.clone()),
+        });
+        let is_own = |standing: &Standing| standing.image.deleted && standing.owner.as_deref() == Some(token.as_str());
+        self.look_if_unknown(outcome, image, is_own).await
     }
 
-    /// `refusal`: what to say when the row is in another status, or is gone.
-    async fn step(
-        &self,
-        image: &Image,
-        from: Status,
-        change: ImageUpdate,
-        refusal: impl FnOnce(Option<String>) -> Error,
-    ) -> Outcome {
-        match rows::update(&self.db, &image.id, change, Some(&[from.as_str()])).await {
-            Ok(_) => Outcome::Done,
-            Err(DbError::StateConflict { current, .. }) => Outcome::Refused(refusal(Some(current))),
-            Err(DbError::NotFound { .. }) => Outcome::Refused(refusal(None)),
-            Err(error) if error.is_unknown() => Outcome::Unknown(error),
-            Err(error) => Outcome::Refused(error.into()),
+    /// Back to `queued` from a status in which data is written, if `token` owns the data. True when the row is there, or has gone another
+    /// way; what is not known is left to recovery.
+    pub(super) async fn release(&self, image_id: &str, from: Status, token: Option<&Token>) -> bool {
+        let change = ImageUpdate { size: Some(None), virtual_size: Some(None), ..to(Status::Queued) };
+        let from = [from.as_str()];
+        let given = match token {
+            Some(token) => rows::give_back(&self.db, image_id, change, &from, token.as_str()).await,
+            None => rows::update(&self.db, image_id, change, Some(&from)).await.map(drop),
+        };
+        match given {
+            Ok(()) | Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => true,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                warn!(image_id, error, "cannot put the image back to queued yet");
+                false
+            }
         }
+    }
+
+    /// Makes an unknown outcome a known one if the row tells in time. The look waits for the transaction in doubt.
+    async fn look_if_unknown(
+        &self,
+        outcome: Outcome,
+        image: &Image,
+        is_done: impl FnOnce(&Standing) -> bool,
+    ) -> Outcome {
+        let Outcome::Unknown(error) = outcome else { return outcome };
+        match timeout(LOOK, rows::standing(&self.db, &image.id)).await {
+            Ok(Ok(Some(standing))) if is_done(&standing) => Outcome::Done,
+            Ok(Ok(_)) => Outcome::Refused(error.into()),
+            Ok(Err(_)) | Err(_) => Outcome::Unknown(error),
+        }
+    }
+}
+
+/// Whether the token owns the data of an image that is not deleted.
+fn owns(standing: &Standing, token: &Token) -> bool {
+    !standing.image.deleted && standing.owner.as_deref() == Some(token.as_str())
+}
+
+fn to(status: Status) -> ImageUpdate {
+    ImageUpdate { status: Some(status.as_str().to_owned()), ..ImageUpdate::default() }
+}
+
+/// `refusal`: what to say when the row is in another status, or is gone.
+fn outcome(step: Result<(), DbError>, refusal: impl FnOnce(Option<String>) -> Error) -> Outcome {
+    match step {
+        Ok(()) => Outcome::Done,
+        Err(DbError::StateConflict { current, .. }) => Outcome::Refused(refusal(Some(current))),
+        Err(DbError::NotFound { .. }) => Outcome::Refused(refusal(None)),
+        Err(error) if error.is_unknown() => Outcome::Unknown(error),
+        Err(error) => Outcome::Refused(error.into()),
     }
 }

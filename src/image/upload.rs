@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::Error;
 use super::images::{Images, store_context};
+use super::journal::{Intent, Token};
 use super::model::Image;
 use super::quota::check_storage;
 use super::status::Status;
@@ -64,8 +65,13 @@ impl Images {
             Some(id) => self.stores.get(id)?,
             None => self.stores.default_store(),
         };
-        let entry = self.journal_begin(&image.id, store.store.candidates(&image.id).await?).await?;
-        match self.claim(image).await {
+        if image.is_signed() {
+            return Err(Error::SignatureUnverified(image.id.clone()));
+        }
+        let token = Token::new();
+        let places = store.store.candidates(&image.id).await?;
+        let entry = self.journal_begin(Intent::Upload, &image.id, &token, places).await?;
+        match self.claim(image, &token).await {
             Outcome::Done => {}
             Outcome::Refused(error) => {
                 self.journal_finish(entry).await;
@@ -74,13 +80,13 @@ impl Images {
             // The image may be `saving` now: the entry stays, so that recovery puts it back.
             Outcome::Unknown(error) => return Err(error.into()),
         }
-        let (is_settled, outcome) = match self.receive(image, store, upload).await {
+        let (is_settled, outcome) = match self.receive(image, &token, store, upload).await {
             Received::Active => (true, Ok(())),
             Received::Unknown(error) => (false, Err(error)),
             Received::Nothing(error @ Error::Gone(_)) => (true, Err(error)),
             // Until the store has nothing of the data any more, nobody else may upload.
             Received::Nothing(error @ Error::Store(StoreError::LeftBehind(_))) => (false, Err(error)),
-            Received::Nothing(error) => (self.release(image).await, Err(error)),
+            Received::Nothing(error) => (self.release(&image.id, Status::Saving, Some(&token)).await, Err(error)),
         };
         // An entry that stays is tried again by the next recovery.
         if is_settled {
@@ -90,7 +96,7 @@ impl Images {
     }
 
     /// Reads the client's data to its end, makes it durable and the image active.
-    async fn receive<S>(&self, image: &Image, store: &StoreEntry, upload: Upload<S>) -> Received
+    async fn receive<S>(&self, image: &Image, token: &Token, store: &StoreEntry, upload: Upload<S>) -> Received
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
@@ -130,7 +136,7 @@ impl Images {
             })
             .collect();
         let facts = Facts { size: ingested.size, virtual_size, hashes: ingested.hashes, locations: locations.clone() };
-        match self.activate(image, facts).await {
+        match self.activate(image, token, facts).await {
             Outcome::Done => {
                 info!(image_id = image.id, bytes = ingested.size, "image data stored");
                 Received::Active

@@ -6,6 +6,7 @@ mod changes;
 mod lists;
 mod members;
 mod odd;
+mod ownership;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(super) async fn run(db: &Db) {
     members::run(db).await;
     lists::run(db).await;
     odd::run(db).await;
+    ownership::run(db).await;
 }
 
 pub(super) fn uuid() -> String {

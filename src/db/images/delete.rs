@@ -4,6 +4,7 @@ use sea_query::{Expr, ExprTrait, Query, UpdateStatement};
 use time::PrimitiveDateTime;
 
 use super::ID_LENGTH;
+use super::ownership::{self, Ownership};
 use super::update::claim;
 use crate::db::clock;
 use crate::db::connection::Db;
@@ -19,15 +20,30 @@ use crate::db::sql::{live, soft_delete};
 /// # Errors
 /// [`DbError::NotFound`], also for an image that is deleted already; [`DbError::StateConflict`].
 pub async fn delete(db: &Db, id: &str, status: &str, from: Option<&[&str]>) -> Result<(), DbError> {
+    delete_as(db, id, status, from, Ownership::Unasked).await
+}
+
+/// As [`delete`], and `token` becomes the owner of the image's data (see [`ownership`](super::ownership)).
+pub async fn delete_and_take(db: &Db, id: &str, status: &str, from: &[&str], token: &str) -> Result<(), DbError> {
+    delete_as(db, id, status, Some(from), Ownership::Take(token.to_owned())).await
+}
+
+async fn delete_as(
+    db: &Db,
+    id: &str,
+    status: &str,
+    from: Option<&[&str]>,
+    ownership: Ownership,
+) -> Result<(), DbError> {
     if id.len() > ID_LENGTH {
         return Err(DbError::no_image(id));
     }
     let from = from.map(|states| states.iter().map(|&state| state.to_owned()).collect());
-    db.write(Delete { id: id.to_owned(), status: status.to_owned(), from }).await
+    db.write(Delete { id: id.to_owned(), status: status.to_owned(), from, ownership }).await
 }
 
 /// Takes back a deletion whose data could not be removed: the image and all that went with it are there again, with the
-/// status and the time of change that it had. `removed`: rows of locations whose data is gone; they stay deleted.
+/// status and the time of change that it had; nobody owns its data. `removed`: rows of locations whose data is gone; they stay deleted.
 ///
 /// # Errors
 /// [`DbError::NotFound`] if there is no such image, or it is not deleted.
@@ -54,6 +70,7 @@ struct Delete {
     id: String,
     status: String,
     from: Option<Vec<String>>,
+    ownership: Ownership,
 }
 
 impl Operation for Delete {
@@ -75,7 +92,7 @@ impl Operation for Delete {
             update.and_where(Expr::col("image_id").eq(self.id.as_str())).and_where(live(table));
             session.execute(&update).await?;
         }
-        Ok(())
+        self.ownership.apply(session, &self.id, now).await
     }
 }
 
@@ -98,6 +115,8 @@ impl Operation for Restore {
         if session.execute(&image(&mut back)).await? == 0 {
             return Err(DbError::no_image(&self.id));
         }
+        // It bears the time of the deletion too.
+        ownership::clear(session, &self.id).await?;
         // What went with the image bears its time of deletion; what had been deleted before does not, unless it was in the same
         // second on MySQL, which keeps whole ones.
         let time =

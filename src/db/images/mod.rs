@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod get;
 pub mod list;
+mod ownership;
 #[cfg(test)]
 mod plans;
 mod update;
@@ -13,10 +14,11 @@ mod usage;
 
 pub use atomic::{delete_property_atomic, set_property_atomic};
 pub use create::create;
-pub use delete::{delete, restore};
+pub use delete::{delete, delete_and_take, restore};
 pub use get::{get, member_status};
 pub use list::list;
-pub use update::update;
+pub use ownership::{OWNER_PROPERTY, Standing, standing};
+pub use update::{give_back, take, update};
 pub use usage::{count, staging_used, storage_used, uploading_count};
 
 pub(super) use children::{insert_locations, insert_tags, is_deleted, metadata_text};

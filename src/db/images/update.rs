@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sea_query::{Expr, ExprTrait, Query, UpdateStatement};
 use time::PrimitiveDateTime;
 
+use super::ownership::Ownership;
 use super::{ATOMIC_PROPERTIES, ID_LENGTH, children, owner, read, visibility};
 use crate::db::clock;
 use crate::db::connection::Db;
@@ -24,17 +25,41 @@ use crate::db::{locations, tags};
 /// [`DbError::NotFound`] for an image, or a location with an id, that is not there; [`DbError::StateConflict`] if the
 /// status is another one; then nothing has changed.
 pub async fn update(db: &Db, id: &str, change: ImageUpdate, from: Option<&[&str]>) -> Result<ImageRecord, DbError> {
+    change_as(db, id, change, from, Ownership::Unasked).await
+}
+
+/// As [`update`], and `token` becomes the owner of the image's data (see [`ownership`](super::ownership)).
+pub async fn take(db: &Db, id: &str, change: ImageUpdate, from: &[&str], token: &str) -> Result<(), DbError> {
+    change_as(db, id, change, Some(from), Ownership::Take(token.to_owned())).await.map(drop)
+}
+
+/// As [`update`], and nobody is the owner of the image's data any more.
+///
+/// # Errors
+/// As there; [`DbError::StateConflict`] also if the owner is not `token`.
+pub async fn give_back(db: &Db, id: &str, change: ImageUpdate, from: &[&str], token: &str) -> Result<(), DbError> {
+    change_as(db, id, change, Some(from), Ownership::GiveBack(token.to_owned())).await.map(drop)
+}
+
+async fn change_as(
+    db: &Db,
+    id: &str,
+    change: ImageUpdate,
+    from: Option<&[&str]>,
+    ownership: Ownership,
+) -> Result<ImageRecord, DbError> {
     if id.len() > ID_LENGTH {
         return Err(DbError::no_image(id));
     }
     let from = from.map(|states| states.iter().map(|&state| state.to_owned()).collect());
-    db.write(Update { id: id.to_owned(), change, from }).await
+    db.write(Update { id: id.to_owned(), change, from, ownership }).await
 }
 
 struct Update {
     id: String,
     change: ImageUpdate,
     from: Option<Vec<String>>,
+    ownership: Ownership,
 }
 
 impl Operation for Update {
@@ -44,8 +69,10 @@ impl Operation for Update {
     async fn run(&self, session: &mut Session) -> Result<ImageRecord, DbError> {
         let now = clock::now();
         // First of all: it also takes the lock of the row, which keeps other updates of the same image away.
-        claim(session, &self.id, self.from.as_deref(), self.change.status.as_deref(), columns(&self.change, now))
-            .await?;
+        let mut update = columns(&self.change, now);
+        update.and_where_option(self.ownership.condition(&self.id));
+        claim(session, &self.id, self.from.as_deref(), self.change.status.as_deref(), update).await?;
+        self.ownership.apply(session, &self.id, now).await?;
         if let Some(properties) = &self.change.properties {
             set_properties(session, &self.id, now, properties, &self.change.other_properties).await?;
         }

@@ -1,0 +1,148 @@
+//! Who writes an image's data, or removes it: a token beside the image, so that whoever cleans up after a worker that died can tell
+//! its work from that of others.
+//!
+//! The token is the value of a row in `image_properties` that is marked as deleted and whose name no client may set. Upstream and
+//! this server skip deleted rows wherever they show or compare properties, an update by upstream leaves the value as it is,
+//! and `db purge` takes the row with others of its age (`glance/db/sqlalchemy/api.py`: `_set_properties_for_image`,
+//! `purge_deleted_rows`). So the schema stays, and nothing shows.
+
+use sea_query::{Expr, ExprTrait, Query, SelectStatement};
+use time::PrimitiveDateTime;
+
+use super::{ID_LENGTH, read};
+use crate::db::connection::Db;
+use crate::db::error::DbError;
+use crate::db::model::ImageRecord;
+use crate::db::retry::Operation;
+use crate::db::row::Columns;
+use crate::db::session::Session;
+
+/// Name of the property. It begins as all that belong to the service.
+pub const OWNER_PROPERTY: &str = "os_glance_data_owner";
+
+/// What a change of an image does to the ownership of its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ownership {
+    /// Nothing.
+    Unasked,
+    /// This token becomes the owner, whoever was.
+    Take(String),
+    /// Nobody is the owner from then on. Refused when another token is.
+    GiveBack(String),
+}
+
+/// An image, deleted or not, and the owner of its data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    pub image: ImageRecord,
+    /// The token.
+    pub owner: Option<String>,
+}
+
+/// How an image stands, `None` if there is no such row. Waits for transactions that have changed the image and are not committed
+/// yet: after a commit whose answer was lost, this tells what has come of it.
+///
+/// # Errors
+/// [`DbError::Timeout`] and the like when such a transaction does not end.
+pub async fn standing(db: &Db, id: &str) -> Result<Option<Standing>, DbError> {
+    if id.len() > ID_LENGTH {
+        return Ok(None);
+    }
+    db.write(Look { id: id.to_owned() }).await
+}
+
+struct Look {
+    id: String,
+}
+
+impl Operation for Look {
+    type Output = Option<Standing>;
+    const NAME: &'static str = "look at the owner of an image's data";
+
+    async fn run(&self, session: &mut Session) -> Result<Self::Output, DbError> {
+        // First of all, as MySQL fixes what a transaction sees by its first query that takes no lock. SQLite has one lock, and a
+        // transaction that writes has it from the start.
+        let lock = Query::select()
+            .column("id")
+            .from("images")
+            .and_where(Expr::col("id").eq(self.id.as_str()))
+            .lock_exclusive()
+            .take();
+        if session.row(&lock, |row| Columns::of(row).text()).await?.is_none() {
+            return Ok(None);
+        }
+        let mut query = tokens(&self.id);
+        query.column("value");
+        let owner = session.row(&query, |row| Columns::of(row).maybe_text()).await?.flatten();
+        Ok(read(session, &self.id, true).await?.map(|image| Standing { image, owner }))
+    }
+}
+
+impl Ownership {
+    /// What must hold of the image's row besides its status.
+    pub(super) fn condition(&self, id: &str) -> Option<Expr> {
+        match self {
+            Self::Unasked | Self::Take(_) => None,
+            // A row that `db purge` has taken is no reason to refuse.
+            Self::GiveBack(token) => {
+                let mut others = tokens(id);
+                others.expr(Expr::cust("1")).and_where(Expr::col("value").ne(token.as_str()));
+                Some(Expr::exists(others).not())
+            }
+        }
+    }
+
+    /// Writes it down, in the transaction that has just changed the image's row and so holds its lock.
+    pub(super) async fn apply(&self, session: &mut Session, id: &str, now: PrimitiveDateTime) -> Result<(), DbError> {
+        match self {
+            Self::Unasked => Ok(()),
+            Self::Take(token) => take(session, id, token, now).await,
+            Self::GiveBack(_) => clear(session, id).await,
+        }
+    }
+}
+
+/// Removes the token, whosever it is.
+pub(super) async fn clear(session: &mut Session, id: &str) -> Result<(), DbError> {
+    let delete = Query::delete()
+        .from_table("image_properties")
+        .and_where(Expr::col("image_id").eq(id))
+        .and_where(Expr::col("name").eq(OWNER_PROPERTY))
+        .take();
+    session.execute(&delete).await.map(drop)
+}
+
+async fn take(session: &mut Session, id: &str, token: &str, now: PrimitiveDateTime) -> Result<(), DbError> {
+    let replace = Query::update()
+        .table("image_properties")
+        .values([("value", token.into()), ("deleted", true.into()), ("deleted_at", now.into())])
+        .value("updated_at", now)
+        .and_where(Expr::col("image_id").eq(id))
+        .and_where(Expr::col("name").eq(OWNER_PROPERTY))
+        .take();
+    if session.execute(&replace).await? > 0 {
+        return Ok(());
+    }
+    let mut insert = Query::insert();
+    let columns = ["image_id", "name", "value", "created_at", "updated_at", "deleted_at", "deleted"];
+    insert.into_table("image_properties").columns(columns).values_panic([
+        id.into(),
+        OWNER_PROPERTY.into(),
+        token.into(),
+        now.into(),
+        now.into(),
+        // Upstream purges rows by this time, and cannot purge an image before its properties.
+        now.into(),
+        true.into(),
+    ]);
+    session.execute(&insert).await.map(drop)
+}
+
+/// The image's row with the token, without columns yet.
+fn tokens(id: &str) -> SelectStatement {
+    Query::select()
+        .from("image_properties")
+        .and_where(Expr::col("image_id").eq(id))
+        .and_where(Expr::col("name").eq(OWNER_PROPERTY))
+        .take()
+}

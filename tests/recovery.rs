@@ -1,0 +1,295 @@
+//! What a dead worker leaves is cleaned up, and nothing that belongs to somebody else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Answer, Body, Conf, Request, Server, free_port, http, wait_for};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+const MIB: usize = 1 << 20;
+
+fn with_state(conf: Conf) -> Conf {
+    let state = conf.dir.join("state").display().to_string();
+    conf.set("service.state_directory", state)
+}
+
+fn create(server: &Server, properties: &serde_json::Value) -> String {
+    let mut image = json!({"name": "recovered", "disk_format": "raw", "container_format": "bare"});
+    image.as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+    let answer = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201);
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+fn shown(server: &Server, id: &str) -> serde_json::Value {
+    server.send(&Request::new("GET", &format!("/v2/images/{id}"))).expect(200).json()
+}
+
+fn status(server: &Server, id: &str) -> String {
+    shown(server, id)["status"].as_str().unwrap().to_owned()
+}
+
+fn upload(id: &str, body: Body) -> Request {
+    Request::new("PUT", &format!("/v2/images/{id}/file")).data(body)
+}
+
+/// Begins an upload of `length` bytes, sends one MiB of them, and waits until the service has taken the image.
+fn begin_upload(server: &Server, id: &str, length: usize) -> TcpStream {
+    let mut stream = http::connect(server.address).unwrap();
+    let head = Request::new("PUT", &format!("/v2/images/{id}/file"))
+        .header("Content-Type", "application/octet-stream")
+        .header("Content-Length", &length.to_string())
+        .head("localhost");
+    stream.write_all(&head).unwrap();
+    stream.write_all(&vec![b'x'; MIB]).unwrap();
+    wait_for("the image is being saved", Duration::from_secs(10), || (status(server, id) == "saving").then_some(()));
+    stream
+}
+
+/// The folder of the journal's entries.
+fn journal(conf: &Conf) -> PathBuf {
+    let folders: Vec<PathBuf> =
+        fs::read_dir(conf.dir.join("state/uploads")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    folders[0].clone()
+}
+
+fn entries(conf: &Conf) -> Vec<PathBuf> {
+    fs::read_dir(journal(conf)).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn sqlite(database: &Path, sql: &str) -> String {
+    let out = Command::new("sqlite3").arg(database).arg(sql).output().expect("sqlite3: apt-get install sqlite3");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+#[track_caller]
+fn assert_queued_and_clean(server: &Server, id: &str) {
+    wait_for("the image is queued again", Duration::from_secs(20), || (status(server, id) == "queued").then_some(()));
+    assert_eq!(fs::read_dir(server.conf.dir.join("images")).unwrap().count(), 0, "data is left");
+    server.send(&upload(id, Body::Sized(vec![b'y'; 1000]))).expect(204);
+    assert_eq!(status(server, id), "active");
+}
+
+#[test]
+fn an_entry_says_who_does_what_and_the_token_does_not_show() {
+    let server = Server::with(with_state);
+    let id = create(&server, &json!({"color": "red"}));
+    let stream = begin_upload(&server, &id, 4 * MIB);
+    let files = entries(&server.conf);
+    assert_eq!(files.len(), 1, "{files:?}");
+    let entry: serde_json::Value = serde_json::from_slice(&fs::read(&files[0]).unwrap()).unwrap();
+    let url = format!("file://{}/{id}", server.conf.dir.join("images").display());
+    assert_eq!((&entry["version"], &entry["intent"], &entry["image"]), (&json!(1), &json!("upload"), &json!(id)));
+    assert_eq!(entry["places"], json!([url]));
+    let host = nix::unistd::gethostname().unwrap();
+    assert_eq!(entry["host"].as_str(), host.to_str());
+    let owner = "select value, deleted from image_properties where name = 'os_glance_data_owner'";
+    assert_eq!(sqlite(&server.conf.database(), owner), format!("{}|1", entry["token"].as_str().unwrap()));
+
+    let seen = shown(&server, &id);
+    assert!(seen["color"] == "red" && !seen.to_string().contains("os_glance"), "{seen}");
+    let list = server.send(&Request::new("GET", "/v2/images?color=red")).expect(200).json();
+    assert!(list["images"].as_array().unwrap().len() == 1 && !list.to_string().contains("os_glance"), "{list}");
+
+    let mut stream = stream;
+    stream.write_all(&vec![b'x'; 3 * MIB]).unwrap();
+    assert_eq!(Answer::read(&mut BufReader::new(stream), "PUT").unwrap().status, 204);
+    assert_eq!(sqlite(&server.conf.database(), owner), "", "an image at rest has no owner of its data");
+    wait_for("the entry goes", Duration::from_secs(5), || entries(&server.conf).is_empty().then_some(()));
+}
+
+#[test]
+fn one_unreadable_entry_does_not_stop_the_rest() {
+    let mut server = Server::with(with_state);
+    let id = create(&server, &json!({}));
+    let stream = begin_upload(&server, &id, 64 * MIB);
+    server.crash();
+    drop(stream);
+    let folder = journal(&server.conf);
+    // A folder comes where the entries are listed first, whatever the order.
+    for name in ["0", "zzz"] {
+        fs::create_dir(folder.join(name)).unwrap();
+    }
+    fs::write(folder.join(OsStr::from_bytes(b"\xff\xfe")), "file:///x\n").unwrap();
+    fs::write(folder.join("later"), "{\"version\": 99}\n").unwrap();
+    nix::unistd::mkfifo(&folder.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    server.start_again();
+    assert_queued_and_clean(&server, &id);
+    assert!(server.log().contains("an entry of the journal of uploads cannot be taken up"), "{}", server.log());
+    assert_eq!(entries(&server.conf).len(), 5, "what is not understood is left for somebody who does");
+}
+
+/// A service on another host: the same database and store, a state directory of its own.
+fn other_host(server: &Server, name: &str) -> Conf {
+    let mut conf = server.conf.clone();
+    conf.dir = server.conf.dir.join(name);
+    conf.port = free_port();
+    let port = conf.port;
+    fs::create_dir_all(&conf.dir).unwrap();
+    with_state(conf.set("bind_port", port))
+}
+
+#[test]
+fn recovery_leaves_alone_what_another_host_is_writing() {
+    let here = Server::with(with_state);
+    let there = Server::start(other_host(&here, "there"));
+    let id = create(&here, &json!({}));
+    let mut stream = begin_upload(&there, &id, 4 * MIB);
+
+    // Left here by workers that died: one of an earlier build, and one whose turn at this image ended before the other began.
+    let place = format!("file://{}/{id}", here.conf.dir.join("images").display());
+    let folder = journal(&here.conf);
+    fs::write(folder.join(&id), format!("{place}\n")).unwrap();
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    for (token, intent) in [("one", "upload"), ("two", "delete")] {
+        let entry =
+            json!({"version": 1, "intent": intent, "host": host, "token": token, "image": id, "places": [place]});
+        fs::write(folder.join(token), format!("{entry}\n")).unwrap();
+    }
+    here.conf.write();
+    here.signal(Signal::SIGHUP);
+    wait_for("recovery has looked", Duration::from_secs(20), || entries(&here.conf).is_empty().then_some(()));
+
+    assert_eq!(status(&here, &id), "saving");
+    stream.write_all(&vec![b'x'; 3 * MIB]).unwrap();
+    assert_eq!(Answer::read(&mut BufReader::new(stream), "PUT").unwrap().status, 204);
+    let data = here.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200);
+    assert_eq!(data.body.len(), 4 * MIB);
+
+    // Nor is the data of an active image touched.
+    fs::write(folder.join(&id), format!("{place}\n")).unwrap();
+    here.signal(Signal::SIGHUP);
+    wait_for("recovery has looked", Duration::from_secs(20), || entries(&here.conf).is_empty().then_some(()));
+    here.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200);
+}
+
+#[test]
+fn an_earlier_builds_entry_is_still_recovered() {
+    let mut server = Server::with(with_state);
+    let id = create(&server, &json!({}));
+    let folder = journal(&server.conf);
+    server.crash();
+    sqlite(&server.conf.database(), &format!("update images set status = 'saving' where id = '{id}'"));
+    let data = server.conf.dir.join("images").join(&id);
+    fs::write(&data, "half").unwrap();
+    fs::write(folder.join(&id), format!("file://{}\n", data.display())).unwrap();
+    server.start_again();
+    assert_queued_and_clean(&server, &id);
+    wait_for("the entry goes", Duration::from_secs(5), || entries(&server.conf).is_empty().then_some(()));
+}
+
+#[test]
+fn a_deletion_that_died_is_finished_and_one_that_never_was_is_not() {
+    let mut server = Server::with(with_state);
+    let (gone, kept) = (create(&server, &json!({})), create(&server, &json!({})));
+    for id in [&gone, &kept] {
+        server.send(&upload(id, Body::Sized(vec![b'x'; 1000]))).expect(204);
+    }
+    let folder = journal(&server.conf);
+    server.crash();
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    for (id, token) in [(&gone, "one"), (&kept, "two")] {
+        let place = format!("file://{}/{id}", server.conf.dir.join("images").display());
+        let entry =
+            json!({"version": 1, "intent": "delete", "host": host, "token": token, "image": id, "places": [place]});
+        fs::write(folder.join(token), format!("{entry}\n")).unwrap();
+    }
+    // As a worker leaves it that dies between the row and the data.
+    sqlite(
+        &server.conf.database(),
+        &format!(
+            "update images set status = 'deleted', deleted = 1, deleted_at = updated_at where id = '{gone}';
+             update image_locations set status = 'deleted', deleted = 1 where image_id = '{gone}';
+             insert into image_properties (image_id, name, value, created_at, deleted_at, deleted)
+             select id, 'os_glance_data_owner', 'one', updated_at, updated_at, 1 from images where id = '{gone}'"
+        ),
+    );
+    server.start_again();
+    wait_for("recovery has looked", Duration::from_secs(20), || entries(&server.conf).is_empty().then_some(()));
+    let left: Vec<_> =
+        fs::read_dir(server.conf.dir.join("images")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [kept.as_str()], "data of a deleted image stays, or that of another went");
+}
+
+/// A file system of so many bytes; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn on(folder: PathBuf, bytes: usize) -> Self {
+        fs::create_dir_all(&folder).unwrap();
+        let size = format!("size={bytes}");
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).status().unwrap();
+        assert!(done.success(), "mounting needs root");
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn an_upload_that_cannot_be_written_down_leaves_nothing() {
+    let mut disk = None;
+    let server = Server::with(|conf| {
+        disk = Some(SmallDisk::on(conf.dir.join("state"), 64 * 1024));
+        with_state(conf)
+    });
+    let id = create(&server, &json!({}));
+    let filler = server.conf.dir.join("state/filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+
+    server.send(&upload(&id, Body::Sized(vec![b'x'; 1000]))).expect(507);
+    assert_eq!(entries(&server.conf), Vec::<PathBuf>::new(), "an entry stays");
+    assert_eq!(status(&server, &id), "queued");
+    fs::remove_file(&filler).unwrap();
+    server.send(&upload(&id, Body::Sized(vec![b'x'; 1000]))).expect(204);
+
+    // A deletion is written down, too.
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(507);
+    assert_eq!(status(&server, &id), "active");
+    fs::remove_file(&filler).unwrap();
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    drop(server);
+    drop(disk);
+}
+
+#[test]
+fn data_whose_signature_nobody_verifies_is_refused() {
+    let server = Server::simple();
+    let names =
+        ["img_signature", "img_signature_hash_method", "img_signature_key_type", "img_signature_certificate_uuid"];
+    let mut all = json!({});
+    for name in names {
+        all[name] = json!("x");
+    }
+    let id = create(&server, &all);
+    let answer = server.send(&upload(&id, Body::Sized(vec![b'x'; 1000]))).expect(400);
+    assert!(answer.text().contains("Signature verification failed for image"), "{}", answer.text());
+    assert_eq!(status(&server, &id), "queued");
+    // The condition is upstream's: all four.
+    let remove = json!([{"op": "remove", "path": "/img_signature_key_type"}]);
+    let patch = Request::new("PATCH", &format!("/v2/images/{id}"))
+        .header("Content-Type", "application/openstack-images-v2.1-json-patch");
+    server.send(&Request { body: Body::Sized(remove.to_string().into_bytes()), ..patch }).expect(200);
+    server.send(&upload(&id, Body::Sized(vec![b'x'; 1000]))).expect(204);
+}
