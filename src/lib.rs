@@ -7,6 +7,7 @@
 //! * [`api`]: the routes: parse the request, ask the policy, call the domain, render the answer.
 //! * [`policy`]: what they may do: the oslo.policy rule language and Glance's default rules.
 //! * [`image`]: the domain: images, their status machine, visibility, properties, quotas, data.
+//! * [`notifications`]: what happens to images, told to whoever listens.
 //! * [`ingest`]: taking data in: a stream becomes durable data in one or several stores.
 //! * [`db`]: upstream's tables on SQLite, PostgreSQL and MySQL.
 //! * [`store`]: where image data lies.
@@ -31,6 +32,7 @@ pub mod image;
 mod ingest;
 pub mod inspect;
 pub mod keystone;
+pub mod notifications;
 pub mod policy;
 pub mod schema;
 pub mod service;

@@ -12,7 +12,7 @@ const ORDER: [&[&str]; 11] = [
     &["api"],
     &["policy"],
     &["image"],
-    &["ingest"],
+    &["notifications", "ingest"],
     &["db", "store", "inspect"],
     &["identity"],
     &["keystone", "schema"],

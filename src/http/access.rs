@@ -5,10 +5,14 @@ use std::time::Instant;
 use http::{Method, StatusCode, Version};
 use tracing::Span;
 
+use crate::image::Sending;
+
 /// One line of the access log, waiting for the end of the body.
 #[derive(Debug, Default)]
 pub struct AccessRecord {
     line: Option<Line>,
+    /// Of image data, whose end the domain wants to know too.
+    sending: Option<Sending>,
 }
 
 /// What is known when the head of the answer is ready. Never a token.
@@ -26,17 +30,20 @@ pub(in crate::http) struct Line {
 }
 
 impl AccessRecord {
-    pub(in crate::http) fn new(line: Line) -> Self {
-        Self { line: Some(line) }
+    pub(in crate::http) fn new(line: Line, sending: Option<Sending>) -> Self {
+        Self { line: Some(line), sending }
     }
 
-    /// Writes the line. `bytes`: body bytes sent; `complete`: whether the body reached its end.
+    /// Writes the line and tells the domain. `bytes`: body bytes sent; `complete`: whether the body reached its end.
     pub fn finish(self, bytes: u64, complete: bool) {
         let Some(line) = self.line else { return };
         let elapsed = line.started.elapsed();
         let Line { span, method, target, version, remote, .. } = &line;
         let status = line.status.as_u16();
         let _within = span.enter();
+        if let Some(sending) = self.sending {
+            sending.finish(bytes);
+        }
         tracing::info!(
             target: "glance_api::access",
             method = method.as_str(),

@@ -113,16 +113,20 @@ impl<H: Handler> App<H> {
         );
         let answer = AssertUnwindSafe(self.answer(&mut exchange, body)).catch_unwind().instrument(span.clone()).await;
         let response = answer.unwrap_or_else(|panic| span.in_scope(|| exchange.refuse(&panicked(&*panic))));
-        let response = exchange.complete(response);
-        let log = AccessRecord::new(Line {
-            started,
-            span,
-            method: exchange.method,
-            target,
-            version,
-            status: response.status(),
-            remote: exchange.remote,
-        });
+        let mut response = exchange.complete(response);
+        let sending = response.extensions_mut().remove();
+        let log = AccessRecord::new(
+            Line {
+                started,
+                span,
+                method: exchange.method,
+                target,
+                version,
+                status: response.status(),
+                remote: exchange.remote,
+            },
+            sending,
+        );
         Reply { response, log }
     }
 

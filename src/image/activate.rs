@@ -1,7 +1,5 @@
 //! Barring an image's data from use, and giving it free again.
 
-use tracing::info;
-
 use super::Error;
 use super::images::Images;
 use super::model::Image;
@@ -11,6 +9,7 @@ use super::visibility::Viewer;
 use crate::db::DbError;
 use crate::db::images as rows;
 use crate::db::model::ImageUpdate;
+use crate::notifications::Change;
 
 impl Images {
     /// Makes an active image's data readable by administrators alone. One that is barred already stays so.
@@ -47,7 +46,8 @@ impl Images {
         let update = ImageUpdate { status: Some(to.as_str().to_owned()), ..ImageUpdate::default() };
         match rows::update(&self.db, &image.id, update, Some(&[from.as_str()])).await {
             Ok(_) => {
-                info!(image_id = image.id, "image is {to} now");
+                let is_barred = to == Status::Deactivated;
+                self.announce(image, if is_barred { Change::Deactivated } else { Change::Reactivated });
                 Ok(())
             }
             Err(DbError::StateConflict { current, .. }) => Err(Error::Raced { id: image.id.clone(), current }),

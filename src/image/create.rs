@@ -14,6 +14,7 @@ use super::visibility::Visibility;
 use crate::db::DbError;
 use crate::db::images as rows;
 use crate::db::model::NewImage;
+use crate::notifications::Change;
 
 /// Fields that only the service sets.
 const READ_ONLY: [&str; 6] = ["created_at", "updated_at", "status", "checksum", "size", "virtual_size"];
@@ -58,7 +59,9 @@ impl Images {
             DbError::Duplicate { what: "image", key } => Error::Duplicate(key),
             other => other.into(),
         })?;
-        Image::from_record(record, None)
+        let image = Image::from_record(record, None)?;
+        self.announce(&image, Change::Created);
+        Ok(image)
     }
 }
 

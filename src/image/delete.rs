@@ -11,6 +11,7 @@ use super::transitions::Outcome;
 use crate::db::DbError;
 use crate::db::images as rows;
 use crate::identity::Context;
+use crate::notifications::Change;
 use crate::store::StoreContext;
 
 impl Images {
@@ -24,7 +25,11 @@ impl Images {
     /// is in use or cannot be removed.
     pub async fn delete(&self, caller: Arc<Context>, image: Image) -> Result<(), Error> {
         let images = self.clone();
-        let work = self.tasks.spawn(async move { images.delete_to_the_end(&caller, &image).await });
+        let work = self.tasks.spawn(async move {
+            images.delete_to_the_end(&caller, &image).await?;
+            images.announce(&image, Change::Deleted);
+            Ok(())
+        });
         work.await.map_err(Error::Interrupted)?
     }
 

@@ -17,6 +17,7 @@ use crate::db::model::LocationRecord;
 use crate::db::{Db, DbError};
 use crate::identity::Context;
 use crate::inspect;
+use crate::notifications::Notifier;
 use crate::store::{Place, Reader, StoreContext, Stores};
 
 /// The images, with one configuration's limits and stores. Cheap to clone.
@@ -26,6 +27,7 @@ pub struct Images {
     pub(super) stores: Arc<Stores>,
     pub(super) journal: Arc<Journal>,
     pub(super) options: Arc<Options>,
+    pub(super) notifier: Notifier,
     /// Work that must come to its end though the client has gone.
     pub(super) tasks: TaskTracker,
 }
@@ -41,8 +43,15 @@ pub(super) struct Options {
 }
 
 impl Images {
-    /// `tasks` outlives a configuration: whoever ends the process waits for it.
-    pub fn new(config: &Config, db: Db, stores: Arc<Stores>, journal: Arc<Journal>, tasks: TaskTracker) -> Self {
+    /// `notifier` hears what happens to images. `tasks` outlives a configuration: whoever ends the process waits for it.
+    pub fn new(
+        config: &Config,
+        db: Db,
+        stores: Arc<Stores>,
+        journal: Arc<Journal>,
+        notifier: Notifier,
+        tasks: TaskTracker,
+    ) -> Self {
         let options = Options {
             limits: Limits::new(config),
             hashing_algorithm: config.default.hashing_algorithm.clone(),
@@ -50,7 +59,7 @@ impl Images {
             shows_locations: config.default.show_multiple_locations,
             inspection: inspect::Options::from(&config.image_format),
         };
-        Self { db, stores, journal, options: Arc::new(options), tasks }
+        Self { db, stores, journal, options: Arc::new(options), notifier, tasks }
     }
 
     /// The image of this id.

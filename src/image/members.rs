@@ -7,6 +7,7 @@ use super::text::{check_plane, field_message};
 use super::visibility::Viewer;
 pub use crate::db::model::MemberRecord as Member;
 use crate::db::{DbError, members};
+use crate::notifications::Change;
 
 /// What a project thinks of an image that is shared with it. Only accepted ones are in its lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +78,13 @@ impl Images {
             return Err(Error::Invalid(format!("Member can't be longer than {MEMBER_LENGTH} characters.")));
         }
         let added = members::add(&self.db, &image.id, member, MemberStatus::Pending.as_str()).await;
-        added.map_err(|error| match error {
+        let added = added.map_err(|error| match error {
             DbError::Duplicate { .. } => Error::MemberPresent { image: image.id.clone(), member: member.to_owned() },
             DbError::NotFound { .. } => Error::NotFound(image.id.clone()),
             other => other.into(),
-        })
+        })?;
+        self.announce(image, Change::MemberAdded(&added));
+        Ok(added)
     }
 
     /// Keeps what a project thinks of the image.
@@ -90,7 +93,9 @@ impl Images {
     /// [`Error::MemberMissing`]
     pub async fn set_member_status(&self, image: &Image, member: &str, status: MemberStatus) -> Result<Member, Error> {
         let updated = members::update(&self.db, &image.id, member, status.as_str()).await;
-        updated.map_err(|error| in_words_of_member(error, image, member))
+        let updated = updated.map_err(|error| in_words_of_member(error, image, member))?;
+        self.announce(image, Change::MemberUpdated(&updated));
+        Ok(updated)
     }
 
     /// Shares the image with the project no longer.
@@ -99,7 +104,9 @@ impl Images {
     /// [`Error::MemberMissing`]
     pub async fn remove_member(&self, image: &Image, member: &str) -> Result<(), Error> {
         let deleted = members::delete(&self.db, &image.id, member).await;
-        deleted.map_err(|error| in_words_of_member(error, image, member))
+        deleted.map_err(|error| in_words_of_member(error, image, member))?;
+        self.announce(image, Change::MemberRemoved { member });
+        Ok(())
     }
 }
 

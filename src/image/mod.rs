@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod edit;
 mod error;
+mod events;
 mod fields;
 mod images;
 mod journal;
@@ -31,6 +32,7 @@ mod visibility;
 
 pub use edit::Edit;
 pub use error::Error;
+pub use events::Sending;
 pub use images::Images;
 pub use journal::Journal;
 use limits::Limits;

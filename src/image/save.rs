@@ -8,6 +8,7 @@ use super::visibility::Viewer;
 use crate::db::DbError;
 use crate::db::images as rows;
 use crate::db::model::{ImageUpdate, OtherProperties};
+use crate::notifications::Change;
 
 impl Images {
     /// Saves the changes of an edit.
@@ -41,6 +42,7 @@ impl Images {
         let mut saved = Image::from_record(record, viewer.project.as_deref())?;
         saved.member = member;
         self.settle_locations(&mut saved);
+        self.announce(&saved, Change::Updated);
         Ok(saved)
     }
 }

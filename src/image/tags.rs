@@ -9,6 +9,7 @@ use super::visibility::Viewer;
 use crate::db::images as rows;
 use crate::db::model::ImageUpdate;
 use crate::db::{DbError, tags};
+use crate::notifications::Change;
 
 impl Images {
     /// Gives the image a tag; it is no error if it has it.
@@ -21,7 +22,9 @@ impl Images {
         self.options.limits.check_tags(image.tags.len() + usize::from(is_new))?;
         check_plane(tag, || "Param values can't contain 4 byte unicode.".to_owned())?;
         self.touch(viewer, image).await?;
-        tags::create(&self.db, &image.id, tag).await.map_err(|error| in_words_of_image(error, image))
+        tags::create(&self.db, &image.id, tag).await.map_err(|error| in_words_of_image(error, image))?;
+        self.announce(image, Change::Updated);
+        Ok(())
     }
 
     /// Takes a tag from the image. False if it does not have it.
@@ -34,7 +37,10 @@ impl Images {
         }
         self.touch(viewer, image).await?;
         match tags::delete(&self.db, &image.id, tag).await {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.announce(image, Change::Updated);
+                Ok(true)
+            }
             // Another request was faster.
             Err(DbError::NotFound { .. }) => Ok(false),
             Err(other) => Err(other.into()),

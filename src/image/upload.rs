@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Error;
 use super::images::{Images, store_context};
@@ -24,6 +24,7 @@ use crate::db::model::LocationRecord;
 use crate::identity::Context;
 use crate::ingest::{Allowance, Ingest, Lost, Needed, Order, Poured, Target};
 use crate::inspect::Inspector;
+use crate::notifications::Change;
 use crate::store::{Algorithm, Hashes, StoreContext, StoreEntry, StoreError};
 
 /// Data as it comes from a client.
@@ -80,6 +81,8 @@ impl Images {
             // The image may be `saving` now: the entry stays, so that recovery puts it back.
             Outcome::Unknown(error) => return Err(error.into()),
         }
+        self.announce(image, Change::Updated);
+        self.announce(image, Change::Prepared { store: &store.id });
         let (is_settled, outcome) = match self.receive(image, &token, store, upload).await {
             Received::Active => (true, Ok(())),
             Received::Unknown(error) => (false, Err(error)),
@@ -88,6 +91,9 @@ impl Images {
             Received::Nothing(error @ Error::Store(StoreError::LeftBehind(_))) => (false, Err(error)),
             Received::Nothing(error) => (self.release(&image.id, Status::Saving, Some(&token)).await, Err(error)),
         };
+        if let Err(reason) = &outcome {
+            self.announce(image, Change::UploadFailed { reason });
+        }
         // An entry that stays is tried again by the next recovery.
         if is_settled {
             self.journal_finish(entry).await;
@@ -138,7 +144,9 @@ impl Images {
         let facts = Facts { size: ingested.size, virtual_size, hashes: ingested.hashes, locations: locations.clone() };
         match self.activate(image, token, facts).await {
             Outcome::Done => {
-                info!(image_id = image.id, bytes = ingested.size, "image data stored");
+                for change in [Change::Uploaded { bytes: ingested.size }, Change::Activated, Change::Updated] {
+                    self.announce(image, change);
+                }
                 Received::Active
             }
             Outcome::Refused(error) => {

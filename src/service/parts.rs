@@ -16,6 +16,7 @@ use crate::http::{App, Callers, Chain, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
 use crate::image::{Images, Journal};
+use crate::notifications::{LogListener, Notifier};
 use crate::policy::Enforcer;
 use crate::store::Stores;
 
@@ -89,7 +90,9 @@ impl Parts {
             None => open_database(config, occasion).await?,
         };
         let database = database.with_cipher(cipher(config)?);
-        let images = Images::new(config, database.clone(), Arc::new(local.stores), Arc::new(local.journal), work);
+        let (stores, journal) = (Arc::new(local.stores), Arc::new(local.journal));
+        let notifier = Notifier::new(vec![Box::new(LogListener)]);
+        let images = Images::new(config, database.clone(), stores, journal, notifier, work);
         let callers = local
             .identity
             .clone()

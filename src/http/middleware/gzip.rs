@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use crate::api::{Body, Error, Response};
 use crate::http::exchange::Exchange;
+use crate::image::Sending;
 use crate::store::Reader;
 
 /// Bytes of a file that are compressed at a time.
@@ -34,6 +35,10 @@ pub(in crate::http) async fn compress(exchange: &Exchange, response: Response) -
     let (mut parts, body) = response.into_parts();
     parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     parts.headers.remove(CONTENT_LENGTH);
+    // What leaves is not as long as the data.
+    if let Some(sending) = parts.extensions.get_mut::<Sending>() {
+        sending.expected = None;
+    }
     let body = match body {
         Body::Empty => Body::Empty,
         Body::Bytes(bytes) => Body::Bytes(whole(bytes).await.map_err(Error::internal)?),

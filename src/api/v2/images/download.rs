@@ -30,7 +30,11 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
         Err(error) => return in_words_of_download(error),
     };
     let length = part.map(|part| part.length).or(known).or_else(|| reader.length());
+    let (project, user) = (call.context.project_id.as_deref(), call.context.user_id.as_deref());
+    let sending = api.images.sending(&found, length, project, user);
     let mut response = Response::new(Body::Data { reader, length });
+    // For whoever sees the last byte leave.
+    response.extensions_mut().insert(sending);
     if let Some(part) = part {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = part.first + part.length.saturating_sub(1);

@@ -1,0 +1,46 @@
+//! What the domain tells its listeners.
+
+use super::images::Images;
+use super::model::Image;
+use crate::notifications::{Change, Event, Notifier, Receiver, Subject};
+
+impl Images {
+    /// Tells of a change that has taken effect.
+    pub(super) fn announce(&self, image: &Image, change: Change<'_>) {
+        self.notifier.emit(&Event { image: Subject { id: &image.id, owner: image.owner.as_deref() }, change });
+    }
+
+    /// An account of data that goes out to somebody, to be closed when the last byte has left. `expected`: bytes that are to leave, where
+    /// that is known.
+    pub fn sending(&self, image: &Image, expected: Option<u64>, project: Option<&str>, user: Option<&str>) -> Sending {
+        Sending {
+            notifier: self.notifier.clone(),
+            image_id: image.id.clone(),
+            owner: image.owner.clone(),
+            expected,
+            project: project.map(str::to_owned),
+            user: user.map(str::to_owned),
+        }
+    }
+}
+
+/// Data on its way out; in the extensions of the answer that carries it.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    notifier: Notifier,
+    image_id: String,
+    owner: Option<String>,
+    /// Bytes that are to leave, where that is known.
+    pub expected: Option<u64>,
+    project: Option<String>,
+    user: Option<String>,
+}
+
+impl Sending {
+    /// Tells how many bytes have left, when no more will.
+    pub fn finish(self, bytes: u64) {
+        let receiver = Receiver { project: self.project.as_deref(), user: self.user.as_deref() };
+        let image = Subject { id: &self.image_id, owner: self.owner.as_deref() };
+        self.notifier.emit(&Event { image, change: Change::Sent { bytes, expected: self.expected, receiver } });
+    }
+}

@@ -1,0 +1,32 @@
+//! The log as a listener.
+
+use tracing::{debug, info};
+
+use super::{Change, Event, Listener};
+
+/// Writes what concerns data and its availability at level INFO, the rest, which the access log tells too, at DEBUG.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogListener;
+
+impl Listener for LogListener {
+    fn notice(&self, event: &Event<'_>) {
+        let (name, image_id) = (event.name(), event.image.id);
+        match event.change {
+            Change::Uploaded { bytes } => info!(image_id, bytes, "image data stored"),
+            Change::Deactivated => info!(image_id, "image is deactivated now"),
+            Change::Reactivated => info!(image_id, "image is active now"),
+            Change::Sent { bytes, expected, receiver } => {
+                debug!(image_id, event = name, bytes, expected, project_id = receiver.project, "image data sent");
+            }
+            Change::UploadFailed { reason } => debug!(image_id, event = name, error = reason, "image data not stored"),
+            Change::Prepared { store } => debug!(image_id, event = name, store, "image data is coming"),
+            Change::MemberAdded(member) | Change::MemberUpdated(member) => {
+                debug!(image_id, event = name, member = member.member, status = member.status, "image is shared");
+            }
+            Change::MemberRemoved { member } => debug!(image_id, event = name, member, "image is shared no longer"),
+            Change::Created | Change::Updated | Change::Deleted | Change::Activated => {
+                debug!(image_id, event = name, owner = event.image.owner, "image has changed");
+            }
+        }
+    }
+}

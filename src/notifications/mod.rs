@@ -1,0 +1,12 @@
+//! What happens to images, told to whoever listens: the log today; a message bus, an audit or counters are further listeners.
+//!
+//! The domain emits an [`Event`] at each of its transitions, once it has taken effect. The listeners are given by whoever puts the
+//! service together. They are called on the spot, so an event borrows what it speaks of and costs nothing but the calls.
+
+mod event;
+mod log;
+mod notifier;
+
+pub use event::{Change, Event, Receiver, Subject};
+pub use log::LogListener;
+pub use notifier::{Listener, Notifier};
