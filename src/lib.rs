@@ -1,6 +1,6 @@
 //! glance-api: the API server of the OpenStack Image service.
 //!
-//! The rooms, from the top down; a room uses only those below it (`tests/architecture.rs` checks that):
+//! The rooms, from the top down; a room uses only those below it (`tests/architecture` checks that):
 //!
 //! * [`service`]: the life of one worker: listener, TLS, connections, readiness, reload, drain, watchdog, signals, logging.
 //! * [`http`]: HTTP as Glance speaks it: the pipeline around a request, error documents, version negotiation.

@@ -140,7 +140,7 @@ mod tests {
     fn labels_are_distinct_and_rules_exist() {
         let rules: BTreeSet<&str> = crate::policy::default_rules().map(|rule| rule.name).collect();
         let mut labels = BTreeSet::new();
-        for (path, (method, route)) in TABLE.iter().flat_map(|path| path.endpoints.iter().map(move |one| (path, one))) {
+        for (path, (method, _)) in TABLE.iter().flat_map(|path| path.endpoints.iter().map(move |one| (path, one))) {
             let parameters: String = path.path.replace(['{', '}'], "");
             let endpoint = find(&index(), method, &parameters).unwrap();
             let Route { label, rule, content, effect } = endpoint.route();

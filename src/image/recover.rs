@@ -48,9 +48,6 @@ impl Images {
         stream::iter(names.map_err(Error::Journal)?)
             .for_each_concurrent(AT_A_TIME, |name| self.recover_entry(name))
             .await;
-        for entry in self.stores.all() {
-            entry.store.sweep().await;
-        }
         Ok(())
     }
 

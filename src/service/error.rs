@@ -5,14 +5,18 @@ use std::io;
 use super::listener::{Address, ListenError};
 use super::logging::LogError;
 use super::parts::AssembleError;
+use super::settings::SettingsError;
 use super::tls::TlsError;
 
 /// Everything that stops a start or a reload.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Options that do not go together.
-    #[error("{0}")]
-    Options(String),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// None of the addresses of `bind_host` is one of this host.
+    #[error("this host has none of the addresses of bind_host")]
+    NoAddress,
     /// Everyone would be admin for everyone.
     #[error(
         "refusing to listen on {0} without authentication, where every caller is an administrator: set [paste_deploy] \
@@ -48,7 +52,12 @@ impl Error {
     /// try again after 78.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Options(_) | Self::Unauthenticated(_) | Self::Tls(_) | Self::Log(_) | Self::Configuration(_) => 78,
+            Self::Settings(_)
+            | Self::NoAddress
+            | Self::Unauthenticated(_)
+            | Self::Tls(_)
+            | Self::Log(_)
+            | Self::Configuration(_) => 78,
             Self::Listen(error) if error.is_configuration() => 78,
             Self::Listen(_) => 69,
             Self::Assemble(error) => error.exit_status(),

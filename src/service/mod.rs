@@ -4,6 +4,7 @@
 //! [`connection`] → the application; [`reload`] exchanges what is behind it; [`drain`] ends it.
 
 mod accept;
+mod background;
 mod body;
 mod check;
 mod connection;
@@ -16,9 +17,7 @@ mod gate;
 mod listener;
 mod logging;
 mod manager;
-mod memory;
 mod parts;
-mod recovery;
 mod reload;
 pub mod reload_client;
 mod report;
@@ -55,6 +54,7 @@ pub use logging::LogError;
 pub use parts::AssembleError;
 pub use reload::Reload;
 pub use report::FILE as RELOAD_REPORT;
+pub use settings::SettingsError;
 pub use tls::TlsError;
 
 /// Serves until a signal ends it. `reload` reads the configuration again when SIGHUP comes.
@@ -70,7 +70,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
     raise_descriptor_limit();
     let manager = Manager::start(environment.notify);
 
-    let started = Settings::new(&loaded.config).and_then(|settings| {
+    let started = Settings::new(&loaded.config).map_err(Error::from).and_then(|settings| {
         let logging = Logging::start(&loaded.config.default, &environment)?;
         let one_worker = environment.managed || !passed.is_empty();
         let runtime = runtime(if one_worker { Some(0) } else { settings.workers }).map_err(Error::Runtime)?;

@@ -32,6 +32,7 @@ pub(super) struct Parts {
     /// The pipeline around the routes: answers requests.
     pub(super) app: Arc<App>,
     pub(super) images: Images,
+    pub(super) stores: Arc<Stores>,
     database: Db,
     /// `None` where no filter asks who is there.
     identity: Option<Arc<Authenticator>>,
@@ -92,7 +93,7 @@ impl Parts {
         let database = database.with_cipher(cipher(config)?);
         let (stores, journal) = (Arc::new(local.stores), Arc::new(local.journal));
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
-        let images = Images::new(config, database.clone(), stores, journal, notifier, work);
+        let images = Images::new(config, database.clone(), Arc::clone(&stores), journal, notifier, work);
         let callers = local
             .identity
             .clone()
@@ -101,7 +102,7 @@ impl Parts {
         let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;
         let authenticated = local.plan.authenticates();
-        Ok(Self { app: Arc::new(app), images, database, identity: local.identity, authenticated })
+        Ok(Self { app: Arc::new(app), images, stores, database, identity: local.identity, authenticated })
     }
 }
 

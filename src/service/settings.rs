@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::Error;
 use crate::config::{Config, DefaultSection};
 
 /// More than this in one timeout means for ever; `Instant` must be able to add it.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Options that contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(&'static str);
 
 /// Everything that the worker itself, rather than the application, is told by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +81,7 @@ pub(super) struct TlsFiles {
 impl Settings {
     /// # Errors
     /// Options that contradict each other.
-    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+    pub(super) fn new(config: &Config) -> Result<Self, SettingsError> {
         let (default, service) = (&config.default, &config.service);
         let place = match &service.listen_unix {
             Some(path) => Place::Unix(PathBuf::from(path)),
@@ -105,7 +109,7 @@ impl Settings {
     }
 }
 
-fn tls_files(config: &Config) -> Result<Option<TlsFiles>, Error> {
+fn tls_files(config: &Config) -> Result<Option<TlsFiles>, SettingsError> {
     let default = &config.default;
     match (&default.cert_file, &default.key_file) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
@@ -113,15 +117,13 @@ fn tls_files(config: &Config) -> Result<Option<TlsFiles>, Error> {
             key: PathBuf::from(key),
             authority: default.ca_file.as_ref().map(PathBuf::from),
         })),
-        (None, None) if default.ca_file.is_some() => Err(Error::Options(
-            "[DEFAULT] ca_file asks for client certificates, which needs TLS: set cert_file and key_file too"
-                .to_owned(),
+        (None, None) if default.ca_file.is_some() => Err(SettingsError(
+            "[DEFAULT] ca_file asks for client certificates, which needs TLS: set cert_file and key_file too",
         )),
         (None, None) => Ok(None),
-        _ => Err(Error::Options(
+        _ => Err(SettingsError(
             "When running server in SSL mode, you must specify both a cert_file and key_file option value in your \
-             configuration file"
-                .to_owned(),
+             configuration file",
         )),
     }
 }

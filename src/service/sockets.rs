@@ -142,7 +142,7 @@ impl Sockets {
             }
         }
         if fresh.is_empty() && !wanted.iter().any(|address| self.has(address)) {
-            return Err(Error::Options("this host has none of the addresses of bind_host".to_owned()));
+            return Err(Error::NoAddress);
         }
         Ok(Change { fresh, wanted: Some(wanted) })
     }

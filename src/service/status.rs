@@ -1,16 +1,18 @@
 //! What the worker is doing, in a line for `systemctl status`.
 
 use std::fmt::Write as _;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use super::background::Board;
 use super::counters::Counters;
 use super::gate::Gate;
 use super::listener::Address;
 
 /// The words around the numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Status {
     words: Mutex<Words>,
+    background: Arc<Board>,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +23,10 @@ struct Words {
 }
 
 impl Status {
+    pub(super) fn new(background: Arc<Board>) -> Self {
+        Self { words: Mutex::default(), background }
+    }
+
     pub(super) fn set_addresses(&self, addresses: Vec<Address>) {
         self.lock().addresses = addresses;
     }
@@ -43,10 +49,18 @@ impl Status {
             plural(open),
             plural(in_flight)
         );
+        if let Some(background) = self.background.line() {
+            let _ = write!(line, "; {background}");
+        }
         if let Some(reload) = &words.reload {
             let _ = write!(line, "; {reload}");
         }
         line
+    }
+
+    /// Waits until there is something else to say about the background work.
+    pub(super) async fn background_changed(&self) {
+        self.background.changed().await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Words> {
@@ -64,12 +78,17 @@ mod tests {
 
     #[test]
     fn the_line_tells_what_is_going_on() {
-        let (status, gate, counters) = (Status::default(), Gate::new(9), Counters::default());
+        let board = Arc::new(Board::default());
+        let (status, gate, counters) = (Status::new(Arc::clone(&board)), Gate::new(9), Counters::default());
         let _permit = gate.enter();
         status.set_addresses(vec![Address::Tcp("127.0.0.1:9292".parse().unwrap())]);
         status.set_reload("configuration reloaded".to_owned());
         let line = status.line(&gate, &counters);
         let expected = "listening on 127.0.0.1:9292; 1 open connection, 0 requests in flight; configuration reloaded";
+        assert!(line.ends_with(expected), "{line}");
+        board.failed("recovery", 2, "no journal");
+        let line = status.line(&gate, &counters);
+        let expected = "0 requests in flight; recovery failed 2 times (no journal); configuration reloaded";
         assert!(line.ends_with(expected), "{line}");
     }
 }

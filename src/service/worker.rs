@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
+use super::background::{self, Board, recover_before_serving};
 use super::drain;
 use super::environment::Environment;
 use super::error::Error;
 use super::listener::{ListenError, Listener, Passed, inherit};
 use super::logging::Control;
 use super::manager::Manager;
-use super::memory;
 use super::parts::{Occasion, Parts};
-use super::recovery;
 use super::reload::{Reload, Reloader};
 use super::settings::Settings;
 use super::shared::{Active, Shared};
@@ -67,7 +66,7 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
         () = signals.stop.signalled() => return Ok(()),
     };
     tokio::select! {
-        () = recovery::first(&parts) => {}
+        () = recover_before_serving(&parts) => {}
         () = signals.stop.signalled() => return Ok(()),
     }
     if listeners.is_empty() {
@@ -100,7 +99,8 @@ async fn serve<R: Reload>(
 ) -> Result<(), Error> {
     let Context { loaded, settings, environment, logging, manager, signals } = context;
     let Signals { mut hangup, mut stop } = signals;
-    let status = Arc::new(Status::default());
+    let board = Arc::new(Board::default());
+    let status = Arc::new(Status::new(Arc::clone(&board)));
     let (pulses, watched) = watch::channel(Vec::new());
     let sockets = Sockets::start(listeners, Arc::clone(&shared), Arc::clone(&status), pulses);
     for warning in &loaded.warnings {
@@ -117,9 +117,7 @@ async fn serve<R: Reload>(
     if let Some(limit) = sd_notify::watchdog_enabled() {
         tokio::spawn(watchdog::run(manager.clone(), limit, watched));
     }
-    let changed = Arc::new(Notify::new());
-    tokio::spawn(recovery::run(Arc::clone(&shared), Arc::clone(&changed)));
-    tokio::spawn(memory::run(Arc::clone(&shared.counters)));
+    let background = background::start(&shared, board);
     let telling =
         manager.is_present().then(|| tokio::spawn(tell(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
 
@@ -143,7 +141,7 @@ async fn serve<R: Reload>(
                     () = stop.signalled() => break,
                 };
                 status.set_reload(words);
-                changed.notify_one();
+                background.reloaded();
                 manager.ready(&status.line(&shared.gate, &shared.counters));
             }
         }
@@ -157,7 +155,8 @@ async fn serve<R: Reload>(
     let (sockets, grace, _report) = reloader.into_parts();
     let ending = async {
         sockets.close().await;
-        drain::run(&shared, grace, &manager).await
+        let (cut, ()) = tokio::join!(drain::run(&shared, grace, &manager), background.stop());
+        cut
     };
     let cut = tokio::select! {
         cut = ending => cut,
@@ -178,7 +177,10 @@ async fn serve<R: Reload>(
 async fn tell(shared: Arc<Shared>, status: Arc<Status>, manager: Manager) {
     let mut told = String::new();
     loop {
-        shared.counters.changed().await;
+        tokio::select! {
+            () = shared.counters.changed() => {}
+            () = status.background_changed() => {}
+        }
         let line = status.line(&shared.gate, &shared.counters);
         if line != told {
             manager.status(&line);

@@ -1,0 +1,35 @@
+//! What a piece of background work says about itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+/// Why a run of a job came to nothing.
+pub(in crate::service) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A piece of background work. `P`: the parts that it works with.
+pub(in crate::service) trait Job<P>: Send + Sync + 'static {
+    /// For the log and the status line.
+    const NAME: &'static str;
+
+    /// When it runs, by the configuration in force; asked anew before each run and after each reload.
+    fn schedule(&self, parts: &P) -> Schedule;
+
+    /// One run, with the parts in force when it begins. It should end soon after `stop` is cancelled. It is dropped when it
+    /// takes longer than its schedule allows, or when the end of the worker has waited for it long enough, so it must be
+    /// safe to begin anew at any point.
+    ///
+    /// # Errors
+    /// The run came to nothing; it is tried again.
+    fn run(&self, parts: Arc<P>, stop: CancellationToken) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// When a job runs, and for how long at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service) struct Schedule {
+    /// From the end of a run to the begin of the next; `None`: only when something triggers it.
+    pub(in crate::service) period: Option<Duration>,
+    /// How long one run may take.
+    pub(in crate::service) limit: Duration,
+}
