@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,12 +17,37 @@ use tempfile::TempDir;
 
 extern crate glance_api;
 
+mod common;
 mod db_suite;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql() {
     let mut server = Server::start(Dialect::Postgres);
     exercise(&mut server).await;
+    tokio::task::block_in_place(|| reloads_keep_connections(&server));
+}
+
+/// The program reloads on the database that [`exercise`] has left.
+fn reloads_keep_connections(server: &Server) {
+    let name = "reloaded";
+    let connection = format!("{}&application_name={name}", server.url());
+    let mut service = common::Server::with(|conf| conf.set("database.connection", connection));
+    let backends = |service: &common::Server| {
+        assert_eq!(service.send(&common::Request::new("GET", "/v2/images")).status, 200);
+        server.backends_of(name)
+    };
+    let before = backends(&service);
+    assert!(!before.is_empty());
+    for round in 1..=3 {
+        service.conf = service.conf.clone().set("DEFAULT.limit_param_default", 10 + round);
+        service.conf.write();
+        service.signal(nix::sys::signal::Signal::SIGHUP);
+        common::wait_for("the reload", Duration::from_secs(20), || {
+            (service.log().matches("configuration reloaded").count() == round).then_some(())
+        });
+        let after = backends(&service);
+        assert!(before.is_subset(&after), "{before:?} before, {after:?} after reload {round}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,13 +193,26 @@ impl Server {
         let _ = process.wait();
     }
 
-    async fn connect(&self) -> Db {
+    fn url(&self) -> String {
         let folder = self.folder.path().display();
-        let url = match self.kind {
+        match self.kind {
             Dialect::Postgres => format!("postgresql+psycopg2://glance@/glance?host={folder}"),
             _ => format!("mysql+pymysql://root@localhost/glance?charset=utf8mb4&unix_socket={folder}/socket"),
-        };
-        let connection = Some(Secret::from(url.as_str()));
+        }
+    }
+
+    /// The processes of PostgreSQL that serve clients of this name.
+    fn backends_of(&self, client: &str) -> BTreeSet<String> {
+        let query = format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{client}'");
+        let mut psql = Command::new(postgres("psql"));
+        psql.arg("-h").arg(self.folder.path()).args(["-U", "glance", "-At", "-c", &query, "glance"]);
+        let output = psql.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    async fn connect(&self) -> Db {
+        let connection = Some(Secret::from(self.url().as_str()));
         let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
         assert_eq!(db.dialect(), self.kind);
         db

@@ -6,6 +6,7 @@ mod data;
 mod framing;
 mod harness;
 mod http2;
+mod keystone;
 mod limits;
 mod listen;
 mod manager;

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+mod circles;
+mod paths;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +29,51 @@ const LINES_OF_TESTS: usize = 900;
 
 /// One struct for each section of the configuration, a table in the form of code.
 const TABLES: [&str; 1] = ["config/sections.rs"];
+
+/// Circles among files that are still to be opened. An entry that is no circle any more has to go.
+const KNOWN_CIRCLES: [&[&str]; 6] = [
+    &["api/query/filter.rs", "api/query/mod.rs", "api/query/pairs.rs", "api/query/sort.rs"],
+    &[
+        "config/layers.rs",
+        "config/mod.rs",
+        "config/option.rs",
+        "config/reader.rs",
+        "config/schema.rs",
+        "config/sections/default.rs",
+        "config/sections/glance_store.rs",
+        "config/sections/keystone_authtoken.rs",
+        "config/sections/store_common.rs",
+        "config/stores.rs",
+        "config/substitute.rs",
+        "config/value.rs",
+    ],
+    &[
+        "db/cipher.rs",
+        "db/connection.rs",
+        "db/error.rs",
+        "db/retry.rs",
+        "db/row.rs",
+        "db/schema/mod.rs",
+        "db/session.rs",
+        "db/statement.rs",
+        "db/url.rs",
+    ],
+    &["http/health.rs", "http/paste/ini.rs", "http/paste/mod.rs", "http/pipeline.rs"],
+    &["policy/audit.rs", "policy/error.rs", "policy/evaluate.rs", "policy/files.rs", "policy/rules.rs"],
+    &[
+        "service/logging/capture.rs",
+        "service/logging/journal.rs",
+        "service/logging/json.rs",
+        "service/logging/levels.rs",
+        "service/logging/limit.rs",
+        "service/logging/mod.rs",
+        "service/logging/record.rs",
+        "service/logging/sink.rs",
+        "service/logging/syslog.rs",
+        "service/logging/text.rs",
+        "service/logging/writer.rs",
+    ],
+];
 
 struct Source {
     /// Below `src/`.
@@ -89,6 +137,17 @@ fn files_do_one_thing() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_of_a_room_do_not_need_each_other_in_large_circles() {
+    let sources = sources();
+    let found = circles::find(sources.iter().map(|source| (source.path.as_str(), source.text.as_str())));
+    let is_known = |circle: &&Vec<String>| KNOWN_CIRCLES.iter().any(|known| *known == circle.as_slice());
+    let new: Vec<_> = found.iter().filter(|circle| !is_known(circle)).collect();
+    assert!(new.is_empty(), "files that import each other in a circle: {new:#?}");
+    let gone: Vec<_> = KNOWN_CIRCLES.iter().filter(|known| !found.iter().any(|circle| circle == *known)).collect();
+    assert!(gone.is_empty(), "not circles any more, or others: {gone:#?}");
 }
 
 #[test]
