@@ -1,23 +1,21 @@
-//! The pools of connections.
+//! The database: where it is, and the pools of connections to it.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use sqlx::mysql::MySqlPool;
-use sqlx::pool::PoolOptions;
-use sqlx::postgres::PgPool;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Database, Executor, Pool};
-use tokio::time::{sleep, timeout};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, PgConnection, SqliteConnection};
+use tokio::time::sleep;
 
 use crate::config::DatabaseSection;
 
 use super::cipher::LocationCipher;
+use super::dialect::Dialect;
 use super::error::DbError;
+use super::pool::{CONNECT_LIMIT, Limits, Pool, Pooled, Prepare};
 use super::session::{Link, Session};
 use super::url::Target;
 
@@ -25,10 +23,8 @@ use super::url::Target;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQLAlchemy's default for `pool_timeout`.
 const POOL_TIMEOUT: u64 = 30;
-/// How long the first connection to a server may take: PyMySQL's default for `connect_timeout`.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// "No limit" of the pool still needs one.
-const MOST_CONNECTIONS: u32 = 1000;
+const MOST_CONNECTIONS: usize = 1000;
 /// Prepared statements kept by each connection. Lists of values are padded, so that their forms are few.
 const STATEMENTS: usize = 64;
 /// A connection that has been idle for longer is checked before it is used.
@@ -44,6 +40,8 @@ pub struct Db {
     backend: Backend,
     /// What it was made from.
     options: Arc<DatabaseSection>,
+    /// Where it is, for error texts.
+    place: Arc<str>,
     /// Of the URLs of locations, where they are encrypted.
     cipher: Option<Arc<LocationCipher>>,
 }
@@ -52,20 +50,11 @@ pub struct Db {
 enum Backend {
     /// SQLite lets one connection write at a time: that one is ours to queue for, with a fair queue and no polling.
     Sqlite {
-        write: SqlitePool,
-        read: SqlitePool,
+        write: Pool<SqliteConnection>,
+        read: Pool<SqliteConnection>,
     },
-    Postgres(PgPool),
-    MySql(MySqlPool),
-}
-
-/// The kinds of SQL that we speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    Sqlite,
-    Postgres,
-    /// MySQL and MariaDB.
-    MySql,
+    Postgres(Pool<PgConnection>),
+    MySql(Pool<MySqlConnection>),
 }
 
 impl fmt::Debug for Db {
@@ -95,7 +84,7 @@ impl Db {
     pub fn check(options: &DatabaseSection) -> Result<(), DbError> {
         let url = options.connection.as_ref().ok_or_else(|| DbError::Url("is not set".to_owned()))?;
         if let Target::MySql(_) = Target::parse(url.expose(), &options.connection_parameters)? {
-            mysql_pool(options)?;
+            prepare_mysql(options)?;
         }
         Ok(())
     }
@@ -120,7 +109,7 @@ impl Db {
             if !worth_it || (options.max_retries >= 0 && attempts > options.max_retries) {
                 return Err(error);
             }
-            waiting(&error, pause + FIRST_ANSWER);
+            waiting(&error, pause + CONNECT_LIMIT);
             sleep(pause).await;
         }
     }
@@ -128,27 +117,25 @@ impl Db {
     /// The pools, without a connection yet.
     fn open(options: &DatabaseSection) -> Result<Self, DbError> {
         let url = options.connection.as_ref().ok_or_else(|| DbError::Url("is not set".to_owned()))?;
-        let backend = match Target::parse(url.expose(), &options.connection_parameters)? {
+        let target = Target::parse(url.expose(), &options.connection_parameters)?;
+        let place = target.place().into();
+        let backend = match target {
             Target::Sqlite(path) => sqlite(&path, options),
             Target::Postgres(connect) => {
                 let connect = connect.statement_cache_capacity(STATEMENTS).disable_statement_logging();
-                Backend::Postgres(server_pool(options).connect_lazy_with(connect))
+                Backend::Postgres(Pool::new(connect, None, server_limits(options)))
             }
             Target::MySql(connect) => {
                 let connect = connect.statement_cache_capacity(STATEMENTS).disable_statement_logging();
-                Backend::MySql(mysql_pool(options)?.connect_lazy_with(connect))
+                Backend::MySql(Pool::new(connect, prepare_mysql(options)?, server_limits(options)))
             }
         };
-        Ok(Self { backend, options: Arc::new(options.clone()), cipher: None })
+        Ok(Self { backend, options: Arc::new(options.clone()), place, cipher: None })
     }
 
-    /// Makes one connection.
+    /// Makes one connection, unless there is one.
     async fn reach(&self) -> Result<(), DbError> {
-        match &self.backend {
-            Backend::Sqlite { .. } => self.writer().await.map(drop),
-            Backend::Postgres(pool) => Ok(knock(pool).await?),
-            Backend::MySql(pool) => Ok(knock(pool).await?),
-        }
+        self.writer().await.map(drop)
     }
 
     /// Whether these options would make the same connections, so that a reload can keep them.
@@ -182,37 +169,39 @@ impl Db {
         }
     }
 
+    /// A connection for reading.
+    #[cfg(test)]
     pub(super) async fn reader(&self) -> Result<Session, DbError> {
-        Ok(self.session(match &self.backend {
-            Backend::Sqlite { read, .. } => Link::Sqlite(read.acquire().await?),
-            Backend::Postgres(pool) => Link::Postgres(pool.acquire().await?),
-            Backend::MySql(pool) => Link::MySql(pool.acquire().await?),
-        }))
+        self.session(false, || ()).await
     }
 
+    /// A connection that may write.
     pub(super) async fn writer(&self) -> Result<Session, DbError> {
-        match &self.backend {
-            Backend::Sqlite { write, .. } => Ok(self.session(Link::Sqlite(write.acquire().await?))),
-            Backend::Postgres(_) | Backend::MySql(_) => self.reader().await,
-        }
+        self.session(true, || ()).await
     }
 
-    fn session(&self, link: Link) -> Session {
-        Session::new(link, self.cipher.clone())
+    /// A connection. `on_turn` is called once it is sure that there will be one unless the database is away: until then,
+    /// whoever waits may be dropped.
+    pub(super) async fn session(&self, writes: bool, on_turn: impl FnOnce()) -> Result<Session, DbError> {
+        let link = match &self.backend {
+            Backend::Sqlite { write, read } => {
+                Link::Sqlite(self.connection(if writes { write } else { read }, on_turn).await?)
+            }
+            Backend::Postgres(pool) => Link::Postgres(self.connection(pool, on_turn).await?),
+            Backend::MySql(pool) => Link::MySql(self.connection(pool, on_turn).await?),
+        };
+        Ok(Session::new(link, self.cipher.clone()))
     }
-}
 
-/// Makes a connection outside the pool, and closes it. The pool itself goes on asking a server that refuses until its own
-/// time is up, and then has forgotten why.
-async fn knock<DB: Database>(pool: &Pool<DB>) -> Result<(), sqlx::Error> {
-    let options = pool.connect_options();
-    let connection = timeout(FIRST_ANSWER, options.connect()).await.map_err(|_| {
-        let words = format!("no answer within {} s", FIRST_ANSWER.as_secs());
-        sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words))
-    })??;
-    // It has served its purpose.
-    let _ = connection.close().await;
-    Ok(())
+    async fn connection<C: Connection + 'static>(
+        &self,
+        pool: &Pool<C>,
+        on_turn: impl FnOnce(),
+    ) -> Result<Pooled<C>, DbError> {
+        let turn = pool.turn().await?;
+        on_turn();
+        turn.connection().await.map_err(|error| DbError::of_connecting(error, &self.place))
+    }
 }
 
 fn sqlite(path: &Path, options: &DatabaseSection) -> Backend {
@@ -230,23 +219,17 @@ fn sqlite(path: &Path, options: &DatabaseSection) -> Backend {
         .row_buffer_size(256)
         .thread_name(|id| format!("sqlite-{id}"))
         .disable_statement_logging();
-    let pool = || {
-        PoolOptions::new()
-            .acquire_timeout(pool_timeout(options))
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-    };
-    let write = pool().max_connections(1).connect_lazy_with(connect.clone());
+    let limits =
+        |connections| Limits { connections, wait: pool_timeout(options), trusted_idle: None, idle: None, age: None };
+    let write = Pool::new(connect.clone(), None, limits(1));
     // Reading is work of the processor: more connections than cores only queue elsewhere.
-    let readers = available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
-    let read = pool()
-        .max_connections(readers.clamp(2, most_connections(options).max(2)))
-        .connect_lazy_with(connect.pragma("query_only", "ON"));
+    let readers = available_parallelism().map_or(1, usize::from).clamp(2, most_connections(options).max(2));
+    let read = Pool::new(connect.pragma("query_only", "ON"), None, limits(readers));
     Backend::Sqlite { write, read }
 }
 
-fn mysql_pool(options: &DatabaseSection) -> Result<PoolOptions<sqlx::MySql>, DbError> {
+/// What the options want to be set in each connection.
+fn prepare_mysql(options: &DatabaseSection) -> Result<Option<Prepare<MySqlConnection>>, DbError> {
     let mut settings = Vec::new();
     if !options.mysql_sql_mode.is_empty() {
         let mode = &options.mysql_sql_mode;
@@ -258,41 +241,34 @@ fn mysql_pool(options: &DatabaseSection) -> Result<PoolOptions<sqlx::MySql>, DbE
     if let Some(wait) = options.mysql_wsrep_sync_wait {
         settings.push(format!("SESSION wsrep_sync_wait = {wait}"));
     }
-    let pool = server_pool(options);
     if settings.is_empty() {
-        return Ok(pool);
+        return Ok(None);
     }
     let sql = format!("SET {}", settings.join(", "));
-    Ok(pool.after_connect(move |connection, _| {
+    Ok(Some(Arc::new(move |connection: &mut MySqlConnection| {
         let sql = sql.clone();
         Box::pin(async move { connection.execute(AssertSqlSafe(sql)).await.map(drop) })
-    }))
+    })))
 }
 
-fn server_pool<DB: Database>(options: &DatabaseSection) -> PoolOptions<DB> {
+fn server_limits(options: &DatabaseSection) -> Limits {
     let recycle = options.connection_recycle_time;
-    PoolOptions::new()
-        .max_connections(most_connections(options))
-        .min_connections(1)
-        .acquire_timeout(pool_timeout(options))
-        .idle_timeout(IDLE_TIMEOUT)
-        .max_lifetime((recycle > 0).then(|| seconds(recycle)))
-        .test_before_acquire(false)
-        .before_acquire(|connection: &mut DB::Connection, found| {
-            Box::pin(async move {
-                // A failed check makes the pool take another connection.
-                Ok(found.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok())
-            })
-        })
+    Limits {
+        connections: most_connections(options),
+        wait: pool_timeout(options),
+        trusted_idle: Some(TRUSTED_IDLE),
+        idle: Some(IDLE_TIMEOUT),
+        age: (recycle > 0).then(|| seconds(recycle)),
+    }
 }
 
 /// `max_pool_size` + `max_overflow`; 0 and -1 respectively mean no limit.
-fn most_connections(options: &DatabaseSection) -> u32 {
+fn most_connections(options: &DatabaseSection) -> usize {
     if options.max_pool_size <= 0 || options.max_overflow < 0 {
         return MOST_CONNECTIONS;
     }
     let sum = options.max_pool_size.saturating_add(options.max_overflow);
-    u32::try_from(sum).unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS)
+    usize::try_from(sum).unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS)
 }
 
 fn pool_timeout(options: &DatabaseSection) -> Duration {
@@ -317,8 +293,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::connect(&section(&format!("sqlite:///{}/a.db", folder.path().display()))).await.unwrap();
         let Backend::Sqlite { write, read } = &db.backend else { panic!() };
-        assert_eq!(write.options().get_max_connections(), 1);
-        assert!(read.options().get_max_connections() >= 2);
+        assert_eq!(write.limits().connections, 1);
+        assert!(read.limits().connections >= 2);
         assert_eq!(format!("{db:?}"), "Db { dialect: Sqlite, .. }");
     }
 
@@ -327,7 +303,7 @@ mod tests {
         let start = std::time::Instant::now();
         let error = Db::connect(&section("sqlite:////nowhere/at/all.db")).await.unwrap_err();
         assert!(start.elapsed() < Duration::from_secs(5));
-        assert!(matches!(error, DbError::Statement(_) | DbError::Unreachable(_)), "{error:?}");
+        assert!(matches!(error, DbError::Refused(_)), "{error:?}");
     }
 
     #[tokio::test]
@@ -341,9 +317,9 @@ mod tests {
         assert!(matches!(error, DbError::Unreachable(_)), "{error:?}");
         let told = told.into_inner();
         assert_eq!(told.len(), 2);
-        for (error, next) in told.into_iter().chain([(format!("{error:?}"), FIRST_ANSWER)]) {
+        for (error, next) in told.into_iter().chain([(format!("{error:?}"), CONNECT_LIMIT)]) {
             assert!(error.contains("ConnectionRefused") && !error.contains("s3cret"), "{error}");
-            assert_eq!(next, FIRST_ANSWER);
+            assert_eq!(next, CONNECT_LIMIT);
         }
         assert!(start.elapsed() < Duration::from_secs(5));
         assert!(matches!(Db::connect(&options).await, Err(DbError::Unreachable(_))));

@@ -4,7 +4,21 @@ use std::time::Duration;
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use super::schema::SchemaError;
+/// The database does not have the tables that this program works with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// There is no table at all.
+    #[error("the database is empty: Glance's migrations have not made its tables yet")]
+    Empty,
+    /// There are tables, but no `alembic_version` with a revision in it.
+    #[error(
+        "the database has tables, but not those of Glance, or their migration was never finished: there is no revision"
+    )]
+    NoRevision,
+    /// An older, a newer, or a half-upgraded state.
+    #[error("the tables are at revision {}, this program works with {expected}: migrate the database first", found.join(" and "))]
+    Revision { found: Vec<String>, expected: &'static str },
+}
 
 /// An operation on the database failed. No variant carries a connection URL or a password.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +29,12 @@ pub enum DbError {
     /// No connection could be made, or the one in use broke. Safe to try again later.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
+    /// The server, or SQLite, refuses to open the database: wrong name, wrong password, no right.
+    #[error("{0}")]
+    Refused(String),
+    /// A table or a column is missing, or may not be used.
+    #[error("the tables of the database are not those that this program works with: {0}")]
+    Tables(String),
     /// The COMMIT was sent, and what came of it is not known: it may or may not have taken effect. See [`Self::is_unknown`].
     #[error("it is not known whether the database has committed the change")]
     CommitUnknown(#[source] Box<DbError>),
@@ -49,6 +69,9 @@ pub enum DbError {
     /// The page marker names an image that the viewer may not see.
     #[error("Forbidding request, image {0} not visible")]
     MarkerNotVisible(String),
+    /// More tags and properties to filter a list by than the databases bear.
+    #[error("Too many filters: {filters} tags and properties, at most {most} are allowed")]
+    TooManyFilters { filters: usize, most: usize },
     /// A text holds a character that the database cannot store, such as NUL on PostgreSQL.
     #[error("the database does not take a character of a text")]
     Characters(#[source] sqlx::Error),
@@ -59,8 +82,13 @@ pub enum DbError {
     #[error("unreadable value in column {column}: {reason}")]
     Corrupt { column: String, reason: String },
     /// Any other failure of a statement.
-    #[error("a statement failed")]
+    #[error("the database refused a statement{}", code(.0))]
     Statement(#[source] sqlx::Error),
+}
+
+/// The number or the five letters that the database's manual explains.
+fn code(error: &sqlx::Error) -> String {
+    error.as_database_error().and_then(|error| error.code()).map_or_else(String::new, |code| format!(" (code {code})"))
 }
 
 /// What a failed statement means for the next attempt.
@@ -76,6 +104,8 @@ pub(super) enum Cause {
     Characters,
     /// A value does not fit.
     Rejected,
+    /// A table or a column is missing, or may not be used.
+    Tables,
     Other,
 }
 
@@ -106,6 +136,8 @@ impl Cause {
                 // Characters that the column or the other side of a comparison does not have.
                 1267 | 1366 | 3988 => Self::Characters,
                 1264 | 1265 | 1406 | 1451 | 1452 | 4025 => Self::Rejected,
+                // No such column, no such table, no right to one.
+                1054 | 1142 | 1143 | 1146 => Self::Tables,
                 _ => Self::Other,
             };
         }
@@ -117,6 +149,8 @@ impl Cause {
                 (5 | 6, _) => Self::Contention,
                 (_, 1555 | 2067) => Self::Duplicate,
                 (18..=20, _) => Self::Rejected,
+                // SQLite has no number of its own for it.
+                (1, _) if error.message().starts_with("no such ") => Self::Tables,
                 _ => Self::Other,
             };
         }
@@ -125,6 +159,7 @@ impl Cause {
             "23505" => Self::Duplicate,
             "57P01" | "57P02" | "57P03" | "53300" => Self::Disconnect,
             "22021" | "22P05" => Self::Characters,
+            "42P01" | "42703" | "42501" | "3F000" => Self::Tables,
             code if code.starts_with("08") => Self::Disconnect,
             code if code.starts_with("22") || code.starts_with("23") => Self::Rejected,
             _ => Self::Other,
@@ -139,12 +174,58 @@ impl From<sqlx::Error> for DbError {
             Cause::Disconnect => Self::Unreachable(error),
             Cause::Characters => Self::Characters(error),
             Cause::Rejected => Self::Rejected(error),
+            Cause::Tables => Self::Tables(words(&error)),
             Cause::Duplicate | Cause::Other => Self::Statement(error),
         }
     }
 }
 
+/// What the database says, without the line of its own source that PostgreSQL's driver adds.
+fn words(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        other => other.to_string(),
+    }
+}
+
 impl DbError {
+    /// What a failure means if it is that of making a connection to the database at this place.
+    pub(super) fn of_connecting(error: sqlx::Error, place: &str) -> Self {
+        match error {
+            sqlx::Error::Io(error) => {
+                let text = format!("{place}: {error}");
+                Self::Unreachable(sqlx::Error::Io(std::io::Error::new(error.kind(), text)))
+            }
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default().into_owned();
+                let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+                let reason = match (number, code.as_str()) {
+                    (Some(1049), _) | (None, "3D000") => {
+                        return Self::Refused(format!("database {place} does not exist"));
+                    }
+                    (Some(1045), _) => "the server does not know the user, or the password is wrong",
+                    (None, "28P01") => "the server does not take the user's password",
+                    (None, "28000") => "the server does not let this user in",
+                    (Some(1044), _) | (None, "42501") => "the user has no right to this database",
+                    (Some(1130), _) => "the server does not let this host in",
+                    (None, "14") => "the file cannot be opened",
+                    (None, "26") => "the file is not a database of SQLite",
+                    _ => return Self::of_refusal(sqlx::Error::Database(error), place),
+                };
+                Self::Refused(format!("database {place}: {reason} ({})", error.message()))
+            }
+            sqlx::Error::Configuration(error) => Self::Refused(format!("database {place}: {error}")),
+            other => Self::of_refusal(other, place),
+        }
+    }
+
+    fn of_refusal(error: sqlx::Error, place: &str) -> Self {
+        match Self::from(error) {
+            Self::Statement(error) => Self::Refused(format!("database {place}: {}", words(&error))),
+            other => other,
+        }
+    }
+
     pub(super) fn no_image(id: &str) -> Self {
         Self::NotFound { what: "image", key: id.to_owned() }
     }

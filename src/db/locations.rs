@@ -3,10 +3,10 @@
 use sea_query::{Expr, ExprTrait, Query};
 use time::PrimitiveDateTime;
 
+use super::children::{insert_locations, is_deleted, metadata_text};
 use super::clock;
 use super::connection::Db;
 use super::error::DbError;
-use super::images::{insert_locations, is_deleted, metadata_text};
 use super::model::LocationRecord;
 use super::retry::Operation;
 use super::session::Session;

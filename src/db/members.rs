@@ -2,6 +2,7 @@
 
 use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 
+use super::children::lock_image;
 use super::clock;
 use super::connection::Db;
 use super::error::DbError;
@@ -10,7 +11,6 @@ use super::retry::Operation;
 use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::{live, soft_delete};
-use super::tags::lock_image;
 
 /// Makes a project a member of the image (`ImageMemberRepo.add` in `glance/db/__init__.py`). A row of a former
 /// membership is used again and keeps its time of creation.
@@ -23,12 +23,12 @@ pub async fn add(db: &Db, image: &str, member: &str, status: &str) -> Result<Mem
 
 /// All members of the image, oldest first.
 pub async fn list(db: &Db, image: &str) -> Result<Vec<MemberRecord>, DbError> {
-    db.read(&Find { image, member: None }).await
+    db.read(Find::new(image, None)).await
 }
 
 /// One member of the image.
 pub async fn find(db: &Db, image: &str, member: &str) -> Result<Option<MemberRecord>, DbError> {
-    Ok(db.read(&Find { image, member: Some(member) }).await?.into_iter().next())
+    Ok(db.read(Find::new(image, Some(member))).await?.into_iter().next())
 }
 
 /// Changes the status of a membership.
@@ -49,7 +49,7 @@ pub async fn delete(db: &Db, image: &str, member: &str) -> Result<(), DbError> {
 
 /// How many members the image has.
 pub async fn count(db: &Db, image: &str) -> Result<i64, DbError> {
-    db.read(&Count { image }).await
+    db.read(Count { image: image.to_owned() }).await
 }
 
 fn select(image: &str) -> SelectStatement {
@@ -140,22 +140,28 @@ impl Operation for Add {
 }
 
 async fn one(session: &mut Session, image: &str, member: &str) -> Result<MemberRecord, DbError> {
-    let found = Find { image, member: Some(member) }.run(session).await?;
+    let found = Find::new(image, Some(member)).run(session).await?;
     found.into_iter().next().ok_or_else(|| missing(image, member))
 }
 
-struct Find<'a> {
-    image: &'a str,
-    member: Option<&'a str>,
+struct Find {
+    image: String,
+    member: Option<String>,
 }
 
-impl Operation for Find<'_> {
+impl Find {
+    fn new(image: &str, member: Option<&str>) -> Self {
+        Self { image: image.to_owned(), member: member.map(str::to_owned) }
+    }
+}
+
+impl Operation for Find {
     type Output = Vec<MemberRecord>;
     const NAME: &'static str = "find members";
 
     async fn run(&self, session: &mut Session) -> Result<Vec<MemberRecord>, DbError> {
-        let mut query = select(self.image);
-        query.and_where_option(self.member.map(|member| Expr::col("member").eq(member)));
+        let mut query = select(&self.image);
+        query.and_where_option(self.member.as_deref().map(|member| Expr::col("member").eq(member)));
         session.rows(&query, read).await
     }
 }
@@ -212,11 +218,11 @@ impl Operation for Delete {
     }
 }
 
-struct Count<'a> {
-    image: &'a str,
+struct Count {
+    image: String,
 }
 
-impl Operation for Count<'_> {
+impl Operation for Count {
     type Output = i64;
     const NAME: &'static str = "count members";
 
@@ -224,7 +230,7 @@ impl Operation for Count<'_> {
         let query = Query::select()
             .expr(Expr::cust("COUNT(*)"))
             .from("image_members")
-            .and_where(Expr::col("image_id").eq(self.image))
+            .and_where(Expr::col("image_id").eq(self.image.as_str()))
             .and_where(live("image_members"))
             .take();
         Ok(session.row(&query, |row| Columns::of(row).integer()).await?.unwrap_or(0))

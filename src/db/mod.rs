@@ -13,10 +13,13 @@ pub mod model;
 pub mod schema;
 pub mod tags;
 
+mod children;
 mod cipher;
 mod clock;
 mod connection;
+mod dialect;
 mod error;
+mod pool;
 mod retry;
 mod row;
 mod session;
@@ -25,7 +28,8 @@ mod statement;
 mod url;
 
 pub use cipher::LocationCipher;
-pub use connection::{Db, Dialect};
+pub use connection::Db;
+pub use dialect::Dialect;
 pub use error::DbError;
 
 #[cfg(test)]

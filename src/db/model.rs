@@ -1,41 +1,285 @@
 //! Rows as the domain sees them, and what it asks for.
 
+use sea_query::Value;
 use time::PrimitiveDateTime;
 
-/// An image with everything that hangs on it (upstream: `glance/db/sqlalchemy/models.py`). Times are naive UTC.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ImageRecord {
-    pub id: String,
-    pub name: Option<String>,
-    /// Bytes.
-    pub size: Option<i64>,
-    /// Bytes of the disk that the image describes.
-    pub virtual_size: Option<i64>,
-    pub status: String,
-    pub visibility: String,
-    pub disk_format: Option<String>,
-    pub container_format: Option<String>,
-    /// MD5 in hex.
-    pub checksum: Option<String>,
-    pub os_hash_algo: Option<String>,
-    pub os_hash_value: Option<String>,
-    pub owner: Option<String>,
-    /// GiB.
-    pub min_disk: i32,
-    /// MiB.
-    pub min_ram: i32,
-    pub protected: bool,
-    pub os_hidden: bool,
-    pub created_at: PrimitiveDateTime,
-    pub updated_at: PrimitiveDateTime,
-    pub deleted_at: Option<PrimitiveDateTime>,
-    pub deleted: bool,
-    /// Custom properties that are not deleted, in the order of their rows.
-    pub properties: Vec<(String, Option<String>)>,
-    /// Tags, in the order of their rows.
-    pub tags: Vec<String>,
-    /// Locations that are not deleted, in the order of their rows.
-    pub locations: Vec<LocationRecord>,
+use super::error::DbError;
+use super::row::Columns;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Integer,
+    Flag,
+    Time,
+}
+
+/// A value as a column of `images` holds it.
+trait Cell: Sized {
+    const KIND: Kind;
+    const IS_NULLABLE: bool = false;
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError>;
+    fn value(&self) -> Value;
+}
+
+/// Declares the columns of `images` (upstream: `glance/db/sqlalchemy/models.py`), in the order in which they are read.
+///
+/// `given` are those that come from whoever creates or changes an image; the others are the database's own.
+macro_rules! image_table {
+    (given { $($(#[$doc:meta])* $field:ident: $type:ty, $column:ident;)* }) => {
+        /// A column of `images`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Column {
+            Id,
+            $($column,)*
+            CreatedAt,
+            UpdatedAt,
+            DeletedAt,
+            Deleted,
+        }
+
+        impl Column {
+            /// All columns, in the order in which they are read.
+            pub(super) const ALL: &[Self] = &[
+                Self::Id,
+                $(Self::$column,)*
+                Self::CreatedAt,
+                Self::UpdatedAt,
+                Self::DeletedAt,
+                Self::Deleted,
+            ];
+
+            /// The name of the column.
+            pub fn name(self) -> &'static str {
+                match self {
+                    Self::Id => "id",
+                    $(Self::$column => stringify!($field),)*
+                    Self::CreatedAt => "created_at",
+                    Self::UpdatedAt => "updated_at",
+                    Self::DeletedAt => "deleted_at",
+                    Self::Deleted => "deleted",
+                }
+            }
+
+            /// What the column holds.
+            pub fn kind(self) -> Kind {
+                match self {
+                    Self::Id => Kind::Text,
+                    $(Self::$column => <$type as Cell>::KIND,)*
+                    Self::CreatedAt | Self::UpdatedAt | Self::DeletedAt => Kind::Time,
+                    Self::Deleted => Kind::Flag,
+                }
+            }
+
+            /// Whether the column may be NULL.
+            pub(super) fn is_nullable(self) -> bool {
+                match self {
+                    Self::Id | Self::CreatedAt | Self::Deleted => false,
+                    $(Self::$column => <$type as Cell>::IS_NULLABLE,)*
+                    Self::UpdatedAt | Self::DeletedAt => true,
+                }
+            }
+        }
+
+        /// An image with everything that hangs on it. Times are naive UTC.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct ImageRecord {
+            pub id: String,
+            $($(#[$doc])* pub $field: $type,)*
+            pub created_at: PrimitiveDateTime,
+            pub updated_at: PrimitiveDateTime,
+            pub deleted_at: Option<PrimitiveDateTime>,
+            pub deleted: bool,
+            /// Custom properties that are not deleted, in the order of their rows.
+            pub properties: Vec<(String, Option<String>)>,
+            /// Tags, in the order of their rows.
+            pub tags: Vec<String>,
+            /// Locations that are not deleted, in the order of their rows.
+            pub locations: Vec<LocationRecord>,
+        }
+
+        impl ImageRecord {
+            /// Reads [`Column::ALL`].
+            pub(super) fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
+                let id = columns.text()?;
+                $(let $field = Cell::read(columns)?;)*
+                let created_at = columns.time()?;
+                Ok(Self {
+                    id,
+                    $($field,)*
+                    created_at,
+                    // The column may be NULL, though nothing writes that.
+                    updated_at: columns.maybe_time()?.unwrap_or(created_at),
+                    deleted_at: columns.maybe_time()?,
+                    deleted: columns.flag()?,
+                    properties: Vec::new(),
+                    tags: Vec::new(),
+                    locations: Vec::new(),
+                })
+            }
+        }
+
+        /// An image to be created.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct NewImage {
+            pub id: String,
+            $($(#[$doc])* pub $field: $type,)*
+            /// The present if `None`.
+            pub created_at: Option<PrimitiveDateTime>,
+            /// The present if `None`.
+            pub updated_at: Option<PrimitiveDateTime>,
+            pub properties: Vec<(String, Option<String>)>,
+            /// A tag that comes again is dropped.
+            pub tags: Vec<String>,
+            pub locations: Vec<LocationRecord>,
+        }
+
+        impl NewImage {
+            /// A queued, shared image without anything else.
+            pub fn new(id: impl Into<String>) -> Self {
+                let empty = Self {
+                    id: id.into(),
+                    $($field: Default::default(),)*
+                    created_at: None,
+                    updated_at: None,
+                    properties: Vec::new(),
+                    tags: Vec::new(),
+                    locations: Vec::new(),
+                };
+                Self { status: "queued".to_owned(), visibility: "shared".to_owned(), ..empty }
+            }
+
+            /// What is given, by column.
+            pub(super) fn given(&self) -> Vec<(Column, Value)> {
+                vec![$((Column::$column, self.$field.value()),)*]
+            }
+        }
+
+        /// What is to be different about an image; `None` leaves a thing as it is.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct ImageUpdate {
+            $($(#[$doc])* pub $field: Option<$type>,)*
+            /// All custom properties that the image is to have; others are deleted, unless
+            /// [`Self::other_properties`] says otherwise.
+            /// The properties in [`ATOMIC_PROPERTIES`](super::images::ATOMIC_PROPERTIES) are neither set nor deleted by this.
+            pub properties: Option<Vec<(String, Option<String>)>>,
+            /// What happens to properties that [`Self::properties`] does not name.
+            pub other_properties: OtherProperties,
+            /// All tags that the image is to have, new ones in this order.
+            pub tags: Option<Vec<String>>,
+            /// All locations that the image is to have: with an id, a row of this image to be kept and brought up to date;
+            /// without, a new one. Others become `deleted`.
+            pub locations: Option<Vec<LocationRecord>>,
+        }
+
+        impl ImageUpdate {
+            /// What is given, by column.
+            pub(super) fn given(&self) -> Vec<(Column, Value)> {
+                let mut given = Vec::new();
+                $(given.extend(self.$field.as_ref().map(|value| (Column::$column, value.value())));)*
+                given
+            }
+        }
+    };
+}
+
+image_table! {
+    given {
+        name: Option<String>, Name;
+        /// Bytes.
+        size: Option<i64>, Size;
+        /// Bytes of the disk that the image describes.
+        virtual_size: Option<i64>, VirtualSize;
+        status: String, Status;
+        visibility: String, Visibility;
+        disk_format: Option<String>, DiskFormat;
+        container_format: Option<String>, ContainerFormat;
+        /// MD5 in hex.
+        checksum: Option<String>, Checksum;
+        os_hash_algo: Option<String>, OsHashAlgo;
+        os_hash_value: Option<String>, OsHashValue;
+        /// An empty text is stored as none.
+        owner: Option<String>, Owner;
+        /// GiB.
+        min_disk: i32, MinDisk;
+        /// MiB.
+        min_ram: i32, MinRam;
+        protected: bool, Protected;
+        os_hidden: bool, OsHidden;
+    }
+}
+
+impl Column {
+    /// The column with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|column| column.name() == name)
+    }
+}
+
+impl Cell for String {
+    const KIND: Kind = Kind::Text;
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
+        columns.text()
+    }
+
+    fn value(&self) -> Value {
+        self.as_str().into()
+    }
+}
+
+impl Cell for Option<String> {
+    const KIND: Kind = Kind::Text;
+    const IS_NULLABLE: bool = true;
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
+        columns.maybe_text()
+    }
+
+    fn value(&self) -> Value {
+        self.clone().into()
+    }
+}
+
+impl Cell for Option<i64> {
+    const KIND: Kind = Kind::Integer;
+    const IS_NULLABLE: bool = true;
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
+        columns.maybe_integer()
+    }
+
+    fn value(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Cell for i32 {
+    const KIND: Kind = Kind::Integer;
+
+    /// SQLite's integers are wider than the columns of other databases; nothing legal is.
+    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
+        let value = columns.integer()?;
+        Ok(Self::try_from(value).unwrap_or(if value < 0 { Self::MIN } else { Self::MAX }))
+    }
+
+    fn value(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Cell for bool {
+    const KIND: Kind = Kind::Flag;
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
+        columns.flag()
+    }
+
+    fn value(&self) -> Value {
+        (*self).into()
+    }
 }
 
 /// One place where an image's data lies.
@@ -62,97 +306,6 @@ pub struct MemberRecord {
     pub updated_at: PrimitiveDateTime,
 }
 
-/// An image to be created.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewImage {
-    pub id: String,
-    pub name: Option<String>,
-    pub size: Option<i64>,
-    pub virtual_size: Option<i64>,
-    pub status: String,
-    pub visibility: String,
-    pub disk_format: Option<String>,
-    pub container_format: Option<String>,
-    pub checksum: Option<String>,
-    pub os_hash_algo: Option<String>,
-    pub os_hash_value: Option<String>,
-    /// An empty text is stored as none.
-    pub owner: Option<String>,
-    pub min_disk: i32,
-    pub min_ram: i32,
-    pub protected: bool,
-    pub os_hidden: bool,
-    /// The present if `None`.
-    pub created_at: Option<PrimitiveDateTime>,
-    /// The present if `None`.
-    pub updated_at: Option<PrimitiveDateTime>,
-    pub properties: Vec<(String, Option<String>)>,
-    /// A tag that comes again is dropped.
-    pub tags: Vec<String>,
-    pub locations: Vec<LocationRecord>,
-}
-
-impl NewImage {
-    /// A queued, shared image without anything else.
-    pub fn new(id: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            name: None,
-            size: None,
-            virtual_size: None,
-            status: "queued".to_owned(),
-            visibility: "shared".to_owned(),
-            disk_format: None,
-            container_format: None,
-            checksum: None,
-            os_hash_algo: None,
-            os_hash_value: None,
-            owner: None,
-            min_disk: 0,
-            min_ram: 0,
-            protected: false,
-            os_hidden: false,
-            created_at: None,
-            updated_at: None,
-            properties: Vec::new(),
-            tags: Vec::new(),
-            locations: Vec::new(),
-        }
-    }
-}
-
-/// What is to be different about an image; `None` leaves a thing as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ImageUpdate {
-    pub name: Option<Option<String>>,
-    pub size: Option<Option<i64>>,
-    pub virtual_size: Option<Option<i64>>,
-    pub status: Option<String>,
-    pub visibility: Option<String>,
-    pub disk_format: Option<Option<String>>,
-    pub container_format: Option<Option<String>>,
-    pub checksum: Option<Option<String>>,
-    pub os_hash_algo: Option<Option<String>>,
-    pub os_hash_value: Option<Option<String>>,
-    /// An empty text is stored as none.
-    pub owner: Option<Option<String>>,
-    pub min_disk: Option<i32>,
-    pub min_ram: Option<i32>,
-    pub protected: Option<bool>,
-    pub os_hidden: Option<bool>,
-    /// All custom properties that the image is to have; others are deleted, unless
-    /// [`Self::other_properties`] says otherwise.
-    /// The properties in [`ATOMIC_PROPERTIES`](super::images::ATOMIC_PROPERTIES) are neither set nor deleted by this.
-    pub properties: Option<Vec<(String, Option<String>)>>,
-    /// What happens to properties that [`Self::properties`] does not name.
-    pub other_properties: OtherProperties,
-    /// All tags that the image is to have, new ones in this order.
-    pub tags: Option<Vec<String>>,
-    /// All locations that the image is to have: with an id, a row of this image to be kept and brought up to date;
-    /// without, a new one. Others become `deleted`.
-    pub locations: Option<Vec<LocationRecord>>,
-}
-
 /// The fate of custom properties that an update does not set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum OtherProperties {
@@ -161,4 +314,27 @@ pub enum OtherProperties {
     Delete,
     /// Those of these names go; the rest stays, also what another request has just added.
     DeleteNamed(Vec<String>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_is_found_by_its_name() {
+        assert_eq!(Column::ALL.len(), 20);
+        for &column in Column::ALL {
+            assert_eq!(Column::from_name(column.name()), Some(column));
+        }
+        assert_eq!(Column::from_name("metadata"), None);
+    }
+
+    #[test]
+    fn only_what_is_given_is_written() {
+        assert_eq!(NewImage::new("i").given().len(), 15);
+        assert_eq!(ImageUpdate::default().given(), []);
+        let change = ImageUpdate { size: Some(None), os_hidden: Some(true), ..ImageUpdate::default() };
+        let expected = [(Column::Size, Value::BigInt(None)), (Column::OsHidden, Value::Bool(Some(true)))];
+        assert_eq!(change.given(), expected);
+    }
 }

@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Instrument;
 
@@ -24,8 +27,8 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(20);
 const CONTENTION_RETRIES: u32 = 50;
 const CONTENTION_PAUSE: Duration = Duration::from_millis(500);
 
-/// Repetitions after a lost connection: enough to find out that all idle ones are stale, or for a quick fail-over.
-const DISCONNECT_RETRIES: u32 = 5;
+/// Repetitions after a lost connection, or while none can be made: four seconds or so, enough for a quick fail-over.
+const DISCONNECT_RETRIES: u32 = 12;
 const DISCONNECT_PAUSE: Duration = Duration::from_millis(400);
 
 /// An operation that takes longer is worth a line in the journal.
@@ -41,24 +44,35 @@ pub(super) trait Operation: Send + Sync {
     fn run(&self, session: &mut Session) -> impl Future<Output = Result<Self::Output, DbError>> + Send;
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// One query.
+    /// One query, or several that need not see the same state.
     Read,
     /// Several queries on one state.
     Snapshot,
     Write,
 }
 
+/// How far an operation has come, for whoever outlives its future.
+#[derive(Default)]
+struct Progress {
+    /// It has, or is making, a connection.
+    has_connection: AtomicBool,
+    /// Its COMMIT has perhaps been sent, and has not been refused.
+    is_committing: AtomicBool,
+    /// Nobody waits for it any more.
+    is_abandoned: AtomicBool,
+}
+
 impl Db {
-    /// For an operation of one query.
-    pub(super) async fn read<O: Operation>(&self, operation: &O) -> Result<O::Output, DbError> {
-        self.repeat(operation, Access::Read, &AtomicBool::new(false)).await
+    /// For an operation of one query, or of several that need not see the same state.
+    pub(super) async fn read<O: Operation + 'static>(&self, operation: O) -> Result<O::Output, DbError> {
+        self.finish(operation, Access::Read).await
     }
 
     /// For several queries that must see the same state.
-    pub(super) async fn snapshot<O: Operation>(&self, operation: &O) -> Result<O::Output, DbError> {
-        self.repeat(operation, Access::Snapshot, &AtomicBool::new(false)).await
+    pub(super) async fn snapshot<O: Operation + 'static>(&self, operation: O) -> Result<O::Output, DbError> {
+        self.finish(operation, Access::Snapshot).await
     }
 
     /// For anything that writes: one transaction. It runs to its end even if the caller stops waiting, so that a client
@@ -68,28 +82,38 @@ impl Db {
         O::Output: 'static,
     {
         let db = self.clone();
-        let committing = Arc::new(AtomicBool::new(false));
-        let sent = Arc::clone(&committing);
-        let work = async move { db.repeat(&operation, Access::Write, &sent).await };
+        let progress = Arc::new(Progress::default());
+        let shared = Arc::clone(&progress);
+        let work = async move { db.repeat(&operation, Access::Write, &shared).await };
         match tokio::spawn(work.in_current_span()).await {
             Ok(outcome) => outcome,
-            Err(_) if committing.load(Ordering::SeqCst) => Err(DbError::Interrupted.of_commit()),
+            Err(_) if progress.is_committing.load(Ordering::SeqCst) => Err(DbError::Interrupted.of_commit()),
             Err(_) => Err(DbError::Interrupted),
         }
     }
 
-    /// `committing` becomes true before a COMMIT is sent.
+    /// If the caller stops waiting, an operation that has a connection runs to its end in the background, so that the
+    /// connection is fit for the next one; the number of connections bounds such work. One that has none is dropped.
+    fn finish<O: Operation + 'static>(&self, operation: O, access: Access) -> Finish<Result<O::Output, DbError>> {
+        let db = self.clone();
+        let progress = Arc::new(Progress::default());
+        let shared = Arc::clone(&progress);
+        let work = async move { db.repeat(&operation, access, &shared).await };
+        Finish { work: Some(Box::pin(work.in_current_span())), progress }
+    }
+
     async fn repeat<O: Operation>(
         &self,
         operation: &O,
         access: Access,
-        committing: &AtomicBool,
+        progress: &Progress,
     ) -> Result<O::Output, DbError> {
         let start = Instant::now();
         let deadline = start + OPERATION_LIMIT;
         let mut attempts = 0;
         let result = loop {
-            let done = Box::pin(self.once(operation, access, deadline, committing)).await;
+            let done = Box::pin(self.once(operation, access, deadline, progress)).await;
+            progress.has_connection.store(false, Ordering::SeqCst);
             attempts += 1;
             let (error, pause) = match done {
                 Err(DbError::Contention { source, .. }) if attempts <= CONTENTION_RETRIES => {
@@ -102,7 +126,7 @@ impl Db {
                 Err(DbError::Contention { source, .. }) => break Err(DbError::Contention { attempts, source }),
                 result => break result,
             };
-            if Instant::now() + pause >= deadline {
+            if Instant::now() + pause >= deadline || progress.is_abandoned.load(Ordering::SeqCst) {
                 break Err(error);
             }
             tracing::debug!(operation = O::NAME, attempts, %error, "database operation will be repeated");
@@ -121,26 +145,28 @@ impl Db {
         operation: &O,
         access: Access,
         deadline: Instant,
-        committing: &AtomicBool,
+        progress: &Progress,
     ) -> Result<O::Output, DbError> {
-        committing.store(false, Ordering::SeqCst);
-        let work = timeout_at(deadline, self.until_commit(operation, access)).await;
+        let work = timeout_at(deadline, self.until_commit(operation, access, progress)).await;
         let (session, output) = work.map_err(|_| DbError::Timeout(OPERATION_LIMIT))??;
-        committing.store(matches!(access, Access::Write), Ordering::SeqCst);
-        let end = timeout(COMMIT_LIMIT, session.finish()).await;
-        match (end.unwrap_or(Err(DbError::Timeout(COMMIT_LIMIT))), access) {
-            (Ok(()), _) => Ok(output),
-            (Err(error), Access::Write) => Err(error.of_commit()),
-            (Err(error), Access::Read | Access::Snapshot) => Err(error),
+        progress.is_committing.store(access == Access::Write, Ordering::SeqCst);
+        let end = timeout(COMMIT_LIMIT, session.finish()).await.unwrap_or(Err(DbError::Timeout(COMMIT_LIMIT)));
+        let end = end.map_err(|error| if access == Access::Write { error.of_commit() } else { error });
+        if end.as_ref().is_err_and(|error| !error.is_unknown()) {
+            progress.is_committing.store(false, Ordering::SeqCst);
         }
+        end.map(|()| output)
     }
 
     /// Everything but the COMMIT, which is left to do in the session that is returned.
-    async fn until_commit<O: Operation>(&self, operation: &O, access: Access) -> Result<(Session, O::Output), DbError> {
-        let mut session = match access {
-            Access::Read | Access::Snapshot => self.reader().await?,
-            Access::Write => self.writer().await?,
-        };
+    async fn until_commit<O: Operation>(
+        &self,
+        operation: &O,
+        access: Access,
+        progress: &Progress,
+    ) -> Result<(Session, O::Output), DbError> {
+        let on_turn = || progress.has_connection.store(true, Ordering::SeqCst);
+        let mut session = self.session(access == Access::Write, on_turn).await?;
         match access {
             Access::Read => {}
             Access::Snapshot => session.begin(Transaction::Snapshot).await?,
@@ -156,6 +182,36 @@ impl Db {
     }
 }
 
+/// An operation that is not cut off in the middle.
+struct Finish<T: 'static> {
+    /// `None` when done.
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    progress: Arc<Progress>,
+}
+
+impl<T: 'static> Future for Finish<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        let done = ready!(work.as_mut().poll(context));
+        self.work = None;
+        Poll::Ready(done)
+    }
+}
+
+impl<T: 'static> Drop for Finish<T> {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else { return };
+        self.progress.is_abandoned.store(true, Ordering::SeqCst);
+        if self.progress.has_connection.load(Ordering::SeqCst)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move { drop(work.await) });
+        }
+    }
+}
+
 /// 10 ms, doubled each time up to `most`, with up to half of it shaved off at random so that rivals part.
 fn pause(attempt: u32, most: Duration) -> Duration {
     let full = Duration::from_millis(10).saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(most);
@@ -167,8 +223,12 @@ fn pause(attempt: u32, most: Duration) -> Duration {
 mod tests {
     use std::sync::atomic::AtomicU32;
 
+    use sea_query::Query;
+    use tokio::sync::Notify;
+
     use super::*;
     use crate::config::{DatabaseSection, Secret};
+    use crate::db::row::Columns;
 
     /// Fails as often as told, in the way told, then says how often it ran.
     struct Flaky {
@@ -199,11 +259,16 @@ mod tests {
         gone().of_commit()
     }
 
-    async fn run(failures: u32, error: fn() -> DbError) -> (u32, Result<u32, DbError>) {
+    async fn open() -> (tempfile::TempDir, Db) {
         let folder = tempfile::tempdir().unwrap();
         let connection = Some(Secret::from(format!("sqlite:///{}/glance.db", folder.path().display()).as_str()));
         let options = DatabaseSection { connection, ..DatabaseSection::default() };
         let db = Db::connect(&options).await.unwrap();
+        (folder, db)
+    }
+
+    async fn run(failures: u32, error: fn() -> DbError) -> (u32, Result<u32, DbError>) {
+        let (_folder, db) = open().await;
         let runs = Arc::new(AtomicU32::new(0));
         let result = db.write(Flaky { runs: Arc::clone(&runs), failures, error }).await;
         (runs.load(Ordering::SeqCst), result)
@@ -223,13 +288,79 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_connection_is_given_up_after_a_while() {
-        assert!(matches!(run(u32::MAX, gone).await, (6, Err(DbError::Unreachable(_)))));
+        assert!(matches!(run(u32::MAX, gone).await, (13, Err(DbError::Unreachable(_)))));
     }
 
     #[tokio::test]
     async fn what_may_have_happened_or_cannot_is_not_tried_again() {
         assert!(matches!(run(1, lost).await, (1, Err(DbError::CommitUnknown(_)))));
         assert!(matches!(run(1, || DbError::no_image("i")).await, (1, Err(DbError::NotFound { .. }))));
+    }
+
+    /// Says that it began, waits to be told to go on, and says that it is done.
+    struct Slow {
+        began: Arc<Notify>,
+        go_on: Arc<Notify>,
+        ended: Arc<Notify>,
+    }
+
+    impl Operation for Slow {
+        type Output = ();
+        const NAME: &'static str = "slow";
+
+        async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+            session.plain("PRAGMA cache_size = 4321").await?;
+            self.began.notify_one();
+            self.go_on.notified().await;
+            session.plain("SELECT 1").await?;
+            self.ended.notify_one();
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_whose_caller_goes_away_gives_back_its_connection() {
+        let (_folder, db) = open().await;
+        let [began, go_on, ended] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let slow = Slow { began: began.clone(), go_on: go_on.clone(), ended: ended.clone() };
+        let task = tokio::spawn({
+            let db = db.clone();
+            async move { db.snapshot(slow).await }
+        });
+        began.notified().await;
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        go_on.notify_one();
+        ended.notified().await;
+        let query = Query::select().column("cache_size").from("pragma_cache_size").take();
+        for _ in 0..500 {
+            // There are two connections at least.
+            for mut next in [db.reader().await.unwrap(), db.reader().await.unwrap()] {
+                let size = next.row(&query, |row| Columns::of(row).integer()).await.unwrap();
+                if size == Some(4321) {
+                    // The transaction was ended too.
+                    return next.begin(Transaction::Snapshot).await.unwrap();
+                }
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the connection was not given back");
+    }
+
+    #[tokio::test]
+    async fn a_read_that_has_no_connection_yet_is_dropped_with_its_caller() {
+        let (_folder, db) = open().await;
+        let mut held = Vec::new();
+        while let Ok(Ok(session)) = timeout(Duration::from_millis(50), db.reader()).await {
+            held.push(session);
+        }
+        let runs = Arc::new(AtomicU32::new(0));
+        let waits = db.read(Flaky { runs: Arc::clone(&runs), failures: 0, error: gone });
+        assert!(timeout(Duration::from_millis(50), waits).await.is_err());
+        held.clear();
+        let other = Flaky { runs: Arc::default(), failures: 0, error: gone };
+        assert!(matches!(db.read(other).await, Ok(1)));
+        assert_eq!(runs.load(Ordering::SeqCst), 0);
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use sea_query::{Value, Values};
 use sea_query_sqlx::SqlxValues;
-use sqlx::pool::PoolConnection;
-use sqlx::{Executor, MySql, Postgres, Sqlite};
+use sqlx::{Executor, MySqlConnection, PgConnection, SqliteConnection};
 
 use super::cipher::LocationCipher;
 use super::clock;
-use super::connection::Dialect;
+use super::dialect::Dialect;
 use super::error::{Cause, DbError};
+use super::pool::Pooled;
 use super::row::Row;
 use super::statement::Statement;
 
@@ -24,13 +24,22 @@ pub(super) struct Session {
     open: bool,
     /// A statement has been sent and not been answered.
     busy: bool,
+    /// The connection broke.
+    broken: bool,
     cipher: Option<Arc<LocationCipher>>,
 }
 
 pub(super) enum Link {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
-    MySql(PoolConnection<MySql>),
+    Sqlite(Pooled<SqliteConnection>),
+    Postgres(Pooled<PgConnection>),
+    MySql(Pooled<MySqlConnection>),
+}
+
+/// The connection of a [`Link`], borrowed.
+enum Wire<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
+    MySql(&'a mut MySqlConnection),
 }
 
 /// What a transaction is for.
@@ -43,7 +52,7 @@ pub(super) enum Transaction {
 
 impl Session {
     pub(super) fn new(link: Link, cipher: Option<Arc<LocationCipher>>) -> Self {
-        Self { link: Some(link), open: false, busy: false, cipher }
+        Self { link: Some(link), open: false, busy: false, broken: false, cipher }
     }
 
     /// The URL of a location as it is to be stored.
@@ -104,9 +113,9 @@ impl Session {
     pub(super) async fn plain(&mut self, sql: &'static str) -> Result<(), DbError> {
         self.busy = true;
         let done = match self.link()? {
-            Link::Sqlite(link) => sqlx::raw_sql(sql).execute(&mut **link).await.map(drop),
-            Link::Postgres(link) => sqlx::raw_sql(sql).execute(&mut **link).await.map(drop),
-            Link::MySql(link) => sqlx::raw_sql(sql).execute(&mut **link).await.map(drop),
+            Wire::Sqlite(link) => sqlx::raw_sql(sql).execute(link).await.map(drop),
+            Wire::Postgres(link) => sqlx::raw_sql(sql).execute(link).await.map(drop),
+            Wire::MySql(link) => sqlx::raw_sql(sql).execute(link).await.map(drop),
         };
         self.settle(done)
     }
@@ -116,13 +125,13 @@ impl Session {
         self.busy = true;
         let (sql, values) = statement.render(self.dialect());
         let done = match self.link()? {
-            Link::Sqlite(link) => {
+            Wire::Sqlite(link) => {
                 link.execute(sqlx::query_with(sql, with_text_times(values))).await.map(|done| done.rows_affected())
             }
-            Link::Postgres(link) => {
+            Wire::Postgres(link) => {
                 link.execute(sqlx::query_with(sql, SqlxValues(values))).await.map(|done| done.rows_affected())
             }
-            Link::MySql(link) => {
+            Wire::MySql(link) => {
                 link.execute(sqlx::query_with(sql, SqlxValues(values))).await.map(|done| done.rows_affected())
             }
         };
@@ -138,15 +147,15 @@ impl Session {
         self.busy = true;
         let (sql, values) = statement.render(self.dialect());
         match self.link()? {
-            Link::Sqlite(link) => {
+            Wire::Sqlite(link) => {
                 let rows = link.fetch_all(sqlx::query_with(sql, with_text_times(values))).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
-            Link::Postgres(link) => {
+            Wire::Postgres(link) => {
                 let rows = link.fetch_all(sqlx::query_with(sql, SqlxValues(values))).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
-            Link::MySql(link) => {
+            Wire::MySql(link) => {
                 let rows = link.fetch_all(sqlx::query_with(sql, SqlxValues(values))).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
@@ -162,8 +171,14 @@ impl Session {
         Ok(self.rows(statement, read).await?.into_iter().next())
     }
 
-    fn link(&mut self) -> Result<&mut Link, DbError> {
-        self.link.as_mut().ok_or(DbError::Interrupted)
+    fn link(&mut self) -> Result<Wire<'_>, DbError> {
+        let wire = match self.link.as_mut() {
+            Some(Link::Sqlite(link)) => link.get().map(Wire::Sqlite),
+            Some(Link::Postgres(link)) => link.get().map(Wire::Postgres),
+            Some(Link::MySql(link)) => link.get().map(Wire::MySql),
+            None => None,
+        };
+        wire.ok_or(DbError::Interrupted)
     }
 
     /// The answer is here; after a broken connection the session stays busy, and is closed when dropped.
@@ -171,6 +186,7 @@ impl Session {
         if let Err(error) = &done
             && Cause::of(error) == Cause::Disconnect
         {
+            self.broken = true;
             return done.map_err(DbError::from);
         }
         self.busy = false;
@@ -183,10 +199,13 @@ impl Drop for Session {
         if !self.open && !self.busy {
             return;
         }
+        fn close<C: sqlx::Connection>(link: Pooled<C>, broken: bool) {
+            if broken { link.discard_broken() } else { link.discard() }
+        }
         match self.link.take() {
-            Some(Link::Sqlite(link)) => drop(link.detach()),
-            Some(Link::Postgres(link)) => drop(link.detach()),
-            Some(Link::MySql(link)) => drop(link.detach()),
+            Some(Link::Sqlite(link)) => close(link, self.broken),
+            Some(Link::Postgres(link)) => close(link, self.broken),
+            Some(Link::MySql(link)) => close(link, self.broken),
             None => {}
         }
     }

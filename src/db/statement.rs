@@ -1,13 +1,14 @@
 //! Statements as a database gets them: a text, and the values that belong in it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use sea_query::{
-    MysqlQueryBuilder, PostgresQueryBuilder, QueryStatementWriter, SelectStatement, SqliteQueryBuilder, Value, Values,
+    MysqlQueryBuilder, PostgresQueryBuilder, QueryBuilder, QueryStatementWriter, SelectStatement, SqliteQueryBuilder,
+    Value, Values,
 };
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::connection::Dialect;
+use super::dialect::Dialect;
 
 /// What can be sent to a database.
 pub(super) trait Statement {
@@ -16,59 +17,123 @@ pub(super) trait Statement {
 
 impl<S: QueryStatementWriter> Statement for S {
     fn render(&self, dialect: Dialect) -> (SqlStr, Values) {
-        let (sql, values) = match dialect {
-            Dialect::Sqlite => self.build(SqliteQueryBuilder),
-            Dialect::Postgres => self.build(PostgresQueryBuilder),
-            Dialect::MySql => self.build(MysqlQueryBuilder),
-        };
+        let (sql, values) = build(dialect, self);
         (AssertSqlSafe(sql).into_sql_str(), values)
     }
 }
 
-/// A query in which nothing changes but one text, perhaps in several places. It is put together once for each dialect: for
-/// every request, that would be hundreds of allocations.
+fn build(dialect: Dialect, statement: &impl QueryStatementWriter) -> (String, Values) {
+    match dialect {
+        Dialect::Sqlite => statement.build(SqliteQueryBuilder),
+        Dialect::Postgres => statement.build(PostgresQueryBuilder),
+        Dialect::MySql => statement.build(MysqlQueryBuilder),
+    }
+}
+
+/// Stands for value number `number` of a statement while its text is made. No column holds such a text.
+pub(super) fn place(number: usize) -> String {
+    format!("\0{number}")
+}
+
+/// The text of a statement, made once for all values that may come into its places.
+///
+/// What does not change between its uses is written into the text, such as a limit or a status: so the server knows it when
+/// it makes a plan for all uses, and matches it with the conditions of partial indexes.
+pub(super) struct Text {
+    sql: Arc<str>,
+    /// Which value belongs to each parameter; `None` if each value is one parameter.
+    order: Option<Vec<usize>>,
+}
+
+/// A text with its values.
+pub(super) struct Filled {
+    text: Arc<Text>,
+    values: Vec<Value>,
+}
+
+impl Text {
+    pub(super) fn make(dialect: Dialect, statement: &impl QueryStatementWriter) -> Self {
+        let (template, values) = build(dialect, statement);
+        let mut values = values.0.iter();
+        let (mut sql, mut order) = (String::with_capacity(template.len()), Vec::new());
+        let mut rest = template.as_str();
+        // The builders quote names and write all values as parameters: nothing else has these signs.
+        while let Some((before, after)) = rest.split_once(['?', '$']) {
+            sql.push_str(before);
+            rest = after.trim_start_matches(|sign: char| sign.is_ascii_digit());
+            match values.next() {
+                Some(value) => match number(value) {
+                    Some(number) => {
+                        sql.push_str(&match dialect {
+                            Dialect::Postgres => format!("${}", number + 1),
+                            Dialect::Sqlite => format!("?{}", number + 1),
+                            Dialect::MySql => "?".to_owned(),
+                        });
+                        order.push(number);
+                    }
+                    None => sql.push_str(&literal(dialect, value)),
+                },
+                None => sql.push('?'),
+            }
+        }
+        sql.push_str(rest);
+        Self { sql: sql.into(), order: (dialect == Dialect::MySql).then_some(order) }
+    }
+}
+
+/// The number of the place that the value stands for.
+fn number(value: &Value) -> Option<usize> {
+    match value {
+        Value::String(Some(text)) => text.strip_prefix('\0')?.parse().ok(),
+        _ => None,
+    }
+}
+
+fn literal(dialect: Dialect, value: &Value) -> String {
+    match dialect {
+        Dialect::Sqlite => SqliteQueryBuilder.value_to_string(value),
+        Dialect::Postgres => PostgresQueryBuilder.value_to_string(value),
+        Dialect::MySql => MysqlQueryBuilder.value_to_string(value),
+    }
+}
+
+impl Filled {
+    pub(super) fn new(text: Arc<Text>, values: Vec<Value>) -> Self {
+        Self { text, values }
+    }
+}
+
+impl Statement for Filled {
+    fn render(&self, _: Dialect) -> (SqlStr, Values) {
+        let values = match &self.text.order {
+            None => self.values.clone(),
+            Some(order) => order.iter().filter_map(|&number| self.values.get(number).cloned()).collect(),
+        };
+        (AssertSqlSafe(Arc::clone(&self.text.sql)).into_sql_str(), Values(values))
+    }
+}
+
+/// A query in which nothing changes but its values. Its text is made once for each dialect.
 pub(super) struct Template {
-    build: fn(&str) -> SelectStatement,
-    made: [OnceLock<(String, Values)>; 3],
+    build: fn(Dialect) -> SelectStatement,
+    made: [OnceLock<Arc<Text>>; 3],
 }
-
-/// A template with its text.
-pub(super) struct Filled<'a> {
-    template: &'static Template,
-    text: &'a str,
-}
-
-/// Stands for the text in the values of a template. No column holds it.
-const PLACE: &str = "\0";
 
 impl Template {
-    /// `build` puts the text into values only, where it asks for it.
-    pub(super) const fn new(build: fn(&str) -> SelectStatement) -> Self {
+    /// `build` puts [`place`] where it wants values.
+    pub(super) const fn new(build: fn(Dialect) -> SelectStatement) -> Self {
         Self { build, made: [const { OnceLock::new() }; 3] }
     }
 
-    pub(super) fn with<'a>(&'static self, text: &'a str) -> Filled<'a> {
-        Filled { template: self, text }
-    }
-}
-
-impl Statement for Filled<'_> {
-    fn render(&self, dialect: Dialect) -> (SqlStr, Values) {
-        let [sqlite, postgres, mysql] = &self.template.made;
+    pub(super) fn with(&self, dialect: Dialect, values: Vec<Value>) -> Filled {
+        let [sqlite, postgres, mysql] = &self.made;
         let made = match dialect {
             Dialect::Sqlite => sqlite,
             Dialect::Postgres => postgres,
             Dialect::MySql => mysql,
         };
-        let (sql, values) = made.get_or_init(|| {
-            let (sql, values) = (self.template.build)(PLACE).render(dialect);
-            (sql.as_str().to_owned(), values)
-        });
-        let filled = values.iter().map(|value| match value {
-            Value::String(Some(place)) if place == PLACE => self.text.into(),
-            fixed => fixed.clone(),
-        });
-        (SqlStr::from_static(sql), Values(filled.collect()))
+        let text = made.get_or_init(|| Arc::new(Text::make(dialect, &(self.build)(dialect))));
+        Filled::new(Arc::clone(text), values)
     }
 }
 
@@ -78,23 +143,39 @@ mod tests {
 
     use super::*;
 
-    fn select(text: &str) -> SelectStatement {
+    fn select(_: Dialect) -> SelectStatement {
         let mut query = Query::select();
-        query.column("id").from("images").and_where(Expr::col("id").eq(text)).and_where(Expr::col("size").gt(7));
-        query.and_where(Expr::col("owner").ne(text)).and_where(Expr::col("status").eq("active"));
+        query.column("id").from("images").and_where(Expr::col("id").eq(place(1))).and_where(Expr::col("size").gt(7));
+        query.and_where(Expr::col("owner").ne(place(0))).and_where(Expr::col("status").eq("it's"));
+        query.and_where(Expr::col("name").ne(place(1))).and_where(Expr::col("deleted").eq(false)).limit(25);
         query
     }
 
     static TEMPLATE: Template = Template::new(select);
 
     #[test]
-    fn a_filled_template_is_the_statement_with_that_text() {
-        for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql] {
-            for text in ["one", "two", "", "it's"] {
-                let (sql, values) = TEMPLATE.with(text).render(dialect);
-                let (expected, expected_values) = select(text).render(dialect);
-                assert_eq!((sql.as_str(), values), (expected.as_str(), expected_values), "{dialect:?} {text}");
-            }
+    fn values_go_where_they_belong_and_what_is_fixed_is_in_the_text() {
+        let (a, b) = (Value::from("a"), Value::from("b"));
+        let expected = [
+            (
+                Dialect::Sqlite,
+                r#"SELECT "id" FROM "images" WHERE "id" = ?2 AND "size" > 7 AND "owner" <> ?1 AND "status" = 'it''s' AND "name" <> ?2 AND "deleted" = FALSE LIMIT 25"#,
+                vec![a.clone(), b.clone()],
+            ),
+            (
+                Dialect::Postgres,
+                r#"SELECT "id" FROM "images" WHERE "id" = $2 AND "size" > 7 AND "owner" <> $1 AND "status" = E'it\'s' AND "name" <> $2 AND "deleted" = FALSE LIMIT 25"#,
+                vec![a.clone(), b.clone()],
+            ),
+            (
+                Dialect::MySql,
+                r"SELECT `id` FROM `images` WHERE `id` = ? AND `size` > 7 AND `owner` <> ? AND `status` = 'it\'s' AND `name` <> ? AND `deleted` = FALSE LIMIT 25",
+                vec![b.clone(), a.clone(), b.clone()],
+            ),
+        ];
+        for (dialect, text, values) in expected {
+            let (sql, found) = TEMPLATE.with(dialect, vec![a.clone(), b.clone()]).render(dialect);
+            assert_eq!((sql.as_str(), found.0), (text, values), "{dialect:?}");
         }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use sea_query::{Expr, ExprTrait, Order, Query};
 use time::PrimitiveDateTime;
 
+use super::children::{insert_tags, lock_image};
 use super::clock;
 use super::connection::Db;
 use super::error::DbError;
-use super::images::insert_tags;
 use super::retry::Operation;
 use super::row::Columns;
 use super::session::Session;
@@ -32,7 +32,7 @@ pub async fn delete(db: &Db, image: &str, tag: &str) -> Result<(), DbError> {
 
 /// The tags of the image, oldest first.
 pub async fn list(db: &Db, image: &str) -> Result<Vec<String>, DbError> {
-    db.read(&List { image }).await
+    db.read(List { image: image.to_owned() }).await
 }
 
 /// Makes `wanted` the tags of the image (`image_tag_set_all` in `glance/db/sqlalchemy/api.py`). The caller holds the
@@ -43,7 +43,7 @@ pub(super) async fn set_all(
     now: PrimitiveDateTime,
     wanted: &[String],
 ) -> Result<(), DbError> {
-    let present = List { image }.run(session).await?;
+    let present = read(session, image).await?;
     let mut known: HashSet<&str> = present.iter().map(String::as_str).collect();
     let fresh: Vec<&str> = wanted.iter().map(String::as_str).filter(|tag| known.insert(*tag)).collect();
     insert_tags(session, image, now, &fresh).await?;
@@ -63,22 +63,6 @@ async fn remove(session: &mut Session, image: &str, now: PrimitiveDateTime, tag:
     session.execute(&update).await
 }
 
-/// Waits for, and keeps until the end of the transaction, the right to change what hangs on the image. Two rivals could
-/// otherwise both find a row missing and both insert it, where no unique key prevents that.
-///
-/// # Errors
-/// [`DbError::NotFound`] if the image is not there.
-pub(super) async fn lock_image(session: &mut Session, image: &str) -> Result<(), DbError> {
-    let query = Query::select()
-        .column("id")
-        .from("images")
-        .and_where(Expr::col("id").eq(image))
-        .and_where(live("images"))
-        .lock_exclusive()
-        .take();
-    session.row(&query, |row| Columns::of(row).text()).await?.map(drop).ok_or_else(|| DbError::no_image(image))
-}
-
 struct Create {
     image: String,
     tag: String,
@@ -90,7 +74,7 @@ impl Operation for Create {
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
         lock_image(session, &self.image).await?;
-        if (List { image: &self.image }).run(session).await?.contains(&self.tag) {
+        if read(session, &self.image).await?.contains(&self.tag) {
             return Ok(());
         }
         insert_tags(session, &self.image, clock::now(), &[&self.tag]).await
@@ -114,22 +98,26 @@ impl Operation for Delete {
     }
 }
 
-struct List<'a> {
-    image: &'a str,
+struct List {
+    image: String,
 }
 
-impl Operation for List<'_> {
+impl Operation for List {
     type Output = Vec<String>;
     const NAME: &'static str = "list tags";
 
     async fn run(&self, session: &mut Session) -> Result<Vec<String>, DbError> {
-        let query = Query::select()
-            .column("value")
-            .from("image_tags")
-            .and_where(Expr::col("image_id").eq(self.image))
-            .and_where(live("image_tags"))
-            .order_by("id", Order::Asc)
-            .take();
-        session.rows(&query, |row| Columns::of(row).text()).await
+        read(session, &self.image).await
     }
+}
+
+async fn read(session: &mut Session, image: &str) -> Result<Vec<String>, DbError> {
+    let query = Query::select()
+        .column("value")
+        .from("image_tags")
+        .and_where(Expr::col("image_id").eq(image))
+        .and_where(live("image_tags"))
+        .order_by("id", Order::Asc)
+        .take();
+    session.rows(&query, |row| Columns::of(row).text()).await
 }

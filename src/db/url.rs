@@ -31,6 +31,29 @@ impl Target {
             ))),
         }
     }
+
+    /// For error texts: the database, and the file or the address of the server.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::Postgres(options) => {
+                let database = options.get_database().unwrap_or_else(|| options.get_username());
+                let (host, port) = (options.get_host(), options.get_port());
+                match options.get_socket() {
+                    Some(socket) => format!("{database:?} on {} (port {port})", socket.display()),
+                    None if host.starts_with('/') => format!("{database:?} on {host} (port {port})"),
+                    None => format!("{database:?} on {host}:{port}"),
+                }
+            }
+            Self::MySql(options) => {
+                let database = options.get_database().unwrap_or_default();
+                match options.get_socket() {
+                    Some(socket) => format!("{database:?} on {}", socket.display()),
+                    None => format!("{database:?} on {}:{}", options.get_host(), options.get_port()),
+                }
+            }
+        }
+    }
 }
 
 /// The parts of a URL, decoded.

@@ -177,8 +177,8 @@ async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, As
 
 fn in_words(error: &DbError) -> String {
     match error {
-        // Begins with the option.
-        DbError::Url(_) => Chain(error).to_string(),
+        // They begin with the option, or with the name of the database.
+        DbError::Url(_) | DbError::Refused(_) => Chain(error).to_string(),
         _ => format!("database: {}", Chain(error)),
     }
 }

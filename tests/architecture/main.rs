@@ -31,7 +31,7 @@ const LINES_OF_TESTS: usize = 900;
 const TABLES: [&str; 1] = ["config/sections.rs"];
 
 /// Circles among files that are still to be opened. An entry that is no circle any more has to go.
-const KNOWN_CIRCLES: [&[&str]; 6] = [
+const KNOWN_CIRCLES: [&[&str]; 5] = [
     &["api/query/filter.rs", "api/query/mod.rs", "api/query/pairs.rs", "api/query/sort.rs"],
     &[
         "config/layers.rs",
@@ -46,17 +46,6 @@ const KNOWN_CIRCLES: [&[&str]; 6] = [
         "config/stores.rs",
         "config/substitute.rs",
         "config/value.rs",
-    ],
-    &[
-        "db/cipher.rs",
-        "db/connection.rs",
-        "db/error.rs",
-        "db/retry.rs",
-        "db/row.rs",
-        "db/schema/mod.rs",
-        "db/session.rs",
-        "db/statement.rs",
-        "db/url.rs",
     ],
     &["http/health.rs", "http/paste/ini.rs", "http/paste/mod.rs", "http/pipeline.rs"],
     &["policy/audit.rs", "policy/error.rs", "policy/evaluate.rs", "policy/files.rs", "policy/rules.rs"],

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
 pub(crate) mod conf;
+pub(crate) mod database;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod peers;

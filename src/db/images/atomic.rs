@@ -9,6 +9,10 @@ use crate::db::retry::Operation;
 use crate::db::session::Session;
 use crate::db::sql::live;
 
+/// Properties that only [`set_property_atomic`] and [`delete_property_atomic`] change (`IMAGE_ATOMIC_PROPS` in
+/// `glance/db/__init__.py`): an update with an old copy of the image must not undo a lock that it does not know of.
+pub const ATOMIC_PROPERTIES: &[&str] = &["os_glance_import_task"];
+
 /// Gives the image a property that it does not have (`image_set_property_atomic` in `glance/db/sqlalchemy/api.py`).
 ///
 /// # Errors

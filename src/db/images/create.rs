@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 
-use sea_query::{Expr, Query};
+use sea_query::Query;
 
-use super::{ID_LENGTH, children, owner, read, visibility};
+use super::columns::{ID_LENGTH, value};
+use super::get::read;
+use crate::db::children;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
-use crate::db::model::{ImageRecord, NewImage};
+use crate::db::model::{Column, ImageRecord, NewImage};
 use crate::db::retry::Operation;
 use crate::db::session::Session;
 
@@ -31,49 +33,14 @@ impl Operation for NewImage {
     async fn run(&self, session: &mut Session) -> Result<ImageRecord, DbError> {
         let now = clock::now();
         let mut insert = Query::insert();
-        insert.into_table("images").columns([
-            "id",
-            "name",
-            "size",
-            "virtual_size",
-            "status",
-            "visibility",
-            "disk_format",
-            "container_format",
-            "checksum",
-            "os_hash_algo",
-            "os_hash_value",
-            "owner",
-            "min_disk",
-            "min_ram",
-            "protected",
-            "os_hidden",
-            "created_at",
-            "updated_at",
-            "deleted",
-        ]);
-        let values: [Expr; 19] = [
-            self.id.as_str().into(),
-            self.name.clone().into(),
-            self.size.into(),
-            self.virtual_size.into(),
-            self.status.as_str().into(),
-            visibility(&self.visibility),
-            self.disk_format.clone().into(),
-            self.container_format.clone().into(),
-            self.checksum.clone().into(),
-            self.os_hash_algo.clone().into(),
-            self.os_hash_value.clone().into(),
-            owner(self.owner.clone()).into(),
-            self.min_disk.into(),
-            self.min_ram.into(),
-            self.protected.into(),
-            self.os_hidden.into(),
-            clock::to_micros(self.created_at.unwrap_or(now)).into(),
-            clock::to_micros(self.updated_at.unwrap_or(now)).into(),
-            false.into(),
-        ];
-        insert.values_panic(values);
+        insert.into_table("images");
+        let mut columns = vec![(Column::Id, self.id.as_str().into())];
+        columns.extend(self.given());
+        columns.push((Column::CreatedAt, clock::to_micros(self.created_at.unwrap_or(now)).into()));
+        columns.push((Column::UpdatedAt, clock::to_micros(self.updated_at.unwrap_or(now)).into()));
+        columns.push((Column::Deleted, false.into()));
+        insert.columns(columns.iter().map(|(column, _)| column.name()));
+        insert.values_panic(columns.into_iter().map(|(column, given)| value(column, given)));
         session.execute(&insert).await.map_err(|error| match error {
             error if error.is_duplicate() => DbError::Duplicate { what: "image", key: self.id.clone() },
             error => error,

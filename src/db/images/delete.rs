@@ -3,7 +3,7 @@
 use sea_query::{Expr, ExprTrait, Query, UpdateStatement};
 use time::PrimitiveDateTime;
 
-use super::ID_LENGTH;
+use super::columns::ID_LENGTH;
 use super::ownership::{self, Ownership};
 use super::update::claim;
 use crate::db::clock;

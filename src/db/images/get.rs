@@ -2,45 +2,45 @@
 
 use sea_query::{Expr, ExprTrait, Query, SelectStatement, UnionType};
 
-use super::children::{self, Child};
-use super::{COLUMNS, ID_LENGTH, record};
+use super::columns::{ID_LENGTH, names};
+use crate::db::children::{self, Child};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
-use crate::db::model::ImageRecord;
+use crate::db::model::{Column, ImageRecord};
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 use crate::db::sql::live;
-use crate::db::statement::Template;
+use crate::db::statement::{Template, place};
 
 /// The image with this id; `None` if there is none, or if it is deleted and `deleted` is not asked for. MySQL's collation takes
 /// `A` for `a` and ignores blanks at the end: go on with the id that was found. Visibility is not looked at (`_image_get` in
 /// `glance/db/sqlalchemy/api.py` does that too).
 pub async fn get(db: &Db, id: &str, deleted: bool) -> Result<Option<ImageRecord>, DbError> {
-    db.read(&Get { id, deleted }).await
+    db.read(Get { id: id.to_owned(), deleted }).await
 }
 
 /// The status of a project's membership of an image; `None` if it is no member.
 pub async fn member_status(db: &Db, id: &str, project: &str) -> Result<Option<String>, DbError> {
-    db.read(&MemberStatus { id, project }).await
+    db.read(MemberStatus { id: id.to_owned(), project: project.to_owned() }).await
 }
 
-struct Get<'a> {
-    id: &'a str,
+struct Get {
+    id: String,
     deleted: bool,
 }
 
-impl Operation for Get<'_> {
+impl Operation for Get {
     type Output = Option<ImageRecord>;
     const NAME: &'static str = "get image";
 
     async fn run(&self, session: &mut Session) -> Result<Self::Output, DbError> {
-        read(session, self.id, self.deleted).await
+        read(session, &self.id, self.deleted).await
     }
 }
 
-static LIVE: Template = Template::new(|id| select(id, false));
-static EVERY: Template = Template::new(|id| select(id, true));
+static LIVE: Template = Template::new(|_| select(&place(0), false));
+static EVERY: Template = Template::new(|_| select(&place(0), true));
 
 /// A row of the query is the image or one of its children.
 enum Part {
@@ -57,12 +57,13 @@ pub(in crate::db) async fn read(
     if id.len() > ID_LENGTH {
         return Ok(None);
     }
-    let query = if deleted { &EVERY } else { &LIVE };
+    let template = if deleted { &EVERY } else { &LIVE };
+    let query = template.with(session.dialect(), vec![id.into()]);
     let parts = session
-        .rows(&query.with(id), |row| {
+        .rows(&query, |row| {
             let mut columns = Columns::of(row);
             Ok(match columns.integer()? {
-                0 => Part::Image(Box::new(record(columns.skip(children::COLUMNS - 1))?)),
+                0 => Part::Image(Box::new(ImageRecord::read(columns.skip(children::COLUMNS - 1))?)),
                 kind => Part::Child(Child::read(kind, &mut columns)?),
             })
         })
@@ -83,22 +84,22 @@ pub(in crate::db) async fn read(
 pub(super) fn select(id: &str, deleted: bool) -> SelectStatement {
     let mut query = Query::select();
     query.exprs([Expr::cust("0"), Expr::cust("0")]).exprs((2..children::COLUMNS).map(|_| Expr::cust("NULL")));
-    query.columns(COLUMNS).from("images").and_where(Expr::col("id").eq(id));
+    query.columns(names()).from("images").and_where(Expr::col("id").eq(id));
     if !deleted {
         query.and_where(live("images"));
     }
     // The columns of a child come first, then those of an image; the others are NULL.
-    let children = children::selects(|| Expr::col("image_id").eq(id), COLUMNS.len());
+    let children = children::selects(|| Expr::col("image_id").eq(id), Column::ALL.len());
     query.unions(children.map(|select| (UnionType::All, select)));
     query
 }
 
-struct MemberStatus<'a> {
-    id: &'a str,
-    project: &'a str,
+struct MemberStatus {
+    id: String,
+    project: String,
 }
 
-impl Operation for MemberStatus<'_> {
+impl Operation for MemberStatus {
     type Output = Option<String>;
     const NAME: &'static str = "get member status";
 
@@ -106,8 +107,8 @@ impl Operation for MemberStatus<'_> {
         let query = Query::select()
             .column("status")
             .from("image_members")
-            .and_where(Expr::col("image_id").eq(self.id))
-            .and_where(Expr::col("member").eq(self.project))
+            .and_where(Expr::col("image_id").eq(self.id.as_str()))
+            .and_where(Expr::col("member").eq(self.project.as_str()))
             .and_where(live("image_members"))
             .limit(1)
             .take();

@@ -9,7 +9,8 @@
 use sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use time::PrimitiveDateTime;
 
-use super::{ID_LENGTH, read};
+use super::columns::ID_LENGTH;
+use super::get::read;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::ImageRecord;

@@ -5,11 +5,13 @@ use sea_query::{Expr, ExprTrait, QueryStatementWriter, SqliteQueryBuilder};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
-use super::list::{self, Column, Condition, ListQuery, Viewer};
-use super::{children, get};
+use super::get;
+use super::list::{Column, Condition, ListQuery, Viewer, select};
 use crate::config::{DatabaseSection, Secret};
+use crate::db::children;
 use crate::db::clock;
-use crate::db::connection::{Db, Dialect};
+use crate::db::connection::Db;
+use crate::db::dialect::Dialect;
 use crate::db::sql::{live, soft_delete};
 
 async fn plan(statement: &impl QueryStatementWriter) -> String {
@@ -31,7 +33,7 @@ fn query(is_admin: bool) -> ListQuery {
 }
 
 async fn plan_of_list(query: &ListQuery) -> String {
-    plan(&list::select(Dialect::Sqlite, query, &query.order(), None)).await
+    plan(&select::select(Dialect::Sqlite, query, &query.order(), None)).await
 }
 
 #[tokio::test]
@@ -55,10 +57,10 @@ async fn a_user_looks_at_what_is_visible_only() {
 }
 
 #[tokio::test]
-async fn a_glance_walks_along_the_order_and_stops() {
+async fn the_first_try_walks_along_the_order_and_stops() {
     let query = query(false);
     let sort = query.order();
-    let plan = plan(&list::at_a_glance(Dialect::Sqlite, &query, &sort, None).unwrap()).await;
+    let plan = plan(&select::among_first(Dialect::Sqlite, &query, &sort, None).unwrap()).await;
     assert!(plan.contains("SCAN images USING INDEX created_at_image_idx"), "{plan}");
     assert!(plan.contains("CO-ROUTINE images"), "{plan}");
     assert!(!plan.contains("USE TEMP B-TREE FOR ORDER BY"), "{plan}");

@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 use sea_query::{Expr, ExprTrait, Query, UpdateStatement};
 use time::PrimitiveDateTime;
 
+use super::atomic::ATOMIC_PROPERTIES;
+use super::columns::{ID_LENGTH, value};
+use super::get::read;
 use super::ownership::Ownership;
-use super::{ATOMIC_PROPERTIES, ID_LENGTH, children, owner, read, visibility};
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
@@ -15,7 +17,7 @@ use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 use crate::db::sql::{live, soft_delete};
-use crate::db::{locations, tags};
+use crate::db::{children, locations, tags};
 
 /// Changes an image that is not deleted, if its status is one of `from` (any, if `None`), in one transaction: of two
 /// rivals for a transition one wins. Returns the image as it is then (`image_update` in
@@ -120,42 +122,8 @@ pub(super) async fn claim(
 fn columns(change: &ImageUpdate, now: PrimitiveDateTime) -> UpdateStatement {
     let mut update = Query::update();
     update.table("images").value("updated_at", now);
-    let texts = [
-        ("name", &change.name),
-        ("disk_format", &change.disk_format),
-        ("container_format", &change.container_format),
-        ("checksum", &change.checksum),
-        ("os_hash_algo", &change.os_hash_algo),
-        ("os_hash_value", &change.os_hash_value),
-    ];
-    for (column, value) in texts {
-        if let Some(value) = value {
-            update.value(column, value.clone());
-        }
-    }
-    if let Some(value) = &change.owner {
-        update.value("owner", owner(value.clone()));
-    }
-    for (column, value) in [("size", change.size), ("virtual_size", change.virtual_size)] {
-        if let Some(value) = value {
-            update.value(column, value);
-        }
-    }
-    if let Some(status) = &change.status {
-        update.value("status", status.as_str());
-    }
-    if let Some(value) = &change.visibility {
-        update.value("visibility", visibility(value));
-    }
-    for (column, value) in [("min_disk", change.min_disk), ("min_ram", change.min_ram)] {
-        if let Some(value) = value {
-            update.value(column, value);
-        }
-    }
-    for (column, value) in [("protected", change.protected), ("os_hidden", change.os_hidden)] {
-        if let Some(value) = value {
-            update.value(column, value);
-        }
+    for (column, given) in change.given() {
+        update.value(column.name(), value(column, given));
     }
     update
 }

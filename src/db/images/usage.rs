@@ -3,7 +3,8 @@
 
 use sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
 
-use crate::db::connection::{Db, Dialect};
+use crate::db::connection::Db;
+use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
@@ -16,53 +17,54 @@ const COPYING: &str = "os_glance_importing_to_stores";
 /// Bytes in stores: the size of each image times its locations that are not deleted. `but` is an image that is left
 /// out of the sum.
 pub async fn storage_used(db: &Db, owner: Option<&str>, but: Option<&str>) -> Result<i64, DbError> {
-    db.read(&Usage { owner, kind: Kind::Stored { but } }).await
+    let kind = Kind::Stored { but: but.map(str::to_owned) };
+    db.read(Usage { owner: owner.map(str::to_owned), kind }).await
 }
 
 /// Bytes that are being staged: the sizes of images that are uploading, importing or being copied.
 pub async fn staging_used(db: &Db, owner: &str) -> Result<i64, DbError> {
-    db.read(&Usage { owner: Some(owner), kind: Kind::Staged }).await
+    db.read(Usage { owner: Some(owner.to_owned()), kind: Kind::Staged }).await
 }
 
 /// Images that are neither deleted nor to be deleted.
 pub async fn count(db: &Db, owner: &str) -> Result<i64, DbError> {
-    db.read(&Usage { owner: Some(owner), kind: Kind::Images }).await
+    db.read(Usage { owner: Some(owner.to_owned()), kind: Kind::Images }).await
 }
 
 /// Images that are saving, uploading, importing or being copied.
 pub async fn uploading_count(db: &Db, owner: &str) -> Result<i64, DbError> {
-    db.read(&Usage { owner: Some(owner), kind: Kind::Uploading }).await
+    db.read(Usage { owner: Some(owner.to_owned()), kind: Kind::Uploading }).await
 }
 
-struct Usage<'a> {
+struct Usage {
     /// `None`: of images that belong to nobody.
-    owner: Option<&'a str>,
-    kind: Kind<'a>,
+    owner: Option<String>,
+    kind: Kind,
 }
 
-enum Kind<'a> {
-    Stored { but: Option<&'a str> },
+enum Kind {
+    Stored { but: Option<String> },
     Staged,
     Images,
     Uploading,
 }
 
-impl Operation for Usage<'_> {
+impl Operation for Usage {
     type Output = i64;
     const NAME: &'static str = "sum up usage";
 
     async fn run(&self, session: &mut Session) -> Result<i64, DbError> {
         let mut query = Query::select();
-        query
-            .from("images")
-            .and_where(self.owner.map_or_else(|| column("owner").is_null(), |owner| column("owner").eq(owner)));
-        match self.kind {
+        query.from("images").and_where(
+            self.owner.as_deref().map_or_else(|| column("owner").is_null(), |owner| column("owner").eq(owner)),
+        );
+        match &self.kind {
             Kind::Stored { but } => {
                 query.expr(sum_of_sizes(session.dialect()));
                 query.inner_join("image_locations", column("id").eq(Expr::col(("image_locations", "image_id"))));
                 query.and_where(Expr::col(("image_locations", "status")).ne("deleted"));
                 query.and_where(column("size").gt(0)).and_where(column("status").is_not_in(GONE));
-                query.and_where_option(but.map(|id| column("id").ne(id)));
+                query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
             }
             Kind::Staged => {
                 query.expr(sum_of_sizes(session.dialect())).and_where(column("size").gt(0));

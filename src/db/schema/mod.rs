@@ -5,8 +5,10 @@ use std::time::Duration;
 use sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use tokio::time::sleep;
 
-use super::connection::{Db, Dialect};
+use super::connection::Db;
+use super::dialect::Dialect;
 use super::error::DbError;
+pub use super::error::SchemaError;
 use super::retry::Operation;
 use super::row::Columns;
 use super::session::Session;
@@ -17,23 +19,6 @@ pub const HEAD: &str = "2024_1_contract01";
 const SQLITE: &str = include_str!("sqlite.sql");
 const POSTGRES: &str = include_str!("postgresql.sql");
 const MYSQL: &str = include_str!("mysql.sql");
-
-/// The database does not have the tables of [`HEAD`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SchemaError {
-    /// There is no table at all.
-    #[error("the database is empty; run `glance-manage db sync` to create its tables")]
-    Empty,
-    /// There are tables, but no `alembic_version` with a revision in it.
-    #[error("the database has tables but no revision; run `glance-manage db sync` if they are Glance's")]
-    NoRevision,
-    /// An older, a newer, or a half-upgraded state.
-    #[error(
-        "the tables are at revision {}, this program works with {HEAD}; run `glance-manage db check` to see what to do",
-        found.join(" and ")
-    )]
-    Revision { found: Vec<String> },
-}
 
 impl Db {
     /// Makes all tables if there are none, in one transaction where the database can; what is there is left alone.
@@ -55,17 +40,17 @@ impl Db {
         if tables(self).await? == 0 {
             return Err(SchemaError::Empty.into());
         }
-        let found = self.snapshot(&Revisions).await?;
+        let found = self.snapshot(Revisions).await?;
         match found.as_slice() {
             [] => Err(SchemaError::NoRevision.into()),
             [one] if one == HEAD => Ok(()),
-            _ => Err(SchemaError::Revision { found }.into()),
+            _ => Err(SchemaError::Revision { found, expected: HEAD }.into()),
         }
     }
 }
 
 async fn tables(db: &Db) -> Result<i64, DbError> {
-    db.read(&CountTables { named: None }).await
+    db.read(CountTables { named: None }).await
 }
 
 /// The switch needs the file for itself and does not wait for it, so another worker that starts at this moment is in

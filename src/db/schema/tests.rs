@@ -69,8 +69,8 @@ async fn another_revision_is_named() {
     let error = db.check_schema().await.unwrap_err().to_string();
     assert_eq!(
         error,
-        "the tables are at revision 2023_1_contract01 and 2024_1_expand01, this program works with 2024_1_contract01; \
-         run `glance-manage db check` to see what to do"
+        "the tables are at revision 2023_1_contract01 and 2024_1_expand01, this program works with 2024_1_contract01: \
+         migrate the database first"
     );
     run(&db, "DELETE FROM alembic_version").await;
     assert!(matches!(db.check_schema().await, Err(DbError::Schema(SchemaError::NoRevision))));

@@ -6,17 +6,18 @@
 
 use sea_query::{Cond, Expr, ExprTrait, Order, Query, SelectStatement, Value};
 
-use super::filter::{Column, Kind};
-use super::{Direction, ListQuery};
-use crate::db::connection::Dialect;
+use super::filter::text_of;
+use super::query::{Direction, ListQuery};
+use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
-use crate::db::images::ID_LENGTH;
+use crate::db::images::columns::{ID_LENGTH, column};
+use crate::db::model::{Column, Kind};
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
 
 /// What the last image of the page before has in a column of the order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::db::images) struct Bound {
     column: Column,
     direction: Direction,
@@ -113,8 +114,8 @@ pub(super) fn after(dialect: Dialect, marker: &[Bound]) -> Cond {
         Some(value) if !first.column.is_nullable() => {
             let value = first.value_expr(value);
             let range = match first.direction {
-                Direction::Ascending => first.column.expr().gte(value),
-                Direction::Descending => first.column.expr().lte(value),
+                Direction::Ascending => column(first.column).gte(value),
+                Direction::Descending => column(first.column).lte(value),
             };
             Cond::all().add(range).add(any)
         }
@@ -123,21 +124,31 @@ pub(super) fn after(dialect: Dialect, marker: &[Bound]) -> Cond {
 }
 
 impl Bound {
+    /// The same bound with a place for its value, and the value.
+    pub(super) fn split(&self, put: &mut impl FnMut(Value) -> String) -> Self {
+        Self { value: self.value.clone().map(|value| Value::from(put(value))), ..*self }
+    }
+
+    /// What of the bound shows in the text of a statement.
+    pub(super) fn is_null(&self) -> bool {
+        self.value.is_none()
+    }
+
     /// After the marker in this column alone; `None` if nothing can be. NULL is the smallest to SQLite and MySQL, the
     /// largest to PostgreSQL.
     fn beyond(&self, dialect: Dialect) -> Option<Cond> {
         let null_comes_last = (dialect == Dialect::Postgres) == (self.direction == Direction::Ascending);
-        let column = || self.column.expr();
+        let own = || column(self.column);
         match &self.value {
             None if null_comes_last => None,
-            None => Some(Cond::all().add(column().is_not_null())),
+            None => Some(Cond::all().add(own().is_not_null())),
             Some(value) => {
                 let value = self.value_expr(value);
                 let further = match self.direction {
-                    Direction::Ascending => column().gt(value),
-                    Direction::Descending => column().lt(value),
+                    Direction::Ascending => own().gt(value),
+                    Direction::Descending => own().lt(value),
                 };
-                let null = (null_comes_last && self.column.is_nullable()).then(|| column().is_null());
+                let null = (null_comes_last && self.column.is_nullable()).then(|| own().is_null());
                 Some(Cond::any().add(further).add_option(null))
             }
         }
@@ -145,14 +156,14 @@ impl Bound {
 
     fn tie(&self) -> Expr {
         match &self.value {
-            None => self.column.expr().is_null(),
-            Some(value) => self.column.expr().eq(self.value_expr(value)),
+            None => column(self.column).is_null(),
+            Some(value) => column(self.column).eq(self.value_expr(value)),
         }
     }
 
     fn value_expr(&self, value: &Value) -> Expr {
         match value {
-            Value::String(Some(text)) => self.column.text(text),
+            Value::String(Some(text)) => text_of(self.column, text),
             value => Expr::val(value.clone()),
         }
     }

@@ -2,31 +2,11 @@
 
 use sea_query::{Cond, Expr, ExprTrait, Query};
 
-use super::filter::Column;
-use super::{coarse, never};
-use crate::db::connection::Dialect;
-use crate::db::images::visibility;
+use super::query::{Viewer, Visibility};
+use crate::db::dialect::Dialect;
+use crate::db::images::columns::{coarse, column, never, value};
+use crate::db::model::Column;
 use crate::db::sql::live;
-
-/// Who asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Viewer {
-    pub is_admin: bool,
-    /// `None` without a project, and for the anonymous.
-    pub project: Option<String>,
-}
-
-/// The `visibility` filter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Visibility {
-    /// Everything that the viewer can see but the community images of others.
-    #[default]
-    Default,
-    /// Also those.
-    All,
-    /// `public`, `community`, `shared` or `private` images only.
-    Only(String),
-}
 
 /// Images that a query looks at; those of one query are disjoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,12 +71,12 @@ pub(super) fn sets(viewer: &Viewer, asked: &Visibility, status: Option<&str>) ->
 /// The condition for being in the set. `each` says that images are looked at one by one, not found by the condition.
 pub(super) fn condition(dialect: Dialect, viewer: &Viewer, set: Set, each: bool) -> Cond {
     let all = Cond::all();
-    let own = || viewer.project.as_deref().map(|project| Column::Owner.expr().eq(project));
+    let own = || viewer.project.as_deref().map(|project| column(Column::Owner).eq(project));
     match set {
         Set::All => all,
         Set::Nothing => all.add(never()),
-        Set::Visible(visible) => all.add(Column::Visibility.expr().eq(visibility(visible))),
-        Set::Only(only) => all.add(Column::Visibility.expr().eq(visibility(&only))),
+        Set::Visible(visible) => all.add(column(Column::Visibility).eq(visibility(visible))),
+        Set::Only(only) => all.add(column(Column::Visibility).eq(visibility(&only))),
         Set::AllButOthers(other) => {
             Cond::any().add(coarse(dialect, Column::Visibility).ne(visibility(other))).add_option(own())
         }
@@ -112,17 +92,21 @@ pub(super) fn condition(dialect: Dialect, viewer: &Viewer, set: Set, each: bool)
             if let Some(project) = viewer.project.as_deref() {
                 members.and_where(Expr::col("member").eq(project));
                 members.and_where_option(status.map(|status| Expr::col(("image_members", "status")).eq(status)));
-                others = Some(Column::Owner.expr().ne(project).or(Column::Owner.expr().is_null()));
+                others = Some(column(Column::Owner).ne(project).or(column(Column::Owner).is_null()));
             }
             let image = || Expr::col(("image_members", "image_id"));
             let is_member = if each {
-                Expr::exists(members.expr(Expr::cust("1")).and_where(image().eq(Column::Id.expr())).take())
+                Expr::exists(members.expr(Expr::cust("1")).and_where(image().eq(column(Column::Id))).take())
             } else {
-                Column::Id.expr().in_subquery(members.expr(image()).take())
+                column(Column::Id).in_subquery(members.expr(image()).take())
             };
             all.add(coarse(dialect, Column::Visibility).eq(visibility("shared"))).add_option(others).add(is_member)
         }
     }
+}
+
+fn visibility(text: &str) -> Expr {
+    value(Column::Visibility, text)
 }
 
 #[cfg(test)]

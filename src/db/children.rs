@@ -1,33 +1,39 @@
 //! Properties, tags and locations of images.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
-use sea_query::{Expr, ExprTrait, Query, SelectStatement, UnionType};
-use serde_json::{Map, Value};
+use sea_query::{Expr, ExprTrait, Func, Query, SelectStatement, UnionType, Value};
+use serde_json::Map;
 use time::PrimitiveDateTime;
 
-use crate::db::error::DbError;
-use crate::db::model::{ImageRecord, LocationRecord};
-use crate::db::row::{Columns, Row};
-use crate::db::session::Session;
-use crate::db::sql::{live, padded};
+use super::clock;
+use super::dialect::Dialect;
+use super::error::DbError;
+use super::model::{ImageRecord, LocationRecord};
+use super::row::{Columns, Row};
+use super::session::Session;
+use super::sql::{live, padded};
+use super::statement::{Filled, Template, Text, place};
 use crate::schema::python::json;
 
 /// Which table a row of a union comes from.
+const IMAGE: i64 = 0;
 const PROPERTY: i64 = 1;
 const TAG: i64 = 2;
 const LOCATION: i64 = 3;
 
-/// A row of `image_properties`, `image_tags` or `image_locations` that is not deleted.
+/// A row of `image_properties`, `image_tags` or `image_locations` that is not deleted; or the state of an image.
 pub(super) struct Child {
     kind: i64,
+    /// Its id; of an image, whether it is deleted.
     row: i64,
-    pub(super) image: String,
-    /// Name of a property, a tag, status of a location.
+    image: String,
+    /// Name of a property, a tag, status of a location, visibility of an image.
     name: String,
-    /// Value of a property, URL of a location.
+    /// Value of a property, URL of a location, owner of an image.
     value: Option<String>,
-    /// JSON of a location.
+    /// JSON of a location; time of change and status of an image.
     metadata: Option<String>,
 }
 
@@ -41,6 +47,19 @@ impl Child {
             name: columns.text()?,
             value: columns.maybe_text()?,
             metadata: columns.maybe_text()?,
+        })
+    }
+
+    /// Whether the image, as it was read before, is the one whose state this is.
+    fn is_state_of(&self, image: &ImageRecord) -> bool {
+        // The time has a blank in it too.
+        let state = self.metadata.as_deref().and_then(|state| state.rsplit_once(' '));
+        state.is_some_and(|(time, status)| {
+            clock::from_text(time) == Some(image.updated_at)
+                && status == image.status
+                && self.name == image.visibility
+                && self.value == image.owner
+                && (self.row != 0) == image.deleted
         })
     }
 }
@@ -72,29 +91,89 @@ pub(super) fn selects(of: impl Fn() -> Expr, blanks: usize) -> [SelectStatement;
     ]
 }
 
-/// The children of all these images.
-pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> Result<(), DbError> {
+/// Loads the children of all these images. False if one of the images is not any more what it was when it was read, so that
+/// its children may belong to another state of it.
+pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> Result<bool, DbError> {
     if images.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
-    let ids = padded(images.iter().map(|image| image.id.clone()).collect());
-    let [mut query, tags, locations] = selects(|| Expr::col("image_id").is_in(ids.iter().cloned()), 0);
-    query.union(UnionType::All, tags).union(UnionType::All, locations);
-    let children = session
-        .rows(&query, |row: &dyn Row| {
-            let mut columns = Columns::of(row);
-            let kind = columns.integer()?;
-            Child::read(kind, &mut columns)
-        })
-        .await?;
+    let dialect = session.dialect();
+    let ids: Vec<String> = images.iter().map(|image| image.id.clone()).collect();
+    let read = |row: &dyn Row| {
+        let mut columns = Columns::of(row);
+        let kind = columns.integer()?;
+        Child::read(kind, &mut columns)
+    };
+    let rows = if dialect == Dialect::Postgres {
+        session.rows(&OF_ARRAY.with(dialect, vec![ids.into()]), read).await?
+    } else {
+        let ids: Vec<Value> = padded(ids).into_iter().map(Value::from).collect();
+        let text = OF_LIST.get_or_make(dialect, ids.len());
+        session.rows(&Filled::new(text, ids), read).await?
+    };
     let mut by_image: HashMap<String, Vec<Child>> = HashMap::with_capacity(images.len());
-    for child in children {
-        by_image.entry(child.image.clone()).or_default().push(child);
+    for child in rows {
+        match by_image.get_mut(&child.image) {
+            Some(children) => children.push(child),
+            None => drop(by_image.insert(child.image.clone(), vec![child])),
+        }
     }
     for image in images {
-        attach(session, image, by_image.remove(&image.id).unwrap_or_default())?;
+        let mut children = by_image.remove(&image.id).unwrap_or_default();
+        let Some(at) = children.iter().position(|child| child.kind == IMAGE) else { return Ok(false) };
+        if !children.swap_remove(at).is_state_of(image) {
+            return Ok(false);
+        }
+        attach(session, image, children)?;
     }
-    Ok(())
+    Ok(true)
+}
+
+/// The state of images and their children: of one array of ids, which has one text and one plan for any number of them.
+static OF_ARRAY: Template =
+    Template::new(|dialect| states(dialect, |column| Expr::col(column).eq(Func::cust("ANY").arg(Expr::val(place(0))))));
+
+/// The same of a list of ids, for databases that have no arrays; one text for each length.
+static OF_LIST: OfList = OfList([const { OnceLock::new() }; 2 * LENGTHS]);
+
+/// Lengths are powers of two, up to 1024.
+const LENGTHS: usize = 11;
+
+struct OfList([OnceLock<Arc<Text>>; 2 * LENGTHS]);
+
+impl OfList {
+    /// `length`: a power of two.
+    fn get_or_make(&self, dialect: Dialect, length: usize) -> Arc<Text> {
+        let make = || {
+            let places: Vec<String> = (0..length).map(place).collect();
+            Arc::new(Text::make(dialect, &states(dialect, |column| Expr::col(column).is_in(places.iter().cloned()))))
+        };
+        let number = (length.trailing_zeros() as usize).min(LENGTHS - 1);
+        let number = if dialect == Dialect::MySql { LENGTHS + number } else { number };
+        match self.0.get(number) {
+            Some(made) => Arc::clone(made.get_or_init(make)),
+            None => make(),
+        }
+    }
+}
+
+/// The states of images, with their children.
+pub(super) fn states(dialect: Dialect, of: impl Fn(&'static str) -> Expr) -> SelectStatement {
+    let (visibility, state) = match dialect {
+        Dialect::Sqlite => ("visibility", "COALESCE(updated_at, created_at) || ' ' || status"),
+        Dialect::Postgres => (
+            "CAST(visibility AS text)",
+            "to_char(COALESCE(updated_at, created_at), 'YYYY-MM-DD HH24:MI:SS.US') || ' ' || status",
+        ),
+        Dialect::MySql => {
+            ("visibility", "CONCAT(DATE_FORMAT(COALESCE(updated_at, created_at), '%Y-%m-%d %H:%i:%s.%f'), ' ', status)")
+        }
+    };
+    let mut query = Query::select();
+    query.expr(Expr::cust(IMAGE.to_string())).expr(Expr::cust("CASE WHEN deleted THEN 1 ELSE 0 END"));
+    query.column("id").exprs([visibility, "owner", state].map(Expr::cust)).from("images").and_where(of("id"));
+    query.unions(selects(|| of("image_id"), 0).map(|select| (UnionType::All, select)));
+    query
 }
 
 /// Puts the children of one image where they belong, in the order of their rows.
@@ -116,14 +195,30 @@ pub(super) fn attach(session: &Session, image: &mut ImageRecord, mut children: V
 }
 
 /// Upstream's `JSONEncodedDict`: JSON text; what very old releases pickled was converted by their migrations.
-fn parse_metadata(text: Option<&str>) -> Result<Map<String, Value>, DbError> {
+fn parse_metadata(text: Option<&str>) -> Result<Map<String, serde_json::Value>, DbError> {
     match text.map(serde_json::from_str).transpose() {
-        Ok(Some(Value::Object(map))) => Ok(map),
-        Ok(None | Some(Value::Null)) => Ok(Map::new()),
+        Ok(Some(serde_json::Value::Object(map))) => Ok(map),
+        Ok(None | Some(serde_json::Value::Null)) => Ok(Map::new()),
         Ok(Some(_)) => Err("not an object".to_owned()),
         Err(error) => Err(error.to_string()),
     }
     .map_err(|reason| DbError::Corrupt { column: "meta_data".to_owned(), reason })
+}
+
+/// Waits for, and keeps until the end of the transaction, the right to change what hangs on the image. Two rivals could
+/// otherwise both find a row missing and both insert it, where no unique key prevents that.
+///
+/// # Errors
+/// [`DbError::NotFound`] if the image is not there.
+pub(super) async fn lock_image(session: &mut Session, image: &str) -> Result<(), DbError> {
+    let query = Query::select()
+        .column("id")
+        .from("images")
+        .and_where(Expr::col("id").eq(image))
+        .and_where(live("images"))
+        .lock_exclusive()
+        .take();
+    session.row(&query, |row| Columns::of(row).text()).await?.map(drop).ok_or_else(|| DbError::no_image(image))
 }
 
 /// Rows in one INSERT: far below the databases' limits on parameters.
@@ -161,7 +256,7 @@ pub(super) async fn insert_properties(
     Ok(())
 }
 
-pub(in crate::db) async fn insert_tags(
+pub(super) async fn insert_tags(
     session: &mut Session,
     image: &str,
     now: PrimitiveDateTime,
@@ -178,7 +273,7 @@ pub(in crate::db) async fn insert_tags(
     Ok(())
 }
 
-pub(in crate::db) async fn insert_locations(
+pub(super) async fn insert_locations(
     session: &mut Session,
     image: &str,
     now: PrimitiveDateTime,
@@ -215,12 +310,12 @@ pub(in crate::db) async fn insert_locations(
 }
 
 /// Whether a location in this status counts as deleted (`_image_location_add` in `glance/db/sqlalchemy/api.py`).
-pub(in crate::db) fn is_deleted(status: &str) -> bool {
+pub(super) fn is_deleted(status: &str) -> bool {
     matches!(status, "deleted" | "pending_delete")
 }
 
 /// In the form of upstream's `JSONEncodedDict`, of ASCII alone.
-pub(in crate::db) fn metadata_text(metadata: &Map<String, Value>) -> String {
+pub(super) fn metadata_text(metadata: &Map<String, serde_json::Value>) -> String {
     let text = json::to_bytes(metadata).ok().and_then(|text| String::from_utf8(text.into()).ok());
     text.unwrap_or_else(|| "{}".to_owned())
 }
@@ -231,7 +326,9 @@ mod tests {
 
     #[test]
     fn metadata_is_written_as_upstream_writes_it() {
-        let Value::Object(metadata) = serde_json::json!({"store": "fast", "n": ["ü", 1, "🦀"]}) else { panic!() };
+        let serde_json::Value::Object(metadata) = serde_json::json!({"store": "fast", "n": ["ü", 1, "🦀"]}) else {
+            panic!()
+        };
         let text = metadata_text(&metadata);
         assert_eq!(text, r#"{"store": "fast", "n": ["\u00fc", 1, "\ud83e\udd80"]}"#);
         assert_eq!(parse_metadata(Some(&text)).unwrap(), metadata);

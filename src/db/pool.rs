@@ -1,0 +1,307 @@
+//! Connections that are kept for the next operation.
+//!
+//! Unlike sqlx's own pool, this one does not ask the server after each use whether the connection still works, which is one
+//! more way there and back for each operation; it says why no connection can be made, at once; and it tells waiting for a
+//! turn apart from having one, so that the work of a caller who has gone can be brought to an end without losing its connection.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::{ConnectOptions, Connection};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long the greeting of a server may take: PyMySQL's default for `connect_timeout`.
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a server may take to say that a connection works, or to say goodbye.
+const PING_LIMIT: Duration = Duration::from_secs(5);
+
+/// What makes a new connection fit for use.
+pub(super) type Prepare<C> = Arc<dyn for<'c> Fn(&'c mut C) -> BoxFuture<'c, Result<(), sqlx::Error>> + Send + Sync>;
+
+pub(super) struct Limits {
+    /// Connections that are open at a time.
+    pub(super) connections: usize,
+    /// How long to wait for one of them.
+    pub(super) wait: Duration,
+    /// A connection that has been idle for longer is tried before it is used; `None`: it cannot break.
+    pub(super) trusted_idle: Option<Duration>,
+    /// Connections but one are closed after so much idle time.
+    pub(super) idle: Option<Duration>,
+    /// A connection is used for this long at most.
+    pub(super) age: Option<Duration>,
+}
+
+/// Cheap to clone; all clones share the connections.
+pub(super) struct Pool<C: Connection>(Arc<Shared<C>>);
+
+struct Shared<C: Connection> {
+    options: C::Options,
+    prepare: Option<Prepare<C>>,
+    limits: Limits,
+    turns: Arc<Semaphore>,
+    /// The last one that was given back is at the end, and used first.
+    idle: Mutex<Vec<Idle<C>>>,
+    is_trimmed: AtomicBool,
+}
+
+struct Idle<C> {
+    connection: C,
+    made: Instant,
+    since: Instant,
+    /// To be tried before it is used, however short the time.
+    is_suspect: bool,
+}
+
+/// The right to one connection.
+pub(super) struct Turn<C: Connection> {
+    shared: Arc<Shared<C>>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A connection in use. It goes back to the pool when dropped.
+pub(super) struct Pooled<C: Connection + 'static> {
+    connection: Option<C>,
+    made: Instant,
+    shared: Arc<Shared<C>>,
+    // After the connection, which must be back when somebody else's turn comes.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<C: Connection> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C: Connection + 'static> Pool<C> {
+    pub(super) fn new(options: C::Options, prepare: Option<Prepare<C>>, limits: Limits) -> Self {
+        let turns = Arc::new(Semaphore::new(limits.connections));
+        let (idle, is_trimmed) = (Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Shared { options, prepare, limits, turns, idle, is_trimmed }))
+    }
+
+    /// Waits until a connection may be used. To stop waiting costs nothing.
+    pub(super) async fn turn(&self) -> Result<Turn<C>, sqlx::Error> {
+        let turn = timeout(self.0.limits.wait, Arc::clone(&self.0.turns).acquire_owned()).await;
+        let permit = turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok(Turn { shared: Arc::clone(&self.0), permit })
+    }
+
+    /// Waits until nobody uses a connection, and closes all of them.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(self.0.limits.connections).unwrap_or(u32::MAX);
+        let waited = timeout(self.0.limits.wait, self.0.turns.acquire_many(all)).await;
+        self.0.turns.close();
+        drop(waited);
+        while let Some(idle) = self.0.take() {
+            say_goodbye(idle.connection).await;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+}
+
+impl<C: Connection + 'static> Turn<C> {
+    /// A connection that was idle, or a new one.
+    ///
+    /// # Errors
+    /// Why none can be made.
+    pub(super) async fn connection(self) -> Result<Pooled<C>, sqlx::Error> {
+        let limits = &self.shared.limits;
+        while let Some(mut idle) = self.shared.take() {
+            if limits.age.is_some_and(|age| idle.made.elapsed() > age) {
+                tokio::spawn(say_goodbye(idle.connection));
+                continue;
+            }
+            let is_trusted = limits.trusted_idle.is_none_or(|time| !idle.is_suspect && idle.since.elapsed() < time);
+            if is_trusted || matches!(timeout(PING_LIMIT, idle.connection.ping()).await, Ok(Ok(()))) {
+                return Ok(self.with(idle.connection, idle.made));
+            }
+        }
+        let new = async {
+            let mut connection = self.shared.options.connect().await?;
+            if let Some(prepare) = &self.shared.prepare {
+                prepare(&mut connection).await?;
+            }
+            Ok(connection)
+        };
+        let connection = timeout(CONNECT_LIMIT, new).await.unwrap_or_else(|_| {
+            let words = format!("no answer within {} s", CONNECT_LIMIT.as_secs());
+            Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, words)))
+        })?;
+        Ok(self.with(connection, Instant::now()))
+    }
+
+    fn with(self, connection: C, made: Instant) -> Pooled<C> {
+        Pooled { connection: Some(connection), made, shared: self.shared, _permit: self.permit }
+    }
+}
+
+impl<C: Connection + 'static> Shared<C> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle<C>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<Idle<C>> {
+        self.idle().pop()
+    }
+
+    /// Sees to it that connections which are not needed any more are closed some time.
+    fn trim_later(self: &Arc<Self>) {
+        let (Some(limit), Ok(runtime)) = (self.limits.idle, Handle::try_current()) else { return };
+        if self.is_trimmed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let pool = Arc::downgrade(self);
+        runtime.spawn(async move {
+            loop {
+                sleep(limit / 2).await;
+                let Some(pool) = pool.upgrade() else { return };
+                let mut old = Vec::new();
+                let is_done = {
+                    let mut idle = pool.idle();
+                    while idle.len() > 1 && idle.first().is_some_and(|idle| idle.since.elapsed() >= limit) {
+                        old.push(idle.remove(0));
+                    }
+                    let is_done = idle.len() <= 1;
+                    if is_done {
+                        pool.is_trimmed.store(false, Ordering::SeqCst);
+                    }
+                    is_done
+                };
+                for idle in old {
+                    say_goodbye(idle.connection).await;
+                }
+                if is_done {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl<C: Connection + 'static> Pooled<C> {
+    /// `None` never: only being dropped takes the connection away.
+    pub(super) fn get(&mut self) -> Option<&mut C> {
+        self.connection.as_mut()
+    }
+
+    /// Drops the connection instead of giving it back. What the server then ends is rolled back.
+    pub(super) fn discard(mut self) {
+        self.connection = None;
+    }
+
+    /// As [`Self::discard`], for a connection that broke: the others are tried before they are used again.
+    pub(super) fn discard_broken(self) {
+        for idle in self.shared.idle().iter_mut() {
+            idle.is_suspect = true;
+        }
+        self.discard();
+    }
+}
+
+impl<C: Connection + 'static> Drop for Pooled<C> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.shared.turns.is_closed() {
+            return;
+        }
+        let count = {
+            let mut idle = self.shared.idle();
+            idle.push(Idle { connection, made: self.made, since: Instant::now(), is_suspect: false });
+            idle.len()
+        };
+        if count > 1 {
+            self.shared.trim_later();
+        }
+    }
+}
+
+/// Closes a connection that works as far as is known. A server that does not answer finds out by itself.
+async fn say_goodbye<C: Connection>(connection: C) {
+    let _ = timeout(PING_LIMIT, connection.close()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::SqliteConnection;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+
+    fn pool(connections: usize, idle: Option<Duration>, age: Option<Duration>) -> Pool<SqliteConnection> {
+        let options = SqliteConnectOptions::new().in_memory(true);
+        let (wait, trusted_idle) = (Duration::from_millis(200), Some(Duration::from_secs(5)));
+        Pool::new(options, None, Limits { connections, wait, trusted_idle, idle, age })
+    }
+
+    async fn get(pool: &Pool<SqliteConnection>) -> Pooled<SqliteConnection> {
+        pool.turn().await.unwrap().connection().await.unwrap()
+    }
+
+    /// Each database in memory belongs to one connection.
+    async fn mark(connection: &mut Pooled<SqliteConnection>) -> i64 {
+        let connection = connection.get().unwrap();
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master").fetch_one(&mut *connection).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS mark (n)").execute(&mut *connection).await.unwrap();
+        count
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_unless_it_was_discarded_or_is_too_old() {
+        let one = pool(1, None, None);
+        for expected in [0, 1, 1] {
+            assert_eq!(mark(&mut get(&one).await).await, expected);
+        }
+        get(&one).await.discard();
+        assert_eq!(mark(&mut get(&one).await).await, 0);
+        let short_lived = pool(1, None, Some(Duration::ZERO));
+        for expected in [0, 0] {
+            assert_eq!(mark(&mut get(&short_lived).await).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_break_the_others_are_tried_first() {
+        let two = pool(2, None, None);
+        let (first, second) = (get(&two).await, get(&two).await);
+        drop(first);
+        second.discard_broken();
+        assert!(two.0.idle()[0].is_suspect);
+        drop(get(&two).await);
+        assert!(!two.0.idle()[0].is_suspect);
+    }
+
+    #[tokio::test]
+    async fn no_more_than_allowed_and_none_once_closed() {
+        let one = pool(1, None, None);
+        let held = get(&one).await;
+        assert!(matches!(one.turn().await, Err(sqlx::Error::PoolTimedOut)));
+        drop(held);
+        drop(get(&one).await);
+        one.close().await;
+        assert!(matches!(one.turn().await, Err(sqlx::Error::PoolClosed)));
+    }
+
+    #[tokio::test]
+    async fn what_is_idle_too_long_is_closed_but_one() {
+        let many = pool(5, Some(Duration::from_millis(20)), None);
+        let held = [get(&many).await, get(&many).await, get(&many).await];
+        drop(held);
+        assert_eq!(many.0.idle().len(), 3);
+        for _ in 0..200 {
+            if many.0.idle().len() == 1 {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} connections are left", many.0.idle().len());
+    }
+}

@@ -1,0 +1,257 @@
+//! A database whose answers are cut off, late or lost, or that is away: what clients get, and what is in the database then.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
+
+mod common;
+
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::database::{Fault, Kind, Proxy, Server as Database};
+use common::{Request, Server, http, pause};
+use glance_api::config::{DatabaseSection, Secret};
+use glance_api::db::model::{ImageUpdate, NewImage};
+use glance_api::db::{Db, DbError, images};
+use serde_json::{Value, json};
+
+/// A service whose database is behind a proxy.
+struct Rig {
+    server: Server,
+    proxy: Proxy,
+    // After the service, so that it ends last.
+    database: Database,
+}
+
+impl Rig {
+    fn start(kind: Kind) -> Self {
+        let database = Database::start(kind);
+        make_tables(&database);
+        let proxy = Proxy::before(&database);
+        let server = Server::with(|conf| conf.set("database.connection", proxy.url()));
+        Self { server, proxy, database }
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self.server.send(&Request::new("GET", path));
+        let body = if answer.status == 200 { answer.json() } else { Value::Null };
+        (answer.status, body)
+    }
+}
+
+fn make_tables(database: &Database) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { connect(&database.url()).await.create_schema().await.unwrap() });
+}
+
+async fn connect(url: &str) -> Db {
+    let connection = Some(Secret::from(url));
+    Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap()
+}
+
+fn image(id: &str) -> Value {
+    json!({"id": id, "name": "whole", "disk_format": "raw", "container_format": "bare", "colour": "red", "tags": ["a", "b"]})
+}
+
+fn patch(id: &str, name: &str) -> Request {
+    let change = json!([
+        {"op": "replace", "path": "/name", "value": name},
+        {"op": "replace", "path": "/tags", "value": [name]},
+        {"op": "add", "path": "/colour", "value": name},
+    ]);
+    let body = change.to_string().into_bytes();
+    let request = Request::new("PATCH", &format!("/v2/images/{id}"));
+    Request {
+        body: common::Body::Sized(body),
+        ..request.header("Content-Type", "application/openstack-images-v2.1-json-patch")
+    }
+}
+
+fn uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+#[test]
+fn lost_commits_on_postgresql() {
+    lost_commits(Kind::Postgres);
+}
+
+#[test]
+fn lost_commits_on_mariadb() {
+    lost_commits(Kind::MariaDb);
+}
+
+/// Each change is there as a whole or not at all, and the client learns that nobody knows.
+fn lost_commits(kind: Kind) {
+    let rig = Rig::start(kind);
+    for (fault, happened) in [(Fault::CutBefore, false), (Fault::CutAfter, true)] {
+        let id = uuid();
+        rig.proxy.fault(fault);
+        rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(503);
+        assert!(rig.proxy.has_struck(), "{fault:?}");
+        let (status, shown) = rig.get(&format!("/v2/images/{id}"));
+        assert_eq!(status, if happened { 200 } else { 404 }, "{fault:?}");
+        if happened {
+            assert_eq!((&shown["name"], &shown["colour"]), (&json!("whole"), &json!("red")));
+            assert_eq!(shown["tags"].as_array().unwrap().len(), 2, "{shown}");
+        } else {
+            rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(201);
+        }
+
+        rig.proxy.fault(fault);
+        rig.server.send(&patch(&id, "changed")).expect(503);
+        let (_, shown) = rig.get(&format!("/v2/images/{id}"));
+        let changed = [&shown["name"] == "changed", &shown["colour"] == "changed", shown["tags"] == json!(["changed"])];
+        assert_eq!(changed, [happened; 3], "{fault:?}: {shown}");
+
+        let member = json!({"member": "11111111111111111111111111111111"});
+        rig.proxy.fault(fault);
+        rig.server.send(&Request::new("POST", &format!("/v2/images/{id}/members")).json(&member)).expect(503);
+        let (_, members) = rig.get(&format!("/v2/images/{id}/members"));
+        assert_eq!(members["members"].as_array().unwrap().len(), usize::from(happened), "{fault:?}: {members}");
+
+        rig.proxy.fault(fault);
+        rig.server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(503);
+        assert_eq!(rig.get(&format!("/v2/images/{id}")).0, if happened { 404 } else { 200 }, "{fault:?}");
+    }
+    let id = uuid();
+    rig.proxy.fault(Fault::Delay(Duration::from_secs(2)));
+    rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(201);
+    assert!(rig.proxy.has_struck());
+
+    // An answer that never comes is not waited for without end.
+    let id = uuid();
+    rig.proxy.fault(Fault::Swallow);
+    let start = Instant::now();
+    rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(503);
+    assert!(start.elapsed() < Duration::from_secs(28), "{:?}", start.elapsed());
+    assert_eq!(rig.get(&format!("/v2/images/{id}")).0, 200);
+    assert!(rig.server.log().contains("it is not known whether the database has committed the change"));
+}
+
+#[test]
+fn an_absent_database_is_told_within_seconds_and_missed_no_longer_than_it_is_away() {
+    for kind in [Kind::Postgres, Kind::MariaDb] {
+        let rig = Rig::start(kind);
+        let id = uuid();
+        rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(201);
+        rig.proxy.away();
+        let start = Instant::now();
+        for path in ["/v2/images".to_owned(), format!("/v2/images/{id}")] {
+            rig.server.send(&Request::new("GET", &path)).expect(503);
+        }
+        rig.server.send(&patch(&id, "changed")).expect(503);
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+
+        // A request that is under way when the database comes back succeeds.
+        thread::scope(|scope| {
+            let list = scope.spawn(|| rig.server.send(&Request::new("GET", "/v2/images")).status);
+            pause(Duration::from_millis(500));
+            rig.proxy.again();
+            assert_eq!(list.join().unwrap(), 200);
+        });
+        assert_eq!(rig.get(&format!("/v2/images/{id}")).1["name"], "whole");
+    }
+}
+
+#[test]
+fn impatient_clients_cost_no_connections() {
+    for kind in [Kind::Postgres, Kind::MariaDb] {
+        let rig = Rig::start(kind);
+        for _ in 0..30 {
+            rig.server.send(&Request::new("POST", "/v2/images").json(&image(&uuid()))).expect(201);
+        }
+        let before = rig.database.connections();
+        let request = Request::new("GET", "/v2/images?limit=30&sort_key=name").head("localhost");
+        thread::scope(|scope| {
+            for number in 0..8_u64 {
+                let (rig, request) = (&rig, &request);
+                scope.spawn(move || {
+                    for turn in 0..125 {
+                        let mut stream = http::connect(rig.server.address).unwrap();
+                        stream.write_all(request).unwrap();
+                        pause(Duration::from_millis((number + turn) % 6));
+                    }
+                });
+            }
+        });
+        // At most as many as the pool has, and those that ask here.
+        let most = 5 + 50 + 5;
+        rig.server.send(&Request::new("GET", "/v2/images")).expect(200);
+        let new = rig.database.connections() - before;
+        assert!(new <= most, "{kind:?}: {new} new connections");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_layer_itself_says() {
+    for kind in [Kind::Postgres, Kind::MariaDb] {
+        let database = Database::start(kind);
+        let proxy = Proxy::before(&database);
+        let db = connect(&proxy.url()).await;
+        db.create_schema().await.unwrap();
+        for (fault, happened) in [(Fault::CutBefore, false), (Fault::CutAfter, true)] {
+            let id = uuid();
+            proxy.fault(fault);
+            let error = images::create(&db, NewImage::new(&id)).await.unwrap_err();
+            assert!(error.is_unknown() && error.is_unavailable(), "{error:?}");
+            assert_eq!(images::get(&db, &id, false).await.unwrap().is_some(), happened, "{fault:?}");
+            if !happened {
+                images::create(&db, NewImage::new(&id)).await.unwrap();
+            }
+            // The transition of an upload's row: who is told that it is unknown finds out by looking.
+            let status = |text: &str| ImageUpdate { status: Some(text.to_owned()), ..ImageUpdate::default() };
+            proxy.fault(fault);
+            let error = images::update(&db, &id, status("saving"), Some(&["queued"])).await.unwrap_err();
+            assert!(error.is_unknown(), "{error:?}");
+            let found = images::get(&db, &id, false).await.unwrap().unwrap().status;
+            assert_eq!(found, if happened { "saving" } else { "queued" });
+        }
+        // What is refused stays refused, and a connection that broke before the COMMIT is tried again.
+        let refused = images::update(&db, "none", ImageUpdate::default(), None).await.unwrap_err();
+        assert!(!refused.is_unknown() && matches!(refused, DbError::NotFound { .. }), "{refused:?}");
+        proxy.away();
+        proxy.again();
+        images::create(&db, NewImage::new(uuid())).await.unwrap();
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_database_is_said_in_words() {
+    let database = Database::start(Kind::Postgres);
+    let message = |url: &str| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let connection = Some(Secret::from(url));
+            let options = DatabaseSection { connection, ..DatabaseSection::default() };
+            match Db::connect(&options).await {
+                Err(error) => error.to_string(),
+                Ok(db) => match images::get(&db, "i", false).await {
+                    Err(error) => error.to_string(),
+                    Ok(_) => "nothing".to_owned(),
+                },
+            }
+        })
+    };
+    let url = database.url();
+    let missing = message(&url.replace("/glance?", "/absent?"));
+    assert!(missing.starts_with("database \"absent\" on ") && missing.ends_with(" does not exist"), "{missing}");
+    let stranger = message(&url.replace("glance@", "stranger@"));
+    assert!(stranger.contains("the server does not let this user in (role \"stranger\" does not exist)"), "{stranger}");
+    let tables = message(&url);
+    assert!(tables.contains("relation \"images\" does not exist") && !tables.contains("at line"), "{tables}");
+    let away = message("postgresql://glance@127.0.0.1:1/glance");
+    assert!(away.starts_with("the database cannot be reached"), "{away}");
+
+    let database = Database::start(Kind::MariaDb);
+    let url = database.url();
+    let missing = message(&url.replace("/glance?", "/absent?"));
+    assert!(missing.starts_with("database \"absent\" on ") && missing.ends_with(" does not exist"), "{missing}");
+    let stranger = message(&url.replace("root@", "stranger:secret@"));
+    assert!(
+        stranger.contains("does not know the user, or the password is wrong") && !stranger.contains("secret"),
+        "{stranger}"
+    );
+    let tables = message(&url);
+    assert!(tables.contains("doesn't exist"), "{tables}");
+}
