@@ -70,3 +70,19 @@ impl From<image::patch::PatchError> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_cannot_be_written_down_may_be_tried_again_elsewhere() {
+        let table =
+            [(libc::ENOSPC, 507), (libc::EDQUOT, 507), (libc::EMFILE, 503), (libc::EIO, 503), (libc::EROFS, 503)];
+        for (errno, status) in table {
+            let error = Error::from(image::Error::Journal(std::io::Error::from_raw_os_error(errno)));
+            assert_eq!(error.status.as_u16(), status, "errno {errno}");
+            assert!(error.cause.is_some(), "the journal does not learn why");
+        }
+    }
+}

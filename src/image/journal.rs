@@ -13,8 +13,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,9 +29,10 @@ const UNFINISHED: &str = ".new";
 /// A file that is still no entry after this time never becomes one.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// On a file system that several hosts share, their locks may not be seen here. So the entry of another host is left alone for
-/// this long; after that it belongs to a machine that has got another name, or is no more.
-const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// On a file system that several hosts share, their locks may not be seen here. But each host's workers look at the journal once a
+/// minute and renew the time of entries whose workers live. So the entry of another host is taken up when it is older than this:
+/// the host has got another name, or is no more.
+const FOREIGN_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes of the longest entry that is read.
 const ENTRY_SIZE: u64 = 1024 * 1024;
@@ -182,7 +184,7 @@ impl Journal {
     /// An entry has its name only when all of it is there, so that none is ever found half written.
     fn write(&self, line: &Line, unfinished: &Path, path: &Path) -> io::Result<Entry> {
         let file = File::options().write(true).create_new(true).mode(0o600).open(unfinished)?;
-        let lock = try_lock(file)?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))?;
         (&*lock).write_all(format!("{}\n", serde_json::to_string(line)?).as_bytes())?;
         lock.sync_all()?;
         fs::rename(unfinished, path)?;
@@ -215,8 +217,8 @@ impl Journal {
         }
     }
 
-    /// Takes up the entry of this name, locked for the caller. `None` if its worker lives, or may live on another host, or it is
-    /// gone. Blocking.
+    /// Takes up the entry of this name, locked for the caller. `None` if its worker lives, which renews the entry's time, or may live on
+    /// another host, or it is gone. Blocking.
     ///
     /// # Errors
     /// Why nobody can take it up.
@@ -234,10 +236,13 @@ impl Journal {
         if !file.metadata()?.is_file() {
             return Err(Unreadable::Kind);
         }
-        let lock = match try_lock(file) {
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err((file, Errno::EWOULDBLOCK)) => {
+                file.set_modified(SystemTime::now())?;
+                return Ok(None);
+            }
+            Err((_, errno)) => return Err(io::Error::from(errno).into()),
         };
         // Its worker may have finished between the open and the lock: then the name is gone, or is another file.
         if !same_file(&path, &lock)? {
@@ -278,10 +283,6 @@ fn read(name: &OsStr, text: &str) -> Result<Record, Unreadable> {
     }
     let Line { intent, host, token, image, places, .. } = serde_json::from_str(text)?;
     Ok(Record { image_id: image, work: Some(Work { intent, token, host }), places })
-}
-
-fn try_lock(file: File) -> io::Result<Flock<File>> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))
 }
 
 fn is_older(metadata: &fs::Metadata, age: Duration) -> bool {

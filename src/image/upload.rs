@@ -83,17 +83,24 @@ impl Images {
         }
         self.announce(image, Change::Updated);
         self.announce(image, Change::Prepared { store: &store.id });
-        let (is_settled, outcome) = match self.receive(image, &token, store, upload).await {
+        let received = self.receive(image, &token, store, upload).await;
+        if let Received::Nothing(reason) | Received::Unknown(reason) = &received {
+            self.announce(image, Change::UploadFailed { reason });
+        }
+        let (is_settled, outcome) = match received {
             Received::Active => (true, Ok(())),
             Received::Unknown(error) => (false, Err(error)),
             Received::Nothing(error @ Error::Gone(_)) => (true, Err(error)),
             // Until the store has nothing of the data any more, nobody else may upload.
             Received::Nothing(error @ Error::Store(StoreError::LeftBehind(_))) => (false, Err(error)),
-            Received::Nothing(error) => (self.release(&image.id, Status::Saving, Some(&token)).await, Err(error)),
+            Received::Nothing(error) => {
+                let is_released = self.release(&image.id, Status::Saving, Some(&token)).await;
+                if is_released {
+                    self.announce(image, Change::Updated);
+                }
+                (is_released, Err(error))
+            }
         };
-        if let Err(reason) = &outcome {
-            self.announce(image, Change::UploadFailed { reason });
-        }
         // An entry that stays is tried again by the next recovery.
         if is_settled {
             self.journal_finish(entry).await;

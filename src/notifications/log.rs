@@ -12,9 +12,9 @@ impl Listener for LogListener {
     fn notice(&self, event: &Event<'_>) {
         let (name, image_id) = (event.name(), event.image.id);
         match event.change {
-            Change::Uploaded { bytes } => info!(image_id, bytes, "image data stored"),
-            Change::Deactivated => info!(image_id, "image is deactivated now"),
-            Change::Reactivated => info!(image_id, "image is active now"),
+            Change::Uploaded { bytes } => info!(image_id, event = name, bytes, "image data stored"),
+            Change::Deactivated => info!(image_id, event = name, "image is deactivated now"),
+            Change::Reactivated => info!(image_id, event = name, "image is active now"),
             Change::Sent { bytes, expected, receiver } => {
                 debug!(image_id, event = name, bytes, expected, project_id = receiver.project, "image data sent");
             }

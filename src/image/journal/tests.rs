@@ -1,5 +1,4 @@
 use std::os::unix::ffi::OsStrExt;
-use std::time::SystemTime;
 
 use super::*;
 
@@ -95,14 +94,19 @@ fn what_cannot_be_read_does_not_keep_the_rest_from_being_found() {
 }
 
 #[test]
-fn another_hosts_entry_is_left_alone_for_a_day() {
+fn another_hosts_entry_is_left_alone_until_nobody_there_has_seen_it_for_long() {
     let (_folder, journal) = journal();
     let other = Journal { host: "elsewhere.example".to_owned(), ..journal.clone() };
-    drop(begin(&other, Intent::Upload, "one"));
-    assert!(leftovers(&journal).0.is_empty());
-    let name = journal.names().unwrap().remove(0);
+    let held = begin(&other, Intent::Upload, "one");
+    let path = journal.folder.join(journal.names().unwrap().remove(0));
     let old = SystemTime::now() - FOREIGN_AGE - Duration::from_secs(60);
-    File::options().write(true).open(journal.folder.join(name)).unwrap().set_modified(old).unwrap();
+    let age = || File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+    age();
+    // As its own host's workers do, which see that it is locked.
+    assert!(leftovers(&other).0.is_empty());
+    drop(held);
+    assert!(leftovers(&journal).0.is_empty(), "it was alive a moment ago");
+    age();
     assert_eq!(leftovers(&journal).0.len(), 1);
 }
 
