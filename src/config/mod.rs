@@ -13,6 +13,7 @@ mod arguments;
 mod checks;
 mod difference;
 mod embedded;
+mod files;
 pub mod ini;
 mod layers;
 mod load;
@@ -36,6 +37,7 @@ pub use arguments::{Arguments, Given};
 #[cfg(test)]
 pub(crate) use checks::HASHES;
 pub use difference::{Change, Needs};
+pub use files::FileStates;
 pub use load::Loaded;
 use option::{OptionInfo, Section};
 pub use partial::Partial;

@@ -47,6 +47,18 @@ impl StoreKind {
     }
 }
 
+impl GlanceStoreSection {
+    /// Whether all that means something to a store of this kind is the same in both.
+    pub fn is_same_for(&self, kind: &StoreKind, other: &Self) -> bool {
+        let texts = |section: &Self| {
+            let mut texts = Vec::new();
+            section.each(&mut |info, text| texts.extend(kind.has(info.name).then_some(text)));
+            texts
+        };
+        texts(self) == texts(other)
+    }
+}
+
 /// One store of a multi-store configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoreSection {

@@ -1,8 +1,5 @@
 //! From the tokens of a request to its context (upstream: `keystonemiddleware/auth_token` and `glance/api/middleware/context.py`).
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::binding::Binding;
 use super::cache::TokenCache;
 use super::{Context, ServiceUser, access_rules};
-use crate::config::{Config, KeystoneAuthtokenSection, Secret};
+use crate::config::{Config, FileStates, KeystoneAuthtokenSection, Secret};
 use crate::keystone::outgoing::{Options, Outgoing, Timeout, Tls};
 use crate::keystone::{
     Entity, KeystoneError, Login, LoginOptions, Region, Session, Token, Validator, ValidatorOptions,
@@ -35,11 +32,8 @@ pub struct Authenticator {
 #[derive(Debug, PartialEq)]
 struct Origin {
     section: KeystoneAuthtokenSection,
-    files: [Option<Stamp>; 3],
+    files: FileStates,
 }
-
-/// Tells a file that was replaced or written to: device, inode, size, time of change in seconds and nanoseconds.
-type Stamp = (u64, u64, u64, i64, i64);
 
 const SECTION: &str = "keystone_authtoken";
 
@@ -150,14 +144,9 @@ impl Authenticator {
 
 impl Origin {
     fn read(section: &KeystoneAuthtokenSection) -> Self {
-        let files = [&section.cafile, &section.certfile, &section.keyfile].map(|path| stamp(path.as_deref()?).ok());
+        let files = FileStates::read([&section.cafile, &section.certfile, &section.keyfile].into_iter().flatten());
         Self { section: section.clone(), files }
     }
-}
-
-fn stamp(path: &str) -> io::Result<Stamp> {
-    let found = fs::metadata(path)?;
-    Ok((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
 /// A token from a header, without white space around it. Repeated headers count as one with commas, as in WSGI: no such token

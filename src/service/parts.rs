@@ -126,21 +126,26 @@ struct LocalParts {
 impl LocalParts {
     async fn on_a_blocking_thread(config: &Config, before: Option<&Parts>) -> Result<Self, AssembleError> {
         let config = config.clone();
-        let identity = before.and_then(|before| before.identity.clone());
-        let made = spawn_blocking(move || Self::new(&config, identity));
+        let before = before.map(|before| (before.identity.clone(), Arc::clone(&before.stores)));
+        let made = spawn_blocking(move || Self::new(&config, before));
         made.await.map_err(|error| AssembleError::Unavailable(error.to_string()))?
     }
 
-    /// `identity`: the one in force.
-    fn new(config: &Config, identity: Option<Arc<Authenticator>>) -> Result<Self, AssembleError> {
+    /// `before`: those in force.
+    fn new(config: &Config, before: Option<(Option<Arc<Authenticator>>, Arc<Stores>)>) -> Result<Self, AssembleError> {
+        let (identity, stores) = before.unzip();
         let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
         let policy = Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
-        let identity = match identity.filter(|identity| identity.is_made_from(config)) {
+        let identity = match identity.flatten().filter(|identity| identity.is_made_from(config)) {
             _ if !plan.needs_identity() => None,
             Some(kept) => Some(kept),
             None => Some(Arc::new(Authenticator::new(config).map_err(AssembleError::configuration)?)),
         };
-        let stores = Stores::open(config).map_err(AssembleError::configuration)?;
+        let stores = match stores {
+            None => Stores::open(config),
+            Some(previous) => Stores::open_again(config, &previous),
+        };
+        let stores = stores.map_err(AssembleError::configuration)?;
         let folder = journal_folder(config)?;
         let journal = Journal::open(folder.clone()).map_err(|error| {
             AssembleError::Configuration(format!(
@@ -157,25 +162,25 @@ async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, As
     let db = match occasion {
         Occasion::Start(manager) => {
             let waiting = |error: &DbError, next: Duration| {
-                let cause = in_words(error);
+                let cause = message(error);
                 tracing::warn!("{cause}; trying again");
                 manager.extend(next + REST_OF_START, &format!("starting: {cause}; trying again"));
             };
             Db::connect_patiently(&config.database, waiting).await
         }
-        // Somebody waits for the outcome, and the old configuration serves.
+        // The operator waits for the outcome, and the old configuration serves.
         Occasion::Reload(_) => Db::connect(&config.database).await,
     };
-    let db = db.map_err(of_database)?;
+    let db = db.map_err(database_error)?;
     // An empty file is nobody's database. On a server, tables are the operator's doing, with `glance-manage db sync`.
     if db.dialect() == Dialect::Sqlite {
-        db.create_schema().await.map_err(of_database)?;
+        db.create_schema().await.map_err(database_error)?;
     }
-    db.check_schema().await.map_err(of_database)?;
+    db.check_schema().await.map_err(database_error)?;
     Ok(db)
 }
 
-fn in_words(error: &DbError) -> String {
+fn message(error: &DbError) -> String {
     match error {
         // They begin with the option, or with the name of the database.
         DbError::Url(_) | DbError::Refused(_) => Chain(error).to_string(),
@@ -183,8 +188,8 @@ fn in_words(error: &DbError) -> String {
     }
 }
 
-fn of_database(error: DbError) -> AssembleError {
-    let text = in_words(&error);
+fn database_error(error: DbError) -> AssembleError {
+    let text = message(&error);
     match error {
         DbError::Unreachable(_) | DbError::Timeout(_) | DbError::Contention { .. } => AssembleError::Unavailable(text),
         _ => AssembleError::Configuration(text),

@@ -1,6 +1,7 @@
 //! The contract of a store, whatever lies behind it, and what is known of a kind of store before one is made.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,6 +23,9 @@ pub(super) struct Driver {
     pub(super) is_filtered: bool,
     /// Makes a store; `None` where this version cannot.
     pub(super) make: Option<Make>,
+    /// For stores that hold connections or sessions: a reload that does not change their options keeps them. Gives the files that
+    /// a store is made from beside its options. `None`: a new store costs nothing.
+    pub(super) lasts: Option<fn(&GlanceStoreSection) -> Vec<PathBuf>>,
     /// Makes a store that only reads, in the place of one whose options are bad. Where there is none, the store is left out.
     pub(super) make_disabled: Option<MakeDisabled>,
 }

@@ -38,6 +38,7 @@ const fn absent(
         private_schemes: &[],
         is_filtered: false,
         make: None,
+        lasts: None,
         make_disabled: None,
     }
 }

@@ -1,6 +1,7 @@
 //! Images that lie on web servers: read-only. Upstream: `glance_store/_drivers/http.py`.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub(super) const DRIVER: Driver = Driver {
         let Setup { name, options, filter, .. } = *setup;
         Ok(Arc::new(HttpStore::open(name, options, filter.clone())?))
     }),
+    lasts: Some(|options| options.https_ca_certificates_file.iter().map(PathBuf::from).collect()),
     make_disabled: None,
 };
 

@@ -4,6 +4,7 @@
 //! `enabled_backends`), `glance/common/store_utils.py`, `sort_image_locations` in `glance/common/utils.py`.
 
 mod open;
+mod recipe;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 use super::driver::{Driver, Store};
 use super::{Location, Reader, StoreContext, StoreError};
 use crate::keystone::outgoing::UrlFilter;
+use recipe::Recipe;
 
 /// Ids that begin so belong to the service itself.
 const RESERVED_PREFIX: &str = "os_glance_";
@@ -45,6 +47,8 @@ pub struct StoreEntry {
     pub is_default: bool,
     pub store: Arc<dyn Store>,
     driver: &'static Driver,
+    /// `None`: a reload makes another.
+    recipe: Option<Recipe>,
 }
 
 impl StoreEntry {

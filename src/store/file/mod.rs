@@ -53,6 +53,7 @@ pub(super) const DRIVER: Driver = Driver {
         let make = if only_checks { FileStore::unprepared } else { FileStore::open };
         Ok(Arc::new(make(name, id, options)?))
     }),
+    lasts: None,
     make_disabled: Some(|setup| Arc::new(FileStore::disabled(setup.name, setup.id, setup.options))),
 };
 

@@ -1,6 +1,7 @@
 //! The store's connection to its cluster: one, made when it is needed, kept while it is good.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,6 +17,17 @@ use crate::sys::ceph::{CephPool, Client, Cluster};
 /// Seconds after which an operation counts as failed where neither rados_connect_timeout nor ceph.conf says. Ceph's own
 /// answer is never: an upload would wait as long as its cluster is away.
 const OPERATION_TIMEOUT: &str = "300";
+
+/// Where librados looks for keys if ceph.conf names no other place.
+const FOLDER: &str = "/etc/ceph";
+
+/// The files from which a connection is made: ceph.conf, and the folders in which keys may be exchanged.
+pub(super) fn files(options: &GlanceStoreSection) -> Vec<PathBuf> {
+    let conf = Some(&options.rbd_store_ceph_conf).filter(|path| !path.is_empty());
+    let conf = conf.map_or_else(|| Path::new(FOLDER).join("ceph.conf"), PathBuf::from);
+    let folder = conf.parent().map(Path::to_owned);
+    [conf].into_iter().chain(folder).chain([PathBuf::from(FOLDER)]).collect()
+}
 
 /// How to reach a cluster.
 #[derive(Clone)]

@@ -58,6 +58,7 @@ pub(super) const DRIVER: Driver = Driver {
         let make = if only_checks { RbdStore::unconnected } else { RbdStore::open };
         Ok(Arc::new(make(name, id, options)?))
     }),
+    lasts: Some(cluster::files),
     make_disabled: None,
 };
 

@@ -4,15 +4,23 @@ use std::sync::Arc;
 
 use super::super::driver::{Driver, Setup, Store};
 use super::super::{StoreError, drivers, file};
+use super::recipe::Recipe;
 use super::{RESERVED_PREFIX, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
-use crate::config::{Config, GlanceStoreSection, StoreSection};
+use crate::config::{Config, GlanceStoreSection, ImportFilteringOptsSection, StoreSection};
 use crate::keystone::outgoing::UrlFilter;
 
 /// What all stores of a configuration are made with.
-struct Opener {
+struct Opener<'a> {
     filter: UrlFilter,
+    /// What the filter is made from.
+    filter_options: &'a ImportFilteringOptsSection,
     only_checks: bool,
+    /// Those in force.
+    previous: Option<&'a Stores>,
 }
+
+/// A store, and how to tell whether another would be the same; `None`: it is made anew by each reload.
+type Made = (Arc<dyn Store>, Option<Recipe>);
 
 impl Stores {
     /// Makes the stores of a configuration: directories are created and checked, and nothing that is contacted is
@@ -24,7 +32,16 @@ impl Stores {
     /// `Configuration` (or `UnknownStore`) in words for the operator: no or a bad default store, a driver that this version
     /// does not have, a reserved id.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        Self::with(config, false)
+        Self::with(config, false, None)
+    }
+
+    /// As [`Self::open`], for a reload: stores that hold connections or sessions are taken over from `previous`, those in force,
+    /// while all that they are made from is the same.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_again(config: &Config, previous: &Self) -> Result<Self, StoreError> {
+        Self::with(config, false, Some(previous))
     }
 
     /// What [`Self::open`] would refuse, as far as that shows without looking at directories. Changes nothing.
@@ -32,11 +49,12 @@ impl Stores {
     /// # Errors
     /// As there.
     pub fn check(config: &Config) -> Result<(), StoreError> {
-        Self::with(config, true).map(drop)
+        Self::with(config, true, None).map(drop)
     }
 
-    fn with(config: &Config, only_checks: bool) -> Result<Self, StoreError> {
-        let opener = Opener { filter: UrlFilter::new(&config.import_filtering_opts), only_checks };
+    fn with(config: &Config, only_checks: bool, previous: Option<&Self>) -> Result<Self, StoreError> {
+        let filter_options = &config.import_filtering_opts;
+        let opener = Opener { filter: UrlFilter::new(filter_options), filter_options, only_checks, previous };
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
         let (entries, default) =
             if backends.is_empty() { single(config, &opener)? } else { multi(config, backends, &opener)? };
@@ -44,7 +62,7 @@ impl Stores {
     }
 }
 
-fn single(config: &Config, opener: &Opener) -> Result<(Vec<StoreEntry>, usize), StoreError> {
+fn single(config: &Config, opener: &Opener<'_>) -> Result<(Vec<StoreEntry>, usize), StoreError> {
     let options = &config.glance_store;
     let wanted = options.default_store.as_str();
     let mut entries: Vec<StoreEntry> = Vec::new();
@@ -54,9 +72,9 @@ fn single(config: &Config, opener: &Opener) -> Result<(Vec<StoreEntry>, usize), 
             continue;
         }
         let is_default = driver.kind.schemes.contains(&wanted);
-        if let Some(store) = opener.make("glance_store", None, driver, options, is_default)? {
+        if let Some((store, recipe)) = opener.make("glance_store", None, driver, options, is_default)? {
             let id = driver.kind.name.to_owned();
-            entries.push(StoreEntry { id, description: None, weight: 0, is_default, store, driver });
+            entries.push(StoreEntry { id, description: None, weight: 0, is_default, store, driver, recipe });
         }
     }
     let default = entries.iter().position(|entry| entry.is_default).ok_or_else(|| StoreError::Configuration {
@@ -69,7 +87,7 @@ fn single(config: &Config, opener: &Opener) -> Result<(Vec<StoreEntry>, usize), 
 fn multi(
     config: &Config,
     backends: &[(String, String)],
-    opener: &Opener,
+    opener: &Opener<'_>,
 ) -> Result<(Vec<StoreEntry>, usize), StoreError> {
     let wrong =
         |reason: &str| StoreError::Configuration { store: "glance_store".to_owned(), reason: reason.to_owned() };
@@ -86,7 +104,7 @@ fn multi(
         let section = config.stores.get(id).unwrap_or(&fallback);
         let is_default = id == wanted;
         let Some(driver) = driver(id, kind) else { continue };
-        if let Some(store) = opener.make(id, Some(id), driver, &section.options, is_default)? {
+        if let Some((store, recipe)) = opener.make(id, Some(id), driver, &section.options, is_default)? {
             entries.push(StoreEntry {
                 id: id.clone(),
                 description: section.store_description.clone().filter(|text| !text.is_empty()),
@@ -94,6 +112,7 @@ fn multi(
                 is_default,
                 store,
                 driver,
+                recipe,
             });
         }
     }
@@ -102,9 +121,9 @@ fn multi(
     for id in [STAGING_STORE, TASKS_STORE] {
         let options = config.stores.get(id).map_or_else(|| reserved(id), |section| section.options.clone());
         let driver = &file::DRIVER;
-        if let Some(store) = opener.make(id, Some(id), driver, &options, false)? {
+        if let Some((store, recipe)) = opener.make(id, Some(id), driver, &options, false)? {
             let id = id.to_owned();
-            entries.push(StoreEntry { id, description: None, weight: 0, is_default: false, store, driver });
+            entries.push(StoreEntry { id, description: None, weight: 0, is_default: false, store, driver, recipe });
         }
     }
     Ok((entries, default))
@@ -123,7 +142,7 @@ fn driver(store: &str, kind: &str) -> Option<&'static Driver> {
     found
 }
 
-impl Opener {
+impl Opener<'_> {
     /// `None` for a store that cannot be used at all and that nobody needs.
     fn make(
         &self,
@@ -132,7 +151,7 @@ impl Opener {
         driver: &'static Driver,
         options: &GlanceStoreSection,
         is_default: bool,
-    ) -> Result<Option<Arc<dyn Store>>, StoreError> {
+    ) -> Result<Option<Made>, StoreError> {
         let setup = Setup { name, id, options, filter: &self.filter, only_checks: self.only_checks };
         let make = driver.make.ok_or_else(|| StoreError::Configuration {
             store: name.to_owned(),
@@ -142,17 +161,27 @@ impl Opener {
                 drivers::available()
             ),
         })?;
+        let recipe = Recipe::of(driver, &setup, self.filter_options);
+        if let Some(store) = recipe.as_ref().and_then(|recipe| self.in_force(recipe)) {
+            return Ok(Some((store, recipe)));
+        }
         match (make(&setup), driver.make_disabled) {
-            (Ok(store), _) => Ok(Some(store)),
+            (Ok(store), _) => Ok(Some((store, recipe))),
             (Err(error), _) if is_default => Err(error),
             (Err(error), Some(make_disabled)) => {
                 tracing::warn!(store = name, %error, "failed to configure a store; it can only be read from");
-                Ok(Some(make_disabled(&setup)))
+                Ok(Some((make_disabled(&setup), None)))
             }
             (Err(error), None) => {
                 tracing::warn!(store = name, %error, "failed to configure a store; it is disabled");
                 Ok(None)
             }
         }
+    }
+
+    /// The store in force that was made from the same.
+    fn in_force(&self, recipe: &Recipe) -> Option<Arc<dyn Store>> {
+        let mut entries = self.previous?.entries.iter();
+        entries.find(|entry| entry.recipe.as_ref() == Some(recipe)).map(|entry| Arc::clone(&entry.store))
     }
 }

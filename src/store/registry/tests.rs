@@ -97,6 +97,53 @@ fn drivers_that_do_not_exist_end_the_start() {
 }
 
 #[tokio::test]
+async fn a_reload_keeps_a_store_until_what_it_is_made_from_changes() {
+    let place = tempfile::tempdir().unwrap();
+    let authority = place.path().join("ca.pem");
+    let certificate = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem();
+    std::fs::write(&authority, certificate()).unwrap();
+    let web = |stores: &Stores| Arc::clone(&stores.all().iter().find(|entry| entry.kind() == "http").unwrap().store);
+    for mut config in [single(&place), multi(&place)] {
+        let section = |config: &mut Config| match config.stores.get_mut("web") {
+            Some(section) => std::mem::take(&mut section.options),
+            None => std::mem::take(&mut config.glance_store),
+        };
+        let put_back = |config: &mut Config, options: GlanceStoreSection| match config.stores.get_mut("web") {
+            Some(section) => section.options = options,
+            None => config.glance_store = options,
+        };
+        let mut options = section(&mut config);
+        options.https_ca_certificates_file = Some(authority.to_str().unwrap().to_owned());
+        put_back(&mut config, options.clone());
+        let before = Stores::open(&config).unwrap();
+        let is_kept = |config: &Config| Arc::ptr_eq(&web(&before), &web(&Stores::open_again(config, &before).unwrap()));
+        assert!(is_kept(&config));
+        let files = |stores: &Stores| Arc::clone(&stores.default_store().store);
+        assert!(!Arc::ptr_eq(&files(&before), &files(&Stores::open_again(&config, &before).unwrap())), "to look anew");
+
+        // Those of others.
+        config.default.debug = true;
+        options.filesystem_store_chunk_size += 1;
+        put_back(&mut config, options.clone());
+        assert!(is_kept(&config));
+
+        let mut filtered = config.clone();
+        filtered.import_filtering_opts.allowed_ports = vec!["81".to_owned()];
+        assert!(!is_kept(&filtered));
+        let other = GlanceStoreSection {
+            http_proxy_information: vec![("http".to_owned(), "proxy:3128".to_owned())],
+            ..options.clone()
+        };
+        put_back(&mut config, other);
+        assert!(!is_kept(&config));
+        put_back(&mut config, options);
+        assert!(is_kept(&config));
+        std::fs::write(&authority, certificate() + "\n").unwrap();
+        assert!(!is_kept(&config));
+    }
+}
+
+#[tokio::test]
 async fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("ceph.conf");
