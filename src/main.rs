@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Err(errors) => {
             let _ = writeln!(std::io::stderr(), "{errors}");
             if !sources.arguments.check_config {
-                service::tell_failure(&errors);
+                service::notify_failure(&errors);
             }
             return ExitCode::from(BAD_CONFIGURATION);
         }

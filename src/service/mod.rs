@@ -13,6 +13,7 @@ mod descriptors;
 mod drain;
 mod environment;
 mod error;
+mod example;
 mod gate;
 mod listener;
 mod logging;
@@ -27,7 +28,6 @@ mod sockets;
 mod status;
 mod tls;
 mod watchdog;
-mod welcome;
 mod worker;
 
 use std::io::Write as _;
@@ -79,10 +79,10 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
     let (settings, logging, runtime) = match started {
         Ok(started) => started,
         Err(error) => {
-            let words = loaded.locate(&error);
-            manager.failed(&words, error.is_configuration());
+            let message = loaded.locate(&error);
+            manager.failed(&message, error.is_configuration());
             manager.flush();
-            complain(&words);
+            print_error(&message);
             return ExitCode::from(error.exit_status());
         }
     };
@@ -102,16 +102,16 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
     // Threads that wait for a disk or a resolver do not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     let failure = result.err().map(|error| (locate(&origins, &error), error));
-    if let Some((words, error)) = &failure {
-        manager.failed(words, error.is_configuration());
-        tracing::error!("{words}");
+    if let Some((message, error)) = &failure {
+        manager.failed(message, error.is_configuration());
+        tracing::error!("{message}");
     }
     manager.flush();
     let seen = logging.reaches_standard_error() || environment.journal;
     drop(logging);
-    let status = failure.map_or(0, |(words, error)| {
+    let status = failure.map_or(0, |(message, error)| {
         if !seen {
-            complain(&words);
+            print_error(&message);
         }
         error.exit_status()
     });
@@ -120,7 +120,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
 }
 
 /// Tells the service manager that there will be no start with this configuration.
-pub fn tell_failure(errors: &ConfigErrors) {
+pub fn notify_failure(errors: &ConfigErrors) {
     let manager = Manager::start(Environment::read().notify);
     manager.failed(&errors.to_string(), true);
     manager.flush();
@@ -151,13 +151,13 @@ fn raise_descriptor_limit() {
 fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let payload = info.payload();
-        let words = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(|s| &**s));
+        let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(|s| &**s));
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "panic: {}", words.unwrap_or("without a message"));
+        tracing::error!(place, "panic: {}", text.unwrap_or("without a message"));
     }));
 }
 
 /// To standard error, before or after there is a log.
-fn complain(words: &str) {
-    let _ = writeln!(std::io::stderr(), "glance-api: {words}");
+fn print_error(message: &str) {
+    let _ = writeln!(std::io::stderr(), "glance-api: {message}");
 }

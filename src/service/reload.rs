@@ -73,8 +73,8 @@ impl Reloader {
     }
 
     /// Notes that a reload begins.
-    pub(super) fn begin(&mut self) {
-        self.report.begin();
+    pub(super) async fn begin(&mut self) {
+        self.report.begin().await;
     }
 
     /// Everything that can fail: nothing has changed yet, so that it may be given up at any time.
@@ -114,28 +114,28 @@ impl Reloader {
         opening.await.map_err(|_| Error::Panicked)?
     }
 
-    /// Puts in force what was prepared; returns what to say about it in the status line.
+    /// Puts in force what was prepared; returns the outcome for the status line.
     pub(super) async fn finish(&mut self, prepared: Result<Prepared, Error>) -> String {
         let outcome = match prepared {
             Ok(prepared) => Ok(Box::pin(self.apply(prepared)).await),
             Err(error) => Err(error),
         };
-        let (ok, words) = match outcome {
+        let (ok, message) = match outcome {
             Ok(restart) if restart.is_empty() => (true, "configuration reloaded".to_owned()),
             Ok(restart) => {
-                let words = format!("configuration reloaded, a restart is needed for {}", restart.join(", "));
-                (true, words)
+                let message = format!("configuration reloaded, a restart is needed for {}", restart.join(", "));
+                (true, message)
             }
             Err(error) => (false, format!("configuration rejected, the old one stays in force: {error}")),
         };
         if ok {
-            tracing::info!("{words}");
+            tracing::info!("{message}");
         } else {
-            tracing::error!("{words}");
+            tracing::error!("{message}");
         }
-        self.report.end(ok, &words);
+        self.report.end(ok, &message).await;
         let now = OffsetDateTime::now_utc().format(format_description!("[hour]:[minute]:[second] UTC"));
-        format!("{} {words}", now.unwrap_or_default())
+        format!("{} {message}", now.unwrap_or_default())
     }
 
     /// What the end of the worker needs.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::accept::Acceptor;
 use super::error::Error;
 use super::listener::{Address, BindError, ListenError, Listener, bind, make_room, resolve};
 use super::manager::Manager;
-use super::settings::{Place, Settings};
+use super::settings::{Listen, Place, Settings};
 use super::shared::Shared;
 use super::status::Status;
 use super::watchdog::Pulses;
@@ -58,7 +59,7 @@ pub(super) async fn bind_all(
     for address in &addresses {
         let mut told = false;
         let bound = loop {
-            match bind(address, &addresses, &settings.listen, false) {
+            match open(address, &addresses, &settings.listen, false).await {
                 Err(BindError::InUse) if Instant::now() < deadline => {
                     if !told {
                         tracing::warn!(%address, "the address is in use, waiting for it");
@@ -97,7 +98,7 @@ impl Sockets {
         for listener in listeners {
             sockets.listen(listener.address.clone(), listener);
         }
-        sockets.tell();
+        sockets.publish();
         sockets
     }
 
@@ -131,7 +132,7 @@ impl Sockets {
                 .filter(|listener| make_room(&listener.address, address))
                 .collect();
             share(&in_the_way, true);
-            let bound = bind(address, &wanted, &new.listen, !in_the_way.is_empty());
+            let bound = open(address, &wanted, &new.listen, !in_the_way.is_empty()).await;
             share(&in_the_way, false);
             match bound {
                 Ok(listener) => fresh.push((address.clone(), listener)),
@@ -170,7 +171,7 @@ impl Sockets {
             tracing::info!(address = %listener.address, "listening");
             self.listen(wanted, listener);
         }
-        self.tell();
+        self.publish();
         for listening in stale {
             tracing::info!(address = %listening.acceptor.address(), "not listening any more");
             listening.acceptor.close().await;
@@ -193,7 +194,7 @@ impl Sockets {
         self.listening.iter().any(|listening| listening.wanted == *address)
     }
 
-    fn tell(&self) {
+    fn publish(&self) {
         self.status.set_addresses(self.addresses().cloned().collect());
         self.pulses.send_replace(self.listening.iter().map(|listening| listening.acceptor.pulse()).collect());
     }
@@ -216,8 +217,18 @@ pub(super) fn check_exposure<'a>(
 
 async fn resolved(place: &Place) -> Result<Vec<Address>, Error> {
     let place = place.clone();
-    let resolving = tokio::task::spawn_blocking(move || resolve(&place));
+    let resolving = spawn_blocking(move || resolve(&place));
     Ok(resolving.await.map_err(|_| Error::Panicked)??)
+}
+
+/// As [`bind`]. What it does for a Unix socket may block.
+async fn open(address: &Address, all: &[Address], listen: &Listen, beside: bool) -> Result<Listener, BindError> {
+    if matches!(address, Address::Tcp(_)) {
+        return bind(address, all, listen, beside);
+    }
+    let (address, all, listen) = (address.clone(), all.to_vec(), listen.clone());
+    let opening = spawn_blocking(move || bind(&address, &all, &listen, beside));
+    opening.await.unwrap_or_else(|error| Err(BindError::Other(io::Error::other(error))))
 }
 
 /// For the moment in which another socket of ours binds the same port.

@@ -8,38 +8,38 @@ use super::counters::Counters;
 use super::gate::Gate;
 use super::listener::Address;
 
-/// The words around the numbers.
+/// What the status line says beside the numbers.
 #[derive(Debug)]
 pub(super) struct Status {
-    words: Mutex<Words>,
+    details: Mutex<Details>,
     background: Arc<Board>,
 }
 
 #[derive(Debug, Default)]
-struct Words {
+struct Details {
     addresses: Vec<Address>,
-    /// What became of the last reload.
+    /// The outcome of the last reload.
     reload: Option<String>,
 }
 
 impl Status {
     pub(super) fn new(background: Arc<Board>) -> Self {
-        Self { words: Mutex::default(), background }
+        Self { details: Mutex::default(), background }
     }
 
     pub(super) fn set_addresses(&self, addresses: Vec<Address>) {
         self.lock().addresses = addresses;
     }
 
-    pub(super) fn set_reload(&self, words: String) {
-        self.lock().reload = Some(words);
+    pub(super) fn set_reload(&self, outcome: String) {
+        self.lock().reload = Some(outcome);
     }
 
     /// One line.
     pub(super) fn line(&self, gate: &Gate, counters: &Counters) -> String {
-        let words = self.lock();
+        let details = self.lock();
         let mut line = format!("version {}", env!("CARGO_PKG_VERSION"));
-        for (index, address) in words.addresses.iter().enumerate() {
+        for (index, address) in details.addresses.iter().enumerate() {
             let _ = write!(line, "{} {address}", if index == 0 { ", listening on" } else { "," });
         }
         let (open, in_flight) = (gate.open(), counters.in_flight());
@@ -52,7 +52,7 @@ impl Status {
         if let Some(background) = self.background.line() {
             let _ = write!(line, "; {background}");
         }
-        if let Some(reload) = &words.reload {
+        if let Some(reload) = &details.reload {
             let _ = write!(line, "; {reload}");
         }
         line
@@ -63,8 +63,8 @@ impl Status {
         self.background.changed().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Words> {
-        self.words.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Details> {
+        self.details.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

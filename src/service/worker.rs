@@ -13,6 +13,7 @@ use super::background::{self, Board, recover_before_serving};
 use super::drain;
 use super::environment::Environment;
 use super::error::Error;
+use super::example;
 use super::listener::{ListenError, Listener, Passed, inherit};
 use super::logging::Control;
 use super::manager::Manager;
@@ -24,7 +25,6 @@ use super::sockets::{Sockets, bind_all, check_exposure};
 use super::status::Status;
 use super::tls::Tls;
 use super::watchdog;
-use super::welcome;
 use crate::config::Loaded;
 
 /// How often the numbers in the status line are renewed while they change.
@@ -109,7 +109,9 @@ async fn serve<R: Reload>(
     let addresses: Vec<String> = sockets.addresses().map(ToString::to_string).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "glance-api is listening on {}", addresses.join(", "));
     if let (true, Some(address)) = (loaded.config.embedded.is_some(), sockets.addresses().next()) {
-        welcome::show(address, settings.tls.as_ref());
+        let (address, tls) = (address.clone(), settings.tls.clone());
+        // Standard output may be a pipe that nobody reads.
+        tokio::task::spawn_blocking(move || example::print(&address, tls.as_ref()));
     }
 
     let mut reloader = Reloader::new(Arc::clone(&shared), sockets, loaded.config, settings, environment, logging);
@@ -118,8 +120,9 @@ async fn serve<R: Reload>(
         tokio::spawn(watchdog::run(manager.clone(), limit, watched));
     }
     let background = background::start(&shared, board);
-    let telling =
-        manager.is_present().then(|| tokio::spawn(tell(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
+    let updates = manager
+        .is_present()
+        .then(|| tokio::spawn(update_status(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
 
     let reload = Arc::new(reload);
     'serving: loop {
@@ -129,29 +132,29 @@ async fn serve<R: Reload>(
                 // Signals that come before the outcome begin it anew: what was read before them is out of date.
                 let prepared = loop {
                     manager.reloading("reloading the configuration");
-                    reloader.begin();
+                    reloader.begin().await;
                     tokio::select! {
                         prepared = reloader.prepare(Arc::clone(&reload)) => break prepared,
                         _ = hangup.recv() => {}
                         () = stop.signalled() => break 'serving,
                     }
                 };
-                let words = tokio::select! {
-                    words = reloader.finish(prepared) => words,
+                let outcome = tokio::select! {
+                    outcome = reloader.finish(prepared) => outcome,
                     () = stop.signalled() => break,
                 };
-                status.set_reload(words);
+                status.set_reload(outcome);
                 background.reloaded();
                 manager.ready(&status.line(&shared.gate, &shared.counters));
             }
         }
     }
 
-    if let Some(telling) = telling {
-        telling.abort();
+    if let Some(updates) = updates {
+        updates.abort();
     }
     manager.stopping("stopping");
-    tracing::info!(requests = shared.counters.in_flight(), "stopping, requests in flight finish");
+    tracing::info!(requests = shared.counters.in_flight(), "stopping; requests in flight are finished first");
     let (sockets, grace, _report) = reloader.into_parts();
     let ending = async {
         sockets.close().await;
@@ -174,17 +177,17 @@ async fn serve<R: Reload>(
 }
 
 /// Keeps the status line fresh; sleeps while nothing changes.
-async fn tell(shared: Arc<Shared>, status: Arc<Status>, manager: Manager) {
-    let mut told = String::new();
+async fn update_status(shared: Arc<Shared>, status: Arc<Status>, manager: Manager) {
+    let mut shown = String::new();
     loop {
         tokio::select! {
             () = shared.counters.changed() => {}
             () = status.background_changed() => {}
         }
         let line = status.line(&shared.gate, &shared.counters);
-        if line != told {
+        if line != shown {
             manager.status(&line);
-            told = line;
+            shown = line;
         }
         sleep(STATUS_PAUSE).await;
     }
