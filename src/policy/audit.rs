@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::default_rules;
+use super::defaults::all as default_rules;
 use super::files::{RuleText, SourceRule};
 use super::language::Check;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::Target;
+use super::target::Target;
 use crate::identity::{Context, ServiceUser};
 use crate::schema::python::{boolean, or_none};
 

@@ -3,17 +3,23 @@
 use super::credentials::{self, Credential};
 use super::language::{BadCheck, Check};
 use super::subject::Subject;
+use super::target::Target;
 use super::template::{BadFormat, Template};
-use super::{Rules, Target};
 use crate::identity::Context;
 
 /// One question.
 pub(super) struct Question<'a> {
-    pub(super) rules: &'a Rules,
+    pub(super) checks: &'a dyn Checks,
     pub(super) target: &'a dyn Target,
     pub(super) context: &'a Context,
     /// What servers have already said, by the id of the check.
     pub(super) answers: &'a [(usize, bool)],
+}
+
+/// The checks of all rules.
+pub(super) trait Checks: Sync {
+    /// That of a rule that another one refers to.
+    fn check_at(&self, index: usize) -> Option<&Check>;
 }
 
 /// Why there is no answer (yet).
@@ -77,7 +83,7 @@ impl Question<'_> {
                 }
                 Ok(false)
             }
-            Check::Rule { index, .. } => match index.and_then(|index| self.rules.check_at(index)) {
+            Check::Rule { index, .. } => match index.and_then(|index| self.checks.check_at(index)) {
                 Some(check) => self.evaluate(check, depth),
                 None => Ok(false),
             },

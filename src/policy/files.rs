@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_norway::Value;
 
-use super::PolicyError;
+use super::error::PolicyError;
 use crate::config::OsloPolicySection;
 
 /// One rule of a policy file.
@@ -60,6 +60,13 @@ impl Places {
         // `join` keeps an absolute path as it is.
         let within = |name: &String| config_dirs.iter().map(|dir| dir.join(name)).collect::<Vec<_>>();
         Self { file: within(&options.policy_file), dirs: options.policy_dirs.iter().map(within).collect() }
+    }
+
+    /// The files and directories that a look depends on.
+    pub(super) fn watched(&self, earlier: Option<&Snapshot>) -> (Vec<&PathBuf>, Vec<&PathBuf>) {
+        let known = earlier.and_then(Snapshot::file);
+        let files = self.file.iter().filter(|path| known.is_none_or(|known| known == path.as_path()));
+        (files.collect(), self.dirs.iter().flatten().collect())
     }
 
     /// Looks at the files without reading them: a few `stat` calls. A policy file once found is not searched for elsewhere.

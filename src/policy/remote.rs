@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use url::form_urlencoded;
 
-use super::{Target, credentials};
+use super::credentials;
+use super::target::Target;
 use crate::config::OsloPolicySection;
 use crate::identity::Context;
 use crate::keystone::outgoing::{ClientError, Options, Outgoing, RequestError, Timeout, Tls};

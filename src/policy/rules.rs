@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::audit;
 use super::credentials::{self, Caller};
-use super::evaluate::{Question, Stop};
+use super::defaults::{RuleDefault, all as default_rules};
+use super::error::PolicyError;
+use super::evaluate::{Checks, Question, Stop};
 use super::files::{RuleText, SourceRule};
 use super::language::{self, Check};
 use super::remote::Remote;
-use super::{PolicyError, RuleDefault, Target, audit, default_rules};
+use super::target::Target;
 use crate::config::OsloPolicySection;
 use crate::identity::Context;
 
@@ -83,11 +86,6 @@ impl Rules {
         self.check("context_is_admin", &Caller(context), context).await
     }
 
-    /// The check of a rule that another one refers to.
-    pub(super) fn check_at(&self, index: usize) -> Option<&Check> {
-        self.rules.get(index).map(|rule| &rule.check)
-    }
-
     fn find(&self, name: &str) -> Option<&Rule> {
         self.rules.get(*self.by_name.get(name)?)
     }
@@ -105,7 +103,7 @@ impl Rules {
         }
         let mut answers = Vec::new();
         loop {
-            let question = Question { rules: self, target, context, answers: &answers };
+            let question = Question { checks: self, target, context, answers: &answers };
             match question.holds(&rule.check) {
                 Ok(allowed) => return Ok(allowed),
                 Err(Stop::Failure(source)) => {
@@ -144,6 +142,12 @@ impl Rules {
                 _ => {}
             });
         }
+    }
+}
+
+impl Checks for Rules {
+    fn check_at(&self, index: usize) -> Option<&Check> {
+        self.rules.get(index).map(|rule| &rule.check)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Target;
+use super::target::Target;
 
 /// The text after the colon of a check, with its places for values of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]

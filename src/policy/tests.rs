@@ -272,6 +272,8 @@ async fn the_first_directory_with_the_file_wins() {
     assert_eq!(ask(&*enforcer.rules().await, "x", &caller(&[])).await, Ok(true));
 }
 
+mod changes;
+
 mod remote {
     use bytes::Bytes;
     use http::Request;
