@@ -30,6 +30,8 @@ pub(in crate::service) trait Job<P>: Send + Sync + 'static {
 pub(in crate::service) struct Schedule {
     /// From the end of a run to the begin of the next; `None`: only when something triggers it.
     pub(in crate::service) period: Option<Duration>,
+    /// Whether it also runs when another configuration has come into force.
+    pub(in crate::service) after_reload: bool,
     /// How long one run may take.
     pub(in crate::service) limit: Duration,
 }

@@ -19,8 +19,13 @@ impl Job<Parts> for Recovery {
     const NAME: &'static str = "recovery";
 
     fn schedule(&self, _parts: &Parts) -> Schedule {
-        // A store that does not answer must not be waited for longer.
-        Schedule { period: Some(Duration::from_secs(60)), limit: Duration::from_secs(30 * 60) }
+        Schedule {
+            period: Some(Duration::from_secs(60)),
+            // Another database has another journal, and a store that refused may have been mended.
+            after_reload: true,
+            // A store that does not answer must not be waited for longer.
+            limit: Duration::from_secs(30 * 60),
+        }
     }
 
     async fn run(&self, parts: Arc<Parts>, stop: CancellationToken) -> Result<(), Failure> {

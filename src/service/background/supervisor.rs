@@ -84,7 +84,7 @@ impl<P: Send + Sync + 'static> Supervisor<P> {
         trigger
     }
 
-    /// Other parts are in force: schedules are looked at again, and jobs that have failed are tried at once.
+    /// Other parts are in force: schedules are looked at again, and jobs that have failed, or want to, run at once.
     pub(in crate::service) fn reloaded(&self) {
         self.reloads.send_replace(());
     }
@@ -106,7 +106,7 @@ async fn supervise<P, J: Job<P>>(job: J, context: Arc<Context<P>>, trigger: Trig
         tokio::select! {
             () = context.stop.cancelled() => return,
             changed = reloads.changed() => match changed {
-                Ok(()) if failures == 0 => continue,
+                Ok(()) if failures == 0 && !schedule.after_reload => continue,
                 Ok(()) => {}
                 // The supervisor is gone without a stop.
                 Err(_) => return,

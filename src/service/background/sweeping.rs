@@ -17,7 +17,7 @@ impl Job<Parts> for Sweeping {
     const NAME: &'static str = "sweeping";
 
     fn schedule(&self, _parts: &Parts) -> Schedule {
-        Schedule { period: Some(PERIOD), limit: PERIOD }
+        Schedule { period: Some(PERIOD), after_reload: false, limit: PERIOD }
     }
 
     async fn run(&self, parts: Arc<Parts>, stop: CancellationToken) -> Result<(), Failure> {

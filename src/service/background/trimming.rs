@@ -25,7 +25,7 @@ impl<P: Send + Sync> Job<P> for Trimming {
 
     fn schedule(&self, _parts: &P) -> Schedule {
         // Bursts that follow one another closely need the memory again.
-        Schedule { period: Some(Duration::from_secs(5)), limit: Duration::from_secs(60) }
+        Schedule { period: Some(Duration::from_secs(5)), after_reload: false, limit: Duration::from_secs(60) }
     }
 
     async fn run(&self, _parts: Arc<P>, _stop: CancellationToken) -> Result<(), Failure> {

@@ -25,6 +25,7 @@ type Act = Box<dyn Fn(usize, CancellationToken) -> BoxFuture<'static, Result<(),
 #[derive(Clone, Default)]
 struct Probe {
     limit: Option<Duration>,
+    after_reload: bool,
     begun: Arc<Mutex<Vec<Instant>>>,
 }
 
@@ -32,7 +33,7 @@ impl Job<Parts> for Probe {
     const NAME: &'static str = "probe";
 
     fn schedule(&self, parts: &Parts) -> Schedule {
-        Schedule { period: parts.period, limit: self.limit.unwrap_or(NEVER) }
+        Schedule { period: parts.period, after_reload: self.after_reload, limit: self.limit.unwrap_or(NEVER) }
     }
 
     async fn run(&self, parts: Arc<Parts>, stop: CancellationToken) -> Result<(), Failure> {
@@ -175,6 +176,20 @@ async fn a_request_waits_out_the_pause_after_a_failure_and_a_reload_ends_it() {
     assert_eq!(probe.runs(), 1);
     supervisor.reloaded();
     probe.await_runs(2).await;
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_makes_those_run_that_want_to() {
+    let parts = parts(None, |_, _| async { Ok(()) });
+    let supervisor = supervisor(&parts);
+    let (eager, other) = (Probe { after_reload: true, ..Probe::default() }, Probe::default());
+    supervisor.start(eager.clone());
+    supervisor.start(other.clone());
+    supervisor.reloaded();
+    eager.await_runs(1).await;
+    sleep(MOMENT).await;
+    assert_eq!((eager.runs(), other.runs()), (1, 0));
     supervisor.stop().await;
 }
 
