@@ -294,6 +294,13 @@ pub struct LocationRecord {
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
+impl LocationRecord {
+    /// A location that is not stored yet, with data that is there.
+    pub fn active(url: String, metadata: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { id: None, url, status: "active".to_owned(), metadata }
+    }
+}
+
 /// A project with which an image is shared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberRecord {

@@ -138,16 +138,8 @@ impl Images {
                 "a store did not take the image's data"
             );
         }
-        let locations: Vec<LocationRecord> = ingested
-            .stored
-            .into_iter()
-            .map(|stored| LocationRecord {
-                id: None,
-                url: stored.url,
-                status: "active".to_owned(),
-                metadata: stored.metadata,
-            })
-            .collect();
+        let locations: Vec<LocationRecord> =
+            ingested.stored.into_iter().map(|stored| LocationRecord::active(stored.url, stored.metadata)).collect();
         let facts = Facts { size: ingested.size, virtual_size, hashes: ingested.hashes, locations: locations.clone() };
         match self.activate(image, token, facts).await {
             Outcome::Done => {

@@ -1,7 +1,11 @@
 use futures_util::stream;
 
+use std::sync::Arc;
+
 use super::super::fake::{Fake, Step};
 use super::*;
+use crate::config::{Config, GlanceStoreSection, StoreSection};
+use crate::store::{STAGING_STORE, Stores, TASKS_STORE};
 
 const WIDE: Allowance = Allowance { most: u64::MAX, remaining: None };
 
@@ -180,4 +184,46 @@ async fn an_order_that_inspects_sees_what_the_data_is() {
     let options = crate::inspect::Options { require_image_format_match: true, gpt_safety_checks_nonfatal: Vec::new() };
     let verdict = poured.inspector.unwrap().finish().verdict("qcow2", &options);
     assert_eq!(verdict.unwrap_err().to_string(), "Image disk_format qcow2 does not match stream data raw");
+}
+
+/// Two file stores that are configured as an operator's are.
+fn file_stores(place: &std::path::Path) -> Stores {
+    let mut config = Config::default();
+    config.default.enabled_backends = Some(["one", "two"].map(|id| (id.to_owned(), "file".to_owned())).to_vec());
+    config.glance_store.default_backend = Some("one".to_owned());
+    for id in ["one", "two", STAGING_STORE, TASKS_STORE] {
+        let filesystem_store_datadir = place.join(id).to_str().unwrap().to_owned();
+        let options = GlanceStoreSection { filesystem_store_datadir, ..GlanceStoreSection::default() };
+        config.stores.insert(id.to_owned(), StoreSection { options, ..StoreSection::default() });
+    }
+    Stores::open(&config).unwrap()
+}
+
+#[tokio::test]
+async fn file_stores_get_the_same_file_or_none() {
+    let place = tempfile::tempdir().unwrap();
+    let stores = file_stores(place.path());
+    let targets = || stores.public().map(|entry| Target { id: entry.id.clone(), store: Arc::clone(&entry.store) });
+    let data: Vec<Bytes> = (0..9).map(|number| Bytes::from(vec![number; 700_001])).collect();
+    let file = |store: &str| std::fs::read(place.path().join(store).join("one")).ok();
+
+    let ingest = Ingest::begin(targets().collect(), &order(Needed::All)).await.unwrap();
+    let poured = ingest.pour(source(&data), WIDE).await.unwrap();
+    assert_eq!((file("one"), file("two")), (None, None), "a file appears when it is whole");
+    let ingested = poured.commit().await.unwrap();
+    let of_store: Vec<_> = ingested.stored.iter().map(|stored| stored.metadata["store"].as_str().unwrap()).collect();
+    assert_eq!(of_store, ["one", "two"]);
+    for store in ["one", "two"] {
+        assert!(file(store).unwrap() == data.concat(), "{store}");
+    }
+
+    // The name is taken in the second: neither keeps the new data, or the first alone does.
+    std::fs::remove_file(place.path().join("one/one")).unwrap();
+    let refused = Ingest::begin(targets().collect(), &order(Needed::All)).await.err().unwrap();
+    assert!(matches!(refused, IngestError::Store(StoreError::Duplicate { .. })), "{refused}");
+    assert_eq!(file("one"), None);
+    let ingest = Ingest::begin(targets().collect(), &order(Needed::Any)).await.unwrap();
+    let ingested = ingest.pour(source(&data[..1]), WIDE).await.unwrap().commit().await.unwrap();
+    assert_eq!((ingested.stored.len(), ingested.lost[0].id.as_str()), (1, "two"));
+    assert!(file("one").unwrap() == data[0] && file("two").unwrap() == data.concat());
 }
