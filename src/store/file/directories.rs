@@ -9,7 +9,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::super::StoreError;
-use super::draft::Kind;
+use super::draft::{self, Kind};
 use crate::config::GlanceStoreSection;
 
 /// Directories in order of preference.
@@ -24,8 +24,8 @@ pub(super) struct Directories {
 pub(super) struct Directory {
     /// As configured: location URLs are made from it, so that they equal upstream's.
     pub(super) path: String,
-    /// How files can be written in it; found out at the first write.
-    pub(super) kind: OnceLock<Kind>,
+    /// How files can be written in it, once that is found out.
+    kind: OnceLock<Kind>,
 }
 
 impl Directories {
@@ -144,6 +144,23 @@ impl Directories {
 }
 
 impl Directory {
+    /// How files can be written in it; `None` while its disk is full.
+    ///
+    /// # Errors
+    /// Why none can, in words for the operator.
+    pub(super) fn kind(&self) -> Result<Option<Kind>, String> {
+        match self.kind.get() {
+            Some(kind) => Ok(Some(*kind)),
+            None => Ok(draft::probe(Path::new(&self.path))?.map(|kind| *self.kind.get_or_init(|| kind))),
+        }
+    }
+
+    /// Takes it for one where files can be written so.
+    #[cfg(test)]
+    pub(super) fn set_kind(&self, kind: Kind) {
+        self.kind.set(kind).unwrap();
+    }
+
     /// Whether so many bytes are free, those included that are kept for root.
     fn has_room(&self, size: u64) -> bool {
         statvfs(self.path.as_str())

@@ -1,21 +1,20 @@
 //! A file that does not have its final name yet.
 //!
 //! Where the file system can, it has no name at all (`O_TMPFILE`, open(2)), so that a crash leaves nothing. Elsewhere (NFS,
-//! some FUSE file systems) it is called `.glance-<image>.<random>.part` beside its final place and is locked with flock(2)
-//! for as long as its writer lives; a sweep, at the start and once a minute, removes those whose lock is free.
+//! some FUSE file systems) it is called `.glance-drafts/<image>.<random>.part` below its final place and is locked with flock(2)
+//! for as long as its writer lives; a sweep, at the start and once a minute, removes those whose lock is free. They have a
+//! directory of their own so that a sweep does not read the names of all images.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, RenameFlags, renameat2};
-use nix::unistd::linkat;
+use super::publish::{Calls, is_called, is_full};
 
-const PREFIX: &str = ".glance-";
+/// Where drafts that have a name lie, below the directory of the images. No image can be called so.
+const FOLDER: &str = ".glance-drafts";
 const SUFFIX: &str = ".part";
 
 /// A draft this fresh is left alone though its lock is free: locks may not reach other machines, and their writers live.
@@ -59,15 +58,17 @@ impl Draft {
     }
 
     /// Makes the data durable, then gives the file its final name, durably. Never replaces a file (`AlreadyExists`).
-    pub(super) fn publish(mut self) -> io::Result<()> {
+    pub(super) fn publish(self) -> io::Result<()> {
+        self.publish_by(&Calls::SYSTEM)
+    }
+
+    fn publish_by(mut self, calls: &Calls) -> io::Result<()> {
         self.file.sync_all()?;
-        match &self.name {
-            None => link_unnamed(&self.file, &self.path)?,
-            Some(draft) => {
-                if move_named(draft, &self.path)? {
-                    self.name = None;
-                }
-            }
+        if self.name.is_none() && !calls.name_unnamed(&self.file, &self.path)? {
+            self.copy_to_named()?;
+        }
+        if let Some(draft) = &self.name {
+            calls.rename(&self.file, draft, &self.path)?;
         }
         // Another link to a draft is removed before the directory is synced, so that one fsync covers both.
         self.remove_name();
@@ -76,9 +77,24 @@ impl Draft {
         })
     }
 
+    /// For a file system that makes files without a name and then does not give them one.
+    fn copy_to_named(&mut self) -> io::Result<()> {
+        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+        let (mut copy, name) = named(directory, &self.path.file_name().unwrap_or_default().to_string_lossy())?;
+        self.name = Some(name);
+        self.file.seek(SeekFrom::Start(0))?;
+        io::copy(&mut self.file, &mut copy)?;
+        copy.set_permissions(self.file.metadata()?.permissions())?;
+        copy.sync_all()?;
+        self.file = copy;
+        Ok(())
+    }
+
     fn remove_name(&mut self) {
         if let Some(name) = self.name.take()
             && let Err(error) = fs::remove_file(&name)
+            // It went with the renaming.
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %name.display(), %error, "cannot remove a temporary file");
         }
@@ -91,25 +107,39 @@ impl Drop for Draft {
     }
 }
 
-/// Finds out how drafts can be made in a directory, by making one. `None` when it cannot be told now (a full disk, say);
-/// a named draft works everywhere.
-pub(super) fn probe(directory: &Path) -> Option<Kind> {
-    let file = match unnamed(directory) {
-        Ok(file) => file,
-        Err(error) => {
-            let unsupported = [libc::EOPNOTSUPP, libc::EISDIR, libc::EINVAL, libc::ENOENT];
-            return error.raw_os_error().is_some_and(|errno| unsupported.contains(&errno)).then_some(Kind::Named);
+/// Finds out how drafts can be made in a directory, by publishing a small file and removing it. `None` when it cannot be told now:
+/// the disk is full.
+///
+/// # Errors
+/// Why no file can be published there, or none be removed, in words for the operator.
+pub(super) fn probe(directory: &Path) -> Result<Option<Kind>, String> {
+    probe_by(directory, &Calls::SYSTEM)
+}
+
+fn probe_by(directory: &Path, calls: &Calls) -> Result<Option<Kind>, String> {
+    const CONTENT: &[u8] = b"written at the start of glance-api to see whether images can be stored here\n";
+    let name = format!(".glance-probe.{}", uuid::Uuid::new_v4().simple());
+    let path = directory.join(&name);
+    let published = || -> io::Result<Kind> {
+        if let Ok(mut file) = unnamed(directory) {
+            io::Write::write_all(&mut file, CONTENT)?;
+            if calls.name_unnamed(&file, &path)? {
+                return Ok(Kind::Unnamed);
+            }
         }
+        let mut draft = Draft::create(directory, &name, Kind::Named)?;
+        io::Write::write_all(&mut draft.file, CONTENT)?;
+        draft.publish_by(calls)?;
+        Ok(Kind::Named)
     };
-    let path = directory.join(draft_name("probe"));
-    match link_unnamed(&file, &path) {
-        Ok(()) => {
-            let _ = fs::remove_file(&path);
-            Some(Kind::Unnamed)
-        }
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) => None,
-        Err(_) => Some(Kind::Named),
-    }
+    let place = directory.display();
+    let kind = match published() {
+        Ok(kind) => kind,
+        Err(error) if is_full(&error) => return Ok(None),
+        Err(error) => return Err(format!("a file was written in {place} and cannot be given its name: {error}")),
+    };
+    fs::remove_file(&path).map_err(|error| format!("a file in {place} cannot be removed again: {error}"))?;
+    Ok(Some(kind))
 }
 
 /// Makes durable that a file is there, or is no longer.
@@ -121,12 +151,17 @@ pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
 
 /// Removes the named drafts of writers that are no more.
 pub(super) fn remove_leftovers(directory: &Path) -> io::Result<usize> {
+    let entries = match fs::read_dir(directory.join(FOLDER)) {
+        Ok(entries) => entries,
+        // No draft ever needed a name.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
     let mut removed = 0;
-    for entry in fs::read_dir(directory)? {
+    for entry in entries {
         let entry = entry?;
-        let name = entry.file_name();
-        let ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
-        if ours && remove_dead(&entry.path())? {
+        let is_draft = entry.file_name().to_str().is_some_and(|name| name.ends_with(SUFFIX));
+        if is_draft && remove_dead(&entry.path())? {
             removed += 1;
         }
     }
@@ -152,24 +187,18 @@ fn remove_dead(path: &Path) -> io::Result<bool> {
     fs::remove_file(path).map(|()| true)
 }
 
-/// Whether the path leads to this very file.
-fn is_called(file: &File, path: &Path) -> io::Result<bool> {
-    let named = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let held = file.metadata()?;
-    Ok((named.dev(), named.ino()) == (held.dev(), held.ino()))
-}
-
 fn unnamed(directory: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).mode(0o666).custom_flags(libc::O_TMPFILE).open(directory)
+    OpenOptions::new().read(true).write(true).mode(0o666).custom_flags(libc::O_TMPFILE).open(directory)
 }
 
 fn named(directory: &Path, name: &str) -> io::Result<(File, PathBuf)> {
+    let folder = directory.join(FOLDER);
+    match fs::create_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     for _ in 0..TRIES {
-        let path = directory.join(draft_name(name));
+        let path = folder.join(format!("{name}.{}{SUFFIX}", uuid::Uuid::new_v4().simple()));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o666).open(&path)?;
         // A sweep that sees the file before it is locked may take it for dead; then another one is made.
         if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
@@ -181,59 +210,42 @@ fn named(directory: &Path, name: &str) -> io::Result<(File, PathBuf)> {
     Err(io::Error::from(io::ErrorKind::ResourceBusy))
 }
 
-fn draft_name(name: &str) -> String {
-    format!("{PREFIX}{name}.{}{SUFFIX}", uuid::Uuid::new_v4().simple())
-}
-
-/// See open(2) at `O_TMPFILE` for why this goes through /proc: linking the descriptor itself needs a capability.
-fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
-    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(linkat(AT_FDCWD, descriptor.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?)
-}
-
-/// Gives a named draft its final name, by whichever call the file system has that replaces nothing. Returns whether the
-/// draft's own name is gone with it.
-fn move_named(draft: &Path, path: &Path) -> io::Result<bool> {
-    match renameat2(AT_FDCWD, draft, AT_FDCWD, path, RenameFlags::RENAME_NOREPLACE) {
-        Ok(()) => return Ok(true),
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
-        Err(error) => return Err(error.into()),
-    }
-    match fs::hard_link(draft, path) {
-        Ok(()) => Ok(false),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS)) => {
-            if path.try_exists()? {
-                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
-            }
-            fs::rename(draft, path).map(|()| true)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
+    use super::super::publish::faulty;
     use super::*;
 
+    /// What lies in a directory, drafts included.
     fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names = Vec::new();
+        for place in [directory.to_owned(), directory.join(FOLDER)] {
+            let entries = fs::read_dir(place).into_iter().flatten();
+            names.extend(entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()));
+        }
+        names.retain(|name| name != FOLDER);
         names.sort();
         names
+    }
+
+    fn written(place: &Path, kind: Kind) -> Draft {
+        let draft = Draft::create(place, "image", kind).unwrap();
+        draft.file().write_all(b"data").unwrap();
+        draft
     }
 
     #[test]
     fn a_published_draft_is_the_only_file() {
         for kind in [Kind::Unnamed, Kind::Named] {
-            let place = tempfile::tempdir().unwrap();
-            let draft = Draft::create(place.path(), "image", kind).unwrap();
-            draft.file().write_all(b"data").unwrap();
-            assert!(!names(place.path()).contains(&"image".to_owned()));
-            draft.publish().unwrap();
-            assert_eq!(names(place.path()), ["image"], "{kind:?}");
-            assert_eq!(fs::read(place.path().join("image")).unwrap(), b"data");
+            for calls in [Calls::SYSTEM, faulty::ONLY_RENAMES, faulty::ANSWERS_LOST] {
+                let place = tempfile::tempdir().unwrap();
+                let draft = written(place.path(), kind);
+                assert!(!names(place.path()).contains(&"image".to_owned()));
+                draft.publish_by(&calls).unwrap();
+                assert_eq!(names(place.path()), ["image"], "{kind:?}");
+                assert_eq!(fs::read(place.path().join("image")).unwrap(), b"data");
+            }
         }
     }
 
@@ -249,39 +261,60 @@ mod tests {
     #[test]
     fn publishing_replaces_nothing() {
         for kind in [Kind::Unnamed, Kind::Named] {
-            let place = tempfile::tempdir().unwrap();
-            let draft = Draft::create(place.path(), "image", kind).unwrap();
-            fs::write(place.path().join("image"), "first").unwrap();
-            assert_eq!(draft.publish().unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{kind:?}");
-            assert_eq!(names(place.path()), ["image"]);
-            assert_eq!(fs::read(place.path().join("image")).unwrap(), b"first");
+            for calls in [Calls::SYSTEM, faulty::ONLY_RENAMES] {
+                let place = tempfile::tempdir().unwrap();
+                let draft = Draft::create(place.path(), "image", kind).unwrap();
+                fs::write(place.path().join("image"), "first").unwrap();
+                assert_eq!(draft.publish_by(&calls).unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{kind:?}");
+                assert_eq!(names(place.path()), ["image"]);
+                assert_eq!(fs::read(place.path().join("image")).unwrap(), b"first");
+            }
         }
     }
 
     #[test]
-    fn probing_leaves_nothing() {
+    fn a_draft_that_cannot_be_published_leaves_nothing() {
+        for kind in [Kind::Unnamed, Kind::Named] {
+            for (calls, errno) in
+                [(faulty::NOTHING_WORKS, &[libc::EIO][..]), (faulty::FULL, &[libc::ENOSPC, libc::EDQUOT])]
+            {
+                let place = tempfile::tempdir().unwrap();
+                let error = written(place.path(), kind).publish_by(&calls).unwrap_err();
+                assert!(error.raw_os_error().is_some_and(|found| errno.contains(&found)), "{kind:?} {error}");
+                assert!(names(place.path()).is_empty(), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_probe_publishes_as_an_upload_does_and_leaves_nothing() {
         let place = tempfile::tempdir().unwrap();
-        assert!(probe(place.path()).is_some());
+        let probed = |calls| probe_by(place.path(), &calls);
+        assert!(probe(place.path()).unwrap().is_some());
+        assert_eq!(probed(faulty::ONLY_RENAMES), Ok(Some(Kind::Named)));
+        assert_eq!(probed(faulty::FULL), Ok(None));
+        let words = probed(faulty::NOTHING_WORKS).unwrap_err();
+        assert!(words.contains("cannot be given its name: Input/output error"), "{words}");
         assert!(names(place.path()).is_empty());
+        assert!(probe(&place.path().join("gone")).is_err());
     }
 
     #[test]
     fn only_dead_drafts_are_removed() {
         let place = tempfile::tempdir().unwrap();
-        let old = |name: &str| {
-            let file = File::create(place.path().join(name)).unwrap();
-            file.set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
-        };
-        old(".glance-dead.0123.part");
-        old("0f3e");
-        old(".glance-other");
-        File::create(place.path().join(".glance-young.0123.part")).unwrap();
+        assert_eq!(remove_leftovers(place.path()).unwrap(), 0, "no draft ever had a name");
         let alive = Draft::create(place.path(), "alive", Kind::Named).unwrap();
         alive.file().set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
+        let folder = place.path().join(FOLDER);
+        let old = |path: PathBuf| File::create(path).unwrap().set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
+        old(folder.join("dead.0123.part"));
+        old(folder.join("notes"));
+        old(place.path().join("0f3e.part"));
+        File::create(folder.join("young.0123.part")).unwrap();
 
         assert_eq!(remove_leftovers(place.path()).unwrap(), 1);
         let left = names(place.path());
         assert_eq!(left.len(), 4, "{left:?}");
-        assert!(!left.iter().any(|name| name.starts_with(".glance-dead")));
+        assert!(!left.iter().any(|name| name.starts_with("dead")));
     }
 }

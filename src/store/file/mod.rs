@@ -6,6 +6,7 @@
 mod directories;
 mod draft;
 mod metadata;
+mod publish;
 mod recording;
 
 use std::fs::{File, OpenOptions};
@@ -84,17 +85,14 @@ struct Inner {
 }
 
 impl FileStore {
-    /// Makes the directories, checks that they can be written and removes what writers that are no more have left there.
-    /// Blocks on the file system.
+    /// Makes the directories, checks by a file that images can be stored in them, and removes what writers that are no more have
+    /// left there. Blocks on the file system.
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
     fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
         let store = Self::unprepared(name, id, options)?;
-        let Inner { directories, permissions, .. } = &*store.inner;
-        let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
-        directories.prepare(*permissions).map_err(wrong)?;
-        store.inner.sweep();
+        store.inner.prepare()?;
         Ok(store)
     }
 
@@ -297,10 +295,21 @@ impl Store for FileStore {
 }
 
 impl Inner {
-    /// Removes the drafts of writers that are no more. Where files can be written without a name there are none.
+    fn prepare(&self) -> Result<(), StoreError> {
+        let wrong = |reason| StoreError::Configuration { store: self.name.clone(), reason };
+        self.directories.prepare(self.permissions).map_err(wrong)?;
+        for directory in self.directories.all() {
+            if directory.kind().map_err(wrong)?.is_none() {
+                tracing::warn!(store = self.name, directory = %directory.path, "the directory's disk is full");
+            }
+        }
+        self.sweep();
+        Ok(())
+    }
+
+    /// Removes the drafts of writers that are no more. Takes as long for a million images as for one.
     fn sweep(&self) {
-        let named = |directory: &&Directory| self.writable && directory.kind.get() != Some(&Kind::Unnamed);
-        for Directory { path, .. } in self.directories.all().filter(named) {
+        for Directory { path, .. } in self.directories.all().filter(|_| self.writable) {
             match draft::remove_leftovers(Path::new(path)) {
                 Ok(0) => {}
                 Ok(count) => {
@@ -323,10 +332,8 @@ impl Inner {
             return Err(StoreError::Duplicate { image: path });
         }
         let place = Path::new(&directory.path);
-        let kind = match directory.kind.get() {
-            Some(kind) => *kind,
-            None => draft::probe(place).map_or(Kind::Named, |kind| *directory.kind.get_or_init(|| kind)),
-        };
+        // A named draft works wherever anything does.
+        let kind = directory.kind().ok().flatten().unwrap_or(Kind::Named);
         let draft = Draft::create(place, name, kind)
             .map_err(|source| StoreError::writing(|| format!("creating {path}"), source))?;
         let mut metadata = self.metadata.of(&path);
