@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::peers::{Keystone, Upstream};
-use common::{Answer, Body, Client, Conf, Request, Server, free_port, wait_for};
+use common::{Answer, Body, Client, Conf, Request, Server, free_port, pause, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -65,6 +65,19 @@ impl Side {
         }
         self.client.send(&upload).expect(204);
         path
+    }
+
+    fn patch_request(&self, path: &str, change: &Value) -> Request {
+        let mut patch =
+            self.request("PATCH", path).header("Content-Type", "application/openstack-images-v2.1-json-patch");
+        patch.body = Body::Sized(change.to_string().into_bytes());
+        patch
+    }
+
+    #[track_caller]
+    fn patch(&mut self, path: &str, change: &Value) -> Answer {
+        let request = self.patch_request(path, change);
+        self.client.send(&request)
     }
 
     fn sql(&self, sql: &str) -> String {
@@ -184,7 +197,11 @@ fn locations_are_found_by_their_url_when_their_store_is_not_known() {
 fn web_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(connection));
+        }
+    });
     address
 }
 
@@ -208,6 +225,10 @@ fn answer(mut connection: TcpStream) {
         }
         _ => "0123456789",
     };
+    if path.contains("patient") {
+        // Somebody does something else meanwhile.
+        pause(Duration::from_secs(2));
+    }
     let shown = if method == "HEAD" { "" } else { body };
     let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{shown}", body.len());
     // Who wants no more of it may go.
@@ -288,4 +309,89 @@ fn a_location_that_became_forbidden_is_not_read() {
     assert!(server.log().contains("an image is where nothing may be fetched"));
     server.send(&Request::new("GET", &path)).expect(200);
     server.send(&Request::new("DELETE", &path)).expect(204);
+}
+
+/// With two locations: a file, and one on a web server.
+fn with_a_second_location(side: &mut Side, web: SocketAddr) -> (String, PathBuf) {
+    // By the default rules, only administrators remove locations.
+    side.token = Keystone::shared().token("admin@admin");
+    let path = side.image(None);
+    let file = side.file(&path);
+    let location = json!({"url": format!("http://{web}/same"), "metadata": {}});
+    side.patch(&path, &json!([{"op": "add", "path": "/locations/-", "value": location}])).expect(200);
+    (path, file)
+}
+
+fn with_locations(conf: Conf, web: SocketAddr) -> Conf {
+    conf.set("DEFAULT.show_multiple_locations", true)
+        .set("glance_store.stores", "file,http")
+        .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+        .set("import_filtering_opts.allowed_ports", format!("[{}]", web.port()))
+}
+
+#[test]
+fn a_removed_location_takes_its_data_with_it() {
+    let web = web_server();
+    let remove = json!([{"op": "remove", "path": "/locations/0"}]);
+    on_both_sides(
+        |conf| with_locations(conf, web),
+        |side| {
+            let (path, file) = with_a_second_location(side, web);
+            // A change that fails as a whole removes nothing; upstream has removed the data by then.
+            if side.name == "ours" {
+                let wrong = json!([remove[0], {"op": "replace", "path": "/min_disk", "value": -1}]);
+                side.patch(&path, &wrong).expect(400);
+                assert!(file.try_exists().unwrap());
+            }
+            side.patch(&path, &remove).expect(200);
+            assert!(!file.try_exists().unwrap(), "{}", side.name);
+            assert_eq!(side.sql("select status from image_locations order by id"), "deleted\nactive");
+
+            // A folder cannot be unlinked: the location stays.
+            let (path, file) = with_a_second_location(side, web);
+            fs::remove_file(&file).unwrap();
+            fs::create_dir(&file).unwrap();
+            side.patch(&path, &remove).expect(500);
+            let shown = side.send("GET", &path).expect(200).json();
+            assert_eq!(shown["locations"].as_array().unwrap().len(), 2, "{}", side.name);
+            fs::remove_dir(&file).unwrap();
+
+            // Data that is gone already needs no removing.
+            side.patch(&path, &remove).expect(200);
+            let shown = side.send("GET", &path).expect(200).json();
+            assert_eq!(shown["locations"][0]["url"], format!("http://{web}/same"), "{}", side.name);
+        },
+    );
+    on_both_sides(
+        |conf| with_locations(conf, web).set("DEFAULT.delayed_delete", true),
+        |side| {
+            let (path, file) = with_a_second_location(side, web);
+            side.patch(&path, &remove).expect(200);
+            assert!(file.try_exists().unwrap(), "{}", side.name);
+            let rows = side.sql("select status, deleted from image_locations order by id");
+            assert_eq!(rows, "pending_delete|1\nactive|0", "{}", side.name);
+        },
+    );
+}
+
+#[test]
+fn of_two_changes_of_locations_at_a_time_none_is_lost() {
+    let web = web_server();
+    let server = Server::with(|conf| with_locations(conf, web));
+    let (conf, client, mut other) = (server.conf.clone(), server.client(), server.client());
+    let mut side = Side { name: "ours", conf, client, token: String::new(), _service: Box::new(server) };
+    let path = side.image(None);
+    let add = |name: &str| {
+        let location = json!({"url": format!("http://{web}/{name}"), "metadata": {}});
+        json!([{"op": "add", "path": "/locations/-", "value": location}])
+    };
+    let slow = side.patch_request(&path, &add("patient"));
+    let slow = std::thread::spawn(move || other.send(&slow).status);
+    pause(Duration::from_millis(500));
+    side.patch(&path, &add("same")).expect(200);
+    assert_eq!(slow.join().unwrap(), 409);
+    let shown = side.send("GET", &path).expect(200).json();
+    assert_eq!(shown["locations"].as_array().unwrap().len(), 2);
+    side.patch(&path, &add("patient")).expect(200);
+    assert_eq!(side.sql("select count(*) from image_locations where deleted = 0"), "3");
 }

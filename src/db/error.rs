@@ -63,6 +63,9 @@ pub enum DbError {
     /// The image is no longer in a status from which the change is allowed.
     #[error("cannot transition from {current} to {} in update (wanted from_state={wanted:?})", .next.as_deref().unwrap_or("None"))]
     StateConflict { id: String, current: String, next: Option<String>, wanted: Vec<String> },
+    /// Other locations than those that were read belong to the image by now.
+    #[error("the locations of image {id} were changed by another request")]
+    LocationsChanged { id: String },
     /// The page marker names no image.
     #[error("No image found with ID {0}")]
     MarkerNotFound(String),

@@ -170,8 +170,12 @@ macro_rules! image_table {
             /// All tags that the image is to have, new ones in this order.
             pub tags: Option<Vec<String>>,
             /// All locations that the image is to have: with an id, a row of this image to be kept and brought up to date;
-            /// without, a new one. Others become `deleted`.
+            /// without, a new one. What becomes of others says [`Self::other_locations`].
             pub locations: Option<Vec<LocationRecord>>,
+            /// The locations on which [`Self::locations`] is based: if the image has others by now, nothing is changed.
+            pub read_locations: Option<Vec<LocationRecord>>,
+            /// What happens to locations that [`Self::locations`] does not have.
+            pub other_locations: OtherLocations,
         }
 
         impl ImageUpdate {
@@ -311,6 +315,16 @@ pub struct MemberRecord {
     pub status: String,
     pub created_at: PrimitiveDateTime,
     pub updated_at: PrimitiveDateTime,
+}
+
+/// The fate of locations that an update does not keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherLocations {
+    /// They are `deleted`.
+    #[default]
+    Delete,
+    /// They are `pending_delete`: their data is left to the scrubber.
+    Schedule,
 }
 
 /// The fate of custom properties that an update does not set.

@@ -104,6 +104,34 @@ async fn a_reader_passes_a_writer() {
 }
 
 #[tokio::test]
+async fn of_two_changes_of_the_same_locations_one_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder.path().join("glance.db")).await;
+    let mut new = NewImage::new(suite::uuid());
+    new.locations.push(suite::location("first"));
+    let image = images::create(&db, new).await.unwrap();
+    let add = |url| ImageUpdate {
+        locations: Some([image.locations.clone(), vec![suite::location(url)]].concat()),
+        read_locations: Some(image.locations.clone()),
+        ..ImageUpdate::default()
+    };
+    let after = images::update(&db, &image.id, add("second"), None).await.unwrap();
+    let late = ImageUpdate { name: Some(Some("late".to_owned())), ..add("third") };
+    let error = images::update(&db, &image.id, late, None).await.unwrap_err();
+    assert!(matches!(error, DbError::LocationsChanged { .. }), "{error:?}");
+    let found = images::get(&db, &image.id, false).await.unwrap().unwrap();
+    assert_eq!((found.locations.len(), found.name), (2, None));
+
+    // What is said of a location counts as well.
+    let mut told = after.locations.clone();
+    told[0].metadata.insert("rack".to_owned(), "7".into());
+    let read_locations = Some(after.locations.clone());
+    let tell = ImageUpdate { locations: Some(told), read_locations, ..ImageUpdate::default() };
+    images::update(&db, &image.id, tell.clone(), None).await.unwrap();
+    assert!(images::update(&db, &image.id, tell, None).await.is_err());
+}
+
+#[tokio::test]
 async fn a_broken_value_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(&folder.path().join("glance.db")).await;

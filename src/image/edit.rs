@@ -10,14 +10,17 @@ use super::model::Image;
 use super::patch::{Change, Operation};
 use super::visibility::Viewer;
 use super::{Error, Limits};
+use crate::db::model::LocationRecord;
 use crate::identity::Context;
 
 /// An image before and after the changes made so far.
 pub struct Edit {
-    before: Image,
-    after: Image,
+    pub(super) before: Image,
+    pub(super) after: Image,
+    /// The locations as the database has them, on which the change of locations is based.
+    pub(super) read_locations: Vec<LocationRecord>,
+    pub(super) caller: Arc<Context>,
     images: Images,
-    caller: Arc<Context>,
 }
 
 impl Images {
@@ -26,8 +29,11 @@ impl Images {
     /// # Errors
     /// As [`Images::get`].
     pub async fn edit(&self, viewer: &Viewer, caller: &Arc<Context>, id: &str) -> Result<Edit, Error> {
-        let image = self.get(viewer, id).await?;
-        Ok(Edit { before: image.clone(), after: image, images: self.clone(), caller: Arc::clone(caller) })
+        let mut image = self.get_as_stored(viewer, id).await?;
+        let read_locations = image.locations.clone();
+        self.settle_locations(&mut image);
+        let (images, caller) = (self.clone(), Arc::clone(caller));
+        Ok(Edit { before: image.clone(), after: image, read_locations, caller, images })
     }
 }
 
@@ -40,10 +46,6 @@ impl Edit {
     /// As [`Edit::image`], when nothing is to be saved.
     pub fn into_image(self) -> Image {
         self.after
-    }
-
-    pub(super) fn into_parts(self) -> (Image, Image) {
-        (self.before, self.after)
     }
 
     /// Applies one change.

@@ -67,14 +67,17 @@ impl Images {
     /// # Errors
     /// [`Error::NotFound`] also for one that the viewer cannot see.
     pub async fn get(&self, viewer: &Viewer, id: &str) -> Result<Image, Error> {
-        let not_found = || Error::NotFound(id.to_owned());
-        let record = rows::get(&self.db, id, false).await?.ok_or_else(not_found)?;
-        let mut image = Image::from_record(record, viewer.project.as_deref())?;
-        if !self.can_see(viewer, &image).await? {
-            return Err(not_found());
-        }
+        let mut image = self.get_as_stored(viewer, id).await?;
         self.settle_locations(&mut image);
         Ok(image)
+    }
+
+    /// As [`Images::get`], with the locations just as the database has them.
+    pub(super) async fn get_as_stored(&self, viewer: &Viewer, id: &str) -> Result<Image, Error> {
+        let not_found = || Error::NotFound(id.to_owned());
+        let record = rows::get(&self.db, id, false).await?.ok_or_else(not_found)?;
+        let image = Image::from_record(record, viewer.project.as_deref())?;
+        if self.can_see(viewer, &image).await? { Ok(image) } else { Err(not_found()) }
     }
 
     /// The images of one page, in order.

@@ -58,6 +58,8 @@ pub(super) enum Intent {
     Import,
     /// An image's data is removed.
     Delete,
+    /// The data at locations is removed that an image no longer has.
+    RemoveLocations,
     /// A copy is made for the image cache. No row of the database is concerned.
     Cache,
 }

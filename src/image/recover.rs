@@ -129,6 +129,10 @@ fn fate(record: &Record, standing: Option<&Standing>) -> Fate {
         Intent::Delete if is_owner && is_erased(standing) => return Fate::Remove,
         // The row is there, or somebody else deletes.
         Intent::Delete => return Fate::Over,
+        // Should the row still have the locations, they may come back with the image.
+        Intent::RemoveLocations if is_waiting(standing) => return Fate::Leave,
+        // What the image still has stays: then the row never changed.
+        Intent::RemoveLocations => return Fate::Remove,
         // The cache's own affair.
         Intent::Cache => return Fate::Leave,
     };

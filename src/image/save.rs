@@ -1,13 +1,17 @@
 //! Writing what a PATCH changed, and only that, so that two requests which change different things both count.
 
+use std::sync::Arc;
+
 use super::Error;
 use super::edit::Edit;
-use super::images::Images;
+use super::images::{Images, place, store_context};
+use super::journal::{Intent, Token};
 use super::model::Image;
 use super::visibility::Viewer;
-use crate::db::DbError;
 use crate::db::images as rows;
-use crate::db::model::{ImageUpdate, OtherProperties};
+use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, OtherLocations, OtherProperties};
+use crate::db::{DbError, locations};
+use crate::identity::Context;
 use crate::notifications::Change;
 
 impl Images {
@@ -15,9 +19,10 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the viewer is not the owner or would lose sight of the image, [`Error::TooMany`],
-    /// [`Error::Raced`] if the image's status changed meanwhile and the changes depend on it.
+    /// [`Error::Raced`] if the image's status changed meanwhile and the changes depend on it, [`Error::Conflict`] if its locations
+    /// did, [`Error::Store`] if the data of a removed location cannot be removed: then the location stays.
     pub async fn save(&self, viewer: &Viewer, edit: Edit) -> Result<Image, Error> {
-        let (before, mut after) = edit.into_parts();
+        let Edit { before, mut after, read_locations, caller, .. } = edit;
         if after.properties.iter().any(|(name, _)| !before.has_property(name)) {
             self.options.limits.check_properties(after.properties.iter().map(|(name, _)| name.as_str()))?;
         }
@@ -25,19 +30,21 @@ impl Images {
         if !self.can_see(viewer, &after).await? {
             return Err(Error::Forbidden(format!("Forbidding request, image {} not visible", after.id)));
         }
-        let update = difference(&before, &after);
-        // Formats and locations may change in some statuses only; nothing else cares.
-        let wanted = [before.status.as_str()];
-        let depends_on_status = update.status.is_some()
-            || update.disk_format.is_some()
-            || update.container_format.is_some()
-            || update.locations.is_some();
-        let from_states = depends_on_status.then_some(&wanted[..]);
-        let record = rows::update(&self.db, &before.id, update, from_states).await.map_err(|error| match error {
-            DbError::StateConflict { current, .. } => Error::Raced { id: before.id.clone(), current },
-            DbError::NotFound { .. } => Error::NotFound(before.id.clone()),
-            other => other.into(),
-        })?;
+        let mut update = difference(&before, &after);
+        update.read_locations = update.locations.is_some().then_some(read_locations);
+        let removed = removed_locations(&before, &after);
+        let record = if removed.is_empty() {
+            self.write(&before, update).await?
+        } else if self.options.delayed_delete {
+            update.other_locations = OtherLocations::Schedule;
+            self.write(&before, update).await?
+        } else {
+            let images = self.clone();
+            // The client may go away; the work comes to an end all the same.
+            let work =
+                self.tasks.spawn(async move { images.write_and_remove(&caller, &before, update, &removed).await });
+            work.await.map_err(Error::Interrupted)??
+        };
         let member = after.member.take();
         let mut saved = Image::from_record(record, viewer.project.as_deref())?;
         saved.member = member;
@@ -45,6 +52,77 @@ impl Images {
         self.announce(&saved, Change::Updated);
         Ok(saved)
     }
+}
+
+impl Images {
+    /// Writes a change of an image's row.
+    async fn write(&self, before: &Image, update: ImageUpdate) -> Result<ImageRecord, Error> {
+        // Formats and locations may change in some statuses only; nothing else cares.
+        let wanted = [before.status.as_str()];
+        let depends_on_status = update.status.is_some()
+            || update.disk_format.is_some()
+            || update.container_format.is_some()
+            || update.locations.is_some();
+        let from_states = depends_on_status.then_some(&wanted[..]);
+        rows::update(&self.db, &before.id, update, from_states).await.map_err(|error| match error {
+            DbError::StateConflict { current, .. } => Error::Raced { id: before.id.clone(), current },
+            DbError::LocationsChanged { .. } => Error::Conflict(error.to_string()),
+            DbError::NotFound { .. } => Error::NotFound(before.id.clone()),
+            other => other.into(),
+        })
+    }
+
+    /// As [`Images::write`], and removes the data at locations that the image no longer has.
+    ///
+    /// The row goes first, so that no reader is sent to data that is gone; the journal lets recovery remove what a crash left. A
+    /// location whose store refuses comes back.
+    async fn write_and_remove(
+        &self,
+        caller: &Arc<Context>,
+        before: &Image,
+        update: ImageUpdate,
+        removed: &[LocationRecord],
+    ) -> Result<ImageRecord, Error> {
+        let context = store_context(before, Some(caller));
+        for location in removed {
+            self.stores.check_unused(&context, place(location)).await?;
+        }
+        let urls = removed.iter().map(|location| location.url.clone()).collect();
+        let entry = self.journal_begin(Intent::RemoveLocations, &before.id, &Token::new(), urls).await?;
+        let record = match self.write(before, update).await {
+            Ok(record) => record,
+            Err(error) => {
+                // Whether an unknown commit has removed the rows is for recovery to find out.
+                if !matches!(&error, Error::Db(database) if database.is_unknown()) {
+                    self.journal_finish(entry).await;
+                }
+                return Err(error);
+            }
+        };
+        let (mut is_settled, mut refused) = (true, None);
+        for location in removed {
+            match self.remove_location(&context, &before.id, location).await {
+                Ok(_) => {}
+                Err(error) if error.is_interrupted() => is_settled = false,
+                Err(error) => {
+                    if let Some(id) = location.id {
+                        locations::set_status(&self.db, &before.id, id, "active").await?;
+                    }
+                    refused = Some(error);
+                }
+            }
+        }
+        if is_settled {
+            self.journal_finish(entry).await;
+        }
+        refused.map_or(Ok(record), |error| Err(error.into()))
+    }
+}
+
+/// The locations that a change takes from an image, but for those whose data another location of it still needs.
+fn removed_locations(before: &Image, after: &Image) -> Vec<LocationRecord> {
+    let is_needed = |url: &str| after.locations.iter().any(|location| location.url == url);
+    before.locations.iter().filter(|location| !is_needed(&location.url)).cloned().collect()
 }
 
 /// What the database layer asks whatever the policy says (upstream: `is_image_mutable`).

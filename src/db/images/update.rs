@@ -12,7 +12,7 @@ use super::ownership::Ownership;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
-use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, OtherProperties};
+use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, OtherLocations, OtherProperties};
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
@@ -25,7 +25,7 @@ use crate::db::{children, locations, tags};
 ///
 /// # Errors
 /// [`DbError::NotFound`] for an image, or a location with an id, that is not there; [`DbError::StateConflict`] if the
-/// status is another one; then nothing has changed.
+/// status is another one, [`DbError::LocationsChanged`] if the locations are; then nothing has changed.
 pub async fn update(db: &Db, id: &str, change: ImageUpdate, from: Option<&[&str]>) -> Result<ImageRecord, DbError> {
     change_as(db, id, change, from, Ownership::Unasked).await
 }
@@ -82,7 +82,14 @@ impl Operation for Update {
             tags::set_all(session, &self.id, now, wanted).await?;
         }
         if let Some(wanted) = &self.change.locations {
-            set_locations(session, &self.id, now, wanted).await?;
+            if let Some(expected) = &self.change.read_locations {
+                // The image's row is locked: whoever else changes locations this way waits, and then finds these changed.
+                let found = read(session, &self.id, false).await?.map(|image| image.locations);
+                if found.as_ref() != Some(expected) {
+                    return Err(DbError::LocationsChanged { id: self.id.clone() });
+                }
+            }
+            set_locations(session, &self.id, now, wanted, self.change.other_locations).await?;
         }
         read(session, &self.id, false).await?.ok_or_else(|| DbError::no_image(&self.id))
     }
@@ -197,10 +204,17 @@ async fn set_locations(
     image: &str,
     now: PrimitiveDateTime,
     wanted: &[LocationRecord],
+    others: OtherLocations,
 ) -> Result<(), DbError> {
     let kept: HashSet<i64> = wanted.iter().filter_map(|location| location.id).collect();
     let mut gone = soft_delete("image_locations", now);
-    gone.value("status", "deleted");
+    gone.value(
+        "status",
+        match others {
+            OtherLocations::Delete => "deleted",
+            OtherLocations::Schedule => "pending_delete",
+        },
+    );
     gone.and_where(Expr::col("image_id").eq(image)).and_where(live("image_locations"));
     if !kept.is_empty() {
         gone.and_where(Expr::col("id").is_not_in(kept));

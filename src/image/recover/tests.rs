@@ -59,6 +59,10 @@ fn only_what_the_token_owns_is_touched() {
         (Intent::Delete, "saving", [Fate::Over; 3]),
         (Intent::Delete, "deleted", [Fate::Remove, Fate::Over, Fate::Over]),
         (Intent::Delete, "pending_delete", [Fate::Over; 3]),
+        (Intent::RemoveLocations, "active", [Fate::Remove; 3]),
+        (Intent::RemoveLocations, "saving", [Fate::Remove; 3]),
+        (Intent::RemoveLocations, "deleted", [Fate::Remove; 3]),
+        (Intent::RemoveLocations, "pending_delete", [Fate::Leave; 3]),
         (Intent::Cache, "active", [Fate::Leave; 3]),
     ];
     for (intent, status, fates) in table {
@@ -68,6 +72,7 @@ fn only_what_the_token_owns_is_touched() {
         }
     }
     assert_eq!(fate(&record(Some((Intent::Upload, &own))), None), Fate::Remove);
+    assert_eq!(fate(&record(Some((Intent::RemoveLocations, &own))), None), Fate::Remove);
     assert_eq!(fate(&record(Some((Intent::Cache, &own))), None), Fate::Leave);
 }
 
