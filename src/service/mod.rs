@@ -68,6 +68,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
     let passed = Passed::read();
     umask(Mode::from_bits_truncate(0o027));
     raise_descriptor_limit();
+    crate::sys::heap::keep_buffers();
     let manager = Manager::start(environment.notify);
 
     let started = Settings::new(&loaded.config).map_err(Error::from).and_then(|settings| {

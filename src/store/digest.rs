@@ -19,7 +19,7 @@ use algorithm::Hasher;
 /// small image needs no thread.
 const INLINE: usize = 128 * 1024;
 
-const LIMITS: Limits = Limits { capacity: 4 * 1024 * 1024, batch: 256 * 1024 };
+const LIMITS: Limits = Limits { capacity: 2 * 1024 * 1024, batch: 256 * 1024 };
 
 /// MD5 and the configured algorithm over one stream of data. Dropping it stops the work.
 pub struct Digests {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -20,6 +21,23 @@ const IDLE: Duration = Duration::from_secs(10);
 /// A bounded set of threads; work beyond their number waits in order.
 pub(super) struct Pool {
     inner: Arc<Inner>,
+    strands: Arc<AtomicUsize>,
+}
+
+/// Held by each strand of a pool.
+pub(super) struct Membership(Arc<AtomicUsize>);
+
+impl Membership {
+    /// How many strands the pool has, this one included.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Inner {
@@ -42,7 +60,13 @@ impl Pool {
     /// what `top -H` shows.
     pub(super) fn new(name: &str, limit: usize) -> Arc<Self> {
         let inner = Inner { name: name.to_owned(), limit: limit.max(1), state: Mutex::default(), work: Condvar::new() };
-        Arc::new(Self { inner: Arc::new(inner) })
+        Arc::new(Self { inner: Arc::new(inner), strands: Arc::default() })
+    }
+
+    /// Counts a strand for as long as it lives.
+    pub(super) fn join(&self) -> Membership {
+        self.strands.fetch_add(1, Ordering::Relaxed);
+        Membership(Arc::clone(&self.strands))
     }
 
     /// Queues a task.
@@ -136,7 +160,6 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::pool::Pool;
+use super::pool::{Membership, Pool};
 
 /// What a strand does with its messages.
 pub(super) trait Job: Send + 'static {
@@ -20,10 +20,14 @@ pub(super) trait Job: Send + 'static {
     fn work(&mut self, messages: VecDeque<Self::Message>) -> Result<(), Self::Error>;
 }
 
+/// Bytes that all strands of a pool may hold together before each gets less than its capacity: a hundred uploads at a time do not
+/// become faster by longer queues.
+const BUDGET: usize = 4 * 1024 * 1024;
+
 /// Bounds of a strand in bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// A producer waits while this much is not yet done.
+    /// A producer waits while this much is not yet done, or less where there are many strands.
     pub(super) capacity: usize,
     /// Work starts when this much has come: larger pieces, fewer wake-ups. At most the capacity.
     pub(super) batch: usize,
@@ -46,6 +50,7 @@ pub(super) struct Strand<J: Job> {
 
 struct Shared<J: Job> {
     pool: Arc<Pool>,
+    membership: Membership,
     limits: Limits,
     queue: Mutex<Queue<J>>,
     /// Taken only by the thread whose turn it is.
@@ -78,7 +83,8 @@ impl<J: Job> Strand<J> {
             over: None,
             producer: None,
         };
-        Self { shared: Arc::new(Shared { pool, limits, queue: Mutex::new(queue), job: Mutex::new(Some(job)) }) }
+        let (membership, queue, job) = (pool.join(), Mutex::new(queue), Mutex::new(Some(job)));
+        Self { shared: Arc::new(Shared { pool, membership, limits, queue, job }) }
     }
 
     /// Waits until there is room for more.
@@ -94,7 +100,7 @@ impl<J: Job> Strand<J> {
         if let Some(over) = queue.over.as_mut() {
             return Poll::Ready(Err(std::mem::replace(over, Ended::Gone)));
         }
-        if queue.waiting + queue.working < self.shared.limits.capacity {
+        if queue.waiting + queue.working < self.shared.capacity() {
             return Poll::Ready(Ok(()));
         }
         queue.producer = Some(context.waker().clone());
@@ -172,6 +178,12 @@ impl<J: Job> Drop for Strand<J> {
 }
 
 impl<J: Job> Shared<J> {
+    /// How much may be under way. Never less than a batch: work would not start.
+    fn capacity(&self) -> usize {
+        let share = BUDGET / self.membership.count().max(1);
+        share.min(self.limits.capacity).max(self.limits.batch)
+    }
+
     /// Asks the pool for a turn; without a thread the strand is over.
     fn schedule(shared: &Arc<Self>) {
         let turn = Arc::clone(shared);
@@ -316,6 +328,27 @@ mod tests {
         assert!(waited.is_err(), "there was room");
         go.send(()).unwrap();
         strand.room().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn many_strands_share_a_budget() {
+        let pool = Pool::new("test", 1);
+        let limits = Limits { capacity: BUDGET / 2, batch: BUDGET / 16 };
+        let strand = || Strand::new(Arc::clone(&pool), limits, Sum::default());
+        let first = strand();
+        assert_eq!(first.shared.capacity(), BUDGET / 2);
+        let mut others: Vec<_> = (0..7).map(|_| strand()).collect();
+        assert_eq!(first.shared.capacity(), BUDGET / 8);
+        others.extend((0..92).map(|_| strand()));
+        assert_eq!(first.shared.capacity(), limits.batch);
+        drop(others);
+        for _ in 0..1000 {
+            if first.shared.capacity() == BUDGET / 2 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("strands that are gone still count");
     }
 
     #[tokio::test]

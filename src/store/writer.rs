@@ -15,7 +15,7 @@ use super::driver::{Stored, Writer};
 use super::pool::Pool;
 use super::strand::{Ended, Job, Limits, Strand};
 
-const LIMITS: Limits = Limits { capacity: 4 * 1024 * 1024, batch: 1024 * 1024 };
+const LIMITS: Limits = Limits { capacity: 2 * 1024 * 1024, batch: 256 * 1024 };
 
 /// What the half that writes is told. When its work fails or it is dropped, it removes what it has written.
 pub(super) enum Message {
