@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
+use ipnet::IpNet;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -28,7 +29,7 @@ pub(in crate::http) struct HealthCheck {
     checks: Vec<Check>,
     detailed: bool,
     /// Empty: everybody may ask.
-    sources: Vec<Network>,
+    sources: Vec<IpNet>,
     ignore_proxied_requests: bool,
 }
 
@@ -42,12 +43,6 @@ enum Check {
     DisableByFile(String),
     DisableByFilesPorts(BTreeMap<u16, String>),
     EnableByFiles(Vec<String>),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Network {
-    address: IpAddr,
-    bits: u32,
 }
 
 /// What one check says.
@@ -99,7 +94,7 @@ impl HealthCheck {
         Ok(Self {
             checks,
             detailed: flag("detailed", section.detailed)?,
-            sources: sources.iter().map(|text| Network::parse(text)).collect::<Result<_, _>>()?,
+            sources: sources.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
             ignore_proxied_requests: flag("ignore_proxied_requests", section.ignore_proxied_requests)?,
         })
     }
@@ -109,7 +104,7 @@ impl HealthCheck {
     pub(in crate::http) async fn answer(&self, exchange: &Exchange) -> Result<Response, Error> {
         let from = exchange.peer.map(|peer| peer.ip().to_canonical());
         let is_known =
-            self.sources.is_empty() || self.sources.iter().any(|network| from.is_some_and(|ip| network.contains(ip)));
+            self.sources.is_empty() || self.sources.iter().any(|network| from.is_some_and(|ip| network.contains(&ip)));
         let is_proxied = PROXIED.iter().any(|name| exchange.headers.contains_key(*name));
         if !is_known || (self.ignore_proxied_requests && is_proxied) {
             return Err(Error::stock(StatusCode::FORBIDDEN));
@@ -259,33 +254,17 @@ impl Verdict {
     }
 }
 
-impl Network {
-    fn parse(text: &str) -> Result<Self, HealthOptionError> {
-        let wrong = || HealthOptionError(format!("allowed_source_ranges: {text}: not a network such as 192.0.2.0/24"));
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.trim().parse().map_err(|_| wrong())?;
-        let whole = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(whole), |bits| bits.trim().parse()).map_err(|_| wrong())?;
-        let network = Self { address, bits };
-        let is_plain = bits <= whole && numeric(address).checked_shl(128 - whole + bits).unwrap_or(0) == 0;
-        if is_plain { Ok(network) } else { Err(wrong()) }
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        if self.address.is_ipv4() != address.is_ipv4() {
-            return false;
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, HealthOptionError> {
+    let wrong = || HealthOptionError(format!("allowed_source_ranges: {text}: not a network such as 192.0.2.0/24"));
+    let network = match text.split_once('/') {
+        Some((address, bits)) => {
+            let address = address.trim().parse().map_err(|_| wrong())?;
+            IpNet::new(address, bits.trim().parse().map_err(|_| wrong())?).map_err(|_| wrong())?
         }
-        let host_bits = if address.is_ipv4() { 32 - self.bits } else { 128 - self.bits };
-        let network = |ip| numeric(ip).checked_shr(host_bits).unwrap_or(0);
-        network(self.address) == network(address)
-    }
-}
-
-fn numeric(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u32::from(v4).into(),
-        IpAddr::V6(v6) => v6.into(),
-    }
+        None => IpNet::from(text.trim().parse::<IpAddr>().map_err(|_| wrong())?),
+    };
+    if network.trunc() == network { Ok(network) } else { Err(wrong()) }
 }
 
 fn by_port(paths: &[String]) -> Result<BTreeMap<u16, String>, HealthOptionError> {

@@ -1,14 +1,12 @@
-//! AES in CBC mode, and random bytes, as aws-lc has them.
+//! AES in CBC mode as aws-lc has it.
 #![expect(
     unsafe_code,
-    reason = "what is in the program already has them in C only; a safe crate would be a second cipher"
+    reason = "what is in the program already has it in C only; a safe crate would be a second cipher"
 )]
 
 use std::mem::MaybeUninit;
 
-use aws_lc_sys::{
-    AES_DECRYPT, AES_ENCRYPT, AES_KEY, AES_cbc_encrypt, AES_set_decrypt_key, AES_set_encrypt_key, RAND_bytes,
-};
+use aws_lc_sys::{AES_DECRYPT, AES_ENCRYPT, AES_KEY, AES_cbc_encrypt, AES_set_decrypt_key, AES_set_encrypt_key};
 
 /// Bytes of a block.
 pub const BLOCK: usize = 16;
@@ -60,14 +58,6 @@ fn run(key: &AES_KEY, direction: i32, mut vector: [u8; BLOCK], blocks: &mut [[u8
     }
 }
 
-/// Bytes that nobody can foresee.
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    // SAFETY: pointer and length are those of one live array. The call ends the process rather than fail.
-    unsafe { RAND_bytes(bytes.as_mut_ptr(), bytes.len()) };
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,10 +88,5 @@ mod tests {
             assert_eq!(hex::encode(blocks.as_flattened()), plain, "{key}");
         }
         assert!(AesCbc::new(b"too short").is_none() && AesCbc::new(&[0; 33]).is_none());
-    }
-
-    #[test]
-    fn no_two_are_the_same() {
-        assert_ne!(random::<16>(), random::<16>());
     }
 }
