@@ -10,6 +10,7 @@ use tracing::{Event, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::filter::Filter;
 use super::levels::Levels;
 use super::limit::{self, Verdict};
 use super::record::{Record, SpanValues, Values};
@@ -21,40 +22,11 @@ pub(super) struct Capture {
     queue: Queue,
 }
 
-/// Lets pass what [`Levels`] allow.
-pub(super) struct Filter(pub(super) Arc<ArcSwap<Levels>>);
-
 struct SpanFields(Vec<(&'static str, String)>);
 
 impl Capture {
     pub(super) fn new(levels: Arc<ArcSwap<Levels>>, queue: Queue) -> Self {
-        Self { filter: Filter(levels), queue }
-    }
-}
-
-impl Filter {
-    fn allows(&self, metadata: &Metadata<'_>) -> bool {
-        // A span writes nothing by itself, but what happens in it needs its fields.
-        let span = metadata.is_span() && *metadata.level() <= LevelFilter::INFO;
-        span || self.0.load().allow(metadata.target(), *metadata.level())
-    }
-
-    fn interest(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.allows(metadata) { Interest::always() } else { Interest::never() }
-    }
-}
-
-impl<S: Subscriber> Layer<S> for Filter {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        self.interest(metadata)
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.allows(metadata)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.0.load().most().max(LevelFilter::INFO))
+        Self { filter: Filter::new(levels), queue }
     }
 }
 
@@ -89,7 +61,7 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Capture {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
-        if let Some(limit) = &self.filter.0.load().limit {
+        if let Some(limit) = &self.filter.levels().limit {
             match limit.judge(*metadata.level(), Instant::now()) {
                 Verdict::Write => {}
                 Verdict::Drop => return,

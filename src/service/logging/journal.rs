@@ -12,7 +12,7 @@ use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::Registry;
 
-use super::capture::Filter;
+use super::filter::Filter;
 use super::levels::Levels;
 use super::record::{Record, Value};
 
@@ -36,7 +36,7 @@ impl Journal {
                 debug: Priority::Debug,
                 trace: Priority::Debug,
             });
-        Ok(Self(Dispatch::new(Registry::default().with(Filter(Arc::clone(levels))).with(layer))))
+        Ok(Self(Dispatch::new(Registry::default().with(Filter::new(Arc::clone(levels))).with(layer))))
     }
 
     pub(super) fn write(&self, record: &Record) {

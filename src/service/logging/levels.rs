@@ -2,8 +2,9 @@
 
 use tracing::{Level, level_filters::LevelFilter};
 
-use super::LogError;
+use super::error::LogError;
 use super::limit::Limit;
+use super::record::logger_name;
 use crate::config::DefaultSection;
 
 /// Python loggers that operators know, and what does their work here.
@@ -67,15 +68,6 @@ impl Levels {
     }
 }
 
-/// The name that operators see: `glance_api::api::images` is `glance.api.images`, as upstream's module would be.
-pub(super) fn logger_name(target: &str) -> String {
-    let name = target.replace("::", ".");
-    match name.strip_prefix("glance_api") {
-        Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("glance{rest}"),
-        _ => name,
-    }
-}
-
 /// Python's names and numbers.
 fn level_of(text: &str) -> Option<LevelFilter> {
     Some(match text.to_ascii_uppercase().as_str() {
@@ -97,13 +89,6 @@ fn level_of(text: &str) -> Option<LevelFilter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_those_of_upstream() {
-        assert_eq!(logger_name("glance_api::api::v2"), "glance.api.v2");
-        assert_eq!(logger_name("glance_api"), "glance");
-        assert_eq!(logger_name("sqlx::query"), "sqlx.query");
-    }
 
     #[test]
     fn the_most_specific_name_decides() {

@@ -5,6 +5,8 @@
 
 mod capture;
 mod date;
+mod error;
+mod filter;
 mod journal;
 mod json;
 mod levels;
@@ -16,8 +18,6 @@ mod template;
 mod text;
 mod writer;
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
@@ -27,30 +27,11 @@ use tracing_subscriber::registry::Registry;
 use super::environment::Environment;
 use crate::config::DefaultSection;
 use capture::Capture;
+pub use error::LogError;
 use levels::Levels;
 use record::BEGAN;
 use sink::Sinks;
 use writer::Writer;
-
-/// Why there is no log as it is asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The log's file cannot be opened.
-    #[error("[DEFAULT] {option}: {} cannot be written: {source}", path.display())]
-    File { option: &'static str, path: PathBuf, source: io::Error },
-    /// An entry of `default_log_levels`.
-    #[error("[DEFAULT] default_log_levels: {0:?} is not of the form name=LEVEL")]
-    Level(String),
-    /// `syslog_log_facility`.
-    #[error("[DEFAULT] syslog_log_facility: {0:?} is no facility of syslog(3)")]
-    Facility(String),
-    /// Something else in this process has taken the log.
-    #[error("the log has been set up already")]
-    Twice,
-    /// The thread that writes.
-    #[error("the log cannot be started: {0}")]
-    Thread(#[source] io::Error),
-}
 
 /// Whether there can be a log as it is asked for. Changes nothing.
 ///

@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata};
 
-use super::levels::logger_name;
 use crate::sys::localtime;
 
 /// Fields that oslo.log shows of a request's context, by the name they have in its formats.
@@ -207,5 +206,26 @@ impl Visit for SpanValues<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// The name that operators see: `glance_api::api::images` is `glance.api.images`, as upstream's module would be.
+pub(super) fn logger_name(target: &str) -> String {
+    let name = target.replace("::", ".");
+    match name.strip_prefix("glance_api") {
+        Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("glance{rest}"),
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_upstream() {
+        assert_eq!(logger_name("glance_api::api::v2"), "glance.api.v2");
+        assert_eq!(logger_name("glance_api"), "glance");
+        assert_eq!(logger_name("sqlx::query"), "sqlx.query");
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tracing::Level;
 
-use super::LogError;
+use super::error::LogError;
 use super::journal::Journal;
 use super::json;
 use super::levels::Levels;

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::unix::net::UnixDatagram;
 
-use super::LogError;
 use super::date::strftime;
+use super::error::LogError;
 use super::record::{Record, severity};
 
 /// Where syslog(3) writes.
