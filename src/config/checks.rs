@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Sections whose feature this version does not have: setting one is worth a line.
-const LATER: [(&str, &str); 6] = [
+pub(super) const LATER: [(&str, &str); 6] = [
     (BarbicanSection::NAME, "image signatures"),
     (BarbicanServiceUserSection::NAME, "image signatures"),
     (KeyManagerSection::NAME, "image signatures"),

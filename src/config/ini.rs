@@ -68,6 +68,22 @@ pub enum SyntaxErrorKind {
     EmptySection,
     #[error("Section must be started before assignment")]
     NoSection,
+    #[error("is not UTF-8 text")]
+    Encoding,
+}
+
+/// The text of a file.
+///
+/// # Errors
+///
+/// The first line that is not UTF-8.
+pub fn decode(bytes: Vec<u8>) -> Result<String, SyntaxError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        // What comes before is text.
+        let line = lines(&String::from_utf8_lossy(valid)).count();
+        SyntaxError { line, kind: SyntaxErrorKind::Encoding }
+    })
 }
 
 /// Reads a whole file.
@@ -160,6 +176,14 @@ mod tests {
 
     fn value(line: &str) -> String {
         values(&format!("[s]\n{line}\n")).pop().unwrap().2
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_is_named() {
+        assert_eq!(decode("[a]\nb = \u{fc}\n".into()).unwrap(), "[a]\nb = \u{fc}\n");
+        for (bytes, line) in [(&b"\xff"[..], 1), (b"[a]\nb = \xfc\n", 2), (b"a\r\nb\rc\n\xc3", 4)] {
+            assert_eq!(decode(bytes.to_vec()), Err(SyntaxError { line, kind: SyntaxErrorKind::Encoding }));
+        }
     }
 
     #[test]

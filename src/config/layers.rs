@@ -166,13 +166,15 @@ impl Merged {
         Ok(Self(builder.build()?.cache))
     }
 
-    /// All texts given for an option, the last one counting most, and the origin of the last one.
-    pub(super) fn texts(&self, section: &str, option: &str) -> Option<(Vec<String>, Origin)> {
+    /// All texts given for an option, the last one counting most, and the origin of each.
+    pub(super) fn texts(&self, section: &str, option: &str) -> Option<(Vec<String>, Vec<Origin>)> {
         let ValueKind::Table(sections) = &self.0.kind else { return None };
         let ValueKind::Table(options) = &sections.get(section)?.kind else { return None };
         let ValueKind::Array(values) = &options.get(option)?.kind else { return None };
-        let origin = values.last()?.origin().unwrap_or(Origin::DEFAULT).into();
-        Some((values.iter().map(|value| value.kind.to_string()).collect(), origin))
+        let given = values
+            .iter()
+            .map(|value| (value.kind.to_string(), Origin::from(value.origin().unwrap_or(Origin::DEFAULT))));
+        Some(given.unzip()).filter(|(texts, _): &(Vec<_>, Vec<_>)| !texts.is_empty())
     }
 }
 

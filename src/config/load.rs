@@ -6,6 +6,7 @@ use super::checks;
 use super::embedded;
 use super::ini;
 use super::layers::{self, File, Layer, Merged, Named};
+use super::option::Values as _;
 use super::problem::{ConfigErrors, Origin, Problem, Warning};
 use super::reader::{Origins, Reader};
 use super::schema;
@@ -127,8 +128,8 @@ fn read(paths: Vec<PathBuf>) -> Result<Vec<File>, ConfigErrors> {
     let mut files = Vec::new();
     let mut problems = Vec::new();
     for path in paths {
-        match std::fs::read_to_string(&path) {
-            Ok(text) => match ini::parse(&text) {
+        match std::fs::read(&path) {
+            Ok(bytes) => match ini::decode(bytes).and_then(|text| ini::parse(&text)) {
                 Ok(document) => files.push(File { path, document }),
                 Err(source) => problems.push(Problem::Syntax { path, source }),
             },

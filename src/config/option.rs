@@ -59,10 +59,29 @@ pub(super) struct Rules {
     pub(super) format: Format,
     /// Names a file, so that `credential:NAME` may stand for its path.
     pub(super) file: bool,
+    /// Why it has no effect, although the file may rely on it.
+    pub(super) idle: Option<Idle>,
     /// Belongs to the authentication plugin; read from `auth_section` where that is set.
     pub(super) plugin: bool,
     /// Whether new files should use it.
     pub(super) standing: Standing,
+}
+
+/// Why an option is read but has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// It is for a feature that this version does not have.
+    Later(&'static str),
+    Because(&'static str),
+}
+
+impl std::fmt::Display for Idle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Later(feature) => write!(f, " yet: {feature} are not part of this version"),
+            Self::Because(reason) => write!(f, ": {reason}"),
+        }
+    }
 }
 
 /// What a text must look like.
@@ -124,6 +143,7 @@ impl Rules {
             quoted: false,
             format: Format::Any,
             file: false,
+            idle: None,
             plugin: false,
             standing: Standing::Current,
         }
@@ -186,6 +206,16 @@ impl Rules {
         Self { file: true, ..self }
     }
 
+    /// Without effect until this version has the feature, named in the plural.
+    pub(super) const fn later(self, feature: &'static str) -> Self {
+        Self { idle: Some(Idle::Later(feature)), ..self }
+    }
+
+    /// Without effect, because what it is about is done otherwise here.
+    pub(super) const fn idle(self, reason: &'static str) -> Self {
+        Self { idle: Some(Idle::Because(reason)), ..self }
+    }
+
     pub(super) const fn plugin(self) -> Self {
         Self { plugin: true, ..self }
     }
@@ -195,6 +225,12 @@ impl Rules {
     }
 }
 
+/// What gives the options of a section their values.
+pub(super) trait Values {
+    /// The value of an option, or its default where it is not set, or not to be used.
+    fn option<T: OptionValue>(&mut self, info: &'static OptionInfo, default: impl FnOnce() -> T) -> T;
+}
+
 /// A struct whose fields are the options of one section of the file.
 pub(super) trait Section: Default {
     /// Name of the section in the file.
@@ -202,8 +238,8 @@ pub(super) trait Section: Default {
     /// Its options, in the order of the fields.
     const OPTIONS: &'static [OptionInfo];
 
-    /// Fills the fields from what was read.
-    fn read(reader: &mut super::reader::SectionReader<'_, '_>) -> Self;
+    /// Fills the fields with what `values` has for them.
+    fn read(values: &mut impl Values) -> Self;
 
     /// Calls `visit` with each option and its value as it would be written in a file. Secrets are not masked.
     fn each(&self, visit: &mut dyn FnMut(&'static OptionInfo, Option<String>));
@@ -247,9 +283,9 @@ macro_rules! section {
                 $( section!(@info $field, $type, $default, $rules, $($help)+), )+
             ];
 
-            fn read(reader: &mut $crate::config::reader::SectionReader<'_, '_>) -> Self {
+            fn read(values: &mut impl $crate::config::option::Values) -> Self {
                 Self {
-                    $( $field: reader.option(
+                    $( $field: values.option(
                         const { &section!(@info $field, $type, $default, $rules, $($help)+) },
                         || $crate::config::value::IntoDefault::<$type>::into_default($default),
                     ), )+

@@ -49,8 +49,12 @@ impl Partial {
         }
         let mut files = Vec::new();
         for path in paths {
-            match std::fs::read_to_string(&path) {
-                Ok(text) => {
+            match std::fs::read(&path) {
+                Ok(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    if let Err(source) = ini::decode(bytes) {
+                        unread.push(Problem::Syntax { path: path.clone(), source });
+                    }
                     let document = readable(&text, |source| {
                         unread.push(Problem::Syntax { path: path.clone(), source });
                     });

@@ -91,6 +91,11 @@ impl Origin {
     /// An argument of the program.
     pub const COMMAND_LINE: &'static str = "command line";
 
+    /// The origin of a value that several places have given parts of.
+    pub(super) fn of_all(origins: &[Self]) -> Self {
+        Self(origins.iter().map(|origin| origin.0.as_str()).collect::<Vec<_>>().join(", "))
+    }
+
     /// Whether somebody set the value, rather than the program.
     pub fn is_set(&self) -> bool {
         ![Self::DEFAULT, Self::EMBEDDED, Self::FOUND].contains(&self.0.as_str())

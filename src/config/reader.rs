@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::layers::Merged;
-use super::option::{OptionInfo, Standing};
+use super::option::{OptionInfo, Standing, Values};
 use super::problem::{Origin, Problem, Warning};
 use super::schema;
 use super::secret::{MASK, mask_url};
@@ -92,16 +92,18 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Where a value is not to be used, the reason is noted.
+impl Values for SectionReader<'_, '_> {
+    fn option<T: OptionValue>(&mut self, info: &'static OptionInfo, default: impl FnOnce() -> T) -> T {
+        // Every option has an instance of this function: what does not depend on its type is elsewhere.
+        self.look_up(info).and_then(|found| self.parse(info, found)).unwrap_or_else(default)
+    }
+}
+
 impl SectionReader<'_, '_> {
     /// Looks for options of the authentication plugin in this section instead.
     pub(super) fn with_plugin_section(self, section: Option<String>) -> Self {
         Self { plugin: section, ..self }
-    }
-
-    /// The value of an option, or its default where it is not set, or not to be used; then the reason is noted.
-    pub(super) fn option<T: OptionValue>(&mut self, info: &'static OptionInfo, default: impl FnOnce() -> T) -> T {
-        // Every option has an instance of this function: what does not depend on its type is elsewhere.
-        self.look_up(info).and_then(|found| self.parse(info, found)).unwrap_or_else(default)
     }
 
     /// What the first section that has the option says.
@@ -110,11 +112,12 @@ impl SectionReader<'_, '_> {
             Some(plugin) if info.rules.plugin => vec![plugin.clone()],
             _ => self.chain.clone(),
         };
-        let (texts, origin) = chain.iter().find_map(|section| self.reader.merged.texts(section, info.name))?;
+        let (texts, origins) = chain.iter().find_map(|section| self.reader.merged.texts(section, info.name))?;
+        let counting = if info.rules.multi { 0 } else { texts.len() - 1 };
+        let (texts, origin) = (texts.get(counting..)?, Origin::of_all(origins.get(counting..)?));
         let section = self.chain.first().map_or("", String::as_str).to_owned();
         self.note(&section, info, &origin);
 
-        let texts = if info.rules.multi { texts.as_slice() } else { texts.get(texts.len() - 1..).unwrap_or(&[]) };
         let written = texts.last().map_or("", String::as_str).to_owned();
         let expanded = texts.iter().map(|text| self.expand(info, &chain, text)).collect();
         Some(Found { section, origin, written, expanded })
@@ -149,6 +152,8 @@ impl SectionReader<'_, '_> {
             self.reader.warn(section, info.name, format_args!("has no effect any more: {}", info.help));
         } else if info.rules.tier == 3 {
             self.reader.warn(section, info.name, "has no effect in this service");
+        } else if let Some(why) = info.rules.idle {
+            self.reader.warn(section, info.name, format_args!("has no effect{why}"));
         } else if info.rules.standing == Standing::Deprecated {
             self.reader.warn(section, info.name, "is deprecated upstream; it still works");
         }
@@ -194,24 +199,4 @@ impl SectionReader<'_, '_> {
 /// Keeps a message, and a line of the dump, on one line.
 pub(super) fn one_line(text: &str) -> String {
     text.replace('\n', "\\n").replace('\r', "\\r")
-}
-
-/// The value of an option as another one's `$name` sees it.
-pub(super) fn text_of(
-    merged: &Merged,
-    chain: &[String],
-    name: &str,
-    substituted: impl Fn(&str) -> Result<String, String>,
-) -> Option<Result<String, String>> {
-    let section = chain.first()?;
-    let info = schema::any_option(section, name)?;
-    let Some((texts, _)) = chain.iter().find_map(|section| merged.texts(section, name)) else {
-        return Some(Ok((info.default)().unwrap_or_default()));
-    };
-    let texts = if info.rules.multi { texts.as_slice() } else { texts.get(texts.len() - 1..).unwrap_or(&[]) };
-    let texts = texts.iter().map(|text| substituted(text)).collect::<Result<Vec<_>, _>>();
-    Some(texts.and_then(|texts| match (info.check)(&texts, info) {
-        Ok(text) => Ok(text.unwrap_or_default()),
-        Err(rejected) => Err(format!("refers to ${name}, whose value {}", rejected.0)),
-    }))
 }

@@ -2,7 +2,6 @@
 
 use super::layers::Merged;
 use super::option::Section;
-use super::reader::text_of;
 use super::{DefaultSection, schema};
 
 /// References within references are followed so far. Nobody nests deeper; a circle ends here.
@@ -87,6 +86,26 @@ fn in_section(merged: &Merged, chain: &[String], name: &str, depth: u8) -> Optio
         "true" if is_boolean(chain, name) => "True".to_owned(),
         "false" if is_boolean(chain, name) => "False".to_owned(),
         _ => text,
+    }))
+}
+
+/// The value of an option as another one's `$name` sees it.
+fn text_of(
+    merged: &Merged,
+    chain: &[String],
+    name: &str,
+    substituted: impl Fn(&str) -> Result<String, String>,
+) -> Option<Result<String, String>> {
+    let section = chain.first()?;
+    let info = schema::any_option(section, name)?;
+    let Some((texts, _)) = chain.iter().find_map(|section| merged.texts(section, name)) else {
+        return Some(Ok((info.default)().unwrap_or_default()));
+    };
+    let texts = if info.rules.multi { texts.as_slice() } else { texts.get(texts.len() - 1..).unwrap_or(&[]) };
+    let texts = texts.iter().map(|text| substituted(text)).collect::<Result<Vec<_>, _>>();
+    Some(texts.and_then(|texts| match (info.check)(&texts, info) {
+        Ok(text) => Ok(text.unwrap_or_default()),
+        Err(rejected) => Err(format!("refers to ${name}, whose value {}", rejected.0)),
     }))
 }
 

@@ -1,5 +1,6 @@
 //! From the texts of a file to typed values, by the rules of oslo.config's types (`oslo_config/types.py`).
 
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use super::Secret;
@@ -112,7 +113,7 @@ impl OptionValue for f64 {
         // Infinity and not-a-number are floats to Python; as a time they could only do harm.
         match without_underscores(text).and_then(|digits| digits.parse::<Self>().ok()) {
             Some(number) if number.is_finite() && in_range(number, &info.rules) => Ok(Some(number)),
-            _ => Err(Rejected(format!("must be a number{}", range_words(&info.rules)))),
+            _ => Err(Rejected(format!("must be a number{}", range(info.rules.min, info.rules.max)))),
         }
     }
 
@@ -235,7 +236,10 @@ fn integer(text: &str, rules: &Rules) -> Result<Option<i64>, Rejected> {
         return Ok(None);
     }
     let number = without_underscores(text).and_then(|digits| digits.parse::<i128>().ok());
-    let number = number.filter(|number| in_range(*number as f64, rules)).ok_or_else(|| allowed_integer(rules))?;
+    // Exactly: as a float, the numbers just above 2^63 would be equal to it.
+    let above = |number: i128| rules.min.is_none_or(|min| number >= min as i128);
+    let below = |number: i128| rules.max.is_none_or(|max| number <= max as i128);
+    let number = number.filter(|number| above(*number) && below(*number)).ok_or_else(|| allowed_integer(rules))?;
     match i64::try_from(number) {
         Ok(number) => Ok(Some(number)),
         // One above our largest number is allowed upstream for sizes; no image is that large.
@@ -258,11 +262,16 @@ fn in_range(number: f64, rules: &Rules) -> bool {
 }
 
 fn allowed_integer(rules: &Rules) -> Rejected {
-    Rejected(format!("must be an integer{}", range_words(rules)))
+    Rejected(format!("must be an integer{}", integer_range(rules)))
 }
 
-fn range_words(rules: &Rules) -> String {
-    match (rules.min, rules.max) {
+/// Large floats are shown rounded.
+fn integer_range(rules: &Rules) -> String {
+    range(rules.min.map(|min| min as i128), rules.max.map(|max| max as i128))
+}
+
+fn range(min: Option<impl Display>, max: Option<impl Display>) -> String {
+    match (min, max) {
         (None, None) => String::new(),
         (Some(min), None) => format!(", {min} or greater"),
         (None, Some(max)) => format!(", {max} or less"),
@@ -316,7 +325,7 @@ fn item(text: &str, rules: &Rules) -> Result<String, Rejected> {
     }
     if rules.format == Format::Integer {
         let number = integer(text, rules).ok().flatten();
-        let number = number.ok_or_else(|| Rejected(format!("must be a list of integers{}", range_words(rules))))?;
+        let number = number.ok_or_else(|| Rejected(format!("must be a list of integers{}", integer_range(rules))))?;
         return Ok(number.to_string());
     }
     let of_items = |Rejected(words): Rejected| Rejected(format!("each item {words}"));

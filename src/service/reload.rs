@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::shared::{Active, Shared};
 use super::sockets::{Change, Sockets};
 use super::tls::Tls;
-use crate::config::{Config, Loaded, Needs, locate};
+use crate::config::{Config, Loaded, Needs, Origins, locate};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -153,18 +153,18 @@ impl Reloader {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        let restart = self.compare(&loaded.config);
+        let restart = self.compare(&loaded.config, &loaded.origins);
         self.config = loaded.config;
         self.settings = settings;
         restart
     }
 
     /// Tells what has changed; returns the options whose change this worker cannot take up.
-    fn compare(&self, new: &Config) -> Vec<String> {
+    fn compare(&self, new: &Config, origins: &Origins) -> Vec<String> {
         let changes = Config::difference(&self.config, new);
         let inherited = self.sockets.inherited();
         for change in &changes {
-            tracing::info!("option changed: {change}");
+            tracing::info!("option changed: {}", locate(origins, &change));
         }
         let waiting = changes.iter().filter(|change| !change.is_live(inherited)).filter(|change| {
             // Set on the shared socket as well as on one of our own.

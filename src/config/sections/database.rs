@@ -23,13 +23,13 @@ section! {
         /// Add caller information to SQL as comments.
         connection_trace: bool = false, tier3();
         /// Grow that pause on each retry.
-        db_inc_retry_interval: bool = true, tier1();
+        db_inc_retry_interval: bool = true, tier1().idle("what may be repeated is repeated, anything else never");
         /// Operation retries before giving up.
-        db_max_retries: i64 = 20, tier1();
+        db_max_retries: i64 = 20, tier1().idle("what may be repeated is repeated, anything else never");
         /// Largest pause between retries.
-        db_max_retry_interval: i64 = 10, tier1();
+        db_max_retry_interval: i64 = 10, tier1().idle("what may be repeated is repeated, anything else never");
         /// First pause between operation retries.
-        db_retry_interval: i64 = 1, tier1();
+        db_retry_interval: i64 = 1, tier1().idle("what may be repeated is repeated, anything else never");
         /// Connections allowed above the pool size.
         max_overflow: i64 = 50, tier1();
         /// Connections kept in the pool; 0 means unlimited.
@@ -45,12 +45,12 @@ section! {
         /// Seconds between those attempts.
         retry_interval: i64 = 10, tier1();
         /// URL of a read replica.
-        slave_connection: Option<Secret> = None, tier1().secret();
+        slave_connection: Option<Secret> = None, tier1().secret().idle("all is read from connection");
         /// SQLite synchronous pragma on.
         sqlite_synchronous: bool = true, tier2();
         /// Make the replica wait for causal consistency where supported.
         synchronous_reader: bool = true, tier2();
         /// Retry operations after a lost connection.
-        use_db_reconnect: bool = false, tier1();
+        use_db_reconnect: bool = false, tier1().idle("what may be repeated is repeated, anything else never");
     }
 }

@@ -47,15 +47,15 @@ section! {
             "keystoneauth=WARN", "oslo.cache=INFO", "oslo_policy=INFO", "dogpile.core.dogpile=INFO",
         ], tier1();
         /// Publisher id stamped on notifications.
-        default_publisher_id: String = "image.localhost", tier1();
+        default_publisher_id: String = "image.localhost", tier1().later("notifications");
         /// Mark images pending_delete and leave data to the scrubber.
         delayed_delete: bool = false, tier1();
         /// Digest once used to check the TLS key/certificate pair; has no effect upstream.
         digest_algorithm: String = "sha256", tier3().deprecated();
         /// Event types or groups that are not emitted.
-        disabled_notifications: Vec<String> = [], tier1();
+        disabled_notifications: Vec<String> = [], tier1().later("notifications");
         /// Compute checksum and multihash in the background for images registered through POST locations.
-        do_secure_hash: bool = true, tier1();
+        do_secure_hash: bool = true, tier1().later("hashes of images added by location");
         /// Fields left out of a copy (-D).
         dontreplicate: String = "created_at date deleted_at location updated_at", tier2();
         /// Found in old configuration files; always on.
@@ -84,18 +84,18 @@ section! {
         /// Keep connections open between requests.
         http_keepalive: bool = true, tier1();
         /// Attempts for the background hash calculation of a registered location.
-        http_retries: i64 = 3, tier1();
+        http_retries: i64 = 3, tier1().later("hashes of images added by location");
         /// Cache root; setting it enables the cache API and microversions 2.14, 2.16 and 2.18.
-        image_cache_dir: Option<String> = None, tier1();
+        image_cache_dir: Option<String> = None, tier1().later("image caches");
         /// Where cache bookkeeping lives: shared database, local SQLite or file attributes.
         image_cache_driver: String = "centralized_db",
-            tier1().choices(&["centralized_db", "sqlite", "xattr"]).ignore_case();
+            tier1().choices(&["centralized_db", "sqlite", "xattr"]).ignore_case().later("image caches");
         /// Byte threshold above which a prune removes least recently used entries.
-        image_cache_max_size: i64 = 10_737_418_240, tier1().min(0.0);
+        image_cache_max_size: i64 = 10_737_418_240, tier1().min(0.0).later("image caches");
         /// File name of the per-node SQLite cache index (old driver; also the source of the one-off migration).
         image_cache_sqlite_db: String = "cache.db", tier2().deprecated();
         /// Seconds after which a half-written cache file counts as stalled.
-        image_cache_stall_time: i64 = 86_400, tier1().min(0.0);
+        image_cache_stall_time: i64 = 86_400, tier1().min(0.0).later("image caches");
         /// Locations allowed per image; negative means no limit.
         image_location_quota: i64 = 10, tier1();
         /// Members allowed per image; negative means no limit.
@@ -161,7 +161,7 @@ section! {
         /// AES key with which location URLs are encrypted in the database.
         metadata_encryption_key: Option<Secret> = None, tier2().deprecated().secret();
         /// Directory of metadef JSON files for load and export.
-        metadata_source_path: String = "/etc/glance/metadefs/", tier1();
+        metadata_source_path: String = "/etc/glance/metadefs/", tier1().later("metadata definitions");
         /// Copy metadata only (-m).
         metaonly: bool = false, tier2();
         /// file:// directory for staged and downloaded import data in single-store mode.
@@ -171,7 +171,7 @@ section! {
         /// INI file of per-property CRUD rules; the service refuses to start if it is unusable.
         property_protection_file: Option<String> = None, tier1().file();
         /// Whether the rule file names roles or policies.
-        property_protection_rule_format: String = "roles", tier1().choices(&["roles", "policies"]);
+        property_protection_rule_format: String = "roles", tier1().choices(&["roles", "policies"]).later("property protections");
         /// Base URL used in the versions document and as the fall-back identity of this worker for proxying.
         public_endpoint: Option<String> = None, tier1();
         /// Publish error logs as notifications.
@@ -200,7 +200,7 @@ section! {
         /// Images scrubbed in parallel.
         scrub_pool_size: i64 = 1, tier2().min(1.0);
         /// Seconds a pending_delete image must wait before the scrubber may erase it.
-        scrub_time: i64 = 0, tier1().min(0.0);
+        scrub_time: i64 = 0, tier1().min(0.0).later("scrubbers");
         /// Found in old configuration files; use enable_proxy_headers_parsing.
         secure_proxy_ssl_header: Option<String> = None, removed();
         /// Expose the best location as direct_url in image bodies.
@@ -218,7 +218,7 @@ section! {
         /// Token for both sides (-t).
         token: String = "", tier2().secret();
         /// Message bus URL.
-        transport_url: Secret = "rabbit://", tier1().secret();
+        transport_url: Secret = "rabbit://", tier1().secret().later("notifications");
         /// Send logs to journald with structured fields.
         use_journal: bool = false, tier1();
         /// Emit log records as JSON.
@@ -236,7 +236,7 @@ section! {
         /// Pause in seconds between scrubber rounds in daemon mode.
         wakeup_time: i64 = 300, tier2().min(0.0);
         /// URL at which peers reach this very worker; used for import/delete proxying and as cache node identity.
-        worker_self_reference_url: Option<String> = None, tier1();
+        worker_self_reference_url: Option<String> = None, tier1().later("imports");
         /// Worker processes; 0 serves in the parent.
         workers: Option<i64> = None, tier1().min(0.0);
     }

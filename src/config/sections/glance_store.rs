@@ -59,7 +59,7 @@ section! {
                     "cinder", "vsphere", "s3",
                 ]);
         /// Section of the Swift account file used for new images.
-        default_swift_reference: String = "ref1", tier1();
+        default_swift_reference: String = "ref1", tier1().later("stores of type swift");
         /// Read and write block size in bytes.
         filesystem_store_chunk_size: i64 = 65_536, tier1().min(1.0);
         /// Directory for image files.
@@ -99,35 +99,35 @@ section! {
         /// rootwrap configuration for privileged volume operations.
         rootwrap_config: String = "/etc/glance/rootwrap.conf", tier2();
         /// Access key.
-        s3_store_access_key: Option<Secret> = None, tier1().secret();
+        s3_store_access_key: Option<Secret> = None, tier1().secret().later("stores of type s3");
         /// Bucket for images.
-        s3_store_bucket: Option<String> = None, tier1();
+        s3_store_bucket: Option<String> = None, tier1().later("stores of type s3");
         /// Addressing style: auto, virtual or path.
-        s3_store_bucket_url_format: String = "auto", tier1();
+        s3_store_bucket_url_format: String = "auto", tier1().later("stores of type s3");
         /// CA bundle for S3.
-        s3_store_cacert: String = "", tier1().file();
+        s3_store_cacert: String = "", tier1().file().later("stores of type s3");
         /// Create the bucket on first write.
-        s3_store_create_bucket_on_put: bool = false, tier1();
+        s3_store_create_bucket_on_put: bool = false, tier1().later("stores of type s3");
         /// Turn on the SDK's request and response checksums.
-        s3_store_enable_data_integrity_protection: bool = false, tier1();
+        s3_store_enable_data_integrity_protection: bool = false, tier1().later("stores of type s3");
         /// S3 endpoint, with or without scheme; plain means http.
-        s3_store_host: Option<String> = None, tier1();
+        s3_store_host: Option<String> = None, tier1().later("stores of type s3");
         /// MiB per part, at least 5; grows so that 10000 parts suffice.
-        s3_store_large_object_chunk_size: i64 = 10, tier1();
+        s3_store_large_object_chunk_size: i64 = 10, tier1().later("stores of type s3");
         /// MiB from which multipart upload is used.
-        s3_store_large_object_size: i64 = 100, tier1().min(0.0);
+        s3_store_large_object_size: i64 = 100, tier1().min(0.0).later("stores of type s3");
         /// S3 region.
-        s3_store_region_name: String = "", tier1();
+        s3_store_region_name: String = "", tier1().later("stores of type s3");
         /// When to add request checksums.
         s3_store_request_checksum_calculation: String = "when_required",
-            tier1().choices(&["when_required", "when_supported"]);
+            tier1().choices(&["when_required", "when_supported"]).later("stores of type s3");
         /// When to verify response checksums.
         s3_store_response_checksum_validation: String = "when_required",
-            tier1().choices(&["when_required", "when_supported"]);
+            tier1().choices(&["when_required", "when_supported"]).later("stores of type s3");
         /// Secret key.
-        s3_store_secret_key: Option<Secret> = None, tier1().secret();
+        s3_store_secret_key: Option<Secret> = None, tier1().secret().later("stores of type s3");
         /// Parts uploaded in parallel.
-        s3_store_thread_pools: i64 = 10, tier1();
+        s3_store_thread_pools: i64 = 10, tier1().later("stores of type s3");
         /// Found in old configuration files; driver is gone; refuse to start if the store is enabled.
         sheepdog_store_address: Option<String> = None, removed();
         /// Found in old configuration files; driver is gone.
@@ -139,61 +139,61 @@ section! {
         /// Single-store mode: drivers to load.
         stores: Vec<String> = ["file", "http"], tier1().deprecated();
         /// Spool each segment to disk so that it can be retried.
-        swift_buffer_on_upload: bool = false, tier1();
+        swift_buffer_on_upload: bool = false, tier1().later("stores of type swift");
         /// Projects given write access in multi-tenant mode.
-        swift_store_admin_tenants: Vec<String> = [], tier1();
+        swift_store_admin_tenants: Vec<String> = [], tier1().later("stores of type swift");
         /// Application credential id for Swift.
-        swift_store_application_credential_id: Option<Secret> = None, tier1().secret();
+        swift_store_application_credential_id: Option<Secret> = None, tier1().secret().later("stores of type swift");
         /// Secret of that credential.
-        swift_store_application_credential_secret: Option<Secret> = None, tier1().secret();
+        swift_store_application_credential_secret: Option<Secret> = None, tier1().secret().later("stores of type swift");
         /// Keystone URL for Swift (use the account file).
-        swift_store_auth_address: Option<String> = None, tier1().deprecated();
+        swift_store_auth_address: Option<String> = None, tier1().deprecated().later("stores of type swift");
         /// Skip certificate verification towards Keystone and Swift.
-        swift_store_auth_insecure: bool = false, tier1();
+        swift_store_auth_insecure: bool = false, tier1().later("stores of type swift");
         /// Keystone auth version (only 3).
         swift_store_auth_version: String = "3", tier3().deprecated().choices(&["3"]);
         /// CA bundle for Swift.
-        swift_store_cacert: Option<String> = None, tier1().file();
+        swift_store_cacert: Option<String> = None, tier1().file().later("stores of type swift");
         /// INI file of Swift accounts; keeps credentials out of location URLs.
-        swift_store_config_file: Option<String> = None, tier1().file();
+        swift_store_config_file: Option<String> = None, tier1().file().later("stores of type swift");
         /// Container name or prefix.
-        swift_store_container: String = "glance", tier1();
+        swift_store_container: String = "glance", tier1().later("stores of type swift");
         /// Create a missing container.
-        swift_store_create_container_on_put: bool = false, tier1();
+        swift_store_create_container_on_put: bool = false, tier1().later("stores of type swift");
         /// Storage URL that overrides the catalog.
-        swift_store_endpoint: Option<String> = None, tier1();
+        swift_store_endpoint: Option<String> = None, tier1().later("stores of type swift");
         /// Catalog interface for Swift.
-        swift_store_endpoint_type: String = "publicURL", tier1().choices(&["publicURL", "adminURL", "internalURL"]);
+        swift_store_endpoint_type: String = "publicURL", tier1().choices(&["publicURL", "adminURL", "internalURL"]).later("stores of type swift");
         /// Seconds before expiry at which the token is renewed.
-        swift_store_expire_soon_interval: i64 = 60, tier1().min(0.0);
+        swift_store_expire_soon_interval: i64 = 60, tier1().min(0.0).later("stores of type swift");
         /// Password for Swift (use the account file).
-        swift_store_key: Option<Secret> = None, tier1().deprecated().secret();
+        swift_store_key: Option<Secret> = None, tier1().deprecated().secret().later("stores of type swift");
         /// MiB per segment.
-        swift_store_large_object_chunk_size: i64 = 200, tier1().min(1.0);
+        swift_store_large_object_chunk_size: i64 = 200, tier1().min(1.0).later("stores of type swift");
         /// MiB from which the object is segmented.
-        swift_store_large_object_size: i64 = 5120, tier1().min(1.0);
+        swift_store_large_object_size: i64 = 5120, tier1().min(1.0).later("stores of type swift");
         /// Store each image in its owner's account.
-        swift_store_multi_tenant: bool = false, tier1();
+        swift_store_multi_tenant: bool = false, tier1().later("stores of type swift");
         /// Leading id characters used to spread images over containers; 0 is one container.
-        swift_store_multiple_containers_seed: i64 = 0, tier1().min(0.0).max(32.0);
+        swift_store_multiple_containers_seed: i64 = 0, tier1().min(0.0).max(32.0).later("stores of type swift");
         /// Project id used with an application credential.
-        swift_store_project_id: Option<String> = None, tier1().deprecated();
+        swift_store_project_id: Option<String> = None, tier1().deprecated().later("stores of type swift");
         /// Project name used with an application credential.
-        swift_store_project_name: Option<String> = None, tier1().deprecated();
+        swift_store_project_name: Option<String> = None, tier1().deprecated().later("stores of type swift");
         /// Swift region.
-        swift_store_region: Option<String> = None, tier1();
+        swift_store_region: Option<String> = None, tier1().later("stores of type swift");
         /// Resumptions of an interrupted download.
-        swift_store_retry_get_count: i64 = 0, tier1().min(0.0);
+        swift_store_retry_get_count: i64 = 0, tier1().min(0.0).later("stores of type swift");
         /// Catalog service type for Swift.
-        swift_store_service_type: String = "object-store", tier1();
+        swift_store_service_type: String = "object-store", tier1().later("stores of type swift");
         /// TLS compression towards Swift.
         swift_store_ssl_compression: bool = true, tier3();
         /// Use a Keystone trust to outlive the user's token during upload.
-        swift_store_use_trusts: bool = true, tier1();
+        swift_store_use_trusts: bool = true, tier1().later("stores of type swift");
         /// tenant:user for Swift (use the account file).
-        swift_store_user: Option<Secret> = None, tier1().deprecated().secret();
+        swift_store_user: Option<Secret> = None, tier1().deprecated().secret().later("stores of type swift");
         /// Directory for spooled segments.
-        swift_upload_buffer_dir: Option<String> = None, tier1();
+        swift_upload_buffer_dir: Option<String> = None, tier1().later("stores of type swift");
         /// Retries of vSphere calls.
         vmware_api_retry_count: i64 = 10, tier3().min(1.0);
         /// CA bundle for vSphere.

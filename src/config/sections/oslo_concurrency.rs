@@ -8,6 +8,6 @@ section! {
         /// Turn off inter-process file locks.
         disable_process_locking: bool = false, tier3();
         /// Directory for inter-process file locks.
-        lock_path: Option<String> = None, tier1();
+        lock_path: Option<String> = None, tier1().idle("this service takes no lock files");
     }
 }

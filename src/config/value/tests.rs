@@ -44,7 +44,10 @@ fn numbers_stay_in_their_range() {
     assert_eq!(parse::<i64>("11", tier1().max(10.0)), Err(Rejected("must be an integer, 10 or less".to_owned())));
     assert_eq!(parse::<i64>("0", tier1().min(1.0)), Err(Rejected("must be an integer, 1 or greater".to_owned())));
     // The largest size that upstream allows is one more than we can count.
-    assert_eq!(parse("9223372036854775808", tier1().max(9_223_372_036_854_775_808.0)), Ok(Some(i64::MAX)));
+    let rules = tier1().min(1.0).max(9_223_372_036_854_775_808.0);
+    assert_eq!(parse("9223372036854775808", rules), Ok(Some(i64::MAX)));
+    let words = "must be an integer from 1 to 9223372036854775808";
+    assert_eq!(parse::<i64>("9223372036854775809", rules), Err(Rejected(words.to_owned())));
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! How options stand together.
 
+use std::path::Path;
+
 use super::*;
+use crate::config::TABLES;
+use crate::config::checks::LATER;
 
 #[test]
 fn a_file_must_name_the_database() {
@@ -187,4 +191,47 @@ fn tls_that_a_unix_socket_does_not_have_is_warned_of() {
     let expected =
         "main.conf:2: [DEFAULT] cert_file has no effect on the Unix socket that [service] listen_unix asks for";
     assert_eq!(place.warnings(), [expected]);
+}
+
+/// A file may rely on it, so that nobody should have to find out.
+#[test]
+fn an_option_without_effect_says_so() {
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("src/config") {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let file = std::fs::read_to_string(&path).unwrap();
+                text.push_str(file.split("#[cfg(test)]\nmod tests").next().unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+    // What is judged, or announced, with the configuration itself.
+    text.push_str(include_str!("../../checks.rs"));
+    text.push_str(include_str!("../../load.rs"));
+    let words: std::collections::HashSet<_> =
+        text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+    let silent: Vec<_> = TABLES
+        .iter()
+        .filter(|(section, _)| !LATER.iter().any(|(later, _)| later == section))
+        .flat_map(|(section, options)| options.iter().map(move |info| (section, info)))
+        .filter(|(_, info)| info.rules.tier == 1 && info.rules.idle.is_none() && !words.contains(info.name))
+        .map(|(section, info)| format!("[{section}] {}", info.name))
+        .collect();
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn what_has_no_effect_is_named_once() {
+    let place = Place::with("[DEFAULT]\nimage_cache_max_size = 5\n[oslo_concurrency]\nlock_path = /run/glance\n");
+    let said = place.warnings();
+    for line in [
+        "main.conf:2: [DEFAULT] image_cache_max_size has no effect yet: image caches are not part of this version",
+        "main.conf:4: [oslo_concurrency] lock_path has no effect: this service takes no lock files",
+    ] {
+        assert_eq!(said.iter().filter(|words| *words == line).count(), 1, "{line}: {said:#?}");
+    }
 }

@@ -135,6 +135,21 @@ fn bad_files_are_all_named() {
 }
 
 #[test]
+fn a_file_that_is_no_text_names_its_line() {
+    let place = Place::with("");
+    std::fs::write(place.path("main.conf"), b"[DEFAULT]\n# M\xfcnchen\ndebug = true\n").unwrap();
+    assert_eq!(place.errors(), ["main.conf:2: is not UTF-8 text"]);
+}
+
+#[test]
+fn an_option_of_several_values_comes_from_several_places() {
+    let place = Place::with("[DEFAULT]\n[oslo_policy]\npolicy_dirs = a\npolicy_dirs = b\n");
+    let origin = place.load().unwrap().origin("oslo_policy", "policy_dirs").to_string();
+    let files: Vec<_> = origin.split(", ").map(|one| one.rsplit('/').next().unwrap()).collect();
+    assert_eq!(files, ["main.conf:3", "main.conf:4"]);
+}
+
+#[test]
 fn the_paste_file_lies_beside_the_configuration_or_is_named() {
     let place = Place::with("[paste_deploy]\nflavor = keystone\n");
     assert_eq!(place.config().paste_deploy.config_file, None);
