@@ -11,7 +11,7 @@ use crate::store::FileRegion;
 use crate::sys::nowait::{self, Cached};
 
 /// Bytes of one chunk.
-const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 /// Bytes after which others on the same thread have their turn, although the page cache has more.
 const TURN: usize = 4 * 1024 * 1024;
