@@ -1,6 +1,7 @@
 //! The routes: parse the request, ask the policy, call the domain, render the answer.
 
 mod dispatch;
+mod domain_errors;
 mod error;
 mod header;
 pub mod json;
@@ -12,7 +13,6 @@ mod router;
 mod routes;
 mod state;
 mod v2;
-mod words;
 
 pub use error::{Error, Text};
 pub use message::{Body, Request, RequestBody, Response};

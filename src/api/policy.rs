@@ -85,7 +85,7 @@ impl Gate<'_> {
     /// # Errors
     /// 500 when the policy itself cannot be asked.
     pub(super) async fn allows(&self, rule: &str, target: &dyn Target) -> Result<bool, Error> {
-        self.rules.check(rule, target, self.context).await.map_err(Error::internal)
+        Ok(self.rules.check(rule, target, self.context).await?)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::middleware::identity::{Identified, Identify, IdentityFailure};
+use super::middleware::identity::{Identified, Identify};
 use crate::identity::Authenticator;
 use crate::policy::Enforcer;
 
@@ -23,13 +23,10 @@ impl Callers {
 impl Identify for Callers {
     fn identify<'a>(&'a self, method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Identified<'a> {
         Box::pin(async move {
-            let found = self.authenticator.authenticate(method, path, headers).await;
-            let Some(mut context) = found.map_err(|error| IdentityFailure::Unavailable(Box::new(error)))? else {
+            let Some(mut context) = self.authenticator.authenticate(method, path, headers).await? else {
                 return Ok(None);
             };
-            let rules = self.enforcer.rules().await;
-            let is_admin = rules.is_admin(&context).await;
-            context.is_admin = is_admin.map_err(|error| IdentityFailure::Rule(Box::new(error)))?;
+            context.is_admin = self.enforcer.rules().await.is_admin(&context).await?;
             Ok(Some(context))
         })
     }

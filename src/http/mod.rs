@@ -28,7 +28,7 @@ pub use app::{App, Handler};
 pub use callers::Callers;
 pub(crate) use exchange::Chain;
 pub use health::HealthOptionError;
-pub use middleware::identity::{Identified, Identify, IdentityFailure};
+pub use middleware::identity::{Identified, Identify};
 pub use paste::PasteError;
 pub use pipeline::{FlagError, PipelineError, Plan};
 

@@ -6,13 +6,10 @@ mod moment;
 mod pairs;
 mod sort;
 
-use http::StatusCode;
-
 use self::pairs::Pairs;
 pub use filter::{Comparison, Filter};
 pub use sort::Direction;
 
-use super::Error;
 use crate::config::Config;
 use crate::schema::python::integer::column;
 use crate::schema::python::strip;
@@ -25,12 +22,6 @@ pub struct QueryError(String);
 impl QueryError {
     fn new(text: impl Into<String>) -> Self {
         Self(text.into())
-    }
-}
-
-impl From<QueryError> for Error {
-    fn from(error: QueryError) -> Self {
-        Self::explanation(StatusCode::BAD_REQUEST, error.0)
     }
 }
 

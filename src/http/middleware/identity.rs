@@ -1,6 +1,5 @@
 //! The place of Keystone in the pipeline (upstream: `keystonemiddleware/auth_token`).
 
-use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -23,19 +22,9 @@ pub trait Identify: Send + Sync {
     fn challenge(&self) -> Option<HeaderValue>;
 }
 
-/// The answer of [`Identify::identify`]; it has a bound in time.
-pub type Identified<'a> = Pin<Box<dyn Future<Output = Result<Option<Context>, IdentityFailure>> + Send + 'a>>;
-
-/// Why nobody could say who a caller is.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentityFailure {
-    /// 503 for the client.
-    #[error("the identity service does not answer")]
-    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
-    /// 500 for the client.
-    #[error("the rule context_is_admin cannot be asked")]
-    Rule(#[source] Box<dyn StdError + Send + Sync>),
-}
+/// The answer of [`Identify::identify`]; it has a bound in time. An error is 503 where Keystone does not answer, 500 where the
+/// policy cannot be asked.
+pub type Identified<'a> = Pin<Box<dyn Future<Output = Result<Option<Context>, Error>> + Send + 'a>>;
 
 /// Looks at the token. With `delayed`, refusing is left to what follows.
 ///
@@ -46,16 +35,8 @@ pub(in crate::http) async fn authenticate(
     identify: &dyn Identify,
     delayed: bool,
 ) -> Result<Option<Response>, Error> {
-    exchange.confirmed = identify
-        .identify(&exchange.method, exchange.path.as_deref().unwrap_or(""), &exchange.headers)
-        .await
-        .map_err(|failure| match failure {
-            IdentityFailure::Unavailable(_) => {
-                let text = "The Keystone service is temporarily unavailable.";
-                Error::detail(StatusCode::SERVICE_UNAVAILABLE, text).because(failure)
-            }
-            IdentityFailure::Rule(_) => Error::internal(failure),
-        })?;
+    let path = exchange.path.as_deref().unwrap_or("");
+    exchange.confirmed = identify.identify(&exchange.method, path, &exchange.headers).await?;
     let refused = exchange.confirmed.is_none() && !delayed;
     Ok(refused.then(|| challenge(identify, reject())))
 }
@@ -81,8 +62,11 @@ fn reject() -> Response {
 
 #[cfg(test)]
 pub(in crate::http) mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::http::exchange::tests::exchange;
+    use crate::keystone::KeystoneError;
 
     /// Knows one token, `good`; at `down` Keystone does not answer, at `odd` the policy does not.
     pub(in crate::http) struct Doorman;
@@ -92,8 +76,8 @@ pub(in crate::http) mod tests {
             Box::pin(async {
                 match headers.get("x-auth-token").map(HeaderValue::as_bytes) {
                     Some(b"good") => Ok(Some(Context { project_id: Some("p".to_owned()), ..Context::default() })),
-                    Some(b"down") => Err(IdentityFailure::Unavailable("connection refused".into())),
-                    Some(b"odd") => Err(IdentityFailure::Rule("no such rule".into())),
+                    Some(b"down") => Err(Arc::new(KeystoneError::Refused).into()),
+                    Some(b"odd") => Err(Error::internal(std::io::Error::other("no such rule"))),
                     _ => Ok(None),
                 }
             })

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::view::ImageView;
 use crate::api::policy::ProposedImage;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
+use crate::image::RESERVED_NAMESPACE;
 use crate::image::schema::{BASE_PROPERTIES, DISALLOWED, RESERVED};
-use crate::image::{self, RESERVED_NAMESPACE};
 
 const IMPORT_METHODS: HeaderName = HeaderName::from_static("openstack-image-import-methods");
 const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids");
@@ -22,7 +22,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     };
     check_policy(call, &document.base, owner).await?;
     let owner = owner.map(str::to_owned);
-    let image = api.images.create(&document.base, &document.properties, owner).await.map_err(in_words_of_create)?;
+    let image = api.images.create(&document.base, &document.properties, owner).await?;
     let mut response = reply::json(StatusCode::CREATED, &ImageView::new(&image, &api.shown, call.context))?;
     add_headers(api, call, &image.id, response.headers_mut())?;
     Ok(response)
@@ -92,11 +92,4 @@ fn add_headers(api: &Api, call: &Call<'_>, id: &str, headers: &mut HeaderMap) ->
         headers.insert(STORE_IDS, value(api.store_ids.join(","))?);
     }
     Ok(())
-}
-
-fn in_words_of_create(error: image::Error) -> Error {
-    match error {
-        image::Error::Duplicate(_) => Error::explanation(StatusCode::CONFLICT, error.to_string()),
-        other => other.into(),
-    }
 }

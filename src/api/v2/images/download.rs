@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::range::Part;
+use crate::api::domain_errors::of_download;
 use crate::api::policy::viewer;
 use crate::api::{Api, Body, Call, Error, Response, query, reply};
 use crate::image::{self, Image, Status};
@@ -27,7 +28,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     let wanted = part.map(|part| part.first..part.first + part.length);
     let reader = match api.images.open(call.context, &found, wanted).await {
         Ok(reader) => reader,
-        Err(error) => return in_words_of_download(error),
+        Err(image::Error::Store(StoreError::NotFound { .. })) => return Ok(reply::nothing()),
+        Err(error) => return Err(of_download(error)),
     };
     let length = part.map(|part| part.length).or(known).or_else(|| reader.length());
     let (project, user) = (call.context.project_id.as_deref(), call.context.user_id.as_deref());
@@ -72,17 +74,4 @@ async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image) -> Result<
         !store.is_some_and(|store| preferred.iter().any(|wanted| wanted == store))
     });
     Ok(())
-}
-
-fn in_words_of_download(error: image::Error) -> Result<Response, Error> {
-    let image::Error::Store(store) = &error else { return Err(error.into()) };
-    let text = store.to_string();
-    match store {
-        StoreError::NotFound { .. } => Ok(reply::nothing()),
-        StoreError::RemoteUnavailable { .. } | StoreError::Timeout { .. } => {
-            Err(Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text).because(error))
-        }
-        StoreError::Unsupported { .. } => Err(Error::explanation(StatusCode::BAD_REQUEST, text)),
-        _ => Err(error.into()),
-    }
 }

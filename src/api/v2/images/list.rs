@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::view::ImageView;
+use crate::api::domain_errors::of_list;
 use crate::api::policy::{ImageTarget, OwnProject};
 use crate::api::query::{self, Filter, ListQuery};
 use crate::api::{Api, Call, Error, Response, reply};
@@ -25,7 +26,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Respons
     let wanted = ListQuery::parse(query, api.page)?;
     let own_project = OwnProject(call.context.project_id.as_deref());
     call.gate.enforce(call.rule, &own_project).await?;
-    let found = api.images.list(&request(&wanted, call.context)?).await.map_err(in_words_of_list)?;
+    let found = api.images.list(&request(&wanted, call.context)?).await.map_err(of_list)?;
     let is_full = found.len() as u64 == wanted.limit;
     let mut images = Vec::with_capacity(found.len());
     for image in found {
@@ -98,15 +99,4 @@ fn condition(filter: Filter) -> Option<Condition> {
         }
         Filter::Property { .. } => return None,
     })
-}
-
-fn in_words_of_list(error: crate::image::Error) -> Error {
-    match error {
-        // A marker that is longer than ids are; upstream forgets to name it.
-        crate::image::Error::NotFound(marker) if marker.chars().count() > 36 => {
-            Error::explanation(StatusCode::BAD_REQUEST, "Image with the given id %(image_id)s was not found")
-        }
-        crate::image::Error::NotFound(_) => Error::explanation(StatusCode::BAD_REQUEST, error.to_string()),
-        other => other.into(),
-    }
 }

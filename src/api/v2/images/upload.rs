@@ -6,12 +6,12 @@ use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyDataStream;
 
+use crate::api::domain_errors::of_upload;
 use crate::api::header::joined;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
-use crate::image::{self, Upload};
+use crate::image::Upload;
 use crate::schema::python::integer::integer;
-use crate::store::StoreError;
 
 /// The size of the data, for clients that must send it chunked.
 const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
@@ -32,7 +32,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let length = content_length(call.headers);
     let caller = Arc::clone(call.context);
     let upload = Upload { store, announced, length, project, caller, data: BodyDataStream::new(body) };
-    api.images.upload(found, upload).await.map_err(in_words_of_upload)?;
+    api.images.upload(found, upload).await.map_err(of_upload)?;
     Ok(reply::no_content())
 }
 
@@ -63,50 +63,4 @@ fn wanted_store(api: &Api, headers: &HeaderMap) -> Result<Option<String>, Error>
 
 fn not_allowed(id: &str) -> Error {
     Error::explanation(StatusCode::FORBIDDEN, format!("Not allowed to upload image data for image {id}"))
-}
-
-fn in_words_of_upload(error: image::Error) -> Error {
-    use image::Error as Domain;
-    let text = error.to_string();
-    match &error {
-        Domain::Transition(_) => Error::explanation(StatusCode::CONFLICT, text),
-        Domain::Raced { current, .. } => Error::explanation(
-            StatusCode::CONFLICT,
-            format!("Image status transition from {current} to saving is not allowed"),
-        ),
-        Domain::Gone(_) => Error::explanation(StatusCode::GONE, text),
-        Domain::StorageQuota { .. } => too_large(format!("Image exceeds the storage quota: {text}")),
-        Domain::TooLarge => too_large(format!("The incoming image is too large: {text}")),
-        Domain::BadData(_) => Error::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
-        Domain::Store(store) => of_store(store).because(error),
-        _ => error.into(),
-    }
-}
-
-fn of_store(error: &StoreError) -> Error {
-    let text = error.to_string();
-    match error {
-        StoreError::Full { .. } | StoreError::NoRoom { .. } => {
-            too_large(format!("Image storage media is full: {text}"))
-        }
-        StoreError::WriteDenied { .. } => Error::explanation(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("Insufficient permissions on image storage media: {text}"),
-        ),
-        StoreError::AddDisabled { .. } => {
-            Error::explanation(StatusCode::GONE, "Error in store configuration. Adding images to store is disabled.")
-        }
-        StoreError::Timeout { .. } | StoreError::RemoteUnavailable { .. } => {
-            Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text)
-        }
-        StoreError::SizeMismatch { .. } | StoreError::SizeExceeded { .. } => {
-            Error::explanation(StatusCode::BAD_REQUEST, text)
-        }
-        StoreError::LeftBehind(cause) => of_store(cause),
-        _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
-    }
-}
-
-fn too_large(text: String) -> Error {
-    Error::explanation(StatusCode::PAYLOAD_TOO_LARGE, text)
 }

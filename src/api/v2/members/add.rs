@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::view::MemberView;
 use super::{find, is_shared, not_allowed, read};
+use crate::api::domain_errors::of_members;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
-use crate::image;
 
 /// Shares the image with a project. Upstream answers 200, not 201.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
@@ -18,7 +18,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
         return Err(not_allowed("create", id));
     }
     call.gate.enforce_on_members(call.rule, &image).await?;
-    let member = api.images.add_member(&image, &wanted).await.map_err(|error| in_words_of_add(error, id))?;
+    let member = api.images.add_member(&image, &wanted).await.map_err(|error| of_members(error, id))?;
     reply::json(StatusCode::OK, &MemberView::new(&member))
 }
 
@@ -43,15 +43,5 @@ fn is_empty(value: &Value) -> bool {
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
         Value::Object(members) => members.is_empty(),
-    }
-}
-
-fn in_words_of_add(error: image::Error, id: &str) -> Error {
-    match error {
-        image::Error::TooMany { .. } => Error::explanation(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("Image member limit exceeded for image {id}: {error}:"),
-        ),
-        other => other.into(),
     }
 }

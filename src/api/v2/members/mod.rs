@@ -10,18 +10,16 @@ mod view;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
+use crate::api::domain_errors::of_members;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, json};
-use crate::image::{self, Image, Visibility};
+use crate::image::{Image, Visibility};
 
 const NOT_SHARED: &str = "Only shared images have members.";
 
 /// The image, whatever its visibility.
 async fn find(api: &Api, call: &Call<'_>, id: &str) -> Result<Image, Error> {
-    api.images.get(&viewer(call.context), id).await.map_err(|error| match error {
-        image::Error::NotFound(_) => Error::explanation(StatusCode::NOT_FOUND, format!("Image {id} not found.")),
-        other => other.into(),
-    })
+    api.images.get(&viewer(call.context), id).await.map_err(|error| of_members(error, id))
 }
 
 fn is_shared(image: &Image) -> bool {

@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use super::{find, in_words_of_tags};
+use super::find;
+use crate::api::domain_errors::of_tags;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, Response, reply};
 
@@ -12,7 +13,7 @@ const ACTION: &str = "delete";
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str, tag: &str) -> Result<Response, Error> {
     let image = find(api, call, id, ACTION).await?;
     let removed = api.images.remove_tag(&viewer(call.context), &image, tag).await;
-    if removed.map_err(|error| in_words_of_tags(error, id, ACTION))? {
+    if removed.map_err(|error| of_tags(error, id, ACTION))? {
         Ok(reply::no_content())
     } else {
         Err(Error::stock(StatusCode::NOT_FOUND))

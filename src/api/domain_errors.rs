@@ -1,0 +1,319 @@
+//! The one place where errors of the rooms below become errors of HTTP: first the general rule, which `?` in a handler applies,
+//! then for single operations what upstream answers otherwise there.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::Error;
+use super::query::QueryError;
+use crate::db::DbError;
+use crate::image::{self, patch::PatchError};
+use crate::keystone::KeystoneError;
+use crate::policy::PolicyError;
+use crate::store::StoreError;
+
+impl From<image::Error> for Error {
+    fn from(error: image::Error) -> Self {
+        use image::Error as Domain;
+        let text = error.to_string();
+        match &error {
+            Domain::NotFound(_) | Domain::MemberMissing { .. } => Self::explanation(StatusCode::NOT_FOUND, text),
+            Domain::Forbidden(_) | Domain::ReadOnly(_) | Domain::Reserved(_) | Domain::Protected(_) => {
+                Self::explanation(StatusCode::FORBIDDEN, text)
+            }
+            Domain::LocationsFixed(_) => Self::explanation(StatusCode::FORBIDDEN, text),
+            Domain::PropertyFixed(_) | Domain::OwnerFixed | Domain::LocationsEmptied(_) => {
+                Self::detail(StatusCode::FORBIDDEN, text)
+            }
+            Domain::PropertyMissing(_) | Domain::PropertyPresent(_) => Self::detail(StatusCode::CONFLICT, text),
+            Domain::Duplicate(_)
+            | Domain::MemberPresent { .. }
+            | Domain::Raced { .. }
+            | Domain::Conflict(_)
+            | Domain::Db(DbError::Duplicate { .. }) => Self::explanation(StatusCode::CONFLICT, text),
+            Domain::Invalid(_)
+            | Domain::MissingFormats(_)
+            | Domain::Transition(_)
+            | Domain::DataDiffers(_)
+            | Domain::BadLocation
+            | Domain::MalformedLocation
+            | Domain::Db(DbError::Characters(_))
+            | Domain::DuplicateLocation(_)
+            | Domain::SignatureUnverified(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
+            Domain::BadData(_) => Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
+            Domain::Gone(_) => Self::explanation(StatusCode::GONE, text),
+            Domain::TooMany { .. } | Domain::TooLarge => Self::explanation(StatusCode::PAYLOAD_TOO_LARGE, text),
+            Domain::StorageQuota { .. } => Self::explanation(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("Denying attempt to upload image because it exceeds the quota: {text}"),
+            ),
+            Domain::Db(database) if database.is_unavailable() => {
+                Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
+            }
+            // The client is gone or has stalled: nobody reads the answer, the journal does.
+            Domain::Client(_) => Self::stock(StatusCode::BAD_REQUEST).because(error),
+            // Nothing has been done, as the work could not be written down before; it may be later, or by another worker.
+            Domain::Journal(cause) => {
+                let is_full = matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+                let status = if is_full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
+                Self::stock(status).because(error)
+            }
+            Domain::Corrupt { .. } | Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<PatchError> for Error {
+    fn from(error: PatchError) -> Self {
+        let text = error.to_string();
+        match error {
+            PatchError::Forbidden(_) => Self::explanation(StatusCode::FORBIDDEN, text),
+            PatchError::Invalid(_) => Self::bad_request(text),
+        }
+    }
+}
+
+impl From<QueryError> for Error {
+    fn from(error: QueryError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+/// The policy itself cannot be asked.
+impl From<PolicyError> for Error {
+    fn from(error: PolicyError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<Arc<KeystoneError>> for Error {
+    fn from(error: Arc<KeystoneError>) -> Self {
+        let text = "The Keystone service is temporarily unavailable.";
+        Self { cause: Some(error), ..Self::detail(StatusCode::SERVICE_UNAVAILABLE, text) }
+    }
+}
+
+pub(super) fn of_list(error: image::Error) -> Error {
+    match error {
+        // A marker that is longer than ids are; upstream forgets to name it.
+        image::Error::NotFound(marker) if marker.chars().count() > 36 => {
+            Error::bad_request("Image with the given id %(image_id)s was not found")
+        }
+        image::Error::NotFound(_) => Error::bad_request(error.to_string()),
+        other => other.into(),
+    }
+}
+
+pub(super) fn of_upload(error: image::Error) -> Error {
+    use image::Error as Domain;
+    let text = error.to_string();
+    match &error {
+        Domain::Transition(_) => Error::explanation(StatusCode::CONFLICT, text),
+        Domain::Raced { current, .. } => Error::explanation(
+            StatusCode::CONFLICT,
+            format!("Image status transition from {current} to saving is not allowed"),
+        ),
+        Domain::StorageQuota { .. } => too_large(format!("Image exceeds the storage quota: {text}")),
+        Domain::TooLarge => too_large(format!("The incoming image is too large: {text}")),
+        Domain::Store(store) => of_store_write(store).because(error),
+        _ => error.into(),
+    }
+}
+
+fn of_store_write(error: &StoreError) -> Error {
+    let text = error.to_string();
+    match error {
+        StoreError::Full { .. } | StoreError::NoRoom { .. } => {
+            too_large(format!("Image storage media is full: {text}"))
+        }
+        StoreError::WriteDenied { .. } => {
+            unavailable(format!("Insufficient permissions on image storage media: {text}"))
+        }
+        StoreError::AddDisabled { .. } => {
+            Error::explanation(StatusCode::GONE, "Error in store configuration. Adding images to store is disabled.")
+        }
+        StoreError::Timeout { .. } | StoreError::RemoteUnavailable { .. } => unavailable(text),
+        StoreError::SizeMismatch { .. } | StoreError::SizeExceeded { .. } => Error::bad_request(text),
+        StoreError::LeftBehind(cause) => of_store_write(cause),
+        _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// Data that is not where a location says is no error but an empty answer; the handler looks at that first.
+pub(super) fn of_download(error: image::Error) -> Error {
+    let image::Error::Store(store) = &error else { return error.into() };
+    let text = store.to_string();
+    match store {
+        StoreError::RemoteUnavailable { .. } | StoreError::Timeout { .. } => unavailable(text).because(error),
+        StoreError::Unsupported { .. } => Error::bad_request(text),
+        _ => error.into(),
+    }
+}
+
+pub(super) fn of_delete(error: image::Error, id: &str) -> Error {
+    match error {
+        image::Error::NotFound(_) | image::Error::Raced { .. } => {
+            Error::explanation(StatusCode::NOT_FOUND, format!("Failed to find image {id} to delete"))
+        }
+        image::Error::Store(refused) => of_store_deletion(&refused, id).because(refused),
+        other => other.into(),
+    }
+}
+
+fn of_store_deletion(error: &StoreError, id: &str) -> Error {
+    let text = error.to_string();
+    match error {
+        StoreError::DeleteDenied { .. } | StoreError::WriteDenied { .. } => {
+            Error::explanation(StatusCode::FORBIDDEN, text)
+        }
+        StoreError::InUse { .. } => Error::explanation(
+            StatusCode::CONFLICT,
+            format!("Image {id} could not be deleted because it is in use: {text}"),
+        ),
+        StoreError::HasSnapshot { .. } => Error::explanation(StatusCode::CONFLICT, text),
+        StoreError::Timeout { .. } => unavailable(format!(
+            "Image {id} could not be deleted because the filesystem store operation timed out: {text}"
+        )),
+        StoreError::RemoteUnavailable { .. } => unavailable(text),
+        _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// `action`: what is not allowed with tags, `update` or `delete`.
+pub(super) fn of_tags(error: image::Error, id: &str, action: &str) -> Error {
+    match error {
+        image::Error::NotFound(_) => image_missing(id),
+        image::Error::Forbidden(_) => tags_forbidden(id, action),
+        image::Error::Invalid(_) => Error::bad_request(format!("Could not update image: {error}")),
+        image::Error::TooMany { .. } => too_large(format!("Image tag limit exceeded for image {id}: {error}:")),
+        other => other.into(),
+    }
+}
+
+/// 403 in the words of the routes of tags.
+pub(super) fn tags_forbidden(id: &str, action: &str) -> Error {
+    Error::explanation(StatusCode::FORBIDDEN, format!("Not allowed to {action} tags for image {id}."))
+}
+
+pub(super) fn of_members(error: image::Error, id: &str) -> Error {
+    match error {
+        image::Error::NotFound(_) => image_missing(id),
+        image::Error::TooMany { .. } => too_large(format!("Image member limit exceeded for image {id}: {error}:")),
+        other => other.into(),
+    }
+}
+
+/// 404 in the words of the routes of members and tags.
+fn image_missing(id: &str) -> Error {
+    Error::explanation(StatusCode::NOT_FOUND, format!("Image {id} not found."))
+}
+
+fn too_large(text: String) -> Error {
+    Error::explanation(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+fn unavailable(text: String) -> Error {
+    Error::explanation(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Text;
+
+    fn seen(error: &Error) -> (u16, &str) {
+        let text = match &error.text {
+            Text::Stock => "",
+            Text::Explanation(text) | Text::Detail(text) => text,
+        };
+        (error.status.as_u16(), text)
+    }
+
+    fn io() -> std::io::Error {
+        std::io::Error::other("disk")
+    }
+
+    /// Statuses and texts of `glance/api/v2/image_data.py` and `glance/api/v2/images.py`.
+    #[test]
+    fn one_fault_of_a_store_is_told_as_the_operation_tells_it() {
+        let remote = || StoreError::RemoteUnavailable { source: None };
+        let denied = || StoreError::WriteDenied { source: io() };
+        let full = || StoreError::LeftBehind(Box::new(StoreError::Full { source: None }));
+        let late = || StoreError::Timeout { after: std::time::Duration::from_secs(3) };
+        let gone = "Remote server where the image is present is unavailable.";
+        for (make, upload, download, delete) in [
+            (&remote as &dyn Fn() -> StoreError, (503, gone), (503, gone), (503, gone)),
+            (
+                &denied,
+                (
+                    503,
+                    "Insufficient permissions on image storage media: Permission to write image storage media denied.",
+                ),
+                (500, ""),
+                (403, "Permission to write image storage media denied."),
+            ),
+            (
+                &full,
+                (413, "Image storage media is full: There is not enough disk space on the image storage media."),
+                (500, ""),
+                (500, ""),
+            ),
+            (
+                &late,
+                (503, "Operation timed out after 3s. Check storage health and connectivity."),
+                (503, "Operation timed out after 3s. Check storage health and connectivity."),
+                (
+                    503,
+                    "Image i could not be deleted because the filesystem store operation timed out: Operation timed out \
+                     after 3s. Check storage health and connectivity.",
+                ),
+            ),
+        ] {
+            let errors = [of_upload(make().into()), of_download(make().into()), of_delete(make().into(), "i")];
+            for (error, expected) in errors.iter().zip([upload, download, delete]) {
+                assert_eq!(seen(error), expected);
+                assert!(error.cause.is_some(), "{error}: the journal learns nothing");
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_not_there_is_told_as_the_route_tells_it() {
+        let missing = || image::Error::NotFound("i".to_owned());
+        for (error, expected) in [
+            (missing().into(), (404, "No image found with ID i")),
+            (of_delete(missing(), "i"), (404, "Failed to find image i to delete")),
+            (of_tags(missing(), "i", "update"), (404, "Image i not found.")),
+            (of_members(missing(), "i"), (404, "Image i not found.")),
+            (of_list(missing()), (400, "No image found with ID i")),
+        ] {
+            assert_eq!(seen(&error), expected);
+        }
+    }
+
+    #[test]
+    fn faults_of_the_service_itself_show_nothing_of_themselves() {
+        for (error, expected) in [
+            (image::Error::Store(StoreError::AddDisabled { store: "s".to_owned() }).into(), (500, "")),
+            (image::Error::Journal(io()).into(), (503, "")),
+            (image::Error::Journal(ErrorKind::StorageFull.into()).into(), (507, "")),
+            (Error::from(Arc::new(KeystoneError::Refused)), (503, "The Keystone service is temporarily unavailable.")),
+        ] {
+            assert_eq!(seen(&error), expected);
+            assert!(error.cause.is_some());
+        }
+    }
+
+    #[test]
+    fn work_that_cannot_be_written_down_may_be_tried_again_elsewhere() {
+        let table =
+            [(libc::ENOSPC, 507), (libc::EDQUOT, 507), (libc::EMFILE, 503), (libc::EIO, 503), (libc::EROFS, 503)];
+        for (errno, status) in table {
+            let error = Error::from(image::Error::Journal(std::io::Error::from_raw_os_error(errno)));
+            assert_eq!(error.status.as_u16(), status, "errno {errno}");
+            assert!(error.cause.is_some(), "the journal does not learn why");
+        }
+    }
+}
