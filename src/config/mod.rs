@@ -100,6 +100,7 @@ macro_rules! config {
 
 config! {
     default: DefaultSection,
+    audit_middleware_notifications: AuditMiddlewareNotificationsSection,
     barbican: BarbicanSection,
     barbican_service_user: BarbicanServiceUserSection,
     cors: CorsSection,

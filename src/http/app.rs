@@ -15,6 +15,7 @@ use tracing::{Instrument, Span};
 use super::access::Line;
 use super::exchange::Exchange;
 use super::health::HealthCheck;
+use super::middleware::audit::Audit;
 use super::middleware::context::{self, Admission};
 use super::middleware::cors::Cors;
 use super::middleware::{debug, gzip, identity, proxy, version_negotiation};
@@ -60,6 +61,7 @@ enum Filter {
     VersionNegotiation,
     Authenticate { identify: Arc<dyn Identify>, delayed: bool },
     Context(Admission),
+    Audit(Arc<Audit>),
     Gzip,
     Debug,
 }
@@ -220,6 +222,7 @@ impl Filter {
                 context::admit(exchange, *admission, longest_request_id)?;
                 exchange.context.iter().for_each(|context| introduce(&Span::current(), context));
             }
+            Self::Audit(audit) => audit.request(exchange),
             Self::Debug => debug::show_request(exchange),
             Self::Cors(_) | Self::Gzip => {}
         }
@@ -233,6 +236,10 @@ impl Filter {
             Self::Authenticate { identify, .. } => identity::challenge(&**identify, response),
             Self::Context(_) => context::sign(exchange, response),
             Self::Gzip => gzip::compress(exchange, response).await?,
+            Self::Audit(_) => {
+                Audit::response(exchange, &response);
+                response
+            }
             Self::Debug => {
                 debug::show_response(&response);
                 response
@@ -268,8 +275,9 @@ fn filters(
     if debug_requests {
         filters.push(Filter::Debug);
     }
-    for Step { stage, options } in &chain.steps {
+    for Step { stage, options, audit } in &chain.steps {
         match stage {
+            Stage::Audit => filters.extend(audit.clone().map(Filter::Audit)),
             Stage::Cors => filters.push(Filter::Cors(Cors::new(&config.cors, options)?)),
             Stage::HttpProxyToWsgi => {
                 let given = config.oslo_middleware.enable_proxy_headers_parsing;

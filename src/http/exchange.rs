@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde_json::{Map, Value};
 
 use super::document::{self, Asked};
 use super::{Connection, language, path};
@@ -35,6 +36,10 @@ pub(in crate::http) struct Exchange {
     pub request_id: Arc<str>,
     /// What the token says; `None` until it was looked at, or where it does not hold.
     pub confirmed: Option<Context>,
+    /// Whether somebody looked for a token.
+    pub is_authenticated: bool,
+    /// The audit's record of the request.
+    pub audit: Option<Map<String, Value>>,
     /// Who is asking. The way back shows `request_id` when there is one.
     pub context: Option<Context>,
 }
@@ -59,6 +64,8 @@ impl Exchange {
             port: connection.local.map_or(0, |local| local.port()),
             request_id: request_id.into(),
             confirmed: None,
+            is_authenticated: false,
+            audit: None,
             context: None,
         }
     }

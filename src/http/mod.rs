@@ -10,6 +10,7 @@ mod callers;
 mod document;
 mod exchange;
 mod health;
+mod ini;
 mod language;
 mod middleware;
 mod paste;

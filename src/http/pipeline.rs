@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::health::{HealthCheck, HealthOptionError};
+use super::middleware::audit::Audit;
 use super::paste;
 use crate::config::Config;
 
@@ -19,6 +21,7 @@ pub(in crate::http) enum Stage {
     UnauthenticatedContext,
     Cache,
     CacheManage,
+    Audit,
     Gzip,
     Debug,
 }
@@ -101,6 +104,8 @@ pub(in crate::http) struct Chain {
 pub(in crate::http) struct Step {
     pub stage: Stage,
     pub options: BTreeMap<String, String>,
+    /// With [`Stage::Audit`] alone.
+    pub audit: Option<Arc<Audit>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +220,7 @@ impl Plan {
             _ => BTreeMap::new(),
         };
         let chain = Chain {
-            steps: stages.iter().map(|stage| Step { stage: *stage, options: options(stage) }).collect(),
+            steps: stages.iter().map(|stage| Step { stage: *stage, options: options(stage), audit: None }).collect(),
             applications: vec![("/v2".to_owned(), Application::Images), (String::new(), Application::Versions)],
         };
         let health = Target::Health(BTreeMap::new());

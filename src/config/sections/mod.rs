@@ -2,6 +2,7 @@
 //!
 //! An option is declared once, with its meaning, type, default and limits; see [`section!`](super::option::section).
 
+mod audit_middleware_notifications;
 mod barbican;
 mod barbican_service_user;
 mod cors;
@@ -36,6 +37,7 @@ mod taskflow_executor;
 mod vault;
 mod wsgi;
 
+pub use audit_middleware_notifications::AuditMiddlewareNotificationsSection;
 pub use barbican::BarbicanSection;
 pub use barbican_service_user::BarbicanServiceUserSection;
 pub use cors::CorsSection;

@@ -35,6 +35,7 @@ pub(in crate::http) async fn authenticate(
     identify: &dyn Identify,
     delayed: bool,
 ) -> Result<Option<Response>, Error> {
+    exchange.is_authenticated = true;
     let path = exchange.path.as_deref().unwrap_or("");
     exchange.confirmed = identify.identify(&exchange.method, path, &exchange.headers).await?;
     let refused = exchange.confirmed.is_none() && !delayed;

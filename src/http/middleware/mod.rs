@@ -1,5 +1,6 @@
 //! The filters between a connection and the routes. Each may answer on the way in, and edit the answer on the way out.
 
+pub(in crate::http) mod audit;
 pub(in crate::http) mod context;
 pub(in crate::http) mod cors;
 pub(in crate::http) mod debug;

@@ -8,6 +8,7 @@ listened on; the WSGI applications are called in the process.
 import json
 import os
 import pathlib
+import sys
 import tempfile
 
 import webob
@@ -15,6 +16,9 @@ import webob.exc
 from oslo_config import cfg
 from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi
 from webob.acceptparse import create_accept_header
+
+from keystonemiddleware import audit
+from keystonemiddleware.auth_token import _request
 
 from glance.api.middleware import version_negotiation
 from glance.common import config as glance_config
@@ -249,6 +253,97 @@ def health():
     save("health", cases)
 
 
+def audits():
+    """The records of requests and answers."""
+    maps = {
+        "none": None,
+        "packaged": pathlib.Path(sys.prefix, "etc/pycadf/glance_api_audit_map.conf").read_text(),
+        "own": "[DEFAULT]\ntarget_endpoint_type = image\n[path_keywords]\nimages = image\nMembers = member\ntags: tag\n"
+               "[custom_actions]\ndeactivate = disable\nreactivate/post = enable\n"
+               "[service_endpoints]\nimage = service/storage/image\nidentity = service/security\n",
+    }
+
+    def service(kind, name, *endpoints):
+        return {"type": kind, "name": name, "id": "s", "endpoints": [
+            {"id": "e", "interface": i, "region": r, "region_id": r, "url": u} for i, r, u in endpoints]}
+
+    image = service("image", "glance", ("admin", "One", "http://h:9292"), ("internal", "One", "http://i:9292/"),
+                    ("public", "Two", "http://other:1"), ("public", "One", "https://p:443"))
+    identity = service("identity", "keystone", ("public", "One", "http://k:5000/v3"), ("admin", "One", "http://k:35357"))
+    catalogs = {"full": [identity, image], "elsewhere": [identity, service("image", "glance", ("public", "One", "http://x:1"))],
+                "bare": [service("image", "glance")], "empty": []}
+    callers = {
+        "demo": {"user_id": "u", "user_name": "demo", "project_id": "p", "catalog": catalogs["full"]},
+        "elsewhere": {"user_id": "u", "user_name": "demo", "project_id": "p", "catalog": catalogs["elsewhere"]},
+        "bare": {"user_id": "u", "user_name": "demo", "project_id": "p", "catalog": catalogs["bare"]},
+        "unscoped": {"user_id": "u", "user_name": None, "project_id": None, "catalog": catalogs["empty"]},
+    }
+    cases = []
+
+    def case(method, target, map="packaged", caller="demo", headers=None, options=None, status=200, authenticated=True):
+        found, seen = {}, callers.get(caller)
+        headers = {"Host": "h:9292"} | (headers or {})
+        environ = {"REMOTE_ADDR": "10.0.0.1"}
+        if authenticated:
+            environ["HTTP_X_IDENTITY_STATUS"] = "Confirmed" if seen else "Invalid"
+        if seen:
+            environ |= {"HTTP_X_USER_ID": seen["user_id"], "HTTP_X_USER_NAME": seen["user_name"],
+                        "HTTP_X_PROJECT_ID": seen["project_id"],
+                        "HTTP_X_SERVICE_CATALOG": json.dumps(_request._normalize_catalog(seen["catalog"]))}
+
+        def app(environ, start_response):
+            start_response(f"{status} X", [])
+            return [b""]
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+            f.write(maps[map] or "")
+            f.flush()
+            conf = (options or {}) | ({"audit_map_file": f.name} if maps[map] else {}) | {"use_oslo_messaging": "false"}
+            filtered = audit.filter_factory({}, **conf)(app)
+        filtered._notifier = type("Notifier", (), {"notify": lambda self, context, kind, event: found.update(
+            {kind: json.loads(json.dumps(event))})})()
+        request = webob.Request.blank(target, method=method, headers=headers)
+        if "User-Agent" not in headers:
+            request.environ.pop("HTTP_USER_AGENT", None)
+        request.environ.update(environ)
+        request.get_response(filtered)
+        for event in found.values():
+            event["id"] = event["eventTime"] = event["tags"][0] = None
+            for step in event.get("reporterchain", []):
+                step["reporterTime"] = None
+        asked = found.get("audit.http.request", {})
+        more = {k: v for k, v in found.get("audit.http.response", {}).items() if asked.get(k) != v}
+        cases.append({"method": method, "target": target, "map": map, "caller": caller, "headers": headers,
+                      "options": options or {}, "status": status, "authenticated": authenticated,
+                      "request": asked or None, "response": more})
+
+    for map in maps:
+        for method, target in [("GET", "/v2/images"), ("POST", "/v2/images"), ("GET", "/v2/images/"), ("GET", "/v2/images/i"),
+                               ("HEAD", "/v2/images/i"), ("PATCH", "/v2/images/i"), ("DELETE", "/v2/images/i"),
+                               ("PUT", "/v2/images/i/file"), ("GET", "/v2/images/i/members/m.json"),
+                               ("GET", "/v2/images/i/members"), ("PUT", "/v2/images/i/tags/a%20b"),
+                               ("POST", "/v2/images/i/actions/deactivate"), ("POST", "/v2/images/i/actions/reactivate"),
+                               ("POST", "/v2/tasks"), ("FOO", "/v2/images"), ("GET", "/v2/images?name=a%20b&limit=1"),
+                               ("GET", "/v2/images?")]:
+            case(method, target, map)
+    for caller in (*callers, "nobody"):
+        for map in maps:
+            case("GET", "/v2/images/i", map, caller)
+        case("GET", "/v2/images/i", headers={"Host": "k:5000"}, caller=caller)
+        case("GET", "/v2/images/i", "own", headers={"Host": "p"}, caller=caller)
+    case("GET", "/v2/images", caller="nobody", authenticated=False)
+    for status in (200, 204, 206, 300, 302, 400, 404, 500, 503):
+        case("GET", "/v2/images", status=status)
+    for headers in ({"X-Auth-Token": "gAAAAABnotreallyatoken-0123456789"}, {"X-Auth-Token": "a" * 1000},
+                    {"User-Agent": "python-glanceclient"}, {"X-Forwarded-For": "192.0.2.7, 10.0.0.2"},
+                    {"X-Forwarded-For": ""}):
+        case("GET", "/v2/images", headers=headers)
+    for options in ({"ignore_req_list": "get, Head"}, {"ignore_req_list": "POST"}, {"ignore_path_list": "/v2/images,/x"},
+                    {"ignore_path_list": "/v2"}, {"service_name": "glance", "log_name": "audit"}):
+        for method in ("GET", "HEAD"):
+            case(method, "/v2/images?x=1", options=options)
+    save("audit", [{"maps": maps, "callers": callers}, *cases])
+
+
 if __name__ == "__main__":
     cfg.CONF([], project="glance", default_config_files=[])
-    errors(), accepts(), crosses(), proxies(), versioning(), health()
+    errors(), accepts(), crosses(), proxies(), versioning(), health(), audits()

@@ -14,13 +14,15 @@ const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// Sends the data, or the part of it that a Range names.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    // A query that cannot be read is refused before the image is looked for.
+    let preferred = query::preferred_stores(call.query.unwrap_or(""))?;
     let mut found = api.images.get(&viewer(call.context), id).await?;
     if found.status == Status::Deactivated && !call.context.is_admin {
         let text = "The requested image has been deactivated. Image data download is forbidden.";
         return Err(Error::explanation(StatusCode::FORBIDDEN, text));
     }
     call.gate.enforce_on(call.rule, &found).await?;
-    prefer_stores(api, call, &mut found).await?;
+    prefer_stores(api, call, &mut found, &preferred).await?;
 
     let known = found.size.and_then(|size| u64::try_from(size).ok());
     let size = known.unwrap_or(0);
@@ -55,8 +57,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
 }
 
 /// `?prefer=a,b` puts the locations in these stores first.
-async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image) -> Result<(), Error> {
-    let preferred = query::preferred_stores(call.query.unwrap_or(""))?;
+async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image, preferred: &[String]) -> Result<(), Error> {
     if preferred.is_empty() {
         return Ok(());
     }

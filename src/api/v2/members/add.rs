@@ -11,27 +11,30 @@ use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 
 /// Shares the image with a project. Upstream answers 200, not 201.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let wanted = wanted_member(api, call.headers, body).await?;
+    let member = wanted_member(api, call.headers, body).await?;
     let image = find(api, call, id).await?;
     let is_own = !call.gate.checks_owner || viewer(call.context).may_change(image.owner.as_deref());
     if !is_shared(&image) || !is_own {
         return Err(not_allowed("create", id));
     }
     call.gate.enforce_on_members(call.rule, &image).await?;
+    let Value::String(wanted) = member else { return Err(form()) };
     let member = api.images.add_member(&image, &wanted).await.map_err(|error| of_members(error, id))?;
     reply::json(StatusCode::OK, &MemberView::new(&member))
 }
 
-async fn wanted_member(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<String, Error> {
-    let form = || Error::bad_request("Expected a member in the form: {\"member\": \"image_id\"}");
+/// What stands for the member. Whether it is a text upstream leaves to its database, so that other faults are told before.
+async fn wanted_member(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Value, Error> {
     let mut document = read(api, headers, body).await?.ok_or_else(form)?;
     match document.remove("member") {
         None => Err(Error::bad_request("Member to be added not specified")),
         Some(value) if is_empty(&value) => Err(Error::bad_request("Member can't be empty")),
-        Some(Value::String(member)) => Ok(member),
-        // Upstream leaves these to the database.
-        Some(_) => Err(form()),
+        Some(member) => Ok(member),
     }
+}
+
+fn form() -> Error {
+    Error::bad_request("Expected a member in the form: {\"member\": \"image_id\"}")
 }
 
 /// What Python takes for false.

@@ -3,32 +3,41 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::PasteError;
-
 /// Replacements within replacements that are still followed.
 const DEPTH: usize = 10;
 
-/// Sections by name, each with the options of `[DEFAULT]` under its own.
+/// Sections by name.
 #[derive(Debug)]
-pub(super) struct Ini {
+pub(in crate::http) struct Ini {
     sections: BTreeMap<String, BTreeMap<String, String>>,
+    /// Those of `[DEFAULT]`.
     defaults: BTreeMap<String, String>,
+    /// By section and option, where the option's last value begins.
+    lines: BTreeMap<(String, String), usize>,
+}
+
+/// A line that means nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("line {number}: neither a section nor an option: {text}")]
+pub struct IniError {
+    number: usize,
+    text: String,
 }
 
 impl Ini {
     /// # Errors
     /// A line that is neither section, option, continuation nor comment.
-    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, PasteError> {
+    pub(in crate::http) fn parse(text: &str, path: &Path) -> Result<Self, IniError> {
         let folder = path.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
         let built_in = [("here".to_owned(), folder), ("__file__".to_owned(), path.to_string_lossy().into_owned())];
-        let mut ini = Self { sections: BTreeMap::new(), defaults: BTreeMap::from(built_in) };
+        let mut ini = Self { sections: BTreeMap::new(), defaults: BTreeMap::from(built_in), lines: BTreeMap::new() };
         let (mut section, mut key) = (None, None::<String>);
         for (number, line) in (1..).zip(text.lines()) {
             let content = line.trim();
             if content.is_empty() || content.starts_with(['#', ';']) {
                 continue;
             }
-            let broken = || PasteError::Line { number, text: content.to_owned() };
+            let broken = || IniError { number, text: content.to_owned() };
             if line.starts_with(char::is_whitespace) && key.is_some() {
                 let options = ini.options_mut(section.as_ref()).ok_or_else(broken)?;
                 let value = key.as_ref().and_then(|key| options.get_mut(key)).ok_or_else(broken)?;
@@ -46,14 +55,25 @@ impl Ini {
                 let name = name.trim().to_owned();
                 let options = ini.options_mut(section.as_ref()).ok_or_else(broken)?;
                 options.insert(name.clone(), value.trim().to_owned());
+                ini.lines.insert((section.clone().unwrap_or_default(), name.clone()), number);
                 key = Some(name);
             }
         }
         Ok(ini)
     }
 
+    /// The options of `[DEFAULT]`.
+    pub(in crate::http) fn defaults(&self) -> &BTreeMap<String, String> {
+        &self.defaults
+    }
+
+    /// The number of the line in which an option of a section stands; 0 where it is not there.
+    pub(in crate::http) fn line(&self, section: &str, option: &str) -> usize {
+        self.lines.get(&(section.to_owned(), option.to_owned())).copied().unwrap_or(0)
+    }
+
     /// The first section with one of these names, and its own options, replaced.
-    pub(super) fn find(&self, names: &[String]) -> Option<(&str, BTreeMap<String, String>)> {
+    pub(in crate::http) fn find(&self, names: &[String]) -> Option<(&str, BTreeMap<String, String>)> {
         let (name, options) = names.iter().find_map(|name| self.sections.get_key_value(name))?;
         let replaced = options.iter().map(|(key, value)| (key.clone(), self.replace(value, options, DEPTH)));
         Some((name, replaced.collect()))
@@ -105,6 +125,8 @@ mod tests {
         assert_eq!(options["path"], "/srv//etc/glance/100%");
         assert_eq!((options["Case"].as_str(), options["later"].as_str()), ("Kept", "1"));
         assert!(ini.find(&["filter:z".to_owned()]).is_none());
+        let line = |section, option| ini.line(section, option);
+        assert_eq!((line("composite:x", "use"), line("filter:y", "list"), line("filter:y", "none")), (5, 10, 0));
     }
 
     #[test]
@@ -117,7 +139,7 @@ mod tests {
     fn a_broken_line_is_named() {
         for (text, line) in [("[a]\nnonsense\n", 2), ("[a\n", 1), ("x = 1\n", 1)] {
             let error = Ini::parse(text, Path::new("p.ini")).unwrap_err();
-            assert!(matches!(error, PasteError::Line { number, .. } if number == line), "{error}");
+            assert_eq!(error.number, line, "{error}");
         }
     }
 

@@ -1,13 +1,13 @@
 //! An operator's own paste file. Its filters and applications are matched with ours by the factories that it names; what
 //! is unknown ends the start.
 
-mod ini;
-
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
+use super::ini::{Ini, IniError};
+use super::middleware::audit::{Audit, AuditMapError};
 use super::pipeline::{Application, Chain, Plan, Stage, Step, Target};
-use ini::Ini;
 
 /// Composites within composites that are still followed.
 const DEPTH: usize = 8;
@@ -15,14 +15,21 @@ const DEPTH: usize = 8;
 /// A paste file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PasteError {
-    #[error("line {number}: neither a section nor an option: {text}")]
-    Line { number: usize, text: String },
+    #[error(transparent)]
+    Line(#[from] IniError),
     #[error("there is no section [{kind}:{name}]")]
     Section { kind: &'static str, name: String },
     #[error("[{section}] has no option {option}")]
     Option { section: String, option: String },
-    #[error("[{section}] names {factory}, which is not part of this service")]
-    Factory { section: String, factory: String },
+    #[error("line {line}: [{section}] names {factory}, an application that is not part of this service")]
+    Application { line: usize, section: String, factory: String },
+    #[error(
+        "line {line}: [{section}] names {factory}, a filter that is not part of this service: take {name} out of the \
+         pipeline in line {pipeline}"
+    )]
+    Filter { line: usize, section: String, factory: String, name: String, pipeline: usize },
+    #[error("line {line}: [{section}] audit_map_file: {source}")]
+    AuditMap { line: usize, section: String, source: AuditMapError },
     #[error("[{section}] {option}: move it to [keystone_authtoken] in glance-api.conf")]
     Misplaced { section: String, option: String },
     #[error("[{section}]: {reason}")]
@@ -73,13 +80,13 @@ impl Loader<'_> {
         let shape = |reason| PasteError::Shape { section: section.to_owned(), reason };
         let depth = depth.checked_sub(1).ok_or_else(|| shape("too many sections within each other"))?;
         if section.starts_with("pipeline:") {
-            return self.pipeline(section, option(section, &options, "pipeline")?, depth);
+            return self.pipeline(section, &options, "pipeline", depth);
         }
         let factory = factory(section, &options, &["paste.composite_factory", "paste.app_factory", "use"])?;
         match factory {
             "glance.api:pipeline_factory" => {
                 let flavor = if self.flavor.is_empty() { "default" } else { self.flavor };
-                self.pipeline(section, option(section, &options, flavor)?, depth)
+                self.pipeline(section, &options, flavor, depth)
             }
             "glance.api:root_app_factory" | "egg:Paste#urlmap" => self.map(section, &options, depth),
             "glance.api.versions:create_resource" => Ok(Node::Application(Application::Versions)),
@@ -88,7 +95,10 @@ impl Loader<'_> {
             | "oslo_middleware.healthcheck:Healthcheck.app_factory"
             | "egg:oslo.middleware#healthcheck"
             | "egg:oslo.middleware:healthcheck" => Ok(Node::Health(local(options))),
-            other => Err(PasteError::Factory { section: section.to_owned(), factory: other.to_owned() }),
+            other => {
+                let line = self.line_of_factory(section, other);
+                Err(PasteError::Application { line, section: section.to_owned(), factory: other.to_owned() })
+            }
         }
     }
 
@@ -105,16 +115,25 @@ impl Loader<'_> {
         Ok(Node::Map(section.to_owned(), longest_first(entries)))
     }
 
-    fn pipeline(&self, section: &str, column: &str, depth: usize) -> Result<Node, PasteError> {
-        let names: Vec<&str> = column.split_whitespace().collect();
+    /// `column`: the option that lists the filters and the application.
+    fn pipeline(
+        &self,
+        section: &str,
+        options: &BTreeMap<String, String>,
+        column: &str,
+        depth: usize,
+    ) -> Result<Node, PasteError> {
+        let names: Vec<&str> = option(section, options, column)?.split_whitespace().collect();
+        let line = self.ini.line(section, column);
         let Some((last, filters)) = names.split_last() else {
             return Err(PasteError::Shape { section: section.to_owned(), reason: "the pipeline is empty" });
         };
-        let steps = filters.iter().map(|name| self.filter(name)).collect::<Result<_, _>>()?;
+        let steps = filters.iter().map(|name| self.filter(name, line)).collect::<Result<_, _>>()?;
         Ok(Node::Pipeline(steps, Box::new(self.application(last, depth)?)))
     }
 
-    fn filter(&self, name: &str) -> Result<Step, PasteError> {
+    /// `pipeline`: the line that names the filter.
+    fn filter(&self, name: &str, pipeline: usize) -> Result<Step, PasteError> {
         let missing = || PasteError::Section { kind: "filter", name: name.to_owned() };
         let (section, options) = self.ini.find(&[format!("filter:{name}")]).ok_or_else(missing)?;
         let factory = factory(section, &options, &["paste.filter_factory", "use"])?;
@@ -131,6 +150,7 @@ impl Loader<'_> {
             "keystonemiddleware.auth_token:filter_factory" | "egg:keystonemiddleware#auth_token" => Stage::Authtoken,
             "glance.api.middleware.context:ContextMiddleware.factory" => Stage::Context,
             "glance.api.middleware.context:UnauthenticatedContextMiddleware.factory" => Stage::UnauthenticatedContext,
+            "keystonemiddleware.audit:filter_factory" | "egg:keystonemiddleware#audit" => Stage::Audit,
             "glance.api.middleware.cache:CacheFilter.factory" => Stage::Cache,
             "glance.api.middleware.cache_manage:CacheManageFilter.factory" => Stage::CacheManage,
             "glance.api.middleware.gzip:GzipMiddleware.factory" => Stage::Gzip,
@@ -139,15 +159,46 @@ impl Loader<'_> {
                 let reason = "the health check is an application with a path of its own now, not a filter";
                 return Err(PasteError::Shape { section: section.to_owned(), reason });
             }
-            other => return Err(PasteError::Factory { section: section.to_owned(), factory: other.to_owned() }),
+            other => {
+                return Err(PasteError::Filter {
+                    line: self.line_of_factory(section, other),
+                    section: section.to_owned(),
+                    factory: other.to_owned(),
+                    name: name.to_owned(),
+                    pipeline,
+                });
+            }
         };
         let options = local(options);
         // Upstream takes every option of [keystone_authtoken] from here as well, even before glance-api.conf.
         let unread = |name: &&String| *name != "delay_auth_decision" && !name.starts_with("oslo_config_");
         match options.keys().find(unread).filter(|_| stage == Stage::Authtoken) {
             Some(option) => Err(PasteError::Misplaced { section: section.to_owned(), option: option.clone() }),
-            None => Ok(Step { stage, options }),
+            None => Ok(Step { stage, audit: self.audit(stage, section, &options)?, options }),
         }
+    }
+
+    fn audit(
+        &self,
+        stage: Stage,
+        section: &str,
+        options: &BTreeMap<String, String>,
+    ) -> Result<Option<Arc<Audit>>, PasteError> {
+        if stage != Stage::Audit {
+            return Ok(None);
+        }
+        let audit = Audit::new(options).map_err(|source| {
+            let line = self.ini.line(section, "audit_map_file");
+            PasteError::AuditMap { line, section: section.to_owned(), source }
+        })?;
+        Ok(Some(Arc::new(audit)))
+    }
+
+    /// The line of the option that names a factory.
+    fn line_of_factory(&self, section: &str, factory: &str) -> usize {
+        let options = self.ini.find(&[section.to_owned()]).map(|(_, options)| options).unwrap_or_default();
+        let named = options.iter().find(|(_, value)| *value == factory).map(|(name, _)| name.as_str());
+        named.map_or(0, |name| self.ini.line(section, name))
     }
 }
 
@@ -211,7 +262,7 @@ fn longest_first<T>(mut entries: Vec<(String, T)>) -> Vec<(String, T)> {
 mod tests {
     use super::*;
 
-    const PACKAGED: &str = include_str!("../upstream/glance-api-paste.ini");
+    const PACKAGED: &str = include_str!("upstream/glance-api-paste.ini");
 
     fn own(more: &str, flavor: &str) -> Result<Plan, PasteError> {
         plan(&format!("{PACKAGED}\n{more}"), Path::new("/etc/glance/glance-api-paste.ini"), flavor)
@@ -229,6 +280,34 @@ mod tests {
             ("", vec![Gzip, HttpProxyToWsgi, VersionNegotiation, Authtoken, Context])
         );
         assert_eq!(chain.steps[3].options["delay_auth_decision"], "true");
+    }
+
+    #[test]
+    fn audit_stands_where_deployment_tools_put_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("map.conf");
+        std::fs::write(&file, "[path_keywords]\nimages = image\n").unwrap();
+        for factory in
+            ["paste.filter_factory = keystonemiddleware.audit:filter_factory", "use = egg:keystonemiddleware#audit"]
+        {
+            let more = format!(
+                "[filter:audit]\n{factory}\naudit_map_file = {}\nservice_name = glance\n\
+                 [pipeline:glance-api-own]\npipeline = versionnegotiation authtoken context audit rootapp\n",
+                file.display()
+            );
+            let plan = own(&more, "own").unwrap();
+            let [(_, Target::Chain(chain))] = plan.mounts.as_slice() else { panic!("{plan:?}") };
+            assert_eq!(chain.steps[3].stage, Stage::Audit);
+            assert!(chain.steps[3].audit.is_some());
+        }
+        std::fs::remove_file(&file).unwrap();
+        let more = format!(
+            "[filter:audit]\npaste.filter_factory = keystonemiddleware.audit:filter_factory\naudit_map_file = {}\n\
+             [pipeline:glance-api-own]\npipeline = context audit rootapp\n",
+            file.display()
+        );
+        let error = own(&more, "own").unwrap_err().to_string();
+        assert!(error.contains("line 97: [filter:audit] audit_map_file: cannot be read: No such file"), "{error}");
     }
 
     #[test]
@@ -250,7 +329,7 @@ mod tests {
             (
                 &format!("{own_filter}[pipeline:glance-api-own]\npipeline = mine context rootapp\n"),
                 "own",
-                "[filter:mine] names my.module:factory",
+                "line 96: [filter:mine] names my.module:factory, a filter that is not part of this service: take mine out of the pipeline in line 98",
             ),
             ("[pipeline:glance-api-own]\npipeline =\n", "own", "the pipeline is empty"),
             ("[pipeline:glance-api-own]\npipeline = context healthcheck\n", "own", "behind filters"),
