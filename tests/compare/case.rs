@@ -12,18 +12,26 @@
 //! - {POST: /v2/images, json: {name: a}, save: img}      # keeps `/id` of each answer as <img>
 //! - {GET: /v2/images/<img>, as: [demo, anonymous]}      # one case for each
 //! - {GET: "/v2/images?limit=<each>", each: [1, x]}      # one case for each
+//! - {GET: "/v2/images?limit=<limit>&marker=<marker>", as: <who>,
+//!    vary: {limit: ["1", x], marker: [<img>, none], who: [demo, anonymous]}}
 //! ```
+//!
+//! `vary` gives names their values, the first of each being the one without a fault: the cases are those with one fault and with
+//! two at a time. They tell which fault is seen first.
 //!
 //! The method is the key of the path; an odd one is given by `method` and `path`. A body is one of `json` (any value), `patch`
 //! (a list of JSON-patch operations), `body` (text), `image` (a name of `common/images.rs`) and `fill` (so many bytes);
-//! `chunked` sends it without a length. `type` sets the content type, `none` leaves it out. `accept` lists values of that
-//! header, `none` among them; the default is `*/*`, as real clients send it. A header with a list of values comes as often.
+//! `chunked` sends it without a length. `type` sets the content type. `none` as content type, header or text of the body leaves
+//! it out. `accept` lists values of that header, `none` among them; the default is `*/*`, as real clients send it. A header with a
+//! list of values comes as often.
 //!
 //! Placeholders: `<each>`, saved names, `<project:NAME>`, `<user:NAME>`, `<token:USER>`, `<server>` (host and port),
 //! `<long:N>` (N letters). `save` may also map names to JSON pointers.
 //!
-//! `ours` marks a deliberate difference: its `why`, and what we answer (`status`, `headers`, `body`, and `json`: pointers
-//! with values); only that is checked of ours. When upstream answers so as well, the entry is out of date and fails.
+//! `ours` marks a deliberate difference: its `why`, and the fields in which our answer is not upstream's, with our values:
+//! `status` (with its words), `headers` (null for one that we do not send), `body` or `error` (the text in an error document) or, for
+//! fields of a document, `json`: pointers with values. All else is compared with upstream's answer, unless it gives none. A field that upstream answers as
+//! well is out of date and fails.
 //! `ignore` leaves out headers by name, `body` or `reason`, for what upstream leaves to chance.
 
 use std::collections::BTreeMap;
@@ -92,16 +100,19 @@ pub(crate) enum Save {
     Pointers(BTreeMap<String, String>),
 }
 
-/// What we answer instead of upstream's answer.
+/// The fields in which our answer is not upstream's.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Differs {
     pub(crate) why: String,
     pub(crate) status: Option<u16>,
     #[serde(default)]
-    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, Option<String>>,
     pub(crate) body: Option<String>,
-    /// JSON pointers into the body with their values; null is also what is absent.
+    /// The text of an error document in HTML, in place of a whole body.
+    pub(crate) error: Option<String>,
+    /// JSON pointers into the body with their values; null is also what is absent. Of an object as a value, the fields that
+    /// are given are looked at.
     #[serde(default)]
     pub(crate) json: BTreeMap<String, Value>,
 }
@@ -133,6 +144,8 @@ pub(crate) struct Case {
     accept: Option<Many>,
     #[serde(default)]
     each: Vec<Value>,
+    #[serde(default)]
+    vary: BTreeMap<String, Vec<String>>,
     json: Option<Value>,
     patch: Option<Value>,
     body: Option<String>,
@@ -156,6 +169,8 @@ pub(crate) struct Step {
     pub(crate) case: Case,
     accept: String,
     each: Option<Value>,
+    /// The values of `vary`.
+    picked: BTreeMap<String, String>,
 }
 
 /// The names of the files of cases, sorted.
@@ -190,9 +205,14 @@ pub(crate) fn steps(file: &CaseFile) -> Vec<Step> {
         let title = case.name.clone().map_or_else(String::new, |name| format!(" ({name})"));
         let each: Vec<Option<Value>> =
             if case.each.is_empty() { vec![None] } else { case.each.iter().cloned().map(Some).collect() };
-        for who in case.who.as_ref().map_or_else(|| vec![file.who.clone()], Many::list) {
-            for accept in case.accept.as_ref().map_or_else(|| vec!["*/*".to_owned()], Many::list) {
+        let (whos, accepts) = (
+            case.who.as_ref().map_or_else(|| vec![file.who.clone()], Many::list),
+            case.accept.as_ref().map_or_else(|| vec!["*/*".to_owned()], Many::list),
+        );
+        for picked in up_to_two_faults(&case.vary) {
+            for (who, accept) in whos.iter().flat_map(|who| accepts.iter().map(move |accept| (who, accept))) {
                 for each in &each {
+                    let who = picked.get(who.trim_matches(['<', '>'])).unwrap_or(who);
                     let mut label = format!("#{} {method} {path}{title} as {who}", index + 1);
                     if let Some(each) = each {
                         label += &format!(", each {each}");
@@ -200,13 +220,38 @@ pub(crate) fn steps(file: &CaseFile) -> Vec<Step> {
                     if accept != "*/*" {
                         label += &format!(", accept {accept}");
                     }
-                    let (case, each) = (case.clone(), each.clone());
-                    steps.push(Step { label, who: who.clone(), case, accept: accept.clone(), each });
+                    if !picked.is_empty() {
+                        label += &format!(", {picked:?}");
+                    }
+                    let (case, each, picked) = (case.clone(), each.clone(), picked.clone());
+                    steps.push(Step { label, who: who.clone(), case, accept: accept.clone(), each, picked });
                 }
             }
         }
     }
     steps
+}
+
+/// The first value of each name, but with another one for one name or two. Each two faults of different names come together
+/// once. Without names, one case that picks nothing.
+fn up_to_two_faults(vary: &BTreeMap<String, Vec<String>>) -> Vec<BTreeMap<String, String>> {
+    let good: BTreeMap<String, String> = vary.iter().map(|(name, values)| (name.clone(), values[0].clone())).collect();
+    let faults: Vec<(&String, &String)> =
+        vary.iter().flat_map(|(name, values)| values[1..].iter().map(move |value| (name, value))).collect();
+    let mut all = if faults.is_empty() { vec![good.clone()] } else { Vec::new() };
+    for (index, (name, value)) in faults.iter().enumerate() {
+        let one = with(&good, name, value);
+        let later = faults[index + 1..].iter().filter(|(other, _)| other != name);
+        all.extend(later.map(|(name, value)| with(&one, name, value)));
+        all.push(one);
+    }
+    all
+}
+
+fn with(picked: &BTreeMap<String, String>, name: &str, value: &str) -> BTreeMap<String, String> {
+    let mut picked = picked.clone();
+    picked.insert(name.to_owned(), value.to_owned());
+    picked
 }
 
 impl Case {
@@ -250,8 +295,8 @@ impl Step {
             request = request.header("Accept", &fill(&self.accept));
         }
         for (name, values) in &case.headers {
-            for value in values.list() {
-                request = request.header(name, &fill(&value));
+            for value in values.list().iter().map(|value| fill(value)).filter(|value| value != "none") {
+                request = request.header(name, &value);
             }
         }
         let (bytes, default_type) = if let Some(json) = &case.json {
@@ -260,7 +305,7 @@ impl Step {
             let text = self.fill_json(patch, values).to_string();
             (Some(text.into_bytes()), "application/openstack-images-v2.1-json-patch")
         } else if let Some(body) = &case.body {
-            (Some(fill(body).into_bytes()), "application/octet-stream")
+            (Some(fill(body).into_bytes()).filter(|body| body != b"none"), "application/octet-stream")
         } else if let Some(name) = &case.image {
             (Some(image(&fill(name))), "application/octet-stream")
         } else if let Some(size) = case.fill {
@@ -286,6 +331,9 @@ impl Step {
             let plain = each.as_str().map_or_else(|| each.to_string(), str::to_owned);
             filled = filled.replace("<each>", &plain);
         }
+        for (name, value) in &self.picked {
+            filled = filled.replace(&format!("<{name}>"), value);
+        }
         for (name, value) in values {
             filled = filled.replace(&format!("<{name}>"), value);
         }
@@ -309,5 +357,22 @@ impl Step {
             }
             other => other.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_two_faults_come_together_once() {
+        let vary = serde_norway::from_str("{a: [ok, a1, a2], b: [ok, b1], c: [ok, c1]}").unwrap();
+        let all: Vec<String> = up_to_two_faults(&vary)
+            .iter()
+            .map(|picked| picked.values().filter(|value| *value != "ok").cloned().collect::<Vec<_>>().join("+"))
+            .collect();
+        let wanted = ["a1+b1", "a1+c1", "a1", "a2+b1", "a2+c1", "a2", "b1+c1", "b1", "c1"];
+        assert_eq!(all, wanted);
+        assert_eq!(up_to_two_faults(&BTreeMap::new()).len(), 1);
     }
 }

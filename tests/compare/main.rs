@@ -53,6 +53,7 @@ files! {
     open
     open_defaults
     paging
+    pairs
     patch
     policy
     proxy_headers
