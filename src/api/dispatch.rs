@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use tracing::Span;
 
-use super::policy::Gate;
+use super::policy::PolicyCheck;
 use super::query::PageLimits;
 use super::router::{Effect, PathIndex, RequestContent};
 use super::v2::images::Shown;
@@ -70,9 +70,9 @@ impl Api {
         }
         let context = Arc::new(context);
         let rules = self.enforcer.rules().await;
-        let gate = Gate { rules: &rules, context: &context, checks_owner: self.checks_owner };
+        let policy = PolicyCheck { rules: &rules, context: &context, checks_owner: self.checks_owner };
         let (query, rule) = (query.as_deref(), route.rule);
-        let call = Call { context: &context, gate, rule, headers: &headers, query, host_url: &host_url };
+        let call = Call { context: &context, policy, rule, headers: &headers, query, host_url: &host_url };
         endpoint.answer(self, &call, body).await
     }
 }

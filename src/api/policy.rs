@@ -14,14 +14,14 @@ use crate::policy::{Rules, Target};
 use crate::schema::python::{boolean, or_none};
 
 /// Asks the policy on behalf of one request.
-pub(super) struct Gate<'a> {
+pub(super) struct PolicyCheck<'a> {
     pub rules: &'a Rules,
     pub context: &'a Context,
     /// The owner of an image is checked beside the rules, as it was before secure defaults (`enforce_new_defaults = false`).
     pub checks_owner: bool,
 }
 
-impl Gate<'_> {
+impl PolicyCheck<'_> {
     /// Whether `rule` allows `target`.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Gate<'_> {
         Err(refused(rule))
     }
 
-    /// As [`Gate::enforce_on`], for rules that before secure defaults also meant that the caller owns the image.
+    /// As [`PolicyCheck::enforce_on`], for rules that before secure defaults also meant that the caller owns the image.
     ///
     /// # Errors
     /// 403 or 404.
@@ -89,7 +89,7 @@ impl Gate<'_> {
     }
 }
 
-/// In whose eyes the caller looks at images.
+/// The caller, as the domain's checks of visibility and ownership know them.
 pub(super) fn viewer(context: &Context) -> Viewer {
     Viewer { project: context.project_id.clone(), is_admin: context.is_admin }
 }

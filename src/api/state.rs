@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::policy::Gate;
+use super::policy::PolicyCheck;
 use super::query::PageLimits;
 use super::router::PathIndex;
 use super::v2::images::Shown;
@@ -38,7 +38,7 @@ pub struct Api {
 /// What every handler may need to know of a request.
 pub(super) struct Call<'a> {
     pub context: &'a Arc<Context>,
-    pub gate: Gate<'a>,
+    pub policy: PolicyCheck<'a>,
     /// The policy's rule for this route, from the table of routes.
     pub rule: &'static str,
     pub headers: &'a HeaderMap,

@@ -19,7 +19,7 @@ use super::middleware::audit::Audit;
 use super::middleware::context::{self, Admission};
 use super::middleware::cors::Cors;
 use super::middleware::{debug, gzip, identity, proxy, version_negotiation};
-use super::pipeline::{Application, Chain, Stage, Step, Target, flag};
+use super::pipeline::{Application, PlannedMount, PlannedPipeline, Stage, Step, flag};
 use super::versions::Versions;
 use super::{AccessRecord, Connection, Identify, PipelineError, Plan, Reply, path};
 use crate::api::{self, Api, Body, Error, Response};
@@ -51,7 +51,7 @@ impl Handler for Api {
 
 enum Mount {
     Health(HealthCheck),
-    Chain { filters: Vec<Filter>, applications: Vec<(String, Application)> },
+    Pipeline { filters: Vec<Filter>, applications: Vec<(String, Application)> },
 }
 
 /// A filter with what it needs of the configuration.
@@ -81,10 +81,10 @@ impl<H: Handler> App<H> {
         let mut mounts = Vec::with_capacity(plan.mounts.len());
         for (prefix, target) in &plan.mounts {
             let mount = match target {
-                Target::Health(options) => Mount::Health(HealthCheck::new(&config.healthcheck, options)?),
-                Target::Chain(chain) => {
-                    let filters = filters(config, chain, identify.as_ref(), debug_requests)?;
-                    Mount::Chain { filters, applications: chain.applications.clone() }
+                PlannedMount::Health(options) => Mount::Health(HealthCheck::new(&config.healthcheck, options)?),
+                PlannedMount::Pipeline(pipeline) => {
+                    let filters = filters(config, pipeline, identify.as_ref(), debug_requests)?;
+                    Mount::Pipeline { filters, applications: pipeline.applications.clone() }
                 }
             };
             mounts.push((prefix.clone(), mount));
@@ -139,7 +139,7 @@ impl<H: Handler> App<H> {
             Some((_, Mount::Health(check))) => {
                 check.answer(exchange).await.unwrap_or_else(|error| exchange.refuse(&error))
             }
-            Some((prefix, Mount::Chain { filters, applications })) => {
+            Some((prefix, Mount::Pipeline { filters, applications })) => {
                 exchange.prefix.push_str(prefix);
                 exchange.path =
                     exchange.path.take().map(|path| path.get(prefix.len()..).unwrap_or_default().to_owned());
@@ -220,7 +220,7 @@ impl Filter {
             }
             Self::Context(admission) => {
                 context::admit(exchange, *admission, longest_request_id)?;
-                exchange.context.iter().for_each(|context| introduce(&Span::current(), context));
+                exchange.context.iter().for_each(|context| record_caller(&Span::current(), context));
             }
             Self::Audit(audit) => audit.request(exchange),
             Self::Debug => debug::show_request(exchange),
@@ -249,8 +249,8 @@ impl Filter {
     }
 }
 
-/// Whatever is logged about the request from now on says who asks.
-fn introduce(span: &Span, context: &Context) {
+/// Puts the caller into the fields of everything that is logged about the request from now on.
+fn record_caller(span: &Span, context: &Context) {
     for (field, value) in [
         ("user_id", &context.user_id),
         ("project_id", &context.project_id),
@@ -267,15 +267,15 @@ fn introduce(span: &Span, context: &Context) {
 
 fn filters(
     config: &Config,
-    chain: &Chain,
+    pipeline: &PlannedPipeline,
     identify: Option<&Arc<dyn Identify>>,
     debug_requests: bool,
 ) -> Result<Vec<Filter>, PipelineError> {
-    let mut filters = Vec::with_capacity(chain.steps.len() + 1);
+    let mut filters = Vec::with_capacity(pipeline.steps.len() + 1);
     if debug_requests {
         filters.push(Filter::Debug);
     }
-    for Step { stage, options, audit } in &chain.steps {
+    for Step { stage, options, audit } in &pipeline.steps {
         match stage {
             Stage::Audit => filters.extend(audit.clone().map(Filter::Audit)),
             Stage::Cors => filters.push(Filter::Cors(Cors::new(&config.cors, options)?)),

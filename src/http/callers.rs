@@ -1,4 +1,4 @@
-//! Keystone says who a caller is, the policy whether that is an administrator.
+//! Identifies callers: Keystone validates their tokens, the policy says who is an administrator.
 
 use std::sync::Arc;
 

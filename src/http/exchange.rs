@@ -96,9 +96,9 @@ impl Exchange {
         let status = error.status.as_u16();
         match &error.cause {
             Some(cause) if error.status.is_server_error() => {
-                tracing::error!(status, cause = %Chain(&**cause), "caught error");
+                tracing::error!(status, cause = %ErrorWithCauses(&**cause), "caught error");
             }
-            Some(cause) => tracing::debug!(status, cause = %Chain(&**cause), "refused: {error}"),
+            Some(cause) => tracing::debug!(status, cause = %ErrorWithCauses(&**cause), "refused: {error}"),
             None => tracing::debug!(status, "refused: {error}"),
         }
         let language = language::preferred(&self.headers);
@@ -157,9 +157,9 @@ fn own_name(connection: &Connection) -> String {
 }
 
 /// An error and its causes on one line, each once.
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+pub(crate) struct ErrorWithCauses<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
 
-impl std::fmt::Display for Chain<'_> {
+impl std::fmt::Display for ErrorWithCauses<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut text = self.0.to_string();
         let mut source = self.0.source();
@@ -216,7 +216,10 @@ pub(in crate::http) mod tests {
         }
         let told = |text, source: Option<Told>| Told { text, source: source.map(Box::new) };
         let talkative = told("cannot ask: refused", Some(told("refused", Some(told("errno 1", None)))));
-        assert_eq!(Chain(&told("no answer", Some(talkative))).to_string(), "no answer: cannot ask: refused: errno 1");
+        assert_eq!(
+            ErrorWithCauses(&told("no answer", Some(talkative))).to_string(),
+            "no answer: cannot ask: refused: errno 1"
+        );
     }
 
     #[test]

@@ -47,7 +47,7 @@ enum Check {
 
 /// What one check says.
 #[derive(Serialize)]
-struct Verdict {
+struct CheckResult {
     #[serde(skip)]
     available: bool,
     class: &'static str,
@@ -109,28 +109,28 @@ impl HealthCheck {
         if !is_known || (self.ignore_proxied_requests && is_proxied) {
             return Err(Error::stock(StatusCode::FORBIDDEN));
         }
-        let mut verdicts = Vec::with_capacity(self.checks.len());
+        let mut results = Vec::with_capacity(self.checks.len());
         for check in &self.checks {
-            verdicts.push(check.verdict(exchange.port).await);
+            results.push(check.check(exchange.port).await);
         }
-        let is_healthy = verdicts.iter().all(|verdict| verdict.available);
+        let is_healthy = results.iter().all(|check| check.available);
         let status = match (is_healthy, &exchange.method) {
             (false, _) => StatusCode::SERVICE_UNAVAILABLE,
             (true, &Method::HEAD) => StatusCode::NO_CONTENT,
             (true, _) => StatusCode::OK,
         };
-        self.render(exchange, status, &verdicts)
+        self.render(exchange, status, &results)
     }
 
-    fn render(&self, exchange: &Exchange, status: StatusCode, verdicts: &[Verdict]) -> Result<Response, Error> {
+    fn render(&self, exchange: &Exchange, status: StatusCode, results: &[CheckResult]) -> Result<Response, Error> {
         let header = accept::header(&exchange.headers);
         let offers = ["text/plain", "text/html", "application/json"];
         let best = Accept::parse(header.as_deref()).best(&offers);
         let (content_type, text) = match best {
             _ if exchange.method == Method::HEAD => ("text/plain; charset=UTF-8", String::new()),
-            Some("text/html") => ("text/html; charset=UTF-8", self.html(verdicts)),
-            Some("application/json") => ("application/json", self.json(verdicts).map_err(Error::internal)?),
-            _ => ("text/plain; charset=UTF-8", plain(verdicts)),
+            Some("text/html") => ("text/html; charset=UTF-8", self.html(results)),
+            Some("application/json") => ("application/json", self.json(results).map_err(Error::internal)?),
+            _ => ("text/plain; charset=UTF-8", plain(results)),
         };
         let body = if text.is_empty() { Body::Empty } else { Body::Bytes(Bytes::from(text)) };
         let mut response = Response::new(body);
@@ -142,7 +142,7 @@ impl HealthCheck {
     }
 
     /// Indented by four, keys in order, as Python's `json.dumps` writes it.
-    fn json(&self, verdicts: &[Verdict]) -> serde_json::Result<String> {
+    fn json(&self, results: &[CheckResult]) -> serde_json::Result<String> {
         #[derive(Serialize)]
         struct Document<'a, R> {
             detailed: bool,
@@ -159,9 +159,9 @@ impl HealthCheck {
         let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
         if self.detailed {
             let (now, platform, version) = (Some(now()), Some(platform()), Some(VERSION));
-            Document { detailed: true, now, platform, reasons: verdicts, version }.serialize(&mut serializer)?;
+            Document { detailed: true, now, platform, reasons: results, version }.serialize(&mut serializer)?;
         } else {
-            let reasons: Vec<_> = verdicts.iter().map(|verdict| verdict.reason).collect();
+            let reasons: Vec<_> = results.iter().map(|check| check.reason).collect();
             Document { detailed: false, now: None, platform: None, reasons, version: None }
                 .serialize(&mut serializer)?;
         }
@@ -169,7 +169,7 @@ impl HealthCheck {
     }
 
     /// Upstream's page, without what only Python has to tell.
-    fn html(&self, verdicts: &[Verdict]) -> String {
+    fn html(&self, results: &[CheckResult]) -> String {
         let mut page = "<HTML>\n<HEAD><TITLE>Healthcheck Status</TITLE></HEAD>\n<BODY>\n".to_owned();
         let mut put = |text: std::fmt::Arguments<'_>| page.write_fmt(text).unwrap_or_default();
         if self.detailed {
@@ -179,7 +179,7 @@ impl HealthCheck {
                 platform()
             ));
         }
-        put(format_args!("\n<H2>Result of {} checks:</H2>\n", verdicts.len()));
+        put(format_args!("\n<H2>Result of {} checks:</H2>\n", results.len()));
         put(format_args!("<TABLE bgcolor=\"#ffffff\" border=\"1\">\n<TBODY>\n<TR>\n"));
         let heads = if self.detailed {
             "<TH>\nKind\n</TH>\n<TH>\nReason\n</TH>\n<TH>\nDetails\n</TH>\n"
@@ -187,7 +187,7 @@ impl HealthCheck {
             "\n<TH>\nReason\n</TH>"
         };
         put(format_args!("{heads}\n</TR>\n"));
-        for Verdict { class, reason, details, .. } in verdicts {
+        for CheckResult { class, reason, details, .. } in results {
             if self.detailed {
                 let details = super::document::escape(details);
                 put(format_args!("<TR>\n<TD>{class}</TD>\n    <TD>{reason}</TD>\n<TD>{details}</TD>\n</TR>"));
@@ -206,8 +206,8 @@ fn platform() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-fn plain(verdicts: &[Verdict]) -> String {
-    let reasons: Vec<_> = verdicts.iter().map(|verdict| verdict.reason).collect();
+fn plain(results: &[CheckResult]) -> String {
+    let reasons: Vec<_> = results.iter().map(|check| check.reason).collect();
     reasons.join("\n")
 }
 
@@ -217,34 +217,38 @@ fn now() -> String {
 }
 
 impl Check {
-    async fn verdict(&self, port: u16) -> Verdict {
+    async fn check(&self, port: u16) -> CheckResult {
         match self {
             Self::DisableByFile(path) if path.is_empty() => {
-                Verdict::ok("No 'disable_by_file_path' configuration value specified".to_owned())
+                CheckResult::ok("No 'disable_by_file_path' configuration value specified".to_owned())
             }
             Self::DisableByFile(path) => match is_there(path).await {
-                true => Verdict::disabled(format!("Path '{path}' was found")),
-                false => Verdict::ok(format!("Path '{path}' was not found")),
+                true => CheckResult::disabled(format!("Path '{path}' was found")),
+                false => CheckResult::ok(format!("Path '{path}' was not found")),
             },
             Self::DisableByFilesPorts(paths) => match paths.get(&port) {
-                Some(path) if is_there(path).await => Verdict::disabled(String::new()),
-                _ => Verdict::ok(String::new()),
+                Some(path) if is_there(path).await => CheckResult::disabled(String::new()),
+                _ => CheckResult::ok(String::new()),
             },
             Self::EnableByFiles(paths) => {
                 for path in paths {
                     if !is_there(path).await {
                         tracing::warn!(path, "health check: path is not present");
                         let details = format!("File path {path} is missing");
-                        return Verdict { available: false, reason: "FILE PATH MISSING", ..Verdict::ok(details) };
+                        return CheckResult {
+                            available: false,
+                            reason: "FILE PATH MISSING",
+                            ..CheckResult::ok(details)
+                        };
                     }
                 }
-                Verdict::ok("Specified file paths are available".to_owned())
+                CheckResult::ok("Specified file paths are available".to_owned())
             }
         }
     }
 }
 
-impl Verdict {
+impl CheckResult {
     fn ok(details: String) -> Self {
         Self { available: true, class: "HealthcheckResult", details, reason: "OK" }
     }

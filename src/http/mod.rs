@@ -27,7 +27,7 @@ use crate::api;
 pub use access::AccessRecord;
 pub use app::{App, Handler};
 pub use callers::Callers;
-pub(crate) use exchange::Chain;
+pub(crate) use exchange::ErrorWithCauses;
 pub use health::HealthOptionError;
 pub use middleware::identity::{Identified, Identify};
 pub use paste::PasteError;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ini::{Ini, IniError};
 use super::middleware::audit::{Audit, AuditMapError};
-use super::pipeline::{Application, Chain, Plan, Stage, Step, Target};
+use super::pipeline::{Application, Plan, PlannedMount, PlannedPipeline, Stage, Step};
 
 /// Composites within composites that are still followed.
 const DEPTH: usize = 8;
@@ -49,10 +49,10 @@ pub(in crate::http) fn plan(text: &str, path: &Path, flavor: &str) -> Result<Pla
     match node {
         Node::Map(section, entries) => {
             for (prefix, node) in entries {
-                mounts.push((prefix, target(node, &section)?));
+                mounts.push((prefix, mount(node, &section)?));
             }
         }
-        other => mounts.push((String::new(), target(other, &name)?)),
+        other => mounts.push((String::new(), mount(other, &name)?)),
     }
     Ok(Plan { mounts: longest_first(mounts) })
 }
@@ -203,20 +203,20 @@ impl Loader<'_> {
 }
 
 /// A node as what is mounted at the top: the health check, or filters before a map of applications.
-fn target(node: Node, section: &str) -> Result<Target, PasteError> {
+fn mount(node: Node, section: &str) -> Result<PlannedMount, PasteError> {
     let shape = |reason| PasteError::Shape { section: section.to_owned(), reason };
-    let mut chain = Chain::default();
+    let mut pipeline = PlannedPipeline::default();
     let mut node = node;
     loop {
         match node {
-            Node::Health(options) if chain.steps.is_empty() => return Ok(Target::Health(options)),
+            Node::Health(options) if pipeline.steps.is_empty() => return Ok(PlannedMount::Health(options)),
             Node::Health(_) => return Err(shape("the health check stands behind filters")),
             Node::Pipeline(steps, next) => {
-                chain.steps.extend(steps);
+                pipeline.steps.extend(steps);
                 node = *next;
             }
             Node::Application(application) => {
-                chain.applications.push((String::new(), application));
+                pipeline.applications.push((String::new(), application));
                 break;
             }
             Node::Map(section, entries) => {
@@ -225,16 +225,16 @@ fn target(node: Node, section: &str) -> Result<Target, PasteError> {
                         let reason = "behind filters there may only be the applications of versions and of images";
                         return Err(PasteError::Shape { section, reason });
                     };
-                    chain.applications.push((prefix, application));
+                    pipeline.applications.push((prefix, application));
                 }
                 break;
             }
         }
     }
-    if chain.applications.iter().any(|(prefix, app)| *app == Application::Images && prefix != "/v2") {
+    if pipeline.applications.iter().any(|(prefix, app)| *app == Application::Images && prefix != "/v2") {
         return Err(shape("the application of images must stand at /v2"));
     }
-    Ok(Target::Chain(chain))
+    Ok(PlannedMount::Pipeline(pipeline))
 }
 
 fn option<'a>(section: &str, options: &'a BTreeMap<String, String>, name: &str) -> Result<&'a str, PasteError> {
@@ -272,14 +272,14 @@ mod tests {
     fn filters_keep_their_order_and_options() {
         let more = "[pipeline:glance-api-own]\npipeline = gzip http_proxy_to_wsgi versionnegotiation\n  authtoken context rootapp\n";
         let plan = own(more, "own").unwrap();
-        let [(prefix, Target::Chain(chain))] = plan.mounts.as_slice() else { panic!("{plan:?}") };
-        let stages: Vec<_> = chain.steps.iter().map(|step| step.stage).collect();
+        let [(prefix, PlannedMount::Pipeline(pipeline))] = plan.mounts.as_slice() else { panic!("{plan:?}") };
+        let stages: Vec<_> = pipeline.steps.iter().map(|step| step.stage).collect();
         use Stage::*;
         assert_eq!(
             (prefix.as_str(), stages),
             ("", vec![Gzip, HttpProxyToWsgi, VersionNegotiation, Authtoken, Context])
         );
-        assert_eq!(chain.steps[3].options["delay_auth_decision"], "true");
+        assert_eq!(pipeline.steps[3].options["delay_auth_decision"], "true");
     }
 
     #[test]
@@ -296,9 +296,9 @@ mod tests {
                 file.display()
             );
             let plan = own(&more, "own").unwrap();
-            let [(_, Target::Chain(chain))] = plan.mounts.as_slice() else { panic!("{plan:?}") };
-            assert_eq!(chain.steps[3].stage, Stage::Audit);
-            assert!(chain.steps[3].audit.is_some());
+            let [(_, PlannedMount::Pipeline(pipeline))] = plan.mounts.as_slice() else { panic!("{plan:?}") };
+            assert_eq!(pipeline.steps[3].stage, Stage::Audit);
+            assert!(pipeline.steps[3].audit.is_some());
         }
         std::fs::remove_file(&file).unwrap();
         let more = format!(
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn the_packaged_health_check_has_its_options() {
         let plan = own("", "keystone").unwrap();
-        let (prefix, Target::Health(options)) = &plan.mounts[0] else { panic!("{plan:?}") };
+        let (prefix, PlannedMount::Health(options)) = &plan.mounts[0] else { panic!("{plan:?}") };
         assert_eq!((prefix.as_str(), options["backends"].as_str()), ("/healthcheck", "disable_by_file"));
         assert_eq!(options["disable_by_file_path"], "/etc/glance/healthcheck_disable");
     }

@@ -82,19 +82,19 @@ const KEYSTONE_CACHEMANAGEMENT: &[Stage] = &[
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The longest prefix that fits counts.
-    pub(in crate::http) mounts: Vec<(String, Target)>,
+    pub(in crate::http) mounts: Vec<(String, PlannedMount)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::http) enum Target {
+pub(in crate::http) enum PlannedMount {
     /// The health check, with its options in the paste file.
     Health(BTreeMap<String, String>),
-    Chain(Chain),
+    Pipeline(PlannedPipeline),
 }
 
 /// Filters from the outside in, then applications by their prefix.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::http) struct Chain {
+pub(in crate::http) struct PlannedPipeline {
     pub steps: Vec<Step>,
     pub applications: Vec<(String, Application)>,
 }
@@ -185,7 +185,7 @@ impl Plan {
     /// The first one that cannot.
     pub fn check_options(&self, config: &Config) -> Result<(), PipelineError> {
         for (_, target) in &self.mounts {
-            if let Target::Health(options) = target {
+            if let PlannedMount::Health(options) = target {
                 HealthCheck::new(&config.healthcheck, options)?;
             }
         }
@@ -194,14 +194,14 @@ impl Plan {
 
     /// Whether the callers' tokens are checked. Without that everybody is an administrator.
     pub fn authenticates(&self) -> bool {
-        let mut chains = self.chains().peekable();
-        chains.peek().is_some()
-            && chains.all(|chain| chain.has(Stage::Authtoken) && !chain.has(Stage::UnauthenticatedContext))
+        let mut pipelines = self.pipelines().peekable();
+        pipelines.peek().is_some()
+            && pipelines.all(|pipeline| pipeline.has(Stage::Authtoken) && !pipeline.has(Stage::UnauthenticatedContext))
     }
 
     /// Whether an identity service is needed for any of it.
     pub fn needs_identity(&self) -> bool {
-        self.chains().any(|chain| chain.has(Stage::Authtoken))
+        self.pipelines().any(|pipeline| pipeline.has(Stage::Authtoken))
     }
 
     /// The pipelines of the packaged paste file.
@@ -219,21 +219,23 @@ impl Plan {
             Stage::Authtoken => BTreeMap::from([("delay_auth_decision".to_owned(), "true".to_owned())]),
             _ => BTreeMap::new(),
         };
-        let chain = Chain {
+        let pipeline = PlannedPipeline {
             steps: stages.iter().map(|stage| Step { stage: *stage, options: options(stage), audit: None }).collect(),
             applications: vec![("/v2".to_owned(), Application::Images), (String::new(), Application::Versions)],
         };
-        let health = Target::Health(BTreeMap::new());
-        Ok(Self { mounts: vec![("/healthcheck".to_owned(), health), (String::new(), Target::Chain(chain))] })
+        let health = PlannedMount::Health(BTreeMap::new());
+        Ok(Self {
+            mounts: vec![("/healthcheck".to_owned(), health), (String::new(), PlannedMount::Pipeline(pipeline))],
+        })
     }
 
     fn check(self) -> Result<Self, PipelineError> {
-        for chain in self.chains() {
-            let place = |wanted| chain.steps.iter().position(|step| step.stage == wanted);
-            if !chain.applications.iter().any(|(_, application)| *application == Application::Images) {
+        for pipeline in self.pipelines() {
+            let position = |wanted| pipeline.steps.iter().position(|step| step.stage == wanted);
+            if !pipeline.applications.iter().any(|(_, application)| *application == Application::Images) {
                 continue;
             }
-            match (place(Stage::Context), place(Stage::UnauthenticatedContext), place(Stage::Authtoken)) {
+            match (position(Stage::Context), position(Stage::UnauthenticatedContext), position(Stage::Authtoken)) {
                 (None, None, _) => return Err(PipelineError::NoContext),
                 (Some(context), _, authtoken) if authtoken.is_none_or(|authtoken| authtoken > context) => {
                     return Err(PipelineError::ContextWithoutAuthtoken);
@@ -244,15 +246,15 @@ impl Plan {
         Ok(self)
     }
 
-    fn chains(&self) -> impl Iterator<Item = &Chain> {
+    fn pipelines(&self) -> impl Iterator<Item = &PlannedPipeline> {
         self.mounts.iter().filter_map(|(_, target)| match target {
-            Target::Chain(chain) => Some(chain),
-            Target::Health(_) => None,
+            PlannedMount::Pipeline(pipeline) => Some(pipeline),
+            PlannedMount::Health(_) => None,
         })
     }
 }
 
-impl Chain {
+impl PlannedPipeline {
     fn has(&self, stage: Stage) -> bool {
         self.steps.iter().any(|step| step.stage == stage)
     }
@@ -297,11 +299,14 @@ mod tests {
             let built_in = Plan::packaged(flavor).unwrap();
             let columns = |plan: &Plan| {
                 let columns: Vec<_> =
-                    plan.chains().map(|c| c.steps.iter().map(|s| s.stage).collect::<Vec<_>>()).collect();
+                    plan.pipelines().map(|c| c.steps.iter().map(|s| s.stage).collect::<Vec<_>>()).collect();
                 columns
             };
             assert_eq!(columns(&read), columns(&built_in));
-            assert_eq!(read.chains().next().unwrap().applications, built_in.chains().next().unwrap().applications);
+            assert_eq!(
+                read.pipelines().next().unwrap().applications,
+                built_in.pipelines().next().unwrap().applications
+            );
             assert_eq!(read.authenticates(), built_in.authenticates());
             let prefixes = |plan: &Plan| plan.mounts.iter().map(|(prefix, _)| prefix.clone()).collect::<Vec<_>>();
             assert_eq!(prefixes(&read), prefixes(&built_in));

@@ -12,7 +12,7 @@ use super::manager::Manager;
 use crate::api::Api;
 use crate::config::Config;
 use crate::db::{Db, DbError, Dialect, LocationCipher};
-use crate::http::{App, Callers, Chain, Identify, Plan};
+use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
 use crate::image::{Images, Journal};
@@ -183,8 +183,8 @@ async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, As
 fn message(error: &DbError) -> String {
     match error {
         // They begin with the option, or with the name of the database.
-        DbError::Url(_) | DbError::Refused(_) => Chain(error).to_string(),
-        _ => format!("database: {}", Chain(error)),
+        DbError::Url(_) | DbError::Refused(_) => ErrorWithCauses(error).to_string(),
+        _ => format!("database: {}", ErrorWithCauses(error)),
     }
 }
 

@@ -31,8 +31,7 @@ const LINES_OF_TESTS: usize = 900;
 const TABLES: [&str; 1] = ["config/sections.rs"];
 
 /// Circles among files that are still to be opened. An entry that is no circle any more has to go.
-const KNOWN_CIRCLES: [&[&str]; 4] = [
-    &["api/query/filter.rs", "api/query/mod.rs", "api/query/pairs.rs", "api/query/sort.rs"],
+const KNOWN_CIRCLES: [&[&str]; 2] = [
     &[
         "config/layers.rs",
         "config/mod.rs",
@@ -47,7 +46,6 @@ const KNOWN_CIRCLES: [&[&str]; 4] = [
         "config/substitute.rs",
         "config/value.rs",
     ],
-    &["http/health.rs", "http/paste/ini.rs", "http/paste/mod.rs", "http/pipeline.rs"],
     &[
         "service/logging/capture.rs",
         "service/logging/journal.rs",

@@ -1,29 +1,20 @@
 //! Query strings of the image routes, as typed requests (upstream: `RequestDeserializer.index` in `glance/api/v2/images.py` and
 //! `_make_conditions_from_filters` in `glance/db/sqlalchemy/api.py`).
 
+mod error;
 mod filter;
 mod moment;
 mod pairs;
 mod sort;
 
 use self::pairs::Pairs;
+pub use error::QueryError;
 pub use filter::{Comparison, Filter};
 pub use sort::Direction;
 
 use crate::config::Config;
 use crate::schema::python::integer::column;
 use crate::schema::python::strip;
-
-/// A query string that is refused, in upstream's words, with status 400.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct QueryError(String);
-
-impl QueryError {
-    fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
 
 /// How many images a page has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +35,7 @@ impl PageLimits {
 
 /// Which visibilities a list is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Visibility {
+pub enum VisibilityFilter {
     /// All but community images of others.
     Default,
     All,
@@ -61,7 +52,7 @@ pub struct ListQuery {
     pub marker: Option<String>,
     /// Status of the caller's membership in shared images; `None` is any.
     pub member_status: Option<String>,
-    pub visibility: Visibility,
+    pub visibility: VisibilityFilter,
     /// All of these must be there.
     pub tags: Vec<String>,
     /// Names of fields, most important first; at least one.
@@ -93,9 +84,9 @@ impl ListQuery {
         let is_hidden = parse_hidden(&pairs)?;
         let is_protected = parse_protected(&pairs)?;
         let visibility = match pairs.pop("visibility") {
-            None => Visibility::Default,
-            Some(name) if name == "all" => Visibility::All,
-            Some(name) => Visibility::Only(name),
+            None => VisibilityFilter::Default,
+            Some(name) if name == "all" => VisibilityFilter::All,
+            Some(name) => VisibilityFilter::Only(name),
         };
         // Upstream has these under names of their own, which a client's parameters of the same name do not get past.
         for name in ["os_hidden", "protected", "deleted", "changes-since"] {

@@ -26,7 +26,10 @@ fn equal(field: &'static str, value: &str) -> Filter {
 fn the_defaults_are_upstreams() {
     let query = parse("");
     assert_eq!((query.limit, &query.marker, query.member_status.as_deref()), (25, &None, Some("accepted")));
-    assert_eq!((query.visibility.clone(), query.is_hidden, query.is_protected), (Visibility::Default, false, None));
+    assert_eq!(
+        (query.visibility.clone(), query.is_hidden, query.is_protected),
+        (VisibilityFilter::Default, false, None)
+    );
     assert_eq!(
         (query.sort_keys.as_slice(), query.sort_directions.as_slice()),
         (&["created_at"][..], &[Direction::Descending][..])
@@ -152,15 +155,18 @@ fn what_is_not_a_filter_is_none() {
     let query =
         parse("tag=a&tag=+b+&os_hidden=TRUE&protected=false&visibility=all&deleted=true&marker=&member_status=all");
     assert_eq!(query.tags, ["a", "b"]);
-    assert_eq!((query.is_hidden, query.is_protected, query.visibility.clone()), (true, Some(false), Visibility::All));
+    assert_eq!(
+        (query.is_hidden, query.is_protected, query.visibility.clone()),
+        (true, Some(false), VisibilityFilter::All)
+    );
     assert_eq!((query.marker.as_deref(), query.member_status.as_deref()), (Some(""), None));
     assert_eq!(query.filters(), Ok(Vec::new()));
     assert_eq!(parse("tags=ab").tags, ["a", "b"]);
-    assert_eq!(parse("visibility=").visibility, Visibility::Only(String::new()));
+    assert_eq!(parse("visibility=").visibility, VisibilityFilter::Only(String::new()));
     let twice = parse("visibility=public&visibility=shared");
     assert_eq!(
         (twice.visibility.clone(), twice.filters()),
-        (Visibility::Only("public".to_owned()), Ok(vec![equal("visibility", "shared")]))
+        (VisibilityFilter::Only("public".to_owned()), Ok(vec![equal("visibility", "shared")]))
     );
 }
 

@@ -5,7 +5,7 @@ use http_body_util::{BodyExt, Empty, Full};
 
 use super::*;
 use crate::api::json;
-use crate::http::middleware::identity::tests::Doorman;
+use crate::http::middleware::identity::tests::FakeIdentity;
 
 /// Routes with one of each kind of answer.
 struct Routes;
@@ -41,7 +41,7 @@ fn app(flavor: &str, change: impl FnOnce(&mut Config)) -> App<Routes> {
     config.paste_deploy.flavor = Some(flavor.to_owned());
     change(&mut config);
     let plan = Plan::from_config(&config).unwrap();
-    App::new(&config, &plan, Routes, Some(Arc::new(Doorman)), false).unwrap()
+    App::new(&config, &plan, Routes, Some(Arc::new(FakeIdentity)), false).unwrap()
 }
 
 async fn ask(
@@ -221,7 +221,7 @@ async fn the_log_tells_all_but_secrets() {
     let mut config = Config::default();
     config.paste_deploy.flavor = Some("keystone".to_owned());
     let plan = Plan::from_config(&config).unwrap();
-    let app = App::new(&config, &plan, Routes, Some(Arc::new(Doorman)), true).unwrap();
+    let app = App::new(&config, &plan, Routes, Some(Arc::new(FakeIdentity)), true).unwrap();
     let request = http::Request::get("/v2/failure?x=1").header("x-auth-token", "good").header("host", "h");
     let body: api::RequestBody = Box::pin(Empty::<Bytes>::new().map_err(|never| match never {}));
     let connection = Connection { peer: Some("192.0.2.1:1".parse().unwrap()), local: None, tls: false };

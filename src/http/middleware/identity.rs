@@ -1,4 +1,4 @@
-//! The place of Keystone in the pipeline (upstream: `keystonemiddleware/auth_token`).
+//! The filter that has tokens validated (upstream: `keystonemiddleware/auth_token`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -70,9 +70,9 @@ pub(in crate::http) mod tests {
     use crate::keystone::KeystoneError;
 
     /// Knows one token, `good`; at `down` Keystone does not answer, at `odd` the policy does not.
-    pub(in crate::http) struct Doorman;
+    pub(in crate::http) struct FakeIdentity;
 
-    impl Identify for Doorman {
+    impl Identify for FakeIdentity {
         fn identify<'a>(&'a self, _method: &'a Method, _path: &'a str, headers: &'a HeaderMap) -> Identified<'a> {
             Box::pin(async {
                 match headers.get("x-auth-token").map(HeaderValue::as_bytes) {
@@ -101,7 +101,7 @@ pub(in crate::http) mod tests {
             ("odd", true, Err(500)),
         ] {
             let mut exchange = exchange("GET", "/v2/images", &[("x-auth-token", token)]);
-            let outcome = authenticate(&mut exchange, &Doorman, delayed).await;
+            let outcome = authenticate(&mut exchange, &FakeIdentity, delayed).await;
             if let Ok(Some(response)) = &outcome {
                 assert_eq!(response.headers()[WWW_AUTHENTICATE], "Keystone uri=\"http://k/v3\"");
             }

@@ -77,6 +77,7 @@ fn around(record: &Record) -> Option<tracing::Span> {
         project_domain_id = of("project_domain_id"),
         method = of("method"),
         path = of("path"),
+        endpoint = of("endpoint"),
         image_id = of("image_id"),
         store = of("store"),
         task_id = of("task_id"),

@@ -69,14 +69,14 @@ async fn check_policy(call: &Call<'_>, base: &Map<String, Value>, owner: Option<
     let target = ProposedImage { owner, visibility };
     let own = call.context.project_id.as_deref();
     let not_yours = || format!("You are not permitted to create images owned by '{}'", owner.unwrap_or("None"));
-    match call.gate.enforce(call.rule, &target).await {
+    match call.policy.enforce(call.rule, &target).await {
         Err(error) if error.status == StatusCode::FORBIDDEN && owner != own => {
             return Err(Error::detail(StatusCode::FORBIDDEN, not_yours()));
         }
         other => other?,
     }
-    call.gate.enforce_visibility(Some(visibility), &target).await?;
-    if call.gate.checks_owner && !call.context.is_admin && owner != own {
+    call.policy.enforce_visibility(Some(visibility), &target).await?;
+    if call.policy.checks_owner && !call.context.is_admin && owner != own {
         return Err(Error::explanation(StatusCode::FORBIDDEN, format!("{}.", not_yours())));
     }
     Ok(())

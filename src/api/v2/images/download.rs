@@ -21,7 +21,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
         let text = "The requested image has been deactivated. Image data download is forbidden.";
         return Err(Error::explanation(StatusCode::FORBIDDEN, text));
     }
-    call.gate.enforce_on(call.rule, &found).await?;
+    call.policy.enforce_on(call.rule, &found).await?;
     prefer_stores(api, call, &mut found, &preferred).await?;
 
     let known = found.size.and_then(|size| u64::try_from(size).ok());
@@ -61,7 +61,7 @@ async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image, preferred:
     if preferred.is_empty() {
         return Ok(());
     }
-    call.gate.enforce_on("download_from_store", image).await?;
+    call.policy.enforce_on("download_from_store", image).await?;
     let refused = |text: String| Err(Error::explanation(StatusCode::BAD_REQUEST, text));
     if api.store_ids.is_empty() {
         let text = "Store selection for download is not available when multiple backends are not enabled.";

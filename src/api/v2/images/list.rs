@@ -25,12 +25,12 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Respons
     let query = call.query.unwrap_or("");
     let wanted = ListQuery::parse(query, api.page)?;
     let own_project = OwnProject(call.context.project_id.as_deref());
-    call.gate.enforce(call.rule, &own_project).await?;
+    call.policy.enforce(call.rule, &own_project).await?;
     let found = api.images.list(&request(&wanted, call.context)?).await.map_err(of_list)?;
     let is_full = found.len() as u64 == wanted.limit;
     let mut images = Vec::with_capacity(found.len());
     for image in found {
-        if call.gate.allows("get_image", &ImageTarget(&image)).await? {
+        if call.policy.allows("get_image", &ImageTarget(&image)).await? {
             images.push(image);
         }
     }
@@ -51,9 +51,9 @@ fn request(wanted: &ListQuery, context: &Context) -> Result<listing::ListQuery, 
     let mut request = listing::ListQuery::new(viewer, wanted.limit);
     request.member_status = wanted.member_status.clone();
     request.visibility = match &wanted.visibility {
-        query::Visibility::Default => Visibility::Default,
-        query::Visibility::All => Visibility::All,
-        query::Visibility::Only(word) => Visibility::Only(word.clone()),
+        query::VisibilityFilter::Default => Visibility::Default,
+        query::VisibilityFilter::All => Visibility::All,
+        query::VisibilityFilter::Only(word) => Visibility::Only(word.clone()),
     };
     request.tags = wanted.tags.clone();
     request.marker = wanted.marker.clone();

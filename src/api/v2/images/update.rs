@@ -41,17 +41,17 @@ async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Vec<C
 
 async fn check_policy(call: &Call<'_>, image: &Image, change: &Change) -> Result<(), Error> {
     match (change.root(), change.op) {
-        ("locations", Operation::Remove) => call.gate.enforce_on_own("delete_image_location", image).await,
+        ("locations", Operation::Remove) => call.policy.enforce_on_own("delete_image_location", image).await,
         // Refused below whatever the policy says.
         ("locations", Operation::Replace) if change.value.as_ref().is_none_or(is_empty) => Ok(()),
-        ("locations", _) => call.gate.enforce_on("set_image_location", image).await,
+        ("locations", _) => call.policy.enforce_on("set_image_location", image).await,
         ("owner", Operation::Add | Operation::Replace) if !call.context.is_admin => Ok(()),
         (root, _) => {
             if root == "visibility" {
                 let wanted = change.value.as_ref().and_then(Value::as_str);
-                call.gate.enforce_visibility(wanted, &ImageTarget(image)).await?;
+                call.policy.enforce_visibility(wanted, &ImageTarget(image)).await?;
             }
-            call.gate.enforce_on_own(call.rule, image).await
+            call.policy.enforce_on_own(call.rule, image).await
         }
     }
 }

@@ -24,8 +24,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let announced = announced_size(call.headers)?;
     let store = wanted_store(api, call.headers)?;
     let found = api.images.get(&viewer(call.context), id).await?;
-    call.gate.enforce_on(call.rule, &found).await?;
-    if call.gate.checks_owner && !viewer(call.context).may_change(found.owner.as_deref()) {
+    call.policy.enforce_on(call.rule, &found).await?;
+    if call.policy.checks_owner && !viewer(call.context).may_change(found.owner.as_deref()) {
         return Err(not_allowed(id));
     }
     let project = call.context.project_id.clone();

@@ -13,11 +13,11 @@ use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
     let member = wanted_member(api, call.headers, body).await?;
     let image = find(api, call, id).await?;
-    let is_own = !call.gate.checks_owner || viewer(call.context).may_change(image.owner.as_deref());
+    let is_own = !call.policy.checks_owner || viewer(call.context).may_change(image.owner.as_deref());
     if !is_shared(&image) || !is_own {
         return Err(not_allowed("create", id));
     }
-    call.gate.enforce_on_members(call.rule, &image).await?;
+    call.policy.enforce_on_members(call.rule, &image).await?;
     let Value::String(wanted) = member else { return Err(form()) };
     let member = api.images.add_member(&image, &wanted).await.map_err(|error| of_members(error, id))?;
     reply::json(StatusCode::OK, &MemberView::new(&member))

@@ -21,10 +21,10 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
         let text = format!("Not allowed to list members for image {id}: {NOT_SHARED}");
         return Err(Error::explanation(StatusCode::FORBIDDEN, text));
     }
-    call.gate.enforce_on_members(call.rule, &image).await?;
+    call.policy.enforce_on_members(call.rule, &image).await?;
     let mut members = api.images.members(&viewer(call.context), &image).await?;
     // The rule speaks of the image, so it has one answer for all.
-    if !members.is_empty() && !call.gate.allows("get_member", &ImageTarget(&image)).await? {
+    if !members.is_empty() && !call.policy.allows("get_member", &ImageTarget(&image)).await? {
         members.clear();
     }
     let members = members.iter().map(MemberView::new).collect();

@@ -13,7 +13,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str, member:
     if !is_shared(&image) {
         return Err(Error::explanation(StatusCode::NOT_FOUND, NOT_SHARED));
     }
-    call.gate.enforce_on_members(call.rule, &image).await.map_err(|error| match error.status {
+    call.policy.enforce_on_members(call.rule, &image).await.map_err(|error| match error.status {
         StatusCode::FORBIDDEN => Error { status: StatusCode::NOT_FOUND, ..error },
         _ => error,
     })?;

@@ -8,7 +8,7 @@ use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::image::{MemberStatus, UnknownMemberStatus};
 
-/// Sets what the member thinks of the image. The owner may not.
+/// Sets the status of a membership: whether the member accepts the image. The owner of the image may not.
 pub(in crate::api) async fn handle(
     api: &Api,
     call: &Call<'_>,
@@ -19,19 +19,19 @@ pub(in crate::api) async fn handle(
     let status = wanted_status(api, call.headers, body).await?;
     let image = find(api, call, id).await?;
     let viewer = viewer(call.context);
-    let is_forced = call.gate.checks_owner && !viewer.is_admin && viewer.project == image.owner;
+    let is_forced = call.policy.checks_owner && !viewer.is_admin && viewer.project == image.owner;
     if !is_shared(&image) || is_forced {
         return Err(not_allowed("update", id));
     }
-    call.gate.enforce_on_members("get_member", &image).await?;
+    call.policy.enforce_on_members("get_member", &image).await?;
     let found = api.images.member(&viewer, &image, member).await?;
-    call.gate.enforce_on_members(call.rule, &image).await?;
+    call.policy.enforce_on_members(call.rule, &image).await?;
     let status = status.map_err(|error| Error::bad_request(format!("Incorrect request: {error}")))?;
     let updated = api.images.set_member_status(&image, &found.member, status).await?;
     reply::json(StatusCode::OK, &MemberView::new(&updated))
 }
 
-/// The status in the body. One that does not exist is told only to those who might have set it.
+/// The status in the body. One that does not exist is refused only after the checks whether the caller may set one.
 async fn wanted_status(
     api: &Api,
     headers: &HeaderMap,

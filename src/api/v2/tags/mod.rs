@@ -12,8 +12,8 @@ use crate::image::Image;
 async fn find(api: &Api, call: &Call<'_>, id: &str, action: &str) -> Result<Image, Error> {
     let viewer = viewer(call.context);
     let image = api.images.get(&viewer, id).await.map_err(|error| of_tags(error, id, action))?;
-    call.gate.enforce_on(call.rule, &image).await?;
-    if call.gate.checks_owner && !viewer.may_change(image.owner.as_deref()) {
+    call.policy.enforce_on(call.rule, &image).await?;
+    if call.policy.checks_owner && !viewer.may_change(image.owner.as_deref()) {
         return Err(tags_forbidden(id, action));
     }
     Ok(image)
