@@ -483,3 +483,30 @@ fn a_bad_configuration_ends_the_start_in_words() {
     let printed = start(&conf, hidden);
     assert!(printed.contains("install the packages librbd1 and librados2"), "{printed}");
 }
+
+#[test]
+fn a_reload_that_does_not_concern_the_store_keeps_its_session() {
+    let ceph = Ceph::shared();
+    let server = server(ceph);
+    let mut client = server.client();
+    let data = pattern(MIB);
+    let id = stored(&mut client, &data);
+    // Each session has threads of its own for its messages.
+    let threads = || -> std::collections::BTreeSet<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten();
+        let is_messenger = |task: &std::fs::DirEntry| {
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("msgr-worker"))
+        };
+        tasks.filter(is_messenger).map(|task| task.file_name().into_string().unwrap()).collect()
+    };
+    let before = threads();
+    assert!(!before.is_empty());
+    for limit in [31, 32] {
+        server.conf.clone().set("DEFAULT.limit_param_default", limit).write();
+        server.signal(Signal::SIGHUP);
+        wait_for("the reload", Duration::from_secs(20), || server.log().contains(&format!("→ {limit}")).then_some(()));
+        assert_eq!(client.send(&download(&id)).expect(200).body, data);
+        assert_eq!(threads(), before);
+    }
+    client.send(&delete(&id)).expect(204);
+}
