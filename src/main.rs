@@ -8,6 +8,8 @@ use glance_api::{service, store};
 
 /// `EX_USAGE` of sysexits(3): bad arguments.
 const USAGE: u8 = 64;
+/// `EX_UNAVAILABLE` of sysexits(3): the database does not do its part.
+const UNAVAILABLE: u8 = 69;
 /// `EX_CONFIG` of sysexits(3): a configuration that cannot be used. The unit file does not restart the service then.
 const BAD_CONFIGURATION: u8 = 78;
 
@@ -38,6 +40,15 @@ fn main() -> ExitCode {
         }
         let _ = writeln!(std::io::stderr(), "{}", errors.join("\n"));
         return ExitCode::from(BAD_CONFIGURATION);
+    }
+    if sources.arguments.create_indexes {
+        return match service::create_indexes(&loaded.config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "{error}");
+                ExitCode::from(UNAVAILABLE)
+            }
+        };
     }
     service::run(loaded, move || Config::load(&sources, &store::kinds()))
 }

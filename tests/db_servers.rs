@@ -28,6 +28,15 @@ async fn postgresql() {
     tokio::task::block_in_place(|| reloads_keep_connections(&server));
 }
 
+/// How many indexes of our own there are.
+fn indexes(server: &Server, dialect: Dialect) -> usize {
+    let sql = match dialect {
+        Dialect::Postgres => "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'glance_api_%'",
+        _ => "SELECT DISTINCT index_name FROM information_schema.statistics WHERE index_name LIKE 'glance_api_%'",
+    };
+    server.sql(sql).lines().count()
+}
+
 /// The program reloads on the database that [`exercise`] has left.
 fn reloads_keep_connections(server: &Server) {
     let name = "reloaded";
@@ -66,6 +75,9 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
     db.create_schema().await.unwrap();
     db.create_schema().await.unwrap();
     db.check_schema().await.unwrap();
+    db.create_indexes().await.unwrap();
+    db.create_indexes().await.unwrap();
+    assert_eq!(indexes(server, dialect), 5);
     db_suite::run(&db).await;
 
     // All connections of the pool are stale now; nobody is to notice.

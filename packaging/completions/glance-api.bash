@@ -22,8 +22,8 @@ _glance_api() {
         return
         ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W '--config-file --config-dir --check-config --debug --nodebug --log-file --log-dir
-        --log-config-append --log-date-format --use-journal --nouse-journal --use-json --nouse-json --use-syslog --nouse-syslog
+    mapfile -t COMPREPLY < <(compgen -W '--config-file --config-dir --check-config --create-indexes --debug --nodebug --log-file
+        --log-dir --log-config-append --log-date-format --use-journal --nouse-journal --use-json --nouse-json --use-syslog --nouse-syslog
         --syslog-log-facility --help --version' -- "$cur")
 }
 

@@ -2,6 +2,7 @@ complete -c glance-api -f
 complete -c glance-api -l config-file -r -F -d 'Configuration file'
 complete -c glance-api -l config-dir -x -a '(__fish_complete_directories)' -d 'Directory whose *.conf files are read'
 complete -c glance-api -l check-config -d 'Check the configuration, print what would be in force, and end'
+complete -c glance-api -l create-indexes -d 'Make indexes in the database that keep lists fast, and end'
 complete -c glance-api -s d -l debug -d 'Log at DEBUG instead of INFO'
 complete -c glance-api -l nodebug -d 'The inverse of --debug'
 complete -c glance-api -l log-file -r -F -d 'Log to this file'

@@ -12,6 +12,8 @@ pub struct Arguments {
     pub given: Vec<Given>,
     /// Check the configuration, show it, and end.
     pub check_config: bool,
+    /// Make further indexes in the database, and end.
+    pub create_indexes: bool,
     /// Options that go over all files: section, option, text.
     pub(super) settings: Vec<(&'static str, &'static str, String)>,
 }
@@ -38,6 +40,9 @@ struct CommandLine {
     /// Check the configuration, print what would be in force and where it comes from, and end
     #[arg(long)]
     check_config: bool,
+    /// Make indexes in the database (PostgreSQL, MySQL, MariaDB) that keep lists fast with many images, and end
+    #[arg(long, conflicts_with = "check_config")]
+    create_indexes: bool,
     #[command(flatten)]
     logging: Logging,
 }
@@ -106,6 +111,7 @@ impl Arguments {
         Ok(Self {
             given: given.into_iter().map(|(_, given)| given).collect(),
             check_config: line.check_config,
+            create_indexes: line.create_indexes,
             settings: line.logging.settings(),
         })
     }

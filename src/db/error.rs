@@ -263,6 +263,12 @@ impl DbError {
         if is_refused { self } else { Self::CommitUnknown(Box::new(self)) }
     }
 
+    /// Whether an index was not made because there is one of that name, as MySQL says it.
+    pub(super) fn is_known_index(&self) -> bool {
+        let Self::Statement(sqlx::Error::Database(error)) = self else { return false };
+        error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| error.number() == 1061)
+    }
+
     /// Whether the statement failed because a unique key is taken.
     pub(super) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Statement(error) if Cause::of(error) == Cause::Duplicate)

@@ -15,6 +15,7 @@ mod environment;
 mod error;
 mod example;
 mod gate;
+mod indexes;
 mod listener;
 mod logging;
 mod manager;
@@ -49,6 +50,7 @@ use settings::Settings;
 
 pub use check::check;
 pub use error::Error;
+pub use indexes::create_indexes;
 pub use listener::{Address, ListenError};
 pub use logging::LogError;
 pub use parts::AssembleError;

@@ -1,5 +1,7 @@
 //! Upstream's tables: making them, and telling whether they are there.
 
+mod indexes;
+
 use std::time::Duration;
 
 use sea_query::{Expr, ExprTrait, Query, SelectStatement};
