@@ -255,3 +255,16 @@ fn what_is_wrong_with_a_database_is_said_in_words() {
     let tables = message(&url);
     assert!(tables.contains("doesn't exist"), "{tables}");
 }
+
+#[test]
+fn more_filters_than_a_database_bears_are_refused_in_words() {
+    let server = Server::simple();
+    let list = |count: usize| Request::new("GET", &format!("/v2/images?{}", vec!["tag=a"; count].join("&")));
+    server.send(&list(64)).expect(200);
+    for count in [65, 1000, 1500] {
+        let answer = server.send(&list(count)).expect(400);
+        assert!(answer.text().contains("tags and properties, at most 64 are allowed"), "{}", answer.text());
+    }
+    let properties: Vec<String> = (0..1000).map(|number| format!("p{number}=v")).collect();
+    server.send(&Request::new("GET", &format!("/v2/images?{}", properties.join("&")))).expect(400);
+}

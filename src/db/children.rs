@@ -52,11 +52,12 @@ impl Child {
 
     /// Whether the image, as it was read before, is the one whose state this is.
     fn is_state_of(&self, image: &ImageRecord) -> bool {
+        let Some(state) = self.metadata.as_deref() else { return false };
         // The time has a blank in it too.
-        let state = self.metadata.as_deref().and_then(|state| state.rsplit_once(' '));
-        state.is_some_and(|(time, status)| {
+        let time = state.match_indices(' ').nth(1).and_then(|(end, _)| state.split_at_checked(end));
+        time.is_some_and(|(time, status)| {
             clock::from_text(time) == Some(image.updated_at)
-                && status == image.status
+                && status.strip_prefix(' ') == Some(&image.status)
                 && self.name == image.visibility
                 && self.value == image.owner
                 && (self.row != 0) == image.deleted
@@ -91,8 +92,8 @@ pub(super) fn selects(of: impl Fn() -> Expr, blanks: usize) -> [SelectStatement;
     ]
 }
 
-/// Loads the children of all these images. False if one of the images is not any more what it was when it was read, so that
-/// its children may belong to another state of it.
+/// Loads the children of all these images. False if one of the images is perhaps not any more what it was when it was read, so
+/// that its children may belong to another state of it.
 pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> Result<bool, DbError> {
     if images.is_empty() {
         return Ok(true);
@@ -118,15 +119,16 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
             None => drop(by_image.insert(child.image.clone(), vec![child])),
         }
     }
+    let mut is_one_state = true;
     for image in images {
         let mut children = by_image.remove(&image.id).unwrap_or_default();
-        let Some(at) = children.iter().position(|child| child.kind == IMAGE) else { return Ok(false) };
-        if !children.swap_remove(at).is_state_of(image) {
-            return Ok(false);
+        match children.iter().position(|child| child.kind == IMAGE) {
+            Some(at) => is_one_state &= children.swap_remove(at).is_state_of(image),
+            None => is_one_state = false,
         }
         attach(session, image, children)?;
     }
-    Ok(true)
+    Ok(is_one_state)
 }
 
 /// The state of images and their children: of one array of ids, which has one text and one plan for any number of them.

@@ -127,7 +127,7 @@ impl Db {
             }
             Target::MySql(connect) => {
                 let connect = connect.statement_cache_capacity(STATEMENTS).disable_statement_logging();
-                Backend::MySql(Pool::new(connect, prepare_mysql(options)?, server_limits(options)))
+                Backend::MySql(Pool::new(connect, Some(prepare_mysql(options)?), server_limits(options)))
             }
         };
         Ok(Self { backend, options: Arc::new(options.clone()), place, cipher: None })
@@ -228,9 +228,10 @@ fn sqlite(path: &Path, options: &DatabaseSection) -> Backend {
     Backend::Sqlite { write, read }
 }
 
-/// What the options want to be set in each connection.
-fn prepare_mysql(options: &DatabaseSection) -> Result<Option<Prepare<MySqlConnection>>, DbError> {
-    let mut settings = Vec::new();
+/// What is set in each connection: what the options want, and that a list does not intersect indexes of columns that say little,
+/// such as `deleted` and `os_hidden`, which takes a second where there are many images.
+fn prepare_mysql(options: &DatabaseSection) -> Result<Prepare<MySqlConnection>, DbError> {
+    let mut settings = vec!["SESSION optimizer_switch = 'index_merge_intersection=off'".to_owned()];
     if !options.mysql_sql_mode.is_empty() {
         let mode = &options.mysql_sql_mode;
         if !mode.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_, ".contains(&byte)) {
@@ -241,14 +242,11 @@ fn prepare_mysql(options: &DatabaseSection) -> Result<Option<Prepare<MySqlConnec
     if let Some(wait) = options.mysql_wsrep_sync_wait {
         settings.push(format!("SESSION wsrep_sync_wait = {wait}"));
     }
-    if settings.is_empty() {
-        return Ok(None);
-    }
-    let sql = format!("SET {}", settings.join(", "));
-    Ok(Some(Arc::new(move |connection: &mut MySqlConnection| {
-        let sql = sql.clone();
+    let sql: Arc<str> = format!("SET {}", settings.join(", ")).into();
+    Ok(Arc::new(move |connection: &mut MySqlConnection| {
+        let sql = Arc::clone(&sql);
         Box::pin(async move { connection.execute(AssertSqlSafe(sql)).await.map(drop) })
-    })))
+    }))
 }
 
 fn server_limits(options: &DatabaseSection) -> Limits {

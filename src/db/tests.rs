@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::config::{DatabaseSection, Secret};
 use crate::db::images::list::{ListQuery, Viewer};
-use crate::db::model::{ImageUpdate, LocationRecord, NewImage};
-use crate::db::{Db, DbError, LocationCipher, images, locations};
+use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage};
+use crate::db::{Db, DbError, LocationCipher, children, images, locations};
 
 extern crate self as glance_api;
 
@@ -160,4 +160,30 @@ async fn times_are_stored_as_sqlalchemy_does() {
     let stored =
         db.reader().await.unwrap().row(&query, |row| Ok((row.text(0).unwrap(), row.text(1).unwrap()))).await.unwrap();
     assert_eq!(stored, Some((Some("2024-01-02 03:04:05.100000".to_owned()), Some("integer".to_owned()))));
+}
+
+#[tokio::test]
+async fn a_change_between_the_two_queries_of_a_list_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder.path().join("glance.db")).await;
+    let new =
+        NewImage { tags: vec!["t".to_owned()], status: "of two words".to_owned(), ..NewImage::new(suite::uuid()) };
+    let image = images::create(&db, new).await.unwrap();
+    let mut before = [image.clone()];
+    before[0].tags.clear();
+    let mut session = db.reader().await.unwrap();
+    assert!(children::load(&mut session, &mut before).await.unwrap());
+    assert_eq!(before[0], image);
+    let changes: [fn(&mut ImageRecord); 5] = [
+        |image| image.updated_at += Duration::from_micros(1),
+        |image| image.visibility = "private".to_owned(),
+        |image| image.owner = Some("p".to_owned()),
+        |image| image.status = "of two".to_owned(),
+        |image| image.id.push('x'),
+    ];
+    for change in changes {
+        let mut other = [image.clone()];
+        change(&mut other[0]);
+        assert!(!children::load(&mut session, &mut other).await.unwrap(), "{other:?}");
+    }
 }

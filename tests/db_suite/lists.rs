@@ -16,6 +16,25 @@ pub(super) async fn run(db: &Db) {
     pages_join_up(db).await;
     markers(db).await;
     children_come_along(db).await;
+    many_filters(db).await;
+}
+
+/// As many as are taken work, for who sees everything and for who sees a union; more are refused in words.
+async fn many_filters(db: &Db) {
+    let tags: Vec<String> = (0..40).map(|number| format!("tag-{number}")).collect();
+    let properties: Vec<(String, String)> = (0..24).map(|number| (format!("many{number}"), "v".to_owned())).collect();
+    let stored = properties.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+    let owner = Some("many".to_owned());
+    let new = NewImage { tags: tags.clone(), properties: stored, owner: owner.clone(), ..NewImage::new(uuid()) };
+    let id = create(db, new).await.id;
+    for is_admin in [true, false] {
+        let viewer = Viewer { is_admin, project: owner.clone() };
+        let mut query = ListQuery { tags: tags.clone(), properties: properties.clone(), ..ListQuery::new(viewer, 25) };
+        assert_eq!(ids(db, &query).await, [id.clone()]);
+        query.tags.push("tag-0".to_owned());
+        let error = images::list(db, &query).await.unwrap_err();
+        assert!(matches!(error, DbError::TooManyFilters { filters: 65, most: 64 }), "{error:?}");
+    }
 }
 
 /// A query by an admin for the images with this property.

@@ -39,23 +39,26 @@ pub async fn list(db: &Db, query: &ListQuery) -> Result<Vec<ImageRecord>, DbErro
         return Err(DbError::TooManyFilters { filters, most: MOST_FILTERS });
     }
     let query = Arc::new(query.clone());
-    match db.read(Page(Arc::clone(&query))).await? {
+    match db.read(Page { query: Arc::clone(&query), is_one_state: false }).await? {
         Some(images) => Ok(images),
         // Rare enough for a transaction of its own.
-        None => Ok(db.snapshot(Page(query)).await?.unwrap_or_default()),
+        None => Ok(db.snapshot(Page { query, is_one_state: true }).await?.unwrap_or_default()),
     }
 }
 
-/// Finds the images, then what hangs on them. The result is `None` if an image changed between the two queries; in a snapshot
-/// that cannot be.
-struct Page(Arc<ListQuery>);
+/// Finds the images, then what hangs on them. The result is `None` if an image may have changed between the two queries.
+struct Page {
+    query: Arc<ListQuery>,
+    /// All queries see one state of the database, so that nothing changes in between.
+    is_one_state: bool,
+}
 
 impl Operation for Page {
     type Output = Option<Vec<ImageRecord>>;
     const NAME: &'static str = "list images";
 
     async fn run(&self, session: &mut Session) -> Result<Self::Output, DbError> {
-        let query = &*self.0;
+        let query = &*self.query;
         let sort = query.order();
         let marker = match &query.marker {
             Some(id) => Some(page::marker(session, id, query, &sort).await?),
@@ -74,7 +77,7 @@ impl Operation for Page {
         }
         // Some hundreds of images at a time keep the statements far below the limits on parameters.
         for part in images.chunks_mut(1024) {
-            if !children::load(session, part).await? {
+            if !children::load(session, part).await? && !self.is_one_state {
                 return Ok(None);
             }
         }
