@@ -134,6 +134,8 @@ def populate(state, bin):
     name, port = "keystone-template", processes.free_port()
     url = f"http://127.0.0.1:{port}/v3"
     processes.folder(name).mkdir(parents=True, exist_ok=True)
+    # On a busy machine this takes longer than a peer without a user is kept.
+    processes.use(name, os.getpid())
     # One worker: on a busy machine others still load the program when the first one answers, and drop what they are given.
     processes.launch(name, command(state, f"127.0.0.1:{port}", bin, workers=1), environment(state), {}, url)
     try:
