@@ -72,7 +72,7 @@ impl Oracle {
             let ours = ours(&case);
             compared += 1;
             refused += usize::from(theirs.get("error").is_some());
-            if ours != theirs {
+            if !is_same(&ours, &theirs) {
                 differences.push(format!("{case}\n  ours   {ours}\n  theirs {theirs}"));
             }
         }
@@ -88,6 +88,23 @@ impl Oracle {
             differences.len(),
             differences[..differences.len().min(8)].join("\n")
         );
+    }
+}
+
+/// The same, or upstream's text with quotations cut off after 4,096 characters.
+fn is_same(ours: &Value, theirs: &Value) -> bool {
+    let text = |answer: &Value| answer["error"][1].as_str().map(str::to_owned);
+    match (text(ours), text(theirs)) {
+        (Some(short), Some(long)) if short.contains("...") && ours["error"][0] == theirs["error"][0] => {
+            let mut rest = long.as_str();
+            short.len() > 4096
+                && short.split("...").all(|part| {
+                    let found = rest.find(part);
+                    rest = found.and_then(|at| rest.get(at + part.len()..)).unwrap_or_default();
+                    found.is_some()
+                })
+        }
+        _ => ours == theirs,
     }
 }
 
@@ -213,7 +230,8 @@ fn patches_are_read_as_upstream_reads_them() {
     let schema = ImageSchema::new(&Config::default());
     Oracle::start().compare(cases.take(CASES * 2), |case| {
         let media_type = MediaType::named(case["media_type"].as_str().unwrap()).unwrap();
-        match patch::parse(media_type, &case["body"], &schema) {
+        let parsed = patch::parse(media_type, case["body"].clone(), &schema);
+        match parsed.and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(changes) => changes.iter().map(|change| json!([change.op.name(), change.path, change.value])).collect(),
             Err(PatchError::Invalid(text)) => json!({"error": [400, text]}),
             Err(PatchError::Forbidden(text)) => json!({"error": [403, text]}),
@@ -240,7 +258,7 @@ fn documents_are_checked_as_upstream_checks_them() {
         json!({"kind": "create", "body": document})
     });
     let schema = ImageSchema::new(&Config::default());
-    Oracle::start().compare(cases.take(CASES), |case| match schema.validate(case["body"].as_object().unwrap()) {
+    Oracle::start().compare(cases.take(CASES), |case| match schema.validate(&case["body"]) {
         Ok(()) => json!("valid"),
         Err(mismatch) => json!({"error": [400, mismatch.to_string()]}),
     });

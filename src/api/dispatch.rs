@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use tracing::Span;
 
+use super::documents::Documents;
 use super::policy::PolicyCheck;
 use super::query::PageLimits;
 use super::router::{Effect, PathIndex, RequestContent};
@@ -27,19 +28,21 @@ impl Api {
         enforcer: Enforcer,
         schema: ImageSchema,
     ) -> Result<Self, matchit::InsertError> {
+        let max_json_body = u64::try_from(config.service.max_json_body).unwrap_or(0);
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
         Ok(Self {
             paths: PathIndex::new(routes::TABLE)?,
             images,
             enforcer,
             shown: Shown::new(config, &schema),
-            schema,
+            schema: Arc::new(schema),
             base_schema: ImageSchema::new(config),
             page: PageLimits::new(config),
             import_methods: config.default.enabled_import_methods.clone(),
             stores: StoreView::all(config),
             store_ids: backends.iter().map(|(id, _)| id.clone()).collect(),
-            max_json_body: u64::try_from(config.service.max_json_body).unwrap_or(0),
+            documents: Documents::new(max_json_body),
+            max_json_body,
             checks_owner: !config.oslo_policy.enforce_new_defaults,
         })
     }
@@ -54,7 +57,7 @@ impl Api {
             // Upstream refuses the method when it has read the body.
             Err(refused) if refused.status == StatusCode::METHOD_NOT_ALLOWED => {
                 if json::has_body(&method, &headers) {
-                    json::read_json(&headers, body, self.max_json_body).await?;
+                    self.documents.read(&headers, body, self.max_json_body, |_, _| Ok(())).await?;
                 }
                 return Err(refused);
             }

@@ -60,7 +60,7 @@ impl From<image::Error> for Error {
                 let status = if is_full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
                 Self::stock(status).because(error)
             }
-            Domain::Corrupt { .. } | Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) => Self::internal(error),
+            Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) => Self::internal(error),
         }
     }
 }

@@ -6,6 +6,7 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::header::joined;
+use crate::schema::python::excerpts;
 
 /// What webob shows of an exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,8 @@ impl Error {
 
     /// 415. `headers`: those of the request, for the media type that the text names.
     pub fn unsupported_media_type(headers: &HeaderMap, detail: impl Into<String>) -> Self {
-        Self { subject: joined(headers, CONTENT_TYPE), ..Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
+        let subject = joined(headers, CONTENT_TYPE).map(|given| excerpts([given]));
+        Self { subject, ..Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
     /// 413 for a request that upstream would read whole.

@@ -1,36 +1,17 @@
-//! JSON in and out as upstream reads and writes it (upstream: `glance/common/wsgi.py`, `JSONRequestDeserializer`).
+//! What a request says of its body, and JSON as upstream writes it (upstream: `glance/common/wsgi.py`,
+//! `JSONRequestDeserializer`).
 
-use std::io;
-
-use bytes::BytesMut;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode};
-use http_body_util::BodyExt;
-use serde_json::Value;
+use http::{HeaderMap, Method};
 
 use super::header::joined;
 use super::{Error, RequestBody};
 pub use crate::schema::python::json::{to_bytes, to_unicode};
+use crate::schema::python::{Excerpt, or_none};
 
-/// The list or object in the body of a request, or `None` where there is no body. `limit`: bytes.
-///
-/// # Errors
-/// 400 for what is not JSON or neither a list nor an object, 413 above the limit, 408 when the client is too slow.
-pub async fn read_json(headers: &HeaderMap, body: RequestBody, limit: u64) -> Result<Option<Value>, Error> {
-    // HTTP/2 has neither header for a body of unknown length: then what arrives decides.
-    let announced = has_transfer_encoding(headers) || content_length(headers) > Some(0);
-    if content_length(headers) > Some(limit) {
-        return Err(Error::too_large(limit));
-    }
-    let text = collect(body, limit).await?;
-    if text.is_empty() && !announced {
-        return Ok(None);
-    }
-    match serde_json::from_slice(&text) {
-        Ok(value @ (Value::Object(_) | Value::Array(_))) => Ok(Some(value)),
-        Ok(_) => Err(Error::bad_request("Unexpected body type. Expected list/dict.")),
-        Err(_) => Err(Error::bad_request("Malformed JSON in request body.")),
-    }
+/// Whether a body is announced, be it an empty one.
+pub(super) fn announces_body(headers: &HeaderMap) -> bool {
+    has_transfer_encoding(headers) || content_length(headers) > Some(0)
 }
 
 /// Refuses a request with a body where there must be none.
@@ -64,7 +45,7 @@ pub fn content_type<'a>(headers: &HeaderMap, allowed: &[&'a str]) -> Result<&'a 
     match allowed.iter().find(|name| Some(**name) == given.as_deref()) {
         Some(name) => Ok(name),
         None => {
-            let detail = format!("Invalid content type {}", given.as_deref().unwrap_or("None"));
+            let detail = format!("Invalid content type {}", Excerpt(or_none(given.as_deref())));
             Err(Error::unsupported_media_type(headers, detail))
         }
     }
@@ -84,34 +65,14 @@ fn has_transfer_encoding(headers: &HeaderMap) -> bool {
     KNOWN.iter().any(|name| name.eq_ignore_ascii_case(given))
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
-}
-
-async fn collect(mut body: RequestBody, limit: u64) -> Result<BytesMut, Error> {
-    let mut text = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(interrupted)?.into_data() else { continue };
-        text.extend_from_slice(&data);
-        if text.len() as u64 > limit {
-            return Err(Error::too_large(limit));
-        }
-    }
-    Ok(text)
-}
-
-fn interrupted(error: io::Error) -> Error {
-    let status = match error.kind() {
-        io::ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    Error::stock(status).because(error)
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http_body_util::{Full, StreamBody};
+    use http_body_util::{BodyExt, Full};
 
     use super::*;
     use crate::api::Text;
@@ -127,67 +88,6 @@ mod tests {
             .collect::<Vec<(http::HeaderName, _)>>()
             .into_iter()
             .collect()
-    }
-
-    fn explanation(error: &Error) -> &str {
-        match &error.text {
-            Text::Explanation(text) | Text::Detail(text) => text,
-            Text::Stock => "",
-        }
-    }
-
-    /// Texts and rules as a running upstream showed them for `POST /v2/images`.
-    #[tokio::test]
-    async fn bodies_are_read_as_upstream_reads_them() {
-        let malformed = Err("Malformed JSON in request body.");
-        let wrong_type = Err("Unexpected body type. Expected list/dict.");
-        let some = |text: &str| Ok(Some(serde_json::from_str::<Value>(text).unwrap()));
-        for (pairs, bytes, expected) in [
-            (&[("content-length", "0")][..], &b""[..], Ok(None)),
-            (&[], b"", Ok(None)),
-            (&[("content-length", "2")], b"{}", some("{}")),
-            (&[("content-length", "2")], b"[]", some("[]")),
-            (&[("content-length", "9")], b" {\"a\":1}\n", some("{\"a\": 1}")),
-            (&[("content-length", "13")], b"{\"a\":1,\"a\":2}", some("{\"a\": 2}")),
-            (&[("content-length", "1")], b"1", wrong_type.clone()),
-            (&[("content-length", "3")], b"\"x\"", wrong_type.clone()),
-            (&[("content-length", "4")], b"null", wrong_type),
-            (&[("content-length", "1")], b"x", malformed.clone()),
-            (&[("content-length", "8")], b"{\"\xff\": 1}", malformed.clone()),
-            (&[("content-length", "5")], b"\xef\xbb\xbf{}", malformed.clone()),
-            (&[("transfer-encoding", "chunked")], b"", malformed.clone()),
-            (&[("transfer-encoding", "Chunked")], b"{}", some("{}")),
-            (&[("transfer-encoding", "gzip")], b"", malformed),
-            (&[("transfer-encoding", "br")], b"", Ok(None)),
-            (&[], b"{}", some("{}")),
-        ] {
-            let read = read_json(&headers(pairs), body(bytes), 100).await;
-            let read = read.map_err(|error| explanation(&error).to_owned());
-            assert_eq!(read, expected.map_err(str::to_owned), "{pairs:?} {bytes:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_body_above_the_limit_is_not_kept() {
-        for (pairs, bytes) in [(&[][..], &b"[1,2,3]"[..]), (&[("content-length", "7")], b"")] {
-            let error = read_json(&headers(pairs), body(bytes), 6).await.unwrap_err();
-            assert_eq!(error.status, StatusCode::PAYLOAD_TOO_LARGE);
-            assert_eq!(explanation(&error), "Request is too large. Larger than 6.");
-        }
-        assert!(read_json(&headers(&[]), body(b"[1,2,3]"), 7).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn an_interrupted_body_keeps_its_cause() {
-        for (kind, status) in [
-            (io::ErrorKind::TimedOut, StatusCode::REQUEST_TIMEOUT),
-            (io::ErrorKind::UnexpectedEof, StatusCode::BAD_REQUEST),
-        ] {
-            let stream = futures_util::stream::iter([Err::<http_body::Frame<Bytes>, _>(io::Error::from(kind))]);
-            let error = read_json(&headers(&[]), Box::pin(StreamBody::new(stream)), 10).await.unwrap_err();
-            assert_eq!(error.status, status);
-            assert!(error.cause.is_some());
-        }
     }
 
     /// As a running upstream answered `GET` and `POST` on routes that take no body.

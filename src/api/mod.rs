@@ -1,6 +1,7 @@
 //! The routes: parse the request, ask the policy, call the domain, render the answer.
 
 mod dispatch;
+mod documents;
 mod domain_errors;
 mod error;
 mod header;

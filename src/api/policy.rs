@@ -131,7 +131,7 @@ impl Target for ImageTarget<'_> {
         let image = self.0;
         // The image's own fields stand above custom properties of their names.
         let mut document: Map<String, Value> =
-            image.properties.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
+            image.properties.iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
         let extra_properties = document.clone();
         document.extend(fields(json!({
             "checksum": image.checksum,
@@ -248,7 +248,7 @@ mod tests {
             os_hidden: true,
             created_at: datetime!(2024-01-02 03:04:05),
             updated_at: datetime!(2024-01-02 03:04:06.7),
-            properties: vec![("key".to_owned(), Some("value".to_owned())), ("owner".to_owned(), None)],
+            properties: vec![("key".to_owned(), Some("value".to_owned())), ("owner".to_owned(), None)].into(),
             tags: vec!["t".to_owned()],
             locations: Vec::new(),
             member: Some("p2".to_owned()),

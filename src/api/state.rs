@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+use super::documents::Documents;
 use super::policy::PolicyCheck;
 use super::query::PageLimits;
 use super::router::PathIndex;
@@ -20,7 +21,7 @@ pub struct Api {
     pub(super) images: Images,
     pub(super) enforcer: Enforcer,
     /// With the operator's own properties.
-    pub(super) schema: ImageSchema,
+    pub(super) schema: Arc<ImageSchema>,
     /// Without them.
     pub(super) base_schema: ImageSchema,
     pub(super) shown: Shown,
@@ -30,7 +31,8 @@ pub struct Api {
     pub(super) store_ids: Vec<String>,
     /// What clients are told of them; `None` in a single-store cloud.
     pub(super) stores: Option<Vec<StoreView>>,
-    /// Bytes.
+    pub(super) documents: Documents,
+    /// Bytes of a document that describes an image or changes one.
     pub(super) max_json_body: u64,
     pub(super) checks_owner: bool,
 }

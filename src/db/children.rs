@@ -15,6 +15,7 @@ use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::{live, padded};
 use super::statement::{Filled, Template, Text, place};
+use super::unreadable;
 use crate::schema::python::json;
 
 /// Which table a row of a union comes from.
@@ -40,14 +41,12 @@ pub(super) struct Child {
 impl Child {
     /// Reads what follows the kind.
     pub(super) fn read(kind: i64, columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        Ok(Self {
-            kind,
-            row: columns.integer()?,
-            image: columns.text()?,
-            name: columns.text()?,
-            value: columns.maybe_text()?,
-            metadata: columns.maybe_text()?,
-        })
+        let row = columns.integer()?;
+        let image = columns.text()?;
+        let name = unreadable::or(&image, columns.text(), String::new);
+        let value = unreadable::or(&image, columns.maybe_text(), || None);
+        let metadata = unreadable::or(&image, columns.maybe_text(), || None);
+        Ok(Self { kind, row, image, name, value, metadata })
     }
 
     /// Whether the image, as it was read before, is the one whose state this is.
@@ -126,7 +125,7 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
             Some(at) => is_one_state &= children.swap_remove(at).is_state_of(image),
             None => is_one_state = false,
         }
-        attach(session, image, children)?;
+        attach(session, image, children);
     }
     Ok(is_one_state)
 }
@@ -179,21 +178,21 @@ pub(super) fn states(dialect: Dialect, of: impl Fn(&'static str) -> Expr) -> Sel
 }
 
 /// Puts the children of one image where they belong, in the order of their rows.
-pub(super) fn attach(session: &Session, image: &mut ImageRecord, mut children: Vec<Child>) -> Result<(), DbError> {
+pub(super) fn attach(session: &Session, image: &mut ImageRecord, mut children: Vec<Child>) {
     children.sort_unstable_by_key(|child| child.row);
     for child in children {
         match child.kind {
             PROPERTY => image.properties.push((child.name, child.value)),
             TAG => image.tags.push(child.name),
-            _ => image.locations.push(LocationRecord {
-                id: Some(child.row),
-                url: session.unseal(child.value.unwrap_or_default())?,
-                status: child.name,
-                metadata: parse_metadata(child.metadata.as_deref())?,
-            }),
+            _ => {
+                // A URL that was encrypted with another key stays as it is: no store takes it for one of its own.
+                let stored = child.value.unwrap_or_default();
+                let url = unreadable::or(&image.id, session.unseal(stored.clone()), || stored);
+                let metadata = unreadable::or(&image.id, parse_metadata(child.metadata.as_deref()), Map::new);
+                image.locations.push(LocationRecord { id: Some(child.row), url, status: child.name, metadata });
+            }
         }
     }
-    Ok(())
 }
 
 /// Upstream's `JSONEncodedDict`: JSON text; what very old releases pickled was converted by their migrations.

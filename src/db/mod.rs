@@ -25,6 +25,7 @@ mod row;
 mod session;
 mod sql;
 mod statement;
+pub(crate) mod unreadable;
 mod url;
 
 pub use cipher::LocationCipher;

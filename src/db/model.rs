@@ -2,9 +2,14 @@
 
 use sea_query::Value;
 use time::PrimitiveDateTime;
+use time::macros::datetime;
 
 use super::error::DbError;
 use super::row::Columns;
+use super::unreadable;
+
+/// Stands in for a time that is none.
+const EPOCH: PrimitiveDateTime = datetime!(1970-01-01 0:00);
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,23 +106,26 @@ macro_rules! image_table {
         }
 
         impl ImageRecord {
-            /// Reads [`Column::ALL`].
-            pub(super) fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-                let id = columns.text()?;
-                $(let $field = Cell::read(columns)?;)*
-                let created_at = columns.time()?;
-                Ok(Self {
+            /// Reads [`Column::ALL`]. What cannot be read is left out, see [`unreadable`].
+            pub(super) fn read(columns: &mut Columns<'_>) -> Self {
+                let id = unreadable::or("?", columns.text(), String::new);
+                $(let $field = unreadable::or(&id, Cell::read(columns), Default::default);)*
+                let created_at = unreadable::or(&id, columns.time(), || EPOCH);
+                // The column may be NULL, though nothing writes that.
+                let updated_at = unreadable::or(&id, columns.maybe_time(), || None).unwrap_or(created_at);
+                let deleted_at = unreadable::or(&id, columns.maybe_time(), || None);
+                let deleted = unreadable::or(&id, columns.flag(), || false);
+                Self {
                     id,
                     $($field,)*
                     created_at,
-                    // The column may be NULL, though nothing writes that.
-                    updated_at: columns.maybe_time()?.unwrap_or(created_at),
-                    deleted_at: columns.maybe_time()?,
-                    deleted: columns.flag()?,
+                    updated_at,
+                    deleted_at,
+                    deleted,
                     properties: Vec::new(),
                     tags: Vec::new(),
                     locations: Vec::new(),
-                })
+                }
             }
         }
 

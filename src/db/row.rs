@@ -1,10 +1,11 @@
 //! Reading a row in the same way from each kind of database.
 
 use sqlx::mysql::MySqlRow;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgRow, PgValueFormat};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column, Row as _, TypeInfo};
-use time::PrimitiveDateTime;
+use time::macros::datetime;
+use time::{Duration, PrimitiveDateTime};
 
 use super::clock;
 use super::error::DbError;
@@ -113,6 +114,9 @@ impl Row for SqliteRow {
     }
 }
 
+/// Where PostgreSQL's times begin, which are microseconds from then on.
+const PG_EPOCH: PrimitiveDateTime = datetime!(2000-01-01 0:00);
+
 impl Row for PgRow {
     fn name(&self, index: usize) -> String {
         name_of(self.columns(), index)
@@ -136,6 +140,14 @@ impl Row for PgRow {
     }
 
     fn time(&self, index: usize) -> Result<Option<PrimitiveDateTime>, sqlx::Error> {
+        let raw = self.try_get_raw(index)?;
+        if let (PgValueFormat::Binary, Ok(bytes)) = (raw.format(), raw.as_bytes())
+            && let Ok(bytes) = bytes.try_into()
+        {
+            // `infinity` and years of five digits are more than the type holds, and sqlx would panic.
+            let time = PG_EPOCH.checked_add(Duration::microseconds(i64::from_be_bytes(bytes)));
+            return time.map(Some).ok_or_else(|| sqlx::Error::Decode("not a time of four digits' years".into()));
+        }
         self.try_get(index)
     }
 }

@@ -8,6 +8,7 @@ use super::Error;
 use super::fields::{Field, set_property};
 use super::images::Images;
 use super::model::Image;
+use super::properties::Properties;
 use super::status::Status;
 use super::text::{check_plane, field_message};
 use super::visibility::Visibility;
@@ -59,7 +60,7 @@ impl Images {
             DbError::Duplicate { what: "image", key } => Error::Duplicate(key),
             other => other.into(),
         })?;
-        let image = Image::from_record(record, None)?;
+        let image = Image::from_record(record, None);
         self.announce(&image, Change::Created);
         Ok(image)
     }
@@ -87,7 +88,7 @@ fn blank(id: Option<&str>, owner: Option<String>) -> Image {
         os_hidden: false,
         created_at: now,
         updated_at: now,
-        properties: Vec::new(),
+        properties: Properties::default(),
         tags: Vec::new(),
         locations: Vec::new(),
         member: None,
@@ -108,7 +109,7 @@ fn row(image: Image) -> NewImage {
         os_hidden: image.os_hidden,
         created_at: Some(image.created_at),
         updated_at: Some(image.updated_at),
-        properties: image.properties,
+        properties: image.properties.into(),
         tags: image.tags,
         ..NewImage::new(image.id)
     }

@@ -78,7 +78,7 @@ fn apply(image: &mut Image, change: &Change, limits: &Limits) -> Result<(), Erro
         (Operation::Remove | Operation::Replace, _) if !is_present => Err(Error::PropertyMissing(name.to_owned())),
         (Operation::Add, _) if is_present && change.refuses_present() => Err(Error::PropertyPresent(name.to_owned())),
         (Operation::Remove, _) => {
-            image.properties.retain(|(key, _)| key != name);
+            image.properties.remove(name);
             Ok(())
         }
         (_, None) => Ok(()),

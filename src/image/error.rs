@@ -3,6 +3,7 @@
 use super::status::TransitionRefused;
 use crate::db::DbError;
 use crate::ingest::IngestError;
+use crate::schema::python::Excerpt;
 use crate::store::StoreError;
 
 /// An operation on images failed.
@@ -15,10 +16,10 @@ pub enum Error {
     #[error("{0}")]
     Forbidden(String),
     /// A property that only the service sets.
-    #[error("Attribute '{0}' is read-only.")]
+    #[error("Attribute '{}' is read-only.", Excerpt(.0))]
     ReadOnly(String),
     /// A name that is kept for the service.
-    #[error("Attribute '{0}' is reserved.")]
+    #[error("Attribute '{}' is reserved.", Excerpt(.0))]
     Reserved(String),
     /// The image may not be deleted.
     #[error("Image {0} is protected and cannot be deleted.")]
@@ -36,13 +37,13 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
     /// A change of a property that is not there.
-    #[error("Property {0} does not exist.")]
+    #[error("Property {} does not exist.", Excerpt(.0))]
     PropertyMissing(String),
     /// An addition, in the older patch format, of a property that is there.
-    #[error("Property {0} already present.")]
+    #[error("Property {} already present.", Excerpt(.0))]
     PropertyPresent(String),
     /// A field that every image has.
-    #[error("Property {0} may not be removed.")]
+    #[error("Property {} may not be removed.", Excerpt(.0))]
     PropertyFixed(String),
     /// Only administrators give images away.
     #[error("Owner can't be updated by non admin.")]
@@ -108,9 +109,6 @@ pub enum Error {
     /// The client went away or stalled while it sent the data.
     #[error("the client's data ended early")]
     Client(#[source] std::io::Error),
-    /// A row of the database makes no sense.
-    #[error("image {id} in the database: {reason}")]
-    Corrupt { id: String, reason: String },
     #[error(transparent)]
     Db(#[from] DbError),
     #[error(transparent)]

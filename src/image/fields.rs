@@ -1,5 +1,7 @@
 //! Setting the fields of an image from JSON values that the schema has let through.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::model::Image;
@@ -7,7 +9,7 @@ use super::status::Status;
 use super::text::{check_plane, field_message};
 use super::visibility::Visibility;
 use super::{Error, Limits};
-use crate::schema::python::display;
+use crate::schema::python::{Excerpt, display};
 
 /// A field that a client may set (upstream: the setters of `glance/domain/__init__.py`, `Image`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +80,10 @@ impl Field {
 /// [`Error::Invalid`] for text that not every database can hold, and for values that are no text and have no usual one.
 pub(super) fn set_property(image: &mut Image, name: &str, value: &Value) -> Result<(), Error> {
     check_plane(name, || "Property names can't contain 4 byte unicode.".to_owned())?;
-    let value = property_text(value).ok_or_else(|| Error::Invalid(format!("The value of {name} cannot be stored.")))?;
+    let value = property_text(value)
+        .ok_or_else(|| Error::Invalid(format!("The value of {} cannot be stored.", Excerpt(name))))?;
     check_plane(value.as_deref().unwrap_or(""), || field_message(name))?;
-    match image.properties.iter_mut().find(|(key, _)| key == name) {
-        Some((_, present)) => *present = value,
-        None => image.properties.push((name.to_owned(), value)),
-    }
+    image.properties.set(name, value);
     Ok(())
 }
 
@@ -93,7 +93,7 @@ fn property_text(value: &Value) -> Option<Option<String>> {
     match value {
         Value::Null => Some(None),
         Value::Bool(flag) => Some(Some(i32::from(*flag).to_string())),
-        Value::Number(number) if number.is_i64() || number.is_f64() => Some(Some(display(value))),
+        Value::Number(number) if number.is_i64() || number.is_f64() => Some(Some(display(value).into_owned())),
         Value::String(text) => Some(Some(text.clone())),
         Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     }
@@ -133,13 +133,16 @@ fn count(field: &str, value: &Value) -> Result<i32, Error> {
 }
 
 fn tags(value: &Value, limits: &Limits) -> Result<Vec<String>, Error> {
-    let mut tags: Vec<String> = Vec::new();
-    for tag in value.as_array().into_iter().flatten().filter_map(Value::as_str) {
+    let given = value.as_array().map_or(&[][..], Vec::as_slice);
+    // Upstream counts first; what a database holds is looked at when the image is saved.
+    limits.check_tags(given.len())?;
+    let mut seen = HashSet::new();
+    let mut tags = Vec::new();
+    for tag in given.iter().filter_map(Value::as_str) {
         check_plane(tag, || "Param values can't contain 4 byte unicode.".to_owned())?;
-        if !tags.iter().any(|present| present == tag) {
+        if seen.insert(tag) {
             tags.push(tag.to_owned());
         }
     }
-    limits.check_tags(value.as_array().map_or(0, Vec::len))?;
     Ok(tags)
 }

@@ -76,7 +76,7 @@ impl Images {
     pub(super) async fn get_as_stored(&self, viewer: &Viewer, id: &str) -> Result<Image, Error> {
         let not_found = || Error::NotFound(id.to_owned());
         let record = rows::get(&self.db, id, false).await?.ok_or_else(not_found)?;
-        let image = Image::from_record(record, viewer.project.as_deref())?;
+        let image = Image::from_record(record, viewer.project.as_deref());
         if self.can_see(viewer, &image).await? { Ok(image) } else { Err(not_found()) }
     }
 
@@ -91,14 +91,12 @@ impl Images {
             DbError::TooManyFilters { .. } => Error::Invalid(error.to_string()),
             other => other.into(),
         })?;
-        records
-            .into_iter()
-            .map(|record| {
-                let mut image = Image::from_record(record, query.viewer.project.as_deref())?;
-                self.settle_locations(&mut image);
-                Ok(image)
-            })
-            .collect()
+        let image = |record| {
+            let mut image = Image::from_record(record, query.viewer.project.as_deref());
+            self.settle_locations(&mut image);
+            image
+        };
+        Ok(records.into_iter().map(image).collect())
     }
 
     /// Opens an image's data, or a range of it, at the best location that answers.

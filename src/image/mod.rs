@@ -18,6 +18,7 @@ pub mod listing {
     pub use crate::db::images::list::{Column, Comparison, Condition, Direction, ListQuery, Viewer, Visibility};
 }
 pub mod patch;
+mod properties;
 mod quota;
 mod recover;
 mod remove;
@@ -29,6 +30,7 @@ mod text;
 mod transitions;
 mod upload;
 mod visibility;
+mod word;
 
 pub use edit::Edit;
 pub use error::Error;
@@ -39,6 +41,7 @@ use limits::Limits;
 pub use limits::RESERVED_NAMESPACE;
 pub use members::{Member, MemberStatus, UnknownMemberStatus};
 pub use model::Image;
+pub use properties::Properties;
 pub use status::Status;
 pub use upload::Upload;
 pub use visibility::{Viewer, Visibility};

@@ -2,9 +2,11 @@
 
 use time::PrimitiveDateTime;
 
+use super::properties::Properties;
 use super::status::Status;
 use super::visibility::Visibility;
 use crate::db::model::{ImageRecord, LocationRecord};
+use crate::db::unreadable;
 use crate::image::Error;
 
 /// One image with everything that hangs on it (upstream: `glance/domain/__init__.py`, `Image`). Times are naive UTC.
@@ -34,8 +36,8 @@ pub struct Image {
     pub os_hidden: bool,
     pub created_at: PrimitiveDateTime,
     pub updated_at: PrimitiveDateTime,
-    /// Custom properties; a value of `None` comes from the first API, or the operator's schema allows null.
-    pub properties: Vec<(String, Option<String>)>,
+    /// Custom properties.
+    pub properties: Properties,
     pub tags: Vec<String>,
     /// Active locations, best first.
     pub locations: Vec<LocationRecord>,
@@ -48,17 +50,21 @@ const SIGNATURE_PROPERTIES: [&str; 4] =
     ["img_signature", "img_signature_hash_method", "img_signature_key_type", "img_signature_certificate_uuid"];
 
 impl Image {
-    /// # Errors
-    /// [`Error::Corrupt`] for a status or visibility that this program does not know.
-    pub(super) fn from_record(record: ImageRecord, project: Option<&str>) -> Result<Self, Error> {
-        let corrupt = |reason: String| Error::Corrupt { id: record.id.clone(), reason };
-        let status: Status = record.status.parse().map_err(|e| corrupt(format!("{e}")))?;
-        let visibility: Visibility = record.visibility.parse().map_err(|e| corrupt(format!("{e}")))?;
+    /// Takes any row: what no image should have is named in the log and shown as it is.
+    pub(super) fn from_record(record: ImageRecord, project: Option<&str>) -> Self {
+        let status = Status::from(record.status.as_str());
+        if matches!(status, Status::Unknown(_)) {
+            unreadable::report(&record.id, &format_args!("status is {:?}", record.status));
+        }
+        let visibility = Visibility::of_row(&record.visibility);
+        if matches!(visibility, Visibility::Unknown(_)) {
+            unreadable::report(&record.id, &format_args!("visibility is {:?}", record.visibility));
+        }
         // A shared image of somebody else was found because the viewer is a member.
         let member = project
             .filter(|_| visibility == Visibility::Shared && project != record.owner.as_deref())
             .map(str::to_owned);
-        Ok(Self {
+        Self {
             id: record.id,
             name: record.name,
             size: record.size,
@@ -77,21 +83,21 @@ impl Image {
             os_hidden: record.os_hidden,
             created_at: record.created_at,
             updated_at: record.updated_at,
-            properties: record.properties,
+            properties: record.properties.into(),
             tags: record.tags,
             locations: record.locations.into_iter().filter(|location| location.status == "active").collect(),
             member,
-        })
+        }
     }
 
     /// The value of a custom property.
     pub fn property(&self, name: &str) -> Option<&str> {
-        self.properties.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.as_deref())
+        self.properties.get(name).flatten()
     }
 
     /// Whether a custom property of this name is set.
     pub fn has_property(&self, name: &str) -> bool {
-        self.properties.iter().any(|(key, _)| key == name)
+        self.properties.get(name).is_some()
     }
 
     /// Whether the image's properties ask for the verification of a signature over its data; a value is none of the conditions (upstream:

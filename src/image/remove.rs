@@ -33,6 +33,14 @@ impl Images {
                 warn!(image_id, "image data stays: {error}");
                 return Ok(false);
             }
+            // A URL set by hand, or encrypted with another key: nobody could ever remove what it means.
+            Err(error @ (StoreError::UnknownScheme { .. } | StoreError::BadLocation { .. })) => {
+                error!(
+                    image_id,
+                    "image data that may be at a location stays, as the location's URL is of no use: {error}"
+                );
+                return Ok(false);
+            }
             Err(error) => {
                 error!(image_id, error = &error as &dyn StdError, "image data could not be removed");
                 return Err(error);

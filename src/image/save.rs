@@ -23,8 +23,8 @@ impl Images {
     /// did, [`Error::Store`] if the data of a removed location cannot be removed: then the location stays.
     pub async fn save(&self, viewer: &Viewer, edit: Edit) -> Result<Image, Error> {
         let Edit { before, mut after, read_locations, caller, .. } = edit;
-        if after.properties.iter().any(|(name, _)| !before.has_property(name)) {
-            self.options.limits.check_properties(after.properties.iter().map(|(name, _)| name.as_str()))?;
+        if after.properties.names().any(|name| !before.has_property(name)) {
+            self.options.limits.check_properties(after.properties.names())?;
         }
         check_owner(viewer, &before)?;
         if !self.can_see(viewer, &after).await? {
@@ -46,7 +46,7 @@ impl Images {
             work.await.map_err(Error::Interrupted)??
         };
         let member = after.member.take();
-        let mut saved = Image::from_record(record, viewer.project.as_deref())?;
+        let mut saved = Image::from_record(record, viewer.project.as_deref());
         saved.member = member;
         self.settle_locations(&mut saved);
         self.announce(&saved, Change::Updated);
@@ -163,7 +163,8 @@ type Properties = Vec<(String, Option<String>)>;
 
 /// The properties that are new or have another value, and the names of those that are gone.
 fn property_changes(before: &Image, after: &Image) -> (Properties, Vec<String>) {
-    let set = after.properties.iter().filter(|property| !before.properties.contains(property)).cloned().collect();
-    let gone = before.properties.iter().map(|(name, _)| name).filter(|name| !after.has_property(name));
-    (set, gone.cloned().collect())
+    let is_new = |(name, value): &(&str, Option<&str>)| before.properties.get(name) != Some(*value);
+    let set = after.properties.iter().filter(is_new).map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
+    let gone = before.properties.names().filter(|name| !after.has_property(name));
+    (set.collect(), gone.map(str::to_owned).collect())
 }

@@ -1,7 +1,7 @@
 //! Text that every database can hold.
 
 use super::Error;
-use crate::schema::python::title;
+use crate::schema::python::{excerpts, title};
 
 /// Refuses characters outside the basic plane, which MySQL's three-byte UTF-8 cannot store
 /// (upstream: `glance/common/utils.py`, `no_4byte_params`).
@@ -14,7 +14,7 @@ pub(super) fn check_plane(text: &str, message: impl FnOnce() -> String) -> Resul
 
 /// The words for a field whose value has such a character.
 pub(super) fn field_message(field: &str) -> String {
-    format!("{} can't contain 4 byte unicode characters.", title(field))
+    format!("{} can't contain 4 byte unicode characters.", title(&excerpts([field])))
 }
 
 #[cfg(test)]

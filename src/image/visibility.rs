@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::word::keep;
+
 /// How far an image is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
@@ -13,6 +15,8 @@ pub enum Visibility {
     Shared,
     /// To the owner.
     Private,
+    /// To the owner: in the database stands another word.
+    Unknown(&'static str),
 }
 
 /// A visibility that this program does not know.
@@ -28,6 +32,7 @@ impl Visibility {
             Self::Community => "community",
             Self::Shared => "shared",
             Self::Private => "private",
+            Self::Unknown(word) => word,
         }
     }
 }
@@ -46,6 +51,13 @@ impl std::str::FromStr for Visibility {
             .into_iter()
             .find(|visibility| visibility.as_str() == word)
             .ok_or_else(|| UnknownVisibility(word.to_owned()))
+    }
+}
+
+impl Visibility {
+    /// Of a word in the database.
+    pub(super) fn of_row(word: &str) -> Self {
+        word.parse().unwrap_or_else(|_| Self::Unknown(keep(word)))
     }
 }
 
@@ -108,6 +120,9 @@ mod tests {
             (viewer(Some("a"), false), Some("b"), Private, Hidden),
             (viewer(Some("a"), false), Some("b"), Shared, IfMember),
             (viewer(None, false), Some("b"), Shared, Hidden),
+            (viewer(Some("a"), false), Some("a"), Visibility::of_row("odd"), Visible),
+            (viewer(Some("a"), false), Some("b"), Visibility::of_row("odd"), Hidden),
+            (viewer(Some("a"), false), Some("b"), Visibility::of_row("public"), Visible),
         ];
         for (viewer, owner, visibility, wanted) in table {
             assert_eq!(viewer.sight(owner, visibility), wanted, "{viewer:?} {owner:?} {visibility}");

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::flaw::{Flaw, Step};
-use super::python::{quote, repr};
-use super::types::{canonical, is_any_type, is_equal};
-use super::validator::{Schema, new};
+use super::flaw::{Spot, Step};
+use super::python::{quote, quotes, repr, reprs};
+use super::types::{Same, is_any_type, is_equal};
+use super::validator::Schema;
+use super::walk::Walk;
 
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 /// Keywords that assert something and that are not implemented.
@@ -74,126 +75,137 @@ pub(super) fn problem(keyword: &str, value: &Value) -> Option<String> {
     (!is_usable).then(|| format!("keyword {keyword} can not have the value {value}"))
 }
 
-/// The flaws that one keyword of a schema finds.
-pub(super) fn apply<'a>(
-    validator: &'a Schema,
-    keyword: &'a str,
-    value: &'a Value,
-    instance: &'a Value,
-    schema: &'a Value,
-    depth: usize,
-) -> Vec<Flaw<'a>> {
-    let here = |message: String| new(message, Some(keyword), instance, schema);
-    let shown = || repr(instance);
-    match (keyword, value, instance) {
-        ("$ref", Value::String(target), _) => match target.strip_prefix('#').and_then(|to| validator.raw().pointer(to))
-        {
-            Some(target) => validator.descend(instance, target, depth, None, None),
-            None => vec![here(format!("Unresolvable: {target}"))],
-        },
-        ("allOf", Value::Array(schemas), _) => choices(validator, schemas, instance, depth).flatten().collect(),
-        ("anyOf", Value::Array(schemas), _) => none_of(validator, schemas, instance, depth)
-            .map(|context| Flaw { context, ..here(format!("{} is not valid under any of the given schemas", shown())) })
-            .into_iter()
-            .collect(),
-        ("oneOf", Value::Array(schemas), _) => one_of(validator, schemas, instance, depth, &here),
-        ("properties", Value::Object(schemas), Value::Object(members)) => schemas
-            .iter()
-            .filter_map(|(name, schema)| Some((name, schema, members.get(name)?)))
-            .flat_map(|(name, schema, member)| {
-                validator.descend(member, schema, depth, Some(Step::Key(name)), Some(Step::Key(name)))
-            })
-            .collect(),
-        ("patternProperties", Value::Object(schemas), Value::Object(members)) => schemas
-            .iter()
-            .flat_map(|(pattern, schema)| members.iter().map(move |(name, member)| (pattern, schema, name, member)))
-            .filter(|(pattern, _, name, _)| validator.matches(pattern, name))
-            .flat_map(|(pattern, schema, name, member)| {
-                validator.descend(member, schema, depth, Some(Step::Key(name)), Some(Step::Key(pattern)))
-            })
-            .collect(),
-        ("additionalProperties", _, Value::Object(members)) => {
-            let extras = members.iter().filter(|(name, _)| !is_described(validator, schema, name));
-            if value.is_object() {
-                return extras
-                    .flat_map(|(name, member)| validator.descend(member, value, depth, Some(Step::Key(name)), None))
-                    .collect();
-            }
-            let mut names: Vec<&str> = extras.map(|(name, _)| name.as_str()).collect();
-            names.sort_unstable();
-            if value.as_bool() != Some(false) || names.is_empty() {
-                Vec::new()
-            } else {
-                vec![here(extra(schema, &names))]
+/// Looks for the flaws that one keyword of a schema finds.
+pub(super) fn apply<'a>(walk: &mut Walk<'a>, spot: Spot<'a>, value: &'a Value) {
+    let Spot { keyword, instance, schema } = spot;
+    match (keyword.unwrap_or_default(), value, instance) {
+        ("$ref", Value::String(target), _) => {
+            match target.strip_prefix('#').and_then(|to| walk.schema.raw().pointer(to)) {
+                Some(target) => drop(walk.descend(instance, target, None, None)),
+                None => walk.tell(spot, || format!("Unresolvable: {target}")),
             }
         }
-        ("items", _, Value::Array(items)) => items
-            .iter()
-            .enumerate()
-            .flat_map(|(index, item)| validator.descend(item, value, depth, Some(Step::Index(index)), None))
-            .collect(),
-        ("required", Value::Array(names), Value::Object(members)) => names
-            .iter()
-            .filter_map(Value::as_str)
-            .filter(|name| !members.contains_key(*name))
-            .map(|name| here(format!("{} is a required property", quote(name))))
-            .collect(),
-        ("dependentRequired", Value::Object(dependencies), Value::Object(members)) => dependencies
-            .iter()
-            .filter(|(name, _)| members.contains_key(*name))
-            .flat_map(|(name, needed)| needed.as_array().into_iter().flatten().map(move |needed| (name, needed)))
-            .filter(|(_, needed)| needed.as_str().is_some_and(|needed| !members.contains_key(needed)))
-            .map(|(name, needed)| here(format!("{} is a dependency of {}", repr(needed), quote(name))))
-            .collect(),
-        _ => assertion(validator, keyword, value, instance).map(here).into_iter().collect(),
+        ("allOf", Value::Array(schemas), _) => {
+            for (index, schema) in schemas.iter().enumerate() {
+                walk.descend(instance, schema, None, Some(Step::Index(index)));
+            }
+        }
+        ("anyOf", Value::Array(schemas), _) => any_of(walk, spot, schemas),
+        ("oneOf", Value::Array(schemas), _) => one_of(walk, spot, schemas),
+        ("properties", Value::Object(schemas), Value::Object(members)) => {
+            for (name, schema) in schemas {
+                if let Some(member) = members.get(name) {
+                    walk.descend(member, schema, Some(Step::Key(name)), Some(Step::Key(name)));
+                }
+            }
+        }
+        ("patternProperties", Value::Object(schemas), Value::Object(members)) => {
+            for (pattern, schema) in schemas {
+                for (name, member) in members {
+                    if walk.schema.matches(pattern, name) {
+                        walk.descend(member, schema, Some(Step::Key(name)), Some(Step::Key(pattern)));
+                    }
+                }
+            }
+        }
+        ("additionalProperties", Value::Object(_), Value::Object(members)) => {
+            for (name, member) in members {
+                if !is_described(walk.schema, schema, name) {
+                    walk.descend(member, value, Some(Step::Key(name)), None);
+                }
+            }
+        }
+        ("additionalProperties", Value::Bool(false), Value::Object(members)) => {
+            let is_extra = |name: &&String| !is_described(walk.schema, schema, name);
+            let mut names: Vec<&str> = members.keys().filter(is_extra).map(String::as_str).collect();
+            names.sort_unstable();
+            if !names.is_empty() {
+                walk.tell(spot, || extra(schema, &names));
+            }
+        }
+        ("items", _, Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                walk.descend(item, value, Some(Step::Index(index)), None);
+            }
+        }
+        ("required", Value::Array(names), Value::Object(members)) => {
+            for name in names.iter().filter_map(Value::as_str).filter(|name| !members.contains_key(*name)) {
+                walk.tell(spot, || format!("{} is a required property", quote(name)));
+            }
+        }
+        ("dependentRequired", Value::Object(dependencies), Value::Object(members)) => {
+            for (name, needed) in dependencies.iter().filter(|(name, _)| members.contains_key(*name)) {
+                let is_missing = |needed: &&Value| needed.as_str().is_some_and(|needed| !members.contains_key(needed));
+                for needed in needed.as_array().into_iter().flatten().filter(is_missing) {
+                    walk.tell(spot, || format!("{} is a dependency of {}", repr(needed), quote(name)));
+                }
+            }
+        }
+        (keyword, ..) => {
+            if let Some(flaw) = assertion(walk.schema, keyword, value, instance) {
+                walk.tell(spot, || flaw.words(instance));
+            }
+        }
     }
 }
 
-/// The words of a keyword that looks at nothing within the value.
-fn assertion(validator: &Schema, keyword: &str, value: &Value, instance: &Value) -> Option<String> {
-    let says = |is_flawed: bool, text: &str| is_flawed.then(|| format!("{} {text}", repr(instance)));
-    let length = match instance {
-        Value::String(text) => text.chars().count() as u64,
-        Value::Array(items) => items.len() as u64,
-        Value::Object(members) => members.len() as u64,
-        _ => 0,
-    };
+/// What is wrong, for words that are made only if they are told.
+enum Wrong<'a> {
+    /// The value, then these.
+    Instance(&'static str),
+    /// The value, these words, and what the schema says.
+    InstanceAnd(&'static str, &'a Value),
+    /// As [`Wrong::InstanceAnd`], with the several values of a list.
+    InstanceAndEach(&'static str, &'a [Value]),
+    /// What the schema says, then these.
+    Schema(&'a Value, &'static str),
+}
+
+impl Wrong<'_> {
+    fn words(&self, instance: &Value) -> String {
+        match self {
+            Self::Instance(text) => format!("{} {text}", repr(instance)),
+            Self::InstanceAnd(text, value) => format!("{} {text} {}", repr(instance), repr(value)),
+            Self::InstanceAndEach(text, values) => format!("{} {text} {}", repr(instance), reprs(*values)),
+            Self::Schema(value, text) => format!("{} {text}", repr(value)),
+        }
+    }
+}
+
+/// What is wrong by a keyword that looks at nothing within the value.
+fn assertion<'a>(schema: &Schema, keyword: &str, value: &'a Value, instance: &Value) -> Option<Wrong<'a>> {
     let number = value.as_u64();
+    let says = |is_flawed: bool, text: &'static str| is_flawed.then_some(Wrong::Instance(text));
+    let is_one = |one: u64, text: &'static str, other: &'static str| if number == Some(one) { text } else { other };
     match (keyword, instance) {
-        ("type", _) if !is_any_type(instance, value) => {
-            let names = match value {
-                Value::Array(names) => names.iter().map(repr).collect::<Vec<_>>().join(", "),
-                name => repr(name),
-            };
-            says(true, &format!("is not of type {names}"))
-        }
+        ("type", _) if !is_any_type(instance, value) => Some(match value {
+            Value::Array(names) => Wrong::InstanceAndEach("is not of type", names),
+            name => Wrong::InstanceAnd("is not of type", name),
+        }),
         ("enum", _) => {
-            let is_there =
-                value.as_array().is_some_and(|choices| choices.iter().any(|choice| is_equal(choice, instance)));
-            says(!is_there, &format!("is not one of {}", repr(value)))
+            let is_there = value.as_array().is_some_and(|all| all.iter().any(|choice| is_equal(choice, instance)));
+            (!is_there).then_some(Wrong::InstanceAnd("is not one of", value))
         }
-        ("const", _) if !is_equal(value, instance) => Some(format!("{} was expected", repr(value))),
+        ("const", _) if !is_equal(value, instance) => Some(Wrong::Schema(value, "was expected")),
         ("pattern", Value::String(text)) => {
-            let pattern = value.as_str()?;
-            says(!validator.matches(pattern, text), &format!("does not match {}", quote(pattern)))
+            let is_matched = schema.matches(value.as_str()?, text);
+            (!is_matched).then_some(Wrong::InstanceAnd("does not match", value))
         }
-        ("minLength", Value::String(_)) | ("minItems", Value::Array(_)) => {
-            says(length < number?, if number == Some(1) { "should be non-empty" } else { "is too short" })
+        ("minLength" | "minItems", Value::String(_) | Value::Array(_)) if is_measured(keyword, instance) => {
+            says(length(instance) < number?, is_one(1, "should be non-empty", "is too short"))
         }
-        ("maxLength", Value::String(_)) | ("maxItems", Value::Array(_)) => {
-            says(length > number?, if number == Some(0) { "is expected to be empty" } else { "is too long" })
+        ("maxLength" | "maxItems", Value::String(_) | Value::Array(_)) if is_measured(keyword, instance) => {
+            says(length(instance) > number?, is_one(0, "is expected to be empty", "is too long"))
         }
         ("minProperties", Value::Object(_)) => {
-            let text = if number == Some(1) { "should be non-empty" } else { "does not have enough properties" };
-            says(length < number?, text)
+            says(length(instance) < number?, is_one(1, "should be non-empty", "does not have enough properties"))
         }
-        ("maxProperties", Value::Object(_)) => says(
-            length > number?,
-            if number == Some(0) { "is expected to be empty" } else { "has too many properties" },
-        ),
+        ("maxProperties", Value::Object(_)) => {
+            says(length(instance) > number?, is_one(0, "is expected to be empty", "has too many properties"))
+        }
         ("uniqueItems", Value::Array(items)) => {
             let mut seen = HashSet::new();
-            let is_flawed = value.as_bool() == Some(true) && !items.iter().all(|item| seen.insert(canonical(item)));
+            let is_flawed = value.as_bool() == Some(true) && !items.iter().all(|item| seen.insert(Same(item)));
             says(is_flawed, "has non-unique elements")
         }
         ("minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum", Value::Number(_)) => {
@@ -204,75 +216,73 @@ fn assertion(validator: &Schema, keyword: &str, value: &Value, instance: &Value)
                 "exclusiveMinimum" => (given <= limit, "is less than or equal to the minimum of"),
                 _ => (given >= limit, "is greater than or equal to the maximum of"),
             };
-            says(is_flawed, &format!("{text} {}", repr(value)))
+            is_flawed.then_some(Wrong::InstanceAnd(text, value))
         }
         _ => None,
     }
 }
 
-fn choices<'a>(
-    validator: &'a Schema,
-    schemas: &'a [Value],
-    instance: &'a Value,
-    depth: usize,
-) -> impl Iterator<Item = Vec<Flaw<'a>>> {
-    let with_index = schemas.iter().enumerate();
-    with_index.map(move |(index, schema)| validator.descend(instance, schema, depth, None, Some(Step::Index(index))))
+/// Lengths are of texts, items are of lists.
+fn is_measured(keyword: &str, instance: &Value) -> bool {
+    keyword.ends_with("Length") == instance.is_string()
 }
 
-/// The flaws under all of the schemas, if there are some under each.
-fn none_of<'a>(
-    validator: &'a Schema,
-    schemas: &'a [Value],
-    instance: &'a Value,
-    depth: usize,
-) -> Option<Vec<Flaw<'a>>> {
-    let mut all = Vec::new();
-    for flaws in choices(validator, schemas, instance, depth) {
-        if flaws.is_empty() {
-            return None;
+fn length(instance: &Value) -> u64 {
+    match instance {
+        Value::String(text) => text.chars().count() as u64,
+        Value::Array(items) => items.len() as u64,
+        Value::Object(members) => members.len() as u64,
+        _ => 0,
+    }
+}
+
+fn any_of<'a>(walk: &mut Walk<'a>, spot: Spot<'a>, schemas: &'a [Value]) {
+    let mut choices = walk.among_choices();
+    let indexed = schemas.iter().enumerate();
+    for (index, schema) in indexed {
+        if choices.descend(spot.instance, schema, None, Some(Step::Index(index))) {
+            return;
         }
-        all.extend(flaws);
     }
-    Some(all)
+    walk.tell_choices(spot, || none_fits(spot.instance), choices);
 }
 
-fn one_of<'a>(
-    validator: &'a Schema,
-    schemas: &'a [Value],
-    instance: &'a Value,
-    depth: usize,
-    here: &impl Fn(String) -> Flaw<'a>,
-) -> Vec<Flaw<'a>> {
-    if let Some(context) = none_of(validator, schemas, instance, depth) {
-        let message = format!("{} is not valid under any of the given schemas", repr(instance));
-        return vec![Flaw { context, ..here(message) }];
+fn one_of<'a>(walk: &mut Walk<'a>, spot: Spot<'a>, schemas: &'a [Value]) {
+    let mut choices = walk.among_choices();
+    let mut fitting = Vec::new();
+    for (index, schema) in schemas.iter().enumerate() {
+        if choices.descend(spot.instance, schema, None, Some(Step::Index(index))) {
+            fitting.push(schema);
+        }
     }
-    let found = choices(validator, schemas, instance, depth);
-    let valid: Vec<&Value> =
-        schemas.iter().zip(found).filter(|(_, flaws)| flaws.is_empty()).map(|(schema, _)| schema).collect();
-    let [first, more @ ..] = valid.as_slice() else { return Vec::new() };
-    if more.is_empty() {
-        return Vec::new();
+    match fitting.as_slice() {
+        [] => walk.tell_choices(spot, || none_fits(spot.instance), choices),
+        [_] => {}
+        [first, more @ ..] => walk.tell(spot, || {
+            let all = reprs(more.iter().copied().chain([*first]));
+            format!("{} is valid under each of {all}", repr(spot.instance))
+        }),
     }
-    let reprs: Vec<String> = more.iter().chain([first]).map(|schema| repr(schema)).collect();
-    vec![here(format!("{} is valid under each of {}", repr(instance), reprs.join(", ")))]
+}
+
+fn none_fits(instance: &Value) -> String {
+    format!("{} is not valid under any of the given schemas", repr(instance))
 }
 
 fn is_described(validator: &Schema, schema: &Value, name: &str) -> bool {
-    let names = |keyword: &str| schema.get(keyword).and_then(Value::as_object).into_iter().flat_map(Map::keys);
-    names("properties").any(|known| known == name)
-        || names("patternProperties").any(|pattern| validator.matches(pattern, name))
+    let of = |keyword: &str| schema.get(keyword).and_then(Value::as_object);
+    of("properties").is_some_and(|known| known.contains_key(name))
+        || of("patternProperties").is_some_and(|known| known.keys().any(|pattern| validator.matches(pattern, name)))
 }
 
 fn extra(schema: &Value, names: &[&str]) -> String {
-    let quoted = |names: &[&str]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
+    let quoted = quotes(names.iter().copied());
     let Some(patterns) = schema.get("patternProperties").and_then(Value::as_object) else {
         let verb = if names.len() == 1 { "was" } else { "were" };
-        return format!("Additional properties are not allowed ({} {verb} unexpected)", quoted(names));
+        return format!("Additional properties are not allowed ({quoted} {verb} unexpected)");
     };
     let verb = if names.len() == 1 { "does" } else { "do" };
     let mut patterns: Vec<&str> = patterns.keys().map(String::as_str).collect();
     patterns.sort_unstable();
-    format!("{} {verb} not match any of the regexes: {}", quoted(names), quoted(&patterns))
+    format!("{quoted} {verb} not match any of the regexes: {}", quotes(patterns))
 }

@@ -7,5 +7,6 @@ mod keywords;
 pub mod python;
 mod types;
 mod validator;
+mod walk;
 
 pub use validator::{Mismatch, Schema};

@@ -5,12 +5,9 @@ use std::collections::HashMap;
 use regex::Regex;
 use serde_json::Value;
 
-use super::flaw::{self, Flaw, Step};
+use super::flaw::Found;
 use super::keywords;
-use super::python::repr;
-
-/// Steps into a value or through references. serde_json reads no deeper values; a schema that refers to itself ends here.
-const DEPTH_MAX: usize = 128;
+use super::walk::Walk;
 
 /// A value that fails its schema, in upstream's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,62 +63,21 @@ impl Schema {
         &self.raw
     }
 
+    /// Takes time and memory in proportion to the value.
+    ///
     /// # Errors
     /// The flaw that matters most.
     pub fn validate(&self, value: &Value) -> Result<(), Mismatch> {
-        match flaw::best(self.flaws(value, &self.raw, 0)) {
+        let mut walk = Walk::new(self, Found::Greatest(None));
+        walk.look(value, &self.raw);
+        match walk.into_found().best() {
             None => Ok(()),
             Some(flaw) => Err(Mismatch { schema: self.name.clone(), reason: flaw.to_string() }),
         }
-    }
-
-    /// All flaws of a value, in the order of the schema's keywords.
-    pub(super) fn flaws<'a>(&'a self, instance: &'a Value, schema: &'a Value, depth: usize) -> Vec<Flaw<'a>> {
-        let members = match schema {
-            Value::Object(members) if depth < DEPTH_MAX => members,
-            Value::Bool(true) => return Vec::new(),
-            _ => {
-                let message = format!("False schema does not allow {}", repr(instance));
-                return vec![new(message, None, instance, schema)];
-            }
-        };
-        let mut all = Vec::new();
-        for (keyword, value) in members {
-            let found = keywords::apply(self, keyword, value, instance, schema, depth);
-            all.extend(found.into_iter().map(|mut flaw| {
-                if keyword != "$ref" {
-                    flaw.schema_path.push_front(Step::Key(keyword));
-                }
-                flaw
-            }));
-        }
-        all
-    }
-
-    /// The flaws of a part of a value, with the steps that lead to it.
-    pub(super) fn descend<'a>(
-        &'a self,
-        instance: &'a Value,
-        schema: &'a Value,
-        depth: usize,
-        step: Option<Step<'a>>,
-        schema_step: Option<Step<'a>>,
-    ) -> Vec<Flaw<'a>> {
-        let mut flaws = self.flaws(instance, schema, depth + 1);
-        for flaw in &mut flaws {
-            step.into_iter().for_each(|step| flaw.path.push_front(step));
-            schema_step.into_iter().for_each(|step| flaw.schema_path.push_front(step));
-        }
-        flaws
     }
 
     /// `re.search`
     pub(super) fn matches(&self, pattern: &str, text: &str) -> bool {
         self.patterns.get(pattern).is_some_and(|regex| regex.is_match(text))
     }
-}
-
-/// A flaw right here.
-pub(super) fn new<'a>(message: String, keyword: Option<&'a str>, instance: &'a Value, schema: &'a Value) -> Flaw<'a> {
-    Flaw { message, keyword, instance, schema, path: [].into(), schema_path: [].into(), context: Vec::new() }
 }

@@ -4,6 +4,7 @@
 
 mod audit;
 mod data;
+mod documents;
 mod framing;
 mod harness;
 mod http2;
@@ -11,6 +12,7 @@ mod keystone;
 mod limits;
 mod listen;
 mod manager;
+mod odd_rows;
 mod reload;
 mod stop;
 mod tls;

@@ -2,8 +2,10 @@
 
 use time::PrimitiveDateTime;
 
+use super::error::QueryError;
+use super::moment;
 use super::pairs::Pairs;
-use super::{QueryError, moment};
+use crate::schema::python::Excerpt;
 use crate::schema::python::integer::column;
 
 /// Fields whose filter can have an operator.
@@ -88,7 +90,7 @@ fn parse_one(name: &str, value: &str) -> Result<Filter, QueryError> {
             Some(field) if is_least => Filter::AtLeast { field, value: limit },
             Some(field) => Filter::AtMost { field, value: limit },
             // Upstream fails, or compares what has no order.
-            None => return Err(QueryError(format!("Unable to filter on a range of '{stem}'."))),
+            None => return Err(QueryError(format!("Unable to filter on a range of '{}'.", Excerpt(stem)))),
         });
     }
     if let Some(field) = known(&TIMES, name) {
@@ -98,7 +100,7 @@ fn parse_one(name: &str, value: &str) -> Result<Filter, QueryError> {
         return match split_operator(value) {
             ("in", list) => Ok(Filter::In { field, values: split_list(list)? }),
             ("eq", value) => Ok(Filter::Equal { field, value: value.to_owned() }),
-            (other, _) => Err(QueryError(format!("Unable to filter by unknown operator '{other}'."))),
+            (other, _) => Err(QueryError(format!("Unable to filter by unknown operator '{}'.", Excerpt(other)))),
         };
     }
     let value = value.to_owned();
@@ -140,7 +142,7 @@ fn split_operator(value: &str) -> (&str, &str) {
 
 /// Values between commas; those with a comma in them are in double quotes.
 fn split_list(list: &str) -> Result<Vec<String>, QueryError> {
-    check_quotes(list).map_err(|what| QueryError(format!("Invalid filter value {list}. {what}")))?;
+    check_quotes(list).map_err(|what| QueryError(format!("Invalid filter value {}. {what}", Excerpt(list))))?;
     let mut values = Vec::new();
     let mut rest = list;
     while !rest.is_empty() {

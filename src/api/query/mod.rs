@@ -14,7 +14,7 @@ pub use sort::Direction;
 
 use crate::config::Config;
 use crate::schema::python::integer::column;
-use crate::schema::python::strip;
+use crate::schema::python::{Excerpt, strip};
 
 /// How many images a page has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ pub fn preferred_stores(query: &str) -> Result<Vec<String>, QueryError> {
 fn check_visibility(pairs: &Pairs) -> Result<(), QueryError> {
     match pairs.get("visibility") {
         None | Some("" | "community" | "public" | "private" | "shared" | "all") => {}
-        Some(other) => return Err(QueryError(format!("Invalid visibility value: {other}"))),
+        Some(other) => return Err(QueryError(format!("Invalid visibility value: {}", Excerpt(other)))),
     }
     // Upstream fails on an empty one.
     match pairs.get("changes-since") {
@@ -157,7 +157,7 @@ fn parse_member_status(status: Option<String>) -> Result<Option<String>, QueryEr
     match status.as_str() {
         "all" => Ok(None),
         "pending" | "accepted" | "rejected" => Ok(Some(status)),
-        _ => Err(QueryError(format!("Invalid status: {status}"))),
+        _ => Err(QueryError(format!("Invalid status: {}", Excerpt(&status)))),
     }
 }
 
@@ -185,7 +185,7 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 fn not_a_flag(value: &str, name: &str) -> QueryError {
-    QueryError(format!("Invalid value '{value}' for '{name}' filter. Valid values are 'true' or 'false'."))
+    QueryError(format!("Invalid value '{}' for '{name}' filter. Valid values are 'true' or 'false'.", Excerpt(value)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The order of a list: `sort_key` and `sort_dir`, or `sort`.
 
-use super::QueryError;
+use super::error::QueryError;
 use super::pairs::Pairs;
-use crate::schema::python::strip;
+use crate::schema::python::{Excerpt, strip};
 
 const KEYS: [&str; 8] = ["name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"];
 
@@ -47,7 +47,11 @@ pub(super) fn parse(pairs: &mut Pairs) -> Result<(Vec<&'static str>, Vec<Directi
 
 fn key(name: &str) -> Result<&'static str, QueryError> {
     KEYS.into_iter().find(|known| *known == name).ok_or_else(|| {
-        QueryError(format!("Invalid sort key: {name}. It must be one of the following: {}.", KEYS.join(", ")))
+        QueryError(format!(
+            "Invalid sort key: {}. It must be one of the following: {}.",
+            Excerpt(name),
+            KEYS.join(", ")
+        ))
     })
 }
 
@@ -55,6 +59,6 @@ fn direction(name: &str) -> Result<Direction, QueryError> {
     match name {
         "asc" => Ok(Direction::Ascending),
         "desc" => Ok(Direction::Descending),
-        _ => Err(QueryError(format!("Invalid sort direction: {name}"))),
+        _ => Err(QueryError(format!("Invalid sort direction: {}", Excerpt(name)))),
     }
 }

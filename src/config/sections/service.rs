@@ -17,8 +17,8 @@ section! {
         listen_unix: Option<String> = None, tier1();
         /// Connections served at once by one worker; more wait in the backlog.
         max_connections: i64 = 1000, tier1().min(1.0);
-        /// Largest JSON body of a request in bytes; a longer one is answered by 413.
-        max_json_body: i64 = 8_388_608, tier1().min(1024.0);
+        /// Largest JSON body of a request in bytes; a longer one is answered by 413. Some routes take less.
+        max_json_body: i64 = 2_097_152, tier1().min(1024.0);
         /// Where the embedded default keeps its database and images; STATE_DIRECTORY, XDG_STATE_HOME or HOME else.
         state_directory: Option<String> = None, tier1();
         /// Seconds that a client has for a TLS handshake.

@@ -63,7 +63,7 @@ pub(in crate::db) async fn read(
         .rows(&query, |row| {
             let mut columns = Columns::of(row);
             Ok(match columns.integer()? {
-                0 => Part::Image(Box::new(ImageRecord::read(columns.skip(children::COLUMNS - 1))?)),
+                0 => Part::Image(Box::new(ImageRecord::read(columns.skip(children::COLUMNS - 1)))),
                 kind => Part::Child(Child::read(kind, &mut columns)?),
             })
         })
@@ -77,7 +77,7 @@ pub(in crate::db) async fn read(
         }
     }
     let Some(mut image) = image else { return Ok(None) };
-    children::attach(session, &mut image, children)?;
+    children::attach(session, &mut image, children);
     Ok(Some(image))
 }
 

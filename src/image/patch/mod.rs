@@ -3,11 +3,11 @@
 
 mod pointer;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::limits::RESERVED_NAMESPACE;
 use super::schema::{ImageSchema, RESERVED};
-use crate::schema::python::display;
+use crate::schema::python::{Excerpt, display};
 
 /// Fields that a client can not set.
 const READ_ONLY: [&str; 13] = [
@@ -112,34 +112,38 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, PatchError> {
     Err(PatchError::Invalid(text.into()))
 }
 
-/// Reads a document.
+/// Reads a document, one change at a time. Whoever collects them stops at the first that is refused.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
-pub fn parse(media_type: MediaType, document: &Value, schema: &ImageSchema) -> Result<Vec<Change>, PatchError> {
+/// The document is no list; for each change, the first thing that is wrong with it.
+pub fn parse(
+    media_type: MediaType,
+    document: Value,
+    schema: &ImageSchema,
+) -> Result<impl Iterator<Item = Result<Change, PatchError>>, PatchError> {
     let Value::Array(items) = document else {
         return invalid("Request body must be a JSON array of operation objects.");
     };
-    items.iter().map(|item| parse_change(media_type, item, schema)).collect()
+    Ok(items.into_iter().map(move |item| parse_change(media_type, item, schema)))
 }
 
-fn parse_change(media_type: MediaType, item: &Value, schema: &ImageSchema) -> Result<Change, PatchError> {
-    let Value::Object(item) = item else { return invalid("Operations must be JSON objects.") };
+fn parse_change(media_type: MediaType, item: Value, schema: &ImageSchema) -> Result<Change, PatchError> {
+    let Value::Object(mut item) = item else { return invalid("Operations must be JSON objects.") };
     let (op, pointer) = match media_type {
-        MediaType::V20 => read_v20(item)?,
-        MediaType::V21 => read_v21(item)?,
+        MediaType::V20 => read_v20(&item)?,
+        MediaType::V21 => read_v21(&item)?,
     };
-    let path = pointer::parse(pointer)?;
-    if path.len() != depth(&path, op) {
-        return invalid(format!("Invalid JSON pointer for this resource: '/{}'", path.join("/")));
-    }
-    let value = match (op, item.get("value")) {
+    let path = pointer::parse(pointer, |root| depth(root, op))?;
+    let value = match (op, item.get_mut("value")) {
         (Operation::Remove, _) => None,
-        (_, Some(value)) => Some(value.clone()),
+        (_, Some(value)) => Some(value.take()),
         (_, None) => return invalid(format!("Operation \"{}\" requires a member named \"value\".", op.name())),
     };
-    let change = Change { op, path, value, media_type };
-    validate(&change, schema)?;
+    check_root(path.first().map_or("", String::as_str))?;
+    let mut change = Change { op, path, value, media_type };
+    if let Some(value) = change.value.take() {
+        change.value = Some(validated(&change, value, schema)?);
+    }
     Ok(change)
 }
 
@@ -150,7 +154,7 @@ fn read_v21(item: &Map<String, Value>) -> Result<(Operation, &Value), PatchError
         Some(op) => op,
     };
     let Some(known) = Operation::ALL.into_iter().find(|known| op.as_str() == Some(known.name())) else {
-        return invalid(format!("Invalid operation: `{}`. {one_of}", display(op)));
+        return invalid(format!("Invalid operation: `{}`. {one_of}", Excerpt(&display(op))));
     };
     match item.get("path") {
         Some(pointer) => Ok((known, pointer)),
@@ -169,25 +173,34 @@ fn read_v20(item: &Map<String, Value>) -> Result<(Operation, &Value), PatchError
 }
 
 /// Steps that a path must have. Only a single location lies deeper than its field.
-fn depth(path: &[String], op: Operation) -> usize {
-    match (path.first().map(String::as_str), op) {
-        (Some("locations"), Operation::Add | Operation::Remove) => 2,
+fn depth(root: &str, op: Operation) -> usize {
+    match (root, op) {
+        ("locations", Operation::Add | Operation::Remove) => 2,
         _ => 1,
     }
 }
 
-fn validate(change: &Change, schema: &ImageSchema) -> Result<(), PatchError> {
-    let root = change.root();
+fn check_root(root: &str) -> Result<(), PatchError> {
     if READ_ONLY.contains(&root) {
         return Err(PatchError::Forbidden(format!("Attribute '{root}' is read-only.")));
     }
     if RESERVED.contains(&root) || root.starts_with(RESERVED_NAMESPACE) {
-        return Err(PatchError::Forbidden(format!("Attribute '{root}' is reserved.")));
+        return Err(PatchError::Forbidden(format!("Attribute '{}' is reserved.", Excerpt(root))));
     }
-    let Some(value) = &change.value else { return Ok(()) };
-    let value = if change.path.len() == 1 { value.clone() } else { json!([value]) };
-    let part = Map::from_iter([(root.to_owned(), value)]);
-    schema.validate(&part).or_else(|mismatch| invalid(mismatch.to_string()))
+    Ok(())
+}
+
+/// The value again, if the schema has nothing against it at this place.
+fn validated(change: &Change, value: Value, schema: &ImageSchema) -> Result<Value, PatchError> {
+    let is_element = change.path.len() > 1;
+    let part = if is_element { Value::Array(vec![value]) } else { value };
+    let mut document = Value::Object(Map::from_iter([(change.root().to_owned(), part)]));
+    schema.validate(&document).or_else(|mismatch| invalid(mismatch.to_string()))?;
+    let part = document.get_mut(change.root()).map(Value::take).unwrap_or_default();
+    Ok(match part {
+        Value::Array(mut elements) if is_element => elements.pop().unwrap_or_default(),
+        whole => whole,
+    })
 }
 
 #[cfg(test)]

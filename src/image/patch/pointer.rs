@@ -2,16 +2,25 @@
 
 use serde_json::Value;
 
-use super::PatchError;
-use crate::schema::python::{display, is_space, strip};
+use super::{PatchError, invalid};
+use crate::schema::python::{Excerpt, display, excerpts, is_space, strip};
 
-/// The steps of a pointer, unescaped and stripped; a lone `/` is one empty step.
-pub(super) fn parse(pointer: &Value) -> Result<Vec<String>, PatchError> {
+/// The steps of a pointer, unescaped and stripped; a lone `/` is one empty step. `depth`: the steps that there must be, by the first.
+pub(super) fn parse(pointer: &Value, depth: impl Fn(&str) -> usize) -> Result<Vec<String>, PatchError> {
     // Upstream has no words for a pointer that is no string: it fails.
     let text = display(pointer);
-    check(&text).map_err(|what| PatchError::Invalid(format!("Pointer `{text}` {what}.")))?;
-    let steps = text.trim_start_matches('/').split('/');
-    Ok(steps.map(|step| strip(&step.replace("~1", "/").replace("~0", "~")).to_owned()).collect())
+    check(&text).or_else(|what| invalid(format!("Pointer `{}` {what}.", Excerpt(&text))))?;
+    let steps = || text.trim_start_matches('/').split('/').map(unescaped);
+    let first = steps().next().unwrap_or_default();
+    if steps().count() != depth(&first) {
+        let joined = steps().flat_map(|step| ["/".to_owned(), step]);
+        return invalid(format!("Invalid JSON pointer for this resource: '{}'", excerpts(joined)));
+    }
+    Ok(steps().collect())
+}
+
+fn unescaped(step: &str) -> String {
+    strip(&step.replace("~1", "/").replace("~0", "~")).to_owned()
 }
 
 fn check(text: &str) -> Result<(), &'static str> {
@@ -34,8 +43,12 @@ fn check(text: &str) -> Result<(), &'static str> {
 
 /// Two slashes with nothing but white space between them, the one at the start not counted.
 fn has_adjacent_slashes(rest: &str) -> bool {
-    let mut between = rest.split('/').skip(1).collect::<Vec<_>>();
-    // What comes after the last slash is not between two.
-    between.pop();
-    between.iter().any(|step| step.chars().all(is_space))
+    let mut steps = rest.split('/').skip(1).peekable();
+    while let Some(step) = steps.next() {
+        // What comes after the last slash is not between two.
+        if steps.peek().is_some() && step.chars().all(is_space) {
+            return true;
+        }
+    }
+    false
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Config;
 
 fn read(media_type: MediaType, document: &Value) -> Result<Vec<Change>, PatchError> {
-    parse(media_type, document, &ImageSchema::new(&Config::default()))
+    parse(media_type, document.clone(), &ImageSchema::new(&Config::default()))?.collect()
 }
 
 fn v21(document: &Value) -> Result<Vec<Change>, PatchError> {

@@ -134,8 +134,8 @@ impl ImageSchema {
     ///
     /// # Errors
     /// The flaw that upstream would name, in its words.
-    pub fn validate(&self, document: &Map<String, Value>) -> Result<(), Mismatch> {
-        self.schema.validate(&Value::Object(document.clone()))
+    pub fn validate(&self, document: &Value) -> Result<(), Mismatch> {
+        self.schema.validate(document)
     }
 
     /// The names of the properties that it describes.

@@ -3,7 +3,6 @@ use serde_json::json;
 use super::*;
 
 fn reason(document: Value) -> String {
-    let Value::Object(document) = document else { panic!("no object") };
     ImageSchema::new(&Config::default()).validate(&document).unwrap_err().to_string()
 }
 
@@ -66,7 +65,7 @@ fn what_fits_passes() {
         "locations": [{"url": "file:///x", "metadata": {"a": [1]}, "more": 1}],
     });
     let schema = ImageSchema::new(&Config::default());
-    assert_eq!(schema.validate(document.as_object().unwrap()), Ok(()));
+    assert_eq!(schema.validate(&document), Ok(()));
 }
 
 #[test]
@@ -74,7 +73,7 @@ fn an_operators_properties_join_the_schema() {
     let text = r#"{"properties": {"arch": {"type": "string", "pattern": "^x86"},
                    "level": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["low"]}]}}, "required": ["arch"]}"#;
     let schema = ImageSchema::with_custom(&Config::default(), text).unwrap();
-    let reason = |document: Value| schema.validate(document.as_object().unwrap()).unwrap_err().reason;
+    let reason = |document: Value| schema.validate(&document).unwrap_err().reason;
     assert!(
         reason(json!({})).starts_with("'arch' is a required property\n\nFailed validating 'required' in schema:\n")
     );
@@ -83,8 +82,8 @@ fn an_operators_properties_join_the_schema() {
         "'arm' does not match '^x86'\n\nFailed validating 'pattern' in schema['properties']['arch']:\n    \
          {'type': 'string', 'pattern': '^x86', 'is_base': False}\n\nOn instance['arch']:\n    'arm'"
     );
-    assert!(schema.validate(json!({"arch": "x86", "level": 1}).as_object().unwrap()).is_ok());
-    assert!(schema.validate(json!({"arch": "x86", "level": "low"}).as_object().unwrap()).is_ok());
+    assert!(schema.validate(&json!({"arch": "x86", "level": 1})).is_ok());
+    assert!(schema.validate(&json!({"arch": "x86", "level": "low"})).is_ok());
     assert!(reason(json!({"arch": "x86", "level": 0})).contains("0"));
 
     let flat = ImageSchema::with_custom(&Config::default(), r#"{"arch": {"type": "string"}}"#).unwrap();
@@ -99,4 +98,46 @@ fn an_operators_properties_join_the_schema() {
     ] {
         assert_eq!(ImageSchema::with_custom(&Config::default(), text).unwrap_err().to_string(), said);
     }
+}
+
+#[test]
+fn of_choices_the_flaw_least_like_the_others_is_told() {
+    let text = r#"{"a": {"anyOf": [{"type": "integer", "minimum": 5}, {"type": "string"}]},
+                   "b": {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+                   "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}"#;
+    let schema = ImageSchema::with_custom(&Config::default(), text).unwrap();
+    let reason = |document: Value| {
+        let reason = schema.validate(&document).unwrap_err().reason;
+        reason.split_once("\n\n").unwrap().0.to_owned()
+    };
+    assert_eq!(reason(json!({"a": 1})), "1 is less than the minimum of 5");
+    assert_eq!(reason(json!({"a": null})), "None is not valid under any of the given schemas", "two alike");
+    assert_eq!(reason(json!({"b": 1})), "1 is valid under each of {'type': 'number'}, {'type': 'integer'}");
+    assert_eq!(reason(json!({"c": []})), "[] is not valid under any of the given schemas");
+    assert_eq!(reason(json!({"a": 1, "name": 2})), "2 is not of type 'null', 'string'");
+}
+
+/// The words are upstream's as far as they go.
+#[test]
+fn a_reason_is_short_however_large_the_value() {
+    for document in [
+        json!({"name": {"k".repeat(20_000): vec![0; 20_000]}}),
+        json!({"name": "n".repeat(7_000_000)}),
+        json!({"x".repeat(1_000_000): 5}),
+        json!({"tags": vec!["a\n".repeat(1000); 1000], "name": vec![0; 100_000]}),
+        Value::Object((0..100_000).map(|number| (format!("p{number}"), json!(number))).collect()),
+    ] {
+        let text = reason(document);
+        assert!(text.len() < 16_000, "{} bytes: {}", text.len(), &text[..200]);
+    }
+    let named = reason(json!({"name": "n".repeat(7_000_000)}));
+    assert!(
+        named.starts_with(&format!(
+            "Provided object does not match schema 'image': '{}... is too long",
+            "n".repeat(4095)
+        ))
+    );
+    assert!(named.ends_with(&format!("On instance['name']:\n    '{}...", "n".repeat(4095))));
+    let short = reason(json!({"name": "n".repeat(4000)}));
+    assert!(short.contains(&format!("'{0}' is too long\n", "n".repeat(4000))) && short.ends_with("nnn'"));
 }

@@ -3,9 +3,12 @@
 
 pub(crate) mod integer;
 pub(crate) mod json;
+mod limited;
 pub(super) mod pretty;
 mod repr;
 mod text;
 
+pub(crate) use limited::{Excerpt, excerpts};
 pub(crate) use repr::{display, quote, repr};
+pub(super) use repr::{quotes, reprs, subscripts};
 pub(crate) use text::{boolean, is_space, or_none, strip, title};

@@ -1,104 +1,127 @@
 //! JSON values as Python writes them, since upstream's error texts quote them.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
 use serde_json::{Map, Number, Value};
 
-/// `repr(value)`
+use super::limited::{Limited, QUOTED_MAX, cut};
+
+/// `repr(value)`, cut after [`QUOTED_MAX`] characters.
 pub(crate) fn repr(value: &Value) -> String {
-    repr_within(value, usize::MAX).unwrap_or_default()
+    cut(QUOTED_MAX, |to| write_repr(to, value))
+}
+
+/// The representations of several values with commas between them, cut after [`QUOTED_MAX`] characters.
+pub(crate) fn reprs<'a>(values: impl IntoIterator<Item = &'a Value>) -> String {
+    cut(QUOTED_MAX, |to| separated(to, values, write_repr))
 }
 
 /// `str(value)`: a string as it is, anything else as [`repr`].
-pub(crate) fn display(value: &Value) -> String {
+pub(crate) fn display(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::String(text) => text.clone(),
-        other => repr(other),
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(repr(other)),
     }
 }
 
-/// `repr(text)`
+/// `repr(text)`, cut after [`QUOTED_MAX`] characters.
 pub(crate) fn quote(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push(quote);
-    for c in text.chars() {
-        match c {
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            c if c == quote => quoted.extend(['\\', c]),
-            c if is_printable(c) => quoted.push(c),
-            c if c < '\u{100}' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c < '\u{10000}' => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => quoted.push_str(&format!("\\U{:08x}", u32::from(c))),
-        }
-    }
-    quoted.push(quote);
-    quoted
+    cut(QUOTED_MAX, |to| write_quoted(to, text))
+}
+
+/// The representations of several texts with commas between them, cut after [`QUOTED_MAX`] characters.
+pub(crate) fn quotes<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    cut(QUOTED_MAX, |to| separated(to, texts, write_quoted))
+}
+
+/// `[index]` or `['key']` for each step, cut after [`QUOTED_MAX`] characters.
+pub(crate) fn subscripts<'a>(steps: impl IntoIterator<Item = Result<usize, &'a str>>) -> String {
+    cut(QUOTED_MAX, |to| {
+        steps.into_iter().try_for_each(|step| match step {
+            Ok(index) => write!(to, "[{index}]"),
+            Err(key) => {
+                to.write_char('[')?;
+                write_quoted(to, key)?;
+                to.write_char(']')
+            }
+        })
+    })
 }
 
 /// The representation, if it has no more characters than `width`. Stops as soon as it has.
 pub(super) fn repr_within(value: &Value, width: usize) -> Option<String> {
-    let mut line = Line { text: String::new(), room: width };
-    line.value(value)?;
-    Some(line.text)
+    let mut line = Limited::whole(width);
+    write_repr(&mut line, value).ok()?;
+    Some(line.into_text())
 }
 
-struct Line {
-    text: String,
-    room: usize,
+/// As [`repr_within`], of a text.
+pub(super) fn quote_within(text: &str, width: usize) -> Option<String> {
+    let mut line = Limited::whole(width);
+    write_quoted(&mut line, text).ok()?;
+    Some(line.into_text())
 }
 
-impl Line {
-    fn push(&mut self, text: &str) -> Option<()> {
-        self.room = self.room.checked_sub(text.chars().count())?;
-        self.text.push_str(text);
-        Some(())
+pub(super) fn write_quoted(to: &mut Limited, text: &str) -> fmt::Result {
+    if to.is_hopeless(text) {
+        return Err(fmt::Error);
     }
-
-    fn value(&mut self, value: &Value) -> Option<()> {
-        match value {
-            Value::Null => self.push("None"),
-            Value::Bool(true) => self.push("True"),
-            Value::Bool(false) => self.push("False"),
-            Value::Number(number) => self.push(&repr_number(number)),
-            Value::String(text) => self.string(text),
-            Value::Array(items) => self.items(items),
-            Value::Object(members) => self.members(members),
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    to.write_char(quote)?;
+    for c in text.chars() {
+        match c {
+            '\\' => to.write_str("\\\\")?,
+            '\n' => to.write_str("\\n")?,
+            '\r' => to.write_str("\\r")?,
+            '\t' => to.write_str("\\t")?,
+            c if c == quote => write!(to, "\\{c}")?,
+            c if is_printable(c) => to.write_char(c)?,
+            c if c < '\u{100}' => write!(to, "\\x{:02x}", u32::from(c))?,
+            c if c < '\u{10000}' => write!(to, "\\u{:04x}", u32::from(c))?,
+            c => write!(to, "\\U{:08x}", u32::from(c))?,
         }
     }
+    to.write_char(quote)
+}
 
-    fn string(&mut self, text: &str) -> Option<()> {
-        // A character has four bytes at most: what cannot fit is not worth quoting.
-        if text.len() / 4 > self.room {
-            return None;
+fn write_repr(to: &mut Limited, value: &Value) -> fmt::Result {
+    match value {
+        Value::Null => to.write_str("None"),
+        Value::Bool(flag) => to.write_str(super::boolean(*flag)),
+        Value::Number(number) => to.write_str(&repr_number(number)),
+        Value::String(text) => write_quoted(to, text),
+        Value::Array(items) => {
+            to.write_char('[')?;
+            separated(to, items, write_repr)?;
+            to.write_char(']')
         }
-        self.push(&quote(text))
+        Value::Object(members) => write_members(to, members),
     }
+}
 
-    fn items(&mut self, items: &[Value]) -> Option<()> {
-        self.push("[")?;
-        for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                self.push(", ")?;
-            }
-            self.value(item)?;
-        }
-        self.push("]")
-    }
+fn write_members(to: &mut Limited, members: &Map<String, Value>) -> fmt::Result {
+    to.write_char('{')?;
+    separated(to, members, |to, (key, value)| {
+        write_quoted(to, key)?;
+        to.write_str(": ")?;
+        write_repr(to, value)
+    })?;
+    to.write_char('}')
+}
 
-    fn members(&mut self, members: &Map<String, Value>) -> Option<()> {
-        self.push("{")?;
-        for (index, (key, value)) in members.iter().enumerate() {
-            if index > 0 {
-                self.push(", ")?;
-            }
-            self.string(key)?;
-            self.push(": ")?;
-            self.value(value)?;
+fn separated<T>(
+    to: &mut Limited,
+    items: impl IntoIterator<Item = T>,
+    write: impl Fn(&mut Limited, T) -> fmt::Result,
+) -> fmt::Result {
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            to.write_str(", ")?;
         }
-        self.push("}")
+        write(to, item)?;
     }
+    Ok(())
 }
 
 fn repr_number(number: &Number) -> String {
@@ -124,6 +147,9 @@ fn repr_float(float: f64) -> String {
 /// Python and Rust use the same categories of Unicode; Rust's escaping is asked for a character that does not come first, because
 /// it also escapes a leading combining mark.
 fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
     let mut escaped = [None; 4];
     let text = [' ', c].iter().collect::<String>();
     for (place, found) in escaped.iter_mut().zip(text.escape_debug().skip(1)) {
@@ -169,5 +195,18 @@ mod tests {
             assert_eq!(repr_within(&value, text.chars().count() - 1), None);
         }
         assert_eq!(display(&json!("it's")), "it's");
+    }
+
+    #[test]
+    fn quotations_are_cut_while_they_are_made() {
+        let room = "x".repeat(QUOTED_MAX - 2);
+        assert_eq!(repr(&json!(room)), format!("'{room}'"));
+        assert_eq!(repr(&json!([room])), format!("['{room}..."));
+        assert_eq!(quotes(["a", "b"]), "'a', 'b'");
+        assert_eq!(quotes(std::iter::repeat("a")).len(), QUOTED_MAX + 3, "an endless list ends");
+        assert_eq!(subscripts([Err("a"), Ok(1), Err("it's")]), "['a'][1][\"it's\"]");
+        // Escapes are longer than what they stand for.
+        assert_eq!(repr(&json!("\u{e0001}".repeat(QUOTED_MAX))).len(), QUOTED_MAX + 3);
+        assert_eq!(reprs(&[json!(1), json!("x")]), "1, 'x'");
     }
 }

@@ -1,21 +1,25 @@
 //! `POST /v2/images`
 
+use std::sync::Arc;
+
 use http::header::{HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
 use super::view::ImageView;
+use crate::api::documents::Held;
 use crate::api::policy::ProposedImage;
-use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
+use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::image::RESERVED_NAMESPACE;
-use crate::image::schema::{BASE_PROPERTIES, DISALLOWED, RESERVED};
+use crate::image::schema::{BASE_PROPERTIES, DISALLOWED, ImageSchema, RESERVED};
 
 const IMPORT_METHODS: HeaderName = HeaderName::from_static("openstack-image-import-methods");
 const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids");
 
 /// Registers an image without data.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Response, Error> {
-    let document = read(api, call.headers, body).await?;
+    let held = read(api, call.headers, body).await?;
+    let document = &held.content;
     let owner = match document.base.get("owner") {
         Some(owner) => owner.as_str(),
         None => call.context.project_id.as_deref(),
@@ -34,18 +38,21 @@ struct Document {
     properties: Map<String, Value>,
 }
 
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Document, Error> {
-    let body = json::read_json(headers, body, api.max_json_body).await?;
-    let Some(value) = body else {
-        return Err(Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."));
-    };
-    let Value::Object(mut properties) = value else {
+async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<Document>, Error> {
+    let schema = Arc::clone(&api.schema);
+    let read = api.documents.read(headers, body, api.max_json_body, move |value, _| check(value, &schema)).await?;
+    read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
+}
+
+fn check(value: Value, schema: &ImageSchema) -> Result<Document, Error> {
+    let Value::Object(document) = &value else {
         return Err(Error::explanation(StatusCode::BAD_REQUEST, "Request body must be a JSON object."));
     };
-    if let Some(key) = DISALLOWED.iter().find(|key| properties.contains_key(**key)) {
+    if let Some(key) = DISALLOWED.iter().find(|key| document.contains_key(**key)) {
         return Err(Error::explanation(StatusCode::FORBIDDEN, format!("Attribute '{key}' is read-only.")));
     }
-    api.schema.validate(&properties).map_err(|error| Error::explanation(StatusCode::BAD_REQUEST, error.to_string()))?;
+    schema.validate(&value).map_err(|error| Error::explanation(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let Value::Object(mut properties) = value else { return Err(Error::stock(StatusCode::INTERNAL_SERVER_ERROR)) };
     let mut base = Map::new();
     for key in BASE_PROPERTIES {
         if let Some(value) = properties.shift_remove(*key) {

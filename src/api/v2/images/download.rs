@@ -8,6 +8,7 @@ use crate::api::domain_errors::of_download;
 use crate::api::policy::viewer;
 use crate::api::{Api, Body, Call, Error, Response, query, reply};
 use crate::image::{self, Image, Status};
+use crate::schema::python::Excerpt;
 use crate::store::StoreError;
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -68,7 +69,7 @@ async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image, preferred:
         return refused(text.to_owned());
     }
     if let Some(unknown) = preferred.iter().find(|store| !api.store_ids.contains(store)) {
-        return refused(format!("Store '{unknown}' is not configured."));
+        return refused(format!("Store '{}' is not configured.", Excerpt(unknown)));
     }
     image.locations.sort_by_key(|location| {
         let store = location.metadata.get("store").and_then(serde_json::Value::as_str);

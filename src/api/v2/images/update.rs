@@ -1,10 +1,14 @@
 //! `PATCH /v2/images/{id}`
 
+use std::sync::Arc;
+
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
+use tokio::task::coop::consume_budget;
 
 use super::view::ImageView;
+use crate::api::documents::{Held, Progress, abandoned};
 use crate::api::policy::{ImageTarget, viewer};
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::patch::{self, Change, MediaType, Operation};
@@ -15,10 +19,13 @@ const MEDIA_TYPES: &str = "application/openstack-images-v2.0-json-patch, applica
 
 /// Applies the changes in order to one copy of the image and saves it once: all or nothing.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let changes = read(api, call.headers, body).await?;
+    let held = read(api, call.headers, body).await?;
+    let changes = &held.content;
     let viewer = viewer(call.context);
     let mut edit: Edit = api.images.edit(&viewer, call.context, id).await?;
-    for change in &changes {
+    for change in changes {
+        // Thousands of changes let other requests have their turn, and end here when the client is gone.
+        consume_budget().await;
         check_policy(call, edit.image(), change).await?;
         edit.apply(change, &viewer).await?;
     }
@@ -26,17 +33,26 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     reply::json(StatusCode::OK, &ImageView::new(&image, &api.shown, call.context))
 }
 
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Vec<Change>, Error> {
+async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<Vec<Change>>, Error> {
     let Some(media_type) = json::media_type(headers).as_deref().and_then(MediaType::named) else {
         let text = format!("Image PATCH expects Content-Type one of: {MEDIA_TYPES}");
         let mut error = Error::unsupported_media_type(headers, text);
         error.headers.insert(ACCEPT_PATCH, HeaderValue::from_static(MEDIA_TYPES));
         return Err(error);
     };
-    let Some(value) = json::read_json(headers, body, api.max_json_body).await? else {
-        return Err(Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."));
+    let schema = Arc::clone(&api.schema);
+    let take = move |value, progress: &Progress| {
+        let mut changes = Vec::new();
+        for change in patch::parse(media_type, value, &schema)? {
+            if progress.is_abandoned() {
+                return Err(abandoned());
+            }
+            changes.push(change?);
+        }
+        Ok(changes)
     };
-    Ok(patch::parse(media_type, &value, &api.schema)?)
+    let read = api.documents.read(headers, body, api.max_json_body, take).await?;
+    read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
 }
 
 async fn check_policy(call: &Call<'_>, image: &Image, change: &Change) -> Result<(), Error> {

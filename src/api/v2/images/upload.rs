@@ -11,6 +11,7 @@ use crate::api::header::joined;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::Upload;
+use crate::schema::python::Excerpt;
 use crate::schema::python::integer::integer;
 
 /// The size of the data, for clients that must send it chunked.
@@ -57,7 +58,7 @@ fn wanted_store(api: &Api, headers: &HeaderMap) -> Result<Option<String>, Error>
     if api.store_ids.contains(&wanted) {
         Ok(Some(wanted))
     } else {
-        Err(Error::explanation(StatusCode::BAD_REQUEST, format!("Store for identifier {wanted} not found")))
+        Err(Error::explanation(StatusCode::BAD_REQUEST, format!("Store for identifier {} not found", Excerpt(&wanted))))
     }
 }
 

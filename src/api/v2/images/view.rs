@@ -66,7 +66,7 @@ impl Serialize for ImageView<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in image.properties.iter().filter(|(name, _)| is_shown(name)) {
             let is_null = value.is_none() && self.shown.named.contains(name);
-            map.serialize_entry(name, &value.as_deref().or_else(|| (!is_null).then_some("")))?;
+            map.serialize_entry(name, &value.or_else(|| (!is_null).then_some("")))?;
         }
         map.serialize_entry("name", &image.name)?;
         map.serialize_entry("disk_format", &image.disk_format)?;
@@ -177,7 +177,8 @@ mod tests {
                 ("os_glance_stage_host".to_owned(), Some("http://w".to_owned())),
                 ("old".to_owned(), None),
                 ("size".to_owned(), Some("forged".to_owned())),
-            ],
+            ]
+            .into(),
             tags: vec!["t".to_owned()],
             locations: vec![LocationRecord {
                 id: Some(1),

@@ -1,6 +1,6 @@
 //! `PUT /v2/images/{id}/tags/{tag}`
 
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::find;
 use crate::api::domain_errors::of_tags;
@@ -11,8 +11,7 @@ const ACTION: &str = "update";
 
 /// Gives the image the tag, which it may have already.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str, tag: &str) -> Result<Response, Error> {
-    let document = Map::from_iter([("tags".to_owned(), json!([tag]))]);
-    api.base_schema.validate(&document).map_err(|mismatch| Error::bad_request(mismatch.to_string()))?;
+    api.base_schema.validate(&json!({"tags": [tag]})).map_err(|mismatch| Error::bad_request(mismatch.to_string()))?;
     let image = find(api, call, id, ACTION).await?;
     api.images.add_tag(&viewer(call.context), &image, tag).await.map_err(|error| of_tags(error, id, ACTION))?;
     Ok(reply::no_content())

@@ -92,7 +92,7 @@ async fn find(
     marker: Option<&[page::Bound]>,
 ) -> Result<Vec<ImageRecord>, DbError> {
     match shape::statement(session.dialect(), which, query, marker) {
-        Some(statement) => session.rows(&statement, |row| ImageRecord::read(&mut Columns::of(row))).await,
+        Some(statement) => session.rows(&statement, |row| Ok(ImageRecord::read(&mut Columns::of(row)))).await,
         None => Ok(Vec::new()),
     }
 }

@@ -1,0 +1,234 @@
+//! What one JSON document can cost: the size of the answer, time, memory, and the threads that serve others.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::data;
+use super::harness::{Answer, Client, Server, Setup, answered, pause, wait_for};
+
+const JSON: &str = "application/json";
+const PATCH: &str = "application/openstack-images-v2.1-json-patch";
+const MIB: usize = 1 << 20;
+
+fn request(method: &str, path: &str, kind: &str, body: &str) -> Vec<u8> {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body.as_bytes()].concat()
+}
+
+fn send(server: &Server, method: &str, path: &str, kind: &str, body: &str) -> Answer {
+    send_to(server.address(), method, path, kind, body)
+}
+
+fn send_to(address: SocketAddr, method: &str, path: &str, kind: &str, body: &str) -> Answer {
+    let mut client = Client::new(TcpStream::connect(address).unwrap());
+    // A refusal may come before everything is sent.
+    let _ = client.send(&request(method, path, kind, body));
+    client.answer().unwrap()
+}
+
+fn create(server: &Server, document: &str) -> Answer {
+    send(server, "POST", "/v2/images", JSON, document)
+}
+
+fn additions(count: usize) -> String {
+    let each: Vec<String> =
+        (0..count).map(|number| format!(r#"{{"op":"add","path":"/p{number}","value":"v"}}"#)).collect();
+    format!("[{}]", each.join(","))
+}
+
+/// Bytes in memory: now (`VmRSS`), or at most until now (`VmHWM`).
+fn memory(server: &Server, field: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+/// Processor time that the server has taken so far.
+fn processor_time(server: &Server) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.child.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>();
+    Duration::from_millis(ticks * 10)
+}
+
+fn time_of(server: &Server, work: impl FnOnce()) -> Duration {
+    let before = processor_time(server);
+    work();
+    processor_time(server) - before
+}
+
+#[test]
+fn an_answer_is_short_however_large_the_refused_value() {
+    let server = Setup::new().start();
+    let id = data::create(&server);
+    let before = memory(&server, "VmHWM");
+    let indented = format!(r#"{{"{}":[{}0]}}"#, "k".repeat(20_000), "0,".repeat(19_999));
+    let long = "n".repeat(MIB);
+    let image = format!("/v2/images/{id}");
+    for (what, method, path, kind, body, status) in [
+        ("a value in layout", "POST", "/v2/images", JSON, format!(r#"{{"name":{indented}}}"#), 400),
+        ("a long name", "POST", "/v2/images", JSON, format!(r#"{{"name":"{long}"}}"#), 400),
+        ("a long property", "POST", "/v2/images", JSON, format!(r#"{{"{long}":1}}"#), 400),
+        ("a patch", "PATCH", &image, PATCH, format!(r#"[{{"op":"add","path":"/name","value":{indented}}}]"#), 400),
+        ("an operation", "PATCH", &image, PATCH, format!(r#"[{{"op":{indented},"path":"/name"}}]"#), 400),
+        ("a pointer", "PATCH", &image, PATCH, format!(r#"[{{"op":"add","path":"{long}"}}]"#), 400),
+        (
+            "many steps",
+            "PATCH",
+            &image,
+            PATCH,
+            format!(r#"[{{"op":"remove","path":"{}"}}]"#, "/a".repeat(MIB / 2)),
+            400,
+        ),
+        ("a reserved name", "PATCH", &image, PATCH, format!(r#"[{{"op":"remove","path":"/os_glance{long}"}}]"#), 403),
+        ("a missing property", "PATCH", &image, PATCH, format!(r#"[{{"op":"remove","path":"/{long}"}}]"#), 409),
+    ] {
+        let answer = send(&server, method, path, kind, &body);
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
+        assert!(answer.body.len() < 32 << 10, "{what}: {} bytes", answer.body.len());
+    }
+    let more = memory(&server, "VmHWM") - before;
+    assert!(more < 64 * MIB, "{} MiB more", more / MIB);
+}
+
+type OfMany<'a, T> = &'a dyn Fn(usize) -> T;
+
+/// Ratios of processor time between a number of things and four times as many: 4 where each costs the same, 16 where each is
+/// compared with all others.
+#[test]
+fn work_grows_with_the_number_of_things() {
+    let server = Setup::new().start();
+    let id = data::create(&server);
+    let tags = |count: usize| {
+        let tags: Vec<String> = (0..count).map(|number| format!("\"tag{number}\"")).collect();
+        format!(r#"{{"tags":[{}]}}"#, tags.join(","))
+    };
+    let properties = |count: usize| {
+        let members: Vec<String> = (0..count).map(|number| format!("\"p{number}\":\"v\"")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let wrong = |count: usize| {
+        let members: Vec<String> = (0..count).map(|number| format!("\"p{number:06}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let image = format!("/v2/images/{id}");
+    let limit = |what: &str, attempted: usize| format!("image {what}. Attempted: {attempted}, Maximum: 128");
+    let cases: [(&str, usize, OfMany<'_, Answer>, OfMany<'_, String>); 4] = [
+        ("a patch", 2000, &|n| send(&server, "PATCH", &image, PATCH, &additions(n)), &|n| limit("properties", n)),
+        ("tags", 15_000, &|n| create(&server, &tags(n)), &|n| limit("tags", n)),
+        ("properties", 8000, &|n| create(&server, &properties(n)), &|n| limit("properties", n)),
+        ("what is wrong", 8000, &|n| create(&server, &wrong(n)), &|n| format!("On instance['p{:06}']", n - 1)),
+    ];
+    for (what, count, send, text) in cases {
+        let ask = |count: usize| {
+            let answer = send(count);
+            let body = String::from_utf8_lossy(&answer.body).replace("&#x27;", "'").replace("&#39;", "'");
+            assert!(body.contains(&text(count)), "{what}: {answer:?}");
+        };
+        let few = time_of(&server, || (0..4).for_each(|_| ask(count)));
+        let many = time_of(&server, || ask(4 * count));
+        // Four times a quarter is as much as the whole, if nothing grows faster.
+        assert!(
+            many < 2 * few + Duration::from_millis(200),
+            "{what}: {few:?} for four, {many:?} for one four times as large"
+        );
+    }
+}
+
+#[test]
+fn large_documents_whose_clients_are_gone_hold_nobody_up() {
+    let mut server = Setup::new().start();
+    let id = data::create(&server);
+    let path = format!("/v2/images/{id}");
+    let body = additions(9000);
+    for _ in 0..6 {
+        let mut client = server.connect();
+        client.send(&request("PATCH", &path, PATCH, &body)).unwrap();
+    }
+    let start = Instant::now();
+    answered(server.get("/"));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let start = Instant::now();
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn work_ends_when_its_client_is_gone() {
+    let server = Setup::new().start();
+    let id = data::create(&server);
+    let path = format!("/v2/images/{id}");
+    let body = additions(9000);
+    let whole = time_of(&server, || assert_eq!(send(&server, "PATCH", &path, PATCH, &body).status, 413));
+    let cut_short = time_of(&server, || {
+        for _ in 0..4 {
+            let mut client = server.connect();
+            client.send(&request("PATCH", &path, PATCH, &body)).unwrap();
+        }
+        pause(Duration::from_millis(500));
+        let quiet = |server: &Server| time_of(server, || pause(Duration::from_millis(300))) < Duration::from_millis(30);
+        wait_for("the end of the work", || quiet(&server).then_some(()));
+    });
+    assert!(cut_short < 3 * whole, "{whole:?} for one that is waited for, {cut_short:?} for four that are not");
+}
+
+#[test]
+fn documents_take_little_memory_and_give_it_back() {
+    let server = Setup::new().start();
+    answered(create(&server, "{}").status.eq(&201).then(|| server.get("/")).unwrap());
+    let before = memory(&server, "VmHWM");
+    let keys: Vec<String> = (0..200_000).map(|number| format!("\"{number}\":0")).collect();
+    let shapes = [
+        ("keys", format!("{{{}}}", keys.join(",")), 413),
+        ("empty lists", format!("[{}[]]", "[],".repeat(600_000)), 413),
+        ("empty objects", format!("[{}{{}}]", "{},".repeat(600_000)), 413),
+        ("small objects", format!("[{}0]", r#"{"":0},"#.repeat(250_000)), 413),
+        ("few small objects", format!("[{}0]", r#"{"":0},"#.repeat(20_000)), 400),
+        (
+            "lists in lists",
+            format!("[{0}{1}]", "[".repeat(100), "]".repeat(100))
+                .replace("[]", &format!("[{}0]", "[],".repeat(60_000))),
+            400,
+        ),
+        ("escapes", format!(r#"{{"a":"{}"}}"#, r"\u0000".repeat(300_000)), 201),
+    ];
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            for (what, body, status) in &shapes {
+                let address = server.address();
+                scope.spawn(move || {
+                    let answer = send_to(address, "POST", "/v2/images", JSON, body);
+                    assert!(answer.status == *status || answer.status == 503, "{what}: {answer:?}");
+                });
+            }
+        }
+    });
+    let more = memory(&server, "VmHWM") - before;
+    assert!(more < 160 * MIB, "{} MiB more at 28 documents at once", more / MIB);
+    wait_for("memory that is given back", || (memory(&server, "VmRSS") < before + 32 * MIB).then_some(()));
+}
+
+#[test]
+fn a_document_is_as_large_as_its_route_needs() {
+    let server = Setup::new().start();
+    let id = data::create(&server);
+    let image = format!("/v2/images/{id}");
+    let members = format!("{image}/members");
+    let blank = |size: usize| format!("{{{}}}", " ".repeat(size));
+    for (method, path, kind, size, status) in [
+        ("POST", "/v2/images", JSON, MIB, 201),
+        ("POST", "/v2/images", JSON, 2 * MIB, 413),
+        ("PATCH", image.as_str(), PATCH, 2 * MIB, 413),
+        ("POST", members.as_str(), JSON, 32 << 10, 400),
+        ("POST", members.as_str(), JSON, 64 << 10, 413),
+    ] {
+        assert_eq!(send(&server, method, path, kind, &blank(size)).status, status, "{method} {path} {size}");
+    }
+    let server = Setup::new().more("[service]\nmax_json_body = 4194304").start();
+    assert_eq!(create(&server, &blank(3 * MIB)).status, 201);
+    assert_eq!(create(&server, &blank(4 * MIB)).status, 413);
+}

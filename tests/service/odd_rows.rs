@@ -1,0 +1,89 @@
+//! Images whose rows hold what nothing should have written: they are shown, listed and deleted, and the log names them.
+
+use std::process::Command;
+
+use super::data;
+use super::harness::{Answer, Server, Setup};
+
+/// Changes the database behind the server's back.
+fn sql(server: &Server, statement: &str) {
+    let mut command = Command::new("sqlite3");
+    command.arg(server.path("glance.db")).args(["-cmd", ".timeout 5000"]).arg(statement);
+    let done = command.output().expect("sqlite3: apt-get install sqlite3");
+    assert!(done.status.success(), "{statement}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn ask(server: &Server, method: &str, path: &str) -> Answer {
+    let mut client = server.connect();
+    client.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+    client.answer().unwrap()
+}
+
+fn with_data(server: &Server) -> String {
+    let id = data::create(server);
+    let mut upload = data::Upload::begin(server, &id, 4);
+    upload.send(4);
+    assert_eq!(upload.finish().status, 204);
+    id
+}
+
+#[test]
+fn whatever_stands_in_a_row_it_is_shown_listed_and_deleted() {
+    let server = Setup::new().start();
+    for (change, member, shown, named) in [
+        ("images SET status = 'busy'", "status", r#""busy""#, Some(r#"status is "busy""#)),
+        ("images SET visibility = 'odd'", "visibility", r#""odd""#, Some(r#"visibility is "odd""#)),
+        ("images SET size = -5", "size", "-5", None),
+        ("images SET size = NULL", "size", "null", None),
+        ("images SET created_at = 'x'", "created_at", r#""1970-01-01T00:00:00Z""#, Some("created_at")),
+        ("images SET name = CAST(x'ff' AS TEXT)", "name", "null", None),
+        ("images SET min_ram = -1, checksum = 'no digest'", "min_ram", "-1", None),
+        ("image_locations SET meta_data = '{'", "size", "4", Some("meta_data")),
+        ("image_locations SET meta_data = '[]'", "size", "4", Some("meta_data")),
+        ("image_locations SET value = 'nowhere'", "size", "4", Some("is of no use")),
+        ("image_locations SET value = 'odd://x'", "size", "4", Some("is of no use")),
+        ("image_locations SET value = CAST(x'ff' AS TEXT)", "size", "4", Some("is of no use")),
+        ("image_locations SET status = 'odd'", "size", "4", None),
+    ] {
+        let (id, other) = (with_data(&server), data::create(&server));
+        let key = if change.starts_with("images") { "id" } else { "image_id" };
+        // The checks of a table hold nobody up who has another tool.
+        sql(&server, &format!("PRAGMA ignore_check_constraints = on; UPDATE {change} WHERE {key} = '{id}'"));
+        let path = format!("/v2/images/{id}");
+        let answer = ask(&server, "GET", &path);
+        assert_eq!(answer.status, 200, "{change}: {answer:?}");
+        let image: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(image[member].to_string(), shown, "{change}");
+        let list = ask(&server, "GET", "/v2/images");
+        let list: serde_json::Value = serde_json::from_slice(&list.body).unwrap();
+        let listed: Vec<&str> = list["images"].as_array().unwrap().iter().map(|i| i["id"].as_str().unwrap()).collect();
+        // Upstream lists the statuses and visibilities that it knows.
+        let is_left_out = change.contains("busy") || change.contains("odd'") && change.contains("visibility");
+        assert!(is_left_out || listed.contains(&id.as_str()), "{change}: {listed:?}");
+        assert!(listed.contains(&other.as_str()), "{change} hides others: {listed:?}");
+        let answer = ask(&server, "DELETE", &path);
+        assert_eq!(answer.status, 204, "{change}: {answer:?}");
+        assert_eq!(ask(&server, "GET", &path).status, 404, "{change}");
+        if let Some(named) = named {
+            let log = server.log();
+            let line = log.lines().find(|line| line.contains(named) && (line.contains(&id) || named.contains("use")));
+            assert!(line.is_some(), "{change}: nothing of {named} in the log:\n{log}");
+        }
+        assert_eq!(ask(&server, "DELETE", &format!("/v2/images/{other}")).status, 204);
+    }
+}
+
+/// What an administrator sees who has changed `metadata_encryption_key`.
+#[test]
+fn a_location_of_another_key_holds_no_image_up() {
+    let first = Setup::new().more("metadata_encryption_key = 0123456789abcdef").start();
+    let id = with_data(&first);
+    let second = Setup::new().more("metadata_encryption_key = fedcba9876543210");
+    sql(&first, &format!("VACUUM INTO '{}'", second.path("glance.db").display()));
+    let server = second.start();
+    let path = format!("/v2/images/{id}");
+    assert_eq!(ask(&server, "GET", &path).status, 200);
+    assert_eq!(ask(&server, "DELETE", &path).status, 204);
+    let log = server.log();
+    assert!(log.contains("not a location encrypted with metadata_encryption_key"), "{log}");
+}
