@@ -49,7 +49,7 @@ pub use sections::*;
 pub use sources::Sources;
 pub use stores::{StoreKind, StoreSection};
 
-/// Declares [`Config`] from the list of sections, and what must know them all.
+/// Declares [`Config`] from the list of sections.
 macro_rules! config {
     ($( $field:ident: $section:ident, )+) => {
         /// All options in force. Made once for a start or a reload, then never changed.
@@ -73,9 +73,6 @@ macro_rules! config {
             pub search: Vec<PathBuf>,
         }
 
-        /// Each section of the file with its options; stores' sections have those of `[glance_store]` and more.
-        static TABLES: &[(&str, &[OptionInfo])] = &[$( ($section::NAME, $section::OPTIONS), )+];
-
         impl Config {
             /// Reads all sections but those of stores.
             fn read_sections(reader: &mut reader::Reader<'_>, plugin: Option<String>) -> Self {
@@ -98,41 +95,7 @@ macro_rules! config {
     };
 }
 
-config! {
-    default: DefaultSection,
-    audit_middleware_notifications: AuditMiddlewareNotificationsSection,
-    barbican: BarbicanSection,
-    barbican_service_user: BarbicanServiceUserSection,
-    cors: CorsSection,
-    database: DatabaseSection,
-    glance_download_properties: GlanceDownloadPropertiesSection,
-    glance_store: GlanceStoreSection,
-    healthcheck: HealthcheckSection,
-    image_conversion: ImageConversionSection,
-    image_format: ImageFormatSection,
-    image_import_opts: ImageImportOptsSection,
-    import_filtering_opts: ImportFilteringOptsSection,
-    inject_metadata_properties: InjectMetadataPropertiesSection,
-    key_manager: KeyManagerSection,
-    keystone_authtoken: KeystoneAuthtokenSection,
-    os_brick: OsBrickSection,
-    oslo_concurrency: OsloConcurrencySection,
-    oslo_limit: OsloLimitSection,
-    oslo_messaging_kafka: OsloMessagingKafkaSection,
-    oslo_messaging_notifications: OsloMessagingNotificationsSection,
-    oslo_messaging_rabbit: OsloMessagingRabbitSection,
-    oslo_middleware: OsloMiddlewareSection,
-    oslo_policy: OsloPolicySection,
-    oslo_reports: OsloReportsSection,
-    paste_deploy: PasteDeploySection,
-    profiler: ProfilerSection,
-    service: ServiceSection,
-    store_type_location_strategy: StoreTypeLocationStrategySection,
-    task: TaskSection,
-    taskflow_executor: TaskflowExecutorSection,
-    vault: VaultSection,
-    wsgi: WsgiSection,
-}
+sections::all!(config);
 
 impl Config {
     /// Calls `visit` with the name of each option that a section can have.

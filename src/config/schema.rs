@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::option::{OptionInfo, Section};
-use super::{GlanceStoreSection, KeystoneAuthtokenSection, StoreCommonSection, TABLES};
+use super::sections::{GlanceStoreSection, KeystoneAuthtokenSection, StoreCommonSection, TABLES};
 
 /// Values for stores that do not set them themselves.
 pub(super) const BACKEND_DEFAULTS: &str = "backend_defaults";

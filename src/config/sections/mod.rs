@@ -37,6 +37,8 @@ mod taskflow_executor;
 mod vault;
 mod wsgi;
 
+use super::option::{OptionInfo, Section as _};
+
 pub use audit_middleware_notifications::AuditMiddlewareNotificationsSection;
 pub use barbican::BarbicanSection;
 pub use barbican_service_user::BarbicanServiceUserSection;
@@ -71,3 +73,53 @@ pub use task::TaskSection;
 pub use taskflow_executor::TaskflowExecutorSection;
 pub use vault::VaultSection;
 pub use wsgi::WsgiSection;
+
+/// Gives the list of sections to a macro: the name of the field in [`Config`](super::Config), and the type.
+macro_rules! all {
+    ($to:ident) => {
+        $to! {
+            default: DefaultSection,
+            audit_middleware_notifications: AuditMiddlewareNotificationsSection,
+            barbican: BarbicanSection,
+            barbican_service_user: BarbicanServiceUserSection,
+            cors: CorsSection,
+            database: DatabaseSection,
+            glance_download_properties: GlanceDownloadPropertiesSection,
+            glance_store: GlanceStoreSection,
+            healthcheck: HealthcheckSection,
+            image_conversion: ImageConversionSection,
+            image_format: ImageFormatSection,
+            image_import_opts: ImageImportOptsSection,
+            import_filtering_opts: ImportFilteringOptsSection,
+            inject_metadata_properties: InjectMetadataPropertiesSection,
+            key_manager: KeyManagerSection,
+            keystone_authtoken: KeystoneAuthtokenSection,
+            os_brick: OsBrickSection,
+            oslo_concurrency: OsloConcurrencySection,
+            oslo_limit: OsloLimitSection,
+            oslo_messaging_kafka: OsloMessagingKafkaSection,
+            oslo_messaging_notifications: OsloMessagingNotificationsSection,
+            oslo_messaging_rabbit: OsloMessagingRabbitSection,
+            oslo_middleware: OsloMiddlewareSection,
+            oslo_policy: OsloPolicySection,
+            oslo_reports: OsloReportsSection,
+            paste_deploy: PasteDeploySection,
+            profiler: ProfilerSection,
+            service: ServiceSection,
+            store_type_location_strategy: StoreTypeLocationStrategySection,
+            task: TaskSection,
+            taskflow_executor: TaskflowExecutorSection,
+            vault: VaultSection,
+            wsgi: WsgiSection,
+        }
+    };
+}
+pub(in crate::config) use all;
+
+macro_rules! tables {
+    ($( $field:ident: $section:ident, )+) => {
+        /// Each section of the file with its options; stores' sections have those of `[glance_store]` and more.
+        pub(in crate::config) static TABLES: &[(&str, &[OptionInfo])] = &[$( ($section::NAME, $section::OPTIONS), )+];
+    };
+}
+all!(tables);

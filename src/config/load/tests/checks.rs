@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::config::TABLES;
 use crate::config::checks::LATER;
+use crate::config::sections::TABLES;
 
 #[test]
 fn a_file_must_name_the_database() {

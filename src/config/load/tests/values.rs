@@ -277,7 +277,7 @@ fn every_declared_default_is_a_value_of_its_option() {
 
 #[test]
 fn names_of_options_are_unique() {
-    for (section, options) in crate::config::TABLES {
+    for (section, options) in crate::config::sections::TABLES {
         let mut names: Vec<_> = options.iter().map(|info| info.name).collect();
         names.sort_unstable();
         names.dedup();
