@@ -30,7 +30,7 @@ async fn many_filters(db: &Db) {
     for is_admin in [true, false] {
         let viewer = Viewer { is_admin, project: owner.clone() };
         let mut query = ListQuery { tags: tags.clone(), properties: properties.clone(), ..ListQuery::new(viewer, 25) };
-        assert_eq!(ids(db, &query).await, [id.clone()]);
+        assert_eq!(ids(db, &query).await, std::slice::from_ref(&id));
         query.tags.push("tag-0".to_owned());
         let error = images::list(db, &query).await.unwrap_err();
         assert!(matches!(error, DbError::TooManyFilters { filters: 65, most: 64 }), "{error:?}");
