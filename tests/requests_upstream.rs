@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use glance_api::api::query::{Comparison, Direction, Filter, ListQuery, PageLimits, QueryError, Visibility};
+use glance_api::api::query::{Comparison, Direction, Filter, ListQuery, PageLimits, QueryError, VisibilityFilter};
 use glance_api::config::Config;
 use glance_api::image::patch::{self, MediaType, PatchError};
 use glance_api::image::schema::ImageSchema;
@@ -369,9 +369,9 @@ fn understand(query: &str, limits: PageLimits) -> Result<Value, QueryError> {
         "marker": list.marker,
         "member_status": list.member_status.as_deref().unwrap_or("all"),
         "visibility": match &list.visibility {
-            Visibility::Default => None,
-            Visibility::All => Some("all"),
-            Visibility::Only(name) => Some(name.as_str()),
+            VisibilityFilter::Default => None,
+            VisibilityFilter::All => Some("all"),
+            VisibilityFilter::Only(name) => Some(name.as_str()),
         },
         "hidden": list.is_hidden,
         "protected": list.is_protected,
