@@ -7,9 +7,9 @@ mod common;
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::disk::SmallDisk;
 use common::peers::Keystone;
 use common::{Answer, Body, Conf, Request, Server, free_port, http, pause, wait_for};
 use nix::sys::signal::Signal;
@@ -169,25 +169,6 @@ fn workers_that_start_at_once_on_an_empty_file_all_serve() {
             });
         }
     });
-}
-
-/// A file system of so many bytes on the server's store; unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn on(folder: PathBuf, bytes: usize) -> Self {
-        std::fs::create_dir_all(&folder).unwrap();
-        let size = format!("size={bytes}");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).status().unwrap();
-        assert!(done.success(), "mounting needs root");
-        Self(folder)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::database::{Fault, Kind, Proxy, Server as Database};
+use common::disk::SmallDisk;
 use common::{Answer, Body, Conf, Request, Server, free_port, http, wait_for};
 use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::Db;
@@ -224,25 +225,6 @@ fn a_deletion_that_died_is_finished_and_one_that_never_was_is_not() {
     let left: Vec<_> =
         fs::read_dir(server.conf.dir.join("images")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, [kept.as_str()], "data of a deleted image stays, or that of another went");
-}
-
-/// A file system of so many bytes; unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn on(folder: PathBuf, bytes: usize) -> Self {
-        fs::create_dir_all(&folder).unwrap();
-        let size = format!("size={bytes}");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).status().unwrap();
-        assert!(done.success(), "mounting needs root");
-        Self(folder)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use glance_api::api::query::{Comparison, Direction, Filter, ListQuery, PageLimits, QueryError, VisibilityFilter};
+use glance_api::api::query::{Filter, ListQuery, PageLimits, QueryError, VisibilityFilter};
 use glance_api::config::Config;
+use glance_api::image::listing::{Comparison, Direction};
 use glance_api::image::patch::{self, MediaType, PatchError};
 use glance_api::image::schema::ImageSchema;
 use serde_json::{Map, Value, json};

@@ -148,7 +148,7 @@ fn sqlite(url: &Url) -> Result<Target, DbError> {
     }
     url.warn_of_others(&[]);
     match url.database.as_deref() {
-        // Each connection would see another one, and `glance-manage db sync` could reach none of them.
+        // Each connection would see another one.
         None | Some(":memory:") => Err(DbError::Url("a database in memory has no tables; name a file".to_owned())),
         Some(path) if path.starts_with("file:") => {
             Err(DbError::Url("a path of SQLite is the path of a file, not a file: URI".to_owned()))

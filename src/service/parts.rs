@@ -172,7 +172,7 @@ async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, As
         Occasion::Reload(_) => Db::connect(&config.database).await,
     };
     let db = db.map_err(database_error)?;
-    // An empty file is nobody's database. On a server, tables are the operator's doing, with `glance-manage db sync`.
+    // A new file gets its tables here. On a server the operator makes them, as upstream's operators do (`db sync`).
     if db.dialect() == Dialect::Sqlite {
         db.create_schema().await.map_err(database_error)?;
     }

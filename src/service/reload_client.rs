@@ -94,14 +94,19 @@ fn pause() {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command};
+    use std::io::Read as _;
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
 
-    /// A process that ignores the signal, or does not, whatever the test itself does (under nohup it is ignored).
+    /// A process that ignores the signal, or does not, whatever the test itself does (under nohup it is ignored). It does so
+    /// by the time that it is returned.
     fn process(trap: &str) -> Child {
-        let script = format!("{trap} while :; do sleep 0.01; done");
-        Command::new("env").args(["--default-signal=HUP", "sh", "-c", &script]).spawn().unwrap()
+        let script = format!("{trap} echo; while :; do sleep 0.01; done");
+        let arguments = ["--default-signal=HUP", "sh", "-c", &script];
+        let mut child = Command::new("env").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        child
     }
 
     fn write(path: &Path, pid: i32, started: u64, completed: u64, ok: bool) {

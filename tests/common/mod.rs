@@ -5,6 +5,7 @@
 
 pub(crate) mod conf;
 pub(crate) mod database;
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod peers;

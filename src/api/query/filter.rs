@@ -5,6 +5,7 @@ use time::PrimitiveDateTime;
 use super::error::QueryError;
 use super::moment;
 use super::pairs::Pairs;
+use crate::image::listing::Comparison;
 use crate::schema::python::Excerpt;
 use crate::schema::python::integer::column;
 
@@ -50,17 +51,6 @@ pub enum Filter {
         name: String,
         value: String,
     },
-}
-
-/// How a time must lie to the one that is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    Equal,
-    NotEqual,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
 }
 
 /// All that is left of a query string.

@@ -9,10 +9,10 @@ mod sort;
 
 use self::pairs::Pairs;
 pub use error::QueryError;
-pub use filter::{Comparison, Filter};
-pub use sort::Direction;
+pub use filter::Filter;
 
 use crate::config::Config;
+use crate::image::listing::Direction;
 use crate::schema::python::integer::column;
 use crate::schema::python::{Excerpt, strip};
 

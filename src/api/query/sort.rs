@@ -2,16 +2,10 @@
 
 use super::error::QueryError;
 use super::pairs::Pairs;
+use crate::image::listing::Direction;
 use crate::schema::python::{Excerpt, strip};
 
 const KEYS: [&str; 8] = ["name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"];
-
-/// Smallest or largest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Ascending,
-    Descending,
-}
 
 /// Takes the parameters out; newest first if there are none.
 pub(super) fn parse(pairs: &mut Pairs) -> Result<(Vec<&'static str>, Vec<Direction>), QueryError> {

@@ -1,6 +1,7 @@
 use time::macros::datetime;
 
 use super::*;
+use crate::image::listing::Comparison;
 
 const LIMITS: PageLimits = PageLimits { default: 25, most: 1000 };
 

@@ -9,7 +9,7 @@ use crate::api::policy::{ImageTarget, OwnProject};
 use crate::api::query::{self, Filter, ListQuery};
 use crate::api::{Api, Call, Error, Response, reply};
 use crate::identity::Context;
-use crate::image::listing::{self, Column, Comparison, Condition, Direction, Visibility};
+use crate::image::listing::{self, Column, Condition, Visibility};
 
 #[derive(Serialize)]
 struct ImagesView<'a> {
@@ -58,15 +58,7 @@ fn request(wanted: &ListQuery, context: &Context) -> Result<listing::ListQuery, 
     request.tags = wanted.tags.clone();
     request.marker = wanted.marker.clone();
     let keys: Vec<Column> = wanted.sort_keys.iter().filter_map(|key| Column::from_name(key)).collect();
-    let directions: Vec<Direction> = wanted
-        .sort_directions
-        .iter()
-        .map(|direction| match direction {
-            query::Direction::Ascending => Direction::Ascending,
-            query::Direction::Descending => Direction::Descending,
-        })
-        .collect();
-    request.set_sort(&keys, &directions);
+    request.set_sort(&keys, &wanted.sort_directions);
     request.conditions.push(Condition::Is(Column::OsHidden, wanted.is_hidden));
     if let Some(is_protected) = wanted.is_protected {
         request.conditions.push(Condition::Is(Column::Protected, is_protected));
@@ -86,17 +78,7 @@ fn condition(filter: Filter) -> Option<Condition> {
         Filter::In { field, values } => Condition::In(Column::from_name(field)?, values),
         Filter::AtLeast { field, value } => Condition::AtLeast(Column::from_name(field)?, value),
         Filter::AtMost { field, value } => Condition::AtMost(Column::from_name(field)?, value),
-        Filter::Time { field, comparison, time } => {
-            let comparison = match comparison {
-                query::Comparison::Equal => Comparison::Equal,
-                query::Comparison::NotEqual => Comparison::NotEqual,
-                query::Comparison::Greater => Comparison::Greater,
-                query::Comparison::GreaterOrEqual => Comparison::GreaterOrEqual,
-                query::Comparison::Less => Comparison::Less,
-                query::Comparison::LessOrEqual => Comparison::LessOrEqual,
-            };
-            Condition::Time(Column::from_name(field)?, comparison, time)
-        }
+        Filter::Time { field, comparison, time } => Condition::Time(Column::from_name(field)?, comparison, time),
         Filter::Property { .. } => return None,
     })
 }
