@@ -84,7 +84,7 @@ impl Ownership {
     pub(super) fn condition(&self, id: &str) -> Option<Expr> {
         match self {
             Self::Unasked | Self::Take(_) => None,
-            // A row that `db purge` has taken is no reason to refuse.
+            // No token row at all (`db purge` takes it) counts as ours.
             Self::GiveBack(token) => {
                 let mut others = tokens(id);
                 others.expr(Expr::cust("1")).and_where(Expr::col("value").ne(token.as_str()));

@@ -111,7 +111,7 @@ fn has(table: &'static str, values: &[(&'static str, &String)], is_join: bool) -
         rows.and_where(Expr::col((table, *column)).eq(value.as_str()));
     }
     if !is_join {
-        // Changes nothing but that PostgreSQL takes it as it is.
+        // The result is the same, but LIMIT and OFFSET keep PostgreSQL's planner from flattening the subquery into a join.
         rows.limit(1).offset(0);
     }
     Expr::exists(rows.take())
