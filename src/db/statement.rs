@@ -30,7 +30,8 @@ fn build(dialect: Dialect, statement: &impl QueryStatementWriter) -> (String, Va
     }
 }
 
-/// Stands for value number `number` of a statement while its text is made. No column holds such a text.
+/// Stands for value number `number` of a statement while its text is made. What clients send could look the same: it must
+/// not be in a statement that is given to [`Text::make`], but among the values.
 pub(super) fn place(number: usize) -> String {
     format!("\0{number}")
 }
@@ -52,6 +53,8 @@ pub(super) struct Filled {
 }
 
 impl Text {
+    /// `statement` holds [`place`]s and what the program itself fixes, and nothing that comes from a client: that would be
+    /// written into the text, or be taken for a place.
     pub(super) fn make(dialect: Dialect, statement: &impl QueryStatementWriter) -> Self {
         let (template, values) = build(dialect, statement);
         let mut values = values.0.iter();
@@ -100,6 +103,12 @@ fn literal(dialect: Dialect, value: &Value) -> String {
 impl Filled {
     pub(super) fn new(text: Arc<Text>, values: Vec<Value>) -> Self {
         Self { text, values }
+    }
+
+    /// A statement that is used once, with all its values as parameters; none of them can change its meaning.
+    pub(super) fn once(dialect: Dialect, statement: &impl QueryStatementWriter) -> Self {
+        let (sql, Values(values)) = build(dialect, statement);
+        Self { text: Arc::new(Text { sql: sql.into(), order: None }), values }
     }
 }
 
@@ -176,6 +185,26 @@ mod tests {
         for (dialect, text, values) in expected {
             let (sql, found) = TEMPLATE.with(dialect, vec![a.clone(), b.clone()]).render(dialect);
             assert_eq!((sql.as_str(), found.0), (text, values), "{dialect:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_that_is_used_once_has_no_value_in_its_text() {
+        let name = place(0) + "'\\ ? $1";
+        let query =
+            Query::select().column("id").from("images").and_where(Expr::col("name").eq(name.as_str())).limit(7).take();
+        let expected = [
+            (Dialect::Sqlite, r#"SELECT "id" FROM "images" WHERE "name" = ? LIMIT ?"#),
+            (Dialect::Postgres, r#"SELECT "id" FROM "images" WHERE "name" = $1 LIMIT $2"#),
+            (Dialect::MySql, "SELECT `id` FROM `images` WHERE `name` = ? LIMIT ?"),
+        ];
+        for (dialect, text) in expected {
+            let (sql, found) = Filled::once(dialect, &query).render(dialect);
+            assert_eq!(
+                (sql.as_str(), found.0),
+                (text, vec![Value::from(name.as_str()), Value::from(7_u64)]),
+                "{dialect:?}"
+            );
         }
     }
 }

@@ -17,6 +17,46 @@ pub(super) async fn run(db: &Db) {
     markers(db).await;
     children_come_along(db).await;
     many_filters(db).await;
+    texts_beside_odd_conditions(db).await;
+}
+
+/// Texts that a statement could take for a part of itself, in lists whose statements are made for one use.
+async fn texts_beside_odd_conditions(db: &Db) {
+    let owner = uuid();
+    let viewers = [true, false].map(|is_admin| Viewer { is_admin, project: Some(owner.clone()) });
+    let odd = [
+        Condition::AtLeast(Column::Size, 1),
+        Condition::Equal(Column::Size, "1".to_owned()),
+        Condition::Time(Column::CreatedAt, Comparison::Greater, datetime!(2000-01-01 00:00:00)),
+        Condition::In(Column::Owner, vec![owner.clone(); 41]),
+    ];
+    let names = ["\x000", "\x007 x", "\x001 or", "it's", "back\\slash", "\\' OR 1=1 -- ", "?", "$1 %s", "\" ` \\0"];
+    for name in names {
+        // PostgreSQL does not store every text; the filter must not be taken for anything else all the same.
+        let new = NewImage {
+            name: Some(name.to_owned()),
+            size: Some(1),
+            owner: Some(owner.clone()),
+            ..NewImage::new(uuid())
+        };
+        let made = match images::create(db, new).await {
+            Ok(made) => Some(made.id),
+            Err(DbError::Characters(_)) if name.contains('\0') => None,
+            Err(error) => panic!("{name:?}: {error:?}"),
+        };
+        for (viewer, condition) in viewers.iter().flat_map(|viewer| odd.iter().map(move |odd| (viewer, odd))) {
+            let conditions = vec![condition.clone(), Condition::Equal(Column::Name, name.to_owned())];
+            let query = ListQuery { conditions, ..ListQuery::new(viewer.clone(), 25) };
+            match (images::list(db, &query).await, &made) {
+                (Ok(found), Some(id)) => {
+                    let found: Vec<&str> = found.iter().map(|image| image.id.as_str()).collect();
+                    assert_eq!(found, [id.as_str()], "{name:?} {condition:?}");
+                }
+                (Err(DbError::Characters(_)), None) => {}
+                (other, _) => panic!("{name:?} {condition:?}: {other:?}"),
+            }
+        }
+    }
 }
 
 /// As many as are taken work, for who sees everything and for who sees a union; more are refused in words.

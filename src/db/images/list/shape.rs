@@ -45,8 +45,7 @@ static TEXTS: LazyLock<ArcSwap<Texts>> = LazyLock::new(ArcSwap::default);
 pub(super) fn statement(dialect: Dialect, which: Which, query: &ListQuery, marker: Option<&[Bound]>) -> Option<Filled> {
     let Some(split) = Split::of(query, marker) else {
         // Too odd to be kept.
-        let made = build(dialect, which, query, marker)?;
-        return Some(Filled::new(Arc::new(Text::make(dialect, &made)), Vec::new()));
+        return Some(Filled::once(dialect, &build(dialect, which, query, marker)?));
     };
     let Split { shape, marker, values } = split;
     let nulls = marker.as_ref().map(|marker| marker.iter().map(Bound::is_null).collect());
@@ -94,7 +93,7 @@ struct Split {
 }
 
 impl Split {
-    /// `None` if a value shows in the text of the statement.
+    /// `None` if there are too many values, or one for which the statement has no place.
     fn of(query: &ListQuery, marker: Option<&[Bound]>) -> Option<Self> {
         if query.tags.len() + query.properties.len() + query.conditions.len() > VALUES {
             return None;
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_in_the_text_is_not_kept() {
+    fn what_is_too_odd_to_be_kept_has_its_values_as_parameters() {
         let viewer = || Viewer { is_admin: true, project: None };
         let odd = [
             Condition::AtLeast(Column::Size, 5),
@@ -194,9 +193,14 @@ mod tests {
             Condition::In(Column::Id, vec![String::new(); 1000]),
         ];
         for condition in odd {
-            let query = ListQuery { conditions: vec![condition], ..ListQuery::new(viewer(), 5) };
+            let name = Condition::Equal(Column::Name, "\x001 it's \\".to_owned());
+            let query = ListQuery { conditions: vec![condition, name], ..ListQuery::new(viewer(), 5) };
             assert!(Split::of(&query, None).is_none());
-            assert!(statement(Dialect::Postgres, Which::All, &query, None).is_some());
+            for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql] {
+                let (sql, values) = statement(dialect, Which::All, &query, None).unwrap().render(dialect);
+                assert!(values.0.contains(&Value::from("\x001 it's \\")), "{values:?}");
+                assert!(!sql.as_str().contains("1 it"), "{}", sql.as_str());
+            }
         }
         let visibility = Visibility::Only("'; --".to_owned());
         assert!(Split::of(&ListQuery { visibility, ..ListQuery::new(viewer(), 5) }, None).is_none());
