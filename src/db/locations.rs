@@ -39,17 +39,33 @@ pub async fn delete_all(db: &Db, image: &str) -> Result<(), DbError> {
     db.write(DeleteAll { image: image.to_owned() }).await
 }
 
-/// Brings a stored location up to date.
+/// Checks that the active locations of an image are still those that somebody has read.
+///
+/// # Errors
+/// [`DbError::LocationsChanged`].
+pub(super) fn check_unchanged(image: &str, read: &[LocationRecord], found: &[LocationRecord]) -> Result<(), DbError> {
+    let active = |list: &[LocationRecord]| list.iter().filter(|location| location.is_active()).cloned().collect();
+    let (read, found): (Vec<_>, Vec<_>) = (active(read), active(found));
+    if read == found { Ok(()) } else { Err(DbError::LocationsChanged { id: image.to_owned() }) }
+}
+
+/// Brings a stored location up to date. What is the same in `known`, as the row was read, is not written: it may stand in for
+/// something that cannot be read, such as a URL that was encrypted with another key.
 pub(super) async fn store(
     session: &mut Session,
     image: &str,
     id: i64,
     now: PrimitiveDateTime,
     location: &LocationRecord,
+    known: Option<&LocationRecord>,
 ) -> Result<(), DbError> {
     let mut update = Query::update();
-    update.table("image_locations").value("value", session.seal(&location.url));
-    update.value("meta_data", metadata_text(&location.metadata));
+    if known.is_none_or(|known| known.url != location.url) {
+        update.value("value", session.seal(&location.url));
+    }
+    if known.is_none_or(|known| known.metadata != location.metadata) {
+        update.value("meta_data", metadata_text(&location.metadata));
+    }
     set(session, update, image, id, now, &location.status).await
 }
 
@@ -102,7 +118,7 @@ impl Operation for Update {
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
         let missing = || DbError::NotFound { what: "location", key: format!("without id of image {}", self.image) };
         let id = self.location.id.ok_or_else(missing)?;
-        store(session, &self.image, id, clock::now(), &self.location).await
+        store(session, &self.image, id, clock::now(), &self.location, None).await
     }
 }
 

@@ -180,7 +180,8 @@ macro_rules! image_table {
             /// All locations that the image is to have: with an id, a row of this image to be kept and brought up to date;
             /// without, a new one. What becomes of others says [`Self::other_locations`].
             pub locations: Option<Vec<LocationRecord>>,
-            /// The locations on which [`Self::locations`] is based: if the image has others by now, nothing is changed.
+            /// The active locations on which [`Self::locations`] is based: if the image has others by now, nothing is changed.
+            /// Locations in another status stay as they are.
             pub read_locations: Option<Vec<LocationRecord>>,
             /// What happens to locations that [`Self::locations`] does not have.
             pub other_locations: OtherLocations,
@@ -310,6 +311,11 @@ impl LocationRecord {
     /// A location that is not stored yet, with data that is there.
     pub fn active(url: String, metadata: serde_json::Map<String, serde_json::Value>) -> Self {
         Self { id: None, url, status: "active".to_owned(), metadata }
+    }
+
+    /// Whether data can be read there.
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
     }
 }
 

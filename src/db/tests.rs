@@ -65,6 +65,53 @@ async fn urls_of_locations_are_encrypted_where_there_is_a_key() {
     assert_eq!(urls(&read(&sealing, &id).await.unwrap()), ["file:///later", "file:///after"]);
 }
 
+#[tokio::test]
+async fn a_change_of_locations_leaves_what_cannot_be_read_as_it_is() {
+    use sea_query::Query;
+    let folder = tempfile::tempdir().unwrap();
+    let plain = open(&folder.path().join("glance.db")).await;
+    let with = |key: &str| plain.clone().with_cipher(LocationCipher::new(&Secret::from(key)));
+    let (before, now) = (with("0123456789abcdef"), with("fedcba9876543210"));
+    let mut new = NewImage::new(suite::uuid());
+    new.locations.extend(["first", "second", "third"].map(suite::location));
+    let id = images::create(&before, new).await.unwrap().id;
+    plain
+        .writer()
+        .await
+        .unwrap()
+        .plain("UPDATE image_locations SET meta_data = '(dp0'; UPDATE image_locations SET status = 'lost' WHERE id = 3")
+        .await
+        .unwrap();
+    let stored = async || {
+        let columns = ["value", "meta_data", "status"];
+        let query =
+            Query::select().columns(columns).from("image_locations").order_by("id", sea_query::Order::Asc).take();
+        let read = |row: &dyn crate::db::row::Row| Ok([0, 1, 2].map(|column| row.text(column).unwrap().unwrap()));
+        plain.reader().await.unwrap().rows(&query, read).await.unwrap()
+    };
+    let rows = stored().await;
+    assert_eq!(rows.len(), 3);
+
+    // As an image shows them: active ones only.
+    let mut known = images::get(&now, &id, false).await.unwrap().unwrap().locations;
+    known.retain(LocationRecord::is_active);
+    let add = ImageUpdate {
+        locations: Some([known.clone(), vec![suite::location("fourth")]].concat()),
+        read_locations: Some(known.clone()),
+        ..ImageUpdate::default()
+    };
+    images::update(&now, &id, add, None).await.unwrap();
+    assert_eq!(stored().await[..3], rows);
+
+    let mut told = known;
+    told[0].metadata.insert("rack".to_owned(), "7".into());
+    images::update(&now, &id, ImageUpdate { locations: Some(told), ..ImageUpdate::default() }, None).await.unwrap();
+    let after = stored().await;
+    assert_eq!((&after[0][0], after[0][1].as_str()), (&rows[0][0], r#"{"rack": "7"}"#));
+    assert_eq!(after[1], rows[1]);
+    assert_eq!(images::get(&before, &id, false).await.unwrap().unwrap().locations[0].url, "first");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_share_a_file() {
     let folder = tempfile::tempdir().unwrap();

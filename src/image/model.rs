@@ -85,7 +85,7 @@ impl Image {
             updated_at: record.updated_at,
             properties: record.properties.into(),
             tags: record.tags,
-            locations: record.locations.into_iter().filter(|location| location.status == "active").collect(),
+            locations: record.locations.into_iter().filter(LocationRecord::is_active).collect(),
             member,
         }
     }

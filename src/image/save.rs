@@ -31,7 +31,10 @@ impl Images {
             return Err(Error::Forbidden(format!("Forbidding request, image {} not visible", after.id)));
         }
         let mut update = difference(&before, &after);
-        update.read_locations = update.locations.is_some().then_some(read_locations);
+        if let Some(locations) = update.locations.take() {
+            update.locations = Some(as_read(locations, &before.locations, &read_locations));
+            update.read_locations = Some(read_locations);
+        }
         let removed = removed_locations(&before, &after);
         let record = if removed.is_empty() {
             self.write(&before, update).await?
@@ -119,6 +122,16 @@ impl Images {
     }
 }
 
+/// Puts locations that are still as they were shown back to how they were read. An image is shown with the present names of its
+/// stores; written to a row whose metadata cannot be read, they would destroy what is there.
+fn as_read(locations: Vec<LocationRecord>, shown: &[LocationRecord], read: &[LocationRecord]) -> Vec<LocationRecord> {
+    let stored = |location: &LocationRecord| {
+        let is_stored = location.id.is_some() && shown.contains(location);
+        is_stored.then(|| read.iter().find(|known| known.id == location.id).cloned()).flatten()
+    };
+    locations.into_iter().map(|location| stored(&location).unwrap_or(location)).collect()
+}
+
 /// The locations that a change takes from an image, but for those whose data another location of it still needs.
 fn removed_locations(before: &Image, after: &Image) -> Vec<LocationRecord> {
     let is_needed = |url: &str| after.locations.iter().any(|location| location.url == url);
@@ -167,4 +180,28 @@ fn property_changes(before: &Image, after: &Image) -> (Properties, Vec<String>) 
     let set = after.properties.iter().filter(is_new).map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
     let gone = before.properties.names().filter(|name| !after.has_property(name));
     (set.collect(), gone.map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn location(id: Option<i64>, metadata: &serde_json::Value) -> LocationRecord {
+        LocationRecord {
+            id,
+            ..LocationRecord::active("file:///data".to_owned(), metadata.as_object().unwrap().clone())
+        }
+    }
+
+    #[test]
+    fn locations_that_nobody_changed_are_written_as_they_were_read() {
+        let (nothing, store, told) = (json!({}), json!({"store": "fast"}), json!({"store": "fast", "rack": 7}));
+        let read = [location(Some(1), &nothing), location(Some(2), &nothing)];
+        let shown = [location(Some(1), &store), location(Some(2), &store)];
+        let wanted = vec![location(None, &store), location(Some(2), &told), shown[0].clone()];
+        let expected = [location(None, &store), location(Some(2), &told), read[0].clone()];
+        assert_eq!(as_read(wanted, &shown, &read), expected);
+    }
 }

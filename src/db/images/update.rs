@@ -82,14 +82,12 @@ impl Operation for Update {
             tags::set_all(session, &self.id, now, wanted).await?;
         }
         if let Some(wanted) = &self.change.locations {
+            // The image's row is locked: whoever else changes locations this way waits, and then finds these changed.
+            let found = read(session, &self.id, false).await?.map(|image| image.locations).unwrap_or_default();
             if let Some(expected) = &self.change.read_locations {
-                // The image's row is locked: whoever else changes locations this way waits, and then finds these changed.
-                let found = read(session, &self.id, false).await?.map(|image| image.locations);
-                if found.as_ref() != Some(expected) {
-                    return Err(DbError::LocationsChanged { id: self.id.clone() });
-                }
+                locations::check_unchanged(&self.id, expected, &found)?;
             }
-            set_locations(session, &self.id, now, wanted, self.change.other_locations).await?;
+            set_locations(session, &self.id, now, wanted, &found, &self.change).await?;
         }
         read(session, &self.id, false).await?.ok_or_else(|| DbError::no_image(&self.id))
     }
@@ -198,19 +196,25 @@ async fn set_properties(
     Ok(())
 }
 
-/// `_image_locations_set` in `glance/db/sqlalchemy/api.py`, except that an empty list empties too.
+/// `_image_locations_set` in `glance/db/sqlalchemy/api.py`, except that an empty list empties too, and that a row which is as
+/// wanted is not touched: what was read of it may only stand in for something that cannot be read.
 async fn set_locations(
     session: &mut Session,
     image: &str,
     now: PrimitiveDateTime,
     wanted: &[LocationRecord],
-    others: OtherLocations,
+    found: &[LocationRecord],
+    change: &ImageUpdate,
 ) -> Result<(), DbError> {
-    let kept: HashSet<i64> = wanted.iter().filter_map(|location| location.id).collect();
+    let mut kept: HashSet<i64> = wanted.iter().filter_map(|location| location.id).collect();
+    if change.read_locations.is_some() {
+        // Whoever has read the active ones says nothing about others.
+        kept.extend(found.iter().filter(|location| !location.is_active()).filter_map(|location| location.id));
+    }
     let mut gone = soft_delete("image_locations", now);
     gone.value(
         "status",
-        match others {
+        match change.other_locations {
             OtherLocations::Delete => "deleted",
             OtherLocations::Schedule => "pending_delete",
         },
@@ -223,7 +227,12 @@ async fn set_locations(
     let mut fresh = Vec::new();
     for location in wanted {
         match location.id {
-            Some(id) => locations::store(session, image, id, now, location).await?,
+            Some(id) => {
+                let known = found.iter().find(|known| known.id == Some(id));
+                if known != Some(location) {
+                    locations::store(session, image, id, now, location, known).await?;
+                }
+            }
             None => fresh.push(location),
         }
     }
