@@ -10,9 +10,13 @@ use super::status::Status;
 use super::transitions::Outcome;
 use crate::db::DbError;
 use crate::db::images as rows;
+use crate::db::model::LocationRecord;
 use crate::identity::Context;
 use crate::notifications::Change;
 use crate::store::StoreContext;
+
+/// How often an image is looked at whose locations change while it is deleted.
+const ATTEMPTS: u32 = 5;
 
 impl Images {
     /// Deletes the image. With `delayed_delete` its data stays for the scrubber.
@@ -21,8 +25,8 @@ impl Images {
     /// the stores are asked before whether they would refuse; and when one refuses all the same, the row comes back.
     ///
     /// # Errors
-    /// [`Error::Protected`], [`Error::Transition`], [`Error::NotFound`] if somebody else was first, [`Error::Store`] if the data
-    /// is in use or cannot be removed.
+    /// [`Error::Protected`], [`Error::Transition`], [`Error::NotFound`] if somebody else was first, [`Error::Conflict`] if others
+    /// change its locations all the time, [`Error::Store`] if the data is in use or cannot be removed.
     pub async fn delete(&self, caller: Arc<Context>, image: Image) -> Result<(), Error> {
         let images = self.clone();
         let work = self.tasks.spawn(async move {
@@ -37,23 +41,47 @@ impl Images {
         if image.protected {
             return Err(Error::Protected(image.id.clone()));
         }
-        if self.options.delayed_delete && !image.locations.is_empty() {
-            return self.delete_row(image, Status::PendingDelete).await;
+        let mut attempts = 1;
+        loop {
+            // Just as the database has them, and all of them: whatever lies at one is to go.
+            let record =
+                rows::get(&self.db, &image.id, false).await?.ok_or_else(|| Error::NotFound(image.id.clone()))?;
+            match self.delete_with_locations(caller, image, &record.locations).await {
+                Err(Error::Db(DbError::LocationsChanged { .. })) if attempts < ATTEMPTS => attempts += 1,
+                Err(Error::Db(error @ DbError::LocationsChanged { .. })) => {
+                    return Err(Error::Conflict(error.to_string()));
+                }
+                outcome => return outcome,
+            }
         }
-        if image.locations.is_empty() {
+    }
+
+    /// Deletes an image whose locations were read as these.
+    async fn delete_with_locations(
+        &self,
+        caller: &Arc<Context>,
+        image: &Image,
+        read: &[LocationRecord],
+    ) -> Result<(), Error> {
+        if read.is_empty() {
             // Whoever writes data just now removes it when it finds the image gone.
             return self.delete_row(image, Status::Deleted).await;
         }
+        if self.options.delayed_delete {
+            return self.delete_row(image, Status::PendingDelete).await;
+        }
         image.status.transition(Status::Deleted)?;
         let context = store_context(image, Some(caller));
-        for location in &image.locations {
+        let mut locations = read.to_vec();
+        self.settle(&mut locations);
+        for location in &locations {
             self.stores.check_unused(&context, place(location)).await?;
         }
-        let places = image.locations.iter().map(|location| location.url.clone()).collect();
+        let places = locations.iter().map(|location| location.url.clone()).collect();
         let token = Token::new();
         let entry = self.journal_begin(Intent::Delete, &image.id, &token, places).await?;
-        let (is_settled, outcome) = match self.erase(image, &token).await {
-            Outcome::Done => self.remove_data(&context, image).await,
+        let (is_settled, outcome) = match self.erase(image, read, &token).await {
+            Outcome::Done => self.remove_data(&context, image, &locations).await,
             Outcome::Refused(error) => (true, Err(error)),
             Outcome::Unknown(error) => (false, Err(error.into())),
         };
@@ -66,10 +94,15 @@ impl Images {
 
     /// Removes the data of an image whose row is deleted, or brings the row back where a store refuses. False: something is left for
     /// later.
-    async fn remove_data(&self, context: &StoreContext, image: &Image) -> (bool, Result<(), Error>) {
+    async fn remove_data(
+        &self,
+        context: &StoreContext,
+        image: &Image,
+        locations: &[LocationRecord],
+    ) -> (bool, Result<(), Error>) {
         let mut removed = Vec::new();
         let mut is_all = true;
-        for location in &image.locations {
+        for location in locations {
             match self.remove_location(context, &image.id, location).await {
                 Ok(true) => removed.extend(location.id),
                 Ok(false) => {}
@@ -89,8 +122,14 @@ impl Images {
 
     async fn delete_row(&self, image: &Image, to: Status) -> Result<(), Error> {
         image.status.transition(to)?;
-        match rows::delete(&self.db, &image.id, to.as_str(), Some(&[image.status.as_str()])).await {
-            Ok(_) => Ok(()),
+        let from = [image.status.as_str()];
+        let deleted = match to {
+            // The scrubber finds the locations that are there by then, whichever they are.
+            Status::PendingDelete => rows::delete(&self.db, &image.id, to.as_str(), Some(&from)).await,
+            _ => rows::delete_without_data(&self.db, &image.id, to.as_str(), &from).await,
+        };
+        match deleted {
+            Ok(()) => Ok(()),
             Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
             Err(DbError::StateConflict { current, .. }) => Err(Error::Raced { id: image.id.clone(), current }),
             Err(other) => Err(other.into()),

@@ -110,12 +110,17 @@ impl Images {
 
     /// Names the stores of locations as they are called now, and puts the locations in the order in which they are read.
     pub(super) fn settle_locations(&self, image: &mut Image) {
-        for location in &mut image.locations {
+        self.settle(&mut image.locations);
+    }
+
+    /// As [`Images::settle_locations`], for locations that are not those of an [`Image`].
+    pub(super) fn settle(&self, locations: &mut [LocationRecord]) {
+        for location in &mut *locations {
             if let Some(store) = self.stores.moved_to(place(location)).map(Value::from) {
                 location.metadata.insert("store".to_owned(), store);
             }
         }
-        self.stores.sort_by_weight(&mut image.locations, |location| location.metadata.get("store")?.as_str());
+        self.stores.sort_by_weight(locations, |location| location.metadata.get("store")?.as_str());
     }
 
     pub(super) async fn can_see(&self, viewer: &Viewer, image: &Image) -> Result<bool, Error> {

@@ -78,10 +78,11 @@ impl Images {
         self.look_if_unknown(outcome, image, is_active).await
     }
 
-    /// Deletes the image for good; the token owns what is left of the data then.
-    pub(super) async fn erase(&self, image: &Image, token: &Token) -> Outcome {
+    /// Deletes the image for good; the token owns what is left of the data then. Refused with [`DbError::LocationsChanged`] if the
+    /// image's locations are others by now than these.
+    pub(super) async fn erase(&self, image: &Image, locations: &[LocationRecord], token: &Token) -> Outcome {
         let (from, to) = ([image.status.as_str()], Status::Deleted.as_str());
-        let deleted = rows::delete_and_take(&self.db, &image.id, to, &from, token.as_str()).await;
+        let deleted = rows::delete_and_take(&self.db, &image.id, to, &from, locations, token.as_str()).await;
         let outcome = outcome(deleted, |current| match current {
             Some(current) => Error::Raced { id: image.id.clone(), current },
             None => Error::NotFound(image.id.clone()),

@@ -2,13 +2,14 @@
 
 use super::super::glance_api::db::images::{self, Standing};
 use super::super::glance_api::db::model::{ImageUpdate, NewImage};
-use super::super::glance_api::db::{Db, DbError};
+use super::super::glance_api::db::{Db, DbError, locations};
 use super::{create, get, location, pairs, uuid};
 
 pub(super) async fn run(db: &Db) {
     one_owner_at_a_time(db).await;
     an_update_leaves_the_owner(db).await;
     a_deletion_has_an_owner_until_it_is_taken_back(db).await;
+    a_deletion_is_of_the_locations_that_were_read(db).await;
 }
 
 fn to(status: &str) -> ImageUpdate {
@@ -76,13 +77,34 @@ async fn a_deletion_has_an_owner_until_it_is_taken_back(db: &Db) {
         ..NewImage::new(&id)
     };
     let before = create(db, new).await;
-    assert_conflict(images::delete_and_take(db, &id, "deleted", &["queued"], "one").await, "active");
+    let read = before.locations.as_slice();
+    assert_conflict(images::delete_and_take(db, &id, "deleted", &["queued"], read, "one").await, "active");
     assert_eq!(standing(db, &id).await.owner, None);
-    images::delete_and_take(db, &id, "deleted", &["active"], "one").await.unwrap();
+    images::delete_and_take(db, &id, "deleted", &["active"], read, "one").await.unwrap();
     let deleted = standing(db, &id).await;
     assert_eq!((deleted.image.deleted, deleted.owner.as_deref()), (true, Some("one")));
 
     images::restore(db, &id, "active", before.updated_at, Vec::new()).await.unwrap();
     let back = standing(db, &id).await;
     assert_eq!((back.image, back.owner), (before, None));
+}
+
+/// Otherwise nobody would know of the data at a location that somebody has just added.
+async fn a_deletion_is_of_the_locations_that_were_read(db: &Db) {
+    let changed = |outcome: Result<(), DbError>| matches!(outcome, Err(DbError::LocationsChanged { .. }));
+    let id = uuid();
+    let new = NewImage { status: "active".to_owned(), locations: vec![location("l")], ..NewImage::new(&id) };
+    let read = create(db, new).await.locations;
+    locations::add(db, &id, location("m")).await.unwrap();
+    assert!(changed(images::delete_and_take(db, &id, "deleted", &["active"], &read, "one").await));
+    assert!(changed(images::delete_without_data(db, &id, "deleted", &["active"]).await));
+    let kept = standing(db, &id).await;
+    assert_eq!((kept.image.deleted, kept.owner, kept.image.locations.len()), (false, None, 2));
+    images::delete_and_take(db, &id, "deleted", &["active"], &kept.image.locations, "one").await.unwrap();
+    assert_eq!(standing(db, &id).await.owner.as_deref(), Some("one"));
+
+    let id = uuid();
+    create(db, NewImage::new(&id)).await;
+    images::delete_without_data(db, &id, "deleted", &["queued"]).await.unwrap();
+    assert!(standing(db, &id).await.image.deleted);
 }

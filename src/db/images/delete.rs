@@ -4,11 +4,14 @@ use sea_query::{Expr, ExprTrait, Query, UpdateStatement};
 use time::PrimitiveDateTime;
 
 use super::columns::ID_LENGTH;
+use super::get::read;
 use super::ownership::{self, Ownership};
 use super::update::claim;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
+use crate::db::locations;
+use crate::db::model::LocationRecord;
 use crate::db::retry::Operation;
 use crate::db::session::Session;
 use crate::db::sql::{live, soft_delete};
@@ -20,12 +23,31 @@ use crate::db::sql::{live, soft_delete};
 /// # Errors
 /// [`DbError::NotFound`], also for an image that is deleted already; [`DbError::StateConflict`].
 pub async fn delete(db: &Db, id: &str, status: &str, from: Option<&[&str]>) -> Result<(), DbError> {
-    delete_as(db, id, status, from, Ownership::Unasked).await
+    delete_as(db, id, status, from, None, Ownership::Unasked).await
 }
 
-/// As [`delete`], and `token` becomes the owner of the image's data (see [`ownership`](super::ownership)).
-pub async fn delete_and_take(db: &Db, id: &str, status: &str, from: &[&str], token: &str) -> Result<(), DbError> {
-    delete_as(db, id, status, Some(from), Ownership::Take(token.to_owned())).await
+/// As [`delete`], of an image that has no active location: nobody is to remove data.
+///
+/// # Errors
+/// As there; [`DbError::LocationsChanged`] if it has one by now.
+pub async fn delete_without_data(db: &Db, id: &str, status: &str, from: &[&str]) -> Result<(), DbError> {
+    delete_as(db, id, status, Some(from), Some(&[]), Ownership::Unasked).await
+}
+
+/// As [`delete`], and `token` becomes the owner of the image's data, which lies at the `locations` that were read (see
+/// [`ownership`](super::ownership)).
+///
+/// # Errors
+/// As there; [`DbError::LocationsChanged`] if the image has other active locations by now.
+pub async fn delete_and_take(
+    db: &Db,
+    id: &str,
+    status: &str,
+    from: &[&str],
+    locations: &[LocationRecord],
+    token: &str,
+) -> Result<(), DbError> {
+    delete_as(db, id, status, Some(from), Some(locations), Ownership::Take(token.to_owned())).await
 }
 
 async fn delete_as(
@@ -33,13 +55,15 @@ async fn delete_as(
     id: &str,
     status: &str,
     from: Option<&[&str]>,
+    read_locations: Option<&[LocationRecord]>,
     ownership: Ownership,
 ) -> Result<(), DbError> {
     if id.len() > ID_LENGTH {
         return Err(DbError::no_image(id));
     }
     let from = from.map(|states| states.iter().map(|&state| state.to_owned()).collect());
-    db.write(Delete { id: id.to_owned(), status: status.to_owned(), from, ownership }).await
+    let read_locations = read_locations.map(<[_]>::to_vec);
+    db.write(Delete { id: id.to_owned(), status: status.to_owned(), from, read_locations, ownership }).await
 }
 
 /// Takes back a deletion whose data could not be removed: the image and all that went with it are there again, with the
@@ -70,6 +94,7 @@ struct Delete {
     id: String,
     status: String,
     from: Option<Vec<String>>,
+    read_locations: Option<Vec<LocationRecord>>,
     ownership: Ownership,
 }
 
@@ -82,6 +107,11 @@ impl Operation for Delete {
         let mut image = soft_delete("images", now);
         image.value("status", self.status.as_str());
         claim(session, &self.id, self.from.as_deref(), Some(&self.status), image).await?;
+        if let Some(expected) = &self.read_locations {
+            // The image's row is locked: whoever else changes its locations waits, or has done so before.
+            let found = read(session, &self.id, true).await?.map(|image| image.locations).unwrap_or_default();
+            locations::check_unchanged(&self.id, expected, &found)?;
+        }
         for table in CHILDREN {
             let mut update = soft_delete(table, now);
             if table == "image_locations" {

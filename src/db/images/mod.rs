@@ -14,7 +14,7 @@ mod usage;
 
 pub use atomic::{ATOMIC_PROPERTIES, delete_property_atomic, set_property_atomic};
 pub use create::create;
-pub use delete::{delete, delete_and_take, restore};
+pub use delete::{delete, delete_and_take, delete_without_data, restore};
 pub use get::{get, member_status};
 pub use list::list;
 pub use ownership::{OWNER_PROPERTY, Standing, standing};
