@@ -34,6 +34,8 @@ enum Fate {
     RemoveAndRelease(Status),
     /// Somebody else sees to it: the entry stays.
     Leave,
+    /// Data may be written to this image just now, or be given up, and nothing tells by whom: the entry stays, and the log says so.
+    Unclear,
 }
 
 impl Images {
@@ -86,6 +88,15 @@ impl Images {
         match fate(record, standing.as_ref()) {
             Fate::Over => Ok(true),
             Fate::Leave => Ok(false),
+            Fate::Unclear => {
+                warn!(
+                    image_id = record.image_id,
+                    status = standing.map(|standing| standing.image.status),
+                    "a dead worker may have left this image as it is, but it is not known who writes its data; if nobody does, \
+                     it has to be put back to queued or deleted by hand"
+                );
+                Ok(false)
+            }
             Fate::Remove => self.remove_unknown(record, standing.as_ref()).await.map(|()| true),
             Fate::RemoveAndRelease(status) => {
                 self.remove_unknown(record, standing.as_ref()).await?;
@@ -136,9 +147,13 @@ fn fate(record: &Record, standing: Option<&Standing>) -> Fate {
         // The cache's own affair.
         Intent::Cache => return Fate::Leave,
     };
-    if !is_owner || is_waiting(standing) {
+    let is_writing = !standing.image.deleted && standing.image.status == writing.as_str();
+    if is_writing && standing.owner.is_none() {
+        // Another program writes, which has no token; or ours was purged, as happens after weeks.
+        Fate::Unclear
+    } else if !is_owner || is_waiting(standing) {
         Fate::Over
-    } else if !standing.image.deleted && standing.image.status == writing.as_str() {
+    } else if is_writing {
         Fate::RemoveAndRelease(writing)
     } else {
         Fate::Remove

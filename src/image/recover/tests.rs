@@ -45,16 +45,16 @@ fn only_what_the_token_owns_is_touched() {
     let owners = [Some(&own), Some(&other), None];
     // Intent and status, then the fate for the three owners.
     let table = [
-        (Intent::Upload, "saving", [Fate::RemoveAndRelease(Status::Saving), Fate::Over, Fate::Over]),
+        (Intent::Upload, "saving", [Fate::RemoveAndRelease(Status::Saving), Fate::Over, Fate::Unclear]),
         (Intent::Upload, "queued", [Fate::Remove, Fate::Over, Fate::Over]),
         (Intent::Upload, "uploading", [Fate::Remove, Fate::Over, Fate::Over]),
         (Intent::Upload, "active", [Fate::Remove, Fate::Over, Fate::Over]),
         (Intent::Upload, "no-status", [Fate::Remove, Fate::Over, Fate::Over]),
         (Intent::Upload, "deleted", [Fate::Remove, Fate::Over, Fate::Over]),
         (Intent::Upload, "pending_delete", [Fate::Over; 3]),
-        (Intent::Stage, "uploading", [Fate::RemoveAndRelease(Status::Uploading), Fate::Over, Fate::Over]),
+        (Intent::Stage, "uploading", [Fate::RemoveAndRelease(Status::Uploading), Fate::Over, Fate::Unclear]),
         (Intent::Stage, "saving", [Fate::Remove, Fate::Over, Fate::Over]),
-        (Intent::Import, "importing", [Fate::RemoveAndRelease(Status::Importing), Fate::Over, Fate::Over]),
+        (Intent::Import, "importing", [Fate::RemoveAndRelease(Status::Importing), Fate::Over, Fate::Unclear]),
         (Intent::Delete, "active", [Fate::Over; 3]),
         (Intent::Delete, "saving", [Fate::Over; 3]),
         (Intent::Delete, "deleted", [Fate::Remove, Fate::Over, Fate::Over]),
