@@ -10,7 +10,7 @@ use time::PrimitiveDateTime;
 use super::clock;
 use super::dialect::Dialect;
 use super::error::DbError;
-use super::model::{ImageRecord, LocationRecord};
+use super::model::{ImageRecord, LocationRecord, UNREADABLE_OWNER};
 use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::{live, padded};
@@ -44,7 +44,8 @@ impl Child {
         let row = columns.integer()?;
         let image = columns.text()?;
         let name = unreadable::or(&image, columns.text(), String::new);
-        let value = unreadable::or(&image, columns.maybe_text(), || None);
+        let owner = || (kind == IMAGE).then(|| UNREADABLE_OWNER.to_owned());
+        let value = unreadable::or(&image, columns.maybe_text(), owner);
         let metadata = unreadable::or(&image, columns.maybe_text(), || None);
         Ok(Self { kind, row, image, name, value, metadata })
     }

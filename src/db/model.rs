@@ -11,6 +11,10 @@ use super::unreadable;
 /// Stands in for a time that is none.
 const EPOCH: PrimitiveDateTime = datetime!(1970-01-01 0:00);
 
+/// Stands in for an owner that cannot be read. No project has this id, so the image belongs to nobody but administrators; with no
+/// owner at all, everybody would see it.
+pub(super) const UNREADABLE_OWNER: &str = "\u{fffd} unreadable owner \u{fffd}";
+
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -27,6 +31,8 @@ trait Cell: Sized {
 
     fn read(columns: &mut Columns<'_>) -> Result<Self, DbError>;
     fn value(&self) -> Value;
+    /// What stands in for a value of the column that cannot be read.
+    fn stand_in(column: Column) -> Self;
 }
 
 /// Declares the columns of `images` (upstream: `glance/db/sqlalchemy/models.py`), in the order in which they are read.
@@ -106,10 +112,11 @@ macro_rules! image_table {
         }
 
         impl ImageRecord {
-            /// Reads [`Column::ALL`]. What cannot be read is left out, see [`unreadable`].
+            /// Reads [`Column::ALL`]. Something stands in for what cannot be read, see [`unreadable`]; it never makes more of the
+            /// image than it is.
             pub(super) fn read(columns: &mut Columns<'_>) -> Self {
                 let id = unreadable::or("?", columns.text(), String::new);
-                $(let $field = unreadable::or(&id, Cell::read(columns), Default::default);)*
+                $(let $field = unreadable::or(&id, Cell::read(columns), || Cell::stand_in(Column::$column));)*
                 let created_at = unreadable::or(&id, columns.time(), || EPOCH);
                 // The column may be NULL, though nothing writes that.
                 let updated_at = unreadable::or(&id, columns.maybe_time(), || None).unwrap_or(created_at);
@@ -238,6 +245,11 @@ impl Cell for String {
         columns.text()
     }
 
+    /// As a status or a visibility, it is one that allows nothing.
+    fn stand_in(_: Column) -> Self {
+        Self::new()
+    }
+
     fn value(&self) -> Value {
         self.as_str().into()
     }
@@ -251,6 +263,10 @@ impl Cell for Option<String> {
         columns.maybe_text()
     }
 
+    fn stand_in(column: Column) -> Self {
+        (column == Column::Owner).then(|| UNREADABLE_OWNER.to_owned())
+    }
+
     fn value(&self) -> Value {
         self.clone().into()
     }
@@ -262,6 +278,10 @@ impl Cell for Option<i64> {
 
     fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
         columns.maybe_integer()
+    }
+
+    fn stand_in(_: Column) -> Self {
+        None
     }
 
     fn value(&self) -> Value {
@@ -278,6 +298,10 @@ impl Cell for i32 {
         Ok(Self::try_from(value).unwrap_or(if value < 0 { Self::MIN } else { Self::MAX }))
     }
 
+    fn stand_in(_: Column) -> Self {
+        0
+    }
+
     fn value(&self) -> Value {
         (*self).into()
     }
@@ -288,6 +312,11 @@ impl Cell for bool {
 
     fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
         columns.flag()
+    }
+
+    /// What may be protected is not to be deleted.
+    fn stand_in(column: Column) -> Self {
+        column == Column::Protected
     }
 
     fn value(&self) -> Value {
@@ -354,6 +383,7 @@ pub enum OtherProperties {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::row::Row;
 
     #[test]
     fn every_column_is_found_by_its_name() {
@@ -362,6 +392,39 @@ mod tests {
             assert_eq!(Column::from_name(column.name()), Some(column));
         }
         assert_eq!(Column::from_name("metadata"), None);
+    }
+
+    /// A row of which nothing can be read.
+    struct Unreadable;
+
+    impl Row for Unreadable {
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+
+        fn text(&self, _: usize) -> Result<Option<String>, sqlx::Error> {
+            Err(sqlx::Error::Decode("no text".into()))
+        }
+
+        fn integer(&self, _: usize) -> Result<Option<i64>, sqlx::Error> {
+            Err(sqlx::Error::Decode("no number".into()))
+        }
+
+        fn flag(&self, _: usize) -> Result<Option<bool>, sqlx::Error> {
+            Err(sqlx::Error::Decode("no flag".into()))
+        }
+
+        fn time(&self, _: usize) -> Result<Option<PrimitiveDateTime>, sqlx::Error> {
+            Err(sqlx::Error::Decode("no time".into()))
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_opens_nothing() {
+        let image = ImageRecord::read(&mut Columns::of(&Unreadable));
+        assert_eq!(image.owner.as_deref(), Some(UNREADABLE_OWNER));
+        assert!(image.protected && !image.os_hidden && !image.deleted);
+        assert_eq!((image.status.as_str(), image.visibility.as_str(), image.name), ("", "", None));
     }
 
     #[test]
