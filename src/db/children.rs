@@ -119,8 +119,10 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
             None => drop(by_image.insert(child.image.clone(), vec![child])),
         }
     }
+    let now = clock::now();
     let mut is_one_state = true;
     for image in images {
+        is_one_state &= !is_ambiguous(dialect, image.updated_at, now);
         let mut children = by_image.remove(&image.id).unwrap_or_default();
         match children.iter().position(|child| child.kind == IMAGE) {
             Some(at) => is_one_state &= children.swap_remove(at).is_state_of(image),
@@ -129,6 +131,11 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
         attach(session, image, children);
     }
     Ok(is_one_state)
+}
+
+/// Whether an image may change twice and bear the same time of change. MySQL keeps whole seconds, which it may round up.
+fn is_ambiguous(dialect: Dialect, updated_at: PrimitiveDateTime, now: PrimitiveDateTime) -> bool {
+    dialect == Dialect::MySql && now - updated_at < time::Duration::seconds(2)
 }
 
 /// The state of images and their children: of one array of ids, which has one text and one plan for any number of them.
@@ -334,6 +341,21 @@ mod tests {
         let text = metadata_text(&metadata);
         assert_eq!(text, r#"{"store": "fast", "n": ["\u00fc", 1, "\ud83e\udd80"]}"#);
         assert_eq!(parse_metadata(Some(&text)).unwrap(), metadata);
+    }
+
+    #[test]
+    fn a_time_of_whole_seconds_tells_nothing_while_it_lasts() {
+        let time = time::macros::datetime!(2024-01-01 12:00:00);
+        let millis = time::Duration::milliseconds;
+        for (dialect, later, expected) in [
+            (Dialect::MySql, 1999, true),
+            (Dialect::MySql, -500, true),
+            (Dialect::MySql, 2000, false),
+            (Dialect::Postgres, 0, false),
+            (Dialect::Sqlite, 0, false),
+        ] {
+            assert_eq!(is_ambiguous(dialect, time, time + millis(later)), expected, "{dialect:?} {later}");
+        }
     }
 
     #[test]

@@ -39,11 +39,20 @@ pub async fn list(db: &Db, query: &ListQuery) -> Result<Vec<ImageRecord>, DbErro
         return Err(DbError::TooManyFilters { filters, most: MOST_FILTERS });
     }
     let query = Arc::new(query.clone());
+    if changes_unnoticed(&query) {
+        return Ok(db.snapshot(Page { query, is_one_state: true }).await?.unwrap_or_default());
+    }
     match db.read(Page { query: Arc::clone(&query), is_one_state: false }).await? {
         Some(images) => Ok(images),
         // Rare enough for a transaction of its own.
         None => Ok(db.snapshot(Page { query, is_one_state: true }).await?.unwrap_or_default()),
     }
+}
+
+/// Whether an image may cease to meet the query though nothing in its own row changes: tags come and go without it, and the page
+/// would have an image without the tag that was asked for.
+fn changes_unnoticed(query: &ListQuery) -> bool {
+    !query.tags.is_empty()
 }
 
 /// Finds the images, then what hangs on them. The result is `None` if an image may have changed between the two queries.
@@ -94,5 +103,19 @@ async fn find(
     match shape::statement(session.dialect(), which, query, marker) {
         Some(statement) => session.rows(&statement, |row| Ok(ImageRecord::read(&mut Columns::of(row)))).await,
         None => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_by_tag_sees_one_state() {
+        let mut query = ListQuery::new(Viewer::default(), 5);
+        query.properties.push(("a".to_owned(), "b".to_owned()));
+        assert!(!changes_unnoticed(&query));
+        query.tags.push("t".to_owned());
+        assert!(changes_unnoticed(&query));
     }
 }
