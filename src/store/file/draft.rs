@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::publish::{Calls, is_called, is_full};
+use super::publish::{Calls, PublishError, is_called, is_full};
 
 /// Where drafts that have a name lie, below the directory of the images. No image can be called so.
 const FOLDER: &str = ".glance-drafts";
@@ -58,11 +58,11 @@ impl Draft {
     }
 
     /// Makes the data durable, then gives the file its final name, durably. Never replaces a file (`AlreadyExists`).
-    pub(super) fn publish(self) -> io::Result<()> {
+    pub(super) fn publish(self) -> Result<(), PublishError> {
         self.publish_by(&Calls::SYSTEM)
     }
 
-    fn publish_by(mut self, calls: &Calls) -> io::Result<()> {
+    fn publish_by(mut self, calls: &Calls) -> Result<(), PublishError> {
         self.file.sync_all()?;
         if self.name.is_none() && !calls.name_unnamed(&self.file, &self.path)? {
             self.copy_to_named()?;
@@ -72,8 +72,13 @@ impl Draft {
         }
         // Another link to a draft is removed before the directory is synced, so that one fsync covers both.
         self.remove_name();
-        sync_directory_of(&self.path).inspect_err(|_| {
-            let _ = fs::remove_file(&self.path);
+        (calls.sync_directory_of)(&self.path).map_err(|error| match (calls.remove)(&self.path) {
+            Ok(()) => PublishError::NotNamed(error),
+            Err(kept) if kept.kind() == io::ErrorKind::NotFound => PublishError::NotNamed(error),
+            Err(kept) => {
+                tracing::warn!(path = %self.path.display(), error = %kept, "cannot remove a file that may not last");
+                PublishError::Unknown(error)
+            }
         })
     }
 
@@ -120,7 +125,7 @@ fn probe_by(directory: &Path, calls: &Calls) -> Result<Option<Kind>, String> {
     const CONTENT: &[u8] = b"written at the start of glance-api to see whether images can be stored here\n";
     let name = format!(".glance-probe.{}", uuid::Uuid::new_v4().simple());
     let path = directory.join(&name);
-    let published = || -> io::Result<Kind> {
+    let published = || -> Result<Kind, PublishError> {
         if let Ok(mut file) = unnamed(directory) {
             io::Write::write_all(&mut file, CONTENT)?;
             if calls.name_unnamed(&file, &path)? {
@@ -135,18 +140,11 @@ fn probe_by(directory: &Path, calls: &Calls) -> Result<Option<Kind>, String> {
     let place = directory.display();
     let kind = match published() {
         Ok(kind) => kind,
-        Err(error) if is_full(&error) => return Ok(None),
+        Err(error) if is_full(error.cause()) => return Ok(None),
         Err(error) => return Err(format!("a file was written in {place} and cannot be given its name: {error}")),
     };
     fs::remove_file(&path).map_err(|error| format!("a file in {place} cannot be removed again: {error}"))?;
     Ok(Some(kind))
-}
-
-/// Makes durable that a file is there, or is no longer.
-pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let directory =
-        path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(directory)?.sync_all()
 }
 
 /// Removes the named drafts of writers that are no more.
@@ -265,7 +263,11 @@ mod tests {
                 let place = tempfile::tempdir().unwrap();
                 let draft = Draft::create(place.path(), "image", kind).unwrap();
                 fs::write(place.path().join("image"), "first").unwrap();
-                assert_eq!(draft.publish_by(&calls).unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{kind:?}");
+                assert_eq!(
+                    draft.publish_by(&calls).unwrap_err().cause().kind(),
+                    io::ErrorKind::AlreadyExists,
+                    "{kind:?}"
+                );
                 assert_eq!(names(place.path()), ["image"]);
                 assert_eq!(fs::read(place.path().join("image")).unwrap(), b"first");
             }
@@ -280,9 +282,27 @@ mod tests {
             {
                 let place = tempfile::tempdir().unwrap();
                 let error = written(place.path(), kind).publish_by(&calls).unwrap_err();
-                assert!(error.raw_os_error().is_some_and(|found| errno.contains(&found)), "{kind:?} {error}");
+                assert!(matches!(error, PublishError::NotNamed(_)), "{kind:?} {error:?}");
+                assert!(error.cause().raw_os_error().is_some_and(|found| errno.contains(&found)), "{kind:?} {error}");
                 assert!(names(place.path()).is_empty(), "{kind:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_published_is_not_called_gone() {
+        for kind in [Kind::Unnamed, Kind::Named] {
+            for calls in [faulty::BLIND, faulty::RENUMBERS, faulty::STUCK] {
+                let place = tempfile::tempdir().unwrap();
+                let error = written(place.path(), kind).publish_by(&calls).unwrap_err();
+                assert!(matches!(error, PublishError::Unknown(_)), "{kind:?} {error:?}");
+                assert_eq!(error.cause().raw_os_error(), Some(libc::EIO), "{kind:?}");
+                assert_eq!(names(place.path()), ["image"], "{kind:?}: the calls took effect");
+            }
+            let place = tempfile::tempdir().unwrap();
+            let error = written(place.path(), kind).publish_by(&faulty::NOT_DURABLE).unwrap_err();
+            assert!(matches!(error, PublishError::NotNamed(_)), "{kind:?} {error:?}");
+            assert!(names(place.path()).is_empty(), "{kind:?}: it could be removed");
         }
     }
 

@@ -280,7 +280,7 @@ impl Store for FileStore {
             self.run(move |inner| match std::fs::remove_file(&path) {
                 Ok(()) => {
                     // Else a crash of the machine could bring the file back when nobody knows of it any more.
-                    if let Err(error) = draft::sync_directory_of(Path::new(&path)) {
+                    if let Err(error) = publish::sync_directory_of(Path::new(&path)) {
                         tracing::warn!(store = inner.name, path, %error, "cannot make a deletion durable");
                     }
                     Ok(())

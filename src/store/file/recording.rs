@@ -15,6 +15,7 @@ use super::super::strand::Job;
 use super::super::writer::{Message, Published};
 use super::super::zeros::is_zero;
 use super::draft::Draft;
+use super::publish::PublishError;
 use crate::sys::write_back::{start_write_back, wait_write_back};
 
 /// One system call writes at most this much, from at most as many pieces as the kernel takes (`IOV_MAX`).
@@ -200,15 +201,43 @@ impl Recording {
         {
             tracing::warn!(path = self.path, %error, "unable to set the permissions of an image");
         }
-        draft.publish().map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => StoreError::Duplicate { image: self.path.clone() },
-            _ => fault(source),
-        })?;
+        draft.publish().map_err(|error| unpublished(&self.path, error))?;
         let path = self.path.clone();
         Ok(Published::new(Arc::clone(&self.pool), move || {
             if let Err(error) = std::fs::remove_file(&path) {
                 tracing::error!(path, %error, "cannot remove image data that nobody waited for");
             }
         }))
+    }
+}
+
+/// Where the file may have got its name, its image must not be uploaded again before somebody has removed it.
+fn unpublished(path: &str, error: PublishError) -> StoreError {
+    let fault = |source| StoreError::writing(|| format!("finishing {path}"), source);
+    match error {
+        PublishError::NotNamed(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            StoreError::Duplicate { image: path.to_owned() }
+        }
+        PublishError::NotNamed(error) => fault(error),
+        PublishError::Unknown(error) => StoreError::LeftBehind(Box::new(fault(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_have_got_its_name_is_left_behind() {
+        let error = io::Error::from_raw_os_error;
+        for errno in [libc::EIO, libc::ESTALE, libc::EEXIST, libc::ENOSPC] {
+            let outcome = unpublished("/images/one", PublishError::Unknown(error(errno)));
+            assert!(matches!(outcome, StoreError::LeftBehind(_)), "{errno}: {outcome:?}");
+        }
+        let outcome = |errno| unpublished("/images/one", PublishError::NotNamed(error(errno)));
+        assert!(matches!(outcome(libc::EIO), StoreError::Io { .. }));
+        assert!(matches!(outcome(libc::EACCES), StoreError::WriteDenied { .. }));
+        assert!(matches!(outcome(libc::ENOSPC), StoreError::Full { .. }));
+        assert!(matches!(outcome(libc::EEXIST), StoreError::Duplicate { image } if image == "/images/one"));
     }
 }
