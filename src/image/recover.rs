@@ -1,8 +1,9 @@
 //! Cleaning up after workers that died in the middle of an upload or a deletion.
 //!
-//! An entry of the journal says what a worker was about; the image's row says whether that is still so. Data is removed and a status
-//! put back only where the row names the entry's token as the owner of the data, or is no more. All else belongs to somebody
-//! else, on this host or another.
+//! An entry of the journal says what a worker was about; the image's row says whether that is still so. A status is put back only
+//! where the row names the entry's token as the owner of the data. What an upload or a deletion concerned is removed only
+//! there too, or where there is no row any more; else it belongs to somebody else, on this host or another. Locations
+//! that an image was to lose need no owner: their data is removed where the row no longer has them.
 
 use std::error::Error as StdError;
 use std::ffi::OsString;
@@ -15,10 +16,10 @@ use tracing::{info, warn};
 
 use super::Error;
 use super::images::Images;
-use super::journal::{Intent, Leftover, Record};
+use super::journal::{Intent, Leftover, Record, Work};
 use super::status::Status;
 use crate::db::images::{self as rows, Standing};
-use crate::store::{Place, StoreContext, StoreError};
+use crate::store::{Place, StoreContext, StoreError, Stores};
 
 /// Entries that are worked on at a time: a store that does not answer holds up its own entries, not those of others.
 const AT_A_TIME: usize = 8;
@@ -112,17 +113,50 @@ impl Images {
 
     /// Removes the data at the places that are no location of the image.
     async fn remove_unknown(&self, record: &Record, standing: Option<&Standing>) -> Result<(), Error> {
-        let locations = || standing.iter().flat_map(|standing| &standing.image.locations);
+        let known: Vec<&str> = standing
+            .iter()
+            .flat_map(|standing| &standing.image.locations)
+            .map(|location| location.url.as_str())
+            .collect();
         let context = StoreContext::new(standing.and_then(|standing| standing.image.owner.as_deref()), None);
-        for url in record.places.iter().filter(|url| !locations().any(|known| known.url == **url)) {
-            match self.stores.delete(&context, Place { url, store: self.stores.id_for_url(url) }).await {
-                Ok(()) => info!(image_id = record.image_id, "data of a dead worker's upload or deletion removed"),
-                // What cannot be deleted from such a store will never be.
-                Err(StoreError::NotFound { .. } | StoreError::Unsupported { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        Ok(remove_places(&self.stores, &context, record, &known).await?)
+    }
+}
+
+/// Removes the data at the places of an entry, `kept` (URLs) excepted.
+///
+/// # Errors
+/// That of the first place at which data may still be; all places have been tried.
+async fn remove_places(
+    stores: &Stores,
+    context: &StoreContext,
+    record: &Record,
+    kept: &[&str],
+) -> Result<(), StoreError> {
+    let mut outcome = Ok(());
+    for url in record.places.iter().filter(|url| !kept.contains(&url.as_str())) {
+        let place = Place { url, store: stores.id_for_url(url) };
+        match stores.delete(context, place).await {
+            Ok(()) => info!(image_id = record.image_id, "data of a dead worker's upload or deletion removed"),
+            Err(error) if is_nothing_to_remove(&error, stores, place, record.work.as_ref()) => {}
+            Err(error) => outcome = outcome.and(Err(error)),
         }
-        Ok(())
+    }
+    outcome
+}
+
+/// Whether a place at which nothing could be removed is done with.
+fn is_nothing_to_remove(error: &StoreError, stores: &Stores, place: Place<'_>, work: Option<&Work>) -> bool {
+    match error {
+        StoreError::NotFound { .. } => true,
+        // A URL set by hand, or encrypted with another key: nobody could ever remove what it means.
+        StoreError::UnknownScheme { .. } | StoreError::BadLocation { .. } => true,
+        // Others than read-only ones refuse while their options are wrong, and have the data still.
+        StoreError::Unsupported { .. } => {
+            let writes = work.is_some_and(|work| !matches!(work.intent, Intent::Delete | Intent::RemoveLocations));
+            !writes && stores.for_location(place).is_ok_and(|(entry, _)| entry.is_read_only())
+        }
+        _ => false,
     }
 }
 

@@ -62,6 +62,11 @@ impl StoreEntry {
         self.driver.kind.name
     }
 
+    /// Whether nothing is ever written to stores of its kind, nor removed from them.
+    pub fn is_read_only(&self) -> bool {
+        self.driver.kind.is_read_only
+    }
+
     fn takes(&self, location: &Location) -> bool {
         self.driver.kind.schemes.contains(&location.scheme())
     }

@@ -1,8 +1,12 @@
+use std::path::Path;
+
 use time::macros::datetime;
 
-use super::super::journal::{Token, Work};
+use super::super::journal::Token;
 use super::*;
+use crate::config::{Config, GlanceStoreSection, StoreSection};
 use crate::db::model::ImageRecord;
+use crate::store::{STAGING_STORE, TASKS_STORE};
 
 fn standing(status: &str, owner: Option<&Token>) -> Standing {
     let deleted = matches!(status, "deleted" | "pending_delete");
@@ -91,4 +95,70 @@ fn an_earlier_builds_entry_gives_way_to_any_token() {
         assert_eq!(fate(&record(None), Some(&standing(status, Some(&token)))), Fate::Over, "{status}");
     }
     assert_eq!(fate(&record(None), None), Fate::Remove);
+}
+
+/// Stores with these ids; a file store lies in a directory of the same name.
+fn stores(place: &Path, backends: &[(&str, &str)]) -> Stores {
+    let mut config = Config::default();
+    let named = |(id, kind): &(&str, &str)| ((*id).to_owned(), (*kind).to_owned());
+    config.default.enabled_backends = Some(backends.iter().map(named).collect());
+    config.glance_store.default_backend = Some(backends[0].0.to_owned());
+    for id in backends.iter().map(|(id, _)| *id).chain([STAGING_STORE, TASKS_STORE]) {
+        let options = GlanceStoreSection {
+            filesystem_store_datadir: place.join(id).to_str().unwrap().to_owned(),
+            ..GlanceStoreSection::default()
+        };
+        config.stores.insert(id.to_owned(), StoreSection { options, ..StoreSection::default() });
+    }
+    Stores::open(&config).unwrap()
+}
+
+fn with_places(intent: Option<Intent>, places: Vec<String>) -> Record {
+    let token = Token::new();
+    Record { places, ..record(intent.map(|intent| (intent, &token))) }
+}
+
+#[tokio::test]
+async fn one_bad_place_does_not_keep_the_others() {
+    let place = tempfile::tempdir().unwrap();
+    let images = place.path().join("images");
+    let stores = stores(place.path(), &[("images", "file")]);
+    let url = |name: &str| format!("file://{}", images.join(name).display());
+    // Nobody can remove it as a file.
+    std::fs::create_dir(images.join("folder")).unwrap();
+    for name in ["first", "last", "kept"] {
+        std::fs::write(images.join(name), "data").unwrap();
+    }
+    let bad = ["strange://place/one", "no URL", "file:relative", "file:///gone/one"].map(str::to_owned);
+    let context = StoreContext::default();
+    let mut places = bad.to_vec();
+    places.extend(["first", "folder", "last", "kept"].map(url));
+    let record = with_places(Some(Intent::Upload), places);
+    let error = remove_places(&stores, &context, &record, &[&url("kept")]).await.unwrap_err();
+    assert!(matches!(error, StoreError::DeleteDenied { .. }), "{error}");
+    let left: Vec<bool> =
+        ["first", "folder", "last", "kept"].map(|name| images.join(name).try_exists().unwrap()).to_vec();
+    assert_eq!(left, [false, true, false, true]);
+
+    let record = with_places(Some(Intent::Upload), bad.to_vec());
+    remove_places(&stores, &context, &record, &[]).await.expect("nothing is at places that mean nothing");
+}
+
+#[tokio::test]
+async fn a_disabled_store_keeps_the_entry_and_a_read_only_one_does_not() {
+    let place = tempfile::tempdir().unwrap();
+    // A file where a directory should be.
+    std::fs::write(place.path().join("bad"), "").unwrap();
+    let stores = stores(place.path(), &[("images", "file"), ("bad", "file"), ("web", "http")]);
+    let context = StoreContext::default();
+    let file = format!("file://{}", place.path().join("bad/one").display());
+    let web = "http://127.0.0.1:1/one".to_owned();
+    for intent in [None, Some(Intent::Upload), Some(Intent::Delete), Some(Intent::RemoveLocations)] {
+        let record = with_places(intent, vec![file.clone()]);
+        let error = remove_places(&stores, &context, &record, &[]).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unsupported { .. }), "{intent:?}: {error}");
+        let record = with_places(intent, vec![web.clone()]);
+        let is_kept = remove_places(&stores, &context, &record, &[]).await.is_err();
+        assert_eq!(is_kept, intent == Some(Intent::Upload), "{intent:?}");
+    }
 }
