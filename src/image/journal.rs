@@ -29,10 +29,10 @@ const UNFINISHED: &str = ".new";
 /// A file that is still no entry after this time never becomes one.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// On a file system that several hosts share, their locks may not be seen here. But each host's workers look at the journal once a
-/// minute and renew the time of entries whose workers live. So the entry of another host is taken up when it is older than this:
-/// the host has got another name, or is no more.
-const FOREIGN_AGE: Duration = Duration::from_secs(15 * 60);
+/// On a file system that several hosts share, their locks may not be seen here. But each host's workers look at the journal from time to
+/// time and renew the time of entries whose workers live. So the entry of another host is taken up when it is older than
+/// this: the host has got another name, or is no more. Looks must not be as far apart as this, whatever stores do.
+pub const FOREIGN_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes of the longest entry that is read.
 const ENTRY_SIZE: u64 = 1024 * 1024;
@@ -208,6 +208,18 @@ impl Journal {
                 names.push(name);
             }
         }
+        Ok(names)
+    }
+
+    /// The names of the entries that somebody must take up, or cannot; the time of those whose worker lives is renewed. Waits for no
+    /// store: other hosts hear of living workers even while cleaning up hangs. Blocking.
+    ///
+    /// # Errors
+    /// As [`Self::names`].
+    pub(super) fn unattended(&self) -> io::Result<Vec<OsString>> {
+        let mut names = self.names()?;
+        // The lock is let go until the turn of the entry comes: after a large crash there may be more than descriptors.
+        names.retain(|name| !matches!(self.take(name), Ok(None)));
         Ok(names)
     }
 

@@ -36,7 +36,7 @@ pub use edit::Edit;
 pub use error::Error;
 pub use events::Sending;
 pub use images::Images;
-pub use journal::Journal;
+pub use journal::{FOREIGN_AGE, Journal};
 use limits::Limits;
 pub use limits::RESERVED_NAMESPACE;
 pub use members::{Member, MemberStatus, UnknownMemberStatus};

@@ -47,10 +47,11 @@ impl Images {
     /// [`Error::Journal`] if the journal cannot be read. What cannot be cleaned up now stays for the next time.
     pub async fn recover(&self) -> Result<(), Error> {
         let journal = Arc::clone(&self.journal);
-        let names = spawn_blocking(move || journal.names()).await.map_err(Error::Interrupted)?;
-        stream::iter(names.map_err(Error::Journal)?)
-            .for_each_concurrent(AT_A_TIME, |name| self.recover_entry(name))
-            .await;
+        let names = spawn_blocking(move || journal.unattended()).await.map_err(Error::Interrupted)?;
+        let mut names = names.map_err(Error::Journal)?;
+        // When a run ends at its limit, those at the end have had no turn; the next time others are there.
+        fastrand::shuffle(&mut names);
+        stream::iter(names).for_each_concurrent(AT_A_TIME, |name| self.recover_entry(name)).await;
         Ok(())
     }
 

@@ -111,6 +111,25 @@ fn another_hosts_entry_is_left_alone_until_nobody_there_has_seen_it_for_long() {
 }
 
 #[test]
+fn one_look_renews_all_that_live_and_names_the_rest() {
+    let (_folder, journal) = journal();
+    let held: Vec<Entry> =
+        ["one", "two", "three"].map(|image| begin(&journal, Intent::Upload, image)).into_iter().collect();
+    drop(begin(&journal, Intent::Upload, "dead"));
+    let other = Journal { host: "elsewhere.example".to_owned(), ..journal.clone() };
+    drop(begin(&other, Intent::Upload, "foreign"));
+    fs::write(journal.folder.join("odd"), "{").unwrap();
+    let old = SystemTime::now() - FOREIGN_AGE - Duration::from_secs(60);
+    held.iter().for_each(|entry| entry.lock.set_modified(old).unwrap());
+
+    let names = journal.unattended().unwrap();
+    assert_eq!(names.len(), 2, "the dead one and the odd one: {names:?}");
+    assert!(names.contains(&"odd".into()));
+    assert!(held.iter().all(|entry| entry.lock.metadata().unwrap().modified().unwrap() > old));
+    assert_eq!(leftovers(&journal).0.len(), 1, "what has been looked at can be taken up");
+}
+
+#[test]
 fn an_entry_that_cannot_be_finished_is_not_begun() {
     let (folder, journal) = journal();
     // The folder is away, as on a disk that fails.

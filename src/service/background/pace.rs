@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(super) const FIRST_RETRY: Duration = Duration::from_secs(10);
 
 /// The pause between attempts grows to this, or to the job's period where that is longer.
-pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
+pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
 
 /// More than this means for ever; `Instant` must be able to add it.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -45,8 +45,8 @@ mod tests {
     #[test]
     fn pauses_grow_with_each_failure_up_to_a_limit() {
         let pauses = |period| (1..10).map(|failures| pause(period, failures).unwrap().as_secs()).collect::<Vec<_>>();
-        assert_eq!(pauses(Some(60 * SECOND)), [10, 20, 40, 80, 160, 320, 640, 900, 900]);
-        assert_eq!(pauses(None), [10, 20, 40, 80, 160, 320, 640, 900, 900]);
+        assert_eq!(pauses(Some(60 * SECOND)), [10, 20, 40, 80, 160, 300, 300, 300, 300]);
+        assert_eq!(pauses(None), [10, 20, 40, 80, 160, 300, 300, 300, 300]);
         assert_eq!(pauses(Some(SECOND)), [1, 2, 4, 8, 16, 32, 64, 128, 256]);
         assert_eq!(pause(Some(3600 * SECOND), 9), Some(2560 * SECOND));
         assert_eq!(pause(Some(3600 * SECOND), u32::MAX), Some(3600 * SECOND));

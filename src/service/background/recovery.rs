@@ -13,6 +13,13 @@ use crate::service::parts::Parts;
 /// How long the start waits for it. The rest is done while requests are served.
 const AT_START: Duration = Duration::from_secs(5);
 
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// How long a run may wait for stores. Each run begins by renewing the entries of workers that live, so this and the longest pause
+/// after a failure together must stay below [`FOREIGN_AGE`](crate::image::FOREIGN_AGE): else other hosts take these
+/// workers for dead.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
+
 pub(super) struct Recovery;
 
 impl Job<Parts> for Recovery {
@@ -20,11 +27,10 @@ impl Job<Parts> for Recovery {
 
     fn schedule(&self, _parts: &Parts) -> Schedule {
         Schedule {
-            period: Some(Duration::from_secs(60)),
+            period: Some(PERIOD),
             // Another database has another journal, and a store that refused may have been mended.
             after_reload: true,
-            // A store that does not answer must not be waited for longer.
-            limit: Duration::from_secs(30 * 60),
+            limit: LIMIT,
         }
     }
 
@@ -42,5 +48,20 @@ pub(in crate::service) async fn recover_before_serving(parts: &Parts) {
     let recovering = async { Ok(parts.images.recover().await?) };
     if let Err(error) = attempt(AT_START, recovering).await {
         tracing::warn!(%error, "cleaning up after workers that died is not finished; it goes on while requests are served");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pace::{pause, spread};
+    use super::*;
+    use crate::image::FOREIGN_AGE;
+
+    #[test]
+    fn entries_are_renewed_in_time_while_stores_hang() {
+        for failures in 0..20 {
+            let longest = LIMIT + spread(pause(Some(PERIOD), failures).unwrap(), 1.0);
+            assert!(longest + PERIOD < FOREIGN_AGE, "after {failures} failures: {longest:?}");
+        }
     }
 }
