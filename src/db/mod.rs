@@ -32,6 +32,7 @@ pub use cipher::LocationCipher;
 pub use connection::Db;
 pub use dialect::Dialect;
 pub use error::DbError;
+pub use url::identity;
 
 #[cfg(test)]
 mod tests;

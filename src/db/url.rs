@@ -21,8 +21,7 @@ impl Target {
     pub(super) fn parse(url: &str, parameters: &str) -> Result<Self, DbError> {
         let mut url = Url::parse(url)?;
         url.query.extend(pairs(parameters));
-        // What follows the plus names a Python driver.
-        match url.scheme.split('+').next().unwrap_or_default() {
+        match url.kind() {
             "sqlite" => sqlite(&url),
             "postgresql" => postgres(&url).map(|options| Self::Postgres(Box::new(options))),
             "mysql" | "mariadb" => mysql(&url).map(|options| Self::MySql(Box::new(options))),
@@ -54,6 +53,36 @@ impl Target {
             }
         }
     }
+}
+
+/// What tells one database from another, whoever connects to it and by which driver: the kind, the server's address, the name; of
+/// SQLite the path. User, password and parameters that do not lead to another server leave it the same. `parameters` is
+/// `connection_parameters`.
+///
+/// # Errors
+/// [`DbError::Url`]: it is no URL. One that cannot be used for other reasons may have an identity all the same.
+pub fn identity(url: &str, parameters: &str) -> Result<String, DbError> {
+    let mut url = Url::parse(url)?;
+    url.query.extend(pairs(parameters));
+    let (kind, address) = match url.kind() {
+        "postgresql" => {
+            let host = url.get("host").or(url.host.as_deref()).unwrap_or("localhost");
+            let port = url.get("port").map(str::to_owned).or_else(|| url.port.map(|port| port.to_string()));
+            ("postgresql", format!("{host}\n{}", port.as_deref().unwrap_or("5432")))
+        }
+        "mysql" | "mariadb" => match url.get("unix_socket") {
+            Some(socket) => ("mysql", format!("{socket}\n")),
+            None => {
+                let host = url.host.as_deref().unwrap_or("localhost");
+                ("mysql", format!("{host}\n{}", url.port.unwrap_or(3306)))
+            }
+        },
+        other => (other, "\n".to_owned()),
+    };
+    // libpq takes the user's name for that of a database without one.
+    let user = url.user.as_deref().filter(|_| kind == "postgresql");
+    let database = url.database.as_deref().or(user).unwrap_or_default();
+    Ok(format!("{kind}\n{address}\n{database}"))
 }
 
 /// The parts of a URL, decoded.
@@ -108,6 +137,11 @@ impl Url {
             database: database.and_then(some),
             query: pairs(query),
         })
+    }
+
+    /// What follows the plus in the scheme names a Python driver.
+    fn kind(&self) -> &str {
+        self.scheme.split('+').next().unwrap_or_default()
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -340,6 +374,35 @@ mod tests {
         let Target::Postgres(options) = parse("postgresql:///glance?host=/run/pg&port=5555") else { panic!() };
         assert_eq!(options.get_socket().map(PathBuf::as_path), Some(Path::new("/run/pg")));
         assert_eq!(options.get_port(), 5555);
+    }
+
+    #[test]
+    fn a_database_has_one_identity_however_it_is_reached() {
+        let same = [
+            &[
+                "mysql://glance:old@db/glance",
+                "mysql+pymysql://glance:n%40w@db:3306/glance?charset=utf8",
+                "mariadb://other@db/glance?ssl_ca=/etc/ca.pem",
+            ][..],
+            &["mysql://u:p@db:3307/glance"],
+            &["mysql://u:p@db2/glance"],
+            &["mysql://u:p@db/glance2"],
+            &["mysql://u:p@db/glance?unix_socket=/run/m.sock", "mysql://v:q@h2/glance?unix_socket=/run/m.sock"],
+            &["postgresql://u:p@db/glance", "postgresql+psycopg2://u:q@db:5432/glance?sslmode=verify-full"],
+            &["postgresql:///glance?host=/run/pg", "postgresql://u@elsewhere/glance?host=/run/pg&port=5432"],
+            &["postgresql://u:p@db", "postgresql://u:q@db/u"],
+            &["sqlite:////var/lib/glance/glance.db", "sqlite+pysqlite:////var/lib/glance/glance.db?timeout=5"],
+            &["sqlite:///glance.db"],
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for urls in same {
+            let identities: Vec<String> = urls.iter().map(|url| identity(url, "").unwrap()).collect();
+            assert!(identities.iter().all(|found| *found == identities[0]), "{urls:?}: {identities:?}");
+            assert!(seen.insert(identities[0].clone()), "{urls:?} is taken for another database");
+        }
+        let moved = identity("mysql://u@db/glance", "unix_socket=/run/m.sock").unwrap();
+        assert!(seen.contains(&moved), "{moved:?}");
+        assert!(identity("glance.db", "").is_err());
     }
 
     #[test]

@@ -152,6 +152,38 @@ impl Journal {
         Ok(Self { folder, handle, host })
     }
 
+    /// Takes over the entries of dead workers from another folder of this file system, where they kept their journal before. Entries in
+    /// use stay, as their workers look for them there. Gives their number. Blocking.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or an entry not be moved; no folder is no error.
+    pub fn adopt(&self, former: &Path) -> io::Result<usize> {
+        let former = Self { folder: former.to_owned(), ..self.clone() };
+        let names = match former.names() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            names => names?,
+        };
+        let mut adopted = 0;
+        for name in names {
+            // It is locked until it has moved, so that nobody works on it meanwhile.
+            match former.take(&name) {
+                Ok(Some(leftover)) => {
+                    fs::rename(&leftover.entry.path, self.folder.join(&name))?;
+                    adopted += 1;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(entry = %name.display(), error, "an entry of a former journal of uploads stays there");
+                }
+            }
+        }
+        if adopted > 0 {
+            self.handle.sync_all()?;
+        }
+        Ok(adopted)
+    }
+
     /// Begins an entry for an image whose data lies, or will lie, at one or several of `places` (URLs). When it returns the
     /// entry is on disk: what the caller does next must not outlive it in a crash of the machine. Blocking.
     ///

@@ -1,6 +1,6 @@
 //! The parts of the service, made from a configuration and put together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::manager::Manager;
 use crate::api::Api;
 use crate::config::Config;
-use crate::db::{Db, DbError, Dialect, LocationCipher};
+use crate::db::{self, Db, DbError, Dialect, LocationCipher};
 use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
@@ -146,13 +146,7 @@ impl LocalParts {
             Some(previous) => Stores::open_again(config, &previous),
         };
         let stores = stores.map_err(AssembleError::configuration)?;
-        let folder = journal_folder(config)?;
-        let journal = Journal::open(folder.clone()).map_err(|error| {
-            AssembleError::Configuration(format!(
-                "the journal of uploads cannot be kept in {}: {error}; set [service] state_directory",
-                folder.display()
-            ))
-        })?;
+        let journal = open_journal(config)?;
         let schema = ImageSchema::load(config).map_err(AssembleError::configuration)?;
         Ok(Self { plan, policy, identity, stores, journal, schema })
     }
@@ -197,14 +191,69 @@ fn database_error(error: DbError) -> AssembleError {
 }
 
 /// Workers that share a database must find each other's journal, and those of another service on this machine must not: the
-/// folder bears a digest of the database's URL.
-fn journal_folder(config: &Config) -> Result<PathBuf, AssembleError> {
+/// folder bears a digest of what identifies the database. A password that is changed must not hide what was left under the old one.
+fn open_journal(config: &Config) -> Result<Journal, AssembleError> {
     let state = config.state_directory.as_ref().ok_or_else(|| {
         AssembleError::Configuration(
             "nothing says where to keep the journal of uploads: set [service] state_directory".to_owned(),
         )
     })?;
     let url = config.database.connection.as_ref().map_or("", |url| url.expose());
-    let digest = Sha256::digest(url.as_bytes());
-    Ok(state.join("uploads").join(hex::encode(&digest[..8])))
+    // What is no URL is refused where the database is opened.
+    let identity = db::identity(url, &config.database.connection_parameters).unwrap_or_else(|_| url.to_owned());
+    let folder = journal_folder(state, &identity);
+    let journal = Journal::open(folder.clone()).map_err(|error| {
+        AssembleError::Configuration(format!(
+            "the journal of uploads cannot be kept in {}: {error}; set [service] state_directory",
+            folder.display()
+        ))
+    })?;
+    // Earlier builds took the whole URL.
+    let former = journal_folder(state, url);
+    match journal.adopt(&former) {
+        Ok(0) => {}
+        Ok(entries) => tracing::info!(entries, folder = %former.display(), "entries of a former journal taken over"),
+        Err(error) => tracing::warn!(folder = %former.display(), %error, "a former journal cannot be taken over"),
+    }
+    Ok(journal)
+}
+
+fn journal_folder(state: &Path, identity: &str) -> PathBuf {
+    let digest = Sha256::digest(identity.as_bytes());
+    state.join("uploads").join(hex::encode(&digest[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DatabaseSection;
+
+    #[test]
+    fn a_changed_password_keeps_the_journal_and_that_of_an_earlier_build_is_taken_over() {
+        let state = tempfile::tempdir().unwrap();
+        let config = |url: &str| Config {
+            state_directory: Some(state.path().to_owned()),
+            database: DatabaseSection { connection: Some(url.into()), ..DatabaseSection::default() },
+            ..Config::default()
+        };
+        let (old, new) = ("mysql+pymysql://glance:old@db/glance", "mysql+pymysql://glance:new@db/glance?charset=utf8");
+        let former = journal_folder(state.path(), old);
+        std::fs::create_dir_all(&former).unwrap();
+        std::fs::write(former.join("an-image"), "file:///images/an-image\n").unwrap();
+
+        open_journal(&config(old)).unwrap();
+        open_journal(&config(new)).unwrap();
+        open_journal(&config("mysql://glance:new@db/other")).unwrap();
+        let mut folders: Vec<(PathBuf, usize)> = std::fs::read_dir(state.path().join("uploads"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), std::fs::read_dir(path).unwrap().count()))
+            .collect();
+        folders.retain(|(path, _)| *path != former);
+        let mut entries: Vec<usize> = folders.iter().map(|(_, entries)| *entries).collect();
+        entries.sort_unstable();
+        assert_eq!(entries, [0, 1], "one journal for each database: {folders:?}");
+        assert!(!former.join("an-image").try_exists().unwrap());
+        assert!(open_journal(&Config::default()).is_err());
+    }
 }

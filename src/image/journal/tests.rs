@@ -130,6 +130,26 @@ fn one_look_renews_all_that_live_and_names_the_rest() {
 }
 
 #[test]
+fn what_dead_workers_left_in_a_former_folder_is_taken_over() {
+    let (folder, journal) = journal();
+    let former = Journal::open(folder.path().join("former")).unwrap();
+    assert_eq!(journal.adopt(&folder.path().join("none")).unwrap(), 0);
+    let held = begin(&former, Intent::Upload, "alive");
+    drop(begin(&former, Intent::Delete, "dead"));
+    fs::write(former.folder.join("odd"), "{").unwrap();
+
+    assert_eq!(journal.adopt(&former.folder).unwrap(), 1);
+    let (mut found, bad) = leftovers(&journal);
+    assert!(bad.is_empty(), "{bad:?}");
+    assert_eq!(found.iter().map(|left| left.record.image_id.as_str()).collect::<Vec<_>>(), ["dead"]);
+    found.remove(0).entry.finish().unwrap();
+    assert!(journal.names().unwrap().is_empty());
+    assert_eq!(former.names().unwrap().len(), 2);
+    held.finish().unwrap();
+    assert_eq!(journal.adopt(&former.folder).unwrap(), 0);
+}
+
+#[test]
 fn an_entry_that_cannot_be_finished_is_not_begun() {
     let (folder, journal) = journal();
     // The folder is away, as on a disk that fails.
