@@ -2,7 +2,7 @@
 //!
 //! Where the file system can, it has no name at all (`O_TMPFILE`, open(2)), so that a crash leaves nothing. Elsewhere (NFS,
 //! some FUSE file systems) it is called `.glance-drafts/<image>.<random>.part` below its final place and is locked with flock(2)
-//! for as long as its writer lives; a sweep, at the start and once a minute, removes those whose lock is free. They have a
+//! for as long as its writer lives; a sweep, at the start and once an hour, removes those whose lock is free. They have a
 //! directory of their own so that a sweep does not read the names of all images.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -17,8 +17,9 @@ use super::publish::{Calls, PublishError, is_called, is_full};
 const FOLDER: &str = ".glance-drafts";
 const SUFFIX: &str = ".part";
 
-/// A draft this fresh is left alone though its lock is free: locks may not reach other machines, and their writers live.
-const YOUNG: Duration = Duration::from_secs(60);
+/// A draft that was written to within this time is left alone though its lock is free: locks may not reach other machines. Far longer
+/// than a client may be silent (`client_socket_timeout`, 15 minutes unless set) and a disk may take to flush.
+const YOUNG: Duration = Duration::from_secs(6 * 3600);
 
 /// How often a draft is made before its directory is given up.
 const TRIES: usize = 5;
@@ -330,7 +331,9 @@ mod tests {
         old(folder.join("dead.0123.part"));
         old(folder.join("notes"));
         old(place.path().join("0f3e.part"));
-        File::create(folder.join("young.0123.part")).unwrap();
+        // Of another host's upload, whose client is silent for as long as it may.
+        let silent = SystemTime::now() - Duration::from_secs(2 * 900);
+        File::create(folder.join("silent.0123.part")).unwrap().set_modified(silent).unwrap();
 
         assert_eq!(remove_leftovers(place.path()).unwrap(), 1);
         let left = names(place.path());
