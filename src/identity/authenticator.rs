@@ -28,7 +28,7 @@ pub struct Authenticator {
     made_from: Origin,
 }
 
-/// What an [`Authenticator`] is made from: its section, and the state of the files that it names.
+/// What an [`Authenticator`] is made from: its section, and the state of the files that its TLS options depend on.
 #[derive(Debug, PartialEq)]
 struct Origin {
     section: KeystoneAuthtokenSection,
@@ -52,15 +52,11 @@ impl Authenticator {
         let section = &config.keystone_authtoken;
         let login = Login::new(&LoginOptions::from(section))?;
         warn(section);
-        let tls = Tls {
-            ca_file: section.cafile.clone(),
-            cert_file: section.certfile.clone(),
-            key_file: section.keyfile.clone(),
-            insecure: section.insecure,
-        };
+        // Before the client reads the files: a change in between is then one to the next reload.
+        let made_from = Origin::read(section);
         let timeout = section.http_connect_timeout.and_then(|seconds| u64::try_from(seconds).ok());
         let timeout = timeout.filter(|seconds| *seconds > 0).map_or(TIMEOUT, Duration::from_secs);
-        let options = Options { tls, timeout: Timeout::Whole(timeout), ..Options::default() };
+        let options = Options { tls: tls(section), timeout: Timeout::Whole(timeout), ..Options::default() };
         let client = Outgoing::new(options).map_err(|source| KeystoneError::Client { section: SECTION, source })?;
         client.prepare();
         let region = section.region_name.clone().filter(|region| !region.is_empty());
@@ -79,12 +75,12 @@ impl Authenticator {
             service_type: section.service_type.clone(),
             ignores_bad_service: section.delay_auth_decision,
             challenge: challenge(section),
-            made_from: Origin::read(section),
+            made_from,
         })
     }
 
     /// Whether one made from these options would be the same, so that this one, with its session and the tokens that it knows, can
-    /// go on. Looks at the files that the options name, so it blocks.
+    /// go on. Looks at the files that the TLS options depend on, so it blocks.
     pub fn is_made_from(&self, config: &Config) -> bool {
         self.made_from == Origin::read(&config.keystone_authtoken)
     }
@@ -144,8 +140,16 @@ impl Authenticator {
 
 impl Origin {
     fn read(section: &KeystoneAuthtokenSection) -> Self {
-        let files = FileStates::read([&section.cafile, &section.certfile, &section.keyfile].into_iter().flatten());
-        Self { section: section.clone(), files }
+        Self { section: section.clone(), files: FileStates::read(tls(section).files()) }
+    }
+}
+
+fn tls(section: &KeystoneAuthtokenSection) -> Tls {
+    Tls {
+        ca_file: section.cafile.clone(),
+        cert_file: section.certfile.clone(),
+        key_file: section.keyfile.clone(),
+        insecure: section.insecure,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Images that lie on web servers: read-only. Upstream: `glance_store/_drivers/http.py`.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ pub(super) const DRIVER: Driver = Driver {
         let Setup { name, options, filter, .. } = *setup;
         Ok(Arc::new(HttpStore::open(name, options, filter.clone())?))
     }),
-    lasts: Some(|options| options.https_ca_certificates_file.iter().map(PathBuf::from).collect()),
+    lasts: Some(|options| tls(options).files()),
     make_disabled: None,
 };
 
@@ -59,13 +58,12 @@ impl HttpStore {
     /// # Errors
     /// `Configuration`, with words for the operator.
     fn open(name: &str, options: &GlanceStoreSection, filter: UrlFilter) -> Result<Self, StoreError> {
-        let ca_file = options.https_ca_certificates_file.clone().filter(|path| !path.is_empty());
         let proxies = match options.http_proxy_information.as_slice() {
             [] => Proxies::Environment,
             listed => Proxies::Listed(listed.to_vec()),
         };
         let client = Outgoing::new(Options {
-            tls: Tls { insecure: options.https_insecure && ca_file.is_none(), ca_file, ..Tls::default() },
+            tls: tls(options),
             timeout: Timeout::Step { connect: CONNECT, read: SILENCE },
             redirects: Redirects::Returned,
             proxies,
@@ -188,6 +186,11 @@ impl Store for HttpStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         async { Err(StoreError::Unsupported { store: self.name.clone(), operation: Operation::Delete }) }.boxed()
     }
+}
+
+fn tls(options: &GlanceStoreSection) -> Tls {
+    let ca_file = options.https_ca_certificates_file.clone().filter(|path| !path.is_empty());
+    Tls { insecure: options.https_insecure && ca_file.is_none(), ca_file, ..Tls::default() }
 }
 
 /// Upstream's checks of an HTTP location, before the URL is parsed.

@@ -1,8 +1,10 @@
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Certificate, ClientBuilder, Identity, Proxy};
 
+use super::certificates;
 use super::error::ClientError;
 use super::url_filter::UrlFilter;
 
@@ -78,6 +80,17 @@ impl Tls {
     /// Whether the options name files.
     pub(super) fn has_files(&self) -> bool {
         self.cert_file.is_some() || !self.insecure && self.ca_file.is_some()
+    }
+
+    /// The files that a client is made from: once one of them has changed, another client would trust, or appear as, somebody
+    /// else. Where no CA file is named these are the system's certificates. Blocks.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let named = [self.ca_file.as_ref().filter(|_| !self.insecure), self.cert_file.as_ref(), self.key_file.as_ref()];
+        let mut files: Vec<PathBuf> = named.into_iter().flatten().map(PathBuf::from).collect();
+        if self.ca_file.is_none() && !self.insecure {
+            files.extend(certificates::of_system(|name| std::env::var_os(name)));
+        }
+        files
     }
 
     /// Reads files.

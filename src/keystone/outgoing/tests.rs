@@ -186,3 +186,19 @@ fn options_that_cannot_be_used_are_told_at_once() {
     // Nobody is checked, so nothing is read.
     Outgoing::new(tls(Tls { ca_file: path("/none".as_ref()), insecure: true, ..Tls::default() })).unwrap();
 }
+
+#[test]
+fn a_client_depends_on_its_own_files_or_on_the_certificates_of_the_system() {
+    let system = Tls::default().files();
+    let tls = |ca_file: Option<&str>, insecure| Tls {
+        ca_file: ca_file.map(str::to_owned),
+        cert_file: Some("/own.pem".to_owned()),
+        insecure,
+        ..Tls::default()
+    };
+    let named = |paths: &[&str]| paths.iter().map(std::path::PathBuf::from).collect::<Vec<_>>();
+    assert_eq!(tls(Some("/ca.pem"), false).files(), named(&["/ca.pem", "/own.pem"]));
+    assert_eq!(tls(Some("/ca.pem"), true).files(), named(&["/own.pem"]));
+    assert_eq!(tls(None, true).files(), named(&["/own.pem"]));
+    assert_eq!(tls(None, false).files(), [named(&["/own.pem"]), system].concat());
+}
