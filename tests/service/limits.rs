@@ -95,6 +95,18 @@ fn the_rest_of_a_body_is_not_taken_for_a_line() {
 }
 
 #[test]
+fn a_target_is_encoded_after_a_body_that_nobody_read() {
+    let server = Setup::new().start();
+    let mut client = server.connect();
+    client.send(b"DELETE /versions HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx").unwrap();
+    client.answer().unwrap();
+    for _ in 0..2 {
+        client.send(b"GET /versions?< HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(client.answer().unwrap().status, 200);
+    }
+}
+
+#[test]
 fn what_is_not_http_is_refused_and_logged() {
     let server = Setup::new().start();
     let mut client = server.connect();

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::service::connection::activity::{Activity, LINGER};
+use crate::service::connection::activity::{self, Activity, LINGER};
 
 /// Bytes from the client, with a limit on how long none may come while somebody waits for them.
 pub(in crate::service) struct RequestBody {
@@ -27,7 +27,8 @@ pub(in crate::service) struct RequestBody {
     /// Runs while the reader waits.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
-    ended: bool,
+    /// `None` once it has been read to its end.
+    unread: Option<activity::Body>,
     activity: Arc<Activity>,
 }
 
@@ -39,11 +40,8 @@ impl RequestBody {
         activity: Arc<Activity>,
         answered: Option<oneshot::Receiver<Infallible>>,
     ) -> Self {
-        let ended = incoming.is_end_stream();
-        if !ended {
-            activity.body_begins();
-        }
-        Self { incoming: Some(incoming), answered, limit, timer: None, waiting: false, ended, activity }
+        let unread = (!incoming.is_end_stream()).then(|| activity.body_begins(incoming.size_hint().exact()));
+        Self { incoming: Some(incoming), answered, limit, timer: None, waiting: false, unread, activity }
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -71,7 +69,7 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
-        let Some(incoming) = this.incoming.as_mut().filter(|_| !this.ended) else { return Poll::Ready(None) };
+        let Some(incoming) = this.incoming.as_mut().filter(|_| this.unread.is_some()) else { return Poll::Ready(None) };
         loop {
             let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(context) else { break };
             // Of empty frames a client may send any number.
@@ -82,9 +80,10 @@ impl Body for RequestBody {
             }
             this.waiting = false;
             let whole = incoming.is_end_stream();
-            this.ended = frame.is_none() || whole;
-            if this.ended {
-                this.activity.body_ended();
+            if (frame.is_none() || whole)
+                && let Some(unread) = this.unread.take()
+            {
+                this.activity.body_ended(unread);
             }
             if frame.is_none() && !whole && this.answered.is_some() {
                 // To hyper a stream that the client resets without an error is whole.
@@ -103,7 +102,7 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended
+        self.unread.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -113,11 +112,11 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if !self.ended
+        if let Some(unread) = self.unread
             && let (Some(incoming), Some(answered)) = (self.incoming.take(), self.answered.take())
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(discard(incoming, answered, Arc::clone(&self.activity)));
+            runtime.spawn(discard(incoming, answered, unread, Arc::clone(&self.activity)));
         }
     }
 }
@@ -125,12 +124,17 @@ impl Drop for RequestBody {
 /// Takes what a client goes on sending on a stream of HTTP/2 after the answer, and throws it away: to reset the stream at once
 /// would make clients lose the answer, and one whose window stays shut might never look for it. As on HTTP/1, this has a
 /// limit in time; then the stream is reset, without an error. Until the answer is there, the window stays as it is.
-async fn discard(mut incoming: Incoming, answered: oneshot::Receiver<Infallible>, activity: Arc<Activity>) {
+async fn discard(
+    mut incoming: Incoming,
+    answered: oneshot::Receiver<Infallible>,
+    unread: activity::Body,
+    activity: Arc<Activity>,
+) {
     // The sender is dropped with the request.
     let _ = answered.await;
     let rest = async { while let Some(Ok(_)) = incoming.frame().await {} };
     let _ = timeout(LINGER, rest).await;
-    activity.body_ended();
+    activity.body_ended(unread);
 }
 
 fn as_io(error: hyper::Error) -> io::Error {

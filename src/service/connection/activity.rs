@@ -15,6 +15,8 @@ use crate::service::counters::Counters;
 /// reset the connection, and the client might never see the answer.
 pub(in crate::service) const LINGER: Duration = Duration::from_secs(5);
 
+const CHUNKED: u64 = u64::MAX;
+
 /// Shared by the task of a connection, its socket, its requests and its bodies. Times are milliseconds since `born`.
 #[derive(Debug)]
 pub(in crate::service) struct Activity {
@@ -31,8 +33,12 @@ pub(in crate::service) struct Activity {
     abandoned: AtomicUsize,
     /// Pieces of responses that the client has not taken yet.
     owed: AtomicUsize,
-    /// Request bodies of which bytes are still to come, and those that nobody read to their end.
+    /// On HTTP/2: request bodies of which bytes are still to come, and those that nobody read to their end.
     unread: AtomicUsize,
+    /// On HTTP/1: the number of the last request with a body, as long as that is not read to its end; 0: there is none.
+    unread_of: AtomicU64,
+    /// On HTTP/1: bytes in the body of the request begun last; [`CHUNKED`]: only its end tells.
+    body_length: AtomicU64,
     /// Bytes by which the line of the next request was made longer.
     lengthened: AtomicUsize,
     http2: AtomicBool,
@@ -42,6 +48,10 @@ pub(in crate::service) struct Activity {
     began: Notify,
     gave_up: Notify,
 }
+
+/// A request's body that is being read: on HTTP/1 the number of its request.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::service) struct Body(Option<u64>);
 
 /// What a timer finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +76,8 @@ impl Activity {
             abandoned: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
+            unread_of: AtomicU64::new(0),
+            body_length: AtomicU64::new(0),
             lengthened: AtomicUsize::new(0),
             http2: AtomicBool::new(false),
             leaving_since: AtomicU64::new(0),
@@ -79,6 +91,7 @@ impl Activity {
     pub(in crate::service) fn begin(self: &Arc<Self>) -> Flight {
         self.in_flight.fetch_add(1, Relaxed);
         self.begun.fetch_add(1, Relaxed);
+        self.body_length.store(0, Relaxed);
         self.counters.request_began();
         self.began.notify_one();
         Flight { activity: Arc::clone(self), progress: Arc::new(Progress::new()), over: None }
@@ -94,7 +107,7 @@ impl Activity {
         self.begun.load(Relaxed)
     }
 
-    /// The client began with the preface of HTTP/2.
+    /// The client began with the preface of HTTP/2, or made a request of it.
     pub(super) fn speaks_http2(&self) {
         self.http2.store(true, Relaxed);
     }
@@ -132,19 +145,39 @@ impl Activity {
         }
     }
 
-    /// Bytes will come that somebody has to read: those of a body.
-    pub(in crate::service) fn body_begins(&self) {
-        self.unread.fetch_add(1, Relaxed);
+    /// The request begun last has a body, of so many bytes unless it is chunked, that somebody has to read. Gives what
+    /// [`Self::body_ended`] takes.
+    pub(in crate::service) fn body_begins(&self, length: Option<u64>) -> Body {
+        if self.is_http2() {
+            self.unread.fetch_add(1, Relaxed);
+            return Body(None);
+        }
+        let request = self.requests();
+        self.body_length.store(length.unwrap_or(CHUNKED), Relaxed);
+        self.unread_of.store(request, Relaxed);
+        Body(Some(request))
     }
 
-    /// All of them were read.
-    pub(in crate::service) fn body_ended(&self) {
-        self.unread.fetch_sub(1, Relaxed);
+    /// All of it was read.
+    pub(in crate::service) fn body_ended(&self, body: Body) {
+        if let Some(request) = body.0 {
+            // The body of a later request stays unread.
+            let _: Result<u64, u64> = self.unread_of.compare_exchange(request, 0, Relaxed, Relaxed);
+        } else {
+            self.unread.fetch_sub(1, Relaxed);
+        }
     }
 
-    /// Whether what comes next may belong to a request that is past, or to one in progress.
+    /// Whether what comes next may belong to the body of a request that is past, or of one in progress. On HTTP/1 a request
+    /// begins only when the body before it is over.
     pub(super) fn has_unread(&self) -> bool {
-        self.unread.load(Relaxed) > 0
+        let unread_of = self.unread_of.load(Relaxed);
+        self.unread.load(Relaxed) > 0 || unread_of > 0 && unread_of == self.requests()
+    }
+
+    /// On HTTP/1: the length of the body of the request begun last, unless it is chunked.
+    pub(super) fn body_length(&self) -> Option<u64> {
+        Some(self.body_length.load(Relaxed)).filter(|length| *length != CHUNKED)
     }
 
     /// The line of a request that has not begun yet was made longer than the client sent it.
@@ -279,6 +312,32 @@ mod tests {
         assert!(activity.is_abandoned());
         drop(stuck);
         assert!(!activity.is_abandoned() && activity.is_idle());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_read_is_over_when_the_next_request_begins() {
+        let activity = Activity::new(Arc::new(Counters::default()));
+        drop(activity.begin());
+        let refused = activity.body_begins(Some(7));
+        assert!(activity.has_unread());
+        assert_eq!(activity.body_length(), Some(7));
+        drop(activity.begin());
+        assert!(!activity.has_unread());
+        assert_eq!(activity.body_length(), Some(0));
+        let chunked = activity.body_begins(None);
+        assert_eq!(activity.body_length(), None);
+        activity.body_ended(refused);
+        assert!(activity.has_unread(), "it was another's");
+        activity.body_ended(chunked);
+        assert!(!activity.has_unread());
+        // Streams of HTTP/2 are in progress together.
+        activity.speaks_http2();
+        let (first, second) = (activity.body_begins(Some(1)), activity.body_begins(None));
+        drop(activity.begin());
+        activity.body_ended(second);
+        assert!(activity.has_unread());
+        activity.body_ended(first);
+        assert!(!activity.has_unread());
     }
 
     #[tokio::test]

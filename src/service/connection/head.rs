@@ -3,6 +3,7 @@
 use ::http::{Request, StatusCode};
 
 use super::Activity;
+use super::position::{Position, length};
 
 /// hyper itself refuses a URI that is longer.
 const LONGEST_URI: usize = 65_534;
@@ -34,6 +35,10 @@ pub(super) fn refusal<B>(request: &Request<B>, limit: usize, lengthened: usize) 
 ///
 /// Clients that quote too little send `"` or `<` as it is. hyper answers such a target by an empty 400, and cuts a query
 /// off at a `#`; to upstream it is the same target as the encoded one, so hyper gets to see that.
+///
+/// Nothing but a request line may be touched, least of all a body, whose length was announced. hyper reads the next head
+/// only when the body before it is over, so that the next line begins exactly where that ends; from where bytes of the next
+/// head came before their time (pipelining), everything goes to hyper as it is.
 #[derive(Debug)]
 pub(super) struct RequestLine {
     limit: usize,
@@ -43,6 +48,10 @@ pub(super) struct RequestLine {
     /// What the next byte of the line belongs to.
     part: Part,
     state: State,
+    /// Bytes of the last request's body that come before the line.
+    skip: u64,
+    /// What has come behind the line.
+    position: Position,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +70,11 @@ enum Part {
 enum State {
     /// No end of line yet.
     Within,
-    /// The line is over, or the protocol has no lines.
+    /// The line is over.
     Behind,
+    /// Where the line begins cannot be told.
+    Unknown,
+    /// The protocol has no lines.
     Forever,
     /// Too long; this much of the ending has been handed out.
     Ending(usize),
@@ -73,19 +85,46 @@ impl RequestLine {
 
     pub(super) fn new(limit: usize) -> Self {
         let limit = if limit == 0 { LONGEST_URI } else { limit.min(LONGEST_URI) } + 64;
-        Self { limit, requests: 0, length: 0, part: Part::Method, state: State::Within }
+        Self::after(0, limit)
+    }
+
+    /// The line that comes after so many requests.
+    fn after(requests: u64, limit: usize) -> Self {
+        let (part, state) = (Part::Method, State::Within);
+        Self { limit, requests, length: 0, part, state, skip: 0, position: Position::default() }
+    }
+
+    /// The line behind the requests that have begun.
+    fn next(&self, activity: &Activity) -> Self {
+        let next = Self::after(activity.requests(), self.limit);
+        let skip = self.position.until_next_line(activity.body_length(), !activity.has_unread());
+        match skip.filter(|_| next.requests == self.requests + 1) {
+            Some(skip) => Self { skip, ..next },
+            None => Self { state: State::Unknown, ..next },
+        }
     }
 
     /// Looks at bytes that have come. Gives what hyper is to see instead of them, if anything.
     pub(super) fn feed(&mut self, bytes: &[u8], activity: &Activity) -> Option<Vec<u8>> {
-        if !activity.is_idle() || matches!(self.state, State::Forever | State::Ending(_)) {
+        if activity.is_http2() {
+            self.state = State::Forever;
+        }
+        if matches!(self.state, State::Forever | State::Ending(_)) {
             return None;
         }
-        let requests = activity.requests();
-        if requests != self.requests {
-            *self = Self { requests, length: 0, part: Part::Method, state: State::Within, limit: self.limit };
+        let (idle, requests) = (activity.is_idle(), activity.requests());
+        if idle && requests != self.requests {
+            *self = self.next(activity);
         }
-        if self.state == State::Behind {
+        if !idle || self.state != State::Within {
+            if self.state == State::Behind {
+                self.position.advance(bytes);
+            }
+            return None;
+        }
+        let (body, bytes) = bytes.split_at(usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len()));
+        self.skip -= length(body);
+        if bytes.is_empty() {
             return None;
         }
         if requests == 0 && self.length == 0 && bytes.starts_with(b"PRI ") {
@@ -97,21 +136,19 @@ impl RequestLine {
         let empty = bytes.iter().take_while(|byte| self.length == 0 && b"\r\n".contains(byte)).count();
         let end = bytes.iter().skip(empty).position(|byte| *byte == b'\n').map(|length| empty + length);
         let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
-        // What is left of an earlier request's body is no line, and its length was announced.
-        let encoded = if activity.has_unread() { None } else { self.encode(line) };
+        let encoded = self.encode(line);
         if end.is_some() {
             self.state = State::Behind;
+            self.position.advance(rest);
         } else {
             self.length += line.len() - empty;
             if self.length > self.limit {
                 self.state = State::Ending(0);
-                activity.body_begins();
             }
         }
-        encoded.map(|mut encoded| {
+        encoded.map(|encoded| {
             activity.line_lengthened(encoded.len() - line.len());
-            encoded.extend_from_slice(rest);
-            encoded
+            [body, encoded.as_slice(), rest].concat()
         })
     }
 
@@ -212,7 +249,7 @@ mod tests {
         assert_eq!(line.instead(4), Some(&b" HTT"[..]));
         assert_eq!(line.instead(99), Some(&b"P/1.1\r\n\r\n"[..]));
         assert_eq!(line.instead(99), Some(&b""[..]));
-        assert!(activity.has_unread());
+        assert!(line.is_endless());
     }
 
     #[test]
@@ -244,18 +281,81 @@ mod tests {
         }
     }
 
+    const HEAD: &[u8] = b"PUT /v2/images HTTP/1.1\r\nHost: x\r\n\r\n";
+    const BODY: &[u8] = b"GET /<<<<<<<< HTTP/1.1\r\n";
+
+    fn begin(activity: &Arc<Activity>, body: Option<u64>) {
+        let flight = activity.begin();
+        activity.body_begins(body);
+        drop(flight);
+    }
+
     #[test]
-    fn what_may_be_a_body_is_not_encoded() {
+    fn a_body_is_not_encoded_and_the_line_behind_it_is() {
+        // However much of the body comes with the head.
+        for with_head in 0..=BODY.len() {
+            let activity = Activity::new(Arc::new(Counters::default()));
+            let mut line = RequestLine::new(100);
+            let (early, late) = BODY.split_at(with_head);
+            assert_eq!(line.feed(&[HEAD, early].concat(), &activity), None);
+            begin(&activity, Some(length(BODY)));
+            let seen = line.feed(&[late, b"GET /< HTTP/1.1\r\n"].concat(), &activity);
+            assert_eq!(seen, Some([late, b"GET /%3C HTTP/1.1\r\n"].concat()), "{with_head}");
+            assert_eq!(activity.take_lengthened(), 2);
+            // Again, the body in pieces.
+            line.feed(b"\r\n", &activity);
+            begin(&activity, Some(length(BODY)));
+            assert!(BODY.chunks(5).all(|piece| line.feed(piece, &activity).is_none()));
+            assert_eq!(line.feed(b"GET /< HTTP/1.1\r\n", &activity), Some(b"GET /%3C HTTP/1.1\r\n".to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_chunked_body_is_over_when_it_has_been_read() {
+        for (behind, encoded) in [(&b""[..], true), (b"GET /", false)] {
+            let activity = Activity::new(Arc::new(Counters::default()));
+            let mut line = RequestLine::new(100);
+            line.feed(HEAD, &activity);
+            let flight = activity.begin();
+            let body = activity.body_begins(None);
+            assert_eq!(line.feed(&[&b"1\r\n<\r\n0\r\n\r\n"[..], behind].concat(), &activity), None);
+            activity.body_ended(body);
+            drop(flight);
+            assert_eq!(line.feed(b"GET /< HTTP/1.1\r\n", &activity).is_some(), encoded);
+        }
+    }
+
+    #[test]
+    fn nothing_is_touched_where_requests_overlap() {
         let activity = Activity::new(Arc::new(Counters::default()));
         let mut line = RequestLine::new(100);
-        line.feed(b"PUT /v2/images HTTP/1.1\r\n", &activity);
-        let flight = activity.begin();
-        activity.body_begins();
-        drop(flight);
-        assert_eq!(line.feed(b"GET /< HTTP/1.1\r\n", &activity), None);
-        activity.body_ended();
+        // The second head lacks its last line, which looks like an empty one before a request line.
+        line.feed(b"GET / HTTP/1.1\r\n\r\nPUT / HTTP/1.1\r\nContent-Length: 24\r\n", &activity);
         drop(activity.begin());
-        assert!(line.feed(b"GET /< HTTP/1.1\r\n", &activity).is_some());
+        assert_eq!(line.feed(&[&b"\r\n"[..], BODY].concat(), &activity), None);
+        begin(&activity, Some(length(BODY)));
+        line.feed(&[b'a'; 999], &activity);
+        assert_eq!(line.instead(99), None, "nor is a line ended that may be none");
+        // Two requests at once.
+        let mut line = RequestLine::new(100);
+        let activity = Activity::new(Arc::new(Counters::default()));
+        line.feed(b"GET / HTTP/1.1\r\n\r\n", &activity);
+        drop(activity.begin());
+        begin(&activity, Some(length(BODY)));
+        assert_eq!(line.feed(BODY, &activity), None);
+    }
+
+    #[test]
+    fn http2_is_known_by_its_requests_too() {
+        let activity = Activity::new(Arc::new(Counters::default()));
+        let mut line = RequestLine::new(100);
+        line.feed(b"PR", &activity);
+        line.feed(b"I * HTTP/2.0\r\n\r\nSM\r\n\r\n", &activity);
+        activity.speaks_http2();
+        drop(activity.begin());
+        assert_eq!(line.feed(BODY, &activity), None);
+        line.feed(&[b'a'; 999], &activity);
+        assert_eq!(line.instead(99), None);
     }
 
     #[test]
@@ -270,8 +370,11 @@ mod tests {
         http2.feed(&[0; 999], &activity);
         assert_eq!(http2.instead(99), None);
         assert!(activity.is_http2());
+        let activity = Activity::new(Arc::new(Counters::default()));
         let mut body = RequestLine::new(100);
+        body.feed(HEAD, &activity);
         let flight = activity.begin();
+        activity.body_begins(Some(999));
         body.feed(&[0; 999], &activity);
         assert_eq!(body.instead(99), None);
         drop(flight);

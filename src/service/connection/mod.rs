@@ -4,6 +4,7 @@ pub(super) mod activity;
 mod answer;
 mod framing;
 mod head;
+mod position;
 mod progress;
 mod sendfile;
 mod streams;
@@ -19,7 +20,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::Request;
+use ::http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -125,6 +126,9 @@ async fn run(shared: &Arc<Shared>, stream: Stream, local: Address, activity: &Ar
     let called = streams.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let answerer = Arc::clone(&answerer);
+        if request.version() == Version::HTTP_2 {
+            answerer.activity.speaks_http2();
+        }
         let flight = answerer.activity.begin();
         called.called(flight.progress());
         async move { Ok::<_, Infallible>(answerer.answer(request, flight).await) }

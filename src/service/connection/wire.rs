@@ -185,7 +185,7 @@ impl AsyncWrite for Wire {
         let timer = this.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         let most = if this.activity.has_unread() && !this.line.is_endless() { usize::MAX } else { LINGER_HEAD };
         // Of HTTP/2 clients most have something to say to what came last, and all close when they are told to.
-        let mut expects = this.activity.has_unread() || this.activity.is_http2() || !first;
+        let mut expects = this.activity.has_unread() || this.line.is_endless() || this.activity.is_http2() || !first;
         loop {
             if timer.as_mut().poll(context).is_ready() || this.lingered > most {
                 return Poll::Ready(Ok(()));
