@@ -51,10 +51,17 @@ impl Acceptor {
 
     /// Takes no more connections and closes the socket; those that the kernel has already completed on a socket that is
     /// ours alone are served.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
         self.stop.cancel();
         // A panic in the loop has been logged by the hook.
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
+    }
+}
+
+/// The loop ends also where nobody waits for that any longer, as when a stop comes while a reload closes its old sockets.
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 
@@ -146,4 +153,33 @@ fn concerns_one_connection(error: &io::Error) -> bool {
                 | libc::ENETUNREACH
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::listener::bind;
+    use super::super::settings::{Listen, Place};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_ends_though_closing_was_given_up() {
+        let listen = Listen { place: Place::Tcp(String::new(), 0), backlog: 8, keepidle: Duration::from_secs(77) };
+        let listener = Arc::new(bind(&Address::Tcp("127.0.0.1:0".parse().unwrap()), &[], &listen, false).unwrap());
+        for closing in [false, true] {
+            let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+            let acceptor = Acceptor {
+                listener: Arc::clone(&listener),
+                stop: stop.clone(),
+                pings: mpsc::channel(1).0,
+                task: tokio::spawn(end.cancelled_owned()),
+            };
+            if closing {
+                let closed = tokio::time::timeout(Duration::from_millis(1), acceptor.close()).await;
+                assert!(closed.is_err(), "the loop has not ended yet");
+            } else {
+                drop(acceptor);
+            }
+            assert!(stop.is_cancelled());
+        }
+    }
 }
