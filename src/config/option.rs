@@ -49,6 +49,8 @@ pub(super) struct Rules {
     pub(super) old: &'static [(&'static str, &'static str)],
     /// Never shown.
     pub(super) secret: bool,
+    /// Pairs whose values are URLs, with or without a scheme: what may be a password in them is not shown.
+    pub(super) urls: bool,
     /// May be given several times; all values count.
     pub(super) multi: bool,
     /// A list that stands in `[` and `]`.
@@ -138,6 +140,7 @@ impl Rules {
             ignore_case: false,
             old: &[],
             secret: false,
+            urls: false,
             multi: false,
             bounded: false,
             quoted: false,
@@ -171,6 +174,10 @@ impl Rules {
 
     pub(super) const fn secret(self) -> Self {
         Self { secret: true, ..self }
+    }
+
+    pub(super) const fn urls(self) -> Self {
+        Self { urls: true, ..self }
     }
 
     pub(super) const fn multi(self) -> Self {
@@ -336,6 +343,7 @@ pub(super) fn debug<S: Section>(name: &str, section: &S, f: &mut std::fmt::Forma
 pub(super) fn shown(info: &OptionInfo, text: Option<String>) -> Option<String> {
     text.map(|text| match info.rules {
         Rules { secret: true, .. } => super::secret::masked(&text),
+        Rules { urls: true, .. } => super::secret::mask_pairs(&text),
         Rules { bounded: true, .. } => format!("[{text}]"),
         _ => super::secret::mask_url(&text),
     })

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::layers::Merged;
-use super::option::{OptionInfo, Standing, Values};
+use super::option::{OptionInfo, Rules, Standing, Values};
 use super::problem::{Origin, Problem, Warning};
 use super::schema;
-use super::secret::{MASK, mask_url};
+use super::secret::{MASK, mask_pairs, mask_url};
 use super::substitute::substitute;
 use super::value::OptionValue;
 
@@ -138,7 +138,11 @@ impl SectionReader<'_, '_> {
 
     fn reject(&mut self, info: &'static OptionInfo, found: Found, allowed: String) {
         let Found { section, origin, written, .. } = found;
-        let value = if info.rules.secret { MASK.to_owned() } else { mask_url(&written) };
+        let value = match info.rules {
+            Rules { secret: true, .. } => MASK.to_owned(),
+            Rules { urls: true, .. } => mask_pairs(&written),
+            _ => mask_url(&written),
+        };
         let (option, value) = (info.name.to_owned(), one_line(&value));
         self.reader.problems.push(Problem::Value { origin, section, option, value, allowed });
     }

@@ -79,6 +79,18 @@ pub(super) fn mask_url(text: &str) -> String {
     }
 }
 
+/// As [`mask_url`], for pairs of a key and a URL that may lack its scheme: from the first key to the last `@` all may be part of
+/// a password, even a comma.
+pub(super) fn mask_pairs(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((information, after)) => match information.split_once(':') {
+            Some((key, _)) => format!("{key}:{MASK}@{after}"),
+            None => format!("{MASK}@{after}"),
+        },
+        None => mask_url(text),
+    }
+}
+
 /// Whether what stands behind the colon of `host:port` is no port.
 fn has_no_port(host: &str) -> bool {
     let behind = host.rsplit_once(']').map_or(host, |(_, behind)| behind);
@@ -109,6 +121,22 @@ mod tests {
         ];
         for (text, shown) in cases {
             assert_eq!(Secret::from(text).masked(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn nor_of_one_in_a_pair() {
+        let cases = [
+            ("", ""),
+            ("http:proxy:3128,https:http://proxy:3129", "http:proxy:3128,https:http://proxy:3129"),
+            ("http:u:p4ss@proxy:3128", "http:****@proxy:3128"),
+            ("http:http://u:p4ss@proxy", "http:****@proxy"),
+            ("http:u:p4ss@one:1,https:http://u:p4,ss@two:2", "http:****@two:2"),
+            ("https:one:1,http:p4ss@two:2", "https:****@two:2"),
+            ("p4ss@proxy", "****@proxy"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(mask_pairs(text), shown, "{text}");
         }
     }
 

@@ -79,7 +79,7 @@ section! {
         /// Leave holes for all-zero blocks.
         filesystem_thin_provisioning: bool = false, tier1();
         /// Proxy per scheme for the HTTP store.
-        http_proxy_information: Vec<(String, String)> = [], tier1();
+        http_proxy_information: Vec<(String, String)> = [], tier1().urls();
         /// CA bundle for the read-only HTTP store.
         https_ca_certificates_file: Option<String> = None, tier1().file();
         /// Do not verify HTTPS in the HTTP store (insecure by default; ignored when a CA file is set).

@@ -156,7 +156,7 @@ fn no_secret_is_in_any_output() {
     let place = Place::with(
         "[DEFAULT]\ntransport_url = rabbit://glance:hunter2@mq:5672/\n[keystone_authtoken]\npassword = hunter2\n\
          application_credential_secret = hunter2\n[glance_store]\ns3_store_secret_key = hunter2\n\
-         http_proxy_information = http:http://u:hunter2@proxy\n[oslo_limit]\npassword = hunter2\n",
+         http_proxy_information = http:u:hunter2@proxy:1,https:http://u:hunter2@proxy:2\n[oslo_limit]\npassword = hunter2\n",
     )
     .variable("OS_DATABASE__CONNECTION", "mysql+pymysql://glance:hunter2@db/glance");
     let loaded = place.load().unwrap();
@@ -176,6 +176,9 @@ fn no_secret_is_in_any_output() {
         assert!(report.lines().any(|known| known == line), "{line} not in {report}");
     }
     assert!(!report.contains("[DEFAULT] registry_host"));
+    let place = Place::with("[glance_store]\nhttp_proxy_information = u:hunter2@proxy:1,proxy\n");
+    let error = place.load().unwrap_err().to_string();
+    assert!(error.contains("http_proxy_information") && !error.contains("hunter2"), "{error}");
 }
 
 #[test]
