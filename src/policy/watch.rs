@@ -219,8 +219,14 @@ impl Walk<'_> {
         }
         match self.inotify.add_watch(path, mask | AddWatchFlags::IN_DONT_FOLLOW) {
             Ok(wd) => note(self.watched.entry(wd).or_default()),
-            // It went away, or is no directory any more: the directory above it tells. What may not be read is not used either.
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => return false,
+            // It went away, or is no directory any more: the directory above it tells.
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return false,
+            // What may not be read is not used either, but for a directory that may be passed without being listed.
+            Err(Errno::EACCES)
+                if !mask.contains(AddWatchFlags::IN_ONLYDIR) || fs::metadata(path.join(".")).is_err() =>
+            {
+                return false;
+            }
             Err(error) => {
                 self.failure = Some(error);
                 return false;

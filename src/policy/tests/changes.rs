@@ -174,3 +174,33 @@ async fn without_notices_files_are_looked_at_in_time() {
         assert_eq!(allows(&enforcer).await, expected);
     }
 }
+
+#[test]
+fn a_directory_that_may_be_passed_but_not_listed_is_known_to_be_unwatched() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use nix::unistd::{Uid, setfsuid};
+
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+    let directory = place.path().join("policies");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("policy.yaml"), NO).unwrap();
+    let is_complete = |mode| {
+        fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
+        let file = directory.join("policy.yaml");
+        // For this thread alone, and only where the test runs as root, to whom everything is open.
+        let look = std::thread::spawn(move || {
+            setfsuid(Uid::from_raw(65534));
+            let watch = Watch::new();
+            watch.set([&file], []);
+            watch.is_complete()
+        });
+        look.join().unwrap()
+    };
+    for (mode, expected) in [(0o755, true), (0o311, false), (0o200, true)] {
+        assert_eq!(is_complete(mode), expected, "{mode:o}");
+    }
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+}
