@@ -10,11 +10,11 @@ use std::ptr;
 use nix::unistd::{SysconfVar, geteuid, sysconf};
 
 /// How many bytes from `offset` on, of `length`, are in the page cache without a gap. Never waits for a disk, but for
-/// the file's size and owner. `None`: the kernel does not tell, as the file is another user's (see mincore(2)), or the file
-/// system has no page cache.
+/// the file's size and owner. `None`: the kernel does not tell, as the file is another user's (see mincore(2)), the file
+/// system has no page cache, or a filter of system calls does not let it be asked.
 ///
 /// # Errors
-/// Those of fstat(2), mmap(2) and mincore(2), except `ENODEV` and `EACCES` of mmap.
+/// Those of fstat(2), mmap(2) and mincore(2), except `ENODEV` and `EACCES` of mmap, `EPERM` and `ENOSYS` of mincore.
 pub fn resident(file: &File, offset: u64, length: usize) -> io::Result<Option<usize>> {
     if length == 0 || file.metadata()?.uid() != geteuid().as_raw() {
         return Ok(None);
@@ -43,7 +43,10 @@ pub fn resident(file: &File, offset: u64, length: usize) -> io::Result<Option<us
     // SAFETY: the mapping was made above with this address and length, and nothing refers to it.
     unsafe { libc::munmap(address, mapped) };
     if looked != 0 {
-        return Err(error);
+        return match error.raw_os_error() {
+            Some(libc::EPERM | libc::ENOSYS) => Ok(None),
+            _ => Err(error),
+        };
     }
     let present = pages.iter().take_while(|flags| **flags & 1 == 1).count();
     Ok(Some((present * page).saturating_sub(before).min(length)))
