@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 
 use super::header::joined;
 use super::{Error, RequestBody};
-pub use crate::schema::python::json::{to_bytes, to_unicode};
+pub(crate) use crate::schema::python::json::{to_bytes, to_unicode};
 use crate::schema::python::{Excerpt, or_none};
 
 /// Whether a body is announced, be it an empty one.
@@ -18,7 +18,7 @@ pub(super) fn announces_body(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// 400
-pub fn reject_body(method: &Method, headers: &HeaderMap, body: &RequestBody) -> Result<(), Error> {
+pub(crate) fn reject_body(method: &Method, headers: &HeaderMap, body: &RequestBody) -> Result<(), Error> {
     // HTTP/2 has neither header for a body of unknown length.
     let has_silent_body = may_have_body(method) && !body.is_end_stream();
     if has_body(method, headers) || has_silent_body {
@@ -28,7 +28,7 @@ pub fn reject_body(method: &Method, headers: &HeaderMap, body: &RequestBody) -> 
 }
 
 /// Whether upstream takes the request for one with a body.
-pub fn has_body(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn has_body(method: &Method, headers: &HeaderMap) -> bool {
     content_length(headers) > Some(0) || (may_have_body(method) && has_transfer_encoding(headers))
 }
 
@@ -40,7 +40,7 @@ fn may_have_body(method: &Method) -> bool {
 ///
 /// # Errors
 /// 415
-pub fn content_type<'a>(headers: &HeaderMap, allowed: &[&'a str]) -> Result<&'a str, Error> {
+pub(crate) fn content_type<'a>(headers: &HeaderMap, allowed: &[&'a str]) -> Result<&'a str, Error> {
     let given = media_type(headers);
     match allowed.iter().find(|name| Some(**name) == given.as_deref()) {
         Some(name) => Ok(name),
@@ -52,7 +52,7 @@ pub fn content_type<'a>(headers: &HeaderMap, allowed: &[&'a str]) -> Result<&'a 
 }
 
 /// Content-Type up to its parameters; a blank before these belongs to it, as for webob.
-pub fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let mut given = joined(headers, CONTENT_TYPE)?;
     given.truncate(given.find(';').unwrap_or(given.len()));
     Some(given)

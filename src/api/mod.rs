@@ -5,7 +5,7 @@ mod documents;
 mod domain_errors;
 mod error;
 mod header;
-pub mod json;
+pub(crate) mod json;
 mod message;
 mod policy;
 pub mod query;

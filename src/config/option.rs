@@ -66,7 +66,7 @@ pub(super) struct Rules {
     /// Belongs to the authentication plugin; read from `auth_section` where that is set.
     pub(super) plugin: bool,
     /// Whether new files should use it.
-    pub(super) standing: Standing,
+    pub(super) standing: Lifecycle,
 }
 
 /// Why an option is read but has no effect.
@@ -102,7 +102,7 @@ pub(super) enum Format {
 
 /// Whether new files should use an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Lifecycle {
     Current,
     /// Still works.
     Deprecated,
@@ -127,7 +127,7 @@ pub(super) const fn tier3() -> Rules {
 
 /// Known from old files only.
 pub(super) const fn removed() -> Rules {
-    Rules { standing: Standing::Removed, ..Rules::new(3) }
+    Rules { standing: Lifecycle::Removed, ..Rules::new(3) }
 }
 
 impl Rules {
@@ -148,7 +148,7 @@ impl Rules {
             file: false,
             idle: None,
             plugin: false,
-            standing: Standing::Current,
+            standing: Lifecycle::Current,
         }
     }
 
@@ -228,7 +228,7 @@ impl Rules {
     }
 
     pub(super) const fn deprecated(self) -> Self {
-        Self { standing: Standing::Deprecated, ..self }
+        Self { standing: Lifecycle::Deprecated, ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::layers::Merged;
-use super::option::{OptionInfo, Rules, Standing, Values};
+use super::option::{Lifecycle, OptionInfo, Rules, Values};
 use super::problem::{Origin, Problem, Warning};
 use super::schema;
 use super::secret::{MASK, mask_pairs, mask_url};
@@ -152,13 +152,13 @@ impl SectionReader<'_, '_> {
         if !origin.is_set() {
             return;
         }
-        if info.rules.standing == Standing::Removed {
+        if info.rules.standing == Lifecycle::Removed {
             self.reader.warn(section, info.name, format_args!("has no effect any more: {}", info.help));
         } else if info.rules.tier == 3 {
             self.reader.warn(section, info.name, "has no effect in this service");
         } else if let Some(why) = info.rules.idle {
             self.reader.warn(section, info.name, format_args!("has no effect{why}"));
-        } else if info.rules.standing == Standing::Deprecated {
+        } else if info.rules.standing == Lifecycle::Deprecated {
             self.reader.warn(section, info.name, "is deprecated upstream; it still works");
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::Loaded;
-use super::option::{Standing, shown};
+use super::option::{Lifecycle, shown};
 use super::problem::Origin;
 use super::reader::{Origins, one_line};
 use super::schema;
@@ -20,7 +20,7 @@ impl Loaded {
         let mut result = Ok(());
         self.config.each(&mut |section, info, text| {
             let origin = self.origin(section, info.name);
-            let idle = info.rules.tier == 3 || info.rules.standing == Standing::Removed;
+            let idle = info.rules.tier == 3 || info.rules.standing == Lifecycle::Removed;
             if result.is_err() || idle && !origin.is_set() {
                 return;
             }

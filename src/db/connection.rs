@@ -17,7 +17,7 @@ use super::dialect::Dialect;
 use super::error::DbError;
 use super::pool::{CONNECT_LIMIT, Limits, Pool, Pooled, Prepare};
 use super::session::{Link, Session};
-use super::url::Target;
+use super::url::DatabaseAddress;
 
 /// How long SQLite waits for a lock of another connection or process before it says that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ impl Db {
     /// [`DbError::Url`]
     pub fn check(options: &DatabaseSection) -> Result<(), DbError> {
         let url = options.connection.as_ref().ok_or_else(|| DbError::Url("is not set".to_owned()))?;
-        if let Target::MySql(_) = Target::parse(url.expose(), &options.connection_parameters)? {
+        if let DatabaseAddress::MySql(_) = DatabaseAddress::parse(url.expose(), &options.connection_parameters)? {
             prepare_mysql(options)?;
         }
         Ok(())
@@ -117,15 +117,15 @@ impl Db {
     /// The pools, without a connection yet.
     fn open(options: &DatabaseSection) -> Result<Self, DbError> {
         let url = options.connection.as_ref().ok_or_else(|| DbError::Url("is not set".to_owned()))?;
-        let target = Target::parse(url.expose(), &options.connection_parameters)?;
+        let target = DatabaseAddress::parse(url.expose(), &options.connection_parameters)?;
         let place = target.place().into();
         let backend = match target {
-            Target::Sqlite(path) => sqlite(&path, options),
-            Target::Postgres(connect) => {
+            DatabaseAddress::Sqlite(path) => sqlite(&path, options),
+            DatabaseAddress::Postgres(connect) => {
                 let connect = connect.statement_cache_capacity(STATEMENTS).disable_statement_logging();
                 Backend::Postgres(Pool::new(connect, None, server_limits(options)))
             }
-            Target::MySql(connect) => {
+            DatabaseAddress::MySql(connect) => {
                 let connect = connect.statement_cache_capacity(STATEMENTS).disable_statement_logging();
                 Backend::MySql(Pool::new(connect, Some(prepare_mysql(options)?), server_limits(options)))
             }

@@ -10,7 +10,7 @@ pub mod images;
 pub mod locations;
 pub mod members;
 pub mod model;
-pub mod schema;
+pub(crate) mod schema;
 pub mod tags;
 
 mod children;

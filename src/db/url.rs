@@ -10,13 +10,13 @@ use super::error::DbError;
 
 /// Where the database is. Holds passwords: no `Debug`.
 #[derive(Clone)]
-pub(super) enum Target {
+pub(super) enum DatabaseAddress {
     Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
     MySql(Box<MySqlConnectOptions>),
 }
 
-impl Target {
+impl DatabaseAddress {
     /// `parameters` is `connection_parameters`, added to the query of the URL.
     pub(super) fn parse(url: &str, parameters: &str) -> Result<Self, DbError> {
         let mut url = Url::parse(url)?;
@@ -173,7 +173,7 @@ fn is_true(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
 }
 
-fn sqlite(url: &Url) -> Result<Target, DbError> {
+fn sqlite(url: &Url) -> Result<DatabaseAddress, DbError> {
     if url.host.is_some() {
         return Err(DbError::Url(
             "a path of SQLite follows three slashes, or four when it is absolute: sqlite:////var/lib/glance/glance.sqlite"
@@ -187,7 +187,7 @@ fn sqlite(url: &Url) -> Result<Target, DbError> {
         Some(path) if path.starts_with("file:") => {
             Err(DbError::Url("a path of SQLite is the path of a file, not a file: URI".to_owned()))
         }
-        Some(path) => Ok(Target::Sqlite(PathBuf::from(path))),
+        Some(path) => Ok(DatabaseAddress::Sqlite(PathBuf::from(path))),
     }
 }
 
@@ -322,8 +322,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(url: &str) -> Target {
-        Target::parse(url, "").unwrap_or_else(|error| panic!("{url}: {error}"))
+    fn parse(url: &str) -> DatabaseAddress {
+        DatabaseAddress::parse(url, "").unwrap_or_else(|error| panic!("{url}: {error}"))
     }
 
     #[test]
@@ -335,14 +335,14 @@ mod tests {
             ("sqlite:////home/me@here/g.db", "/home/me@here/g.db"),
         ];
         for (url, path) in expected {
-            let Target::Sqlite(found) = parse(url) else { panic!("{url}") };
+            let DatabaseAddress::Sqlite(found) = parse(url) else { panic!("{url}") };
             assert_eq!(found, Path::new(path), "{url}");
         }
     }
 
     #[test]
     fn mysql_with_everything() {
-        let Target::MySql(options) =
+        let DatabaseAddress::MySql(options) =
             parse("mysql+pymysql://gl%40nce:p%2Fa:s+s@[::1]:3307/images?charset=utf8&unix_socket=/run/m.sock")
         else {
             panic!()
@@ -364,14 +364,16 @@ mod tests {
 
     #[test]
     fn postgres_with_everything() {
-        let target =
-            Target::parse("postgresql+psycopg2://u:p@db:5433/glance?sslmode=verify-full", "application_name=x");
-        let Ok(Target::Postgres(options)) = target else { panic!() };
+        let target = DatabaseAddress::parse(
+            "postgresql+psycopg2://u:p@db:5433/glance?sslmode=verify-full",
+            "application_name=x",
+        );
+        let Ok(DatabaseAddress::Postgres(options)) = target else { panic!() };
         assert_eq!((options.get_host(), options.get_port()), ("db", 5433));
         assert_eq!((options.get_username(), options.get_database()), ("u", Some("glance")));
         assert_eq!(options.get_application_name(), Some("x"));
         assert!(matches!(options.get_ssl_mode(), PgSslMode::VerifyFull));
-        let Target::Postgres(options) = parse("postgresql:///glance?host=/run/pg&port=5555") else { panic!() };
+        let DatabaseAddress::Postgres(options) = parse("postgresql:///glance?host=/run/pg&port=5555") else { panic!() };
         assert_eq!(options.get_socket().map(PathBuf::as_path), Some(Path::new("/run/pg")));
         assert_eq!(options.get_port(), 5555);
     }
@@ -422,7 +424,7 @@ mod tests {
             ("postgresql://u:s3cret@h/n?sslmode=s3cret", "sslmode"),
         ];
         for (url, word) in expected {
-            let Err(error) = Target::parse(url, "") else { panic!("{url} was taken") };
+            let Err(error) = DatabaseAddress::parse(url, "") else { panic!("{url} was taken") };
             let text = format!("{error} {error:?}");
             assert!(text.contains(word), "{url}: {text}");
             assert!(!text.contains("s3cret"), "{text}");
@@ -432,7 +434,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_taken_or_refused(url in "(sqlite|mysql|postgresql|)(://)?[a-z0-9:/@?&=%+\\[\\]. -]*", more in ".*") {
-            let _ = Target::parse(&url, &more);
+            let _ = DatabaseAddress::parse(&url, &more);
         }
     }
 }

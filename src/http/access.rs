@@ -9,7 +9,7 @@ use crate::image::Sending;
 
 /// One line of the access log, waiting for the end of the body.
 #[derive(Debug, Default)]
-pub struct AccessRecord {
+pub(crate) struct AccessRecord {
     line: Option<Line>,
     /// Of image data, whose end the domain wants to know too.
     sending: Option<Sending>,
@@ -35,7 +35,7 @@ impl AccessRecord {
     }
 
     /// Writes the line and tells the domain. `bytes`: body bytes sent; `complete`: whether the body reached its end.
-    pub fn finish(self, bytes: u64, complete: bool) {
+    pub(crate) fn finish(self, bytes: u64, complete: bool) {
         let Some(line) = self.line else { return };
         let elapsed = line.started.elapsed();
         let Line { span, method, target, version, remote, .. } = &line;

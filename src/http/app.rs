@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::identity::Context;
 
 /// The whole pipeline with one configuration. A reload makes a new one; requests in flight keep the old.
-pub struct App<H = Api> {
+pub(crate) struct App<H = Api> {
     mounts: Vec<(String, Mount)>,
     versions: Versions,
     handler: H,
@@ -35,7 +35,7 @@ pub struct App<H = Api> {
 }
 
 /// What stands behind the filters.
-pub trait Handler: Send + Sync {
+pub(crate) trait Handler: Send + Sync {
     /// Answers one authenticated request below `/v2`.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl<H: Handler> App<H> {
     ///
     /// # Errors
     /// Options that cannot be used, or no `identify` where it is needed.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         plan: &Plan,
         handler: H,
@@ -94,7 +94,7 @@ impl<H: Handler> App<H> {
     }
 
     /// Answers one request; never fails. A panic on the way ends in 500.
-    pub async fn serve(&self, request: http::Request<api::RequestBody>, connection: &Connection) -> Reply {
+    pub(crate) async fn serve(&self, request: http::Request<api::RequestBody>, connection: &Connection) -> Reply {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);

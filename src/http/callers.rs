@@ -9,13 +9,13 @@ use crate::identity::Authenticator;
 use crate::policy::Enforcer;
 
 /// Callers as the cloud's Keystone and the policy in force know them.
-pub struct Callers {
+pub(crate) struct Callers {
     authenticator: Arc<Authenticator>,
     enforcer: Enforcer,
 }
 
 impl Callers {
-    pub fn new(authenticator: Arc<Authenticator>, enforcer: Enforcer) -> Self {
+    pub(crate) fn new(authenticator: Arc<Authenticator>, enforcer: Enforcer) -> Self {
         Self { authenticator, enforcer }
     }
 }

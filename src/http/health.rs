@@ -36,7 +36,7 @@ pub(in crate::http) struct HealthCheck {
 /// An option that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("healthcheck: {0}")]
-pub struct HealthOptionError(String);
+pub(crate) struct HealthOptionError(String);
 
 #[derive(Clone, Debug)]
 enum Check {

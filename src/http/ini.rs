@@ -19,7 +19,7 @@ pub(in crate::http) struct Ini {
 /// A line that means nothing.
 #[derive(Debug, thiserror::Error)]
 #[error("line {number}: neither a section nor an option: {text}")]
-pub struct IniError {
+pub(crate) struct IniError {
     number: usize,
     text: String,
 }

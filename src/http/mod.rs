@@ -24,18 +24,16 @@ use std::net::SocketAddr;
 
 use crate::api;
 
-pub use access::AccessRecord;
-pub use app::{App, Handler};
-pub use callers::Callers;
+pub(crate) use access::AccessRecord;
+pub(crate) use app::App;
+pub(crate) use callers::Callers;
 pub(crate) use exchange::ErrorWithCauses;
-pub use health::HealthOptionError;
-pub use middleware::identity::{Identified, Identify};
-pub use paste::PasteError;
-pub use pipeline::{FlagError, PipelineError, Plan};
+pub(crate) use middleware::identity::Identify;
+pub(crate) use pipeline::{PipelineError, Plan};
 
 /// The connection on which a request came.
 #[derive(Clone, Debug, Default)]
-pub struct Connection {
+pub(crate) struct Connection {
     /// `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
     pub local: Option<SocketAddr>,
@@ -43,7 +41,7 @@ pub struct Connection {
 }
 
 /// An answer, and what is to be logged once its body has left.
-pub struct Reply {
+pub(crate) struct Reply {
     pub response: api::Response,
     pub log: AccessRecord,
 }

@@ -14,7 +14,7 @@ const DEPTH: usize = 8;
 
 /// A paste file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum PasteError {
+pub(crate) enum PasteError {
     #[error(transparent)]
     Line(#[from] IniError),
     #[error("there is no section [{kind}:{name}]")]

@@ -80,7 +80,7 @@ const KEYSTONE_CACHEMANAGEMENT: &[Stage] = &[
 
 /// What answers below each path, and through which filters.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The longest prefix that fits counts.
     pub(in crate::http) mounts: Vec<(String, PlannedMount)>,
 }
@@ -118,7 +118,7 @@ pub(in crate::http) enum Application {
 
 /// A pipeline that cannot be built; the start fails.
 #[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
+pub(crate) enum PipelineError {
     #[error(
         "[paste_deploy] flavor = {0}: there is no such pipeline; known are caching, cachemanagement, keystone, \
          keystone+caching, keystone+cachemanagement and, without authentication, an empty value"
@@ -143,7 +143,7 @@ pub enum PipelineError {
 /// An option of a paste file that is to be true or false.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} = {text}: neither true nor false")]
-pub struct FlagError {
+pub(crate) struct FlagError {
     name: &'static str,
     text: String,
 }
@@ -165,7 +165,7 @@ pub(in crate::http) fn flag(
 impl Plan {
     /// # Errors
     /// An unknown flavor, or a paste file that cannot be used.
-    pub fn from_config(config: &Config) -> Result<Self, PipelineError> {
+    pub(crate) fn from_config(config: &Config) -> Result<Self, PipelineError> {
         let flavor = config.paste_deploy.flavor.as_deref().unwrap_or_default();
         let plan = match config.paste_deploy.config_file.as_deref().filter(|path| !path.is_empty()) {
             Some(path) => {
@@ -183,7 +183,7 @@ impl Plan {
     ///
     /// # Errors
     /// The first one that cannot.
-    pub fn check_options(&self, config: &Config) -> Result<(), PipelineError> {
+    pub(crate) fn check_options(&self, config: &Config) -> Result<(), PipelineError> {
         for (_, target) in &self.mounts {
             if let PlannedMount::Health(options) = target {
                 HealthCheck::new(&config.healthcheck, options)?;
@@ -193,14 +193,14 @@ impl Plan {
     }
 
     /// Whether the callers' tokens are checked. Without that everybody is an administrator.
-    pub fn authenticates(&self) -> bool {
+    pub(crate) fn authenticates(&self) -> bool {
         let mut pipelines = self.pipelines().peekable();
         pipelines.peek().is_some()
             && pipelines.all(|pipeline| pipeline.has(Stage::Authtoken) && !pipeline.has(Stage::UnauthenticatedContext))
     }
 
     /// Whether an identity service is needed for any of it.
-    pub fn needs_identity(&self) -> bool {
+    pub(crate) fn needs_identity(&self) -> bool {
         self.pipelines().any(|pipeline| pipeline.has(Stage::Authtoken))
     }
 

@@ -18,7 +18,7 @@ use crate::db::{Db, DbError};
 use crate::identity::Context;
 use crate::inspect;
 use crate::notifications::Notifier;
-use crate::store::{Place, Reader, StoreContext, Stores};
+use crate::store::{LocationRef, Reader, StoreContext, Stores};
 
 /// The images, with one configuration's limits and stores. Cheap to clone.
 #[derive(Clone)]
@@ -104,7 +104,7 @@ impl Images {
     /// # Errors
     /// [`Error::Store`]: not found when there is no data or no store has it.
     pub async fn open(&self, caller: &Arc<Context>, image: &Image, range: Option<Range<u64>>) -> Result<Reader, Error> {
-        let places: Vec<Place<'_>> = image.locations.iter().map(place).collect();
+        let places: Vec<LocationRef<'_>> = image.locations.iter().map(place).collect();
         Ok(self.stores.open_any(&store_context(image, Some(caller)), &places, range).await?)
     }
 
@@ -138,6 +138,6 @@ pub(super) fn store_context(image: &Image, caller: Option<&Arc<Context>>) -> Sto
 }
 
 /// A row's location as the stores know it.
-pub(super) fn place(location: &LocationRecord) -> Place<'_> {
-    Place::new(&location.url, &location.metadata)
+pub(super) fn place(location: &LocationRecord) -> LocationRef<'_> {
+    LocationRef::new(&location.url, &location.metadata)
 }

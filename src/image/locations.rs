@@ -10,7 +10,7 @@ use super::patch::{Change, Operation};
 use super::quota::check_storage;
 use super::status::Status;
 use crate::db::model::LocationRecord;
-use crate::store::{Algorithm, Place, StoreContext, StoreError};
+use crate::store::{Algorithm, LocationRef, StoreContext, StoreError};
 
 /// What one configuration allows a project.
 pub(super) struct Rules<'a> {
@@ -145,7 +145,7 @@ impl Rules<'_> {
         let stores = &self.images.stores;
         stores.check_external(&location.url).await.map_err(|_| Error::BadLocation)?;
         // Not in the store that the client's metadata may name.
-        let place = Place { url: &location.url, store: stores.id_for_url(&location.url) };
+        let place = LocationRef { url: &location.url, store: stores.id_for_url(&location.url) };
         match stores.size(&self.context, place).await {
             Ok(size) if size > 0 => Ok(size),
             Err(StoreError::BadLocation { .. }) if !is_size_known => Err(Error::MalformedLocation),

@@ -15,7 +15,9 @@ mod members;
 mod model;
 /// What a list is asked for.
 pub mod listing {
-    pub use crate::db::images::list::{Column, Comparison, Condition, Direction, ListQuery, Viewer, Visibility};
+    pub use crate::db::images::list::{
+        Column, Comparison, Condition, Direction, ListQuery, Viewer, VisibilityCondition,
+    };
 }
 pub mod patch;
 mod properties;

@@ -18,8 +18,8 @@ use super::Error;
 use super::images::Images;
 use super::journal::{Intent, Leftover, Record, Work};
 use super::status::Status;
-use crate::db::images::{self as rows, Standing};
-use crate::store::{Place, StoreContext, StoreError, Stores};
+use crate::db::images::{self as rows, ImageAndOwner};
+use crate::store::{LocationRef, StoreContext, StoreError, Stores};
 
 /// Entries that are worked on at a time: a store that does not answer holds up its own entries, not those of others.
 const AT_A_TIME: usize = 8;
@@ -86,22 +86,22 @@ impl Images {
 
     /// False: the entry stays.
     async fn clean_up(&self, record: &Record) -> Result<bool, Error> {
-        let standing = rows::standing(&self.db, &record.image_id).await?;
-        match fate(record, standing.as_ref()) {
+        let with_owner = rows::with_owner(&self.db, &record.image_id).await?;
+        match fate(record, with_owner.as_ref()) {
             Fate::Over => Ok(true),
             Fate::Leave => Ok(false),
             Fate::Unclear => {
                 warn!(
                     image_id = record.image_id,
-                    status = standing.map(|standing| standing.image.status),
+                    status = with_owner.map(|with_owner| with_owner.image.status),
                     "a dead worker may have left this image as it is, but it is not known who writes its data; if nobody does, \
                      it has to be put back to queued or deleted by hand"
                 );
                 Ok(false)
             }
-            Fate::Remove => self.remove_unknown(record, standing.as_ref()).await.map(|()| true),
+            Fate::Remove => self.remove_unknown(record, with_owner.as_ref()).await.map(|()| true),
             Fate::RemoveAndRelease(status) => {
-                self.remove_unknown(record, standing.as_ref()).await?;
+                self.remove_unknown(record, with_owner.as_ref()).await?;
                 let token = record.work.as_ref().map(|work| &work.token);
                 let is_released = self.release(&record.image_id, status, token).await;
                 if is_released {
@@ -113,13 +113,13 @@ impl Images {
     }
 
     /// Removes the data at the places that are no location of the image.
-    async fn remove_unknown(&self, record: &Record, standing: Option<&Standing>) -> Result<(), Error> {
-        let known: Vec<&str> = standing
+    async fn remove_unknown(&self, record: &Record, with_owner: Option<&ImageAndOwner>) -> Result<(), Error> {
+        let known: Vec<&str> = with_owner
             .iter()
-            .flat_map(|standing| &standing.image.locations)
+            .flat_map(|with_owner| &with_owner.image.locations)
             .map(|location| location.url.as_str())
             .collect();
-        let context = StoreContext::new(standing.and_then(|standing| standing.image.owner.as_deref()), None);
+        let context = StoreContext::new(with_owner.and_then(|with_owner| with_owner.image.owner.as_deref()), None);
         Ok(remove_places(&self.stores, &context, record, &known).await?)
     }
 }
@@ -136,7 +136,7 @@ async fn remove_places(
 ) -> Result<(), StoreError> {
     let mut outcome = Ok(());
     for url in record.places.iter().filter(|url| !kept.contains(&url.as_str())) {
-        let place = Place { url, store: stores.id_for_url(url) };
+        let place = LocationRef { url, store: stores.id_for_url(url) };
         match stores.delete(context, place).await {
             Ok(()) => info!(image_id = record.image_id, "data of a dead worker's upload or deletion removed"),
             Err(error) if is_nothing_to_remove(&error, stores, place, record.work.as_ref()) => {}
@@ -147,7 +147,7 @@ async fn remove_places(
 }
 
 /// Whether a place at which nothing could be removed is done with.
-fn is_nothing_to_remove(error: &StoreError, stores: &Stores, place: Place<'_>, work: Option<&Work>) -> bool {
+fn is_nothing_to_remove(error: &StoreError, stores: &Stores, place: LocationRef<'_>, work: Option<&Work>) -> bool {
     match error {
         StoreError::NotFound { .. } => true,
         // A URL set by hand, or encrypted with another key: nobody could ever remove what it means.
@@ -161,32 +161,32 @@ fn is_nothing_to_remove(error: &StoreError, stores: &Stores, place: Place<'_>, w
     }
 }
 
-fn fate(record: &Record, standing: Option<&Standing>) -> Fate {
-    let Some(work) = &record.work else { return fate_of_earlier_build(standing) };
-    let Some(standing) = standing else {
+fn fate(record: &Record, with_owner: Option<&ImageAndOwner>) -> Fate {
+    let Some(work) = &record.work else { return fate_of_earlier_build(with_owner) };
+    let Some(with_owner) = with_owner else {
         // Purged long after it was deleted.
         return if work.intent == Intent::Cache { Fate::Leave } else { Fate::Remove };
     };
-    let is_owner = standing.owner.as_deref() == Some(work.token.as_str());
+    let is_owner = with_owner.owner.as_deref() == Some(work.token.as_str());
     let writing = match work.intent {
         Intent::Upload => Status::Saving,
         Intent::Stage => Status::Uploading,
         Intent::Import => Status::Importing,
-        Intent::Delete if is_owner && is_erased(standing) => return Fate::Remove,
+        Intent::Delete if is_owner && is_erased(with_owner) => return Fate::Remove,
         // The row is there, or somebody else deletes.
         Intent::Delete => return Fate::Over,
         // Should the row still have the locations, they may come back with the image.
-        Intent::RemoveLocations if is_waiting(standing) => return Fate::Leave,
+        Intent::RemoveLocations if is_waiting(with_owner) => return Fate::Leave,
         // What the image still has stays: then the row never changed.
         Intent::RemoveLocations => return Fate::Remove,
         // The cache's own affair.
         Intent::Cache => return Fate::Leave,
     };
-    let is_writing = !standing.image.deleted && standing.image.status == writing.as_str();
-    if is_writing && standing.owner.is_none() {
+    let is_writing = !with_owner.image.deleted && with_owner.image.status == writing.as_str();
+    if is_writing && with_owner.owner.is_none() {
         // Another program writes, which has no token; or ours was purged, as happens after weeks.
         Fate::Unclear
-    } else if !is_owner || is_waiting(standing) {
+    } else if !is_owner || is_waiting(with_owner) {
         Fate::Over
     } else if is_writing {
         Fate::RemoveAndRelease(writing)
@@ -196,12 +196,12 @@ fn fate(record: &Record, standing: Option<&Standing>) -> Fate {
 }
 
 /// Without a token in the entry, a token in the row is a later worker's.
-fn fate_of_earlier_build(standing: Option<&Standing>) -> Fate {
-    match standing {
+fn fate_of_earlier_build(with_owner: Option<&ImageAndOwner>) -> Fate {
+    match with_owner {
         None => Fate::Remove,
-        Some(standing) if standing.owner.is_some() => Fate::Over,
-        Some(standing) if is_erased(standing) => Fate::Remove,
-        Some(Standing { image, .. }) if !image.deleted && image.status == Status::Saving.as_str() => {
+        Some(with_owner) if with_owner.owner.is_some() => Fate::Over,
+        Some(with_owner) if is_erased(with_owner) => Fate::Remove,
+        Some(ImageAndOwner { image, .. }) if !image.deleted && image.status == Status::Saving.as_str() => {
             Fate::RemoveAndRelease(Status::Saving)
         }
         Some(_) => Fate::Over,
@@ -209,13 +209,13 @@ fn fate_of_earlier_build(standing: Option<&Standing>) -> Fate {
 }
 
 /// Deleted for good, with its data.
-fn is_erased(standing: &Standing) -> bool {
-    standing.image.deleted && !is_waiting(standing)
+fn is_erased(with_owner: &ImageAndOwner) -> bool {
+    with_owner.image.deleted && !is_waiting(with_owner)
 }
 
 /// Deleted, but its data waits for the scrubber, or for somebody who restores it.
-fn is_waiting(standing: &Standing) -> bool {
-    standing.image.status == Status::PendingDelete.as_str()
+fn is_waiting(with_owner: &ImageAndOwner) -> bool {
+    with_owner.image.status == Status::PendingDelete.as_str()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::journal::Token;
 use super::model::Image;
 use super::status::Status;
 use crate::db::DbError;
-use crate::db::images::{self as rows, Standing};
+use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::model::{ImageUpdate, LocationRecord};
 use crate::store::Hashes;
 
@@ -54,7 +54,7 @@ impl Images {
             Some(current) => Error::Raced { id: image.id.clone(), current },
             None => Error::NotFound(image.id.clone()),
         });
-        self.look_if_unknown(outcome, image, |standing| owns(standing, token)).await
+        self.look_if_unknown(outcome, image, |with_owner| owns(with_owner, token)).await
     }
 
     /// `saving` → `active`, with all that is known about the data.
@@ -71,9 +71,9 @@ impl Images {
         };
         let given = rows::give_back(&self.db, &image.id, change, &[Status::Saving.as_str()], token.as_str()).await;
         let outcome = outcome(given, |_| Error::Gone(image.id.clone()));
-        let is_active = |standing: &Standing| {
-            let known = &standing.image.locations;
-            !owns(standing, token) && urls.iter().all(|url| known.iter().any(|location| location.url == *url))
+        let is_active = |with_owner: &ImageAndOwner| {
+            let known = &with_owner.image.locations;
+            !owns(with_owner, token) && urls.iter().all(|url| known.iter().any(|location| location.url == *url))
         };
         self.look_if_unknown(outcome, image, is_active).await
     }
@@ -87,7 +87,9 @@ impl Images {
             Some(current) => Error::Raced { id: image.id.clone(), current },
             None => Error::NotFound(image.id.clone()),
         });
-        let is_own = |standing: &Standing| standing.image.deleted && standing.owner.as_deref() == Some(token.as_str());
+        let is_own = |with_owner: &ImageAndOwner| {
+            with_owner.image.deleted && with_owner.owner.as_deref() == Some(token.as_str())
+        };
         self.look_if_unknown(outcome, image, is_own).await
     }
 
@@ -115,11 +117,11 @@ impl Images {
         &self,
         outcome: Outcome,
         image: &Image,
-        is_done: impl FnOnce(&Standing) -> bool,
+        is_done: impl FnOnce(&ImageAndOwner) -> bool,
     ) -> Outcome {
         let Outcome::Unknown(error) = outcome else { return outcome };
-        match timeout(LOOK, rows::standing(&self.db, &image.id)).await {
-            Ok(Ok(Some(standing))) if is_done(&standing) => Outcome::Done,
+        match timeout(LOOK, rows::with_owner(&self.db, &image.id)).await {
+            Ok(Ok(Some(with_owner))) if is_done(&with_owner) => Outcome::Done,
             Ok(Ok(_)) => Outcome::Refused(error.into()),
             Ok(Err(_)) | Err(_) => Outcome::Unknown(error),
         }
@@ -127,8 +129,8 @@ impl Images {
 }
 
 /// Whether the token owns the data of an image that is not deleted.
-fn owns(standing: &Standing, token: &Token) -> bool {
-    !standing.image.deleted && standing.owner.as_deref() == Some(token.as_str())
+fn owns(with_owner: &ImageAndOwner, token: &Token) -> bool {
+    !with_owner.image.deleted && with_owner.owner.as_deref() == Some(token.as_str())
 }
 
 fn to(status: Status) -> ImageUpdate {

@@ -22,7 +22,7 @@ use super::status::Status;
 use super::transitions::{Facts, Outcome};
 use crate::db::model::LocationRecord;
 use crate::identity::Context;
-use crate::ingest::{Allowance, Ingest, Lost, Needed, Order, Poured, Target};
+use crate::ingest::{Allowance, Destination, Ingest, Lost, Needed, Order, Poured};
 use crate::inspect::Inspector;
 use crate::notifications::Change;
 use crate::store::{Algorithm, Hashes, StoreContext, StoreEntry, StoreError};
@@ -183,7 +183,7 @@ impl Images {
             needed: Needed::All,
             context: context.clone(),
         };
-        let target = Target { id: store.id.clone(), store: Arc::clone(&store.store) };
+        let target = Destination { id: store.id.clone(), store: Arc::clone(&store.store) };
         let ingest = Ingest::begin(vec![target], &order).await?;
         Ok(ingest.pour(upload.data, allowance).await?)
     }

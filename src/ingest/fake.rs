@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use super::Target;
+use super::Destination;
 use crate::store::{Location, Reader, Store, StoreContext, StoreError, Stored, Writer};
 
 /// Where a store fails.
@@ -63,8 +63,8 @@ impl Fake {
         (Self { pace: Arc::clone(&pace), ..Self::new(name, &[]) }, pace)
     }
 
-    pub(super) fn target(&self) -> Target {
-        Target { id: self.name.to_owned(), store: Arc::new(self.clone()) }
+    pub(super) fn target(&self) -> Destination {
+        Destination { id: self.name.to_owned(), store: Arc::new(self.clone()) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -14,7 +14,7 @@ use crate::store::{Location, Store, StoreContext, StoreError, Stored, Writer};
 
 /// A store that is to get the data.
 #[derive(Clone)]
-pub(crate) struct Target {
+pub(crate) struct Destination {
     /// The store's id; for the log.
     pub(crate) id: String,
     pub(crate) store: Arc<dyn Store>,
@@ -46,7 +46,7 @@ pub(super) struct FanOut {
 }
 
 struct Lane {
-    target: Target,
+    target: Destination,
     writer: Box<dyn Writer>,
 }
 
@@ -62,14 +62,14 @@ impl FanOut {
     /// # Errors
     /// Those of [`Store::check_room`] and [`Store::begin`].
     pub(super) async fn begin(
-        targets: Vec<Target>,
+        targets: Vec<Destination>,
         needed: Needed,
         context: &StoreContext,
         object: &str,
         announced: Option<u64>,
         certain: Option<u64>,
     ) -> Result<Self, StoreError> {
-        let writers = join_all(targets.iter().map(|Target { store, .. }| async move {
+        let writers = join_all(targets.iter().map(|Destination { store, .. }| async move {
             if let Some(size) = certain {
                 store.check_room(size).await?;
             }
@@ -169,7 +169,7 @@ impl FanOut {
 }
 
 /// Removes data that is durable in a store, since another store failed.
-async fn remove(context: &StoreContext, target: &Target, stored: &Stored) -> Result<(), StoreError> {
+async fn remove(context: &StoreContext, target: &Destination, stored: &Stored) -> Result<(), StoreError> {
     let location = Location::parse(&stored.url)?;
     match target.store.delete(context, &location).await {
         Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),

@@ -14,5 +14,5 @@ mod fake;
 
 pub(crate) use allowance::Allowance;
 pub(crate) use error::IngestError;
-pub(crate) use fan_out::{Lost, Needed, Target};
+pub(crate) use fan_out::{Destination, Lost, Needed};
 pub(crate) use pour::{Ingest, Order, Poured};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::time::timeout;
 
-use super::fan_out::{FanOut, Lost, Needed, Target};
+use super::fan_out::{Destination, FanOut, Lost, Needed};
 use super::{Allowance, IngestError};
 use crate::inspect::Inspector;
 use crate::store::{Algorithm, Digests, Hashes, StoreContext, StoreError, Stored};
@@ -70,7 +70,7 @@ impl Ingest {
     ///
     /// # Errors
     /// [`IngestError::Store`]
-    pub(crate) async fn begin(targets: Vec<Target>, order: &Order<'_>) -> Result<Self, IngestError> {
+    pub(crate) async fn begin(targets: Vec<Destination>, order: &Order<'_>) -> Result<Self, IngestError> {
         // No store holds so much, nor less than nothing: such data is read until it disagrees.
         let plausible = order.announced.and_then(|size| u64::try_from(size).ok());
         Ok(Self {

@@ -6,7 +6,12 @@ use serde_json::Value;
 
 /// The URL of a service in the catalog of a token. `interface`: `public`, `internal` or `admin`, also with `URL` behind it.
 /// Without a region the first one found is taken.
-pub fn endpoint<'a>(catalog: &'a Value, service: &str, interface: &str, region: Option<&str>) -> Option<&'a str> {
+pub(crate) fn endpoint<'a>(
+    catalog: &'a Value,
+    service: &str,
+    interface: &str,
+    region: Option<&str>,
+) -> Option<&'a str> {
     let interface = interface.strip_suffix("URL").unwrap_or(interface);
     let text = |value: &'a Value, key: &str| value.get(key).and_then(Value::as_str);
     let in_region = |endpoint: &'a Value| {
@@ -23,7 +28,7 @@ pub fn endpoint<'a>(catalog: &'a Value, service: &str, interface: &str, region: 
 }
 
 /// The names of all regions that have an endpoint, in order.
-pub fn regions(catalog: &Value) -> Vec<String> {
+pub(crate) fn regions(catalog: &Value) -> Vec<String> {
     let entries = catalog.as_array().into_iter().flatten();
     let endpoints = entries.filter_map(|entry| entry.get("endpoints")?.as_array()).flatten();
     let region = |endpoint: &Value| {
@@ -33,7 +38,7 @@ pub fn regions(catalog: &Value) -> Vec<String> {
 }
 
 /// Whether the catalog has a service of this type.
-pub fn has_service(catalog: &Value, service: &str) -> bool {
+pub(crate) fn has_service(catalog: &Value, service: &str) -> bool {
     let is_it = |entry: &Value| entry.get("type").and_then(Value::as_str) == Some(service);
     catalog.as_array().is_some_and(|entries| entries.iter().any(is_it))
 }

@@ -8,7 +8,7 @@ use crate::config::{KeystoneAuthtokenSection, Secret};
 
 /// The options that all sections with a service account have in common. An empty text is as good as none.
 #[derive(Clone, Debug, Default)]
-pub struct LoginOptions {
+pub(crate) struct LoginOptions {
     /// For error messages.
     pub section: &'static str,
     pub auth_type: Option<String>,
@@ -35,7 +35,7 @@ pub struct LoginOptions {
 
 /// How to get a token: where, as whom, and for what.
 #[derive(Clone, Debug)]
-pub struct Login {
+pub(crate) struct Login {
     pub(super) url: Url,
     /// Whether Keystone may be asked which versions it has, and where.
     pub(super) discover: bool,
@@ -73,7 +73,7 @@ enum Named {
 impl Login {
     /// # Errors
     /// An option is missing, or two contradict each other.
-    pub fn new(options: &LoginOptions) -> Result<Self, KeystoneError> {
+    pub(crate) fn new(options: &LoginOptions) -> Result<Self, KeystoneError> {
         let section = options.section;
         let missing = |option| KeystoneError::Missing { section, option };
         let auth_type = given(&options.auth_type).ok_or_else(|| missing("auth_type"))?;

@@ -5,20 +5,20 @@
 //! may send it.
 
 mod answer;
-pub mod catalog;
+pub(crate) mod catalog;
 mod discovery;
 mod error;
 mod login;
-pub mod outgoing;
+pub(crate) mod outgoing;
 mod session;
 mod token;
 mod validator;
 
-pub use error::{KeystoneError, UnknownRegion};
-pub use login::{Login, LoginOptions};
-pub use session::{Grant, Region, Session};
-pub use token::{AccessRule, Entity, Token};
-pub use validator::{Validated, Validator, ValidatorOptions};
+pub(crate) use error::KeystoneError;
+pub(crate) use login::{Login, LoginOptions};
+pub(crate) use session::{Region, Session};
+pub(crate) use token::{AccessRule, Entity, Token};
+pub(crate) use validator::{Validated, Validator, ValidatorOptions};
 
 #[cfg(test)]
 pub(crate) mod fake;

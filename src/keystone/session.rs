@@ -19,7 +19,7 @@ use crate::config::Secret;
 /// Logs in when a token is first needed, and again before it ends or after somebody refused it. Any number of tasks that need
 /// a token at the same time cause one login, and share its failure.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     client: Outgoing,
     login: Login,
     /// Where the v3 API is; asked for once.
@@ -31,16 +31,15 @@ pub struct Session {
 
 /// A token of the service account.
 #[derive(Debug)]
-pub struct Grant {
+pub(crate) struct Grant {
     pub token: Secret,
     expires: OffsetDateTime,
     catalog: Value,
-    user_id: String,
 }
 
 /// A region that an option names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region {
+pub(crate) struct Region {
     /// Where the option is, for error messages.
     pub section: &'static str,
     pub option: &'static str,
@@ -52,7 +51,7 @@ const MARGIN: time::Duration = time::Duration::seconds(120);
 
 impl Session {
     /// Makes no request yet.
-    pub fn new(client: Outgoing, login: Login) -> Self {
+    pub(crate) fn new(client: Outgoing, login: Login) -> Self {
         let (auth_url, current, turn) = (OnceCell::new(), Mutex::new(None), AsyncMutex::new(None));
         Self { client, login, auth_url, current, turn }
     }
@@ -61,7 +60,7 @@ impl Session {
     ///
     /// # Errors
     /// Keystone is not there, or does not accept the credentials.
-    pub async fn grant(&self) -> Result<Arc<Grant>, Arc<KeystoneError>> {
+    pub(crate) async fn grant(&self) -> Result<Arc<Grant>, Arc<KeystoneError>> {
         if let Some(grant) = self.usable() {
             return Ok(grant);
         }
@@ -90,7 +89,7 @@ impl Session {
     }
 
     /// Says that a service did not accept this token, so that the next one is new.
-    pub fn discard(&self, grant: &Arc<Grant>) {
+    pub(crate) fn discard(&self, grant: &Arc<Grant>) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, grant)) {
             *current = None;
@@ -119,22 +118,21 @@ impl Session {
             token: secret,
             expires: token.expires,
             catalog: token.catalog.as_deref().cloned().unwrap_or_default(),
-            user_id: token.user.id,
         })
     }
 }
 
 impl Grant {
-    /// The user id of the service account.
-    pub fn user_id(&self) -> &str {
-        &self.user_id
-    }
-
     /// The endpoint of a service, from the catalog that came with the token.
     ///
     /// # Errors
     /// The catalog has none, or what it has is no URL.
-    pub fn endpoint(&self, service: &str, interface: &str, region: Option<&Region>) -> Result<Url, KeystoneError> {
+    pub(crate) fn endpoint(
+        &self,
+        service: &str,
+        interface: &str,
+        region: Option<&Region>,
+    ) -> Result<Url, KeystoneError> {
         let missing = || {
             let (service, interface) = (service.to_owned(), interface.to_owned());
             match region {

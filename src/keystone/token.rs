@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 /// A token that Keystone knows (upstream: `keystoneauth1/access/access.py`, `AccessInfoV3`).
 #[derive(Clone, Debug, Deserialize)]
-pub struct Token {
+pub(crate) struct Token {
     /// When it ends.
     #[serde(rename = "expires_at", deserialize_with = "time")]
     pub expires: OffsetDateTime,
@@ -34,7 +34,7 @@ pub struct Token {
 
 /// A user, project or domain.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Entity {
+pub(crate) struct Entity {
     pub id: String,
     pub name: Option<String>,
     pub domain: Option<Box<Entity>>,
@@ -42,7 +42,7 @@ pub struct Entity {
 
 /// One request that an application credential may be used for.
 #[derive(Clone, Debug, Deserialize)]
-pub struct AccessRule {
+pub(crate) struct AccessRule {
     pub method: String,
     pub path: String,
     pub service: String,
@@ -72,17 +72,17 @@ pub(super) struct Envelope {
 
 impl Token {
     /// Names as Keystone has them.
-    pub fn roles(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn roles(&self) -> impl Iterator<Item = &str> {
         self.roles.iter().map(|role| role.name.as_str())
     }
 
     /// Whether it is for the whole system.
-    pub fn is_system(&self) -> bool {
+    pub(crate) fn is_system(&self) -> bool {
         self.system.as_ref().is_some_and(|system| system.all)
     }
 
     /// All that the token may be used for, when that is restricted.
-    pub fn access_rules(&self) -> Option<&[AccessRule]> {
+    pub(crate) fn access_rules(&self) -> Option<&[AccessRule]> {
         self.application_credential.as_ref()?.access_rules.as_deref()
     }
 }

@@ -16,7 +16,7 @@ use super::{answer, discovery};
 
 /// How to ask.
 #[derive(Clone, Debug)]
-pub struct ValidatorOptions {
+pub(crate) struct ValidatorOptions {
     /// Of Keystone's endpoint in the catalog.
     pub interface: String,
     pub region: Option<Region>,
@@ -28,7 +28,7 @@ pub struct ValidatorOptions {
 
 /// Validates tokens with a service account's own.
 #[derive(Debug)]
-pub struct Validator {
+pub(crate) struct Validator {
     client: Outgoing,
     session: Session,
     options: ValidatorOptions,
@@ -43,7 +43,7 @@ const ACCESS_RULES: HeaderName = HeaderName::from_static("openstack-identity-acc
 
 /// What came of it.
 #[derive(Clone, Debug)]
-pub enum Validated {
+pub(crate) enum Validated {
     /// Keystone knows the token; and how many bytes it said about it.
     Known(Arc<Token>, usize),
     Unknown,
@@ -54,7 +54,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Validator {
     /// Makes no request yet.
-    pub fn new(client: Outgoing, session: Session, options: ValidatorOptions) -> Self {
+    pub(crate) fn new(client: Outgoing, session: Session, options: ValidatorOptions) -> Self {
         Self { client, session, options, api: Mutex::new(None) }
     }
 
@@ -62,7 +62,11 @@ impl Validator {
     ///
     /// # Errors
     /// Keystone is not there, refuses the service account, or answers nonsense.
-    pub async fn validate(&self, token: &HeaderValue, allow_expired: bool) -> Result<Validated, Arc<KeystoneError>> {
+    pub(crate) async fn validate(
+        &self,
+        token: &HeaderValue,
+        allow_expired: bool,
+    ) -> Result<Validated, Arc<KeystoneError>> {
         let mut relogin = true;
         loop {
             let grant = self.session.grant().await?;

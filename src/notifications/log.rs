@@ -6,7 +6,7 @@ use super::{Change, Event, Listener};
 
 /// Writes what concerns data and its availability at level INFO, the rest, which the access log tells too, at DEBUG.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LogListener;
+pub(crate) struct LogListener;
 
 impl Listener for LogListener {
     fn notice(&self, event: &Event<'_>) {

@@ -7,6 +7,6 @@ mod event;
 mod log;
 mod notifier;
 
-pub use event::{Change, Event, Receiver, Subject};
-pub use log::LogListener;
-pub use notifier::{Listener, Notifier};
+pub(crate) use event::{Change, Event, Receiver, Subject};
+pub(crate) use log::LogListener;
+pub(crate) use notifier::{Listener, Notifier};

@@ -4,9 +4,9 @@
 
 mod flaw;
 mod keywords;
-pub mod python;
+pub(crate) mod python;
 mod types;
 mod validator;
 mod walk;
 
-pub use validator::{Mismatch, Schema};
+pub(crate) use validator::{Mismatch, Schema};

@@ -20,7 +20,7 @@ pub struct Mismatch {
 
 /// A schema ready for use.
 #[derive(Debug)]
-pub struct Schema {
+pub(crate) struct Schema {
     name: String,
     raw: Value,
     /// By their text. A pattern that can not be used is missing, and nothing matches it.
@@ -29,7 +29,7 @@ pub struct Schema {
 
 impl Schema {
     /// `name` is what error texts call it. Use [`Schema::check`] on one that others wrote.
-    pub fn new(name: &str, raw: Value) -> Self {
+    pub(crate) fn new(name: &str, raw: Value) -> Self {
         let mut patterns = HashMap::new();
         keywords::visit(&raw, &mut |keyword, value| {
             for pattern in keywords::patterns(keyword, value) {
@@ -45,7 +45,7 @@ impl Schema {
     ///
     /// # Errors
     /// What is not.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let mut problem = None;
         keywords::visit(&self.raw, &mut |keyword, value| {
             let unusable = keywords::patterns(keyword, value).find(|pattern| !self.patterns.contains_key(*pattern));
@@ -59,7 +59,7 @@ impl Schema {
     }
 
     /// As it was given.
-    pub fn raw(&self) -> &Value {
+    pub(crate) fn raw(&self) -> &Value {
         &self.raw
     }
 
@@ -67,7 +67,7 @@ impl Schema {
     ///
     /// # Errors
     /// The flaw that matters most.
-    pub fn validate(&self, value: &Value) -> Result<(), Mismatch> {
+    pub(crate) fn validate(&self, value: &Value) -> Result<(), Mismatch> {
         let mut walk = Walk::new(self, Found::Greatest(None));
         walk.look(value, &self.raw);
         match walk.into_found().best() {

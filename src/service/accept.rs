@@ -91,12 +91,12 @@ async fn accept(
                         tracing::warn!(%error, address = %listener.address, "connections cannot be accepted");
                     }
                     if are_exhausted(&error) {
-                        shared.gate.evict();
+                        shared.connection_limit.evict();
                         if let Some(stream) = spare.accept(&listener) {
                             spawn(&shared, &listener, stream);
                             continue;
                         }
-                        shared.gate.changed().await;
+                        shared.connection_limit.changed().await;
                     } else {
                         tokio::time::sleep(BREATH).await;
                     }
@@ -119,12 +119,12 @@ async fn accept(
 
 /// The backlog, not this process, holds those for whom there is no place.
 async fn next(listener: &Listener, shared: &Shared) -> io::Result<Stream> {
-    shared.gate.room().await;
+    shared.connection_limit.wait_for_room().await;
     listener.accept().await
 }
 
 fn spawn(shared: &Arc<Shared>, listener: &Listener, stream: Stream) {
-    let permit = shared.gate.enter();
+    let permit = shared.connection_limit.enter();
     let serving = connection::serve(Arc::clone(shared), stream, listener.address.clone(), permit);
     shared.connections.spawn(serving);
 }
@@ -158,12 +158,13 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::listener::bind;
-    use super::super::settings::{Listen, Place};
+    use super::super::settings::{Listen, ListenAddress};
     use super::*;
 
     #[tokio::test]
     async fn a_loop_ends_though_closing_was_given_up() {
-        let listen = Listen { place: Place::Tcp(String::new(), 0), backlog: 8, keepidle: Duration::from_secs(77) };
+        let listen =
+            Listen { address: ListenAddress::Tcp(String::new(), 0), backlog: 8, keepidle: Duration::from_secs(77) };
         let listener = Arc::new(bind(&Address::Tcp("127.0.0.1:0".parse().unwrap()), &[], &listen, false).unwrap());
         for closing in [false, true] {
             let (stop, end) = (CancellationToken::new(), CancellationToken::new());

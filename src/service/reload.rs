@@ -148,7 +148,7 @@ impl Reloader {
         let Prepared { loaded, settings, log, active, change } = prepared;
         self.logging.apply(log);
         self.shared.active.store(Arc::new(active));
-        self.shared.gate.set_limit(settings.max_connections);
+        self.shared.connection_limit.set_limit(settings.max_connections);
         self.sockets.commit(change, &self.settings, &settings).await;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");

@@ -32,7 +32,7 @@ pub(super) struct Settings {
 /// Where to listen if no socket is inherited, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listen {
-    pub(super) place: Place,
+    pub(super) address: ListenAddress,
     pub(super) backlog: i32,
     /// Idle time before the first keep-alive probe.
     pub(super) keepidle: Duration,
@@ -40,7 +40,7 @@ pub(super) struct Listen {
 
 /// An address as the operator writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ListenAddress {
     /// A name or address, empty for all, and a port.
     Tcp(String, u16),
     Unix(PathBuf),
@@ -83,13 +83,13 @@ impl Settings {
     /// Options that contradict each other.
     pub(super) fn new(config: &Config) -> Result<Self, SettingsError> {
         let (default, service) = (&config.default, &config.service);
-        let place = match &service.listen_unix {
-            Some(path) => Place::Unix(PathBuf::from(path)),
-            None => Place::Tcp(default.bind_host.clone(), default.bind_port),
+        let address = match &service.listen_unix {
+            Some(path) => ListenAddress::Unix(PathBuf::from(path)),
+            None => ListenAddress::Tcp(default.bind_host.clone(), default.bind_port),
         };
         Ok(Self {
             listen: Listen {
-                place,
+                address,
                 backlog: i32::try_from(default.backlog).unwrap_or(i32::MAX).max(1),
                 keepidle: seconds(default.tcp_keepidle.clamp(1, DefaultSection::LONGEST_KEEPIDLE)),
             },
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_standalone_server() {
         let settings = Settings::new(&Config::default()).unwrap();
-        assert_eq!(settings.listen.place, Place::Tcp("0.0.0.0".to_owned(), 9292));
+        assert_eq!(settings.listen.address, ListenAddress::Tcp("0.0.0.0".to_owned(), 9292));
         assert_eq!((settings.listen.backlog, settings.listen.keepidle), (4096, Duration::from_secs(600)));
         assert_eq!(settings.limits.max_header_line, 16384);
         assert_eq!(settings.limits.idle, Some(Duration::from_secs(900)));

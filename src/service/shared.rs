@@ -6,8 +6,8 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connection_limit::ConnectionLimit;
 use super::counters::Counters;
-use super::gate::Gate;
 use super::parts::Parts;
 use super::settings::Limits;
 use super::tls::Tls;
@@ -16,7 +16,7 @@ use super::tls::Tls;
 pub(super) struct Shared {
     /// Exchanged by a reload.
     pub(super) active: ArcSwap<Active>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) connection_limit: Arc<ConnectionLimit>,
     pub(super) counters: Arc<Counters>,
     /// Cancelled when the worker is to end.
     pub(super) drain: CancellationToken,
@@ -39,7 +39,7 @@ impl Shared {
     pub(super) fn new(active: Active, max_connections: usize, work: TaskTracker) -> Arc<Self> {
         Arc::new(Self {
             active: ArcSwap::from_pointee(active),
-            gate: Gate::new(max_connections),
+            connection_limit: ConnectionLimit::new(max_connections),
             counters: Arc::new(Counters::default()),
             drain: CancellationToken::new(),
             abandon: CancellationToken::new(),

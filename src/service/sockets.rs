@@ -12,7 +12,7 @@ use super::accept::Acceptor;
 use super::error::Error;
 use super::listener::{Address, BindError, ListenError, Listener, bind, make_room, resolve};
 use super::manager::Manager;
-use super::settings::{Listen, Place, Settings};
+use super::settings::{Listen, ListenAddress, Settings};
 use super::shared::Shared;
 use super::status::Status;
 use super::watchdog::Pulses;
@@ -51,7 +51,7 @@ pub(super) async fn bind_all(
     authenticated: bool,
     manager: &Manager,
 ) -> Result<Vec<Listener>, Error> {
-    let addresses = resolved(&settings.listen.place).await?;
+    let addresses = resolved(&settings.listen.address).await?;
     check_exposure(addresses.iter(), settings, authenticated)?;
     let deadline = Instant::now() + RETRY;
     let mut listeners = Vec::new();
@@ -117,11 +117,11 @@ impl Sockets {
     /// # Errors
     /// As [`bind_all`], at once if an address is in use.
     pub(super) async fn prepare(&self, old: &Settings, new: &Settings, authenticated: bool) -> Result<Change, Error> {
-        if self.inherited() || old.listen.place == new.listen.place {
+        if self.inherited() || old.listen.address == new.listen.address {
             check_exposure(self.addresses(), new, authenticated)?;
             return Ok(Change::default());
         }
-        let wanted = resolved(&new.listen.place).await?;
+        let wanted = resolved(&new.listen.address).await?;
         check_exposure(wanted.iter(), new, authenticated)?;
         let mut fresh = Vec::new();
         for address in wanted.iter().filter(|address| !self.has(address)) {
@@ -215,7 +215,7 @@ pub(super) fn check_exposure<'a>(
     addresses.find(|address| !address.is_private()).map_or(Ok(()), |open| Err(Error::Unauthenticated(open.clone())))
 }
 
-async fn resolved(place: &Place) -> Result<Vec<Address>, Error> {
+async fn resolved(place: &ListenAddress) -> Result<Vec<Address>, Error> {
     let place = place.clone();
     let resolving = spawn_blocking(move || resolve(&place));
     Ok(resolving.await.map_err(|_| Error::Panicked)??)

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use super::background::Board;
+use super::connection_limit::ConnectionLimit;
 use super::counters::Counters;
-use super::gate::Gate;
 use super::listener::Address;
 
 /// What the status line says beside the numbers.
@@ -36,13 +36,13 @@ impl Status {
     }
 
     /// One line.
-    pub(super) fn line(&self, gate: &Gate, counters: &Counters) -> String {
+    pub(super) fn line(&self, connection_limit: &ConnectionLimit, counters: &Counters) -> String {
         let details = self.lock();
         let mut line = format!("version {}", env!("CARGO_PKG_VERSION"));
         for (index, address) in details.addresses.iter().enumerate() {
             let _ = write!(line, "{} {address}", if index == 0 { ", listening on" } else { "," });
         }
-        let (open, in_flight) = (gate.open(), counters.in_flight());
+        let (open, in_flight) = (connection_limit.open(), counters.in_flight());
         let _ = write!(
             line,
             "; {open} open connection{}, {in_flight} request{} in flight",
@@ -79,15 +79,16 @@ mod tests {
     #[test]
     fn the_line_tells_what_is_going_on() {
         let board = Arc::new(Board::default());
-        let (status, gate, counters) = (Status::new(Arc::clone(&board)), Gate::new(9), Counters::default());
-        let _permit = gate.enter();
+        let (status, connection_limit, counters) =
+            (Status::new(Arc::clone(&board)), ConnectionLimit::new(9), Counters::default());
+        let _permit = connection_limit.enter();
         status.set_addresses(vec![Address::Tcp("127.0.0.1:9292".parse().unwrap())]);
         status.set_reload("configuration reloaded".to_owned());
-        let line = status.line(&gate, &counters);
+        let line = status.line(&connection_limit, &counters);
         let expected = "listening on 127.0.0.1:9292; 1 open connection, 0 requests in flight; configuration reloaded";
         assert!(line.ends_with(expected), "{line}");
         board.failed("recovery", 2, "no journal");
-        let line = status.line(&gate, &counters);
+        let line = status.line(&connection_limit, &counters);
         let expected = "0 requests in flight; recovery failed 2 times (no journal); configuration reloaded";
         assert!(line.ends_with(expected), "{line}");
     }

@@ -52,7 +52,7 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
     manager.status("starting");
 
     let tls = settings.tls.as_ref().map(|files| Tls::load(files, None)).transpose()?;
-    let may_bind = matches!(settings.listen.place, super::settings::Place::Unix(_));
+    let may_bind = matches!(settings.listen.address, super::settings::ListenAddress::Unix(_));
     let mut listeners = inherit(passed, &environment, may_bind)?;
     for listener in &listeners {
         let address = listener.address.clone();
@@ -115,7 +115,7 @@ async fn serve<R: Reload>(
     }
 
     let mut reloader = Reloader::new(Arc::clone(&shared), sockets, loaded.config, settings, environment, logging);
-    manager.ready(&status.line(&shared.gate, &shared.counters));
+    manager.ready(&status.line(&shared.connection_limit, &shared.counters));
     if let Some(limit) = sd_notify::watchdog_enabled() {
         tokio::spawn(watchdog::run(manager.clone(), limit, watched));
     }
@@ -145,7 +145,7 @@ async fn serve<R: Reload>(
                 };
                 status.set_reload(outcome);
                 background.reloaded();
-                manager.ready(&status.line(&shared.gate, &shared.counters));
+                manager.ready(&status.line(&shared.connection_limit, &shared.counters));
             }
         }
     }
@@ -184,7 +184,7 @@ async fn update_status(shared: Arc<Shared>, status: Arc<Status>, manager: Manage
             () = shared.counters.changed() => {}
             () = status.background_changed() => {}
         }
-        let line = status.line(&shared.gate, &shared.counters);
+        let line = status.line(&shared.connection_limit, &shared.counters);
         if line != shown {
             manager.status(&line);
             shown = line;

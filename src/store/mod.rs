@@ -26,4 +26,4 @@ pub use drivers::kinds;
 pub use error::{Operation, StoreError};
 pub use location::Location;
 pub use reader::{FileRegion, Reader};
-pub use registry::{Place, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
+pub use registry::{LocationRef, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};

@@ -74,12 +74,12 @@ impl StoreEntry {
 
 /// A location as a row of the database has it: URL, and the store's id from its metadata.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct LocationRef<'a> {
     pub url: &'a str,
     pub store: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> LocationRef<'a> {
     pub fn new(url: &'a str, metadata: &'a Map<String, Value>) -> Self {
         let store = metadata.get("store").and_then(Value::as_str).filter(|store| !store.is_empty());
         Self { url, store }
@@ -131,9 +131,9 @@ impl Stores {
     ///
     /// # Errors
     /// `UnknownScheme`, `UnknownStore`.
-    pub fn for_location(&self, place: Place<'_>) -> Result<(&StoreEntry, Location), StoreError> {
-        let location = Location::parse(place.url)?;
-        let entry = self.holders(place, &location)?.into_iter().next();
+    pub fn for_location(&self, recorded: LocationRef<'_>) -> Result<(&StoreEntry, Location), StoreError> {
+        let location = Location::parse(recorded.url)?;
+        let entry = self.holders(recorded, &location)?.into_iter().next();
         let unknown = || StoreError::UnknownScheme { scheme: location.scheme().to_owned() };
         Ok((entry.ok_or_else(unknown)?, location))
     }
@@ -148,9 +148,9 @@ impl Stores {
 
     /// The id that belongs in a location's metadata, where they name no store or one that is no longer configured, and the URL
     /// tells which one holds the data (upstream: `update_store_in_locations`).
-    pub fn moved_to(&self, place: Place<'_>) -> Option<&str> {
-        let is_known = place.store.is_some_and(|id| self.public().any(|entry| entry.id == id));
-        if is_known { None } else { self.id_for_url(place.url) }
+    pub fn moved_to(&self, recorded: LocationRef<'_>) -> Option<&str> {
+        let is_known = recorded.store.is_some_and(|id| self.public().any(|entry| entry.id == id));
+        if is_known { None } else { self.id_for_url(recorded.url) }
     }
 
     /// Sorts locations as images are read: by their stores' weight, the highest first, else as they are.
@@ -196,12 +196,12 @@ impl Stores {
     pub async fn open_location(
         &self,
         context: &StoreContext,
-        place: Place<'_>,
+        recorded: LocationRef<'_>,
         range: Option<Range<u64>>,
     ) -> Result<Reader, StoreError> {
-        let location = Location::parse(place.url)?;
+        let location = Location::parse(recorded.url)?;
         let mut outcome = Err(nowhere());
-        for entry in self.holders(place, &location)? {
+        for entry in self.holders(recorded, &location)? {
             outcome = entry.store.open(context, &location, range.clone()).await;
             if !matches!(outcome, Err(StoreError::NotFound { .. })) {
                 break;
@@ -218,19 +218,19 @@ impl Stores {
     pub async fn open_any(
         &self,
         context: &StoreContext,
-        places: &[Place<'_>],
+        places: &[LocationRef<'_>],
         range: Option<Range<u64>>,
     ) -> Result<Reader, StoreError> {
         let mut last = nowhere();
-        for place in places {
-            let opened = match self.open_location(context, *place, range.clone()).await {
+        for recorded in places {
+            let opened = match self.open_location(context, *recorded, range.clone()).await {
                 Ok(reader) => first_byte(reader).await,
                 Err(error) => Err(error),
             };
             match opened {
                 Ok(reader) => return Ok(reader),
                 Err(error) => {
-                    tracing::warn!(store = place.store, %error, "cannot get image data from a location");
+                    tracing::warn!(store = recorded.store, %error, "cannot get image data from a location");
                     last = error;
                 }
             }
@@ -242,11 +242,11 @@ impl Stores {
     ///
     /// # Errors
     /// Those of [`Store::size`]; in multi-store mode `UnknownStore` when the location names no store.
-    pub async fn size(&self, context: &StoreContext, place: Place<'_>) -> Result<u64, StoreError> {
-        if self.multi && place.store.is_none() {
+    pub async fn size(&self, context: &StoreContext, recorded: LocationRef<'_>) -> Result<u64, StoreError> {
+        if self.multi && recorded.store.is_none() {
             return Err(StoreError::UnknownStore { store: "None".to_owned() });
         }
-        let (entry, location) = self.for_location(place)?;
+        let (entry, location) = self.for_location(recorded)?;
         entry.store.size(context, &location).await
     }
 
@@ -254,9 +254,9 @@ impl Stores {
     ///
     /// # Errors
     /// Those of [`Store::check_unused`].
-    pub async fn check_unused(&self, context: &StoreContext, place: Place<'_>) -> Result<(), StoreError> {
-        let Ok(location) = Location::parse(place.url) else { return Ok(()) };
-        for entry in self.holders(place, &location).unwrap_or_default() {
+    pub async fn check_unused(&self, context: &StoreContext, recorded: LocationRef<'_>) -> Result<(), StoreError> {
+        let Ok(location) = Location::parse(recorded.url) else { return Ok(()) };
+        for entry in self.holders(recorded, &location).unwrap_or_default() {
             entry.store.check_unused(context, &location).await?;
         }
         Ok(())
@@ -266,10 +266,10 @@ impl Stores {
     ///
     /// # Errors
     /// Those of [`Store::delete`], `UnknownScheme`, `UnknownStore`.
-    pub async fn delete(&self, context: &StoreContext, place: Place<'_>) -> Result<(), StoreError> {
-        let location = Location::parse(place.url)?;
+    pub async fn delete(&self, context: &StoreContext, recorded: LocationRef<'_>) -> Result<(), StoreError> {
+        let location = Location::parse(recorded.url)?;
         let mut outcome = Err(nowhere());
-        for entry in self.holders(place, &location)? {
+        for entry in self.holders(recorded, &location)? {
             outcome = entry.store.delete(context, &location).await;
             if !matches!(outcome, Err(StoreError::NotFound { .. })) {
                 break;
@@ -278,14 +278,14 @@ impl Stores {
         outcome
     }
 
-    fn holders(&self, place: Place<'_>, location: &Location) -> Result<Vec<&StoreEntry>, StoreError> {
+    fn holders(&self, recorded: LocationRef<'_>, location: &Location) -> Result<Vec<&StoreEntry>, StoreError> {
         let unknown = || StoreError::UnknownScheme { scheme: location.scheme().to_owned() };
         if !self.multi {
             // The last wins, as a later registration of a scheme replaces an earlier one.
             let entry = self.entries.iter().rfind(|entry| entry.takes(location));
             return Ok(vec![entry.ok_or_else(unknown)?]);
         }
-        if let Some(id) = place.store {
+        if let Some(id) = recorded.store {
             let entry = self.entries.iter().find(|entry| entry.id == id);
             let entry = entry.ok_or_else(|| StoreError::UnknownStore { store: id.to_owned() })?;
             return if entry.takes(location) { Ok(vec![entry]) } else { Err(unknown()) };

@@ -9,17 +9,17 @@ use std::mem::MaybeUninit;
 use aws_lc_sys::{AES_DECRYPT, AES_ENCRYPT, AES_KEY, AES_cbc_encrypt, AES_set_decrypt_key, AES_set_encrypt_key};
 
 /// Bytes of a block.
-pub const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 
 /// A key, ready for both directions. Says nothing about whether data were changed by others. Holds a secret: no `Debug`.
-pub struct AesCbc {
+pub(crate) struct AesCbc {
     encrypting: AES_KEY,
     decrypting: AES_KEY,
 }
 
 impl AesCbc {
     /// `None` unless the key has 16, 24 or 32 bytes.
-    pub fn new(key: &[u8]) -> Option<Self> {
+    pub(crate) fn new(key: &[u8]) -> Option<Self> {
         let bits = match key.len() {
             16 => 128,
             24 => 192,
@@ -39,12 +39,12 @@ impl AesCbc {
     }
 
     /// Encrypts in place.
-    pub fn encrypt(&self, vector: [u8; BLOCK], blocks: &mut [[u8; BLOCK]]) {
+    pub(crate) fn encrypt(&self, vector: [u8; BLOCK], blocks: &mut [[u8; BLOCK]]) {
         run(&self.encrypting, AES_ENCRYPT, vector, blocks);
     }
 
     /// Decrypts in place.
-    pub fn decrypt(&self, vector: [u8; BLOCK], blocks: &mut [[u8; BLOCK]]) {
+    pub(crate) fn decrypt(&self, vector: [u8; BLOCK], blocks: &mut [[u8; BLOCK]]) {
         run(&self.decrypting, AES_DECRYPT, vector, blocks);
     }
 }

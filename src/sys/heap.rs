@@ -4,7 +4,7 @@
 /// Keeps what the buffers of a transfer have given back for the next ones, until [`trim`]. glibc by itself returns blocks of such
 /// a size to the system at once and gets them anew, each page cleared: 60,000 page faults for a gigabyte of an upload, now a few hundred.
 /// To be called before there are threads.
-pub fn keep_buffers() {
+pub(crate) fn keep_buffers() {
     const LARGEST: libc::c_int = 4 * 1024 * 1024;
     const FREE_AT_THE_END: libc::c_int = 16 * 1024 * 1024;
     // SAFETY: the calls set numbers of the allocator and touch no memory; where they fail, all stays as it was.
@@ -17,7 +17,7 @@ pub fn keep_buffers() {
 /// Gives memory that is free back to the system. glibc does so by itself only at the end of its heaps, so that after a burst
 /// they stay as large as they were at its height. Takes a millisecond for some ten mebibytes, in which threads that
 /// share a heap wait for each other.
-pub fn trim() {
+pub(crate) fn trim() {
     // SAFETY: the call may be made at any time from any thread; memory that is in use is not touched.
     unsafe { libc::malloc_trim(0) };
 }

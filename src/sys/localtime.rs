@@ -4,7 +4,7 @@
 use std::mem::MaybeUninit;
 
 /// Seconds east of Greenwich at this moment (seconds since 1970) where this host is; 0 if the host does not know.
-pub fn utc_offset(timestamp: i64) -> i32 {
+pub(crate) fn utc_offset(timestamp: i64) -> i32 {
     let timestamp: libc::time_t = timestamp;
     let mut broken_down = MaybeUninit::<libc::tm>::zeroed();
     // SAFETY: both pointers are valid for the call. localtime_r(3) reads the environment variable TZ without a lock that

@@ -12,20 +12,20 @@ use aws_lc_sys::{MD5_CTX, MD5_Final, MD5_Init, MD5_Update};
 const LENGTH: usize = 16;
 
 /// An MD5 digest under way (RFC 1321). Good for telling accidents, not attacks.
-pub struct Md5 {
+pub(crate) struct Md5 {
     context: MD5_CTX,
 }
 
 impl Md5 {
     /// Takes more data.
-    pub fn update(&mut self, data: &[u8]) {
+    pub(crate) fn update(&mut self, data: &[u8]) {
         // SAFETY: `context` was initialised by `MD5_Init`; the pointer and the length are those of one live slice. The call
         // copies what it needs and cannot fail.
         unsafe { MD5_Update(&raw mut self.context, data.as_ptr().cast(), data.len()) };
     }
 
     /// The digest of all data so far.
-    pub fn finish(mut self) -> [u8; LENGTH] {
+    pub(crate) fn finish(mut self) -> [u8; LENGTH] {
         let mut digest = [0; LENGTH];
         // SAFETY: `context` was initialised by `MD5_Init`; the call writes 16 bytes, which is the length of `digest`.
         unsafe { MD5_Final(digest.as_mut_ptr(), &raw mut self.context) };

@@ -1,11 +1,11 @@
 //! The only room with `unsafe`: calls into the operating system and into libraries of C for which no safe crate exists, each
 //! with its reason.
 
-pub mod aes;
-pub mod ceph;
-pub mod heap;
-pub mod localtime;
-pub mod md5;
-pub mod nowait;
-pub mod resident;
-pub mod write_back;
+pub(crate) mod aes;
+pub(crate) mod ceph;
+pub(crate) mod heap;
+pub(crate) mod localtime;
+pub(crate) mod md5;
+pub(crate) mod nowait;
+pub(crate) mod resident;
+pub(crate) mod write_back;

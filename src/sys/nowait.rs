@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 /// What a read found without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cached {
+pub(crate) enum Cached {
     /// This many bytes were in the page cache and have been read.
     Read(usize),
     /// Behind the end of the file.
@@ -20,7 +20,7 @@ pub enum Cached {
 ///
 /// # Errors
 /// Those of preadv2(2), except `EAGAIN`, `EOPNOTSUPP`, `ENOSYS` and `EINTR`, which are [`Cached::Unknown`].
-pub fn read_cached(file: &File, buffer: &mut Vec<u8>, offset: u64) -> io::Result<Cached> {
+pub(crate) fn read_cached(file: &File, buffer: &mut Vec<u8>, offset: u64) -> io::Result<Cached> {
     let spare = buffer.spare_capacity_mut();
     let mut vector = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
     let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -49,7 +49,7 @@ pub fn read_cached(file: &File, buffer: &mut Vec<u8>, offset: u64) -> io::Result
 ///
 /// # Errors
 /// Those of pread(2).
-pub fn read_waiting(file: &File, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+pub(crate) fn read_waiting(file: &File, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
     let spare = buffer.spare_capacity_mut();
     let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
     loop {

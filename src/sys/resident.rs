@@ -15,7 +15,7 @@ use nix::unistd::{SysconfVar, geteuid, sysconf};
 ///
 /// # Errors
 /// Those of fstat(2), mmap(2) and mincore(2), except `ENODEV` and `EACCES` of mmap, `EPERM` and `ENOSYS` of mincore.
-pub fn resident(file: &File, offset: u64, length: usize) -> io::Result<Option<usize>> {
+pub(crate) fn resident(file: &File, offset: u64, length: usize) -> io::Result<Option<usize>> {
     if length == 0 || file.metadata()?.uid() != geteuid().as_raw() {
         return Ok(None);
     }

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 ///
 /// # Errors
 /// What the kernel says; `ENOSYS` and `EINVAL` mean that the file system has no such call.
-pub fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
+pub(crate) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     sync_range(file, offset, length, libc::SYNC_FILE_RANGE_WRITE)
 }
 
@@ -18,7 +18,7 @@ pub fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()>
 ///
 /// # Errors
 /// What the kernel says, write errors of those pages included.
-pub fn wait_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
+pub(crate) fn wait_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     sync_range(
         file,
         offset,

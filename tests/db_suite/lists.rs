@@ -4,7 +4,7 @@ use time::Duration;
 use time::macros::datetime;
 
 use super::super::glance_api::db::images::list::{
-    Column, Comparison, Condition, Direction, ListQuery, Viewer, Visibility,
+    Column, Comparison, Condition, Direction, ListQuery, Viewer, VisibilityCondition,
 };
 use super::super::glance_api::db::model::{ImageRecord, NewImage};
 use super::super::glance_api::db::{Db, DbError, images, members};
@@ -80,7 +80,7 @@ async fn many_filters(db: &Db) {
 /// A query by an admin for the images with this property.
 fn of_case(case: &str) -> ListQuery {
     let mut query = ListQuery::new(Viewer { is_admin: true, project: None }, 1000);
-    query.visibility = Visibility::All;
+    query.visibility = VisibilityCondition::All;
     query.properties = vec![("case".to_owned(), case.to_owned())];
     query
 }
@@ -101,7 +101,7 @@ fn sorted(mut list: Vec<String>) -> Vec<String> {
 /// `_select_images_query` and the visibility part of `_image_get_all`, for one row.
 fn is_listed(
     viewer: &Viewer,
-    asked: &Visibility,
+    asked: &VisibilityCondition,
     status: Option<&str>,
     image: &ImageRecord,
     member: Option<&str>,
@@ -111,9 +111,9 @@ fn is_listed(
     let reachable = viewer.is_admin || matches!(image.visibility.as_str(), "public" | "community") || own || shared;
     reachable
         && match asked {
-            Visibility::All => true,
-            Visibility::Only(only) => image.visibility == *only,
-            Visibility::Default => own || image.visibility != "community",
+            VisibilityCondition::All => true,
+            VisibilityCondition::Only(only) => image.visibility == *only,
+            VisibilityCondition::Default => own || image.visibility != "community",
         }
 }
 
@@ -144,9 +144,9 @@ async fn who_sees_what(db: &Db) {
         for asked in ["", "all", "public", "community", "shared", "private"] {
             for status in [Some("accepted"), Some("pending"), Some("rejected"), None] {
                 let asked = match asked {
-                    "" => Visibility::Default,
-                    "all" => Visibility::All,
-                    only => Visibility::Only(only.to_owned()),
+                    "" => VisibilityCondition::Default,
+                    "all" => VisibilityCondition::All,
+                    only => VisibilityCondition::Only(only.to_owned()),
                 };
                 let mut query = of_case(&case);
                 (query.viewer, query.visibility) = (viewer.clone(), asked.clone());
@@ -163,7 +163,7 @@ async fn who_sees_what(db: &Db) {
     }
     // Without a project, upstream shows what is shared with anyone.
     let mut query = of_case(&case);
-    (query.viewer, query.visibility) = (viewer(false, None), Visibility::Default);
+    (query.viewer, query.visibility) = (viewer(false, None), VisibilityCondition::Default);
     let expected = rows
         .iter()
         .filter(|(row, member)| row.visibility == "public" || (row.visibility == "shared" && member.is_some()))

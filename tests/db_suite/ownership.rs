@@ -1,6 +1,6 @@
 //! Who owns an image's data, and that nobody sees it.
 
-use super::super::glance_api::db::images::{self, Standing};
+use super::super::glance_api::db::images::{self, ImageAndOwner};
 use super::super::glance_api::db::model::{ImageUpdate, NewImage};
 use super::super::glance_api::db::{Db, DbError, locations};
 use super::{create, get, location, pairs, uuid};
@@ -16,8 +16,8 @@ fn to(status: &str) -> ImageUpdate {
     ImageUpdate { status: Some(status.to_owned()), ..ImageUpdate::default() }
 }
 
-async fn standing(db: &Db, id: &str) -> Standing {
-    images::standing(db, id).await.unwrap().unwrap()
+async fn with_owner(db: &Db, id: &str) -> ImageAndOwner {
+    images::with_owner(db, id).await.unwrap().unwrap()
 }
 
 #[track_caller]
@@ -27,21 +27,21 @@ fn assert_conflict(outcome: Result<(), DbError>, status: &str) {
 
 async fn one_owner_at_a_time(db: &Db) {
     let id = uuid();
-    assert_eq!(images::standing(db, &id).await.unwrap(), None);
+    assert_eq!(images::with_owner(db, &id).await.unwrap(), None);
     create(db, NewImage::new(&id)).await;
-    assert_eq!(standing(db, &id).await.owner, None);
+    assert_eq!(with_owner(db, &id).await.owner, None);
     images::take(db, &id, to("saving"), &["queued"], "one").await.unwrap();
     assert_conflict(images::take(db, &id, to("saving"), &["queued"], "two").await, "saving");
-    assert_eq!(standing(db, &id).await.owner.as_deref(), Some("one"));
+    assert_eq!(with_owner(db, &id).await.owner.as_deref(), Some("one"));
 
     assert_conflict(images::give_back(db, &id, to("active"), &["saving"], "two").await, "saving");
     assert_conflict(images::give_back(db, &id, to("active"), &["queued"], "one").await, "saving");
-    let before = standing(db, &id).await;
+    let before = with_owner(db, &id).await;
     assert_eq!((before.image.status.as_str(), before.owner.as_deref()), ("saving", Some("one")));
 
     let change = ImageUpdate { locations: Some(vec![location("l")]), ..to("active") };
     images::give_back(db, &id, change, &["saving"], "one").await.unwrap();
-    let after = standing(db, &id).await;
+    let after = with_owner(db, &id).await;
     assert_eq!((after.image.status.as_str(), after.owner, after.image.locations.len()), ("active", None, 1));
     // A token that nobody knows any more is no reason to refuse.
     images::update(db, &id, to("saving"), None).await.unwrap();
@@ -52,7 +52,7 @@ async fn one_owner_at_a_time(db: &Db) {
     for token in ["three", "four"] {
         images::update(db, &id, to("queued"), None).await.unwrap();
         images::take(db, &id, to("saving"), &["queued"], token).await.unwrap();
-        assert_eq!(standing(db, &id).await.owner.as_deref(), Some(token));
+        assert_eq!(with_owner(db, &id).await.owner.as_deref(), Some(token));
     }
     assert_conflict(images::give_back(db, &id, to("active"), &["saving"], "three").await, "saving");
 }
@@ -65,7 +65,7 @@ async fn an_update_leaves_the_owner(db: &Db) {
     let change = ImageUpdate { properties: Some(pairs(&[("b", Some("2"))])), ..ImageUpdate::default() };
     let shown = images::update(db, &id, change, None).await.unwrap();
     assert_eq!(shown.properties, pairs(&[("b", Some("2"))]));
-    assert_eq!(standing(db, &id).await.owner.as_deref(), Some("one"));
+    assert_eq!(with_owner(db, &id).await.owner.as_deref(), Some("one"));
 }
 
 async fn a_deletion_has_an_owner_until_it_is_taken_back(db: &Db) {
@@ -79,13 +79,13 @@ async fn a_deletion_has_an_owner_until_it_is_taken_back(db: &Db) {
     let before = create(db, new).await;
     let read = before.locations.as_slice();
     assert_conflict(images::delete_and_take(db, &id, "deleted", &["queued"], read, "one").await, "active");
-    assert_eq!(standing(db, &id).await.owner, None);
+    assert_eq!(with_owner(db, &id).await.owner, None);
     images::delete_and_take(db, &id, "deleted", &["active"], read, "one").await.unwrap();
-    let deleted = standing(db, &id).await;
+    let deleted = with_owner(db, &id).await;
     assert_eq!((deleted.image.deleted, deleted.owner.as_deref()), (true, Some("one")));
 
     images::restore(db, &id, "active", before.updated_at, Vec::new()).await.unwrap();
-    let back = standing(db, &id).await;
+    let back = with_owner(db, &id).await;
     assert_eq!((back.image, back.owner), (before, None));
 }
 
@@ -98,13 +98,13 @@ async fn a_deletion_is_of_the_locations_that_were_read(db: &Db) {
     locations::add(db, &id, location("m")).await.unwrap();
     assert!(changed(images::delete_and_take(db, &id, "deleted", &["active"], &read, "one").await));
     assert!(changed(images::delete_without_data(db, &id, "deleted", &["active"]).await));
-    let kept = standing(db, &id).await;
+    let kept = with_owner(db, &id).await;
     assert_eq!((kept.image.deleted, kept.owner, kept.image.locations.len()), (false, None, 2));
     images::delete_and_take(db, &id, "deleted", &["active"], &kept.image.locations, "one").await.unwrap();
-    assert_eq!(standing(db, &id).await.owner.as_deref(), Some("one"));
+    assert_eq!(with_owner(db, &id).await.owner.as_deref(), Some("one"));
 
     let id = uuid();
     create(db, NewImage::new(&id)).await;
     images::delete_without_data(db, &id, "deleted", &["queued"]).await.unwrap();
-    assert!(standing(db, &id).await.image.deleted);
+    assert!(with_owner(db, &id).await.image.deleted);
 }

@@ -17,6 +17,6 @@ pub use create::create;
 pub use delete::{delete, delete_and_take, delete_without_data, restore};
 pub use get::{get, member_status};
 pub use list::list;
-pub use ownership::{OWNER_PROPERTY, Standing, standing};
+pub use ownership::{ImageAndOwner, OWNER_PROPERTY, with_owner};
 pub use update::{give_back, take, update};
 pub use usage::{count, staging_used, storage_used, uploading_count};

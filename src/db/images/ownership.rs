@@ -34,7 +34,7 @@ pub(super) enum Ownership {
 
 /// An image, deleted or not, and the owner of its data.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
+pub struct ImageAndOwner {
     pub image: ImageRecord,
     /// The token.
     pub owner: Option<String>,
@@ -45,7 +45,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// [`DbError::Timeout`] and the like when such a transaction does not end.
-pub async fn standing(db: &Db, id: &str) -> Result<Option<Standing>, DbError> {
+pub async fn with_owner(db: &Db, id: &str) -> Result<Option<ImageAndOwner>, DbError> {
     if id.len() > ID_LENGTH {
         return Ok(None);
     }
@@ -57,7 +57,7 @@ struct Look {
 }
 
 impl Operation for Look {
-    type Output = Option<Standing>;
+    type Output = Option<ImageAndOwner>;
     const NAME: &'static str = "look at the owner of an image's data";
 
     async fn run(&self, session: &mut Session) -> Result<Self::Output, DbError> {
@@ -75,7 +75,7 @@ impl Operation for Look {
         let mut query = tokens(&self.id);
         query.column("value");
         let owner = session.row(&query, |row| Columns::of(row).maybe_text()).await?.flatten();
-        Ok(read(session, &self.id, true).await?.map(|image| Standing { image, owner }))
+        Ok(read(session, &self.id, true).await?.map(|image| ImageAndOwner { image, owner }))
     }
 }
 

@@ -10,13 +10,13 @@ use tokio::time::sleep;
 use super::connection::Db;
 use super::dialect::Dialect;
 use super::error::DbError;
-pub use super::error::SchemaError;
+pub(crate) use super::error::SchemaError;
 use super::retry::Operation;
 use super::row::Columns;
 use super::session::Session;
 
 /// Alembic's name for the newest state of the tables (`glance/db/sqlalchemy/alembic_migrations/versions`).
-pub const HEAD: &str = "2024_1_contract01";
+pub(crate) const HEAD: &str = "2024_1_contract01";
 
 const SQLITE: &str = include_str!("sqlite.sql");
 const POSTGRES: &str = include_str!("postgresql.sql");

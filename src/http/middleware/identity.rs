@@ -12,7 +12,7 @@ use crate::http::exchange::Exchange;
 use crate::identity::Context;
 
 /// Says who a caller is.
-pub trait Identify: Send + Sync {
+pub(crate) trait Identify: Send + Sync {
     /// The caller behind `X-Auth-Token` and `X-Service-Token`, complete with `is_admin`; `None` without a token that holds, or
     /// with one whose access rules do not have this method and path.
     /// The request id is filled in later.
@@ -24,7 +24,7 @@ pub trait Identify: Send + Sync {
 
 /// The answer of [`Identify::identify`]; it has a bound in time. An error is 503 where Keystone does not answer, 500 where the
 /// policy cannot be asked.
-pub type Identified<'a> = Pin<Box<dyn Future<Output = Result<Option<Context>, Error>> + Send + 'a>>;
+pub(crate) type Identified<'a> = Pin<Box<dyn Future<Output = Result<Option<Context>, Error>> + Send + 'a>>;
 
 /// Looks at the token. With `delayed`, refusing is left to what follows.
 ///

@@ -8,7 +8,7 @@ use crate::config::{Config, GlanceStoreSection, StoreSection};
 use crate::db::model::ImageRecord;
 use crate::store::{STAGING_STORE, TASKS_STORE};
 
-fn standing(status: &str, owner: Option<&Token>) -> Standing {
+fn with_owner(status: &str, owner: Option<&Token>) -> ImageAndOwner {
     let deleted = matches!(status, "deleted" | "pending_delete");
     let image = ImageRecord {
         id: "one".to_owned(),
@@ -35,7 +35,7 @@ fn standing(status: &str, owner: Option<&Token>) -> Standing {
         tags: Vec::new(),
         locations: Vec::new(),
     };
-    Standing { image, owner: owner.map(|token| token.as_str().to_owned()) }
+    ImageAndOwner { image, owner: owner.map(|token| token.as_str().to_owned()) }
 }
 
 fn record(work: Option<(Intent, &Token)>) -> Record {
@@ -71,7 +71,7 @@ fn only_what_the_token_owns_is_touched() {
     ];
     for (intent, status, fates) in table {
         for (owner, wanted) in owners.into_iter().zip(fates) {
-            let found = fate(&record(Some((intent, &own))), Some(&standing(status, owner)));
+            let found = fate(&record(Some((intent, &own))), Some(&with_owner(status, owner)));
             assert_eq!(found, wanted, "{intent:?} of an image that is {status}, owner {owner:?}, own {own:?}");
         }
     }
@@ -91,8 +91,8 @@ fn an_earlier_builds_entry_gives_way_to_any_token() {
         ("pending_delete", Fate::Over),
     ];
     for (status, wanted) in table {
-        assert_eq!(fate(&record(None), Some(&standing(status, None))), wanted, "{status}");
-        assert_eq!(fate(&record(None), Some(&standing(status, Some(&token)))), Fate::Over, "{status}");
+        assert_eq!(fate(&record(None), Some(&with_owner(status, None))), wanted, "{status}");
+        assert_eq!(fate(&record(None), Some(&with_owner(status, Some(&token)))), Fate::Over, "{status}");
     }
     assert_eq!(fate(&record(None), None), Fate::Remove);
 }

@@ -203,7 +203,7 @@ fn file_stores(place: &std::path::Path) -> Stores {
 async fn file_stores_get_the_same_file_or_none() {
     let place = tempfile::tempdir().unwrap();
     let stores = file_stores(place.path());
-    let targets = || stores.public().map(|entry| Target { id: entry.id.clone(), store: Arc::clone(&entry.store) });
+    let targets = || stores.public().map(|entry| Destination { id: entry.id.clone(), store: Arc::clone(&entry.store) });
     let data: Vec<Bytes> = (0..9).map(|number| Bytes::from(vec![number; 700_001])).collect();
     let file = |store: &str| std::fs::read(place.path().join(store).join("one")).ok();
 

@@ -9,18 +9,18 @@ use super::error::{RequestError, TransportError};
 
 /// The head of an answer, and the body that follows.
 #[derive(Debug)]
-pub struct Answer(Response);
+pub(crate) struct Answer(Response);
 
 impl Answer {
     pub(super) fn new(response: Response) -> Self {
         Self(response)
     }
 
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.0.status()
     }
 
-    pub fn headers(&self) -> &HeaderMap {
+    pub(crate) fn headers(&self) -> &HeaderMap {
         self.0.headers()
     }
 
@@ -28,7 +28,7 @@ impl Answer {
     ///
     /// # Errors
     /// It has more than `limit` bytes, or does not come in time.
-    pub async fn bytes(mut self, limit: usize) -> Result<Vec<u8>, RequestError> {
+    pub(crate) async fn bytes(mut self, limit: usize) -> Result<Vec<u8>, RequestError> {
         let mut body = Vec::new();
         while let Some(chunk) = self.0.chunk().await? {
             if body.len() + chunk.len() > limit {
@@ -40,7 +40,7 @@ impl Answer {
     }
 
     /// The body piece by piece; one that ends too early is an error.
-    pub fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    pub(crate) fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         self.0.bytes_stream().map_err(|error| io::Error::other(TransportError::from(error)))
     }
 }

@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Where the system's certificates are to be trusted, they are read when the first request needs them, or in the background:
 /// that takes longer than all the rest of a start.
 #[derive(Clone, Debug)]
-pub struct Outgoing(Arc<Inner>);
+pub(crate) struct Outgoing(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -33,7 +33,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// A file or a proxy cannot be used.
-    pub fn new(options: Options) -> Result<Self, ClientError> {
+    pub(crate) fn new(options: Options) -> Result<Self, ClientError> {
         let client = if options.tls.has_files() {
             OnceCell::new_with(Some(build(&options)?))
         } else {
@@ -44,7 +44,7 @@ impl Outgoing {
     }
 
     /// Gets ready for the first request in the background; only within a runtime.
-    pub fn prepare(&self) {
+    pub(crate) fn prepare(&self) {
         if let Ok(runtime) = Handle::try_current() {
             let client = self.clone();
             // Should it fail, the first request says so.
@@ -53,19 +53,19 @@ impl Outgoing {
     }
 
     /// A request to a URL that is absolute.
-    pub fn request(&self, method: Method, url: impl Into<String>) -> Request {
+    pub(crate) fn request(&self, method: Method, url: impl Into<String>) -> Request {
         Request::new(self.clone(), method, url.into())
     }
 
-    pub fn get(&self, url: impl Into<String>) -> Request {
+    pub(crate) fn get(&self, url: impl Into<String>) -> Request {
         self.request(Method::GET, url)
     }
 
-    pub fn post(&self, url: impl Into<String>) -> Request {
+    pub(crate) fn post(&self, url: impl Into<String>) -> Request {
         self.request(Method::POST, url)
     }
 
-    pub fn options(&self) -> &Options {
+    pub(crate) fn options(&self) -> &Options {
         &self.0.options
     }
 

@@ -14,13 +14,11 @@ mod request;
 mod resolver;
 mod url_filter;
 
-pub use answer::Answer;
-pub use client::Outgoing;
-pub use error::{ClientError, RequestError, TransportError};
-pub use options::{Options, Proxies, Redirects, Timeout, Tls};
-pub use request::Request;
-pub use resolver::{Resolver, SystemResolver};
-pub use url_filter::{Refused, UrlFilter};
+pub(crate) use answer::Answer;
+pub(crate) use client::Outgoing;
+pub(crate) use error::{ClientError, RequestError};
+pub(crate) use options::{Options, Proxies, Redirects, Timeout, Tls};
+pub(crate) use url_filter::{Refused, UrlFilter};
 
 #[cfg(test)]
 pub(crate) use resolver::tests::Changing;

@@ -10,7 +10,7 @@ use super::url_filter::UrlFilter;
 
 /// What the requests of one client have in common.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Options {
+pub(crate) struct Options {
     pub tls: Tls,
     pub timeout: Timeout,
     pub redirects: Redirects,
@@ -21,7 +21,7 @@ pub struct Options {
 
 /// Whom to trust, and as whom to appear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
+pub(crate) struct Tls {
     /// PEM certificates that alone are trusted; the system's when `None`.
     pub ca_file: Option<String>,
     /// PEM certificate (chain) to show.
@@ -34,7 +34,7 @@ pub struct Tls {
 
 /// How long a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timeout {
+pub(crate) enum Timeout {
     /// From the first step to the last byte of the answer, redirects included.
     Whole(Duration),
     /// For answers of any length.
@@ -54,7 +54,7 @@ impl Default for Timeout {
 
 /// What becomes of an answer that leads elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Redirects {
+pub(crate) enum Redirects {
     /// It is followed within the origin (scheme, host and port) with the same method, headers and body; leading out of it is an
     /// error, as requests carry tokens and passwords. keystoneauth follows it anywhere.
     #[default]
@@ -66,7 +66,7 @@ pub enum Redirects {
 /// Who stands between us and the servers. A proxy looks names up by itself: what the filter approved is then a condition for
 /// asking the proxy, and the address is the proxy's choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Proxies {
+pub(crate) enum Proxies {
     /// As `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
     #[default]
     Environment,
@@ -84,7 +84,7 @@ impl Tls {
 
     /// The files that a client is made from: once one of them has changed, another client would trust, or appear as, somebody
     /// else. Where no CA file is named these are the system's certificates. Blocks.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let named = [self.ca_file.as_ref().filter(|_| !self.insecure), self.cert_file.as_ref(), self.key_file.as_ref()];
         let mut files: Vec<PathBuf> = named.into_iter().flatten().map(PathBuf::from).collect();
         if self.ca_file.is_none() && !self.insecure {

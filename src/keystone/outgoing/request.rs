@@ -20,7 +20,7 @@ const LEAST: Duration = Duration::from_millis(1);
 /// A request that has not been sent yet.
 #[derive(Debug)]
 #[must_use = "nothing happens until it is sent"]
-pub struct Request {
+pub(crate) struct Request {
     client: Outgoing,
     method: Method,
     url: String,
@@ -35,7 +35,7 @@ impl Request {
     }
 
     /// Adds a header. A value that HTTP does not allow is an error when the request is sent.
-    pub fn header<V>(mut self, name: HeaderName, value: V) -> Self
+    pub(crate) fn header<V>(mut self, name: HeaderName, value: V) -> Self
     where
         HeaderValue: TryFrom<V>,
     {
@@ -48,13 +48,13 @@ impl Request {
         self
     }
 
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
     /// A JSON body, with its `Content-Type`.
-    pub fn json(self, body: &Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         self.header(CONTENT_TYPE, "application/json").body(body.to_string())
     }
 
@@ -62,7 +62,7 @@ impl Request {
     ///
     /// # Errors
     /// Nobody answers in time, the URL or what it redirects to is not allowed.
-    pub async fn send(self) -> Result<Answer, RequestError> {
+    pub(crate) async fn send(self) -> Result<Answer, RequestError> {
         let started = Instant::now();
         let mut url = Url::parse(&self.url).map_err(RequestError::Url)?;
         let headers = self.headers.as_ref().ok_or(RequestError::Header)?;

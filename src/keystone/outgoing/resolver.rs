@@ -13,7 +13,7 @@ pub trait Resolver: Debug + Send + Sync {
 
 /// getaddrinfo(3), as most programs on the machine use it.
 #[derive(Debug)]
-pub struct SystemResolver;
+pub(crate) struct SystemResolver;
 
 impl Resolver for SystemResolver {
     fn resolve(&self, name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {

@@ -54,7 +54,7 @@ struct Rule {
 }
 
 /// The host of a URL that may be asked, as far as that can be told without looking it up.
-enum Place {
+enum Destination {
     Address(IpAddr),
     Name(String),
 }
@@ -84,7 +84,7 @@ impl UrlFilter {
     /// # Errors
     /// The reason for which the URL is refused.
     pub fn check(&self, url: &str) -> Result<(), Refused> {
-        self.place(url).map(drop)
+        self.destination(url).map(drop)
     }
 
     /// The addresses at which a URL's host may be contacted, in the resolver's order; never empty. To connect, use a client with
@@ -96,9 +96,9 @@ impl UrlFilter {
     /// # Errors
     /// The reason for which the URL is refused.
     pub async fn addresses(&self, url: &str) -> Result<Vec<IpAddr>, Refused> {
-        match self.place(url)? {
-            Place::Address(address) => Ok(vec![address]),
-            Place::Name(name) => self.resolve(&name).await,
+        match self.destination(url)? {
+            Destination::Address(address) => Ok(vec![address]),
+            Destination::Name(name) => self.resolve(&name).await,
         }
     }
 
@@ -116,7 +116,7 @@ impl UrlFilter {
         if addresses.is_empty() { Err(Refused::Addresses(name)) } else { Ok(addresses) }
     }
 
-    fn place(&self, text: &str) -> Result<Place, Refused> {
+    fn destination(&self, text: &str) -> Result<Destination, Refused> {
         let url = Url::parse(text).map_err(|_| Refused::Malformed)?;
         if !self.rules.schemes.passes(url.scheme()) {
             return Err(Refused::Scheme(url.scheme().to_owned()));
@@ -135,11 +135,11 @@ impl UrlFilter {
             return Err(Refused::Port(port));
         }
         let address: IpAddr = match host {
-            Host::Domain(_) => return Ok(Place::Name(name)),
+            Host::Domain(_) => return Ok(Destination::Name(name)),
             Host::Ipv4(address) => address.into(),
             Host::Ipv6(address) => address.into(),
         };
-        if self.may_contact(&name, address) { Ok(Place::Address(address)) } else { Err(Refused::Addresses(name)) }
+        if self.may_contact(&name, address) { Ok(Destination::Address(address)) } else { Err(Refused::Addresses(name)) }
     }
 
     fn may_contact(&self, name: &str, address: IpAddr) -> bool {
@@ -174,8 +174,8 @@ impl Rule {
 fn spells(url: &str, host: &str) -> bool {
     let authority =
         url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#', '\\']).next().unwrap_or(""));
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    place.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    let destination = authority.rsplit_once('@').map_or(authority, |(_, destination)| destination);
+    destination.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 #[cfg(test)]

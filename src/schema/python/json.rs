@@ -10,7 +10,7 @@ use serde_json::ser::{CharEscape, Formatter, Serializer};
 ///
 /// # Errors
 /// Where the value has no form in JSON.
-pub fn to_bytes(value: &(impl Serialize + ?Sized)) -> serde_json::Result<Bytes> {
+pub(crate) fn to_bytes(value: &(impl Serialize + ?Sized)) -> serde_json::Result<Bytes> {
     write(value, PythonStyle { ensure_ascii: true })
 }
 
@@ -18,7 +18,7 @@ pub fn to_bytes(value: &(impl Serialize + ?Sized)) -> serde_json::Result<Bytes> 
 ///
 /// # Errors
 /// Where the value has no form in JSON.
-pub fn to_unicode(value: &(impl Serialize + ?Sized)) -> serde_json::Result<Bytes> {
+pub(crate) fn to_unicode(value: &(impl Serialize + ?Sized)) -> serde_json::Result<Bytes> {
     write(value, PythonStyle { ensure_ascii: false })
 }
 

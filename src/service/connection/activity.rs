@@ -55,7 +55,7 @@ pub(in crate::service) struct Body(Option<u64>);
 
 /// What a timer finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::service) enum Verdict {
+pub(in crate::service) enum Liveness {
     /// Look again then.
     Fine(Instant),
     /// No request, and no byte for too long.
@@ -128,20 +128,20 @@ impl Activity {
     }
 
     /// What moves while no request is in flight, such as a PING, is no reason to keep the connection.
-    pub(super) fn verdict(&self, limit: Duration) -> Verdict {
+    pub(super) fn liveness(&self, limit: Duration) -> Liveness {
         let idle_since = self.idle_since.load(Relaxed);
         let last = if self.is_idle() { idle_since } else { self.moved.load(Relaxed).max(idle_since) };
         let due = self.born + Duration::from_millis(last) + limit;
         let now = Instant::now();
         if now < due {
-            Verdict::Fine(due)
+            Liveness::Fine(due)
         } else if self.is_idle() {
-            Verdict::Idle
+            Liveness::Idle
         } else if self.owed.load(Relaxed) > 0 {
-            Verdict::Stuck
+            Liveness::Stuck
         } else {
             // The request is ours to finish; its own body has a timer.
-            Verdict::Fine(now + limit)
+            Liveness::Fine(now + limit)
         }
     }
 
@@ -343,23 +343,23 @@ mod tests {
     #[tokio::test]
     async fn only_an_idle_or_unwilling_client_is_late() {
         let activity = Activity::new(Arc::new(Counters::default()));
-        assert!(matches!(activity.verdict(LIMIT), Verdict::Fine(due) if due <= Instant::now() + LIMIT));
+        assert!(matches!(activity.liveness(LIMIT), Liveness::Fine(due) if due <= Instant::now() + LIMIT));
         tokio::time::sleep(LIMIT).await;
-        assert_eq!(activity.verdict(LIMIT), Verdict::Idle);
+        assert_eq!(activity.liveness(LIMIT), Liveness::Idle);
 
         let flight = activity.begin();
-        assert!(matches!(activity.verdict(LIMIT), Verdict::Fine(_)), "a slow handler is not the client's fault");
+        assert!(matches!(activity.liveness(LIMIT), Liveness::Fine(_)), "a slow handler is not the client's fault");
         flight.owes();
-        assert_eq!(activity.verdict(LIMIT), Verdict::Stuck);
+        assert_eq!(activity.liveness(LIMIT), Liveness::Stuck);
         activity.moved(1);
-        assert!(matches!(activity.verdict(LIMIT), Verdict::Fine(_)));
+        assert!(matches!(activity.liveness(LIMIT), Liveness::Fine(_)));
         tokio::time::sleep(LIMIT).await;
         flight.paid();
         drop(flight);
-        assert!(matches!(activity.verdict(LIMIT), Verdict::Fine(_)), "the time starts with the end of the request");
+        assert!(matches!(activity.liveness(LIMIT), Liveness::Fine(_)), "the time starts with the end of the request");
         assert!(activity.idle_for().is_some_and(|idle| idle < LIMIT));
         tokio::time::sleep(LIMIT).await;
         activity.moved(1);
-        assert_eq!(activity.verdict(LIMIT), Verdict::Idle, "bytes that are no request");
+        assert_eq!(activity.liveness(LIMIT), Liveness::Idle, "bytes that are no request");
     }
 }

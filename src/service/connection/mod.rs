@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::body::Lane;
-use super::gate::Permit;
+use super::connection_limit::Permit;
 use super::listener::{Address, Stream};
 use super::shared::Shared;
 use crate::http;
@@ -38,7 +38,7 @@ use answer::Answerer;
 use streams::Streams;
 use wire::{Io, Wire};
 
-use activity::{Activity, LINGER, Verdict};
+use activity::{Activity, LINGER, Liveness};
 
 /// How long a stop waits for the first request of a connection that was accepted just before, and for one whose bytes
 /// already wait in the socket: the client has been promised an answer by the kernel.
@@ -199,13 +199,13 @@ async fn run(shared: &Arc<Shared>, stream: Stream, local: Address, activity: &Ar
                 }
                 // On HTTP/2 each stream has a limit of its own, which comes first.
                 let more = if activity.is_http2() { FAREWELL } else { Duration::ZERO };
-                due = match limits.idle.map(|limit| activity.verdict(limit + more)) {
-                    Some(Verdict::Stuck) => return Err(NOT_TAKEN.into()),
-                    Some(Verdict::Idle) if !ends => {
+                due = match limits.idle.map(|limit| activity.liveness(limit + more)) {
+                    Some(Liveness::Stuck) => return Err(NOT_TAKEN.into()),
+                    Some(Liveness::Idle) if !ends => {
                         activity.ask_to_leave();
                         Some(Instant::now() + FAREWELL)
                     }
-                    Some(Verdict::Fine(next)) if !ends => Some(next),
+                    Some(Liveness::Fine(next)) if !ends => Some(next),
                     None if !ends => None,
                     _ => Some(Instant::now() + FAREWELL),
                 };

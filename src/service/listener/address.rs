@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use super::ListenError;
-use crate::service::settings::Place;
+use crate::service::settings::ListenAddress;
 
 /// A TCP address or the path of a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,10 +56,10 @@ impl fmt::Display for Address {
 ///
 /// # Errors
 /// The name is not known.
-pub(in crate::service) fn resolve(place: &Place) -> Result<Vec<Address>, ListenError> {
-    let (host, port) = match place {
-        Place::Unix(path) => return Ok(vec![Address::Unix(path.clone())]),
-        Place::Tcp(host, port) => (host.trim(), *port),
+pub(in crate::service) fn resolve(address: &ListenAddress) -> Result<Vec<Address>, ListenError> {
+    let (host, port) = match address {
+        ListenAddress::Unix(path) => return Ok(vec![Address::Unix(path.clone())]),
+        ListenAddress::Tcp(host, port) => (host.trim(), *port),
     };
     if host.is_empty() {
         return Ok(vec![Address::Tcp(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port))]);
@@ -82,8 +82,8 @@ pub(in crate::service) fn resolve(place: &Place) -> Result<Vec<Address>, ListenE
 mod tests {
     use super::*;
 
-    fn tcp(host: &str) -> Place {
-        Place::Tcp(host.to_owned(), 9292)
+    fn tcp(host: &str) -> ListenAddress {
+        ListenAddress::Tcp(host.to_owned(), 9292)
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
         }
         assert!(resolve(&tcp("no such host")).unwrap_err().to_string().contains("no such host"));
         let path = PathBuf::from("/run/glance/api.sock");
-        assert_eq!(resolve(&Place::Unix(path.clone())).unwrap(), [Address::Unix(path)]);
+        assert_eq!(resolve(&ListenAddress::Unix(path.clone())).unwrap(), [Address::Unix(path)]);
     }
 
     #[test]

@@ -118,10 +118,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::service::settings::Place;
+    use crate::service::settings::ListenAddress;
 
     fn listen() -> Listen {
-        Listen { place: Place::Tcp(String::new(), 0), backlog: 8, keepidle: Duration::from_secs(77) }
+        Listen { address: ListenAddress::Tcp(String::new(), 0), backlog: 8, keepidle: Duration::from_secs(77) }
     }
 
     fn tcp(address: &str) -> Address {

@@ -12,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::filter::Filter;
 use super::levels::Levels;
-use super::limit::{self, Verdict};
+use super::limit::{self, Admission};
 use super::record::{Record, SpanValues, Values};
 use super::writer::Queue;
 
@@ -63,9 +63,9 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Capture {
         let metadata = event.metadata();
         if let Some(limit) = &self.filter.levels().limit {
             match limit.judge(*metadata.level(), Instant::now()) {
-                Verdict::Write => {}
-                Verdict::Drop => return,
-                Verdict::DropFirst => {
+                Admission::Write => {}
+                Admission::Drop => return,
+                Admission::DropFirst => {
                     let values = vec![Some(limit.words())];
                     self.queue.put(Record::now(&limit::METADATA, values, Vec::new()));
                     return;

@@ -28,7 +28,7 @@ pub(super) struct Limit {
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Admission {
     Write,
     Drop,
     /// Dropped, as the first of its interval.
@@ -70,9 +70,9 @@ impl Limit {
         })
     }
 
-    pub(super) fn judge(&self, level: Level, now: Instant) -> Verdict {
+    pub(super) fn judge(&self, level: Level, now: Instant) -> Admission {
         if self.except.is_some_and(|except| level <= except) {
-            return Verdict::Write;
+            return Admission::Write;
         }
         let now = milliseconds(now.saturating_duration_since(self.began));
         let end = self.end.load(Relaxed);
@@ -81,13 +81,13 @@ impl Limit {
             // Of several threads one begins the next interval.
             if self.end.compare_exchange(end, next, Relaxed, Relaxed).is_ok() {
                 self.counted.store(1, Relaxed);
-                return Verdict::Write;
+                return Admission::Write;
             }
         }
         match self.counted.fetch_add(1, Relaxed).saturating_sub(self.burst) {
-            ..0 => Verdict::Write,
-            0 => Verdict::DropFirst,
-            1.. => Verdict::Drop,
+            ..0 => Admission::Write,
+            0 => Admission::DropFirst,
+            1.. => Admission::Drop,
         }
     }
 
@@ -128,9 +128,15 @@ mod tests {
         let limit = limit(2, 5, "CRITICAL").unwrap();
         let at = |milliseconds: u64| limit.judge(Level::ERROR, limit.began + Duration::from_millis(milliseconds));
         let verdicts = [0, 0, 0, 0, 4999].map(at);
-        assert_eq!(verdicts, [Verdict::Write, Verdict::Write, Verdict::DropFirst, Verdict::Drop, Verdict::Drop]);
+        assert_eq!(
+            verdicts,
+            [Admission::Write, Admission::Write, Admission::DropFirst, Admission::Drop, Admission::Drop]
+        );
         let verdicts = [5000, 5001, 5002, 9999, 10_000].map(at);
-        assert_eq!(verdicts, [Verdict::Write, Verdict::Write, Verdict::DropFirst, Verdict::Drop, Verdict::Write]);
+        assert_eq!(
+            verdicts,
+            [Admission::Write, Admission::Write, Admission::DropFirst, Admission::Drop, Admission::Write]
+        );
     }
 
     #[test]
@@ -138,8 +144,14 @@ mod tests {
         let limit = limit(1, 5, "WARNING").unwrap();
         let of = |level| limit.judge(level, limit.began);
         let verdicts = [Level::WARN, Level::ERROR, Level::INFO, Level::INFO, Level::DEBUG, Level::ERROR].map(of);
-        let expected =
-            [Verdict::Write, Verdict::Write, Verdict::Write, Verdict::DropFirst, Verdict::Drop, Verdict::Write];
+        let expected = [
+            Admission::Write,
+            Admission::Write,
+            Admission::Write,
+            Admission::DropFirst,
+            Admission::Drop,
+            Admission::Write,
+        ];
         assert_eq!(verdicts, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The places that records are written to.
+//! The outputs that records are written to.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
@@ -19,15 +19,15 @@ use super::text::TextFormat;
 use crate::config::DefaultSection;
 use crate::service::environment::Environment;
 
-/// All places that the configuration names.
+/// All outputs that the configuration names.
 #[derive(Debug)]
 pub(super) struct Sinks {
-    places: Vec<Place>,
+    outputs: Vec<Output>,
     format: Format,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Output {
     Journal(Journal),
     File(LogFile),
     StandardError(Decoration),
@@ -54,31 +54,31 @@ impl Sinks {
     /// Opens files and the journal.
     ///
     /// # Errors
-    /// A file that cannot be written. Without a journal, standard error takes its place.
+    /// A file that cannot be written. Without a journal, standard error takes its output.
     pub(super) fn open(
         options: &DefaultSection,
         environment: &Environment,
         levels: &Arc<ArcSwap<Levels>>,
     ) -> Result<Self, LogError> {
-        let mut places = Vec::new();
+        let mut outputs = Vec::new();
         let file = path(options);
         if let Some(path) = &file {
             let opened = LogFile::open(path.clone()).map_err(|source| unwritable(options, path, source))?;
-            places.push(Place::File(opened));
+            outputs.push(Output::File(opened));
         }
         // Where nothing is asked for, whatever the service manager made of standard error.
         let nothing = file.is_none() && !options.use_stderr && !options.use_journal;
         if options.use_journal || (nothing && environment.journal) {
-            places.push(match Journal::open(levels) {
-                Ok(journal) => Place::Journal(journal),
-                Err(_) => Place::StandardError(decoration(options, environment)),
+            outputs.push(match Journal::open(levels) {
+                Ok(journal) => Output::Journal(journal),
+                Err(_) => Output::StandardError(decoration(options, environment)),
             });
         }
         if options.use_stderr || (nothing && !environment.journal) {
-            places.push(Place::StandardError(decoration(options, environment)));
+            outputs.push(Output::StandardError(decoration(options, environment)));
         }
         if options.use_syslog {
-            places.push(Place::Syslog(Syslog::new(&options.syslog_log_facility)?));
+            outputs.push(Output::Syslog(Syslog::new(&options.syslog_log_facility)?));
         }
         let format = if options.use_json {
             let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -86,7 +86,7 @@ impl Sinks {
         } else {
             Format::Text(TextFormat::new(options))
         };
-        Ok(Self { places, format })
+        Ok(Self { outputs, format })
     }
 
     /// What [`Self::open`] would say of a file that is not to be made, and of names.
@@ -108,24 +108,24 @@ impl Sinks {
     }
 
     pub(super) fn reaches_standard_error(&self) -> bool {
-        self.places.iter().any(|place| matches!(place, Place::StandardError(_)))
+        self.outputs.iter().any(|output| matches!(output, Output::StandardError(_)))
     }
 
     /// Before records come after a pause: files that were moved away are opened again.
     pub(super) fn check(&mut self) {
-        for place in &mut self.places {
-            if let Place::File(file) = place {
+        for output in &mut self.outputs {
+            if let Output::File(file) = output {
                 file.check();
             }
         }
     }
 
-    /// Writes a record everywhere. A place that fails is left out: there is nowhere to say so.
+    /// Writes a record everywhere. A output that fails is left out: there is nowhere to say so.
     pub(super) fn write(&mut self, record: &Record) {
         let format = &self.format;
         let mut formatted = None;
-        for place in &mut self.places {
-            if let Place::Journal(journal) = place {
+        for output in &mut self.outputs {
+            if let Output::Journal(journal) = output {
                 journal.write(record);
                 continue;
             }
@@ -133,19 +133,19 @@ impl Sinks {
                 Format::Text(format) => format.line(record),
                 Format::Json { date, host } => json::line(record, date, host),
             });
-            match place {
-                Place::File(file) => file.write(line),
-                Place::StandardError(decoration) => to_standard_error(*decoration, record, line),
-                Place::Syslog(syslog) => syslog.write(record, line),
-                Place::Journal(_) => {}
+            match output {
+                Output::File(file) => file.write(line),
+                Output::StandardError(decoration) => to_standard_error(*decoration, record, line),
+                Output::Syslog(syslog) => syslog.write(record, line),
+                Output::Journal(_) => {}
             }
         }
     }
 
     /// After the last record before a pause.
     pub(super) fn flush(&mut self) {
-        for place in &mut self.places {
-            if let Place::File(file) = place {
+        for output in &mut self.outputs {
+            if let Output::File(file) = output {
                 let _ = file.writer.flush();
             }
         }

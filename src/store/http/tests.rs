@@ -257,14 +257,15 @@ async fn a_location_that_fails_at_once_is_passed_over() {
     let copy = conformance::put(&*stores.default_store().store, "copy", Bytes::from_static(b"copy")).await;
     let rude = rude_server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
     let (broken, missing) = (format!("http://{rude}/image"), format!("http://{server}/missing"));
-    let places = [missing.as_str(), broken.as_str(), copy.url()].map(|url| super::super::Place { url, store: None });
+    let places =
+        [missing.as_str(), broken.as_str(), copy.url()].map(|url| super::super::LocationRef { url, store: None });
     let reader = stores.open_any(&StoreContext::default(), &places, None).await.unwrap();
     assert_eq!(read(reader).await.unwrap(), b"copy");
     assert!(matches!(
         stores.open_any(&StoreContext::default(), &places[..2], None).await.err(),
         Some(StoreError::RemoteUnavailable { .. })
     ));
-    let whole = super::super::Place { url: &format!("http://{server}/image"), store: None };
+    let whole = super::super::LocationRef { url: &format!("http://{server}/image"), store: None };
     let reader = stores.open_any(&StoreContext::default(), &[whole], None).await.unwrap();
     assert!(read(reader).await.unwrap() == pattern(500_000));
 }

@@ -28,7 +28,7 @@ use cluster::{Access, Connection, Link};
 use elsewhere::Elsewhere;
 use location::Address;
 use reader::Source;
-use recording::{Recording, Target};
+use recording::{ImageAddress, Recording};
 
 /// The snapshot that makes an image whole.
 const SNAPSHOT: &str = "snap";
@@ -293,7 +293,7 @@ impl Inner {
         let url = location::url(&connection.fsid, &self.pool, name, SNAPSHOT);
         let metadata = self.id.iter().map(|id| ("store".to_owned(), id.as_str().into())).collect();
         let (connection, threads) = (Arc::clone(connection), Arc::clone(&self.data));
-        let target = Target { connection, pool, name: name.to_owned(), threads };
+        let target = ImageAddress { connection, pool, name: name.to_owned(), threads };
         let recording = Recording::new(image, target, self.thin, size, self.chunk);
         Ok(StrandWriter::new(recording, Arc::clone(&self.data), size, url, metadata))
     }

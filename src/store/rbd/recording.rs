@@ -30,7 +30,7 @@ const GROWTH: u64 = 8 * 1024 * 1024 * 1024;
 
 /// Where an image is written.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(super) struct ImageAddress {
     pub(super) connection: Arc<Connection>,
     pub(super) pool: Arc<CephPool>,
     pub(super) name: String,
@@ -42,7 +42,7 @@ pub(super) struct Target {
 pub(super) struct Recording {
     /// `None` once it is committed or undone.
     image: Option<Image>,
-    target: Target,
+    target: ImageAddress,
     /// Whether zeros are left out.
     thin: bool,
     /// Bytes announced; 0 when unknown.
@@ -64,7 +64,7 @@ pub(super) struct Recording {
 
 impl Recording {
     /// For an image that was made with [`Self::first_room`] bytes, in objects of `chunk` bytes.
-    pub(super) fn new(image: Image, target: Target, thin: bool, announced: u64, chunk: u64) -> Self {
+    pub(super) fn new(image: Image, target: ImageAddress, thin: bool, announced: u64, chunk: u64) -> Self {
         Self {
             image: Some(image),
             target,
@@ -177,7 +177,7 @@ impl Recording {
         };
         finish().map_err(|error| self.fault(error))?;
         self.image = None;
-        let Target { connection, pool, name, threads } = self.target.clone();
+        let ImageAddress { connection, pool, name, threads } = self.target.clone();
         Ok(Published::new(threads, move || {
             if let Err(error) = removal::remove(&connection, &pool, &name, Some(SNAPSHOT)) {
                 tracing::error!(image = name, %error, "cannot remove image data that nobody waited for");
@@ -191,7 +191,7 @@ impl Recording {
         self.in_flight.clear();
         self.gathered.clear();
         drop(image);
-        let Target { connection, pool, name, .. } = &self.target;
+        let ImageAddress { connection, pool, name, .. } = &self.target;
         match removal::remove(connection, pool, name, Some(SNAPSHOT)) {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => {

@@ -48,7 +48,7 @@ async fn single_store_mode_chooses_by_scheme() {
     let image = put(&*stores.default_store().store, IMAGE, Bytes::from_static(b"data")).await;
     // A store's id in the metadata, left from other times, has no meaning here.
     for store in [None, Some("gone")] {
-        let found = Place { url: image.url(), store };
+        let found = LocationRef { url: image.url(), store };
         assert_eq!(
             read(stores.open_location(&StoreContext::default(), found, None).await.unwrap()).await.unwrap(),
             b"data"
@@ -56,12 +56,13 @@ async fn single_store_mode_chooses_by_scheme() {
         assert_eq!(stores.size(&StoreContext::default(), found).await.unwrap(), 4);
     }
     assert_eq!(stores.id_for_url(image.url()), None);
-    let strange = Place { url: "rbd://pool/image", store: None };
+    let strange = LocationRef { url: "rbd://pool/image", store: None };
     assert!(
         matches!(stores.size(&StoreContext::default(), strange).await, Err(StoreError::UnknownScheme { scheme }) if scheme == "rbd")
     );
-    stores.delete(&StoreContext::default(), Place { url: image.url(), store: None }).await.unwrap();
-    let error = stores.delete(&StoreContext::default(), Place { url: "http://host/x", store: None }).await.unwrap_err();
+    stores.delete(&StoreContext::default(), LocationRef { url: image.url(), store: None }).await.unwrap();
+    let error =
+        stores.delete(&StoreContext::default(), LocationRef { url: "http://host/x", store: None }).await.unwrap_err();
     assert!(matches!(error, StoreError::Unsupported { operation: Operation::Delete, .. }));
 }
 
@@ -211,18 +212,18 @@ async fn multi_store_mode_chooses_by_id() {
     let fast = &stores.get("fast").unwrap().store;
     let stored = fast.begin(&StoreContext::default(), IMAGE, None).await.unwrap().commit().await.unwrap();
     assert_eq!(stored.metadata.get("store"), Some(&Value::from("fast")));
-    let found = Place::new(&stored.url, &stored.metadata);
+    let found = LocationRef::new(&stored.url, &stored.metadata);
     assert_eq!(stores.size(&StoreContext::default(), found).await.unwrap(), 0);
     assert_eq!(stores.id_for_url(&stored.url), Some("fast"));
     assert_eq!(stores.id_for_url("https://host/x"), Some("web"));
     assert_eq!(stores.id_for_url("file:///elsewhere/x"), None);
 
-    let unknown = Place { url: &stored.url, store: Some("gone") };
+    let unknown = LocationRef { url: &stored.url, store: Some("gone") };
     assert!(matches!(stores.size(&StoreContext::default(), unknown).await, Err(StoreError::UnknownStore { .. })));
-    let mismatch = Place { url: &stored.url, store: Some("web") };
+    let mismatch = LocationRef { url: &stored.url, store: Some("web") };
     assert!(matches!(stores.size(&StoreContext::default(), mismatch).await, Err(StoreError::UnknownScheme { .. })));
     // Old rows name no store: they are looked for everywhere, but their size is not asked for.
-    let unnamed = Place { url: &stored.url, store: None };
+    let unnamed = LocationRef { url: &stored.url, store: None };
     assert!(matches!(stores.size(&StoreContext::default(), unnamed).await, Err(StoreError::UnknownStore { .. })));
     stores.open_location(&StoreContext::default(), unnamed, None).await.unwrap();
     stores.delete(&StoreContext::default(), unnamed).await.unwrap();
@@ -248,10 +249,10 @@ async fn data_is_looked_for_until_it_is_found() {
     let copy = put(&*stores.get("slow").unwrap().store, IMAGE, Bytes::from_static(b"0123456789")).await;
     let lost = stores.get("fast").unwrap().store.candidates(IMAGE).await.unwrap().remove(0);
     let places = [
-        Place { url: &lost, store: Some("fast") },
-        Place { url: "nonsense", store: Some("fast") },
-        Place { url: copy.url(), store: Some("gone") },
-        Place { url: copy.url(), store: Some("slow") },
+        LocationRef { url: &lost, store: Some("fast") },
+        LocationRef { url: "nonsense", store: Some("fast") },
+        LocationRef { url: copy.url(), store: Some("gone") },
+        LocationRef { url: copy.url(), store: Some("slow") },
     ];
     let reader = stores.open_any(&StoreContext::default(), &places, Some(2..5)).await.unwrap();
     assert_eq!(read(reader).await.unwrap(), b"234");
@@ -263,7 +264,7 @@ async fn data_is_looked_for_until_it_is_found() {
         stores.open_any(&StoreContext::default(), &[], None).await.err(),
         Some(StoreError::NotFound { .. })
     ));
-    let web = [Place { url: "http://192.0.2.1/x", store: Some("web") }];
+    let web = [LocationRef { url: "http://192.0.2.1/x", store: Some("web") }];
     let error = stores.open_any(&StoreContext::default(), &web, Some(0..1)).await.err().unwrap();
     assert!(matches!(error, StoreError::Unsupported { operation: Operation::ReadRange { .. }, .. }));
 }

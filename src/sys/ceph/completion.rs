@@ -18,7 +18,7 @@ use super::check;
 use super::library::{Completion, Functions};
 
 /// The outcome of a read or a write. Dropping it stops waiting, not the operation.
-pub struct Pending<T> {
+pub(crate) struct Pending<T> {
     outcome: oneshot::Receiver<io::Result<T>>,
 }
 
@@ -27,7 +27,7 @@ impl<T> Pending<T> {
     ///
     /// # Errors
     /// That of the operation.
-    pub fn wait(self) -> io::Result<T> {
+    pub(crate) fn wait(self) -> io::Result<T> {
         self.outcome.blocking_recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
 }

@@ -76,7 +76,7 @@ static LOADED: OnceLock<Functions> = OnceLock::new();
 
 /// Ends the process if the libraries are loaded. The usual end would destroy the global objects of the libraries while their
 /// threads still use them, which now and then is a segmentation fault.
-pub fn end_process_with_threads(status: u8) {
+pub(crate) fn end_process_with_threads(status: u8) {
     if LOADED.get().is_some() {
         // SAFETY: the call takes a number and does not return.
         unsafe { libc::_exit(status.into()) }

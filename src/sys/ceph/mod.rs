@@ -12,10 +12,10 @@ mod library;
 mod rados;
 mod rbd;
 
-pub use completion::Pending;
-pub use library::end_process_with_threads;
-pub use rados::{CephPool, Client, Cluster};
-pub use rbd::Image;
+pub(crate) use completion::Pending;
+pub(crate) use library::end_process_with_threads;
+pub(crate) use rados::{CephPool, Client, Cluster};
+pub(crate) use rbd::Image;
 
 use std::ffi::{CString, c_int};
 use std::io;

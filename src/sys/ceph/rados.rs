@@ -12,17 +12,17 @@ use super::{c_string, check};
 const VALUE: usize = 4096;
 
 /// A client with its configuration, not yet connected.
-pub struct Client {
+pub(crate) struct Client {
     raw: Raw,
 }
 
 /// A connection to a cluster. The libraries keep it alive by themselves: they find monitors and OSDs again that went away.
-pub struct Cluster {
+pub(crate) struct Cluster {
     raw: Raw,
 }
 
 /// A pool of a cluster.
-pub struct CephPool {
+pub(crate) struct CephPool {
     pub(super) functions: &'static Functions,
     /// A `rados_ioctx_t`.
     pub(super) raw: *mut c_void,
@@ -50,7 +50,7 @@ impl Client {
     ///
     /// # Errors
     /// The libraries are not there, which the text says, or the name is none.
-    pub fn new(name: &str) -> io::Result<Self> {
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
         let functions = functions().map_err(io::Error::other)?;
         let (cluster, name) = (c_string("ceph")?, c_string(name)?);
         let mut handle = null_mut();
@@ -63,7 +63,7 @@ impl Client {
     ///
     /// # Errors
     /// It is not there or cannot be read.
-    pub fn read_file(&self, path: Option<&str>) -> io::Result<()> {
+    pub(crate) fn read_file(&self, path: Option<&str>) -> io::Result<()> {
         let path = path.map(c_string).transpose()?;
         let place = path.as_ref().map_or(null(), |path| path.as_ptr());
         // SAFETY: `place` is null, which the call takes for its default, or a string that ends in a zero and outlives it.
@@ -73,7 +73,7 @@ impl Client {
 
     /// # Errors
     /// There is no such option, or the value does not suit it.
-    pub fn set(&self, option: &str, value: &str) -> io::Result<()> {
+    pub(crate) fn set(&self, option: &str, value: &str) -> io::Result<()> {
         let (option, value) = (c_string(option)?, c_string(value)?);
         // SAFETY: both strings end in a zero and outlive the call.
         check(unsafe { (self.raw.functions.rados_conf_set)(self.raw.handle, option.as_ptr(), value.as_ptr()) })?;
@@ -82,13 +82,13 @@ impl Client {
 
     /// # Errors
     /// There is no such option.
-    pub fn option(&self, option: &str) -> io::Result<String> {
+    pub(crate) fn option(&self, option: &str) -> io::Result<String> {
         self.raw.option(option)
     }
 
     /// # Errors
     /// No monitor answers in time (`client_mount_timeout`), or the user is refused.
-    pub fn connect(self) -> io::Result<Cluster> {
+    pub(crate) fn connect(self) -> io::Result<Cluster> {
         // SAFETY: the handle is not connected: this takes the client, and is the only call that connects one.
         check(unsafe { (self.raw.functions.rados_connect)(self.raw.handle) })?;
         Ok(Cluster { raw: self.raw })
@@ -100,7 +100,7 @@ impl Cluster {
     ///
     /// # Errors
     /// What librados says.
-    pub fn fsid(&self) -> io::Result<String> {
+    pub(crate) fn fsid(&self) -> io::Result<String> {
         let Raw { functions, handle } = self.raw;
         // SAFETY: the handle is connected.
         text(|buffer, size| unsafe { (functions.rados_cluster_fsid)(handle, buffer, size) })
@@ -110,7 +110,7 @@ impl Cluster {
     ///
     /// # Errors
     /// There is no such option.
-    pub fn option(&self, option: &str) -> io::Result<String> {
+    pub(crate) fn option(&self, option: &str) -> io::Result<String> {
         self.raw.option(option)
     }
 
@@ -118,7 +118,7 @@ impl Cluster {
     ///
     /// # Errors
     /// `ENOENT` when there is none of that name.
-    pub fn pool(self: &Arc<Self>, name: &str) -> io::Result<CephPool> {
+    pub(crate) fn pool(self: &Arc<Self>, name: &str) -> io::Result<CephPool> {
         let Raw { functions, handle } = self.raw;
         let name = c_string(name)?;
         let mut raw = null_mut();

@@ -16,7 +16,7 @@ use super::{c_string, check};
 const LAYERING: u64 = 1;
 
 /// An open image.
-pub struct Image {
+pub(crate) struct Image {
     functions: &'static Functions,
     /// A `rbd_image_t`.
     raw: *mut c_void,
@@ -36,7 +36,7 @@ impl CephPool {
     ///
     /// # Errors
     /// `EEXIST` when there is one of that name.
-    pub fn create(&self, name: &str, size: u64, features: u64, order: u32) -> io::Result<()> {
+    pub(crate) fn create(&self, name: &str, size: u64, features: u64, order: u32) -> io::Result<()> {
         let name = c_string(name)?;
         let features = if features == 0 { LAYERING } else { features };
         let mut order = c_int::try_from(order).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -49,7 +49,7 @@ impl CephPool {
     ///
     /// # Errors
     /// `ENOENT`, `ENOTEMPTY` when it has snapshots, `EBUSY` when it is in use.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         let name = c_string(name)?;
         // SAFETY: the pool is open; the name ends in a zero and outlives the call.
         check(unsafe { (self.functions.rbd_remove)(self.raw, name.as_ptr()) })?;
@@ -60,7 +60,7 @@ impl CephPool {
     ///
     /// # Errors
     /// `ENOENT`, `EBUSY` when it is in use.
-    pub fn move_to_trash(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn move_to_trash(&self, name: &str) -> io::Result<()> {
         let name = c_string(name)?;
         // SAFETY: as in `remove`.
         check(unsafe { (self.functions.rbd_trash_move)(self.raw, name.as_ptr(), 0) })?;
@@ -71,7 +71,7 @@ impl CephPool {
     ///
     /// # Errors
     /// `ENOENT` when there is none of that name.
-    pub fn open(self: &Arc<Self>, name: &str) -> io::Result<Image> {
+    pub(crate) fn open(self: &Arc<Self>, name: &str) -> io::Result<Image> {
         self.open_by(self.functions.rbd_open, name, None)
     }
 
@@ -79,7 +79,7 @@ impl CephPool {
     ///
     /// # Errors
     /// `ENOENT` when there is no such image or snapshot.
-    pub fn open_read_only(self: &Arc<Self>, name: &str, snapshot: Option<&str>) -> io::Result<Image> {
+    pub(crate) fn open_read_only(self: &Arc<Self>, name: &str, snapshot: Option<&str>) -> io::Result<Image> {
         self.open_by(self.functions.rbd_open_read_only, name, snapshot)
     }
 
@@ -105,7 +105,7 @@ impl Image {
     ///
     /// # Errors
     /// What librbd says.
-    pub fn size(&self) -> io::Result<u64> {
+    pub(crate) fn size(&self) -> io::Result<u64> {
         let mut size = 0;
         // SAFETY: the image is open, and the call writes a number to the place it is given.
         check(unsafe { (self.functions.rbd_get_size)(self.raw, &raw mut size) })?;
@@ -116,7 +116,7 @@ impl Image {
     ///
     /// # Errors
     /// What librbd says.
-    pub fn resize(&self, size: u64) -> io::Result<()> {
+    pub(crate) fn resize(&self, size: u64) -> io::Result<()> {
         // SAFETY: the image is open.
         check(unsafe { (self.functions.rbd_resize)(self.raw, size) })?;
         Ok(())
@@ -126,7 +126,7 @@ impl Image {
     ///
     /// # Errors
     /// What librbd says, of earlier writes too.
-    pub fn flush(&self) -> io::Result<()> {
+    pub(crate) fn flush(&self) -> io::Result<()> {
         // SAFETY: the image is open.
         check(unsafe { (self.functions.rbd_flush)(self.raw) })?;
         Ok(())
@@ -134,7 +134,7 @@ impl Image {
 
     /// # Errors
     /// `EEXIST` when there is one of that name.
-    pub fn create_snapshot(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn create_snapshot(&self, name: &str) -> io::Result<()> {
         self.on_snapshot(self.functions.rbd_snap_create, name)
     }
 
@@ -142,19 +142,19 @@ impl Image {
     ///
     /// # Errors
     /// What librbd says.
-    pub fn protect_snapshot(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn protect_snapshot(&self, name: &str) -> io::Result<()> {
         self.on_snapshot(self.functions.rbd_snap_protect, name)
     }
 
     /// # Errors
     /// `ENOENT`, `EINVAL` when it is not protected, `EBUSY` when it has clones that need it to be.
-    pub fn unprotect_snapshot(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn unprotect_snapshot(&self, name: &str) -> io::Result<()> {
         self.on_snapshot(self.functions.rbd_snap_unprotect, name)
     }
 
     /// # Errors
     /// `ENOENT`, `EBUSY` when it is protected.
-    pub fn remove_snapshot(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn remove_snapshot(&self, name: &str) -> io::Result<()> {
         self.on_snapshot(self.functions.rbd_snap_remove, name)
     }
 
@@ -173,7 +173,7 @@ impl Image {
     ///
     /// # Errors
     /// What librbd says.
-    pub fn has_writers(&self) -> io::Result<bool> {
+    pub(crate) fn has_writers(&self) -> io::Result<bool> {
         let mut count = 0;
         // SAFETY: the image is open. The call writes entries only as far as `count` says there is room, which is none, and
         // then their number to it.
@@ -188,7 +188,7 @@ impl Image {
     ///
     /// # Errors
     /// The write could not be started; the outcome of one that was is in what is returned.
-    pub fn write(&self, offset: u64, pieces: Vec<Bytes>) -> io::Result<Pending<()>> {
+    pub(crate) fn write(&self, offset: u64, pieces: Vec<Bytes>) -> io::Result<Pending<()>> {
         start_write(self.functions, self.raw, &self.in_flight, offset, pieces)
     }
 
@@ -196,7 +196,7 @@ impl Image {
     ///
     /// # Errors
     /// As [`Image::write`].
-    pub fn read(&self, offset: u64, length: usize) -> io::Result<Pending<Bytes>> {
+    pub(crate) fn read(&self, offset: u64, length: usize) -> io::Result<Pending<Bytes>> {
         start_read(self.functions, self.raw, &self.in_flight, offset, length)
     }
 }

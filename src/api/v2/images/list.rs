@@ -9,7 +9,7 @@ use crate::api::policy::{ImageTarget, OwnProject};
 use crate::api::query::{self, Filter, ListQuery};
 use crate::api::{Api, Call, Error, Response, reply};
 use crate::identity::Context;
-use crate::image::listing::{self, Column, Condition, Visibility};
+use crate::image::listing::{self, Column, Condition, VisibilityCondition};
 
 #[derive(Serialize)]
 struct ImagesView<'a> {
@@ -51,9 +51,9 @@ fn request(wanted: &ListQuery, context: &Context) -> Result<listing::ListQuery, 
     let mut request = listing::ListQuery::new(viewer, wanted.limit);
     request.member_status = wanted.member_status.clone();
     request.visibility = match &wanted.visibility {
-        query::VisibilityFilter::Default => Visibility::Default,
-        query::VisibilityFilter::All => Visibility::All,
-        query::VisibilityFilter::Only(word) => Visibility::Only(word.clone()),
+        query::VisibilityFilter::Default => VisibilityCondition::Default,
+        query::VisibilityFilter::All => VisibilityCondition::All,
+        query::VisibilityFilter::Only(word) => VisibilityCondition::Only(word.clone()),
     };
     request.tags = wanted.tags.clone();
     request.marker = wanted.marker.clone();

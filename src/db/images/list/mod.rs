@@ -7,7 +7,7 @@ mod scope;
 pub(super) mod select;
 mod shape;
 
-pub use query::{Comparison, Condition, Direction, ListQuery, Viewer, Visibility};
+pub use query::{Comparison, Condition, Direction, ListQuery, Viewer, VisibilityCondition};
 
 pub use crate::db::model::{Column, Kind};
 

@@ -11,7 +11,7 @@ pub struct ListQuery {
     pub viewer: Viewer,
     /// Shared images count only if the viewer's membership has this status; `None` is any.
     pub member_status: Option<String>,
-    pub visibility: Visibility,
+    pub visibility: VisibilityCondition,
     /// `None` is both. With `Some(false)`, images in the status `killed` are left out too, as upstream does.
     pub deleted: Option<bool>,
     /// All of these must hold.
@@ -44,7 +44,7 @@ impl ListQuery {
         Self {
             viewer,
             member_status: Some("accepted".to_owned()),
-            visibility: Visibility::Default,
+            visibility: VisibilityCondition::Default,
             deleted: Some(false),
             conditions: Vec::new(),
             properties: Vec::new(),
@@ -92,7 +92,7 @@ pub struct Viewer {
 
 /// The `visibility` filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Visibility {
+pub enum VisibilityCondition {
     /// Everything that the viewer can see but the community images of others.
     #[default]
     Default,

@@ -2,7 +2,7 @@
 
 use sea_query::{Cond, Expr, ExprTrait, Query};
 
-use super::query::{Viewer, Visibility};
+use super::query::{Viewer, VisibilityCondition};
 use crate::db::dialect::Dialect;
 use crate::db::images::columns::{coarse, column, never, value};
 use crate::db::model::Column;
@@ -32,32 +32,32 @@ pub(super) enum Set {
 }
 
 /// The sets that make up what the viewer sees; at most four.
-pub(super) fn sets(viewer: &Viewer, asked: &Visibility, status: Option<&str>) -> Vec<Set> {
+pub(super) fn sets(viewer: &Viewer, asked: &VisibilityCondition, status: Option<&str>) -> Vec<Set> {
     if viewer.is_admin {
         return vec![match asked {
-            Visibility::Default => Set::AllButOthers("community"),
-            Visibility::All => Set::All,
-            Visibility::Only(visibility) => Set::Only(visibility.clone()),
+            VisibilityCondition::Default => Set::AllButOthers("community"),
+            VisibilityCondition::All => Set::All,
+            VisibilityCondition::Only(visibility) => Set::Only(visibility.clone()),
         }];
     }
     let shared = Set::Shared { status: status.map(str::to_owned) };
     let known = viewer.project.is_some();
     let mut sets = Vec::new();
     match asked {
-        Visibility::Default => {
+        VisibilityCondition::Default => {
             sets.push(Set::Visible("public"));
             sets.extend(known.then_some(Set::Own { but: &["public"] }));
             sets.push(shared);
         }
-        Visibility::All => {
+        VisibilityCondition::All => {
             sets.extend([Set::Visible("public"), Set::Visible("community")]);
             sets.extend(known.then_some(Set::Own { but: &["public", "community"] }));
             sets.push(shared);
         }
-        Visibility::Only(visibility) if matches!(visibility.as_str(), "public" | "community") => {
+        VisibilityCondition::Only(visibility) if matches!(visibility.as_str(), "public" | "community") => {
             sets.push(Set::Only(visibility.clone()));
         }
-        Visibility::Only(visibility) => {
+        VisibilityCondition::Only(visibility) => {
             sets.extend(known.then(|| Set::OwnOnly(visibility.clone())));
             sets.extend((visibility == "shared").then_some(shared));
         }
@@ -119,17 +119,21 @@ mod tests {
 
     #[test]
     fn what_is_visible_takes_as_few_sets_as_possible() {
-        let only = |text: &str| Visibility::Only(text.to_owned());
+        let only = |text: &str| VisibilityCondition::Only(text.to_owned());
         let shared = || Set::Shared { status: Some("accepted".to_owned()) };
         let (admin, user, nobody) = (viewer(true, Some("p")), viewer(false, Some("p")), viewer(false, None));
         let expected = [
-            (&admin, Visibility::Default, vec![Set::AllButOthers("community")]),
-            (&admin, Visibility::All, vec![Set::All]),
+            (&admin, VisibilityCondition::Default, vec![Set::AllButOthers("community")]),
+            (&admin, VisibilityCondition::All, vec![Set::All]),
             (&admin, only("private"), vec![Set::Only("private".to_owned())]),
-            (&user, Visibility::Default, vec![Set::Visible("public"), Set::Own { but: &["public"] }, shared()]),
             (
                 &user,
-                Visibility::All,
+                VisibilityCondition::Default,
+                vec![Set::Visible("public"), Set::Own { but: &["public"] }, shared()],
+            ),
+            (
+                &user,
+                VisibilityCondition::All,
                 vec![
                     Set::Visible("public"),
                     Set::Visible("community"),
@@ -141,7 +145,7 @@ mod tests {
             (&user, only("community"), vec![Set::Only("community".to_owned())]),
             (&user, only("private"), vec![Set::OwnOnly("private".to_owned())]),
             (&user, only("shared"), vec![Set::OwnOnly("shared".to_owned()), shared()]),
-            (&nobody, Visibility::Default, vec![Set::Visible("public"), shared()]),
+            (&nobody, VisibilityCondition::Default, vec![Set::Visible("public"), shared()]),
             (&nobody, only("shared"), vec![shared()]),
             (&nobody, only("private"), vec![Set::Nothing]),
         ];

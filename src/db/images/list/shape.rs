@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use sea_query::{SelectStatement, Value};
 
 use super::page::Bound;
-use super::query::{Condition, ListQuery, Visibility};
+use super::query::{Condition, ListQuery, VisibilityCondition};
 use super::select;
 use crate::db::dialect::Dialect;
 use crate::db::model::Kind;
@@ -98,7 +98,7 @@ impl Split {
         if query.tags.len() + query.properties.len() + query.conditions.len() > VALUES {
             return None;
         }
-        if let Visibility::Only(only) = &query.visibility
+        if let VisibilityCondition::Only(only) = &query.visibility
             && !matches!(only.as_str(), "public" | "private" | "shared" | "community")
         {
             return None;
@@ -202,7 +202,7 @@ mod tests {
                 assert!(!sql.as_str().contains("1 it"), "{}", sql.as_str());
             }
         }
-        let visibility = Visibility::Only("'; --".to_owned());
+        let visibility = VisibilityCondition::Only("'; --".to_owned());
         assert!(Split::of(&ListQuery { visibility, ..ListQuery::new(viewer(), 5) }, None).is_none());
     }
 

@@ -26,7 +26,7 @@ pub(in crate::http) struct Audit {
 
 /// An `audit_map_file` that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AuditMapError {
+pub(crate) enum AuditMapError {
     #[error("cannot be read: {0}")]
     Read(#[source] std::io::Error),
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! The cap on connections: who is inside, and whom to send away when it is full.
+//! The cap on connections: how many are open, and which one to close when it is full.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Admits as many connections as the worker may have.
 #[derive(Debug)]
-pub(super) struct Gate {
-    inside: std::sync::Mutex<Inside>,
+pub(super) struct ConnectionLimit {
+    state: std::sync::Mutex<State>,
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct Inside {
+struct State {
     limit: usize,
     /// What the descriptors of this process allow.
     ceiling: usize,
@@ -35,22 +35,22 @@ struct Inside {
 /// The right to be a connection; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
-    gate: Arc<Gate>,
+    limiter: Arc<ConnectionLimit>,
     id: u64,
 }
 
-impl Gate {
+impl ConnectionLimit {
     pub(super) fn new(limit: usize) -> Arc<Self> {
         let ceiling = descriptors::most_connections();
-        let inside = Inside { limit: usize::MAX, ceiling, open: 0, next: 0, connections: HashMap::new() };
-        let gate = Arc::new(Self { inside: std::sync::Mutex::new(inside), changed: Notify::new() });
-        gate.set_limit(limit);
-        gate
+        let state = State { limit: usize::MAX, ceiling, open: 0, next: 0, connections: HashMap::new() };
+        let limiter = Arc::new(Self { state: std::sync::Mutex::new(state), changed: Notify::new() });
+        limiter.set_limit(limit);
+        limiter
     }
 
     /// Waits until there is a free place. While there is none, the connection that has been idle for longest is asked to
     /// leave, so that idle clients do not keep others out.
-    pub(super) async fn room(&self) {
+    pub(super) async fn wait_for_room(&self) {
         while !self.has_room() {
             self.evict();
             self.changed().await;
@@ -63,20 +63,20 @@ impl Gate {
         let _ = tokio::time::timeout(PATIENCE / 4, self.changed.notified()).await;
     }
 
-    /// Takes a place, be there room or not: who has been accepted is inside.
+    /// Takes a place, whether there is room or not: an accepted connection counts at once.
     pub(super) fn enter(self: &Arc<Self>) -> Permit {
-        let mut inside = self.lock();
-        inside.open += 1;
-        inside.next += 1;
-        Permit { gate: Arc::clone(self), id: inside.next }
+        let mut state = self.lock();
+        state.open += 1;
+        state.next += 1;
+        Permit { limiter: Arc::clone(self), id: state.next }
     }
 
     /// Applies to new connections; open ones are kept.
     pub(super) fn set_limit(&self, limit: usize) {
-        let mut inside = self.lock();
-        let changes = std::mem::replace(&mut inside.limit, limit) != limit;
-        let ceiling = inside.ceiling;
-        drop(inside);
+        let mut state = self.lock();
+        let changes = std::mem::replace(&mut state.limit, limit) != limit;
+        let ceiling = state.ceiling;
+        drop(state);
         if changes && limit > ceiling {
             tracing::warn!(
                 "[service] max_connections is {limit}, but there are descriptors for {ceiling} connections; raise \
@@ -86,21 +86,21 @@ impl Gate {
         self.changed.notify_waiters();
     }
 
-    /// Connections inside.
+    /// Open connections.
     pub(super) fn open(&self) -> usize {
         self.lock().open
     }
 
     fn has_room(&self) -> bool {
-        let inside = self.lock();
-        inside.open < inside.limit.min(inside.ceiling)
+        let state = self.lock();
+        state.open < state.limit.min(state.ceiling)
     }
 
     /// Asks the connection that has been idle for longest to leave, unless one has been asked just now.
     pub(super) fn evict(&self) {
-        let inside = self.lock();
+        let state = self.lock();
         let mut longest = None;
-        for activity in inside.connections.values() {
+        for activity in state.connections.values() {
             match (activity.leaving_for(), activity.idle_for()) {
                 (Some(time), _) if time < FAREWELL => return,
                 (None, Some(idle)) if idle >= PATIENCE && longest.is_none_or(|(most, _)| idle > most) => {
@@ -114,25 +114,25 @@ impl Gate {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl Permit {
     /// Makes the connection known as one that can be asked to leave.
     pub(super) fn register(&self, activity: &Arc<Activity>) {
-        self.gate.lock().connections.insert(self.id, Arc::clone(activity));
+        self.limiter.lock().connections.insert(self.id, Arc::clone(activity));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut inside = self.gate.lock();
-        inside.open -= 1;
-        inside.connections.remove(&self.id);
-        drop(inside);
-        self.gate.changed.notify_one();
+        let mut state = self.limiter.lock();
+        state.open -= 1;
+        state.connections.remove(&self.id);
+        drop(state);
+        self.limiter.changed.notify_one();
     }
 }
 
@@ -141,38 +141,38 @@ mod tests {
     use super::*;
     use crate::service::counters::Counters;
 
-    fn waiting(gate: &Arc<Gate>) -> tokio::task::JoinHandle<()> {
-        let gate = Arc::clone(gate);
-        tokio::spawn(async move { gate.room().await })
+    fn waiting(limiter: &Arc<ConnectionLimit>) -> tokio::task::JoinHandle<()> {
+        let limiter = Arc::clone(limiter);
+        tokio::spawn(async move { limiter.wait_for_room().await })
     }
 
     #[tokio::test]
     async fn the_next_one_waits_until_somebody_leaves() {
-        let gate = Gate::new(2);
-        gate.room().await;
-        let (one, _two) = (gate.enter(), gate.enter());
-        let next = waiting(&gate);
+        let limiter = ConnectionLimit::new(2);
+        limiter.wait_for_room().await;
+        let (one, _two) = (limiter.enter(), limiter.enter());
+        let next = waiting(&limiter);
         tokio::time::sleep(Duration::from_millis(700)).await;
-        assert!(!next.is_finished(), "nobody inside is known to be idle");
+        assert!(!next.is_finished(), "no open connection is known to be idle");
         drop(one);
         next.await.unwrap();
-        let _three = gate.enter();
-        assert_eq!(gate.open(), 2);
-        let next = waiting(&gate);
-        gate.set_limit(3);
+        let _three = limiter.enter();
+        assert_eq!(limiter.open(), 2);
+        let next = waiting(&limiter);
+        limiter.set_limit(3);
         next.await.unwrap();
     }
 
     #[tokio::test]
     async fn the_longest_idle_connection_is_asked_to_leave_for_another() {
-        let gate = Gate::new(2);
-        let (one, two) = (gate.enter(), gate.enter());
+        let limiter = ConnectionLimit::new(2);
+        let (one, two) = (limiter.enter(), limiter.enter());
         let counters = Arc::new(Counters::default());
         let (first, second) = (Activity::new(Arc::clone(&counters)), Activity::new(counters));
         one.register(&first);
         two.register(&second);
         let busy = first.begin();
-        let next = waiting(&gate);
+        let next = waiting(&limiter);
         tokio::time::timeout(Duration::from_secs(10), second.asked_to_leave()).await.unwrap();
         assert!(!first.is_leaving(), "it has a request in flight");
         drop(two);
