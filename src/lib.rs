@@ -16,6 +16,7 @@
 //! * [`keystone`]: Keystone's API as we use it, and the one HTTP client for requests to other services.
 //! * [`schema`]: JSON Schema with the words of Python's jsonschema; values as Python writes and reads them.
 //! * [`generator`]: what systemd is told about workers and socket, from the configuration's files.
+//! * [`manage`]: the operator's tool, `glance-manage`: tables made and brought up to date, old rows removed.
 //! * [`config`]: oslo.config files as typed options; read by all, depends on nothing.
 //! * [`sys`]: the few calls into the operating system that need `unsafe`.
 
@@ -32,6 +33,7 @@ pub mod image;
 mod ingest;
 pub mod inspect;
 mod keystone;
+pub mod manage;
 mod notifications;
 pub mod policy;
 mod schema;

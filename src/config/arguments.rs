@@ -1,13 +1,25 @@
-//! The arguments of `glance-api`: oslo.config's and oslo.log's, and `--check-config`.
+//! The arguments that all programs have, oslo.config's and oslo.log's, and those of `glance-api`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser};
+
+/// Whose configuration is read: the default files are named after the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Program {
+    /// `glance-api`, and whoever looks at its configuration.
+    #[default]
+    Api,
+    /// `glance-manage`: the files of `glance-api`, then its own (`main` of `glance/cmd/manage.py`).
+    Manage,
+}
 
 /// What the command line says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
+    /// Which default files are looked for.
+    pub program: Program,
     /// Files and directories of the configuration, in their order on the command line: later ones win.
     pub given: Vec<Given>,
     /// Check the configuration, show it, and end.
@@ -31,18 +43,25 @@ pub enum Given {
 #[derive(Debug, Parser)]
 #[command(name = "glance-api", version, after_help = "Exit status: 64 for bad arguments, 78 for a bad configuration.")]
 struct CommandLine {
-    /// Configuration file; may be given several times, later ones win
-    #[arg(long, value_name = "PATH")]
-    config_file: Vec<PathBuf>,
-    /// Directory whose *.conf files are read; may be given several times
-    #[arg(long, value_name = "DIR")]
-    config_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    common: CommonArguments,
     /// Check the configuration, print what would be in force and where it comes from, and end
     #[arg(long)]
     check_config: bool,
     /// Make indexes in the database (PostgreSQL, MySQL, MariaDB) that keep lists fast with many images, and end
     #[arg(long, conflicts_with = "check_config")]
     create_indexes: bool,
+}
+
+/// The options that every program of the project takes, as upstream's do.
+#[derive(Debug, clap::Args)]
+pub struct CommonArguments {
+    /// Configuration file; may be given several times, later ones win
+    #[arg(long, value_name = "PATH")]
+    config_file: Vec<PathBuf>,
+    /// Directory whose *.conf files are read; may be given several times
+    #[arg(long, value_name = "DIR")]
+    config_dir: Vec<PathBuf>,
     #[command(flatten)]
     logging: Logging,
 }
@@ -99,26 +118,36 @@ impl Arguments {
     /// Bad usage, and also `--help` and `--version`: `clap::Error::print` says what, `use_stderr` which.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = CommandLine::command().try_get_matches_from(arguments)?;
-        let indices = |id: &str| matches.indices_of(id).into_iter().flatten().collect::<Vec<_>>();
-        let (files, directories) = (indices("config_file"), indices("config_dir"));
         let line = CommandLine::from_arg_matches(&matches)?;
-
-        let files = files.into_iter().zip(line.config_file.into_iter().map(Given::File));
-        let directories = directories.into_iter().zip(line.config_dir.into_iter().map(Given::Directory));
-        let mut given: Vec<_> = files.chain(directories).collect();
-        given.sort_by_key(|(index, _)| *index);
-
         Ok(Self {
-            given: given.into_iter().map(|(_, given)| given).collect(),
             check_config: line.check_config,
             create_indexes: line.create_indexes,
-            settings: line.logging.settings(),
+            ..line.common.for_program(Program::Api, &matches)
         })
     }
 
     /// The command, for manual pages and completions.
     pub fn command() -> Command {
         CommandLine::command()
+    }
+}
+
+impl CommonArguments {
+    /// What they say of the configuration of a program. `matches` are those that `self` was taken from: they know in which
+    /// order files and directories were given.
+    pub fn for_program(self, program: Program, matches: &ArgMatches) -> Arguments {
+        let indices = |id: &str| matches.indices_of(id).into_iter().flatten().collect::<Vec<_>>();
+        let (files, directories) = (indices("config_file"), indices("config_dir"));
+        let files = files.into_iter().zip(self.config_file.into_iter().map(Given::File));
+        let directories = directories.into_iter().zip(self.config_dir.into_iter().map(Given::Directory));
+        let mut given: Vec<_> = files.chain(directories).collect();
+        given.sort_by_key(|(index, _)| *index);
+        Arguments {
+            program,
+            given: given.into_iter().map(|(_, given)| given).collect(),
+            settings: self.logging.settings(),
+            ..Arguments::default()
+        }
     }
 }
 

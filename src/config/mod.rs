@@ -33,7 +33,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use arguments::{Arguments, Given};
+pub use arguments::{Arguments, CommonArguments, Given, Program};
 #[cfg(test)]
 pub(crate) use checks::HASHES;
 pub use difference::{Change, Needs};

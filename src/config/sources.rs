@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::arguments::{Arguments, Given};
+use super::arguments::{Arguments, Given, Program};
 use super::problem::Problem;
 
 /// All that a load depends on beside the files: kept for reloads, and replaceable in tests.
@@ -67,7 +67,8 @@ impl Sources {
             self.default_files(&mut found);
         }
         if !given.iter().any(|given| matches!(given, Given::Directory(_))) {
-            for name in ["glance.conf.d", "glance-api.conf.d"] {
+            let own = (self.arguments.program == Program::Manage).then_some("glance-manage.conf.d");
+            for name in ["glance.conf.d", "glance-api.conf.d"].into_iter().chain(own) {
                 if let Some(path) = first_with(&self.usual_places(), name) {
                     self.directory(&path, &mut found.files, &mut problems);
                 }
@@ -97,8 +98,16 @@ impl Sources {
         Ok(found)
     }
 
-    /// `OS_GLANCE_CONFIG_DIR` names the directory, as for upstream's WSGI application; else the usual places do.
+    /// `OS_GLANCE_CONFIG_DIR` names the directory, as for upstream's WSGI application, not for its tool; else the usual
+    /// places do.
     fn default_files(&self, found: &mut Found) {
+        let places = self.usual_places();
+        if self.arguments.program == Program::Manage {
+            for name in ["glance.conf", "glance-api.conf", "glance-manage.conf"] {
+                found.files.extend(first_with(&places, name));
+            }
+            return;
+        }
         if let Some(directory) = self.variable("OS_GLANCE_CONFIG_DIR") {
             let directory = self.absolute(Path::new(directory.trim()));
             found.named = true;
@@ -106,7 +115,6 @@ impl Sources {
             found.files.push(directory.join("glance-api.conf"));
             return;
         }
-        let places = self.usual_places();
         for name in ["glance.conf", "glance-image-import.conf", "glance-api.conf"] {
             found.files.extend(first_with(&places, name));
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the top down. A room may use those of later lines; rooms of one line do not know each other.
 const ORDER: [&[&str]; 11] = [
-    &["service", "generator"],
+    &["service", "generator", "manage"],
     &["http"],
     &["api"],
     &["policy"],

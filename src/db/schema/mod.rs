@@ -37,12 +37,17 @@ impl Db {
         self.write(CreateTables).await
     }
 
+    /// Alembic's names for the state of the tables; none if it knows of no such state.
+    pub(crate) async fn revisions(&self) -> Result<Vec<String>, DbError> {
+        self.snapshot(Revisions).await
+    }
+
     /// Whether the tables are there, in the state that this program works with.
     pub async fn check_schema(&self) -> Result<(), DbError> {
         if tables(self).await? == 0 {
             return Err(SchemaError::Empty.into());
         }
-        let found = self.snapshot(Revisions).await?;
+        let found = self.revisions().await?;
         match found.as_slice() {
             [] => Err(SchemaError::NoRevision.into()),
             [one] if one == HEAD => Ok(()),

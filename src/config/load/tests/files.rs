@@ -56,6 +56,20 @@ fn the_usual_places_are_searched_in_order() {
 }
 
 #[test]
+fn the_tool_reads_the_files_of_the_service_then_its_own() {
+    let place = Place::new()
+        .file("etc/glance/glance-api.conf", "[DEFAULT]\nbacklog = 1\n[database]\nconnection = sqlite:////db\n")
+        .file("etc/glance/glance-image-import.conf", "[DEFAULT]\nbacklog = 2\n")
+        .file("etc/glance/glance-manage.conf", "[DEFAULT]\nbind_port = 3\n")
+        .file("etc/glance/glance-manage.conf.d/1.conf", "[DEFAULT]\ntcp_keepidle = 4\n")
+        .variable("OS_GLANCE_CONFIG_DIR", "ROOT/elsewhere");
+    let arguments = Arguments { program: Program::Manage, ..Arguments::default() };
+    let sources = Sources { arguments, environment: place.environment.clone(), etc: place.path("etc") };
+    let config = Config::load(&sources, &kinds()).unwrap().config;
+    assert_eq!((config.default.backlog, config.default.bind_port, config.default.tcp_keepidle), (1, 3, 4));
+}
+
+#[test]
 fn the_directory_of_upstreams_wsgi_application_is_honoured() {
     let place = Place::new()
         .file("etc/glance/glance-api.conf", "[DEFAULT]\nbacklog = 1\n")
