@@ -6,6 +6,7 @@
 //! * [`http`]: HTTP as Glance speaks it: the pipeline around a request, error documents, version negotiation.
 //! * [`api`]: the routes: parse the request, ask the policy, call the domain, render the answer.
 //! * [`policy`]: what they may do: the oslo.policy rule language and Glance's default rules.
+//! * [`task`]: work that goes on after its request has been answered: the tasks API, imports.
 //! * [`image`]: the domain: images, their status machine, visibility, properties, quotas, data.
 //! * [`notifications`]: what happens to images, told to whoever listens.
 //! * [`ingest`]: taking data in: a stream becomes durable data in one or several stores.
@@ -40,3 +41,4 @@ mod schema;
 pub mod service;
 pub mod store;
 mod sys;
+pub mod task;

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
 use crate::policy::Enforcer;
+use crate::task::Tasks;
 
 impl Api {
     /// `schema`: see [`ImageSchema::load`].
@@ -25,6 +26,7 @@ impl Api {
     pub fn new(
         config: &Config,
         images: Images,
+        tasks: Tasks,
         enforcer: Enforcer,
         schema: ImageSchema,
     ) -> Result<Self, matchit::InsertError> {
@@ -33,6 +35,7 @@ impl Api {
         Ok(Self {
             paths: PathIndex::new(routes::TABLE)?,
             images,
+            tasks,
             enforcer,
             shown: Shown::new(config, &schema),
             schema: Arc::new(schema),

@@ -13,6 +13,7 @@ use crate::image::{self, patch::PatchError};
 use crate::keystone::KeystoneError;
 use crate::policy::PolicyError;
 use crate::store::StoreError;
+use crate::task;
 
 impl From<image::Error> for Error {
     fn from(error: image::Error) -> Self {
@@ -61,6 +62,24 @@ impl From<image::Error> for Error {
                 Self::stock(status).because(error)
             }
             Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<task::Error> for Error {
+    fn from(error: task::Error) -> Self {
+        use task::Error as Domain;
+        let text = error.to_string();
+        match &error {
+            Domain::NotFound(_) => Self::explanation(StatusCode::NOT_FOUND, text),
+            Domain::MarkerMissing(_) | Domain::SortKey => Self::bad_request(text),
+            Domain::MarkerHidden(_) => Self::explanation(StatusCode::FORBIDDEN, text),
+            Domain::Full => Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error),
+            Domain::Db(database) if database.is_unavailable() => {
+                Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
+            }
+            Domain::Db(DbError::Characters(_)) => Self::bad_request(text),
+            Domain::Transition { .. } | Domain::Db(_) => Self::internal(error),
         }
     }
 }

@@ -181,6 +181,19 @@ impl Target for ProposedImage<'_> {
     }
 }
 
+/// Nothing, for rules that are about the caller alone.
+pub(super) struct NoTarget;
+
+impl Target for NoTarget {
+    fn get(&self, _key: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+
+    fn document(&self) -> Map<String, Value> {
+        Map::new()
+    }
+}
+
 /// The caller's own project, for rules without an image.
 pub(super) struct OwnProject<'a>(pub Option<&'a str>);
 
@@ -202,7 +215,7 @@ fn fields(document: Value) -> Map<String, Value> {
 }
 
 /// As `oslo_serialization` writes a time.
-fn moment(time: PrimitiveDateTime) -> Option<String> {
+pub(super) fn moment(time: PrimitiveDateTime) -> Option<String> {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]");
     time.format(&format).ok()
 }

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::router::{Effect, PathIndex, PathRoutes, RequestContent, Route, routes};
-use super::v2::{actions, images, info, members, schemas, tags};
+use super::v2::{actions, images, info, members, schemas, tags, tasks};
 use super::{Api, Call, Error, RequestBody, Response};
 
 /// No rule: everybody who is known may.
@@ -42,6 +42,23 @@ routes! {
         PUT UpdateMember => members::update::handle(image, member), "update_member", Read, Changes, "modify_member";
         DELETE RemoveMember => members::remove::handle(image, member), "remove_member", Refused, Changes, "delete_member";
     }
+    "/v2/images/{image}/tasks" {
+        GET ListImageTasks => images::tasks::handle(image), "list_image_tasks", Refused, Reads, "get_image";
+    }
+    "/v2/tasks" {
+        GET ListTasks => tasks::list::handle(), "list_tasks", Ignored, Reads, "tasks_api_access";
+        POST CreateTask => tasks::create::handle(), "create_task", Read, Changes, "tasks_api_access";
+    }
+    "/v2/tasks/{task}" {
+        GET ShowTask => tasks::show::handle(task), "show_task", Ignored, Reads, "tasks_api_access";
+        DELETE DeleteTask => tasks::delete::handle(task), "delete_task", Ignored, Changes, "tasks_api_access";
+    }
+    "/v2/schemas/task" {
+        GET ShowTaskSchema => schemas::show::task(), "show_task_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/tasks" {
+        GET ShowTasksSchema => schemas::show::tasks(), "show_tasks_schema", Refused, Reads, OPEN;
+    }
     "/v2/schemas/image" {
         GET ShowImageSchema => schemas::show::image(), "show_image_schema", Refused, Reads, OPEN;
     }
@@ -62,6 +79,9 @@ routes! {
     }
 }
 
+/// A path whose other methods are as unknown as the paths of others.
+const LONELY: &str = "/v2/images/{image}/tasks";
+
 /// The methods of the API. Another one is not implemented, where the path is unknown as well.
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
 
@@ -72,6 +92,13 @@ const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::P
 pub(super) fn find(index: &PathIndex, method: &Method, path: &str) -> Result<Endpoint, Error> {
     let found = index.find(path).and_then(|(place, parameters)| Some((TABLE.get(place)?, parameters)));
     match found {
+        // Upstream has no route that refuses other methods there.
+        Some((routes, _)) if routes.path == LONELY && method != Method::GET && METHODS.contains(method) => {
+            Err(Error::not_found_path())
+        }
+        Some((routes, _)) if routes.path == LONELY && method != Method::GET => {
+            Err(Error::not_implemented_method(method))
+        }
         Some((routes, parameters)) => routes.endpoint(method, &parameters),
         None if METHODS.contains(method) => Err(Error::not_found_path()),
         None => Err(Error::not_implemented_method(method)),

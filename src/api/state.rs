@@ -14,11 +14,13 @@ use crate::identity::Context;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
 use crate::policy::Enforcer;
+use crate::task::Tasks;
 
 /// All routes below `/v2`, with one configuration's view of the world. A reload makes a new one.
 pub struct Api {
     pub(super) paths: PathIndex,
     pub(super) images: Images,
+    pub(super) tasks: Tasks,
     pub(super) enforcer: Enforcer,
     /// With the operator's own properties.
     pub(super) schema: Arc<ImageSchema>,

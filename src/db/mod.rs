@@ -1,7 +1,7 @@
 //! Upstream's tables on SQLite, PostgreSQL and MySQL.
 //!
 //! [`Db`] holds the pools. What can be done with a kind of row is in the module of that kind, one file for each verb:
-//! [`images`], [`locations`], [`members`], [`tags`]. Statements are built once and rendered for the dialect at hand.
+//! [`images`], [`locations`], [`members`], [`tags`], [`tasks`]. Statements are built once and rendered for the dialect at hand.
 //!
 //! Every operation is bounded in time and repeated after deadlocks and lost connections where that is safe. A write is
 //! one transaction that runs to its end even if the caller stops waiting.
@@ -12,6 +12,7 @@ pub mod members;
 pub mod model;
 pub(crate) mod schema;
 pub mod tags;
+pub mod tasks;
 
 mod children;
 mod cipher;

@@ -2,7 +2,7 @@
 
 use super::status::TransitionRefused;
 use crate::db::DbError;
-use crate::ingest::IngestError;
+use crate::ingest::{FailedStores, IngestError};
 use crate::schema::python::Excerpt;
 use crate::store::StoreError;
 
@@ -126,7 +126,7 @@ impl From<IngestError> for Error {
             IngestError::OverQuota { size, remaining } => {
                 Self::StorageQuota { size: size.to_string(), remaining: i64::try_from(remaining).unwrap_or(i64::MAX) }
             }
-            IngestError::Store(error) => Self::Store(error),
+            IngestError::Store(error) | IngestError::Stores(FailedStores { error, .. }) => Self::Store(error),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
@@ -40,6 +41,10 @@ pub(super) struct Options {
     pub(super) delayed_delete: bool,
     pub(super) shows_locations: bool,
     pub(super) inspection: inspect::Options,
+    /// Where other hosts reach this one.
+    pub(super) self_url: Option<String>,
+    /// How long a task that is done is shown.
+    pub(super) task_time_to_live: Duration,
 }
 
 impl Images {
@@ -58,6 +63,8 @@ impl Images {
             delayed_delete: config.default.delayed_delete,
             shows_locations: config.default.show_multiple_locations,
             inspection: inspect::Options::from(&config.image_format),
+            self_url: self_url(config),
+            task_time_to_live: task_time_to_live(config),
         };
         Self { db, stores, journal, options: Arc::new(options), notifier, tasks }
     }
@@ -108,6 +115,20 @@ impl Images {
         Ok(self.stores.open_any(&store_context(image, Some(caller)), &places, range).await?)
     }
 
+    /// How long a task that is done is shown.
+    pub(crate) fn task_time_to_live(&self) -> Duration {
+        self.options.task_time_to_live
+    }
+
+    /// Whether the filter of `[import_filtering_opts]` lets the service fetch data from a URL that a user has written.
+    pub async fn may_fetch(&self, url: &str) -> bool {
+        let refused = self.stores.url_filter().addresses(url).await.err();
+        if let Some(reason) = &refused {
+            tracing::info!(%reason, "a URL may not be fetched");
+        }
+        refused.is_none()
+    }
+
     /// Names the stores of locations as they are called now, and puts the locations in the order in which they are read.
     pub(super) fn settle_locations(&self, image: &mut Image) {
         self.settle(&mut image.locations);
@@ -130,6 +151,19 @@ impl Images {
             (Sight::Hidden | Sight::IfMember, _) => false,
         })
     }
+}
+
+/// `worker_self_reference_url`, else `public_endpoint`.
+fn self_url(config: &Config) -> Option<String> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    given(&config.default.worker_self_reference_url).or_else(|| given(&config.default.public_endpoint))
+}
+
+/// `task_time_to_live`
+fn task_time_to_live(config: &Config) -> Duration {
+    let hours = u64::try_from(config.task.task_time_to_live).unwrap_or(0);
+    // More than a hundred years are for ever, and still a time that a database holds.
+    Duration::from_secs(hours.min(100 * 365 * 24) * 3600)
 }
 
 /// On whose behalf the stores work on an image; without a caller the service does so by itself.

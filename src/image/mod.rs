@@ -26,6 +26,8 @@ mod recover;
 mod remove;
 mod save;
 pub mod schema;
+mod stage;
+mod staging;
 mod status;
 mod tags;
 mod text;

@@ -17,11 +17,14 @@ use super::model::Image;
 use super::status::Status;
 use crate::db::DbError;
 use crate::db::images::{self as rows, ImageAndOwner};
-use crate::db::model::{ImageUpdate, LocationRecord};
+use crate::db::model::{ImageUpdate, LocationRecord, OtherProperties};
 use crate::store::Hashes;
 
 /// How long a client waits for a look at a row whose last change had no answer.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// The property that says where others reach the worker that has an image's staged data.
+pub(super) const STAGE_HOST: &str = "os_glance_stage_host";
 
 /// How a step of an image's row ended.
 #[derive(Debug)]
@@ -41,14 +44,15 @@ pub(super) struct Facts {
     pub(super) size: u64,
     /// Bytes of the disk inside; `None` leaves the row's as it is.
     pub(super) virtual_size: Option<u64>,
-    pub(super) hashes: Hashes,
+    /// `None` leaves the row's as they are.
+    pub(super) hashes: Option<Hashes>,
     pub(super) locations: Vec<LocationRecord>,
 }
 
 impl Images {
-    /// `queued` → `saving`; the token owns the data then.
-    pub(super) async fn claim(&self, image: &Image, token: &Token) -> Outcome {
-        let change = to(Status::Saving);
+    /// `queued` → the status in which data is written; the token owns the data then.
+    pub(super) async fn claim(&self, image: &Image, writing: Status, token: &Token) -> Outcome {
+        let change = to(writing);
         let taken = rows::take(&self.db, &image.id, change, &[Status::Queued.as_str()], token.as_str()).await;
         let outcome = outcome(taken, |current| match current {
             Some(current) => Error::Raced { id: image.id.clone(), current },
@@ -63,11 +67,8 @@ impl Images {
         let change = ImageUpdate {
             size: Some(i64::try_from(facts.size).ok()),
             virtual_size: facts.virtual_size.map(|size| i64::try_from(size).ok()),
-            checksum: Some(Some(facts.hashes.md5)),
-            os_hash_algo: Some(Some(facts.hashes.algorithm.name().to_owned())),
-            os_hash_value: Some(Some(facts.hashes.value)),
             locations: Some(facts.locations),
-            ..to(Status::Active)
+            ..with_hashes(to(Status::Active), facts.hashes)
         };
         let given = rows::give_back(&self.db, &image.id, change, &[Status::Saving.as_str()], token.as_str()).await;
         let outcome = outcome(given, |_| Error::Gone(image.id.clone()));
@@ -76,6 +77,23 @@ impl Images {
             !owns(with_owner, token) && urls.iter().all(|url| known.iter().any(|location| location.url == *url))
         };
         self.look_if_unknown(outcome, image, is_active).await
+    }
+
+    /// Staged: the image stays `uploading`, and nobody owns its data any more. `host`: where others reach the worker that has it.
+    pub(super) async fn keep_staged(&self, image: &Image, token: &Token, size: u64, host: Option<&str>) -> Outcome {
+        let host = host.map(|host| vec![(STAGE_HOST.to_owned(), Some(host.to_owned()))]);
+        let change = ImageUpdate {
+            size: Some(i64::try_from(size).ok()),
+            properties: host,
+            other_properties: OtherProperties::DeleteNamed(Vec::new()),
+            ..ImageUpdate::default()
+        };
+        let given = rows::give_back(&self.db, &image.id, change, &[Status::Uploading.as_str()], token.as_str()).await;
+        let outcome = outcome(given, |_| Error::NotFound(image.id.clone()));
+        let is_kept = |with_owner: &ImageAndOwner| {
+            !owns(with_owner, token) && with_owner.image.status == Status::Uploading.as_str()
+        };
+        self.look_if_unknown(outcome, image, is_kept).await
     }
 
     /// Deletes the image for good; the token owns what is left of the data then. Refused with [`DbError::LocationsChanged`] if the
@@ -133,7 +151,18 @@ fn owns(with_owner: &ImageAndOwner, token: &Token) -> bool {
     !with_owner.image.deleted && with_owner.owner.as_deref() == Some(token.as_str())
 }
 
-fn to(status: Status) -> ImageUpdate {
+/// A change that also says which digests the data has.
+pub(super) fn with_hashes(change: ImageUpdate, hashes: Option<Hashes>) -> ImageUpdate {
+    let Some(Hashes { md5, algorithm, value, .. }) = hashes else { return change };
+    ImageUpdate {
+        checksum: Some(Some(md5)),
+        os_hash_algo: Some(Some(algorithm.name().to_owned())),
+        os_hash_value: Some(Some(value)),
+        ..change
+    }
+}
+
+pub(super) fn to(status: Status) -> ImageUpdate {
     ImageUpdate { status: Some(status.as_str().to_owned()), ..ImageUpdate::default() }
 }
 

@@ -72,7 +72,7 @@ impl Images {
         let token = Token::new();
         let places = store.store.candidates(&image.id).await?;
         let entry = self.journal_begin(Intent::Upload, &image.id, &token, places).await?;
-        match self.claim(image, &token).await {
+        match self.claim(image, Status::Saving, &token).await {
             Outcome::Done => {}
             Outcome::Refused(error) => {
                 self.journal_finish(entry).await;
@@ -177,7 +177,7 @@ impl Images {
             object: &image.id,
             announced: upload.announced,
             length: upload.length,
-            algorithm: Algorithm::parse(algorithm)?,
+            algorithm: Some(Algorithm::parse(algorithm)?),
             // Other containers are not opened.
             inspects: image.container_format.as_deref() == Some("bare"),
             needed: Needed::All,
@@ -189,10 +189,15 @@ impl Images {
     }
 
     /// Whether the data may stay, now that all of it has been seen. Gives the size of the disk inside.
-    async fn judge(&self, image: &Image, project: Option<&str>, poured: &mut Poured) -> Result<Option<u64>, Error> {
+    pub(super) async fn judge(
+        &self,
+        image: &Image,
+        project: Option<&str>,
+        poured: &mut Poured,
+    ) -> Result<Option<u64>, Error> {
         // With the size now known, and whatever other uploads have taken meanwhile.
         check_storage(self, Some(&image.id), project, Some(poured.size.into())).await?;
-        check_known_digests(image, &poured.hashes)?;
+        check_known_digests(image, poured.hashes.as_ref())?;
         Ok(poured.inspector.take().map(|inspector| self.inspect(image, inspector)).transpose()?.flatten())
     }
 
@@ -221,7 +226,8 @@ enum Received {
 }
 
 /// Digests that were set beforehand, with a location's validation data, must be those of the data.
-fn check_known_digests(image: &Image, hashes: &Hashes) -> Result<(), Error> {
+fn check_known_digests(image: &Image, hashes: Option<&Hashes>) -> Result<(), Error> {
+    let Some(hashes) = hashes else { return Ok(()) };
     let differs = |known: &Option<String>, found: &str| known.as_deref().is_some_and(|known| known != found);
     if differs(&image.os_hash_value, &hashes.value) {
         return Err(Error::DataDiffers("os_hash_value"));

@@ -15,7 +15,20 @@ pub(crate) enum IngestError {
     /// More than is left of the quota. Bytes.
     #[error("{size} bytes came where {remaining} are left")]
     OverQuota { size: u64, remaining: u64 },
-    /// A store failed, or the size is not the announced one.
+    /// Stores without which the data is not wanted failed.
+    #[error(transparent)]
+    Stores(#[from] FailedStores),
+    /// The digests cannot be computed, or the size is not the announced one.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Stores that failed, and the one error of theirs to speak of.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(crate) struct FailedStores {
+    /// Their ids.
+    pub(crate) ids: Vec<String>,
+    #[source]
+    pub(crate) error: StoreError,
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tracing::warn;
 
+use super::FailedStores;
 use crate::store::{Location, Store, StoreContext, StoreError, Stored, Writer};
 
 /// A store that is to get the data.
@@ -68,7 +69,7 @@ impl FanOut {
         object: &str,
         announced: Option<u64>,
         certain: Option<u64>,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, FailedStores> {
         let writers = join_all(targets.iter().map(|Destination { store, .. }| async move {
             if let Some(size) = certain {
                 store.check_room(size).await?;
@@ -93,7 +94,7 @@ impl FanOut {
     ///
     /// # Errors
     /// That of a store without which the data is not wanted; then it is removed from all.
-    pub(super) async fn write(&mut self, piece: &Bytes) -> Result<(), StoreError> {
+    pub(super) async fn write(&mut self, piece: &Bytes) -> Result<(), FailedStores> {
         let taken = join_all(self.lanes.iter_mut().map(|lane| lane.writer.write(piece.clone()))).await;
         if taken.iter().all(Result::is_ok) {
             return Ok(());
@@ -118,7 +119,7 @@ impl FanOut {
     ///
     /// # Errors
     /// That of a store without which the data is not wanted; then it is removed from all.
-    pub(super) async fn commit(mut self) -> Result<Durable, StoreError> {
+    pub(super) async fn commit(mut self) -> Result<Durable, FailedStores> {
         let lanes = std::mem::take(&mut self.lanes);
         let committed = join_all(lanes.into_iter().map(|Lane { target, writer }| async move {
             let outcome = writer.commit().await;
@@ -133,10 +134,12 @@ impl FanOut {
             }
         }
         if self.needed == Needed::All || kept.is_empty() {
-            let mut errors = failed.into_iter().chain(std::mem::take(&mut self.lost)).map(|lost| lost.error);
+            let (ids, errors) = apart(failed.into_iter().chain(std::mem::take(&mut self.lost)));
+            let mut errors = errors.into_iter();
             if let Some(error) = errors.next() {
                 let removed = join_all(kept.iter().map(|(target, stored)| remove(&self.context, target, stored))).await;
-                return Err(worst(error, errors.chain(removed.into_iter().filter_map(Result::err))));
+                let error = worst(error, errors.chain(removed.into_iter().filter_map(Result::err)));
+                return Err(FailedStores { ids, error });
             }
         } else {
             self.lost.extend(failed);
@@ -155,17 +158,24 @@ impl FanOut {
     }
 
     /// Goes on without the stores that failed, or gives up.
-    async fn lose(&mut self, failed: Vec<Lost>) -> Result<(), StoreError> {
+    async fn lose(&mut self, failed: Vec<Lost>) -> Result<(), FailedStores> {
         if self.needed == Needed::Any && !self.lanes.is_empty() {
             self.lost.extend(failed);
             return Ok(());
         }
         let earlier = std::mem::take(&mut self.lost);
-        let mut errors = failed.into_iter().chain(earlier).map(|lost| lost.error);
+        let (ids, errors) = apart(failed.into_iter().chain(earlier));
+        let mut errors = errors.into_iter();
         let Some(error) = errors.next() else { return Ok(()) };
         let aborted = join_all(std::mem::take(&mut self.lanes).into_iter().map(|lane| lane.writer.abort())).await;
-        Err(worst(error, errors.chain(aborted.into_iter().filter_map(Result::err))))
+        let error = worst(error, errors.chain(aborted.into_iter().filter_map(Result::err)));
+        Err(FailedStores { ids, error })
     }
+}
+
+/// The ids of stores, and their errors.
+fn apart(lost: impl Iterator<Item = Lost>) -> (Vec<String>, Vec<StoreError>) {
+    lost.map(|Lost { id, error }| (id, error)).unzip()
 }
 
 /// Removes data that is durable in a store, since another store failed.

@@ -13,6 +13,6 @@ mod pour;
 mod fake;
 
 pub(crate) use allowance::Allowance;
-pub(crate) use error::IngestError;
+pub(crate) use error::{FailedStores, IngestError};
 pub(crate) use fan_out::{Destination, Lost, Needed};
-pub(crate) use pour::{Ingest, Order, Poured};
+pub(crate) use pour::{Ingest, Ingested, Order, Poured};

@@ -25,8 +25,8 @@ pub(crate) struct Order<'a> {
     pub(crate) announced: Option<i128>,
     /// Bytes that must come for the stream to be whole; `None`: not known.
     pub(crate) length: Option<u64>,
-    /// Of the second digest; the first is MD5.
-    pub(crate) algorithm: Algorithm,
+    /// Of the second digest; the first is MD5. `None`: the data is not digested.
+    pub(crate) algorithm: Option<Algorithm>,
     /// Whether to look at what the data is.
     pub(crate) inspects: bool,
     pub(crate) needed: Needed,
@@ -37,7 +37,7 @@ pub(crate) struct Order<'a> {
 /// Writers, digests and an inspector that wait for data. Dropped, it removes what was written.
 pub(crate) struct Ingest {
     writers: FanOut,
-    digests: Digests,
+    digests: Option<Digests>,
     inspector: Option<Inspector>,
     announced: Option<i128>,
 }
@@ -47,7 +47,8 @@ pub(crate) struct Ingest {
 pub(crate) struct Poured {
     /// Bytes.
     pub(crate) size: u64,
-    pub(crate) hashes: Hashes,
+    /// Of an order with an algorithm.
+    pub(crate) hashes: Option<Hashes>,
     /// Of an order that inspects.
     pub(crate) inspector: Option<Inspector>,
     writers: FanOut,
@@ -58,7 +59,8 @@ pub(crate) struct Poured {
 pub(crate) struct Ingested {
     /// Bytes.
     pub(crate) size: u64,
-    pub(crate) hashes: Hashes,
+    /// Of an order with an algorithm.
+    pub(crate) hashes: Option<Hashes>,
     /// One for each store that has the data, at least one.
     pub(crate) stored: Vec<Stored>,
     /// The stores that failed, where not all were needed.
@@ -76,7 +78,7 @@ impl Ingest {
         Ok(Self {
             writers: FanOut::begin(targets, order.needed, &order.context, order.object, plausible, order.length)
                 .await?,
-            digests: Digests::start(order.algorithm),
+            digests: order.algorithm.map(Digests::start),
             inspector: order.inspects.then(Inspector::new),
             announced: order.announced,
         })
@@ -91,7 +93,10 @@ impl Ingest {
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
         let seen = match self.read(data, allowance).await {
-            Ok(size) => self.digests.finish().await.map(|hashes| (size, hashes)).map_err(IngestError::from),
+            Ok(size) => match self.digests.take() {
+                Some(digests) => digests.finish().await.map(|hashes| (size, Some(hashes))).map_err(IngestError::from),
+                None => Ok((size, None)),
+            },
             Err(error) => Err(error),
         };
         match seen {
@@ -113,7 +118,7 @@ impl Ingest {
             let next = match timeout(PAUSE, data.next()).await {
                 Ok(next) => next,
                 Err(_) => {
-                    self.digests.flush();
+                    self.digests.iter_mut().for_each(Digests::flush);
                     self.writers.flush();
                     data.next().await
                 }
@@ -128,7 +133,9 @@ impl Ingest {
             if let Some(inspector) = &mut self.inspector {
                 inspector.feed(&piece);
             }
-            self.digests.update(piece.clone()).await?;
+            if let Some(digests) = &mut self.digests {
+                digests.update(piece.clone()).await?;
+            }
             self.writers.write(&piece).await?;
         }
         match self.announced.filter(|expected| *expected != 0 && *expected != i128::from(size)) {

@@ -19,6 +19,7 @@ use crate::image::{Images, Journal};
 use crate::notifications::{LogListener, Notifier};
 use crate::policy::Enforcer;
 use crate::store::Stores;
+use crate::task::{Pool, Tasks};
 
 /// What a start may take once the database answers, before it tells the service manager anything again.
 const REST_OF_START: Duration = Duration::from_secs(60);
@@ -32,6 +33,7 @@ pub(super) struct Parts {
     /// The pipeline around the routes: answers requests.
     pub(super) app: Arc<App>,
     pub(super) images: Images,
+    pub(super) tasks: Tasks,
     pub(super) stores: Arc<Stores>,
     database: Db,
     /// `None` where no filter asks who is there.
@@ -76,11 +78,16 @@ pub(super) enum Occasion<'a> {
 
 impl Parts {
     /// Makes the parts of a configuration. `work`: where the domain registers what must come to its end though its client has
-    /// gone.
+    /// gone. `pool`: runs the tasks of all configurations.
     ///
     /// # Errors
     /// What is wrong with the configuration or missing; the parts in force are untouched then.
-    pub(super) async fn new(config: &Config, work: TaskTracker, occasion: Occasion<'_>) -> Result<Self, AssembleError> {
+    pub(super) async fn new(
+        config: &Config,
+        work: TaskTracker,
+        pool: Arc<Pool>,
+        occasion: Occasion<'_>,
+    ) -> Result<Self, AssembleError> {
         let before = match occasion {
             Occasion::Start(_) => None,
             Occasion::Reload(parts) => Some(parts),
@@ -94,15 +101,17 @@ impl Parts {
         let (stores, journal) = (Arc::new(local.stores), Arc::new(local.journal));
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
         let images = Images::new(config, database.clone(), Arc::clone(&stores), journal, notifier, work);
+        let tasks = Tasks::new(config, database.clone(), images.clone(), pool);
         let callers = local
             .identity
             .clone()
             .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
-        let api = Api::new(config, images.clone(), local.policy, local.schema).map_err(AssembleError::configuration)?;
+        let api = Api::new(config, images.clone(), tasks.clone(), local.policy, local.schema)
+            .map_err(AssembleError::configuration)?;
         let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;
         let authenticated = local.plan.authenticates();
-        Ok(Self { app: Arc::new(app), images, stores, database, identity: local.identity, authenticated })
+        Ok(Self { app: Arc::new(app), images, tasks, stores, database, identity: local.identity, authenticated })
     }
 }
 

@@ -92,7 +92,13 @@ impl Reloader {
         let settings = Settings::new(&loaded.config)?;
         let current = self.shared.active.load_full();
         let (tls, log) = self.open_files(&loaded.config, &settings, &current).await?;
-        let parts = Parts::new(&loaded.config, self.shared.work.clone(), Occasion::Reload(&current.parts)).await?;
+        let parts = Parts::new(
+            &loaded.config,
+            self.shared.work.clone(),
+            Arc::clone(&self.shared.pool),
+            Occasion::Reload(&current.parts),
+        )
+        .await?;
         let change = self.sockets.prepare(&self.settings, &settings, parts.authenticated).await?;
         let active = Active { parts: Arc::new(parts), limits: settings.limits, tls };
         Ok(Prepared { loaded, settings, log, active, change })

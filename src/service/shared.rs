@@ -11,6 +11,7 @@ use super::counters::Counters;
 use super::parts::Parts;
 use super::settings::Limits;
 use super::tls::Tls;
+use crate::task::Pool;
 
 /// Made once for the life of the worker.
 pub(super) struct Shared {
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) connections: TaskTracker,
     /// Work of requests that must come to its end though its client has gone; of all configurations.
     pub(super) work: TaskTracker,
+    /// Runs the tasks of all configurations.
+    pub(super) pool: Arc<Pool>,
 }
 
 /// One configuration at work. A request keeps the one that it began with.
@@ -35,8 +38,8 @@ pub(super) struct Active {
 }
 
 impl Shared {
-    /// `work`: given to the parts as well.
-    pub(super) fn new(active: Active, max_connections: usize, work: TaskTracker) -> Arc<Self> {
+    /// `work`, `pool`: given to the parts as well.
+    pub(super) fn new(active: Active, max_connections: usize, work: TaskTracker, pool: Arc<Pool>) -> Arc<Self> {
         Arc::new(Self {
             active: ArcSwap::from_pointee(active),
             connection_limit: ConnectionLimit::new(max_connections),
@@ -45,6 +48,7 @@ impl Shared {
             abandon: CancellationToken::new(),
             connections: TaskTracker::new(),
             work,
+            pool,
         })
     }
 

@@ -7,12 +7,14 @@ use super::background::Board;
 use super::connection_limit::ConnectionLimit;
 use super::counters::Counters;
 use super::listener::Address;
+use crate::task::Pool;
 
 /// What the status line says beside the numbers.
 #[derive(Debug)]
 pub(super) struct Status {
     details: Mutex<Details>,
     background: Arc<Board>,
+    tasks: Arc<Pool>,
 }
 
 #[derive(Debug, Default)]
@@ -23,8 +25,8 @@ struct Details {
 }
 
 impl Status {
-    pub(super) fn new(background: Arc<Board>) -> Self {
-        Self { details: Mutex::default(), background }
+    pub(super) fn new(background: Arc<Board>, tasks: Arc<Pool>) -> Self {
+        Self { details: Mutex::default(), background, tasks }
     }
 
     pub(super) fn set_addresses(&self, addresses: Vec<Address>) {
@@ -49,6 +51,11 @@ impl Status {
             plural(open),
             plural(in_flight)
         );
+        match self.tasks.counts() {
+            (0, 0) => {}
+            (running, 0) => drop(write!(line, "; {running} task{} running", plural(running))),
+            (running, waiting) => drop(write!(line, "; {running} task{} running, {waiting} waiting", plural(running))),
+        }
         if let Some(background) = self.background.line() {
             let _ = write!(line, "; {background}");
         }
@@ -74,13 +81,15 @@ pub(super) fn plural(count: usize) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
     #[test]
     fn the_line_tells_what_is_going_on() {
-        let board = Arc::new(Board::default());
+        let (board, pool) = (Arc::new(Board::default()), Pool::new(TaskTracker::new()));
         let (status, connection_limit, counters) =
-            (Status::new(Arc::clone(&board)), ConnectionLimit::new(9), Counters::default());
+            (Status::new(Arc::clone(&board), Arc::clone(&pool)), ConnectionLimit::new(9), Counters::default());
         let _permit = connection_limit.enter();
         status.set_addresses(vec![Address::Tcp("127.0.0.1:9292".parse().unwrap())]);
         status.set_reload("configuration reloaded".to_owned());

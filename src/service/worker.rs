@@ -26,6 +26,7 @@ use super::status::Status;
 use super::tls::Tls;
 use super::watchdog;
 use crate::config::Loaded;
+use crate::task::Pool;
 
 /// How often the numbers in the status line are renewed while they change.
 const STATUS_PAUSE: Duration = Duration::from_secs(2);
@@ -61,8 +62,9 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
     }
     manager.status("starting: opening the database and the stores");
     let work = TaskTracker::new();
+    let pool = Pool::new(work.clone());
     let parts = tokio::select! {
-        parts = Parts::new(&loaded.config, work.clone(), Occasion::Start(&manager)) => parts?,
+        parts = Parts::new(&loaded.config, work.clone(), Arc::clone(&pool), Occasion::Start(&manager)) => parts?,
         () = signals.stop.signalled() => return Ok(()),
     };
     tokio::select! {
@@ -78,7 +80,7 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
     check_exposure(listeners.iter().map(|listener| &listener.address), &settings, parts.authenticated)?;
 
     let active = Active { parts: Arc::new(parts), limits: settings.limits, tls };
-    let shared = Shared::new(active, settings.max_connections, work);
+    let shared = Shared::new(active, settings.max_connections, work, pool);
     serve(shared, listeners, Context { loaded, settings, environment, logging, manager, signals }, reload).await
 }
 
@@ -100,7 +102,7 @@ async fn serve<R: Reload>(
     let Context { loaded, settings, environment, logging, manager, signals } = context;
     let Signals { mut hangup, mut stop } = signals;
     let board = Arc::new(Board::default());
-    let status = Arc::new(Status::new(Arc::clone(&board)));
+    let status = Arc::new(Status::new(Arc::clone(&board), Arc::clone(&shared.pool)));
     let (pulses, watched) = watch::channel(Vec::new());
     let sockets = Sockets::start(listeners, Arc::clone(&shared), Arc::clone(&status), pulses);
     for warning in &loaded.warnings {
@@ -183,6 +185,7 @@ async fn update_status(shared: Arc<Shared>, status: Arc<Status>, manager: Manage
         tokio::select! {
             () = shared.counters.changed() => {}
             () = status.background_changed() => {}
+            () = shared.pool.changed() => {}
         }
         let line = status.line(&shared.connection_limit, &shared.counters);
         if line != shown {

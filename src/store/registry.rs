@@ -32,6 +32,8 @@ pub struct Stores {
     multi: bool,
     /// In the order of `enabled_backends` (multi-store) or `stores`; reserved ones last.
     entries: Vec<StoreEntry>,
+    /// Where uploads for an import wait in single-store mode; in multi-store mode it is among the entries.
+    staging: Option<StoreEntry>,
     /// Index of the store that takes data when nobody chooses.
     default: usize,
     filter: UrlFilter,
@@ -116,14 +118,25 @@ impl Stores {
         found.ok_or_else(|| StoreError::UnknownStore { store: id.to_owned() })
     }
 
+    /// Where uploads for an import wait.
+    ///
+    /// # Errors
+    /// `UnknownStore` where the configuration names no folder for it.
+    pub fn staging(&self) -> Result<&StoreEntry, StoreError> {
+        match &self.staging {
+            Some(staging) => Ok(staging),
+            None => self.reserved(STAGING_STORE),
+        }
+    }
+
     /// The stores that users may see, in the order of the configuration.
     pub fn public(&self) -> impl Iterator<Item = &StoreEntry> {
         self.entries.iter().filter(|entry| !entry.is_reserved())
     }
 
     /// All stores, the service's own included: for recovery and housekeeping.
-    pub fn all(&self) -> &[StoreEntry] {
-        &self.entries
+    pub fn all(&self) -> impl Iterator<Item = &StoreEntry> {
+        self.entries.iter().chain(&self.staging)
     }
 
     /// The store that holds a location, with the location in the form that the driver takes. Without an id in its metadata
@@ -283,7 +296,11 @@ impl Stores {
         if !self.multi {
             // The last wins, as a later registration of a scheme replaces an earlier one.
             let entry = self.entries.iter().rfind(|entry| entry.takes(location));
-            return Ok(vec![entry.ok_or_else(unknown)?]);
+            // Its files have URLs like those of a file store.
+            let is_staged = |staging: &&StoreEntry| staging.takes(location) && staging.store.owns(recorded.url);
+            let staging = self.staging.as_ref().filter(is_staged);
+            let owner = entry.filter(|entry| entry.store.owns(recorded.url));
+            return Ok(vec![owner.or(staging).or(entry).ok_or_else(unknown)?]);
         }
         if let Some(id) = recorded.store {
             let entry = self.entries.iter().find(|entry| entry.id == id);

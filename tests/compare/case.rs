@@ -28,6 +28,9 @@
 //! Placeholders: `<each>`, saved names, `<project:NAME>`, `<user:NAME>`, `<token:USER>`, `<server>` (host and port),
 //! `<long:N>` (N letters). `save` may also map names to JSON pointers.
 //!
+//! `until` repeats the request until what JSON pointers lead to in the answer is one of the values given for each: for what goes on in
+//! the background.
+//!
 //! `ours` marks a deliberate difference: its `why`, and the fields in which our answer is not upstream's, with our values:
 //! `status` (with its words), `headers` (null for one that we do not send), `body` or `error` (the text in an error document) or, for
 //! fields of a document, `json`: pointers with values. All else is compared with upstream's answer, unless it gives none. A field that upstream answers as
@@ -156,6 +159,8 @@ pub(crate) struct Case {
     #[serde(rename = "type")]
     content_type: Option<String>,
     save: Option<Save>,
+    #[serde(default)]
+    pub(crate) until: BTreeMap<String, Vec<Value>>,
     pub(crate) ours: Option<Differs>,
     #[serde(default)]
     pub(crate) ignore: Vec<String>,
@@ -269,6 +274,12 @@ impl Case {
         found
             .or_else(|| Some((self.method.as_deref()?, self.path.as_deref()?)))
             .expect("a case needs a method and a path")
+    }
+
+    /// Whether an answer is the one that is waited for.
+    pub(crate) fn is_awaited(&self, body: &[u8]) -> bool {
+        let document = serde_json::from_slice::<Value>(body).unwrap_or_default();
+        self.until.iter().all(|(pointer, values)| values.contains(document.pointer(pointer).unwrap_or(&Value::Null)))
     }
 
     /// The names to keep of the answer, with the JSON pointers to their values.

@@ -63,6 +63,7 @@ files! {
     schemas
     show_delete
     tags
+    tasks
     typed_properties
     upload
     versions

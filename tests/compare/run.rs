@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::case::{self, Base, CaseFile, Setup};
 use crate::common::peers::{Keystone, Upstream};
@@ -25,6 +27,9 @@ const USERS: [(&str, &str); 11] = [
     ("unscoped", "demo@unscoped"),
     ("revoked", "revoked:alt_demo@alt_demo"),
 ];
+
+/// How long an answer is waited for that the background must bring about.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One of the two services, with what it answered so far.
 struct Side {
@@ -115,7 +120,15 @@ fn excerpt(answer: &Answer) -> String {
 
 impl Side {
     fn answer(&mut self, step: &case::Step, token: Option<&str>) -> std::io::Result<Answer> {
-        self.client.try_send(&step.request(&self.values, token))
+        let request = step.request(&self.values, token);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.client.try_send(&request)?;
+            if step.case.is_awaited(&answer.body) || Instant::now() > end {
+                return Ok(answer);
+            }
+            sleep(Duration::from_millis(50));
+        }
     }
 
     /// Keeps what the case wants of the answer; tells when it is not there.

@@ -6,10 +6,12 @@ mod filter;
 mod moment;
 mod pairs;
 mod sort;
+mod tasks;
 
 use self::pairs::Pairs;
 pub use error::QueryError;
 pub use filter::Filter;
+pub(in crate::api) use tasks::TaskListQuery;
 
 use crate::config::Config;
 use crate::image::listing::Direction;

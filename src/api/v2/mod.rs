@@ -6,3 +6,4 @@ pub(super) mod info;
 pub(super) mod members;
 pub(super) mod schemas;
 pub(super) mod tags;
+pub(super) mod tasks;

@@ -1,7 +1,10 @@
 //! Properties that serve as locks between requests and between workers.
 
 use sea_query::{Expr, ExprTrait, Query};
+use time::PrimitiveDateTime;
 
+use super::ownership::{self, Ownership};
+use crate::db::children::lock_image;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
@@ -27,6 +30,48 @@ pub async fn set_property_atomic(db: &Db, id: &str, name: &str, value: &str) -> 
 /// [`DbError::NotFound`] if there is no such property, or it has another value.
 pub async fn delete_property_atomic(db: &Db, id: &str, name: &str, value: &str) -> Result<(), DbError> {
     db.write(Delete { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }).await
+}
+
+/// As [`set_property_atomic`], and the value becomes the owner of the image's data, without `takes_over` only where nobody is; in a
+/// transaction that does more.
+///
+/// # Errors
+/// [`DbError::Duplicate`] also if somebody owns the data, [`DbError::NotFound`] if there is no such image.
+pub(in crate::db) async fn lock_and_own(
+    session: &mut Session,
+    id: &str,
+    name: &str,
+    value: &str,
+    takes_over: bool,
+    now: PrimitiveDateTime,
+) -> Result<(), DbError> {
+    lock_image(session, id).await?;
+    if !takes_over && ownership::is_owned(session, id).await? {
+        return Err(DbError::Duplicate { what: "owner", key: id.to_owned() });
+    }
+    Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }.run(session).await?;
+    Ownership::Take(value.to_owned()).apply(session, id, now).await
+}
+
+/// As [`delete_property_atomic`] if the property is there, and `token`, if given, owns the image's data no more; in a
+/// transaction that does more.
+pub(in crate::db) async fn unlock_and_disown(
+    session: &mut Session,
+    id: &str,
+    name: &str,
+    value: &str,
+    token: Option<&str>,
+) -> Result<(), DbError> {
+    let delete = Delete { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() };
+    match delete.run(session).await {
+        // Another task has taken the lock over; that one keeps it.
+        Ok(()) | Err(DbError::NotFound { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    match token {
+        Some(token) => Ownership::GiveBack(token.to_owned()).apply(session, id, clock::now()).await,
+        None => Ok(()),
+    }
 }
 
 struct Set {

@@ -9,14 +9,18 @@ pub mod list;
 mod ownership;
 #[cfg(test)]
 mod plans;
+mod staging;
 mod update;
 mod usage;
 
 pub use atomic::{ATOMIC_PROPERTIES, delete_property_atomic, set_property_atomic};
+pub(in crate::db) use atomic::{lock_and_own, unlock_and_disown};
 pub use create::create;
 pub use delete::{delete, delete_and_take, delete_without_data, restore};
 pub use get::{get, member_status};
 pub use list::list;
 pub use ownership::{ImageAndOwner, OWNER_PROPERTY, with_owner};
+pub use staging::{StagingState, staging_states};
+pub(in crate::db) use update::change_owned;
 pub use update::{give_back, take, update};
 pub use usage::{count, staging_used, storage_used, uploading_count};

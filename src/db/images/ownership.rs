@@ -30,6 +30,8 @@ pub(super) enum Ownership {
     Take(String),
     /// Nobody is the owner from then on. Refused when another token is.
     GiveBack(String),
+    /// Nothing, but refused when another token is the owner.
+    Ask(String),
 }
 
 /// An image, deleted or not, and the owner of its data.
@@ -85,7 +87,7 @@ impl Ownership {
         match self {
             Self::Unasked | Self::Take(_) => None,
             // No token row at all (`db purge` takes it) counts as ours.
-            Self::GiveBack(token) => {
+            Self::GiveBack(token) | Self::Ask(token) => {
                 let mut others = tokens(id);
                 others.expr(Expr::cust("1")).and_where(Expr::col("value").ne(token.as_str()));
                 Some(Expr::exists(others).not())
@@ -96,11 +98,18 @@ impl Ownership {
     /// Writes it down, in the transaction that has just changed the image's row and so holds its lock.
     pub(super) async fn apply(&self, session: &mut Session, id: &str, now: PrimitiveDateTime) -> Result<(), DbError> {
         match self {
-            Self::Unasked => Ok(()),
+            Self::Unasked | Self::Ask(_) => Ok(()),
             Self::Take(token) => take(session, id, token, now).await,
             Self::GiveBack(_) => clear(session, id).await,
         }
     }
+}
+
+/// Whether anybody owns the data.
+pub(super) async fn is_owned(session: &mut Session, id: &str) -> Result<bool, DbError> {
+    let mut query = tokens(id);
+    query.column("value");
+    Ok(session.row(&query, |row| Columns::of(row).maybe_text()).await?.flatten().is_some())
 }
 
 /// Removes the token, whosever it is.

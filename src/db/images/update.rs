@@ -43,6 +43,22 @@ pub async fn give_back(db: &Db, id: &str, change: ImageUpdate, from: &[&str], to
     change_as(db, id, change, Some(from), Ownership::GiveBack(token.to_owned())).await.map(drop)
 }
 
+/// As [`update`] where `token` owns the image's data or nobody does, in a transaction that does more.
+///
+/// # Errors
+/// As [`give_back`].
+pub(in crate::db) async fn change_owned(
+    session: &mut Session,
+    id: &str,
+    change: &ImageUpdate,
+    from: &[String],
+    token: &str,
+) -> Result<(), DbError> {
+    let ownership = Ownership::Ask(token.to_owned());
+    let update = Update { id: id.to_owned(), change: change.clone(), from: Some(from.to_vec()), ownership };
+    update.run(session).await.map(drop)
+}
+
 async fn change_as(
     db: &Db,
     id: &str,

@@ -55,7 +55,7 @@ async fn data_goes_to_all_stores_at_once_and_is_never_copied() {
     assert!(ingested.lost.is_empty());
     assert_eq!((ingested.size, ingested.stored[1].size), (5000, 5000));
     let expected = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(data.concat()));
-    assert_eq!(ingested.hashes.value, expected);
+    assert_eq!(ingested.hashes.unwrap().value, expected);
     for store in &stores {
         let state = store.state();
         let stored = &state.objects.values().next().unwrap();
@@ -88,7 +88,10 @@ async fn where_all_stores_are_needed_one_failure_removes_everything() {
     for step in [Step::Begin, Step::Write(0), Step::Write(3), Step::Commit] {
         let (good, bad, other) = (Fake::new("good", &[]), Fake::new("bad", &[step]), Fake::new("other", &[]));
         let error = ingest(&[&good, &bad, &other], Needed::All).await.unwrap_err();
-        assert!(matches!(error, IngestError::Store(StoreError::NoRoom { .. })), "{step:?}: {error}");
+        assert!(
+            matches!(error, IngestError::Stores(FailedStores { error: StoreError::NoRoom { .. }, .. })),
+            "{step:?}: {error}"
+        );
         for store in [&good, &bad, &other] {
             assert_eq!((store.content(), store.state().open), (None, 0), "{step:?} leaves something");
         }
@@ -114,7 +117,10 @@ async fn where_no_store_is_left_the_data_is_refused() {
     for (one, other) in [(Step::Begin, Step::Commit), (Step::Write(1), Step::Write(2)), (Step::Commit, Step::Commit)] {
         let stores = [Fake::new("one", &[one]), Fake::new("other", &[other])];
         let error = ingest(&[&stores[0], &stores[1]], Needed::Any).await.unwrap_err();
-        assert!(matches!(error, IngestError::Store(StoreError::NoRoom { .. })), "{one:?}: {error}");
+        assert!(
+            matches!(error, IngestError::Stores(FailedStores { error: StoreError::NoRoom { .. }, .. })),
+            "{one:?}: {error}"
+        );
         assert!(stores.iter().all(|store| store.content().is_none() && store.state().open == 0), "{one:?}");
     }
 }
@@ -125,7 +131,7 @@ async fn what_could_not_be_removed_is_told_before_all_else() {
     for (sticky, bad) in [(Step::Abort, Step::Write(1)), (Step::Delete, Step::Commit)] {
         let (sticky, bad) = (Fake::new("sticky", &[sticky]), Fake::new("bad", &[bad]));
         let error = ingest(&[&sticky, &bad], Needed::All).await.unwrap_err();
-        assert!(matches!(error, IngestError::Store(StoreError::LeftBehind(_))), "{error}");
+        assert!(matches!(error, IngestError::Stores(FailedStores { error: StoreError::LeftBehind(_), .. })), "{error}");
     }
     let sticky = Fake::new("sticky", &[Step::Abort]);
     let ingest = Ingest::begin(vec![sticky.target()], &order(Needed::All)).await.unwrap();
@@ -171,7 +177,7 @@ async fn a_store_is_told_what_is_announced_and_asked_for_what_is_certain() {
     assert_eq!(store.state().open, 0, "a writer that is dropped removes what it wrote");
     let full = Fake::new("full", &[Step::Room]);
     let refused = Ingest::begin(vec![store.target(), full.target()], &order).await;
-    assert!(matches!(refused.err(), Some(IngestError::Store(StoreError::NoRoom { .. }))));
+    assert!(matches!(refused.err(), Some(IngestError::Stores(FailedStores { error: StoreError::NoRoom { .. }, .. }))));
     assert_eq!(store.state().open, 0);
 }
 
@@ -220,7 +226,10 @@ async fn file_stores_get_the_same_file_or_none() {
     // The name is taken in the second: neither keeps the new data, or the first alone does.
     std::fs::remove_file(place.path().join("one/one")).unwrap();
     let refused = Ingest::begin(targets().collect(), &order(Needed::All)).await.err().unwrap();
-    assert!(matches!(refused, IngestError::Store(StoreError::Duplicate { .. })), "{refused}");
+    assert!(
+        matches!(refused, IngestError::Stores(FailedStores { error: StoreError::Duplicate { .. }, .. })),
+        "{refused}"
+    );
     assert_eq!(file("one"), None);
     let ingest = Ingest::begin(targets().collect(), &order(Needed::Any)).await.unwrap();
     let ingested = ingest.pour(source(&data[..1]), WIDE).await.unwrap().commit().await.unwrap();

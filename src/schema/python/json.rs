@@ -22,6 +22,12 @@ pub(crate) fn to_unicode(value: &(impl Serialize + ?Sized)) -> serde_json::Resul
     write(value, PythonStyle { ensure_ascii: false })
 }
 
+/// As [`to_bytes`], of a value that has a form in JSON in any case.
+pub(crate) fn to_text(value: &serde_json::Value) -> String {
+    // Writing a value into memory cannot fail, and what is written is ASCII.
+    to_bytes(value).ok().and_then(|text| String::from_utf8(text.into()).ok()).unwrap_or_else(|| value.to_string())
+}
+
 fn write(value: &(impl Serialize + ?Sized), style: PythonStyle) -> serde_json::Result<Bytes> {
     let mut text = Vec::with_capacity(1024);
     value.serialize(&mut Serializer::with_formatter(&mut text, style))?;

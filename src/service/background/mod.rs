@@ -9,6 +9,7 @@ mod pace;
 mod recovery;
 mod supervisor;
 mod sweeping;
+mod tasks;
 mod trimming;
 
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(super) fn start(shared: &Arc<Shared>, board: Arc<Board>) -> Supervisor<super
     let supervisor = Supervisor::new(move || current.parts(), board);
     supervisor.start(recovery::Recovery);
     supervisor.start(sweeping::Sweeping).request();
+    supervisor.start(tasks::Leases);
+    supervisor.start(tasks::Expiry);
     supervisor.start(trimming::Trimming::new(Arc::clone(&shared.counters)));
     supervisor
 }

@@ -27,6 +27,9 @@ impl Job<Parts> for Sweeping {
                 () = stop.cancelled() => break,
             }
         }
-        Ok(())
+        tokio::select! {
+            swept = parts.images.sweep_staging() => Ok(swept?),
+            () = stop.cancelled() => Ok(()),
+        }
     }
 }

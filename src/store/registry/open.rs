@@ -58,7 +58,8 @@ impl Stores {
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
         let (entries, default) =
             if backends.is_empty() { single(config, &opener)? } else { multi(config, backends, &opener)? };
-        Ok(Self { multi: !backends.is_empty(), entries, default, filter: opener.filter })
+        let staging = if backends.is_empty() { staging(config, &opener)? } else { None };
+        Ok(Self { multi: !backends.is_empty(), entries, staging, default, filter: opener.filter })
     }
 }
 
@@ -82,6 +83,27 @@ fn single(config: &Config, opener: &Opener<'_>) -> Result<(Vec<StoreEntry>, usiz
         reason: format!("Store for scheme {wanted} not found; [glance_store] stores must name the default_store"),
     })?;
     Ok((entries, default))
+}
+
+/// The folder of `node_staging_uri`.
+fn staging(config: &Config, opener: &Opener<'_>) -> Result<Option<StoreEntry>, StoreError> {
+    let uri = config.default.node_staging_uri.as_str();
+    let Some(folder) = uri.strip_prefix("file://").filter(|folder| folder.starts_with('/')) else {
+        tracing::warn!("[DEFAULT] node_staging_uri is not file:// with an absolute path; images cannot be staged");
+        return Ok(None);
+    };
+    let options = GlanceStoreSection { filesystem_store_datadir: folder.to_owned(), ..GlanceStoreSection::default() };
+    let driver = &file::DRIVER;
+    let made = opener.make("node_staging_uri", None, driver, &options, false)?;
+    Ok(made.map(|(store, recipe)| StoreEntry {
+        id: STAGING_STORE.to_owned(),
+        description: None,
+        weight: 0,
+        is_default: false,
+        store,
+        driver,
+        recipe,
+    }))
 }
 
 fn multi(

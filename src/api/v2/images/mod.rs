@@ -6,6 +6,7 @@ pub(in crate::api) mod download;
 pub(in crate::api) mod list;
 mod range;
 pub(in crate::api) mod show;
+pub(in crate::api) mod tasks;
 pub(in crate::api) mod update;
 pub(in crate::api) mod upload;
 mod view;

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::member::schema;
+use crate::api::v2::tasks::{partial_schema, task_schema};
 use crate::api::{Api, Call, Error, Response, reply};
 
 /// The schema of an image.
@@ -24,6 +25,16 @@ pub(in crate::api) async fn member(_api: &Api, _call: &Call<'_>) -> Result<Respo
 /// The schema of a list of memberships.
 pub(in crate::api) async fn members(_api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
     reply::json(StatusCode::OK, &list("members", &schema()))
+}
+
+/// The schema of a task.
+pub(in crate::api) async fn task(_api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
+    reply::json(StatusCode::OK, &task_schema())
+}
+
+/// The schema of a list of tasks.
+pub(in crate::api) async fn tasks(_api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
+    reply::json(StatusCode::OK, &list("tasks", &partial_schema()))
 }
 
 /// A list that comes in pages (upstream: `CollectionSchema.raw` in `glance/schema.py`).

@@ -1,0 +1,87 @@
+//! Tasks by their id, by their image, by their state.
+
+use sea_query::{Cond, Expr, ExprTrait, Order, Query, SelectStatement};
+use time::PrimitiveDateTime;
+
+use super::model::{COLUMNS, INFO_COLUMNS, TaskRecord, TaskViewer};
+use crate::db::clock;
+use crate::db::connection::Db;
+use crate::db::error::DbError;
+use crate::db::retry::Operation;
+use crate::db::row::Columns;
+use crate::db::session::Session;
+use crate::db::sql::live;
+
+/// Tasks of one image that are shown; there are more only where somebody imports in vain for days.
+const MOST_OF_IMAGE: u64 = 1000;
+
+/// The task with this id, if the viewer may see it (`task_get` in `glance/db/sqlalchemy/api.py`). Administrators see deleted ones too.
+pub async fn get(db: &Db, id: &str, viewer: &TaskViewer) -> Result<Option<TaskRecord>, DbError> {
+    let mut select = whole();
+    select.and_where(Expr::col(("tasks", "id")).eq(id));
+    if !viewer.is_admin {
+        select.and_where(live("tasks"));
+    }
+    let found = db.read(Find { select }).await?;
+    // MySQL's collation takes `A` for `a` and ignores blanks at the end.
+    Ok(found.into_iter().find(|task| task.id == id && viewer.can_see(&task.owner)))
+}
+
+/// The tasks of an image that the viewer may see and that have not expired, oldest first (`tasks_get_by_image`).
+pub async fn of_image(db: &Db, image: &str, viewer: &TaskViewer) -> Result<Vec<TaskRecord>, DbError> {
+    let mut select = whole();
+    select
+        .and_where(Expr::col(("tasks", "image_id")).eq(image))
+        .cond_where(unexpired())
+        .order_by(("tasks", "created_at"), Order::Asc)
+        .order_by(("tasks", "id"), Order::Asc)
+        .limit(MOST_OF_IMAGE);
+    if !viewer.is_admin {
+        select.and_where(live("tasks"));
+    }
+    let found = db.read(Find { select }).await?;
+    Ok(found.into_iter().filter(|task| viewer.can_see(&task.owner)).collect())
+}
+
+/// Unfinished tasks that concern an image and whose lease was not renewed since then, at most so many.
+pub async fn unfinished_since(
+    db: &Db,
+    renewed_before: PrimitiveDateTime,
+    limit: u64,
+) -> Result<Vec<TaskRecord>, DbError> {
+    let mut select = whole();
+    select
+        .and_where(Expr::col(("tasks", "status")).is_in(["pending", "processing"]))
+        .and_where(Expr::col(("tasks", "updated_at")).lt(renewed_before))
+        .and_where(Expr::col(("tasks", "image_id")).is_not_null())
+        .and_where(live("tasks"))
+        .order_by(("tasks", "updated_at"), Order::Desc)
+        .limit(limit);
+    db.read(Find { select }).await
+}
+
+/// Not past the time up to which it is shown.
+pub(super) fn unexpired() -> Cond {
+    let expires_at = || Expr::col(("tasks", "expires_at"));
+    Cond::any().add(expires_at().is_null()).add(expires_at().gte(clock::now()))
+}
+
+fn whole() -> SelectStatement {
+    let mut select = Query::select();
+    select.columns(COLUMNS.map(|name| ("tasks", name))).columns(INFO_COLUMNS.map(|name| ("task_info", name)));
+    select.from("tasks").left_join("task_info", Expr::col(("task_info", "task_id")).equals(("tasks", "id")));
+    select
+}
+
+struct Find {
+    select: SelectStatement,
+}
+
+impl Operation for Find {
+    type Output = Vec<TaskRecord>;
+    const NAME: &'static str = "find tasks";
+
+    async fn run(&self, session: &mut Session) -> Result<Vec<TaskRecord>, DbError> {
+        session.rows(&self.select, |row| TaskRecord::read_whole(&mut Columns::of(row))).await
+    }
+}

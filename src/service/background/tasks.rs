@@ -1,0 +1,40 @@
+//! The tasks of this worker, shown to be alive; and those whose time is over, removed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::job::{Failure, Job, Schedule};
+use crate::service::parts::Parts;
+use crate::task::RENEWAL;
+
+/// Renews the rows of the tasks that this worker has.
+pub(super) struct Leases;
+
+impl Job<Parts> for Leases {
+    const NAME: &'static str = "leases of tasks";
+
+    fn schedule(&self, _parts: &Parts) -> Schedule {
+        Schedule { period: Some(RENEWAL), after_reload: false, limit: Duration::from_secs(60) }
+    }
+
+    async fn run(&self, parts: Arc<Parts>, _stop: CancellationToken) -> Result<(), Failure> {
+        Ok(parts.tasks.renew_leases().await?)
+    }
+}
+
+/// Marks as deleted what nobody is shown any more.
+pub(super) struct Expiry;
+
+impl Job<Parts> for Expiry {
+    const NAME: &'static str = "expiry of tasks";
+
+    fn schedule(&self, _parts: &Parts) -> Schedule {
+        Schedule { period: Some(Duration::from_secs(3600)), after_reload: false, limit: Duration::from_secs(120) }
+    }
+
+    async fn run(&self, parts: Arc<Parts>, _stop: CancellationToken) -> Result<(), Failure> {
+        Ok(parts.tasks.remove_expired().await?)
+    }
+}

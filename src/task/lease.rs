@@ -1,0 +1,38 @@
+//! The rows of the tasks that this worker has, renewed while it lives.
+
+use std::time::Duration;
+
+use super::tasks::Tasks;
+use crate::db::DbError;
+use crate::db::tasks as rows;
+
+/// How often a worker renews the rows of its tasks.
+pub const RENEWAL: Duration = Duration::from_secs(15);
+
+impl Tasks {
+    /// Renews the rows of all tasks that this worker has, running or waiting, and gives up those that others have ended.
+    ///
+    /// # Errors
+    /// Those of the database. Tasks are given up only when it has said so.
+    pub async fn renew_leases(&self) -> Result<(), DbError> {
+        let held = self.pool.ids();
+        let unfinished = rows::renew(&self.db, held.clone()).await?;
+        for id in held.iter().filter(|id| !unfinished.contains(id)) {
+            // It may just have ended by itself; then nobody is told.
+            self.pool.give_up(id);
+        }
+        Ok(())
+    }
+
+    /// Marks the tasks as deleted whose time is over.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn remove_expired(&self) -> Result<(), DbError> {
+        let removed = rows::remove_expired(&self.db).await?;
+        if removed > 0 {
+            tracing::debug!(tasks = removed, "expired tasks removed");
+        }
+        Ok(())
+    }
+}

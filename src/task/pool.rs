@@ -1,0 +1,197 @@
+//! The tasks of a worker: some run at a time, others wait for their turn.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Error;
+
+/// Tasks that may wait for their turn. Each holds its request in memory, and its image for itself.
+const MOST_WAITING: usize = 1000;
+
+/// The work of one task. It should end soon when the token is cancelled, as the task is no longer this worker's then.
+type Work = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
+
+/// Runs tasks, of all configurations of a worker.
+pub struct Pool {
+    tracker: TaskTracker,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    /// How many may run at a time.
+    limit: usize,
+    running: BTreeMap<String, CancellationToken>,
+    waiting: VecDeque<(String, Work)>,
+}
+
+impl Pool {
+    /// `tracker`: whoever ends the process waits for it.
+    pub fn new(tracker: TaskTracker) -> Arc<Self> {
+        let state = State { limit: 1, running: BTreeMap::new(), waiting: VecDeque::new() };
+        Arc::new(Self { tracker, state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    /// How many tasks may run at a time from now on.
+    pub fn set_limit(self: &Arc<Self>, limit: usize) {
+        self.lock().limit = limit.max(1);
+        self.start_waiting();
+    }
+
+    /// Whether another task would be taken.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lock().waiting.len() < MOST_WAITING
+    }
+
+    /// Runs a task when there is room.
+    ///
+    /// # Errors
+    /// [`Error::Full`]
+    pub(crate) fn submit<F>(
+        self: &Arc<Self>,
+        id: &str,
+        work: impl FnOnce(CancellationToken) -> F + Send + 'static,
+    ) -> Result<(), Error>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut state = self.lock();
+        if state.waiting.len() >= MOST_WAITING {
+            return Err(Error::Full);
+        }
+        state.waiting.push_back((id.to_owned(), Box::new(|token| Box::pin(work(token)))));
+        drop(state);
+        self.start_waiting();
+        Ok(())
+    }
+
+    /// The ids of all tasks that this worker has.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let state = self.lock();
+        state.running.keys().chain(state.waiting.iter().map(|(id, _)| id)).cloned().collect()
+    }
+
+    /// Ends the work on a task that is somebody else's by now.
+    pub(crate) fn give_up(&self, id: &str) {
+        let mut state = self.lock();
+        state.waiting.retain(|(waiting, _)| waiting != id);
+        if let Some(token) = state.running.get(id) {
+            token.cancel();
+        }
+    }
+
+    /// How many tasks run, and how many wait.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.running.len(), state.waiting.len())
+    }
+
+    /// Waits until the counts may be others.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn start_waiting(self: &Arc<Self>) {
+        let mut state = self.lock();
+        while state.running.len() < state.limit {
+            let Some((id, work)) = state.waiting.pop_front() else { break };
+            let token = CancellationToken::new();
+            state.running.insert(id.clone(), token.clone());
+            // Also when the work panics: the place is free again.
+            let place = Place { pool: Arc::clone(self), id };
+            self.tracker.spawn(async move {
+                let _place = place;
+                work(token).await;
+            });
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+/// The place of a running task.
+struct Place {
+    pool: Arc<Pool>,
+    id: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pool.lock().running.remove(&self.id);
+        self.pool.start_waiting();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn few_run_at_a_time_and_a_panic_frees_its_place() {
+        let pool = Pool::new(TaskTracker::new());
+        pool.set_limit(2);
+        let (open, ran) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        for number in 0..5 {
+            let (open, ran) = (Arc::clone(&open), Arc::clone(&ran));
+            let work = move |_| async move {
+                open.notified().await;
+                ran.fetch_add(1, Ordering::SeqCst);
+                assert_ne!(number, 1, "of the test");
+            };
+            pool.submit(&number.to_string(), work).unwrap();
+        }
+        yield_now().await;
+        assert_eq!(pool.counts(), (2, 3));
+        assert_eq!(pool.ids(), ["0", "1", "2", "3", "4"]);
+        pool.give_up("4");
+        for left in (0..4).rev() {
+            open.notify_one();
+            while pool.ids().len() > left {
+                yield_now().await;
+            }
+        }
+        assert_eq!((pool.counts(), ran.load(Ordering::SeqCst)), ((0, 0), 4));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_given_up_is_told() {
+        let pool = Pool::new(TaskTracker::new());
+        pool.submit("a", |token| async move { token.cancelled().await }).unwrap();
+        pool.give_up("a");
+        while !pool.ids().is_empty() {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn not_all_may_wait() {
+        let pool = Pool::new(TaskTracker::new());
+        for number in 0..=MOST_WAITING {
+            pool.submit(&number.to_string(), |_| std::future::pending()).unwrap();
+        }
+        assert!(!pool.has_room());
+        assert!(matches!(pool.submit("more", |_| std::future::pending()), Err(Error::Full)));
+        pool.set_limit(2);
+        assert!(pool.has_room());
+    }
+}

@@ -1,0 +1,167 @@
+//! All tasks of one configuration: where handlers find, list and begin them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use time::{OffsetDateTime, PrimitiveDateTime};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::model::{Task, TaskKind, TaskStatus};
+use super::pool::Pool;
+use super::{Error, TaskQuery, TaskViewer};
+use crate::config::Config;
+use crate::db::tasks::{self as rows, NewTask, TaskStep};
+use crate::db::{Db, DbError};
+use crate::image::Images;
+
+/// Characters that the column of request ids holds.
+const REQUEST_ID_LENGTH: usize = 64;
+
+/// Characters that the column of image ids holds.
+const ID_LENGTH: usize = 36;
+
+/// The tasks, with one configuration's limits. Cheap to clone.
+#[derive(Clone)]
+pub struct Tasks {
+    pub(super) db: Db,
+    pub(super) images: Images,
+    pub(super) pool: Arc<Pool>,
+    /// How long a task that is done is shown.
+    time_to_live: Duration,
+}
+
+/// On whose behalf a task is begun.
+#[derive(Clone, Debug, Default)]
+pub struct Asker {
+    pub project: Option<String>,
+    pub user: Option<String>,
+    pub request_id: String,
+}
+
+impl Tasks {
+    /// `pool` outlives a configuration.
+    pub fn new(config: &Config, db: Db, images: Images, pool: Arc<Pool>) -> Self {
+        pool.set_limit(usize::try_from(config.wsgi.task_pool_threads).unwrap_or(1));
+        let time_to_live = images.task_time_to_live();
+        Self { db, images, pool, time_to_live }
+    }
+
+    /// The task of this id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] also for one that the viewer may not see.
+    pub async fn get(&self, viewer: &TaskViewer, id: &str) -> Result<Task, Error> {
+        let found = rows::get(&self.db, id, viewer).await?;
+        found.map(Task::from).ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+
+    /// The tasks of one page.
+    ///
+    /// # Errors
+    /// [`Error::MarkerMissing`], [`Error::MarkerHidden`], [`Error::SortKey`]
+    pub async fn list(&self, query: TaskQuery) -> Result<Vec<Task>, Error> {
+        Ok(rows::list(&self.db, query).await?.into_iter().map(Task::from).collect())
+    }
+
+    /// The tasks that concern an image, oldest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn of_image(&self, viewer: &TaskViewer, image_id: &str) -> Result<Vec<Task>, Error> {
+        Ok(rows::of_image(&self.db, image_id, viewer).await?.into_iter().map(Task::from).collect())
+    }
+
+    /// Whether the service may fetch data from there, as far as the filter of `[import_filtering_opts]` is concerned.
+    pub async fn may_fetch(&self, url: &str) -> bool {
+        self.images.may_fetch(url).await
+    }
+
+    /// Registers a task and runs it when there is room.
+    ///
+    /// # Errors
+    /// [`Error::Full`]
+    pub async fn create(&self, kind: TaskKind, asker: &Asker, input: Value) -> Result<Task, Error> {
+        if !self.pool.has_room() {
+            return Err(Error::Full);
+        }
+        let new = new_task(kind, asker, image_of(&input), input);
+        let id = new.id.clone();
+        rows::create(&self.db, new).await?;
+        let created = self.get(&TaskViewer { is_admin: true, project: None }, &id).await?;
+        let (tasks, work_id) = (self.clone(), id.clone());
+        self.pool.submit(&id, move |_| async move { tasks.refuse(&work_id, kind).await })?;
+        Ok(created)
+    }
+
+    /// Ends a task that there is nothing to do for.
+    async fn refuse(&self, id: &str, kind: TaskKind) {
+        let message = match kind {
+            // Upstream begins, and finds that the image is not locked for the task.
+            TaskKind::ApiImageImport => {
+                "The task has no import of its image to do; imports are begun at /v2/images/{id}/import.".to_owned()
+            }
+            TaskKind::Import | TaskKind::LocationImport => format!(
+                "This task type {} is not supported by the current deployment of Glance. Please refer the documentation provided \
+                 by OpenStack or your operator for more information.",
+                kind.as_str()
+            ),
+        };
+        let end = async {
+            self.begin(id).await?;
+            self.fail(id, message).await
+        };
+        if let Err(error) = end.await {
+            warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task");
+        }
+    }
+
+    /// `pending` → `processing`
+    pub(super) async fn begin(&self, id: &str) -> Result<(), DbError> {
+        rows::take_step(&self.db, self.step(id, &[TaskStatus::Pending], TaskStatus::Processing)).await
+    }
+
+    /// To `failure`, whatever it did.
+    pub(super) async fn fail(&self, id: &str, message: String) -> Result<(), DbError> {
+        let from = &[TaskStatus::Pending, TaskStatus::Processing];
+        rows::take_step(&self.db, TaskStep { message: Some(message), ..self.step(id, from, TaskStatus::Failure) }).await
+    }
+
+    /// A step of the state machine, with the time from which on a task that is done is no longer shown.
+    pub(super) fn step(&self, id: &str, from: &'static [TaskStatus], to: TaskStatus) -> TaskStep {
+        debug_assert!(from.iter().all(|from| from.transition(to).is_ok()), "{from:?} to {to:?}");
+        let is_end = matches!(to, TaskStatus::Success | TaskStatus::Failure);
+        TaskStep {
+            task: id.to_owned(),
+            from: from.iter().map(|status| status.as_str()).collect(),
+            to: to.as_str(),
+            result: None,
+            message: None,
+            expires_at: is_end.then(|| now() + self.time_to_live),
+            image: None,
+        }
+    }
+}
+
+pub(super) fn new_task(kind: TaskKind, asker: &Asker, image_id: Option<String>, input: Value) -> NewTask {
+    NewTask {
+        id: Uuid::new_v4().to_string(),
+        kind: kind.as_str().to_owned(),
+        owner: asker.project.clone().unwrap_or_default(),
+        image_id,
+        request_id: Some(asker.request_id.chars().take(REQUEST_ID_LENGTH).collect()),
+        user_id: asker.user.clone(),
+        input,
+    }
+}
+
+/// The image that a request to the tasks API says the task is about.
+fn image_of(input: &Value) -> Option<String> {
+    input.get("image_id")?.as_str().filter(|id| id.chars().count() <= ID_LENGTH).map(str::to_owned)
+}
+
+pub(super) fn now() -> PrimitiveDateTime {
+    let now = OffsetDateTime::now_utc();
+    PrimitiveDateTime::new(now.date(), now.time())
+}
