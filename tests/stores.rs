@@ -395,3 +395,53 @@ fn of_two_changes_of_locations_at_a_time_none_is_lost() {
     side.patch(&path, &add("patient")).expect(200);
     assert_eq!(side.sql("select count(*) from image_locations where deleted = 0"), "3");
 }
+
+/// With a copy in each of two file stores; the path of the image and those of the copies.
+fn with_two_copies(side: &mut Side) -> (String, [PathBuf; 2]) {
+    // By the default rules, only administrators remove locations.
+    side.token = Keystone::shared().token("admin@admin");
+    let path = side.image(Some("slow"));
+    let slow = side.file(&path);
+    let fast = PathBuf::from(slow.to_str().unwrap().replace("slow", "fast"));
+    fs::copy(&slow, &fast).unwrap();
+    side.sql(&format!(
+        "insert into image_locations (image_id, value, meta_data, status, created_at, updated_at, deleted) \
+         select image_id, 'file://{}', '{{\"store\": \"fast\"}}', status, created_at, updated_at, 0 \
+         from image_locations where value = 'file://{}'",
+        fast.display(),
+        slow.display()
+    ));
+    (path, [fast, slow])
+}
+
+#[test]
+fn a_copy_is_removed_from_one_store_and_the_other_serves() {
+    let mut answers: Vec<Vec<(u16, String)>> = Vec::new();
+    on_both_sides(Conf::two_stores, |side| {
+        let (path, [fast, slow]) = with_two_copies(side);
+        let copy = |store: &str| format!("/v2/stores/{store}/{}", path.rsplit('/').next().unwrap());
+        // A folder cannot be unlinked: the copy stays.
+        fs::remove_file(&fast).unwrap();
+        fs::create_dir(&fast).unwrap();
+        let refused = side.send("DELETE", &copy("fast"));
+        assert_eq!(side.send("GET", &path).expect(200).json()["stores"], "fast,slow", "{}", side.name);
+        fs::remove_dir(&fast).unwrap();
+        fs::write(&fast, "0123456789").unwrap();
+
+        side.send("DELETE", &copy("slow")).expect(204);
+        assert_eq!((slow.try_exists().unwrap(), fast.try_exists().unwrap()), (false, true), "{}", side.name);
+        assert_eq!(side.send("GET", &format!("{path}/file")).expect(200).text(), "0123456789");
+        let shown = side.send("GET", &path).expect(200).json();
+        assert_eq!((&shown["stores"], &shown["status"]), (&json!("fast"), &json!("active")), "{}", side.name);
+        let last = side.send("DELETE", &copy("fast"));
+        assert!(fast.try_exists().unwrap(), "{}", side.name);
+        answers.push([refused, last].iter().map(|answer| plain(answer, &side.conf.dir, &path)).collect());
+
+        // What is gone already needs no removing.
+        let (path, [fast, _]) = with_two_copies(side);
+        fs::remove_file(&fast).unwrap();
+        side.send("DELETE", &format!("/v2/stores/fast/{}", path.rsplit('/').next().unwrap())).expect(204);
+    });
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!((answers[1][0].0, answers[1][1].0), (500, 403));
+}

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
 use crate::policy::Enforcer;
+use crate::store::Stores;
 use crate::task::Tasks;
 
 impl Api {
@@ -27,6 +28,7 @@ impl Api {
         config: &Config,
         images: Images,
         tasks: Tasks,
+        stores: Arc<Stores>,
         enforcer: Enforcer,
         schema: ImageSchema,
     ) -> Result<Self, matchit::InsertError> {
@@ -43,6 +45,7 @@ impl Api {
             page: PageLimits::new(config),
             import_methods: config.default.enabled_import_methods.clone(),
             stores: StoreView::all(config),
+            opened_stores: stores,
             store_ids: backends.iter().map(|(id, _)| id.clone()).collect(),
             documents: Documents::new(max_json_body),
             max_json_body,

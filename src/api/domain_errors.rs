@@ -20,7 +20,9 @@ impl From<image::Error> for Error {
         use image::Error as Domain;
         let text = error.to_string();
         match &error {
-            Domain::NotFound(_) | Domain::MemberMissing { .. } => Self::explanation(StatusCode::NOT_FOUND, text),
+            Domain::NotFound(_) | Domain::MemberMissing { .. } | Domain::NotInStore { .. } => {
+                Self::explanation(StatusCode::NOT_FOUND, text)
+            }
             Domain::Forbidden(_) | Domain::ReadOnly(_) | Domain::Reserved(_) | Domain::Protected(_) => {
                 Self::explanation(StatusCode::FORBIDDEN, text)
             }
@@ -200,6 +202,33 @@ fn of_store_deletion(error: &StoreError, id: &str) -> Error {
     }
 }
 
+/// Of removing the data that one store holds.
+pub(super) fn of_copy_removal(error: image::Error, id: &str) -> Error {
+    match error {
+        image::Error::NotFound(_) => Error::explanation(StatusCode::NOT_FOUND, format!("Failed to find image {id}")),
+        image::Error::Store(refused) => of_store_copy_removal(&refused, id).because(refused),
+        other => other.into(),
+    }
+}
+
+fn of_store_copy_removal(error: &StoreError, id: &str) -> Error {
+    let text = error.to_string();
+    match error {
+        StoreError::HasSnapshot { .. } => Error::explanation(StatusCode::CONFLICT, text),
+        StoreError::InUse { .. } => Error::explanation(
+            StatusCode::CONFLICT,
+            format!("The data for Image {id} could not be deleted because it is in use: {text}"),
+        ),
+        StoreError::Timeout { .. } => unavailable(format!(
+            "The data for Image {id} could not be deleted because the filesystem store operation timed out: {text}"
+        )),
+        StoreError::DeleteDenied { .. } | StoreError::WriteDenied { .. } | StoreError::RemoteUnavailable { .. } => {
+            Error::explanation(StatusCode::INTERNAL_SERVER_ERROR, text)
+        }
+        _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
 /// `action`: what is not allowed with tags, `update` or `delete`.
 pub(super) fn of_tags(error: image::Error, id: &str, action: &str) -> Error {
     match error {
@@ -296,6 +325,42 @@ mod tests {
                 assert!(error.cause.is_some(), "{error}: the journal learns nothing");
             }
         }
+    }
+
+    #[test]
+    fn a_copy_that_stays_is_told_in_words_of_its_own() {
+        let image = || "f".to_owned();
+        let late = StoreError::Timeout { after: std::time::Duration::from_secs(3) };
+        for (error, expected) in [
+            (
+                StoreError::HasSnapshot { image: image() },
+                (409, "The image cannot be deleted because it has snapshot(s)."),
+            ),
+            (
+                StoreError::InUse { image: image() },
+                (
+                    409,
+                    "The data for Image i could not be deleted because it is in use: The image cannot be deleted because it is \
+                     in use through the backend store outside of Glance.",
+                ),
+            ),
+            (
+                late,
+                (
+                    503,
+                    "The data for Image i could not be deleted because the filesystem store operation timed out: Operation \
+                     timed out after 3s. Check storage health and connectivity.",
+                ),
+            ),
+            (StoreError::DeleteDenied { image: image(), source: io() }, (500, "You cannot delete file f")),
+            (StoreError::Io { doing: "reading".to_owned(), source: io() }, (500, "")),
+        ] {
+            let error = of_copy_removal(error.into(), "i");
+            assert_eq!(seen(&error), expected);
+            assert!(error.cause.is_some(), "{error}: the journal learns nothing");
+        }
+        let missing = of_copy_removal(image::Error::NotFound("i".to_owned()), "i");
+        assert_eq!(seen(&missing), (404, "Failed to find image i"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::router::{Effect, PathIndex, PathRoutes, RequestContent, Route, routes};
-use super::v2::{actions, images, info, members, schemas, tags, tasks};
+use super::v2::{actions, images, info, members, schemas, stores, tags, tasks};
 use super::{Api, Call, Error, RequestBody, Response};
 
 /// No rule: everybody who is known may.
@@ -76,6 +76,12 @@ routes! {
     }
     "/v2/info/stores" {
         GET ListStores => info::stores::handle(), "list_stores", Refused, Reads, OPEN;
+    }
+    "/v2/info/stores/detail" {
+        GET ShowStores => info::stores::detail(), "show_stores", Refused, Reads, "stores_info_detail";
+    }
+    "/v2/stores/{store}/{image}" {
+        DELETE DeleteFromStore => stores::delete::handle(store, image), "delete_from_store", Refused, Changes, "delete_image_location";
     }
 }
 

@@ -14,6 +14,7 @@ use crate::identity::Context;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
 use crate::policy::Enforcer;
+use crate::store::Stores;
 use crate::task::Tasks;
 
 /// All routes below `/v2`, with one configuration's view of the world. A reload makes a new one.
@@ -33,6 +34,8 @@ pub struct Api {
     pub(super) store_ids: Vec<String>,
     /// What clients are told of them; `None` in a single-store cloud.
     pub(super) stores: Option<Vec<StoreView>>,
+    /// The stores themselves.
+    pub(super) opened_stores: Arc<Stores>,
     pub(super) documents: Documents,
     /// Bytes of a document that describes an image or changes one.
     pub(super) max_json_body: u64,

@@ -54,6 +54,9 @@ pub enum Error {
     /// An image that has a location keeps one.
     #[error("{0}")]
     LocationsEmptied(String),
+    /// None of the image's locations is in that store.
+    #[error("Image {image} is not stored in store {store}.")]
+    NotInStore { image: String, store: String },
     /// The image is in no state for this.
     #[error("{0}")]
     Conflict(String),

@@ -1,6 +1,7 @@
 //! The domain: images, their status machine, visibility, properties, quotas, data.
 
 mod activate;
+mod copies;
 mod create;
 mod delete;
 mod edit;

@@ -106,7 +106,7 @@ impl Parts {
             .identity
             .clone()
             .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
-        let api = Api::new(config, images.clone(), tasks.clone(), local.policy, local.schema)
+        let api = Api::new(config, images.clone(), tasks.clone(), Arc::clone(&stores), local.policy, local.schema)
             .map_err(AssembleError::configuration)?;
         let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;

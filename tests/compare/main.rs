@@ -62,6 +62,8 @@ files! {
     routes
     schemas
     show_delete
+    stores
+    stores_policy
     tags
     tasks
     typed_properties

@@ -5,5 +5,6 @@ pub(super) mod images;
 pub(super) mod info;
 pub(super) mod members;
 pub(super) mod schemas;
+pub(super) mod stores;
 pub(super) mod tags;
 pub(super) mod tasks;

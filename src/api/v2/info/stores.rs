@@ -1,10 +1,12 @@
-//! `GET /v2/info/stores`
+//! `GET /v2/info/stores` and `GET /v2/info/stores/detail`
 
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::api::{Api, Call, Error, Response, reply};
 use crate::config::Config;
+use crate::store::Stores;
 
 /// A store as clients see it. Flags are texts, and there only when they hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,13 +18,19 @@ pub(in crate::api) struct StoreView {
     default: Option<&'static str>,
     #[serde(rename = "read-only", skip_serializing_if = "Option::is_none")]
     read_only: Option<&'static str>,
+    /// Type of its driver, as the configuration writes it.
+    #[serde(skip)]
+    kind: String,
+    /// Preference when reading.
+    #[serde(skip)]
+    weight: i64,
 }
 
 impl StoreView {
     /// The stores in the order of the configuration; `None` in a single-store cloud.
     pub(in crate::api) fn all(config: &Config) -> Option<Vec<Self>> {
         let backends = config.default.enabled_backends.as_ref().filter(|backends| !backends.is_empty())?;
-        let view = |(id, _): &(String, String)| {
+        let view = |(id, kind): &(String, String)| {
             let section = config.stores.get(id);
             let is = |holds: bool| holds.then_some("true");
             Self {
@@ -32,6 +40,8 @@ impl StoreView {
                     .filter(|text| !text.is_empty()),
                 default: is(config.glance_store.default_backend.as_ref() == Some(id)),
                 read_only: is(section.and_then(|section| section.kind).is_some_and(|kind| kind.is_read_only)),
+                kind: kind.clone(),
+                weight: section.map_or(0, |section| section.weight),
             }
         };
         Some(backends.iter().map(view).collect())
@@ -43,12 +53,44 @@ struct StoresView<'a> {
     stores: &'a [StoreView],
 }
 
+#[derive(Serialize)]
+struct DetailsView<'a> {
+    stores: Vec<DetailView<'a>>,
+}
+
+/// A store with what its driver says of it.
+#[derive(Serialize)]
+struct DetailView<'a> {
+    #[serde(flatten)]
+    store: &'a StoreView,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    properties: Map<String, Value>,
+    weight: i64,
+}
+
 /// The stores that clients may name.
 pub(in crate::api) async fn handle(api: &Api, _call: &Call<'_>) -> Result<Response, Error> {
-    match &api.stores {
-        Some(stores) => reply::json(StatusCode::OK, &StoresView { stores }),
-        None => Err(Error::explanation(StatusCode::NOT_FOUND, "Multi backend is not supported at this site.")),
-    }
+    reply::json(StatusCode::OK, &StoresView { stores: known(api)? })
+}
+
+/// The same with type, weight and properties.
+pub(in crate::api) async fn detail(api: &Api, call: &Call<'_>) -> Result<Response, Error> {
+    let stores = known(api)?;
+    call.policy.enforce(call.rule, &()).await?;
+    let detail = |store| detail_of(store, &api.opened_stores);
+    reply::json(StatusCode::OK, &DetailsView { stores: stores.iter().map(detail).collect() })
+}
+
+fn detail_of<'a>(store: &'a StoreView, opened: &Stores) -> DetailView<'a> {
+    // One whose options are bad has been left out, and has no properties.
+    let properties = opened.get(&store.id).map(|entry| entry.store.properties()).unwrap_or_default();
+    DetailView { store, kind: &store.kind, properties, weight: store.weight }
+}
+
+fn known(api: &Api) -> Result<&[StoreView], Error> {
+    let none = || Error::explanation(StatusCode::NOT_FOUND, "Multi backend is not supported at this site.");
+    api.stores.as_deref().ok_or_else(none)
 }
 
 #[cfg(test)]
@@ -82,5 +124,34 @@ mod tests {
             {"id": "web", "read-only": "true"},
         ]);
         assert_eq!(serde_json::to_value(StoreView::all(&config)).unwrap(), wanted);
+    }
+
+    #[test]
+    fn details_follow_what_all_may_see() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.default.enabled_backends =
+            Some(vec![("fast".to_owned(), "file".to_owned()), ("lost".to_owned(), "http".to_owned())]);
+        config.glance_store.default_backend = Some("fast".to_owned());
+        for id in ["fast", crate::store::STAGING_STORE, crate::store::TASKS_STORE] {
+            let mut section = StoreSection { weight: 7, ..StoreSection::default() };
+            section.options.filesystem_store_datadir = folder.path().join(id).display().to_string();
+            config.stores.insert(id.to_owned(), section);
+        }
+        let mut bad = StoreSection::default();
+        bad.options.https_ca_certificates_file = Some("/nowhere".to_owned());
+        config.stores.insert("lost".to_owned(), bad);
+        let opened = Stores::open(&config).unwrap();
+        let views = StoreView::all(&config).unwrap();
+        let details: Vec<_> = views.iter().map(|store| detail_of(store, &opened)).collect();
+        let data = folder.path().join("fast").display().to_string();
+        let properties = json!({"data_dir": data, "chunk_size": 65536, "thin_provisioning": false});
+        let wanted = json!([
+            {"id": "fast", "default": "true", "type": "file", "properties": properties, "weight": 7},
+            {"id": "lost", "type": "http", "properties": {}, "weight": 0},
+        ]);
+        assert_eq!(serde_json::to_value(&details).unwrap(), wanted);
+        let text = serde_json::to_string(&details[0]).unwrap();
+        assert!(text.starts_with(r#"{"id":"fast","default":"true","type":"file","properties":{"#), "{text}");
     }
 }

@@ -1,0 +1,3 @@
+//! `/v2/stores`: the copies of an image in single stores.
+
+pub(in crate::api) mod delete;
