@@ -76,6 +76,11 @@ fn database(reader: &mut Reader<'_>, config: &Config) {
                       mysql+pymysql://USER:PASSWORD@HOST/glance";
         reader.refuse(DatabaseSection::NAME, "connection", reason);
     }
+    let replica = config.database.slave_connection.as_ref();
+    if config.database.synchronous_reader && replica.is_some_and(|url| !url.expose().is_empty()) {
+        let message = format_args!("has no effect unless synchronous_reader is off");
+        reader.warn(DatabaseSection::NAME, "slave_connection", message);
+    }
 }
 
 /// The first words are those of upstream's former server (`glance/common/wsgi.py`).

@@ -26,6 +26,9 @@ pub enum DbError {
     /// `[database] connection` cannot be used as it is written.
     #[error("[database] connection: {0}")]
     Url(String),
+    /// `[database] slave_connection` cannot be used as it is written.
+    #[error("[database] slave_connection: {0}")]
+    ReplicaUrl(String),
     /// No connection could be made, or the one in use broke. Safe to try again later.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
@@ -101,6 +104,8 @@ pub(super) enum Cause {
     Contention,
     /// The connection is gone.
     Disconnect,
+    /// The server answers, but does not serve at present: it has lost its cluster, or takes no changes.
+    Unfit,
     /// A unique key is taken.
     Duplicate,
     /// A text has a character that does not fit.
@@ -131,10 +136,17 @@ impl Cause {
     fn of_answer(error: &dyn sqlx::error::DatabaseError) -> Self {
         if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
             return match error.number() {
-                // Lock wait timeout, deadlock; a Galera node that refuses a conflicting commit says deadlock.
-                1205 | 1213 => Self::Contention,
-                // Shutdown, too many connections, killed, connection lost, node not ready for queries.
-                1040 | 1047 | 1053 | 1152..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 3169 => Self::Disconnect,
+                // Lock wait timeout, deadlock; a Galera node that refuses a conflicting commit says deadlock, group replication
+                // has a number of its own. A row has changed since it was read.
+                1205 | 1213 | 3101 | 1020 => Self::Contention,
+                // A Galera node without its cluster; a server that became a replica, or was set to be read.
+                1047 | 1792 | 1836 => Self::Unfit,
+                1290 if error.message().contains("read-only") || error.message().contains("read_only") => Self::Unfit,
+                // Shutdown, too many connections, killed, connection lost, idle for too long. What was prepared is gone: there is
+                // another server behind a proxy.
+                1040 | 1053 | 1152..=1161 | 1184 | 1203 | 1243 | 1317 | 1615 | 1927 | 2006 | 2013 | 3169 | 4031 => {
+                    Self::Disconnect
+                }
                 1022 | 1062 | 1586 => Self::Duplicate,
                 // Characters that the column or the other side of a comparison does not have.
                 1267 | 1366 | 3988 => Self::Characters,
@@ -160,7 +172,11 @@ impl Cause {
         match code.as_ref() {
             "40001" | "40P01" | "55P03" => Self::Contention,
             "23505" => Self::Duplicate,
-            "57P01" | "57P02" | "57P03" | "53300" => Self::Disconnect,
+            // The server became a standby, or was set to be read.
+            "25006" => Self::Unfit,
+            // Shutdown, too many connections, idle for too long. What was prepared is gone, or somebody else's: there is a pooler
+            // that was not seen.
+            "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" | "26000" | "42P05" => Self::Disconnect,
             "22021" | "22P05" => Self::Characters,
             "42P01" | "42703" | "42501" | "3F000" => Self::Tables,
             code if code.starts_with("08") => Self::Disconnect,
@@ -174,13 +190,18 @@ impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
         match Cause::of(&error) {
             Cause::Contention => Self::Contention { attempts: 1, source: error },
-            Cause::Disconnect => Self::Unreachable(error),
+            Cause::Disconnect | Cause::Unfit => Self::Unreachable(error),
             Cause::Characters => Self::Characters(error),
             Cause::Rejected => Self::Rejected(error),
             Cause::Tables => Self::Tables(words(&error)),
             Cause::Duplicate | Cause::Other => Self::Statement(error),
         }
     }
+}
+
+/// Whether TLS failed, not the connection below it.
+fn is_of_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// What the database says, without the line of its own source that PostgreSQL's driver adds.
@@ -195,6 +216,9 @@ impl DbError {
     /// What a failure means if it is that of making a connection to the database at this place.
     pub(super) fn of_connecting(error: sqlx::Error, place: &str) -> Self {
         match error {
+            // Somebody else than the server, or a server that is set up otherwise: to try again does not help.
+            sqlx::Error::Io(error) if is_of_tls(&error) => Self::Refused(format!("database {place}: TLS: {error}")),
+            sqlx::Error::Tls(error) => Self::Refused(format!("database {place}: TLS: {error}")),
             sqlx::Error::Io(error) => {
                 let text = format!("{place}: {error}");
                 Self::Unreachable(sqlx::Error::Io(std::io::Error::new(error.kind(), text)))

@@ -14,26 +14,29 @@ pub(crate) mod schema;
 pub mod tags;
 pub mod tasks;
 
+mod address;
+mod backend;
 mod children;
 mod cipher;
 mod clock;
 mod connection;
+mod connector;
 mod dialect;
 mod error;
 mod pool;
+mod replica;
 mod retry;
 mod row;
 mod session;
 mod sql;
 mod statement;
 pub(crate) mod unreadable;
-mod url;
 
+pub use address::identity;
 pub use cipher::LocationCipher;
 pub use connection::Db;
 pub use dialect::Dialect;
 pub use error::DbError;
-pub use url::identity;
 
 #[cfg(test)]
 mod tests;

@@ -8,19 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long the greeting of a server may take: PyMySQL's default for `connect_timeout`.
-pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+use super::connector::{Connected, Connector};
+
 /// How long a server may take to say that a connection works, or to say goodbye.
 const PING_LIMIT: Duration = Duration::from_secs(5);
-
-/// What makes a new connection fit for use.
-pub(super) type Prepare<C> = Arc<dyn for<'c> Fn(&'c mut C) -> BoxFuture<'c, Result<(), sqlx::Error>> + Send + Sync>;
 
 pub(super) struct Limits {
     /// Connections that are open at a time.
@@ -29,7 +25,9 @@ pub(super) struct Limits {
     pub(super) wait: Duration,
     /// A connection that has been idle for longer is tried before it is used; `None`: it cannot break.
     pub(super) trusted_idle: Option<Duration>,
-    /// Connections but one are closed after so much idle time.
+    /// Connections that are kept however long nobody uses them.
+    pub(super) kept: usize,
+    /// The others are closed after so much idle time.
     pub(super) idle: Option<Duration>,
     /// A connection is used for this long at most.
     pub(super) age: Option<Duration>,
@@ -39,8 +37,7 @@ pub(super) struct Limits {
 pub(super) struct Pool<C: Connection>(Arc<Shared<C>>);
 
 struct Shared<C: Connection> {
-    options: C::Options,
-    prepare: Option<Prepare<C>>,
+    connector: Arc<dyn Connector<C>>,
     limits: Limits,
     turns: Arc<Semaphore>,
     /// The last one that was given back is at the end, and used first.
@@ -50,6 +47,7 @@ struct Shared<C: Connection> {
 
 struct Idle<C> {
     connection: C,
+    server: usize,
     made: Instant,
     since: Instant,
     /// To be tried before it is used, however short the time.
@@ -65,6 +63,7 @@ pub(super) struct Turn<C: Connection> {
 /// A connection in use. It goes back to the pool when dropped.
 pub(super) struct Pooled<C: Connection + 'static> {
     connection: Option<C>,
+    server: usize,
     made: Instant,
     shared: Arc<Shared<C>>,
     // After the connection, which must be back when somebody else's turn comes.
@@ -78,10 +77,10 @@ impl<C: Connection> Clone for Pool<C> {
 }
 
 impl<C: Connection + 'static> Pool<C> {
-    pub(super) fn new(options: C::Options, prepare: Option<Prepare<C>>, limits: Limits) -> Self {
+    pub(super) fn new(connector: Arc<dyn Connector<C>>, limits: Limits) -> Self {
         let turns = Arc::new(Semaphore::new(limits.connections));
         let (idle, is_trimmed) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { options, prepare, limits, turns, idle, is_trimmed }))
+        Self(Arc::new(Shared { connector, limits, turns, idle, is_trimmed }))
     }
 
     /// Waits until a connection may be used. To stop waiting costs nothing.
@@ -122,25 +121,15 @@ impl<C: Connection + 'static> Turn<C> {
             }
             let is_trusted = limits.trusted_idle.is_none_or(|time| !idle.is_suspect && idle.since.elapsed() < time);
             if is_trusted || matches!(timeout(PING_LIMIT, idle.connection.ping()).await, Ok(Ok(()))) {
-                return Ok(self.with(idle.connection, idle.made));
+                return Ok(self.with(idle.connection, idle.server, idle.made));
             }
         }
-        let new = async {
-            let mut connection = self.shared.options.connect().await?;
-            if let Some(prepare) = &self.shared.prepare {
-                prepare(&mut connection).await?;
-            }
-            Ok(connection)
-        };
-        let connection = timeout(CONNECT_LIMIT, new).await.unwrap_or_else(|_| {
-            let words = format!("no answer within {} s", CONNECT_LIMIT.as_secs());
-            Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, words)))
-        })?;
-        Ok(self.with(connection, Instant::now()))
+        let Connected { connection, server } = self.shared.connector.connect().await?;
+        Ok(self.with(connection, server, Instant::now()))
     }
 
-    fn with(self, connection: C, made: Instant) -> Pooled<C> {
-        Pooled { connection: Some(connection), made, shared: self.shared, _permit: self.permit }
+    fn with(self, connection: C, server: usize, made: Instant) -> Pooled<C> {
+        Pooled { connection: Some(connection), server, made, shared: self.shared, _permit: self.permit }
     }
 }
 
@@ -167,10 +156,12 @@ impl<C: Connection + 'static> Shared<C> {
                 let mut old = Vec::new();
                 let is_done = {
                     let mut idle = pool.idle();
-                    while idle.len() > 1 && idle.first().is_some_and(|idle| idle.since.elapsed() >= limit) {
+                    while idle.len() > pool.limits.kept
+                        && idle.first().is_some_and(|idle| idle.since.elapsed() >= limit)
+                    {
                         old.push(idle.remove(0));
                     }
-                    let is_done = idle.len() <= 1;
+                    let is_done = idle.len() <= pool.limits.kept;
                     if is_done {
                         pool.is_trimmed.store(false, Ordering::SeqCst);
                     }
@@ -198,6 +189,12 @@ impl<C: Connection + 'static> Pooled<C> {
         self.connection = None;
     }
 
+    /// As [`Self::discard_broken`], for a server that says that it cannot serve.
+    pub(super) fn discard_unfit(self) {
+        self.shared.connector.avoid(self.server);
+        self.discard_broken();
+    }
+
     /// As [`Self::discard`], for a connection that broke: the others are tried before they are used again.
     pub(super) fn discard_broken(self) {
         for idle in self.shared.idle().iter_mut() {
@@ -215,10 +212,16 @@ impl<C: Connection + 'static> Drop for Pooled<C> {
         }
         let count = {
             let mut idle = self.shared.idle();
-            idle.push(Idle { connection, made: self.made, since: Instant::now(), is_suspect: false });
+            idle.push(Idle {
+                connection,
+                server: self.server,
+                made: self.made,
+                since: Instant::now(),
+                is_suspect: false,
+            });
             idle.len()
         };
-        if count > 1 {
+        if count > self.shared.limits.kept {
             self.shared.trim_later();
         }
     }
@@ -239,7 +242,7 @@ mod tests {
     fn pool(connections: usize, idle: Option<Duration>, age: Option<Duration>) -> Pool<SqliteConnection> {
         let options = SqliteConnectOptions::new().in_memory(true);
         let (wait, trusted_idle) = (Duration::from_millis(200), Some(Duration::from_secs(5)));
-        Pool::new(options, None, Limits { connections, wait, trusted_idle, idle, age })
+        Pool::new(Arc::new(options), Limits { connections, wait, trusted_idle, kept: 2, idle, age })
     }
 
     async fn get(pool: &Pool<SqliteConnection>) -> Pooled<SqliteConnection> {
@@ -291,13 +294,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_idle_too_long_is_closed_but_one() {
+    async fn what_is_idle_too_long_is_closed_but_those_to_keep() {
         let many = pool(5, Some(Duration::from_millis(20)), None);
         let held = [get(&many).await, get(&many).await, get(&many).await];
         drop(held);
         assert_eq!(many.0.idle().len(), 3);
         for _ in 0..200 {
-            if many.0.idle().len() == 1 {
+            if many.0.idle().len() == 2 {
                 return;
             }
             sleep(Duration::from_millis(10)).await;

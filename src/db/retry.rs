@@ -12,6 +12,8 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Instrument;
 
+use crate::config::DatabaseSection;
+
 use super::connection::Db;
 use super::error::DbError;
 use super::session::{Session, Transaction};
@@ -27,7 +29,8 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(20);
 const CONTENTION_RETRIES: u32 = 50;
 const CONTENTION_PAUSE: Duration = Duration::from_millis(500);
 
-/// Repetitions after a lost connection, or while none can be made: four seconds or so, enough for a quick fail-over.
+/// Repetitions after a lost connection, or while none can be made, unless `use_db_reconnect` asks for others: four seconds or so,
+/// enough for a quick fail-over.
 const DISCONNECT_RETRIES: u32 = 12;
 const DISCONNECT_PAUSE: Duration = Duration::from_millis(400);
 
@@ -98,7 +101,16 @@ impl Db {
         let db = self.clone();
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
-        let work = async move { db.repeat(&operation, access, &shared).await };
+        let work = async move {
+            match (db.repeat(&operation, access, &shared).await, db.replica_in_use()) {
+                // What a replica does not know may only be new.
+                (Err(error), Some((main, replica))) => {
+                    replica.note(&error);
+                    main.repeat(&operation, access, &shared).await
+                }
+                (done, _) => done,
+            }
+        };
         Finish { work: Some(Box::pin(work.in_current_span())), progress }
     }
 
@@ -108,6 +120,7 @@ impl Db {
         access: Access,
         progress: &Progress,
     ) -> Result<O::Output, DbError> {
+        let reconnects = Reconnects::of(self);
         let start = Instant::now();
         let deadline = start + OPERATION_LIMIT;
         let mut attempts = 0;
@@ -120,8 +133,8 @@ impl Db {
                     (DbError::Contention { attempts, source }, pause(attempts, CONTENTION_PAUSE))
                 }
                 // Nothing was committed: a break during the commit is another error.
-                Err(error @ DbError::Unreachable(_)) if attempts <= DISCONNECT_RETRIES => {
-                    (error, pause(attempts + 2, DISCONNECT_PAUSE))
+                Err(error @ DbError::Unreachable(_)) if attempts <= reconnects.most => {
+                    (error, reconnects.pause(attempts))
                 }
                 Err(DbError::Contention { source, .. }) => break Err(DbError::Contention { attempts, source }),
                 result => break result,
@@ -168,6 +181,7 @@ impl Db {
         let on_turn = || progress.has_connection.store(true, Ordering::SeqCst);
         let mut session = self.session(access == Access::Write, on_turn).await?;
         match access {
+            Access::Read if session.is_pooled() => session.begin(Transaction::Read).await?,
             Access::Read => {}
             Access::Snapshot => session.begin(Transaction::Snapshot).await?,
             Access::Write => session.begin(Transaction::Write).await?,
@@ -178,6 +192,46 @@ impl Db {
                 session.abandon().await;
                 Err(error)
             }
+        }
+    }
+}
+
+/// How an operation is repeated after a lost connection, or while none can be made.
+struct Reconnects {
+    most: u32,
+    /// As `use_db_reconnect` has them: the first pause, whether each is twice the one before, and the longest.
+    configured: Option<(Duration, bool, Duration)>,
+}
+
+impl Reconnects {
+    fn of(db: &Db) -> Self {
+        // There is the database itself to ask; one attempt more is for a connection that was cut while it was idle.
+        if db.replica_in_use().is_some() {
+            return Self { most: 1, configured: None };
+        }
+        Self::configured(db.options())
+    }
+
+    /// `db_max_retries` of -1 is no limit but that of the time of an operation.
+    fn configured(options: &DatabaseSection) -> Self {
+        if !options.use_db_reconnect {
+            return Self { most: DISCONNECT_RETRIES, configured: None };
+        }
+        let seconds = |number: i64| Duration::from_secs(u64::try_from(number).unwrap_or(0));
+        let pauses =
+            (seconds(options.db_retry_interval), options.db_inc_retry_interval, seconds(options.db_max_retry_interval));
+        Self { most: u32::try_from(options.db_max_retries).unwrap_or(u32::MAX), configured: Some(pauses) }
+    }
+
+    /// What to wait after this attempt. After the first never long: its connection may have been cut while it was idle.
+    fn pause(&self, attempt: u32) -> Duration {
+        match self.configured {
+            Some((first, grows, longest)) if attempt > 1 => {
+                let times = if grows { 1 << (attempt - 2).min(20) } else { 1 };
+                // At least some time, so that a database that is away is not asked without a break.
+                first.saturating_mul(times).min(longest).max(Duration::from_millis(10))
+            }
+            _ => pause(attempt + 2, DISCONNECT_PAUSE),
         }
     }
 }
@@ -289,6 +343,27 @@ mod tests {
     #[tokio::test]
     async fn a_lost_connection_is_given_up_after_a_while() {
         assert!(matches!(run(u32::MAX, gone).await, (13, Err(DbError::Unreachable(_)))));
+    }
+
+    #[test]
+    fn use_db_reconnect_has_its_own_pauses() {
+        let reconnects = |grows, most| {
+            Reconnects::configured(&DatabaseSection {
+                use_db_reconnect: true,
+                db_retry_interval: 2,
+                db_inc_retry_interval: grows,
+                db_max_retry_interval: 5,
+                db_max_retries: most,
+                ..DatabaseSection::default()
+            })
+        };
+        let pauses = |reconnects: &Reconnects| [2, 3, 4, 90].map(|attempt| reconnects.pause(attempt).as_secs());
+        let growing = reconnects(true, 7);
+        assert_eq!((pauses(&growing), growing.most), ([2, 4, 5, 5], 7));
+        assert!(growing.pause(1) < Duration::from_millis(100));
+        let steady = reconnects(false, -1);
+        assert_eq!((pauses(&steady), steady.most), ([2, 2, 2, 2], u32::MAX));
+        assert_eq!(Reconnects::configured(&DatabaseSection::default()).most, DISCONNECT_RETRIES);
     }
 
     #[tokio::test]

@@ -1,10 +1,14 @@
 //! One borrowed connection: runs statements, and never goes back to the pool in doubt.
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_query::{Value, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{Executor, MySqlConnection, PgConnection, SqliteConnection};
+use tokio::time::timeout;
 
 use super::cipher::LocationCipher;
 use super::clock;
@@ -24,9 +28,26 @@ pub(super) struct Session {
     open: bool,
     /// A statement has been sent and not been answered.
     busy: bool,
-    /// The connection broke.
-    broken: bool,
+    damage: Option<Damage>,
+    traits: Traits,
     cipher: Option<Arc<LocationCipher>>,
+}
+
+/// What became of a connection that cannot be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Damage {
+    Broken,
+    /// It works, but its server does not serve.
+    Unfit,
+}
+
+/// What must be known of the way to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traits {
+    /// A pooler may give each transaction another connection, on which nothing stays prepared.
+    pub(super) is_pooled: bool,
+    /// How long an answer may take.
+    pub(super) answer: Option<Duration>,
 }
 
 pub(super) enum Link {
@@ -45,14 +66,21 @@ enum Wire<'a> {
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transaction {
+    /// Queries that stay on one connection, behind a pooler.
+    Read,
     /// Several queries that see one state of the database.
     Snapshot,
     Write,
 }
 
 impl Session {
-    pub(super) fn new(link: Link, cipher: Option<Arc<LocationCipher>>) -> Self {
-        Self { link: Some(link), open: false, busy: false, broken: false, cipher }
+    pub(super) fn new(link: Link, traits: Traits, cipher: Option<Arc<LocationCipher>>) -> Self {
+        Self { link: Some(link), open: false, busy: false, damage: None, traits, cipher }
+    }
+
+    /// Whether even one query must be in a transaction; see [`Traits::is_pooled`].
+    pub(super) fn is_pooled(&self) -> bool {
+        self.traits.is_pooled
     }
 
     /// The URL of a location as it is to be stored.
@@ -82,9 +110,11 @@ impl Session {
     pub(super) async fn begin(&mut self, kind: Transaction) -> Result<(), DbError> {
         self.open = true;
         let sql = match (self.dialect(), kind) {
-            (Dialect::Sqlite, Transaction::Snapshot) => "BEGIN",
+            (Dialect::Sqlite, Transaction::Read | Transaction::Snapshot) => "BEGIN",
             // Takes the write lock now, when waiting for it is possible; a later upgrade would fail instead of wait.
             (Dialect::Sqlite, Transaction::Write) => "BEGIN IMMEDIATE",
+            (Dialect::Postgres, Transaction::Read) => "BEGIN READ ONLY",
+            (Dialect::MySql, Transaction::Read) => "START TRANSACTION READ ONLY",
             (Dialect::Postgres, Transaction::Snapshot) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             (Dialect::Postgres, Transaction::Write) => "BEGIN",
             (Dialect::MySql, Transaction::Snapshot) => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -112,10 +142,11 @@ impl Session {
     /// Runs a statement without parameters; for several at once, separated by semicolons.
     pub(super) async fn plain(&mut self, sql: &'static str) -> Result<(), DbError> {
         self.busy = true;
+        let Traits { answer, .. } = self.traits;
         let done = match self.link()? {
             Wire::Sqlite(link) => sqlx::raw_sql(sql).execute(link).await.map(drop),
             Wire::Postgres(link) => sqlx::raw_sql(sql).execute(link).await.map(drop),
-            Wire::MySql(link) => sqlx::raw_sql(sql).execute(link).await.map(drop),
+            Wire::MySql(link) => within(answer, sqlx::raw_sql(sql).execute(link)).await.map(drop),
         };
         self.settle(done)
     }
@@ -124,15 +155,18 @@ impl Session {
     pub(super) async fn execute<S: Statement>(&mut self, statement: &S) -> Result<u64, DbError> {
         self.busy = true;
         let (sql, values) = statement.render(self.dialect());
+        let Traits { is_pooled, answer } = self.traits;
         let done = match self.link()? {
             Wire::Sqlite(link) => {
                 link.execute(sqlx::query_with(sql, with_text_times(values))).await.map(|done| done.rows_affected())
             }
             Wire::Postgres(link) => {
-                link.execute(sqlx::query_with(sql, SqlxValues(values))).await.map(|done| done.rows_affected())
+                let query = sqlx::query_with(sql, SqlxValues(values)).persistent(!is_pooled);
+                link.execute(query).await.map(|done| done.rows_affected())
             }
             Wire::MySql(link) => {
-                link.execute(sqlx::query_with(sql, SqlxValues(values))).await.map(|done| done.rows_affected())
+                let query = sqlx::query_with(sql, SqlxValues(values));
+                within(answer, link.execute(query)).await.map(|done| done.rows_affected())
             }
         };
         self.settle(done)
@@ -146,17 +180,19 @@ impl Session {
     {
         self.busy = true;
         let (sql, values) = statement.render(self.dialect());
+        let Traits { is_pooled, answer } = self.traits;
         match self.link()? {
             Wire::Sqlite(link) => {
                 let rows = link.fetch_all(sqlx::query_with(sql, with_text_times(values))).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
             Wire::Postgres(link) => {
-                let rows = link.fetch_all(sqlx::query_with(sql, SqlxValues(values))).await;
+                let query = sqlx::query_with(sql, SqlxValues(values)).persistent(!is_pooled);
+                let rows = link.fetch_all(query).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
             Wire::MySql(link) => {
-                let rows = link.fetch_all(sqlx::query_with(sql, SqlxValues(values))).await;
+                let rows = within(answer, link.fetch_all(sqlx::query_with(sql, SqlxValues(values)))).await;
                 read_all(&self.settle(rows)?, |row| row, read)
             }
         }
@@ -183,11 +219,15 @@ impl Session {
 
     /// The answer is here; after a broken connection the session stays busy, and is closed when dropped.
     fn settle<T>(&mut self, done: Result<T, sqlx::Error>) -> Result<T, DbError> {
-        if let Err(error) = &done
-            && Cause::of(error) == Cause::Disconnect
-        {
-            self.broken = true;
-            return done.map_err(DbError::from);
+        if let Err(error) = &done {
+            self.damage = match Cause::of(error) {
+                Cause::Disconnect => Some(Damage::Broken),
+                Cause::Unfit => Some(Damage::Unfit),
+                _ => None,
+            };
+            if self.damage.is_some() {
+                return done.map_err(DbError::from);
+            }
         }
         self.busy = false;
         Ok(done?)
@@ -199,16 +239,29 @@ impl Drop for Session {
         if !self.open && !self.busy {
             return;
         }
-        fn close<C: sqlx::Connection>(link: Pooled<C>, broken: bool) {
-            if broken { link.discard_broken() } else { link.discard() }
+        fn close<C: sqlx::Connection>(link: Pooled<C>, damage: Option<Damage>) {
+            match damage {
+                None => link.discard(),
+                Some(Damage::Broken) => link.discard_broken(),
+                Some(Damage::Unfit) => link.discard_unfit(),
+            }
         }
         match self.link.take() {
-            Some(Link::Sqlite(link)) => close(link, self.broken),
-            Some(Link::Postgres(link)) => close(link, self.broken),
-            Some(Link::MySql(link)) => close(link, self.broken),
+            Some(Link::Sqlite(link)) => close(link, self.damage),
+            Some(Link::Postgres(link)) => close(link, self.damage),
+            Some(Link::MySql(link)) => close(link, self.damage),
             None => {}
         }
     }
+}
+
+/// The answer, if it comes in time. One that comes later cannot be told from that of another statement: the connection is lost.
+async fn within<T>(
+    limit: Option<Duration>,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let Some(limit) = limit else { return answer.await };
+    timeout(limit, answer).await.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
 fn read_all<R, T>(

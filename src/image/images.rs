@@ -92,7 +92,7 @@ impl Images {
     /// # Errors
     /// [`Error::NotFound`] for a marker that does not exist, [`Error::Forbidden`] for one that the viewer cannot see.
     pub async fn list(&self, query: &ListQuery) -> Result<Vec<Image>, Error> {
-        let records = rows::list(&self.db, query).await.map_err(|error| match error {
+        let records = rows::list(&self.db.lagging(), query).await.map_err(|error| match error {
             DbError::MarkerNotFound(id) => Error::NotFound(id),
             DbError::MarkerNotVisible(_) => Error::Forbidden(error.to_string()),
             DbError::TooManyFilters { .. } => Error::Invalid(error.to_string()),

@@ -186,7 +186,7 @@ async fn open_database(config: &Config, occasion: Occasion<'_>) -> Result<Db, As
 fn message(error: &DbError) -> String {
     match error {
         // They begin with the option, or with the name of the database.
-        DbError::Url(_) | DbError::Refused(_) => ErrorWithCauses(error).to_string(),
+        DbError::Url(_) | DbError::ReplicaUrl(_) | DbError::Refused(_) => ErrorWithCauses(error).to_string(),
         _ => format!("database: {}", ErrorWithCauses(error)),
     }
 }

@@ -22,14 +22,14 @@ section! {
         connection_recycle_time: i64 = 3600, tier1();
         /// Add caller information to SQL as comments.
         connection_trace: bool = false, tier3();
-        /// Grow that pause on each retry.
-        db_inc_retry_interval: bool = true, tier1().idle("what may be repeated is repeated, anything else never");
-        /// Operation retries before giving up.
-        db_max_retries: i64 = 20, tier1().idle("what may be repeated is repeated, anything else never");
-        /// Largest pause between retries.
-        db_max_retry_interval: i64 = 10, tier1().idle("what may be repeated is repeated, anything else never");
-        /// First pause between operation retries.
-        db_retry_interval: i64 = 1, tier1().idle("what may be repeated is repeated, anything else never");
+        /// Double that pause on each retry, with use_db_reconnect.
+        db_inc_retry_interval: bool = true, tier1();
+        /// Retries after a lost connection, with use_db_reconnect; -1 until the time of an operation is over.
+        db_max_retries: i64 = 20, tier1();
+        /// Largest pause between retries, with use_db_reconnect.
+        db_max_retry_interval: i64 = 10, tier1();
+        /// First pause between retries, with use_db_reconnect.
+        db_retry_interval: i64 = 1, tier1();
         /// Connections allowed above the pool size.
         max_overflow: i64 = 50, tier1();
         /// Connections kept in the pool; 0 means unlimited.
@@ -44,13 +44,13 @@ section! {
         pool_timeout: Option<i64> = None, tier1();
         /// Seconds between those attempts.
         retry_interval: i64 = 10, tier1();
-        /// URL of a read replica.
-        slave_connection: Option<Secret> = None, tier1().secret().idle("all is read from connection");
+        /// URL of a read replica, for lists of images; used where synchronous_reader is off.
+        slave_connection: Option<Secret> = None, tier1().secret();
         /// SQLite synchronous pragma on.
         sqlite_synchronous: bool = true, tier2();
-        /// Make the replica wait for causal consistency where supported.
-        synchronous_reader: bool = true, tier2();
-        /// Retry operations after a lost connection.
-        use_db_reconnect: bool = false, tier1().idle("what may be repeated is repeated, anything else never");
+        /// Reads must see what was written before, so that the replica is not used.
+        synchronous_reader: bool = true, tier1();
+        /// Retry after a lost connection with the pauses of db_retry_interval, not the shorter built-in ones.
+        use_db_reconnect: bool = false, tier1();
     }
 }

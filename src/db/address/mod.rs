@@ -1,0 +1,269 @@
+//! `[database] connection` and `slave_connection`, as SQLAlchemy and the drivers behind it read them, turned into the options of
+//! our drivers.
+//!
+//! What decides where or how safely one connects is honoured or refused. Other parameters that have no effect are named.
+
+mod keywords;
+mod mysql;
+mod mysql_tls;
+mod option_file;
+mod postgres;
+mod url;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::error::DbError;
+pub(super) use mysql::MySqlAddress;
+pub(super) use postgres::{PostgresAddress, PostgresServer, SessionKind};
+use url::{Host, Url};
+
+/// A file of certificates is not larger.
+const LARGEST_CERTIFICATES: u64 = 16 << 20;
+
+/// Where the database is. Holds passwords: no `Debug`.
+#[derive(Clone)]
+pub(super) enum DatabaseAddress {
+    Sqlite(SqliteAddress),
+    Postgres(Box<PostgresAddress>),
+    MySql(Box<MySqlAddress>),
+}
+
+/// A file of SQLite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SqliteAddress {
+    pub(super) path: PathBuf,
+    /// How long to wait for a lock of another process.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// An address, and the names of the parameters that have no effect.
+pub(super) struct Parsed<A = DatabaseAddress> {
+    pub(super) address: A,
+    pub(super) unused: Vec<String>,
+}
+
+impl<A> Parsed<A> {
+    fn map<B>(self, to: impl FnOnce(A) -> B) -> Parsed<B> {
+        Parsed { address: to(self.address), unused: self.unused }
+    }
+}
+
+impl DatabaseAddress {
+    /// `parameters` is `connection_parameters`, added to the query of the URL. Reads the files that the URL names.
+    ///
+    /// # Errors
+    /// [`DbError::Url`]; the text holds no secret.
+    pub(super) fn parse(url: &str, parameters: &str) -> Result<Parsed, DbError> {
+        let url = Url::parse(url, parameters)?;
+        match url.kind() {
+            "sqlite" => sqlite(&url).map(|parsed| parsed.map(Self::Sqlite)),
+            "postgresql" => {
+                PostgresAddress::parse(&url).map(|parsed| parsed.map(|address| Self::Postgres(Box::new(address))))
+            }
+            "mysql" | "mariadb" => {
+                MySqlAddress::parse(&url).map(|parsed| parsed.map(|address| Self::MySql(Box::new(address))))
+            }
+            other => Err(DbError::Url(format!(
+                "{other:?} is not a kind of database that is known; use sqlite, postgresql or mysql"
+            ))),
+        }
+    }
+
+    /// For error texts: the database, and the file or the addresses of the servers.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Sqlite(address) => address.path.display().to_string(),
+            Self::Postgres(address) => address.place(),
+            Self::MySql(address) => address.place(),
+        }
+    }
+}
+
+/// What tells one database from another, whoever connects to it and by which driver: the kind, the servers' addresses, the name; of
+/// SQLite the path. User, password and parameters that do not lead to another server leave it the same. `parameters` is
+/// `connection_parameters`.
+///
+/// # Errors
+/// [`DbError::Url`]: it is no URL. One that cannot be used for other reasons may have an identity all the same.
+pub fn identity(url: &str, parameters: &str) -> Result<String, DbError> {
+    let url = Url::parse(url, parameters)?;
+    Ok(match url.kind() {
+        "postgresql" => postgres::identity(&url),
+        "mysql" | "mariadb" => mysql::identity(&url),
+        other => format!("{other}\n\n\n{}", url.database.as_deref().unwrap_or_default()),
+    })
+}
+
+/// Servers as they stand in an identity.
+fn list(hosts: &[Host], usual_port: u16) -> String {
+    let mut text = String::new();
+    for (number, host) in hosts.iter().enumerate() {
+        let comma = if number > 0 { "," } else { "" };
+        let _ = write!(text, "{comma}{}\n{}", host.name, host.port.unwrap_or(usual_port));
+    }
+    text
+}
+
+/// The words for `SET` that give a session this mode of SQL.
+///
+/// # Errors
+/// It is not a list of names.
+pub(super) fn sql_mode(mode: &str) -> Result<String, DbError> {
+    if !mode.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_, ".contains(&byte)) {
+        return Err(DbError::Url("the mode of SQL is not a list of names".to_owned()));
+    }
+    Ok(format!("SESSION sql_mode = '{mode}'"))
+}
+
+/// A parameter that decides where or how safely one connects, and that this program cannot honour.
+fn refused(name: &str) -> DbError {
+    DbError::Url(format!("{name} decides where or how safely one connects, and this program cannot do what it says"))
+}
+
+/// Whether a file is there that nobody has named. One in a home that may not be looked into is not.
+fn is_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or(false)
+}
+
+/// The text of a file that holds certificates.
+///
+/// # Errors
+/// It cannot be read, or holds none: that must not first be found at the next connection.
+fn read_certificates(path: &Path) -> Result<Vec<u8>, DbError> {
+    let wrong = |reason: &dyn std::fmt::Display| DbError::Url(format!("certificates in {}: {reason}", path.display()));
+    let size = std::fs::metadata(path).map_err(|error| wrong(&error))?.len();
+    if size > LARGEST_CERTIFICATES {
+        return Err(wrong(&"the file is too large"));
+    }
+    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
+    match CertificateDer::pem_slice_iter(&pem).next() {
+        Some(Ok(_)) => Ok(pem),
+        _ => Err(wrong(&"there is none")),
+    }
+}
+
+/// The file of the authorities that this system trusts.
+fn system_certificates() -> Result<PathBuf, DbError> {
+    let missing = || DbError::Url("nothing says which authorities to trust, and this system names none".to_owned());
+    openssl_probe::probe().cert_file.ok_or_else(missing)
+}
+
+/// Parameters are those of pysqlite (`sqlalchemy/dialects/sqlite/pysqlite.py`).
+fn sqlite(url: &Url) -> Result<Parsed<SqliteAddress>, DbError> {
+    if !url.hosts.is_empty() {
+        return Err(DbError::Url(
+            "a path of SQLite follows three slashes, or four when it is absolute: sqlite:////var/lib/glance/glance.sqlite"
+                .to_owned(),
+        ));
+    }
+    if url.flag("uri")? == Some(true) {
+        return Err(refused("uri (a path of SQLite is the path of a file, not a file: URI)"));
+    }
+    let path = match url.database.as_deref() {
+        // Each connection would see another one.
+        None | Some(":memory:") => {
+            return Err(DbError::Url("a database in memory has no tables; name a file".to_owned()));
+        }
+        Some(path) if path.starts_with("file:") => {
+            return Err(DbError::Url("a path of SQLite is the path of a file, not a file: URI".to_owned()));
+        }
+        Some(path) => PathBuf::from(path),
+    };
+    let timeout: Option<f64> = url.number("timeout")?;
+    let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let known = ["uri", "timeout", "check_same_thread", "cached_statements", "detect_types"];
+    let unused = url.parameters().filter(|name| !known.contains(name)).map(str::to_owned).collect();
+    Ok(Parsed { address: SqliteAddress { path, timeout }, unused })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sqlite_paths() {
+        let expected = [
+            ("sqlite:///glance.db", "glance.db"),
+            ("sqlite:////var/lib/glance/glance.db", "/var/lib/glance/glance.db"),
+            ("sqlite+pysqlite:///a b.db?timeout=2.5&mode=ro", "a b.db"),
+            ("sqlite:////home/me@here/g.db", "/home/me@here/g.db"),
+        ];
+        for (url, path) in expected {
+            let Parsed { address, unused } =
+                DatabaseAddress::parse(url, "").unwrap_or_else(|error| panic!("{url}: {error}"));
+            let DatabaseAddress::Sqlite(found) = address else { panic!("{url}") };
+            assert_eq!(found.path, Path::new(path), "{url}");
+            let with_query = url.contains('?');
+            assert_eq!(found.timeout, with_query.then_some(Duration::from_millis(2500)));
+            assert_eq!(unused, if with_query { vec!["mode"] } else { vec![] });
+        }
+    }
+
+    #[test]
+    fn a_database_has_one_identity_however_it_is_reached() {
+        let same = [
+            &[
+                "mysql://glance:old@db/glance",
+                "mysql+pymysql://glance:n%40w@db:3306/glance?charset=utf8",
+                "mariadb://other@db/glance?ssl_ca=/etc/ca.pem",
+            ][..],
+            &["mysql://u:p@db:3307/glance"],
+            &["mysql://u:p@db2/glance"],
+            &["mysql://u:p@db/glance2"],
+            &["mysql://u:p@db/glance?unix_socket=/run/m.sock", "mysql://v:q@h2/glance?unix_socket=/run/m.sock"],
+            &["postgresql://u:p@db/glance", "postgresql+psycopg2://u:q@db:5432/glance?sslmode=verify-full"],
+            &["postgresql:///glance?host=/run/pg", "postgresql://u@elsewhere/glance?host=/run/pg&port=5432"],
+            &["postgresql://u:p@db", "postgresql://u:q@db/u"],
+            &["sqlite:////var/lib/glance/glance.db", "sqlite+pysqlite:////var/lib/glance/glance.db?timeout=5"],
+            &["sqlite:///glance.db"],
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for urls in same {
+            let identities: Vec<String> = urls.iter().map(|url| identity(url, "").unwrap()).collect();
+            assert!(identities.iter().all(|found| *found == identities[0]), "{urls:?}: {identities:?}");
+            assert!(seen.insert(identities[0].clone()), "{urls:?} is taken for another database");
+        }
+        let moved = identity("mysql://u@db/glance", "unix_socket=/run/m.sock").unwrap();
+        assert!(seen.contains(&moved), "{moved:?}");
+        assert!(identity("glance.db", "").is_err());
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_and_keep_secrets() {
+        let expected = [
+            ("", "form"),
+            ("glance.db", "form"),
+            ("oracle://u:s3cret@h/n", "oracle"),
+            ("mysql://u:s3cret@h:port/n", "port"),
+            ("mysql://u:s3cret@[::1/n", "bracket"),
+            ("sqlite://s3cret/n", "slashes"),
+            ("sqlite://", "memory"),
+            ("sqlite:///", "memory"),
+            ("sqlite:///:memory:", "memory"),
+            ("sqlite:///file:g.db?uri=true", "URI"),
+            ("sqlite:///file:g.db", "URI"),
+            ("mysql://u:s3cret@h/n?charset=s3cret'", "charset"),
+            ("postgresql://u:s3cret@h/n?sslmode=s3cret", "sslmode"),
+        ];
+        for (url, word) in expected {
+            let Some(error) = DatabaseAddress::parse(url, "").err() else { panic!("{url} was taken") };
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(word), "{url}: {text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_or_refused(url in "(sqlite|mysql|postgresql|)(://)?[a-z0-9:/@?&=%+\\[\\]. -]*", more in ".*") {
+            let _ = DatabaseAddress::parse(&url, &more);
+        }
+    }
+}
