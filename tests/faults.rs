@@ -108,7 +108,7 @@ fn crash_again_and_again() {
     }
 }
 
-/// A worker beside the first, with the same database, store and journal.
+/// A worker beside the first, with the same database, store and intent log.
 fn second_worker(server: &Server) -> Server {
     let mut conf = server.conf.clone();
     conf.port = free_port();

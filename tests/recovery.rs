@@ -60,8 +60,8 @@ fn begin_upload(server: &Server, id: &str, length: usize) -> TcpStream {
     stream
 }
 
-/// The folder of the journal's entries.
-fn journal(conf: &Conf) -> PathBuf {
+/// The folder of the intent log's entries.
+fn intent_log(conf: &Conf) -> PathBuf {
     let folders: Vec<PathBuf> =
         fs::read_dir(conf.dir.join("state/uploads")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(folders.len(), 1, "{folders:?}");
@@ -69,7 +69,7 @@ fn journal(conf: &Conf) -> PathBuf {
 }
 
 fn entries(conf: &Conf) -> Vec<PathBuf> {
-    fs::read_dir(journal(conf)).unwrap().map(|entry| entry.unwrap().path()).collect()
+    fs::read_dir(intent_log(conf)).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 fn sqlite(database: &Path, sql: &str) -> String {
@@ -121,7 +121,7 @@ fn one_unreadable_entry_does_not_stop_the_rest() {
     let stream = begin_upload(&server, &id, 64 * MIB);
     server.crash();
     drop(stream);
-    let folder = journal(&server.conf);
+    let folder = intent_log(&server.conf);
     // A folder comes where the entries are listed first, whatever the order.
     for name in ["0", "zzz"] {
         fs::create_dir(folder.join(name)).unwrap();
@@ -131,7 +131,7 @@ fn one_unreadable_entry_does_not_stop_the_rest() {
     nix::unistd::mkfifo(&folder.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     server.start_again();
     assert_queued_and_clean(&server, &id);
-    assert!(server.log().contains("an entry of the journal of uploads cannot be taken up"), "{}", server.log());
+    assert!(server.log().contains("an entry of the intent log cannot be taken up"), "{}", server.log());
     assert_eq!(entries(&server.conf).len(), 5, "what is not understood is left for somebody who does");
 }
 
@@ -154,7 +154,7 @@ fn recovery_leaves_alone_what_another_host_is_writing() {
 
     // Left here by workers that died: one of an earlier build, and one whose turn at this image ended before the other began.
     let place = format!("file://{}/{id}", here.conf.dir.join("images").display());
-    let folder = journal(&here.conf);
+    let folder = intent_log(&here.conf);
     fs::write(folder.join(&id), format!("{place}\n")).unwrap();
     let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
     for (token, intent) in [("one", "upload"), ("two", "delete")] {
@@ -183,7 +183,7 @@ fn recovery_leaves_alone_what_another_host_is_writing() {
 fn an_earlier_builds_entry_is_still_recovered() {
     let mut server = Server::with(with_state);
     let id = create(&server, &json!({}));
-    let folder = journal(&server.conf);
+    let folder = intent_log(&server.conf);
     server.crash();
     sqlite(&server.conf.database(), &format!("update images set status = 'saving' where id = '{id}'"));
     let data = server.conf.dir.join("images").join(&id);
@@ -201,7 +201,7 @@ fn a_deletion_that_died_is_finished_and_one_that_never_was_is_not() {
     for id in [&gone, &kept] {
         server.send(&upload(id, Body::Sized(vec![b'x'; 1000]))).expect(204);
     }
-    let folder = journal(&server.conf);
+    let folder = intent_log(&server.conf);
     server.crash();
     let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
     for (id, token) in [(&gone, "one"), (&kept, "two")] {
@@ -279,7 +279,7 @@ fn data_whose_signature_nobody_verifies_is_refused() {
     server.send(&upload(&id, Body::Sized(vec![b'x'; 1000]))).expect(204);
 }
 
-/// A service whose database is behind a proxy, and whose journal is in its folder.
+/// A service whose database is behind a proxy, and whose intent log is in its folder.
 fn behind_proxy(database: &Database) -> (Server, Proxy) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -55,10 +55,10 @@ impl From<image::Error> for Error {
             Domain::Db(database) if database.is_unavailable() => {
                 Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
             }
-            // The client is gone or has stalled: nobody reads the answer, the journal does.
+            // The client is gone or has stalled: nobody reads the answer, but it is logged.
             Domain::Client(_) => Self::stock(StatusCode::BAD_REQUEST).because(error),
             // Nothing has been done, as the work could not be written down before; it may be later, or by another worker.
-            Domain::Journal(cause) => {
+            Domain::IntentLog(cause) => {
                 let is_full = matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
                 let status = if is_full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
                 Self::stock(status).because(error)
@@ -322,7 +322,7 @@ mod tests {
             let errors = [of_upload(make().into()), of_download(make().into()), of_delete(make().into(), "i")];
             for (error, expected) in errors.iter().zip([upload, download, delete]) {
                 assert_eq!(seen(error), expected);
-                assert!(error.cause.is_some(), "{error}: the journal learns nothing");
+                assert!(error.cause.is_some(), "{error}: the log learns nothing");
             }
         }
     }
@@ -381,8 +381,8 @@ mod tests {
     fn faults_of_the_service_itself_show_nothing_of_themselves() {
         for (error, expected) in [
             (image::Error::Store(StoreError::AddDisabled { store: "s".to_owned() }).into(), (500, "")),
-            (image::Error::Journal(io()).into(), (503, "")),
-            (image::Error::Journal(ErrorKind::StorageFull.into()).into(), (507, "")),
+            (image::Error::IntentLog(io()).into(), (503, "")),
+            (image::Error::IntentLog(ErrorKind::StorageFull.into()).into(), (507, "")),
             (Error::from(Arc::new(KeystoneError::Refused)), (503, "The Keystone service is temporarily unavailable.")),
         ] {
             assert_eq!(seen(&error), expected);
@@ -395,9 +395,9 @@ mod tests {
         let table =
             [(libc::ENOSPC, 507), (libc::EDQUOT, 507), (libc::EMFILE, 503), (libc::EIO, 503), (libc::EROFS, 503)];
         for (errno, status) in table {
-            let error = Error::from(image::Error::Journal(std::io::Error::from_raw_os_error(errno)));
+            let error = Error::from(image::Error::IntentLog(std::io::Error::from_raw_os_error(errno)));
             assert_eq!(error.status.as_u16(), status, "errno {errno}");
-            assert!(error.cause.is_some(), "the journal does not learn why");
+            assert!(error.cause.is_some(), "the log does not learn why");
         }
     }
 }

@@ -50,7 +50,9 @@ impl Images {
                 self.announce(image, if is_barred { Change::Deactivated } else { Change::Reactivated });
                 Ok(())
             }
-            Err(DbError::StateConflict { current, .. }) => Err(Error::Raced { id: image.id.clone(), current }),
+            Err(DbError::StateConflict { current, .. }) => {
+                Err(Error::Raced { id: image.id.clone(), current: current.as_str().into() })
+            }
             Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
             Err(other) => Err(other.into()),
         }

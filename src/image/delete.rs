@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::images::{Images, place, store_context};
-use super::journal::{Intent, Token};
+use super::intent_log::{Intent, Token};
 use super::model::Image;
 use super::status::Status;
 use super::transitions::Outcome;
@@ -21,7 +21,7 @@ const ATTEMPTS: u32 = 5;
 impl Images {
     /// Deletes the image. With `delayed_delete` its data stays for the scrubber.
     ///
-    /// The row goes first: from then on nobody finds the image, and the journal lets recovery finish what a crash cut short. So
+    /// The row goes first: from then on nobody finds the image, and the intent log lets recovery finish what a crash cut short. So
     /// the stores are asked before whether they would refuse; and when one refuses all the same, the row comes back.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Images {
         }
         let places = locations.iter().map(|location| location.url.clone()).collect();
         let token = Token::new();
-        let entry = self.journal_begin(Intent::Delete, &image.id, &token, places).await?;
+        let entry = self.begin_entry(Intent::Delete, &image.id, &token, places).await?;
         let (is_settled, outcome) = match self.erase(image, read, &token).await {
             Outcome::Done => self.remove_data(&context, image, &locations).await,
             Outcome::Refused(error) => (true, Err(error)),
@@ -91,7 +91,7 @@ impl Images {
         };
         // Where the row is not known to be as it was, or data is left, recovery looks.
         if is_settled {
-            self.journal_finish(entry).await;
+            self.finish_entry(entry).await;
         }
         outcome
     }
@@ -135,7 +135,9 @@ impl Images {
         match deleted {
             Ok(()) => Ok(()),
             Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
-            Err(DbError::StateConflict { current, .. }) => Err(Error::Raced { id: image.id.clone(), current }),
+            Err(DbError::StateConflict { current, .. }) => {
+                Err(Error::Raced { id: image.id.clone(), current: current.as_str().into() })
+            }
             Err(other) => Err(other.into()),
         }
     }

@@ -1,6 +1,6 @@
 //! What can go wrong in the domain. The API room gives each its status code; texts that clients see are upstream's.
 
-use super::status::TransitionRefused;
+use super::status::{Status, TransitionRefused};
 use crate::db::DbError;
 use crate::ingest::{FailedStores, IngestError};
 use crate::schema::python::Excerpt;
@@ -67,7 +67,7 @@ pub enum Error {
     Transition(#[from] TransitionRefused),
     /// Somebody else changed the image's status first.
     #[error("Image {id} was changed by another request, it is {current} now")]
-    Raced { id: String, current: String },
+    Raced { id: String, current: Status },
     /// The image was deleted while its data was written.
     #[error(
         "Image {0} could not be found after upload. The image may have been deleted during the upload, cleaning up the \
@@ -116,9 +116,9 @@ pub enum Error {
     Db(#[from] DbError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The journal of uploads in progress cannot be written.
-    #[error("the journal of uploads: {0}")]
-    Journal(#[source] std::io::Error),
+    /// The intent log cannot be written.
+    #[error("the intent log: {0}")]
+    IntentLog(#[source] std::io::Error),
 }
 
 impl From<IngestError> for Error {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::Error;
-use super::journal::Journal;
+use super::intent_log::IntentLog;
 use super::limits::Limits;
 use super::model::Image;
 use super::visibility::{Sight, Viewer};
@@ -26,7 +26,7 @@ use crate::store::{LocationRef, Reader, StoreContext, Stores};
 pub struct Images {
     pub(super) db: Db,
     pub(super) stores: Arc<Stores>,
-    pub(super) journal: Arc<Journal>,
+    pub(super) intent_log: Arc<IntentLog>,
     pub(super) options: Arc<Options>,
     pub(super) notifier: Notifier,
     /// Work that must come to its end though the client has gone.
@@ -53,7 +53,7 @@ impl Images {
         config: &Config,
         db: Db,
         stores: Arc<Stores>,
-        journal: Arc<Journal>,
+        intent_log: Arc<IntentLog>,
         notifier: Notifier,
         tasks: TaskTracker,
     ) -> Self {
@@ -66,7 +66,7 @@ impl Images {
             self_url: self_url(config),
             task_time_to_live: task_time_to_live(config),
         };
-        Self { db, stores, journal, options: Arc::new(options), notifier, tasks }
+        Self { db, stores, intent_log, options: Arc::new(options), notifier, tasks }
     }
 
     /// The image of this id.

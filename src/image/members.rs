@@ -1,13 +1,27 @@
 //! The projects with which an image is shared.
 
+use time::PrimitiveDateTime;
+
 use super::Error;
 use super::images::Images;
 use super::model::Image;
 use super::text::{check_plane, field_message};
 use super::visibility::Viewer;
-pub use crate::db::model::MemberRecord as Member;
+use super::word::keep;
+use crate::db::model::MemberRecord;
 use crate::db::{DbError, members};
 use crate::notifications::Change;
+
+/// A project with which an image is shared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    pub image_id: String,
+    /// The project's id.
+    pub member: String,
+    pub status: MemberStatus,
+    pub created_at: PrimitiveDateTime,
+    pub updated_at: PrimitiveDateTime,
+}
 
 /// What a project thinks of an image that is shared with it. Only accepted ones are in its lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +29,8 @@ pub enum MemberStatus {
     Pending,
     Accepted,
     Rejected,
+    /// In the database stands another word. The membership is shown with it.
+    Unknown(&'static str),
 }
 
 /// A word that is no status of a membership.
@@ -32,10 +48,21 @@ impl MemberStatus {
             Self::Pending => "pending",
             Self::Accepted => "accepted",
             Self::Rejected => "rejected",
+            Self::Unknown(word) => word,
         }
     }
 }
 
+/// Of a row.
+impl From<MemberRecord> for Member {
+    fn from(row: MemberRecord) -> Self {
+        let MemberRecord { image_id, member, status, created_at, updated_at, can_share: _ } = row;
+        let status = status.parse().unwrap_or_else(|UnknownMemberStatus| MemberStatus::Unknown(keep(&status)));
+        Self { image_id, member, status, created_at, updated_at }
+    }
+}
+
+/// Of a word that a client gives.
 impl std::str::FromStr for MemberStatus {
     type Err = UnknownMemberStatus;
 
@@ -53,7 +80,7 @@ impl Images {
     pub async fn members(&self, viewer: &Viewer, image: &Image) -> Result<Vec<Member>, Error> {
         let mut found = members::list(&self.db, &image.id).await?;
         found.retain(|member| is_shown(viewer, image, &member.member));
-        Ok(found)
+        Ok(found.into_iter().map(Member::from).collect())
     }
 
     /// One member of an image.
@@ -62,7 +89,8 @@ impl Images {
     /// [`Error::MemberMissing`] also for one that the viewer may not know.
     pub async fn member(&self, viewer: &Viewer, image: &Image, member: &str) -> Result<Member, Error> {
         let found = members::find(&self.db, &image.id, member).await?;
-        found.filter(|found| is_shown(viewer, image, &found.member)).ok_or_else(|| missing(image, member))
+        let shown = found.filter(|found| is_shown(viewer, image, &found.member));
+        shown.map(Member::from).ok_or_else(|| missing(image, member))
     }
 
     /// Shares the image with a project, which has to accept.
@@ -84,7 +112,7 @@ impl Images {
             other => other.into(),
         })?;
         self.announce(image, Change::MemberAdded(&added));
-        Ok(added)
+        Ok(added.into())
     }
 
     /// Keeps what a project thinks of the image.
@@ -95,7 +123,7 @@ impl Images {
         let updated = members::update(&self.db, &image.id, member, status.as_str()).await;
         let updated = updated.map_err(|error| in_words_of_member(error, image, member))?;
         self.announce(image, Change::MemberUpdated(&updated));
-        Ok(updated)
+        Ok(updated.into())
     }
 
     /// Shares the image with the project no longer.
@@ -136,5 +164,21 @@ mod tests {
             assert_eq!(status.as_str().parse(), Ok(status));
         }
         assert_eq!("Accepted".parse::<MemberStatus>(), Err(UnknownMemberStatus));
+    }
+
+    #[test]
+    fn a_row_with_another_word_is_shown_with_it() {
+        let now = PrimitiveDateTime::MIN;
+        let row = |status: &str| MemberRecord {
+            image_id: "i".to_owned(),
+            member: "m".to_owned(),
+            can_share: false,
+            status: status.to_owned(),
+            created_at: now,
+            updated_at: now,
+        };
+        assert_eq!(Member::from(row("accepted")).status, MemberStatus::Accepted);
+        let odd = Member::from(row("unsure")).status;
+        assert_eq!((odd, odd.as_str()), (MemberStatus::Unknown("unsure"), "unsure"));
     }
 }

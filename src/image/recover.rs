@@ -1,6 +1,6 @@
 //! Cleaning up after workers that died in the middle of an upload or a deletion.
 //!
-//! An entry of the journal says what a worker was about; the image's row says whether that is still so. A status is put back only
+//! An entry of the intent log says what a worker was about; the image's row says whether that is still so. A status is put back only
 //! where the row names the entry's token as the owner of the data. What an upload or a deletion concerned is removed only
 //! there too, or where there is no row any more; else it belongs to somebody else, on this host or another. Locations
 //! that an image was to lose need no owner: their data is removed where the row no longer has them.
@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::Error;
 use super::images::Images;
-use super::journal::{Intent, Leftover, Record, Work};
+use super::intent_log::{Intent, Leftover, Record, Work};
 use super::status::Status;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::store::{LocationRef, StoreContext, StoreError, Stores};
@@ -40,15 +40,15 @@ enum Fate {
 }
 
 impl Images {
-    /// Takes up what dead workers of this machine left in the journal. Called at start and from time to time; several
+    /// Takes up what dead workers of this machine left in the intent log. Called at start and from time to time; several
     /// workers may do so at once.
     ///
     /// # Errors
-    /// [`Error::Journal`] if the journal cannot be read. What cannot be cleaned up now stays for the next time.
+    /// [`Error::IntentLog`] if the intent log cannot be read. What cannot be cleaned up now stays for the next time.
     pub async fn recover(&self) -> Result<(), Error> {
-        let journal = Arc::clone(&self.journal);
-        let names = spawn_blocking(move || journal.unattended()).await.map_err(Error::Interrupted)?;
-        let mut names = names.map_err(Error::Journal)?;
+        let intent_log = Arc::clone(&self.intent_log);
+        let names = spawn_blocking(move || intent_log.unattended()).await.map_err(Error::Interrupted)?;
+        let mut names = names.map_err(Error::IntentLog)?;
         // When a run ends at its limit, those at the end have had no turn; the next time others are there.
         fastrand::shuffle(&mut names);
         stream::iter(names).for_each_concurrent(AT_A_TIME, |name| self.recover_entry(name)).await;
@@ -57,25 +57,25 @@ impl Images {
 
     /// Whatever is wrong with one entry does not concern the others.
     async fn recover_entry(&self, name: OsString) {
-        let journal = Arc::clone(&self.journal);
+        let intent_log = Arc::clone(&self.intent_log);
         let shown = name.display().to_string();
-        let leftover = match spawn_blocking(move || journal.take(&name)).await {
+        let leftover = match spawn_blocking(move || intent_log.take(&name)).await {
             Ok(Ok(Some(leftover))) => leftover,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
                 let error: &dyn StdError = &error;
-                warn!(entry = shown, error, "an entry of the journal of uploads cannot be taken up");
+                warn!(entry = shown, error, "an entry of the intent log cannot be taken up");
                 return;
             }
             Err(error) => {
                 let error: &dyn StdError = &error;
-                warn!(entry = shown, error, "looking at an entry of the journal of uploads was interrupted");
+                warn!(entry = shown, error, "looking at an entry of the intent log was interrupted");
                 return;
             }
         };
         let Leftover { record, entry } = leftover;
         match self.clean_up(&record).await {
-            Ok(true) => self.journal_finish(entry).await,
+            Ok(true) => self.finish_entry(entry).await,
             Ok(false) => {}
             Err(error) => {
                 let error: &dyn StdError = &error;

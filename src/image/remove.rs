@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::Error;
 use super::images::{Images, place};
-use super::journal::{Entry, Intent, Token};
+use super::intent_log::{Entry, Intent, Token};
 use crate::db::model::LocationRecord;
 use crate::store::{StoreContext, StoreError};
 
@@ -68,24 +68,24 @@ impl Images {
         outcome
     }
 
-    pub(super) async fn journal_begin(
+    pub(super) async fn begin_entry(
         &self,
         intent: Intent,
         image_id: &str,
         token: &Token,
         places: Vec<String>,
     ) -> Result<Entry, Error> {
-        let journal = Arc::clone(&self.journal);
+        let intent_log = Arc::clone(&self.intent_log);
         let (image_id, token) = (image_id.to_owned(), token.clone());
-        let begun = spawn_blocking(move || journal.begin(intent, &image_id, &token, places)).await;
-        begun.map_err(Error::Interrupted)?.map_err(Error::Journal)
+        let begun = spawn_blocking(move || intent_log.begin(intent, &image_id, &token, places)).await;
+        begun.map_err(Error::Interrupted)?.map_err(Error::IntentLog)
     }
 
-    pub(super) async fn journal_finish(&self, entry: Entry) {
+    pub(super) async fn finish_entry(&self, entry: Entry) {
         match spawn_blocking(move || entry.finish()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(error = &error as &dyn StdError, "cannot remove a file of the journal of uploads"),
-            Err(error) => warn!(error = &error as &dyn StdError, "a file of the journal of uploads stays"),
+            Ok(Err(error)) => warn!(error = &error as &dyn StdError, "cannot remove a file of the intent log"),
+            Err(error) => warn!(error = &error as &dyn StdError, "a file of the intent log stays"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Error;
 use super::edit::Edit;
 use super::images::{Images, place, store_context};
-use super::journal::{Intent, Token};
+use super::intent_log::{Intent, Token};
 use super::model::Image;
 use super::visibility::Viewer;
 use crate::db::images as rows;
@@ -68,7 +68,9 @@ impl Images {
             || update.locations.is_some();
         let from_states = depends_on_status.then_some(&wanted[..]);
         rows::update(&self.db, &before.id, update, from_states).await.map_err(|error| match error {
-            DbError::StateConflict { current, .. } => Error::Raced { id: before.id.clone(), current },
+            DbError::StateConflict { current, .. } => {
+                Error::Raced { id: before.id.clone(), current: current.as_str().into() }
+            }
             DbError::LocationsChanged { .. } => Error::Conflict(error.to_string()),
             DbError::NotFound { .. } => Error::NotFound(before.id.clone()),
             other => other.into(),
@@ -77,7 +79,7 @@ impl Images {
 
     /// As [`Images::write`], and removes the data at locations that the image no longer has.
     ///
-    /// The row goes first, so that no reader is sent to data that is gone; the journal lets recovery remove what a crash left. A
+    /// The row goes first, so that no reader is sent to data that is gone; the intent log lets recovery remove what a crash left. A
     /// location whose store refuses comes back.
     async fn write_and_remove(
         &self,
@@ -91,13 +93,13 @@ impl Images {
             self.stores.check_unused(&context, place(location)).await?;
         }
         let urls = removed.iter().map(|location| location.url.clone()).collect();
-        let entry = self.journal_begin(Intent::RemoveLocations, &before.id, &Token::new(), urls).await?;
+        let entry = self.begin_entry(Intent::RemoveLocations, &before.id, &Token::new(), urls).await?;
         let record = match self.write(before, update).await {
             Ok(record) => record,
             Err(error) => {
                 // Whether an unknown commit has removed the rows is for recovery to find out.
                 if !matches!(&error, Error::Db(database) if database.is_unknown()) {
-                    self.journal_finish(entry).await;
+                    self.finish_entry(entry).await;
                 }
                 return Err(error);
             }
@@ -116,7 +118,7 @@ impl Images {
             }
         }
         if is_settled {
-            self.journal_finish(entry).await;
+            self.finish_entry(entry).await;
         }
         refused.map_or(Ok(record), |error| Err(error.into()))
     }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::Error;
 use super::images::{Images, store_context};
-use super::journal::{Intent, Token};
+use super::intent_log::{Intent, Token};
 use super::model::Image;
 use super::status::Status;
 use super::transitions::Outcome;
@@ -42,11 +42,11 @@ impl Images {
         let staging = self.stores.staging()?;
         let token = Token::new();
         let places = staging.store.candidates(&image.id).await?;
-        let entry = self.journal_begin(Intent::Stage, &image.id, &token, places).await?;
+        let entry = self.begin_entry(Intent::Stage, &image.id, &token, places).await?;
         match self.claim(image, Status::Uploading, &token).await {
             Outcome::Done => {}
             Outcome::Refused(error) => {
-                self.journal_finish(entry).await;
+                self.finish_entry(entry).await;
                 return Err(error);
             }
             Outcome::Unknown(error) => return Err(error.into()),
@@ -63,7 +63,7 @@ impl Images {
             Err(_) => self.release(&image.id, Status::Uploading, Some(&token)).await,
         };
         if is_settled {
-            self.journal_finish(entry).await;
+            self.finish_entry(entry).await;
         }
         outcome
     }

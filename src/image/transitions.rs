@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::Error;
 use super::images::Images;
-use super::journal::Token;
+use super::intent_log::Token;
 use super::model::Image;
 use super::status::Status;
 use crate::db::DbError;
@@ -167,10 +167,10 @@ pub(super) fn to(status: Status) -> ImageUpdate {
 }
 
 /// `refusal`: what to say when the row is in another status, or is gone.
-fn outcome(step: Result<(), DbError>, refusal: impl FnOnce(Option<String>) -> Error) -> Outcome {
+fn outcome(step: Result<(), DbError>, refusal: impl FnOnce(Option<Status>) -> Error) -> Outcome {
     match step {
         Ok(()) => Outcome::Done,
-        Err(DbError::StateConflict { current, .. }) => Outcome::Refused(refusal(Some(current))),
+        Err(DbError::StateConflict { current, .. }) => Outcome::Refused(refusal(Some(Status::from(current.as_str())))),
         Err(DbError::NotFound { .. }) => Outcome::Refused(refusal(None)),
         Err(error) if error.is_unknown() => Outcome::Unknown(error),
         Err(error) => Outcome::Refused(error.into()),

@@ -3,7 +3,7 @@
 //! [`ingest`](crate::ingest) reads the data and writes it; the image's row follows by its [transitions](super::transitions). Nothing is
 //! visible until everything about the data has been checked, the store has made it durable and the row turns from `saving`
 //! to `active`. Whatever fails, the data is removed and the row goes back to `queued`. When it is not known whether the row has
-//! taken a step, data and journal stay as they are, and recovery looks; so it does when the worker dies.
+//! taken a step, data and intent log stay as they are, and recovery looks; so it does when the worker dies.
 
 use std::error::Error as StdError;
 use std::io;
@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::Error;
 use super::images::{Images, store_context};
-use super::journal::{Intent, Token};
+use super::intent_log::{Intent, Token};
 use super::model::Image;
 use super::quota::check_storage;
 use super::status::Status;
@@ -71,11 +71,11 @@ impl Images {
         }
         let token = Token::new();
         let places = store.store.candidates(&image.id).await?;
-        let entry = self.journal_begin(Intent::Upload, &image.id, &token, places).await?;
+        let entry = self.begin_entry(Intent::Upload, &image.id, &token, places).await?;
         match self.claim(image, Status::Saving, &token).await {
             Outcome::Done => {}
             Outcome::Refused(error) => {
-                self.journal_finish(entry).await;
+                self.finish_entry(entry).await;
                 return Err(error);
             }
             // The image may be `saving` now: the entry stays, so that recovery puts it back.
@@ -103,7 +103,7 @@ impl Images {
         };
         // An entry that stays is tried again by the next recovery.
         if is_settled {
-            self.journal_finish(entry).await;
+            self.finish_entry(entry).await;
         }
         outcome
     }

@@ -15,7 +15,7 @@ use crate::db::{self, Db, DbError, Dialect, LocationCipher};
 use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
-use crate::image::{Images, Journal};
+use crate::image::{Images, IntentLog};
 use crate::notifications::{LogListener, Notifier};
 use crate::policy::Enforcer;
 use crate::store::Stores;
@@ -98,9 +98,9 @@ impl Parts {
             None => open_database(config, occasion).await?,
         };
         let database = database.with_cipher(cipher(config)?);
-        let (stores, journal) = (Arc::new(local.stores), Arc::new(local.journal));
+        let (stores, intent_log) = (Arc::new(local.stores), Arc::new(local.intent_log));
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
-        let images = Images::new(config, database.clone(), Arc::clone(&stores), journal, notifier, work);
+        let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier, work);
         let tasks = Tasks::new(config, database.clone(), images.clone(), pool);
         let callers = local
             .identity
@@ -128,7 +128,7 @@ struct LocalParts {
     policy: Enforcer,
     identity: Option<Arc<Authenticator>>,
     stores: Stores,
-    journal: Journal,
+    intent_log: IntentLog,
     schema: ImageSchema,
 }
 
@@ -155,9 +155,9 @@ impl LocalParts {
             Some(previous) => Stores::open_again(config, &previous),
         };
         let stores = stores.map_err(AssembleError::configuration)?;
-        let journal = open_journal(config)?;
+        let intent_log = open_intent_log(config)?;
         let schema = ImageSchema::load(config).map_err(AssembleError::configuration)?;
-        Ok(Self { plan, policy, identity, stores, journal, schema })
+        Ok(Self { plan, policy, identity, stores, intent_log, schema })
     }
 }
 
@@ -199,35 +199,35 @@ fn database_error(error: DbError) -> AssembleError {
     }
 }
 
-/// Workers that share a database must find each other's journal, and those of another service on this machine must not: the
+/// Workers that share a database must find each other's intent log, and those of another service on this machine must not: the
 /// folder bears a digest of what identifies the database. A password that is changed must not hide what was left under the old one.
-fn open_journal(config: &Config) -> Result<Journal, AssembleError> {
+fn open_intent_log(config: &Config) -> Result<IntentLog, AssembleError> {
     let state = config.state_directory.as_ref().ok_or_else(|| {
         AssembleError::Configuration(
-            "nothing says where to keep the journal of uploads: set [service] state_directory".to_owned(),
+            "nothing says where to keep the intent log (of uploads and deletions in progress): set [service] state_directory".to_owned(),
         )
     })?;
     let url = config.database.connection.as_ref().map_or("", |url| url.expose());
     // What is no URL is refused where the database is opened.
     let identity = db::identity(url, &config.database.connection_parameters).unwrap_or_else(|_| url.to_owned());
-    let folder = journal_folder(state, &identity);
-    let journal = Journal::open(folder.clone()).map_err(|error| {
+    let folder = intent_log_folder(state, &identity);
+    let intent_log = IntentLog::open(folder.clone()).map_err(|error| {
         AssembleError::Configuration(format!(
-            "the journal of uploads cannot be kept in {}: {error}; set [service] state_directory",
+            "the intent log (of uploads and deletions in progress) cannot be kept in {}: {error}; set [service] state_directory",
             folder.display()
         ))
     })?;
     // Earlier builds took the whole URL.
-    let former = journal_folder(state, url);
-    match journal.adopt(&former) {
+    let former = intent_log_folder(state, url);
+    match intent_log.adopt(&former) {
         Ok(0) => {}
-        Ok(entries) => tracing::info!(entries, folder = %former.display(), "entries of a former journal taken over"),
-        Err(error) => tracing::warn!(folder = %former.display(), %error, "a former journal cannot be taken over"),
+        Ok(entries) => tracing::info!(entries, folder = %former.display(), "entries of a former intent log taken over"),
+        Err(error) => tracing::warn!(folder = %former.display(), %error, "a former intent log cannot be taken over"),
     }
-    Ok(journal)
+    Ok(intent_log)
 }
 
-fn journal_folder(state: &Path, identity: &str) -> PathBuf {
+fn intent_log_folder(state: &Path, identity: &str) -> PathBuf {
     let digest = Sha256::digest(identity.as_bytes());
     state.join("uploads").join(hex::encode(&digest[..8]))
 }
@@ -238,7 +238,7 @@ mod tests {
     use crate::config::DatabaseSection;
 
     #[test]
-    fn a_changed_password_keeps_the_journal_and_that_of_an_earlier_build_is_taken_over() {
+    fn a_changed_password_keeps_the_intent_log_and_that_of_an_earlier_build_is_taken_over() {
         let state = tempfile::tempdir().unwrap();
         let config = |url: &str| Config {
             state_directory: Some(state.path().to_owned()),
@@ -246,13 +246,13 @@ mod tests {
             ..Config::default()
         };
         let (old, new) = ("mysql+pymysql://glance:old@db/glance", "mysql+pymysql://glance:new@db/glance?charset=utf8");
-        let former = journal_folder(state.path(), old);
+        let former = intent_log_folder(state.path(), old);
         std::fs::create_dir_all(&former).unwrap();
         std::fs::write(former.join("an-image"), "file:///images/an-image\n").unwrap();
 
-        open_journal(&config(old)).unwrap();
-        open_journal(&config(new)).unwrap();
-        open_journal(&config("mysql://glance:new@db/other")).unwrap();
+        open_intent_log(&config(old)).unwrap();
+        open_intent_log(&config(new)).unwrap();
+        open_intent_log(&config("mysql://glance:new@db/other")).unwrap();
         let mut folders: Vec<(PathBuf, usize)> = std::fs::read_dir(state.path().join("uploads"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -261,8 +261,8 @@ mod tests {
         folders.retain(|(path, _)| *path != former);
         let mut entries: Vec<usize> = folders.iter().map(|(_, entries)| *entries).collect();
         entries.sort_unstable();
-        assert_eq!(entries, [0, 1], "one journal for each database: {folders:?}");
+        assert_eq!(entries, [0, 1], "one intent log for each database: {folders:?}");
         assert!(!former.join("an-image").try_exists().unwrap());
-        assert!(open_journal(&Config::default()).is_err());
+        assert!(open_intent_log(&Config::default()).is_err());
     }
 }

@@ -96,9 +96,9 @@ mod tests {
         let line = status.line(&connection_limit, &counters);
         let expected = "listening on 127.0.0.1:9292; 1 open connection, 0 requests in flight; configuration reloaded";
         assert!(line.ends_with(expected), "{line}");
-        board.failed("recovery", 2, "no journal");
+        board.failed("recovery", 2, "no database");
         let line = status.line(&connection_limit, &counters);
-        let expected = "0 requests in flight; recovery failed 2 times (no journal); configuration reloaded";
+        let expected = "0 requests in flight; recovery failed 2 times (no database); configuration reloaded";
         assert!(line.ends_with(expected), "{line}");
     }
 }

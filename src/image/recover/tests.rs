@@ -2,7 +2,7 @@ use std::path::Path;
 
 use time::macros::datetime;
 
-use super::super::journal::Token;
+use super::super::intent_log::Token;
 use super::*;
 use crate::config::{Config, GlanceStoreSection, StoreSection};
 use crate::db::model::ImageRecord;

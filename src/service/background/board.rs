@@ -90,9 +90,9 @@ mod tests {
         board.succeeded("recovery");
         assert_eq!(board.line(), None);
         board.takes_long("sweeping");
-        board.failed("recovery", 1, "the journal\ncannot be read");
+        board.failed("recovery", 1, "the intent log\ncannot be read");
         board.changed().await;
-        assert_eq!(board.line().unwrap(), "recovery failed (the journal cannot be read), sweeping is running");
+        assert_eq!(board.line().unwrap(), "recovery failed (the intent log cannot be read), sweeping is running");
         board.failed("recovery", 2, &"é".repeat(500));
         board.succeeded("sweeping");
         assert_eq!(board.line().unwrap(), format!("recovery failed 2 times ({}…)", "é".repeat(LONGEST_ERROR)));

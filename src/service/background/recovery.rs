@@ -28,7 +28,7 @@ impl Job<Parts> for Recovery {
     fn schedule(&self, _parts: &Parts) -> Schedule {
         Schedule {
             period: Some(PERIOD),
-            // Another database has another journal, and a store that refused may have been mended.
+            // Another database has another intent log, and a store that refused may have been mended.
             after_reload: true,
             limit: LIMIT,
         }

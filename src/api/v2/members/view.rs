@@ -20,7 +20,7 @@ impl<'a> MemberView<'a> {
         Self {
             member_id: &member.member,
             image_id: &member.image_id,
-            status: &member.status,
+            status: member.status.as_str(),
             created_at: timestamp(member.created_at),
             updated_at: timestamp(member.updated_at),
             schema: "/v2/schemas/member",

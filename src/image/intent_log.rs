@@ -29,7 +29,7 @@ const UNFINISHED: &str = ".new";
 /// A file that is still no entry after this time never becomes one.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// On a file system that several hosts share, their locks may not be seen here. But each host's workers look at the journal from time to
+/// On a file system that several hosts share, their locks may not be seen here. But each host's workers look at the intent log from time to
 /// time and renew the time of entries whose workers live. So the entry of another host is taken up when it is older than
 /// this: the host has got another name, or is no more. Looks must not be as far apart as this, whatever stores do.
 pub const FOREIGN_AGE: Duration = Duration::from_secs(15 * 60);
@@ -39,7 +39,7 @@ const ENTRY_SIZE: u64 = 1024 * 1024;
 
 /// The files of one database; workers that share a database and a state directory share them.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub struct IntentLog {
     folder: PathBuf,
     /// The folder, open for syncing it.
     handle: Arc<File>,
@@ -142,7 +142,7 @@ impl Token {
     }
 }
 
-impl Journal {
+impl IntentLog {
     /// # Errors
     /// The folder cannot be made.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
@@ -152,7 +152,7 @@ impl Journal {
         Ok(Self { folder, handle, host })
     }
 
-    /// Takes over the entries of dead workers from another folder of this file system, where they kept their journal before. Entries in
+    /// Takes over the entries of dead workers from another folder of this file system, where they kept their intent log before. Entries in
     /// use stay, as their workers look for them there. Gives their number. Blocking.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl Journal {
                 Ok(None) => {}
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(entry = %name.display(), error, "an entry of a former journal of uploads stays there");
+                    tracing::warn!(entry = %name.display(), error, "an entry of a former intent log stays there");
                 }
             }
         }
@@ -259,7 +259,7 @@ impl Journal {
         let path = self.folder.join(name);
         let is_old = fs::symlink_metadata(&path).is_ok_and(|metadata| is_older(&metadata, UNFINISHED_AGE));
         if is_old && let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), %error, "cannot remove an unfinished entry of the journal of uploads");
+            tracing::warn!(path = %path.display(), %error, "cannot remove an unfinished entry of the intent log");
         }
     }
 
