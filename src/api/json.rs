@@ -71,24 +71,9 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http_body_util::{BodyExt, Full};
-
     use super::*;
     use crate::api::Text;
-
-    fn body(bytes: &'static [u8]) -> RequestBody {
-        Box::pin(Full::new(Bytes::from_static(bytes)).map_err(|never| match never {}))
-    }
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
-            .collect::<Vec<(http::HeaderName, _)>>()
-            .into_iter()
-            .collect()
-    }
+    use crate::api::fake::{body, headers};
 
     /// As a running upstream answered `GET` and `POST` on routes that take no body.
     #[test]
@@ -103,12 +88,12 @@ mod tests {
             (Method::PUT, &[("transfer-encoding", "IDENTITY")], true),
             (Method::PUT, &[("transfer-encoding", "br")], false),
         ] {
-            let answer = reject_body(&method, &headers(pairs), &body(b""));
+            let answer = reject_body(&method, &headers(pairs), &body(""));
             assert_eq!(answer.is_err(), refused, "{method} {pairs:?}");
         }
         // In HTTP/2 nothing else may tell.
         for (method, refused) in [(Method::POST, true), (Method::GET, false)] {
-            assert_eq!(reject_body(&method, &headers(&[]), &body(b"x")).is_err(), refused, "{method}");
+            assert_eq!(reject_body(&method, &headers(&[]), &body("x")).is_err(), refused, "{method}");
         }
     }
 

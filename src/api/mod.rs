@@ -4,6 +4,8 @@ mod dispatch;
 mod documents;
 mod domain_errors;
 mod error;
+#[cfg(test)]
+mod fake;
 mod header;
 pub(crate) mod json;
 mod message;

@@ -1,23 +1,11 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
-use http_body_util::{Full, StreamBody};
+use http_body_util::StreamBody;
 
 use super::*;
 use crate::api::Text;
-
-fn body(bytes: impl Into<Bytes>) -> RequestBody {
-    Box::pin(Full::new(bytes.into()).map_err(|never| match never {}))
-}
-
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    pairs
-        .iter()
-        .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
-        .collect::<Vec<(http::HeaderName, _)>>()
-        .into_iter()
-        .collect()
-}
+use crate::api::fake::{body, headers};
 
 async fn read(
     documents: &Documents,
