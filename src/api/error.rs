@@ -32,7 +32,7 @@ pub struct Error {
     pub comment: Option<String>,
     /// More headers, such as `Allow` or `Accept-Patch`. In a box, because every `Result` of a handler carries an error's size.
     pub headers: Box<HeaderMap>,
-    /// The cause, for the journal only; never shown to the client.
+    /// The cause, for the log only; never shown to the client.
     #[source]
     pub cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -94,7 +94,7 @@ impl Error {
         Self::stock(StatusCode::INTERNAL_SERVER_ERROR).because(cause)
     }
 
-    /// The same answer, with its cause for the journal.
+    /// The same answer, with its cause for the log.
     #[must_use]
     pub fn because(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { cause: Some(Arc::new(cause)), ..self }

@@ -34,14 +34,14 @@ const CONTENTION_PAUSE: Duration = Duration::from_millis(500);
 const DISCONNECT_RETRIES: u32 = 12;
 const DISCONNECT_PAUSE: Duration = Duration::from_millis(400);
 
-/// An operation that takes longer is worth a line in the journal.
+/// An operation that takes longer is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Some statements that belong together. May run several times, so it must not keep anything from one run to the next.
 pub(super) trait Operation: Send + Sync {
     type Output: Send;
 
-    /// For the journal.
+    /// For the log.
     const NAME: &'static str;
 
     fn run(&self, session: &mut Session) -> impl Future<Output = Result<Self::Output, DbError>> + Send;

@@ -91,7 +91,7 @@ impl Exchange {
         self.host_url() + &path::encode(&self.prefix)
     }
 
-    /// The error document for this request. A cause goes to the journal, with the request id of the span around it.
+    /// The error document for this request. A cause goes to the log, with the request id of the span around it.
     pub(in crate::http) fn refuse(&self, error: &Error) -> Response {
         let status = error.status.as_u16();
         match &error.cause {

@@ -25,7 +25,7 @@ impl From<&crate::config::ImageFormatSection> for Options {
 pub struct Verdict {
     /// Bytes of the disk; `None` leaves the image's as it is.
     pub virtual_size: Option<u64>,
-    /// For the journal.
+    /// For the log.
     pub warnings: Vec<Warning>,
 }
 
@@ -52,7 +52,7 @@ pub enum Rejection {
     /// The stream ended before all was seen that must be checked.
     #[error("Incomplete file cannot be safety checked")]
     Incomplete(Format),
-    /// The reasons are for the journal.
+    /// The reasons are for the log.
     #[error("Image failed safety checks")]
     Unsafe { found: Format, failures: Vec<Failure> },
     /// The headers contradict themselves.

@@ -124,7 +124,8 @@ impl Enforcer {
 }
 
 impl Inner {
-    /// In this order: `behind` is set before events are taken, so that nobody finds neither.
+    /// A change shows as an event until [`Self::look`] takes it, and as `behind` until the files have been read. `look` sets `behind`
+    /// before it takes the events, and here they are asked in the opposite order, so that one of the two is seen at any moment.
     fn may_have_changed(&self) -> bool {
         self.watch.has_events() || self.behind.load(Ordering::SeqCst) || self.is_due()
     }

@@ -149,7 +149,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// A panic ends one request; the journal keeps where it came from. The payload may hold anything, but not more than the
+/// A panic ends one request; the log keeps where it came from. The payload may hold anything, but not more than the
 /// programmer put there.
 fn log_panics() {
     std::panic::set_hook(Box::new(|info| {

@@ -33,7 +33,7 @@ pub(in crate::service) struct Activity {
     abandoned: AtomicUsize,
     /// Pieces of responses that the client has not taken yet.
     owed: AtomicUsize,
-    /// On HTTP/2: request bodies of which bytes are still to come, and those that nobody read to their end.
+    /// On HTTP/2: the number of request bodies that have not been read to their end, whether or not all of their bytes have come.
     unread: AtomicUsize,
     /// On HTTP/1: the number of the last request with a body, as long as that is not read to its end; 0: there is none.
     unread_of: AtomicU64,

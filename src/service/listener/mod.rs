@@ -173,7 +173,7 @@ impl Drop for Listener {
         if let Some((path, inode)) = &self.file
             && std::fs::symlink_metadata(path).is_ok_and(|found| found.ino() == *inode)
         {
-            // Left behind it would only be in the way of nobody: the next start removes it.
+            // If this fails no harm is done: the next start removes a socket's file that nobody listens on.
             let _ = std::fs::remove_file(path);
         }
     }

@@ -104,15 +104,3 @@ proptest! {
         prop_assert_eq!(hashes.value, whole(algorithm));
     }
 }
-
-/// A measurement, not a check: `cargo test --lib digest::tests::throughput -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "measures"]
-async fn throughput() {
-    for algorithm in ["md5", "sha512", "sha256"] {
-        let piece = Bytes::from(vec![7; 256 * 1024]);
-        let started = std::time::Instant::now();
-        digests(algorithm, &vec![piece; 4096]).await;
-        println!("{algorithm}: {:.0} MB/s", 1024.0 * 1.048_576 / started.elapsed().as_secs_f64());
-    }
-}
