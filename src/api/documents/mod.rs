@@ -2,7 +2,8 @@
 //!
 //! A small document is read where it arrives. A larger one takes its share of the memory that the worker has for all of them, and
 //! is read, checked and taken apart on a thread of its own, so that the runtime's threads go on serving; few such threads run at a
-//! time. Where there is no room, the request waits a while and is then refused with 503.
+//! time. Where there is no room, the request waits a while and is then refused with 503; but first those who have a share and send
+//! slowly are refused, so that clients who stall cannot keep others out.
 
 mod progress;
 mod value;
@@ -16,9 +17,9 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 pub(in crate::api) use self::progress::Progress;
 use self::progress::Waiter;
@@ -39,6 +40,10 @@ const SHARED: usize = 128 << 20;
 const UNIT: usize = 4 << 10;
 /// For room, or for a thread.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes a second below which a client is slow.
+const SLOW: usize = 64 << 10;
+/// For a client that only begins to send.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Reads documents. Its bounds hold for all requests together.
 pub(super) struct Documents {
@@ -52,6 +57,10 @@ struct Memory {
     free: Arc<Semaphore>,
     /// Permits of `free` when nobody has any.
     units: usize,
+    /// How many requests wait for some.
+    waiting: watch::Sender<usize>,
+    /// [`SLOW`].
+    slow: usize,
 }
 
 /// What was read of a document, and its share of the memory.
@@ -66,13 +75,14 @@ impl Documents {
         let largest = usize::try_from(largest).unwrap_or(usize::MAX / 8);
         let needed = 2 * (largest.next_power_of_two() + VALUES_MAX * VALUE_SIZE);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with(SHARED.max(needed), processors.saturating_sub(1).max(1), PATIENCE)
+        Self::with(SHARED.max(needed), processors.saturating_sub(1).max(1), PATIENCE, SLOW)
     }
 
-    fn with(memory: usize, threads: usize, patience: Duration) -> Self {
+    fn with(memory: usize, threads: usize, patience: Duration, slow: usize) -> Self {
         let units = (memory / UNIT).min(Semaphore::MAX_PERMITS);
+        let (free, waiting) = (Arc::new(Semaphore::new(units)), watch::Sender::new(0));
         Self {
-            memory: Arc::new(Memory { free: Arc::new(Semaphore::new(units)), units }),
+            memory: Arc::new(Memory { free, units, waiting, slow }),
             threads: Arc::new(Semaphore::new(threads)),
             patience,
         }
@@ -123,7 +133,15 @@ impl Documents {
 
     async fn collect(&self, mut body: RequestBody, limit: u64, share: &mut Share) -> Result<BytesMut, Error> {
         let mut text = BytesMut::new();
-        while let Some(frame) = body.frame().await {
+        let began = Instant::now();
+        loop {
+            let has_share = share.permits() > 0;
+            let frame = tokio::select! {
+                biased;
+                frame = body.frame() => frame,
+                () = self.memory.is_wanted(began, text.len()), if has_share => return Err(busy()),
+            };
+            let Some(frame) = frame else { return Ok(text) };
             let Ok(data) = frame.map_err(interrupted)?.into_data() else { continue };
             let length = text.len() + data.len();
             if length as u64 > limit {
@@ -135,25 +153,52 @@ impl Documents {
             }
             text.extend_from_slice(&data);
         }
-        Ok(text)
     }
 
     /// Makes a share one of at least `size` bytes.
     async fn grow(&self, share: &mut Share, size: usize) -> Result<(), Error> {
         let missing = size.div_ceil(UNIT).saturating_sub(share.permits());
         if missing > 0 {
+            let _waiting = self.memory.wait();
             share.add(self.acquire(&self.memory.free, missing).await?);
         }
         Ok(())
     }
 
     async fn acquire(&self, from: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, Error> {
-        let busy = || Error::explanation(StatusCode::SERVICE_UNAVAILABLE, "Too many large requests. Try again later.");
         let permits = u32::try_from(permits).map_err(|_| busy())?;
         match timeout(self.patience, Arc::clone(from).acquire_many_owned(permits)).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(busy()),
         }
+    }
+}
+
+fn busy() -> Error {
+    Error::explanation(StatusCode::SERVICE_UNAVAILABLE, "Too many large requests. Try again later.")
+}
+
+impl Memory {
+    /// Others wait for memory until the guard is dropped.
+    fn wait(&self) -> Waiting<'_> {
+        self.waiting.send_modify(|count| *count += 1);
+        Waiting(self)
+    }
+
+    /// Returns when others wait for memory and the client that has sent so many bytes since then is slow.
+    async fn is_wanted(&self, began: Instant, received: usize) {
+        sleep_until(began + GRACE + Duration::from_secs_f64(received as f64 / self.slow as f64)).await;
+        // The sender is this struct's, so there is no error.
+        let _ = self.waiting.subscribe().wait_for(|count| *count > 0).await;
+    }
+}
+
+/// One that waits for memory.
+struct Waiting<'a>(&'a Memory);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.send_modify(|count| *count -= 1);
     }
 }
 

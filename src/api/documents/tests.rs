@@ -98,7 +98,7 @@ async fn a_document_of_too_many_values_is_refused() {
 
 #[tokio::test]
 async fn larger_documents_share_the_memory() {
-    let documents = Documents::with(16 << 20, 4, Duration::from_millis(100));
+    let documents = Documents::with(16 << 20, 4, Duration::from_millis(100), SLOW);
     let none = HeaderMap::new();
     let read_one = || documents.read(&none, body(list(50_000)), 1 << 20, |value, _| Ok(value));
     let first = read_one().await.unwrap();
@@ -113,7 +113,7 @@ async fn larger_documents_share_the_memory() {
 /// Half of a large body waits for the other half, which never comes.
 #[tokio::test]
 async fn a_body_takes_only_a_share_for_what_has_come() {
-    let documents = Documents::with(4 << 20, 1, Duration::from_millis(100));
+    let documents = Documents::with(4 << 20, 1, Duration::from_millis(100), SLOW);
     let stream = |chunks: usize| {
         let chunk = || Ok::<_, io::Error>(http_body::Frame::data(Bytes::from(vec![b' '; 64 << 10])));
         StreamBody::new(futures_util::stream::iter((0..chunks).map(move |_| chunk())))
@@ -128,9 +128,46 @@ async fn a_body_takes_only_a_share_for_what_has_come() {
     assert_eq!(error.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
+/// Clients who send a byte now and then have all the memory, when one comes who sends at once.
+#[tokio::test]
+async fn slow_clients_give_way_and_fast_ones_do_not() {
+    let documents = Arc::new(Documents::with(16 << 20, 1, Duration::from_secs(10), 4 << 20));
+    let dripping = || {
+        let begin = futures_util::stream::iter([Ok::<_, io::Error>(Bytes::from(vec![b' '; 1 << 20]))]);
+        let drip = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((Ok(Bytes::from_static(b" ")), ()))
+        });
+        let frames = futures_util::StreamExt::chain(begin, drip);
+        StreamBody::new(futures_util::StreamExt::map(frames, |data| data.map(http_body::Frame::data)))
+    };
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (documents, body) = (Arc::clone(&documents), Box::pin(dripping()));
+        slow.spawn(async move { documents.read(&HeaderMap::new(), body, 8 << 20, |_, _| Ok(())).await.map(|_| ()) });
+    }
+    let settled = async {
+        while documents.memory.free.available_permits() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), settled).await.expect("the slow ones have all of it");
+    assert!(timeout(Duration::from_millis(1500), slow.join_next()).await.is_err(), "nobody needs the memory");
+    assert!(read(&documents, &headers(&[]), body(list(50_000)), 1 << 20).await.is_ok());
+    let refused = slow.join_next().await.unwrap().unwrap();
+    assert_eq!(refused.unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
+    slow.shutdown().await;
+    assert_eq!(*documents.memory.waiting.borrow(), 0);
+
+    // One who sends all of it at once keeps his share.
+    let _others = documents.memory.wait();
+    let large = [vec![b' '; 1 << 20].as_slice(), b"[1]"].concat();
+    assert!(read(&documents, &headers(&[]), body(large), 2 << 20).await.is_ok());
+}
+
 #[tokio::test]
 async fn work_on_a_large_document_is_elsewhere_and_ends_when_nobody_waits() {
-    let documents = Arc::new(Documents::with(16 << 20, 1, Duration::from_millis(50)));
+    let documents = Arc::new(Documents::with(16 << 20, 1, Duration::from_millis(50), SLOW));
     let ended = Arc::new(AtomicBool::new(false));
     let (started, start) = tokio::sync::oneshot::channel();
     let (inside, flag) = (Arc::clone(&documents), Arc::clone(&ended));
