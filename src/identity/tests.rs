@@ -35,10 +35,15 @@ fn known(token: &Value) -> Answer {
 
 /// Keystone's login, whose catalog leads back to the same server.
 fn logged_in(request: &Request<Bytes>, secret: &str) -> Answer {
+    logged_in_with(request, secret, "/v3")
+}
+
+/// `api`: where the catalog says that Keystone is.
+fn logged_in_with(request: &Request<Bytes>, secret: &str, api: &str) -> Answer {
     let host = request.headers()["host"].to_str().unwrap();
     let mut token = token(3600, &["service"]);
     token["catalog"] = json!([{"type": "identity", "endpoints": [
-        {"interface": "internal", "region": "One", "url": format!("http://{host}/v3")}]}]);
+        {"interface": "internal", "region": "One", "url": format!("http://{host}{api}")}]}]);
     let mut response = plain(201, json!({"token": token}).to_string());
     response.headers_mut().insert("X-Subject-Token", secret.parse().unwrap());
     Answer::Now(response)
@@ -285,26 +290,36 @@ async fn a_keystone_that_is_down_fails_soon() {
 
 #[tokio::test]
 async fn a_slow_keystone_has_a_bound_that_waiting_callers_share() {
-    let server = Server::start(|_| Answer::Late(Duration::from_secs(60), plain(200, "{}"))).await;
-    let mut config = config(server.url("/v3"));
-    config.keystone_authtoken.http_connect_timeout = Some(1);
-    let authenticator = Arc::new(Authenticator::new(&config).unwrap());
-    let started = Instant::now();
-    let tasks: Vec<_> = (0..20)
-        .map(|number: u8| {
-            let authenticator = authenticator.clone();
-            tokio::spawn(async move {
-                let value = HeaderValue::try_from(format!("token-{number}")).unwrap();
-                let headers = HeaderMap::from_iter([(HeaderName::from_static("x-auth-token"), value)]);
-                authenticator.authenticate(&Method::GET, "/", &headers).await.is_err()
+    let late = || Answer::Late(Duration::from_secs(60), plain(200, "{}"));
+    // It does not answer a login, or after that the question where its API is.
+    let logins = Server::start(move |_| late()).await;
+    let versions = Server::start(move |request| match *request.method() {
+        Method::POST => logged_in_with(request, "own", "/elsewhere"),
+        _ => late(),
+    });
+    let versions = versions.await;
+    for server in [&logins, &versions] {
+        let mut config = config(server.url("/v3"));
+        config.keystone_authtoken.http_connect_timeout = Some(1);
+        let authenticator = Arc::new(Authenticator::new(&config).unwrap());
+        let started = Instant::now();
+        let tasks: Vec<_> = (0..20)
+            .map(|number: u8| {
+                let authenticator = authenticator.clone();
+                tokio::spawn(async move {
+                    let value = HeaderValue::try_from(format!("token-{number}")).unwrap();
+                    let headers = HeaderMap::from_iter([(HeaderName::from_static("x-auth-token"), value)]);
+                    authenticator.authenticate(&Method::GET, "/", &headers).await.is_err()
+                })
             })
-        })
-        .collect();
-    for task in tasks {
-        assert!(task.await.unwrap());
+            .collect();
+        for task in tasks {
+            assert!(task.await.unwrap());
+        }
+        // Twenty attempts one after the other would take twenty seconds.
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
-    // Twenty logins one after the other would take twenty seconds.
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert_eq!((versions.count("POST", "/v3"), versions.count("GET", "/elsewhere")), (1, 1));
 }
 
 #[tokio::test]

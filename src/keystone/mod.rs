@@ -12,6 +12,7 @@ mod login;
 pub(crate) mod outgoing;
 mod session;
 mod token;
+mod turn;
 mod validator;
 
 pub(crate) use error::KeystoneError;

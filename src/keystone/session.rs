@@ -1,18 +1,18 @@
 //! A service account that stays logged in.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use http::header::ACCEPT;
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::error::{KeystoneError, UnknownRegion};
 use super::login::Login;
 use super::outgoing::Outgoing;
 use super::token::Envelope;
+use super::turn::Turn;
 use super::{answer, catalog, discovery};
 use crate::config::Secret;
 
@@ -25,8 +25,8 @@ pub(crate) struct Session {
     /// Where the v3 API is; asked for once.
     auth_url: OnceCell<Url>,
     current: Mutex<Option<Arc<Grant>>>,
-    /// Held by the one task that logs in; the last failure and when it happened.
-    turn: AsyncMutex<Option<(Instant, Arc<KeystoneError>)>>,
+    /// To log in.
+    turn: Turn,
 }
 
 /// A token of the service account.
@@ -52,7 +52,7 @@ const MARGIN: time::Duration = time::Duration::seconds(120);
 impl Session {
     /// Makes no request yet.
     pub(crate) fn new(client: Outgoing, login: Login) -> Self {
-        let (auth_url, current, turn) = (OnceCell::new(), Mutex::new(None), AsyncMutex::new(None));
+        let (auth_url, current, turn) = (OnceCell::new(), Mutex::new(None), Turn::default());
         Self { client, login, auth_url, current, turn }
     }
 
@@ -61,31 +61,12 @@ impl Session {
     /// # Errors
     /// Keystone is not there, or does not accept the credentials.
     pub(crate) async fn grant(&self) -> Result<Arc<Grant>, Arc<KeystoneError>> {
-        if let Some(grant) = self.usable() {
-            return Ok(grant);
-        }
-        let asked = Instant::now();
-        let mut last_failure = self.turn.lock().await;
-        if let Some(grant) = self.usable() {
-            return Ok(grant);
-        }
-        if let Some((when, failure)) = last_failure.as_ref().filter(|(when, _)| *when >= asked) {
-            tracing::debug!(ago = ?when.elapsed(), "sharing the failure of another login");
-            return Err(failure.clone());
-        }
-        match self.log_in().await {
-            Ok(grant) => {
-                let grant = Arc::new(grant);
-                *last_failure = None;
-                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(grant.clone());
-                Ok(grant)
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                *last_failure = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
+        let log_in = async {
+            let grant = Arc::new(self.log_in().await?);
+            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(grant.clone());
+            Ok(grant)
+        };
+        self.turn.take(|| self.usable(), log_in).await
     }
 
     /// Says that a service did not accept this token, so that the next one is new.

@@ -1,17 +1,17 @@
 //! Asking Keystone about other people's tokens (upstream: `keystonemiddleware/auth_token/_identity.py`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::ACCEPT;
 use http::{HeaderName, HeaderValue, StatusCode};
-use tokio::sync::Mutex;
 use url::Url;
 
 use super::error::KeystoneError;
 use super::outgoing::{Answer, Outgoing};
 use super::session::{Grant, Region, Session};
 use super::token::{Envelope, Token};
+use super::turn::Turn;
 use super::{answer, discovery};
 
 /// How to ask.
@@ -34,6 +34,8 @@ pub(crate) struct Validator {
     options: ValidatorOptions,
     /// Keystone's v3 API as the catalog of the last grant has it.
     api: Mutex<Option<(Arc<Grant>, Url)>>,
+    /// To look for it.
+    turn: Turn,
 }
 
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -55,7 +57,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 impl Validator {
     /// Makes no request yet.
     pub(crate) fn new(client: Outgoing, session: Session, options: ValidatorOptions) -> Self {
-        Self { client, session, options, api: Mutex::new(None) }
+        Self { client, session, options, api: Mutex::new(None), turn: Turn::default() }
     }
 
     /// Asks about `token`; about one that has ended as well if `allow_expired`.
@@ -89,7 +91,12 @@ impl Validator {
         }
     }
 
-    async fn ask(&self, grant: &Arc<Grant>, token: &HeaderValue, allow_expired: bool) -> Result<Answer, KeystoneError> {
+    async fn ask(
+        &self,
+        grant: &Arc<Grant>,
+        token: &HeaderValue,
+        allow_expired: bool,
+    ) -> Result<Answer, Arc<KeystoneError>> {
         let mut url = discovery::below(&self.api(grant).await?, &["auth", "tokens"]);
         match (self.options.with_catalog, allow_expired) {
             (true, false) => {}
@@ -112,21 +119,25 @@ impl Validator {
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }
-                answered => return Ok(answered?),
+                answered => return answered.map_err(|error| Arc::new(error.into())),
             }
         }
-        Err(KeystoneError::Status { what: "token validation", status: StatusCode::SERVICE_UNAVAILABLE })
+        let (what, status) = ("token validation", StatusCode::SERVICE_UNAVAILABLE);
+        Err(Arc::new(KeystoneError::Status { what, status }))
     }
 
-    /// Looked for once for each grant, by one task.
-    async fn api(&self, grant: &Arc<Grant>) -> Result<Url, KeystoneError> {
-        let mut api = self.api.lock().await;
-        if let Some((_, url)) = api.as_ref().filter(|(known, _)| Arc::ptr_eq(known, grant)) {
-            return Ok(url.clone());
-        }
-        let endpoint = grant.endpoint("identity", &self.options.interface, self.options.region.as_ref())?;
-        let url = discovery::v3(&self.client, &endpoint, true).await?;
-        *api = Some((grant.clone(), url.clone()));
-        Ok(url)
+    /// Looked for once for each grant, by one task; others share its failure as well.
+    async fn api(&self, grant: &Arc<Grant>) -> Result<Url, Arc<KeystoneError>> {
+        let known = || {
+            let api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
+            api.as_ref().filter(|(known, _)| Arc::ptr_eq(known, grant)).map(|(_, url)| url.clone())
+        };
+        let look = async {
+            let endpoint = grant.endpoint("identity", &self.options.interface, self.options.region.as_ref())?;
+            let url = discovery::v3(&self.client, &endpoint, true).await?;
+            *self.api.lock().unwrap_or_else(PoisonError::into_inner) = Some((grant.clone(), url.clone()));
+            Ok(url)
+        };
+        self.turn.take(known, look).await
     }
 }
