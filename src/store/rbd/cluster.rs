@@ -1,5 +1,6 @@
 //! The store's connection to its cluster: one, made when it is needed, kept while it is good.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::super::StoreError;
 use super::super::pool::Pool;
-use super::elsewhere::Elsewhere;
+use super::dropped_on_pool::DroppedOnPool;
 use crate::config::GlanceStoreSection;
 use crate::sys::ceph::{CephPool, Client, Cluster};
 
@@ -21,12 +22,41 @@ const OPERATION_TIMEOUT: &str = "300";
 /// Where librados looks for keys if ceph.conf names no other place.
 const FOLDER: &str = "/etc/ceph";
 
-/// The files from which a connection is made: ceph.conf, and the folders in which keys may be exchanged.
+/// Where librados looks for the key of a user if ceph.conf does not say.
+const KEYRINGS: [&str; 4] =
+    ["/etc/ceph/$cluster.$name.keyring", "/etc/ceph/$cluster.keyring", "/etc/ceph/keyring", "/etc/ceph/keyring.bin"];
+
+/// The files from which a connection is made: ceph.conf, the keyrings that it names, and the folders in which keys may be
+/// exchanged. Blocks.
 pub(super) fn files(options: &GlanceStoreSection) -> Vec<PathBuf> {
     let conf = Some(&options.rbd_store_ceph_conf).filter(|path| !path.is_empty());
     let conf = conf.map_or_else(|| Path::new(FOLDER).join("ceph.conf"), PathBuf::from);
+    let keyrings = keyrings(&fs::read_to_string(&conf).unwrap_or_default(), &Access::new(options).user);
     let folder = conf.parent().map(Path::to_owned);
-    [conf].into_iter().chain(folder).chain([PathBuf::from(FOLDER)]).collect()
+    [conf].into_iter().chain(folder).chain([PathBuf::from(FOLDER)]).chain(keyrings).collect()
+}
+
+/// The files that may hold the key of a user: those of all sections of a ceph.conf, whichever count.
+fn keyrings(conf: &str, user: &str) -> Vec<PathBuf> {
+    let named = conf.lines().filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        // Blanks, hyphens and underscores are the same in the names of options.
+        let key: String = key.chars().filter(char::is_ascii_alphabetic).collect();
+        matches!(key.to_ascii_lowercase().as_str(), "keyring" | "keyfile").then_some(value)
+    });
+    let id = user.split_once('.').map_or(user, |(_, id)| id);
+    let expand = |path: &str| {
+        let variables = [("cluster", "ceph"), ("name", user), ("type", "client"), ("id", id)];
+        variables.iter().fold(path.to_owned(), |path, (variable, value)| {
+            path.replace(&format!("${{{variable}}}"), value).replace(&format!("${variable}"), value)
+        })
+    };
+    let paths = named.flat_map(|list| list.split([',', ';', ' ', '\t'])).chain(KEYRINGS);
+    paths
+        .map(|path| path.trim_matches(['"', '\'']))
+        .filter(|path| !path.is_empty())
+        .map(|path| expand(path).into())
+        .collect()
 }
 
 /// How to reach a cluster.
@@ -96,7 +126,7 @@ impl Access {
 
 /// A connection. What is opened through it keeps it.
 pub(super) struct Connection {
-    cluster: Elsewhere<Arc<Cluster>>,
+    cluster: DroppedOnPool<Arc<Cluster>>,
     pub(super) fsid: String,
     /// For new images.
     pub(super) features: u64,
@@ -116,7 +146,7 @@ impl Connection {
         let cluster = access.client()?.connect().map_err(|error| access.refused(&error))?;
         let fsid = cluster.fsid().map_err(|error| format!("asking for the id of the cluster: {error}"))?;
         let features = cluster.option("rbd_default_features").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-        let cluster = Elsewhere::new(Arc::new(cluster), threads);
+        let cluster = DroppedOnPool::new(Arc::new(cluster), threads);
         let (lost, made, silent) = (AtomicBool::new(false), Instant::now(), AtomicU64::new(0));
         Ok(Self { cluster, fsid, features, lost, made, silent })
     }
@@ -268,6 +298,7 @@ fn is_fsid(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FileStates;
 
     #[test]
     fn the_user_and_the_timeout_have_upstreams_meaning() {
@@ -286,6 +317,37 @@ mod tests {
             assert_eq!(access(None, timeout).timeout, expected);
         }
         assert_eq!(access(None, 0).conf_file, None);
+    }
+
+    #[test]
+    fn all_keyrings_that_may_count_are_known() {
+        let conf = "[global]\nfsid = x\nkeyring = /srv/$cluster.${name}.keyring, /srv/two;\"/srv/three\"\n\
+                    [client.glance]\n  key_file=/srv/$type-$id\n# no option\n";
+        let found = keyrings(conf, "client.glance");
+        let expected = ["/srv/ceph.client.glance.keyring", "/srv/two", "/srv/three", "/srv/client-glance"];
+        assert_eq!(found[..4], expected.map(PathBuf::from));
+        assert_eq!(found[4], Path::new("/etc/ceph/ceph.client.glance.keyring"));
+        assert_eq!(keyrings("", "client.admin").len(), KEYRINGS.len());
+    }
+
+    #[test]
+    fn a_key_that_is_written_in_place_makes_another_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let (conf, elsewhere) = (folder.path().join("ceph.conf"), folder.path().join("keys"));
+        let keyring = elsewhere.join("client.glance.keyring");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(&conf, format!("[client]\nkeyring = {}/$name.keyring\n", elsewhere.display())).unwrap();
+        fs::write(&keyring, "key = one").unwrap();
+        let options = GlanceStoreSection {
+            rbd_store_ceph_conf: conf.to_str().unwrap().to_owned(),
+            rbd_store_user: Some("glance".to_owned()),
+            ..GlanceStoreSection::default()
+        };
+        let states = || FileStates::read(files(&options));
+        let before = states();
+        assert_eq!(states(), before);
+        fs::write(&keyring, "key = another").unwrap();
+        assert_ne!(states(), before);
     }
 
     #[test]

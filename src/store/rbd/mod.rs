@@ -5,7 +5,7 @@
 //! by operations that wait on none.
 
 mod cluster;
-mod elsewhere;
+mod dropped_on_pool;
 mod location;
 mod reader;
 mod recording;
@@ -25,7 +25,7 @@ use super::{Location, Operation, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use crate::sys::ceph::{CephPool, Image};
 use cluster::{Access, Connection, Link};
-use elsewhere::Elsewhere;
+use dropped_on_pool::DroppedOnPool;
 use location::Address;
 use reader::Source;
 use recording::{ImageAddress, Recording};
@@ -221,8 +221,8 @@ impl Store for RbdStore {
                 let image = open(connection, pool, address)?;
                 let size = image.size().map_err(|error| reading(connection, address, error))?;
                 let source = Source {
-                    image: Elsewhere::new(image, &inner.threads),
-                    pool: Elsewhere::new(Arc::clone(pool), &inner.threads),
+                    image: DroppedOnPool::new(image, &inner.threads),
+                    pool: DroppedOnPool::new(Arc::clone(pool), &inner.threads),
                     name: address.image.clone(),
                     snapshot: address.snapshot.clone(),
                     threads: Arc::clone(&inner.threads),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 
 use super::super::pool::Pool;
-use super::elsewhere::Elsewhere;
+use super::dropped_on_pool::DroppedOnPool;
 use crate::sys::ceph::{CephPool, Image, Pending};
 
 /// Bytes of one read.
@@ -19,8 +19,8 @@ const AHEAD: usize = 4;
 
 /// What is read.
 pub(super) struct Source {
-    pub(super) image: Elsewhere<Image>,
-    pub(super) pool: Elsewhere<Arc<CephPool>>,
+    pub(super) image: DroppedOnPool<Image>,
+    pub(super) pool: DroppedOnPool<Arc<CephPool>>,
     pub(super) name: String,
     pub(super) snapshot: Option<String>,
     pub(super) threads: Arc<Pool>,

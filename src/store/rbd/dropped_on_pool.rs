@@ -1,17 +1,17 @@
-//! Things whose end blocks.
+//! Handles whose closing blocks.
 
 use std::sync::Arc;
 
 use super::super::pool::Pool;
 
-/// A thing that is dropped on a thread of the pool, wherever its owner lets go of it.
-pub(super) struct Elsewhere<T: Send + 'static> {
+/// A value that is dropped on a thread of the pool, on whichever thread its owner drops it.
+pub(super) struct DroppedOnPool<T: Send + 'static> {
     /// `None` only within `drop`.
     thing: Option<T>,
     threads: Arc<Pool>,
 }
 
-impl<T: Send + 'static> Elsewhere<T> {
+impl<T: Send + 'static> DroppedOnPool<T> {
     pub(super) fn new(thing: T, threads: &Arc<Pool>) -> Self {
         Self { thing: Some(thing), threads: Arc::clone(threads) }
     }
@@ -21,7 +21,7 @@ impl<T: Send + 'static> Elsewhere<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Elsewhere<T> {
+impl<T: Send + 'static> Drop for DroppedOnPool<T> {
     fn drop(&mut self) {
         let thing = self.thing.take();
         // Without a thread it is dropped here: late is better than never.
@@ -48,7 +48,7 @@ mod tests {
     fn the_end_comes_on_another_thread() {
         let (sender, told) = mpsc::channel();
         let threads = Pool::new("test", 1);
-        let thing = Elsewhere::new(Told(sender), &threads);
+        let thing = DroppedOnPool::new(Told(sender), &threads);
         assert!(thing.get().is_some());
         drop(threads);
         drop(thing);
