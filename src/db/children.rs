@@ -43,10 +43,12 @@ impl Child {
     pub(super) fn read(kind: i64, columns: &mut Columns<'_>) -> Result<Self, DbError> {
         let row = columns.integer()?;
         let image = columns.text()?;
-        let name = unreadable::or(&image, columns.text(), String::new);
+        let [name_is, value_is, metadata_is] = origins(kind);
+        let name = unreadable::or(&image, columns.text().map_err(|error| error.in_column(name_is)), String::new);
         let owner = || (kind == IMAGE).then(|| UNREADABLE_OWNER.to_owned());
-        let value = unreadable::or(&image, columns.maybe_text(), owner);
-        let metadata = unreadable::or(&image, columns.maybe_text(), || None);
+        let value = unreadable::or(&image, columns.maybe_text().map_err(|error| error.in_column(value_is)), owner);
+        let metadata = columns.maybe_text().map_err(|error| error.in_column(metadata_is));
+        let metadata = unreadable::or(&image, metadata, || None);
         Ok(Self { kind, row, image, name, value, metadata })
     }
 
@@ -62,6 +64,16 @@ impl Child {
                 && self.value == image.owner
                 && (self.row != 0) == image.deleted
         })
+    }
+}
+
+/// The columns that a child's name, value and metadata come from. A query of several tables names them after its first one.
+fn origins(kind: i64) -> [&'static str; 3] {
+    match kind {
+        PROPERTY => ["image_properties.name", "image_properties.value", ""],
+        TAG => ["image_tags.value", "", ""],
+        LOCATION => ["image_locations.status", "image_locations.value", "image_locations.meta_data"],
+        _ => ["images.visibility", "images.owner", "images.status"],
     }
 }
 

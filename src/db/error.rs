@@ -213,6 +213,14 @@ fn words(error: &sqlx::Error) -> String {
 }
 
 impl DbError {
+    /// The same about a value that comes from this column.
+    pub(super) fn in_column(self, name: &str) -> Self {
+        match self {
+            Self::Corrupt { reason, .. } => Self::Corrupt { column: name.to_owned(), reason },
+            other => other,
+        }
+    }
+
     /// What a failure means if it is that of making a connection to the database at this place.
     pub(super) fn of_connecting(error: sqlx::Error, place: &str) -> Self {
         match error {

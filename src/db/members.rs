@@ -6,11 +6,12 @@ use super::children::lock_image;
 use super::clock;
 use super::connection::Db;
 use super::error::DbError;
-use super::model::MemberRecord;
+use super::model::{EPOCH, MemberRecord};
 use super::retry::Operation;
 use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::{live, soft_delete};
+use super::unreadable;
 
 /// Makes a project a member of the image (`ImageMemberRepo.add` in `glance/db/__init__.py`). A row of a former
 /// membership is used again and keeps its time of creation.
@@ -64,10 +65,19 @@ fn select(image: &str) -> SelectStatement {
 
 fn read(row: &dyn Row) -> Result<MemberRecord, DbError> {
     let mut columns = Columns::of(row);
-    let (image_id, member) = (columns.text()?, columns.text()?);
-    let (can_share, status) = (columns.flag()?, columns.text()?);
-    let created_at = columns.time()?;
-    let updated_at = columns.maybe_time()?.unwrap_or(created_at);
+    let image_id = columns.text()?;
+    let in_table = |error: DbError| match error {
+        DbError::Corrupt { ref column, .. } => {
+            let column = format!("image_members.{column}");
+            error.in_column(&column)
+        }
+        other => other,
+    };
+    let member = unreadable::or(&image_id, columns.text().map_err(in_table), String::new);
+    let can_share = unreadable::or(&image_id, columns.flag().map_err(in_table), || false);
+    let status = unreadable::or(&image_id, columns.text().map_err(in_table), String::new);
+    let created_at = unreadable::or(&image_id, columns.time().map_err(in_table), || EPOCH);
+    let updated_at = unreadable::or(&image_id, columns.maybe_time().map_err(in_table), || None).unwrap_or(created_at);
     Ok(MemberRecord { image_id, member, can_share, status, created_at, updated_at })
 }
 

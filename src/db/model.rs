@@ -9,7 +9,7 @@ use super::row::Columns;
 use super::unreadable;
 
 /// Stands in for a time that is none.
-const EPOCH: PrimitiveDateTime = datetime!(1970-01-01 0:00);
+pub(super) const EPOCH: PrimitiveDateTime = datetime!(1970-01-01 0:00);
 
 /// Stands in for an owner that cannot be read. No project has this id, so the image belongs to nobody but administrators; with no
 /// owner at all, everybody would see it.

@@ -10,9 +10,10 @@ use super::clock;
 use super::connection::Db;
 use super::error::DbError;
 use super::retry::Operation;
-use super::row::Columns;
+use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::{live, soft_delete};
+use super::unreadable;
 
 /// Gives the image a tag; one that it has stays as it is.
 ///
@@ -119,5 +120,9 @@ async fn read(session: &mut Session, image: &str) -> Result<Vec<String>, DbError
         .and_where(live("image_tags"))
         .order_by("id", Order::Asc)
         .take();
-    session.rows(&query, |row| Columns::of(row).text()).await
+    let tag = |row: &dyn Row| {
+        let tag = Columns::of(row).text().map_err(|error| error.in_column("image_tags.value"));
+        Ok(unreadable::or(image, tag, String::new))
+    };
+    session.rows(&query, tag).await
 }

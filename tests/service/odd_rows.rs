@@ -36,7 +36,9 @@ fn whatever_stands_in_a_row_it_is_shown_listed_and_deleted() {
         ("images SET size = -5", "size", "-5", None),
         ("images SET size = NULL", "size", "null", None),
         ("images SET created_at = 'x'", "created_at", r#""1970-01-01T00:00:00Z""#, Some("created_at")),
-        ("images SET name = CAST(x'ff' AS TEXT)", "name", "null", None),
+        ("images SET name = CAST(x'ff' AS TEXT)", "name", "null", Some("column name")),
+        ("image_tags SET value = CAST(x'ff' AS TEXT)", "tags", r#"[""]"#, Some("column image_tags.value")),
+        ("image_properties SET value = CAST(x'ff' AS TEXT)", "color", r#""""#, Some("column image_properties.value")),
         ("images SET min_ram = -1, checksum = 'no digest'", "min_ram", "-1", None),
         ("image_locations SET meta_data = '{'", "size", "4", Some("meta_data")),
         ("image_locations SET meta_data = '[]'", "size", "4", Some("meta_data")),
@@ -46,6 +48,13 @@ fn whatever_stands_in_a_row_it_is_shown_listed_and_deleted() {
         ("image_locations SET status = 'odd'", "size", "4", None),
     ] {
         let (id, other) = (with_data(&server), data::create(&server));
+        sql(
+            &server,
+            &format!(
+                "INSERT INTO image_tags (image_id, value, created_at, deleted) VALUES ('{id}', 'tag', '2020-01-01', 0);
+                 INSERT INTO image_properties (image_id, name, value, created_at, deleted) VALUES ('{id}', 'color', 'red', '2020-01-01', 0)"
+            ),
+        );
         let key = if change.starts_with("images") { "id" } else { "image_id" };
         // The checks of a table hold nobody up who has another tool.
         sql(&server, &format!("PRAGMA ignore_check_constraints = on; UPDATE {change} WHERE {key} = '{id}'"));
@@ -71,6 +80,28 @@ fn whatever_stands_in_a_row_it_is_shown_listed_and_deleted() {
         }
         assert_eq!(ask(&server, "DELETE", &format!("/v2/images/{other}")).status, 204);
     }
+}
+
+#[test]
+fn a_member_whose_row_cannot_be_read_hides_no_others() {
+    let server = Setup::new().start();
+    let id = data::create(&server);
+    let member = |name: &str, status: &str| {
+        format!(
+            "INSERT INTO image_members (image_id, member, can_share, status, created_at, deleted)
+             VALUES ('{id}', '{name}', 0, {status}, '2020-01-01', 0);"
+        )
+    };
+    sql(
+        &server,
+        &[member("one", "CAST(x'ff' AS TEXT)"), member("two", "'unsure'"), member("three", "'accepted'")].concat(),
+    );
+    let answer = ask(&server, "GET", &format!("/v2/images/{id}/members"));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let members: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let shown: Vec<_> = members["members"].as_array().unwrap().iter().map(|member| member["status"].as_str()).collect();
+    assert_eq!(shown, [Some(""), Some("unsure"), Some("accepted")]);
+    assert!(server.log().contains("column image_members.status"), "{}", server.log());
 }
 
 /// What an administrator sees who has changed `metadata_encryption_key`.
