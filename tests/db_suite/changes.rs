@@ -273,8 +273,17 @@ async fn restoration(db: &Db) {
     assert_eq!(images::member_status(db, &id, "guest").await.unwrap().as_deref(), Some("accepted"));
 
     images::delete(db, &id, "deleted", None).await.unwrap();
-    restore(before.locations[..1].iter().filter_map(|location| location.id).collect()).await.unwrap();
+    let first = || before.locations[..1].iter().filter_map(|location| location.id).collect();
+    restore(first()).await.unwrap();
     assert_eq!(get(db, &id).await.unwrap().locations, before.locations[1..]);
+
+    // A location that was not active is not made so.
+    let second = before.locations[1].id.unwrap();
+    locations::set_status(db, &id, second, "odd").await.unwrap();
+    images::delete(db, &id, "deleted", None).await.unwrap();
+    restore(first()).await.unwrap();
+    let left = get(db, &id).await.unwrap().locations;
+    assert_eq!(left, [LocationRecord { status: "odd".to_owned(), ..before.locations[1].clone() }]);
 }
 
 async fn usage(db: &Db) {

@@ -90,6 +90,12 @@ const NEVER: Option<PrimitiveDateTime> = None;
 /// Status of an image, and of its locations, whose data the scrubber is to remove.
 const PENDING_DELETE: &str = "pending_delete";
 
+/// The status of a location: `to` where it is `from`, else what it is. A deletion that is taken back must leave each as it was.
+fn turned(from: &'static str, to: &'static str) -> Expr {
+    let status = Expr::col("status");
+    Expr::case(status.clone().eq(from), to).finally(status).into()
+}
+
 struct Delete {
     id: String,
     status: String,
@@ -117,7 +123,7 @@ impl Operation for Delete {
             if table == "image_locations" {
                 // The scrubber looks for the locations that wait for it.
                 let waits = self.status == PENDING_DELETE;
-                update.value("status", if waits { PENDING_DELETE } else { "deleted" });
+                update.value("status", if waits { PENDING_DELETE.into() } else { turned("active", "deleted") });
             }
             update.and_where(Expr::col("image_id").eq(self.id.as_str())).and_where(live(table));
             session.execute(&update).await?;
@@ -155,7 +161,7 @@ impl Operation for Restore {
             let mut update = Query::update();
             update.table(table).values([("deleted", false.into()), ("deleted_at", NEVER.into())]);
             if table == "image_locations" {
-                update.value("status", "active");
+                update.value("status", turned("deleted", "active"));
                 if !self.removed.is_empty() {
                     update.and_where(Expr::col("id").is_not_in(self.removed.iter().copied()));
                 }
