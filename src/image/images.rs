@@ -11,6 +11,7 @@ use super::Error;
 use super::intent_log::IntentLog;
 use super::limits::Limits;
 use super::model::Image;
+use super::recover::Reported;
 use super::visibility::{Sight, Viewer};
 use crate::config::Config;
 use crate::db::images::{self as rows, list::ListQuery};
@@ -31,6 +32,7 @@ pub struct Images {
     pub(super) notifier: Notifier,
     /// Work that must come to its end though the client has gone.
     pub(super) tasks: TaskTracker,
+    pub(super) reported: Arc<Reported>,
 }
 
 /// What the configuration says about images.
@@ -66,7 +68,7 @@ impl Images {
             self_url: self_url(config),
             task_time_to_live: task_time_to_live(config),
         };
-        Self { db, stores, intent_log, options: Arc::new(options), notifier, tasks }
+        Self { db, stores, intent_log, options: Arc::new(options), notifier, tasks, reported: Arc::default() }
     }
 
     /// The image of this id.

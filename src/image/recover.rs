@@ -5,9 +5,10 @@
 //! there too, or where there is no row any more; else it belongs to somebody else, on this host or another. Locations
 //! that an image was to lose need no owner: their data is removed where the row no longer has them.
 
+use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
-use std::ffi::OsString;
-use std::sync::Arc;
+use std::ffi::{OsStr, OsString};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -23,6 +24,39 @@ use crate::store::{LocationRef, StoreContext, StoreError, Stores};
 
 /// Entries that are worked on at a time: a store that does not answer holds up its own entries, not those of others.
 const AT_A_TIME: usize = 8;
+
+/// Why an entry stays, to be tried again.
+#[derive(Debug, thiserror::Error)]
+enum Unfinished {
+    #[error(
+        "the image is {status}, and nothing says who writes its data; if nobody does, it has to be put back to queued or deleted by hand"
+    )]
+    Unclear { status: Status },
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// What the log has been told of entries that stay: each is tried again every minute, perhaps for ever.
+#[derive(Debug, Default)]
+pub(super) struct Reported(Mutex<HashMap<OsString, String>>);
+
+impl Reported {
+    /// Whether this has not been said of the entry yet, or something else since.
+    fn is_new(&self, entry: &OsStr, error: &dyn StdError) -> bool {
+        let said = error.to_string();
+        self.lock().insert(entry.to_owned(), said.clone()) != Some(said)
+    }
+
+    /// Forgets the entries that are no more.
+    fn retain(&self, entries: &[OsString]) {
+        let entries: HashSet<&OsString> = entries.iter().collect();
+        self.lock().retain(|entry, _| entries.contains(entry));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<OsString, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What is to be done about a leftover entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +83,7 @@ impl Images {
         let intent_log = Arc::clone(&self.intent_log);
         let names = spawn_blocking(move || intent_log.unattended()).await.map_err(Error::Interrupted)?;
         let mut names = names.map_err(Error::IntentLog)?;
+        self.reported.retain(&names);
         // When a run ends at its limit, those at the end have had no turn; the next time others are there.
         fastrand::shuffle(&mut names);
         stream::iter(names).for_each_concurrent(AT_A_TIME, |name| self.recover_entry(name)).await;
@@ -57,19 +92,21 @@ impl Images {
 
     /// Whatever is wrong with one entry does not concern the others.
     async fn recover_entry(&self, name: OsString) {
-        let intent_log = Arc::clone(&self.intent_log);
-        let shown = name.display().to_string();
-        let leftover = match spawn_blocking(move || intent_log.take(&name)).await {
+        let (intent_log, taken) = (Arc::clone(&self.intent_log), name.clone());
+        let shown = name.display();
+        let leftover = match spawn_blocking(move || intent_log.take(&taken)).await {
             Ok(Ok(Some(leftover))) => leftover,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
                 let error: &dyn StdError = &error;
-                warn!(entry = shown, error, "an entry of the intent log cannot be taken up");
+                if self.reported.is_new(&name, error) {
+                    warn!(entry = %shown, error, "an entry of the intent log cannot be taken up");
+                }
                 return;
             }
             Err(error) => {
                 let error: &dyn StdError = &error;
-                warn!(entry = shown, error, "looking at an entry of the intent log was interrupted");
+                warn!(entry = %shown, error, "looking at an entry of the intent log was interrupted");
                 return;
             }
         };
@@ -79,27 +116,27 @@ impl Images {
             Ok(false) => {}
             Err(error) => {
                 let error: &dyn StdError = &error;
-                warn!(image_id = record.image_id, entry = shown, error, "cannot clean up after a dead worker yet");
+                if self.reported.is_new(&name, error) {
+                    warn!(image_id = record.image_id, entry = %shown, error, "cannot clean up after a dead worker yet; it is tried again every minute");
+                }
             }
         }
     }
 
     /// False: the entry stays.
-    async fn clean_up(&self, record: &Record) -> Result<bool, Error> {
-        let with_owner = rows::with_owner(&self.db, &record.image_id).await?;
+    async fn clean_up(&self, record: &Record) -> Result<bool, Unfinished> {
+        let with_owner = rows::with_owner(&self.db, &record.image_id).await.map_err(Error::from)?;
         match fate(record, with_owner.as_ref()) {
             Fate::Over => Ok(true),
             Fate::Leave => Ok(false),
             Fate::Unclear => {
-                warn!(
-                    image_id = record.image_id,
-                    status = with_owner.map(|with_owner| with_owner.image.status),
-                    "a dead worker may have left this image as it is, but it is not known who writes its data; if nobody does, \
-                     it has to be put back to queued or deleted by hand"
-                );
-                Ok(false)
+                let status = with_owner.as_ref().map_or("", |with_owner| with_owner.image.status.as_str());
+                Err(Unfinished::Unclear { status: status.into() })
             }
-            Fate::Remove => self.remove_unknown(record, with_owner.as_ref()).await.map(|()| true),
+            Fate::Remove => {
+                self.remove_unknown(record, with_owner.as_ref()).await?;
+                Ok(true)
+            }
             Fate::RemoveAndRelease(status) => {
                 self.remove_unknown(record, with_owner.as_ref()).await?;
                 let token = record.work.as_ref().map(|work| &work.token);
@@ -155,7 +192,7 @@ fn is_nothing_to_remove(error: &StoreError, stores: &Stores, place: LocationRef<
         // Others than read-only ones refuse while their options are wrong, and have the data still.
         StoreError::Unsupported { .. } => {
             let writes = work.is_some_and(|work| !matches!(work.intent, Intent::Delete | Intent::RemoveLocations));
-            !writes && stores.for_location(place).is_ok_and(|(entry, _)| entry.is_read_only())
+            !writes && stores.is_read_only(place)
         }
         _ => false,
     }

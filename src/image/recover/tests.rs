@@ -113,6 +113,19 @@ fn stores(place: &Path, backends: &[(&str, &str)]) -> Stores {
     Stores::open(&config).unwrap()
 }
 
+#[test]
+fn what_is_wrong_with_an_entry_is_said_once() {
+    let reported = Reported::default();
+    let (one, two) = (OsString::from("one"), OsString::from("two"));
+    let unclear = |status: &str| Unfinished::Unclear { status: status.into() };
+    assert!(reported.is_new(&one, &unclear("saving")) && reported.is_new(&two, &unclear("saving")));
+    assert!(!reported.is_new(&one, &unclear("saving")));
+    reported.retain(std::slice::from_ref(&two));
+    assert!(reported.is_new(&one, &unclear("saving")), "it has gone in between");
+    assert!(!reported.is_new(&two, &unclear("saving")));
+    assert!(reported.is_new(&two, &unclear("uploading")), "it is something else");
+}
+
 fn with_places(intent: Option<Intent>, places: Vec<String>) -> Record {
     let token = Token::new();
     Record { places, ..record(intent.map(|intent| (intent, &token))) }
