@@ -14,10 +14,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::database::{Fault, Kind, Proxy, Server as Database};
-use common::disk::SmallDisk;
+use common::disk::{FuseMount, SmallDisk};
 use common::{Answer, Body, Conf, Request, Server, free_port, http, wait_for};
 use glance_api::config::{DatabaseSection, Secret};
-use glance_api::db::Db;
+use glance_api::db::model::{LocationRecord, NewImage};
+use glance_api::db::{Db, images};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -228,6 +229,31 @@ fn a_deletion_that_died_is_finished_and_one_that_never_was_is_not() {
 }
 
 #[test]
+fn data_in_a_store_that_is_out_of_use_is_removed_when_it_is_back() {
+    let server = Server::with(|conf| with_state(conf.two_stores()));
+    let id = create(&server, &json!({}));
+    let request = upload(&id, Body::Sized(vec![b'x'; 1000])).header("x-image-meta-store", "slow");
+    server.send(&request).expect(204);
+    let (folder, file) = (server.conf.dir.join("slow"), server.conf.dir.join("a-file"));
+    let data = folder.join(&id);
+    fs::write(&file, "").unwrap();
+    let reload = |folder: &Path, log: &str| {
+        server.conf.clone().set("slow.filesystem_store_datadir", folder.display()).write();
+        let before = server.log().matches(log).count();
+        server.signal(Signal::SIGHUP);
+        wait_for("the reload", Duration::from_secs(20), || (server.log().matches(log).count() > before).then_some(()));
+    };
+    reload(&file, "failed to configure a store; it can only be read from");
+    // As upstream has it.
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    assert!(data.try_exists().unwrap());
+    assert_eq!(entries(&server.conf).len(), 1, "nobody knows of the data any more");
+    reload(&folder, "option changed");
+    wait_for("the data goes", Duration::from_secs(20), || entries(&server.conf).is_empty().then_some(()));
+    assert!(!data.try_exists().unwrap());
+}
+
+#[test]
 fn an_upload_that_cannot_be_written_down_leaves_nothing() {
     let mut disk = None;
     let server = Server::with(|conf| {
@@ -256,6 +282,48 @@ fn an_upload_that_cannot_be_written_down_leaves_nothing() {
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
     drop(server);
     drop(disk);
+}
+
+#[test]
+fn a_mount_without_links_is_good_enough() {
+    let (mut mount, mut source) = (None, PathBuf::new());
+    let mut server = Server::with(|conf| {
+        source = conf.dir.join("source");
+        mount = Some(FuseMount::on(conf.dir.join("images"), &source));
+        with_state(conf)
+    });
+    let folder = server.conf.dir.join("images");
+    fs::write(folder.join("one"), "").unwrap();
+    assert!(fs::hard_link(folder.join("one"), folder.join("two")).is_err(), "the mount knows links");
+    fs::remove_file(folder.join("one")).unwrap();
+    assert!(!server.log().contains("[glance_store]"), "the start complains: {}", server.log());
+
+    let data: Vec<u8> = (0..3 * MIB).map(|place| (place % 251) as u8).collect();
+    let id = create(&server, &json!({}));
+    let chunks = data.chunks(100_000).map(<[u8]>::to_vec).collect();
+    server.send(&upload(&id, Body::Chunked(chunks))).expect(204);
+    assert!(server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200).body == data);
+    assert!(fs::read(source.join(&id)).unwrap() == data);
+    server.send(&upload(&id, Body::Sized(vec![b'x'; 10]))).expect(409);
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+
+    // What a crash leaves has a name there, and is removed once its writer has been silent for long.
+    let id = create(&server, &json!({}));
+    let stream = begin_upload(&server, &id, 64 * MIB);
+    server.crash();
+    drop(stream);
+    let drafts: Vec<PathBuf> =
+        fs::read_dir(folder.join(".glance-drafts")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(drafts.len(), 1, "{drafts:?}");
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+    fs::File::options().write(true).open(&drafts[0]).unwrap().set_modified(long_ago).unwrap();
+    server.start_again();
+    wait_for("the image is queued again", Duration::from_secs(20), || (status(&server, &id) == "queued").then_some(()));
+    let left = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    wait_for("no draft is left", Duration::from_secs(20), || (left(&source.join(".glance-drafts")) == 0).then_some(()));
+    server.send(&upload(&id, Body::Sized(vec![b'y'; 1000]))).expect(204);
+    assert_eq!(left(&source), 2, "the image and the folder of drafts");
+    drop((server, mount));
 }
 
 #[test]
@@ -288,7 +356,8 @@ fn behind_proxy(database: &Database) -> (Server, Proxy) {
         db.create_schema().await.unwrap();
     });
     let proxy = Proxy::before(database);
-    (Server::with(|conf| with_state(conf.set("database.connection", proxy.url()))), proxy)
+    let change = |conf: Conf| conf.set("database.connection", proxy.url()).set("DEFAULT.show_multiple_locations", true);
+    (Server::with(|conf| with_state(change(conf))), proxy)
 }
 
 fn has_data(server: &Server, id: &str, length: usize) -> bool {
@@ -376,4 +445,47 @@ fn an_upload_whose_outcome_nobody_knows_keeps_data_and_entry_until_recovery_look
     assert_eq!(Answer::read(&mut BufReader::new(stream), "PUT").unwrap().status, 503);
     recover(&id, "queued");
     server.send(&upload(&id, Body::Sized(vec![b'y'; 1000]))).expect(204);
+}
+
+/// The row has lost the location, and the worker dies before it removes the data.
+#[test]
+fn a_removal_of_a_location_that_died_is_finished() {
+    let database = Database::start(Kind::Postgres);
+    let (mut server, proxy) = behind_proxy(&database);
+    let (kept, removed) = (server.conf.dir.join("images/kept"), server.conf.dir.join("images/removed"));
+    for file in [&kept, &removed] {
+        fs::write(file, "data").unwrap();
+    }
+    let location = |file: &Path| LocationRecord::active(format!("file://{}", file.display()), serde_json::Map::new());
+    let id = uuid::Uuid::new_v4().to_string();
+    let image = NewImage {
+        status: "active".to_owned(),
+        size: Some(4),
+        locations: vec![location(&removed), location(&kept)],
+        ..NewImage::new(&id)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connection = Some(Secret::from(database.url().as_str()));
+    let options = DatabaseSection { connection, ..DatabaseSection::default() };
+    let db = runtime.block_on(Db::connect(&options)).unwrap();
+    runtime.block_on(images::create(&db, image)).unwrap();
+    let locations = || runtime.block_on(images::get(&db, &id, false)).unwrap().unwrap().locations.len();
+
+    let change = json!([{"op": "remove", "path": "/locations/0"}]);
+    let mut patch = Request::new("PATCH", &format!("/v2/images/{id}")).json(&change);
+    patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
+    let mut stream = http::connect(server.address).unwrap();
+    proxy.fault(Fault::Delay(Duration::from_secs(20)));
+    stream.write_all(&patch.head("localhost")).unwrap();
+    stream.write_all(change.to_string().as_bytes()).unwrap();
+    wait_for("the commit", Duration::from_secs(10), || (proxy.has_struck() && locations() == 1).then_some(()));
+    server.crash();
+    assert!(removed.try_exists().unwrap(), "the data went before the row was known to have changed");
+    assert_eq!(entries(&server.conf).len(), 1);
+
+    server.start_again();
+    wait_for("recovery has looked", Duration::from_secs(20), || entries(&server.conf).is_empty().then_some(()));
+    assert!(!removed.try_exists().unwrap(), "data is left that nobody knows of");
+    assert!(kept.try_exists().unwrap() && locations() == 1);
+    assert!(has_data(&server, &id, 4));
 }

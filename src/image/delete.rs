@@ -6,6 +6,7 @@ use super::Error;
 use super::images::{Images, place, store_context};
 use super::intent_log::{Intent, Token};
 use super::model::Image;
+use super::remove::is_for_recovery;
 use super::status::Status;
 use super::transitions::Outcome;
 use crate::db::DbError;
@@ -110,8 +111,7 @@ impl Images {
             match self.remove_location(context, &image.id, location).await {
                 Ok(true) => removed.extend(location.id),
                 Ok(false) => {}
-                // Its storage cannot be reached.
-                Err(error) if error.is_interrupted() => is_all = false,
+                Err(error) if is_for_recovery(&error) => is_all = false,
                 Err(refused) => {
                     let (status, updated_at) = (image.status.as_str(), image.updated_at);
                     return match rows::restore(&self.db, &image.id, status, updated_at, removed).await {

@@ -16,7 +16,7 @@ impl Images {
     /// Removes the data at a location. False: there was none, or the store is one from which nothing is ever removed.
     ///
     /// # Errors
-    /// Why the data is still there.
+    /// Why the data is still there. Where [`is_for_recovery`], it is to be removed later.
     pub(super) async fn remove_location(
         &self,
         context: &StoreContext,
@@ -31,7 +31,7 @@ impl Images {
             }
             Err(error @ StoreError::Unsupported { .. }) => {
                 warn!(image_id, "image data stays: {error}");
-                return Ok(false);
+                return if self.stores.is_read_only(place(location)) { Ok(false) } else { Err(error) };
             }
             // A URL set by hand, or encrypted with another key: nobody could ever remove what it means.
             Err(error @ (StoreError::UnknownScheme { .. } | StoreError::BadLocation { .. })) => {
@@ -88,4 +88,10 @@ impl Images {
             Err(error) => warn!(error = &error as &dyn StdError, "a file of the intent log stays"),
         }
     }
+}
+
+/// Whether data stays for a reason that may pass: the storage cannot be reached, or the store is out of use while its options are
+/// wrong. The client's request has succeeded then, as upstream has it, and recovery removes the data.
+pub(super) fn is_for_recovery(error: &StoreError) -> bool {
+    error.is_interrupted() || matches!(error, StoreError::Unsupported { .. })
 }

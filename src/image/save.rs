@@ -7,6 +7,7 @@ use super::edit::Edit;
 use super::images::{Images, place, store_context};
 use super::intent_log::{Intent, Token};
 use super::model::Image;
+use super::remove::is_for_recovery;
 use super::visibility::Viewer;
 use crate::db::images as rows;
 use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, OtherLocations, OtherProperties};
@@ -108,7 +109,7 @@ impl Images {
         for location in removed {
             match self.remove_location(&context, &before.id, location).await {
                 Ok(_) => {}
-                Err(error) if error.is_interrupted() => is_settled = false,
+                Err(error) if is_for_recovery(&error) => is_settled = false,
                 Err(error) => {
                     if let Some(id) = location.id {
                         locations::set_status(&self.db, &before.id, id, "active").await?;

@@ -151,6 +151,11 @@ impl Stores {
         Ok((entry.ok_or_else(unknown)?, location))
     }
 
+    /// Whether a location is in a store from which nothing is ever removed.
+    pub fn is_read_only(&self, recorded: LocationRef<'_>) -> bool {
+        self.for_location(recorded).is_ok_and(|(entry, _)| entry.is_read_only())
+    }
+
     /// The id of the store in which a URL lies, by its prefix: for locations whose metadata names none, or one that is no
     /// longer configured. `None` in single-store mode.
     pub fn id_for_url(&self, url: &str) -> Option<&str> {

@@ -1,7 +1,10 @@
-//! A disk that is soon full.
+//! A disk that is soon full, and one that is reached through FUSE.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// A file system of so many bytes; unmounted when dropped.
 pub(crate) struct SmallDisk(PathBuf);
@@ -20,5 +23,48 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// A folder seen through sshfs, which knows neither links nor files without a name nor a rename that replaces nothing; unmounted
+/// when dropped. No ssh is involved.
+pub(crate) struct FuseMount {
+    folder: PathBuf,
+    /// Process of the file server.
+    server: Pid,
+}
+
+impl FuseMount {
+    /// Both are made where they are absent; beside them lies the script that starts the file server.
+    pub(crate) fn on(folder: PathBuf, source: &Path) -> Self {
+        for place in [&folder, source] {
+            std::fs::create_dir_all(place).unwrap();
+        }
+        let (script, pid) = (source.with_extension("server"), source.with_extension("pid"));
+        let lines = format!("echo $$ >{}\nexec /usr/lib/openssh/sftp-server\n", pid.display());
+        std::fs::write(&script, lines).unwrap();
+        let options = format!("disable_hardlink,ssh_command=sh {}", script.display());
+        let remote = format!("here:{}", source.display());
+        let done = Command::new("sshfs").args(["-o", &options, &remote]).arg(&folder).status();
+        let done = done.expect("apt-get install --no-install-recommends sshfs openssh-sftp-server");
+        assert!(done.success(), "sshfs needs root and /dev/fuse");
+        let server = Pid::from_raw(std::fs::read_to_string(pid).unwrap().trim().parse().unwrap());
+        Self { folder, server }
+    }
+
+    /// Answers nothing until [`Self::go_on`].
+    pub(crate) fn stall(&self) {
+        kill(self.server, Signal::SIGSTOP).unwrap();
+    }
+
+    pub(crate) fn go_on(&self) {
+        kill(self.server, Signal::SIGCONT).unwrap();
+    }
+}
+
+impl Drop for FuseMount {
+    fn drop(&mut self) {
+        let _ = kill(self.server, Signal::SIGCONT);
+        let _ = Command::new("umount").arg("--lazy").arg(&self.folder).status();
     }
 }
