@@ -8,10 +8,11 @@ use super::record::logger_name;
 use crate::config::DefaultSection;
 
 /// Python loggers that operators know, and what does their work here.
-const COUNTERPARTS: [(&str, &str); 8] = [
+const COUNTERPARTS: [(&str, &str); 9] = [
     ("sqlalchemy", "sqlx"),
     ("sqlalchemy.engine", "sqlx.query"),
     ("keystonemiddleware", "glance.identity"),
+    ("keystonemiddleware.audit", "glance.audit"),
     ("oslo_policy", "glance.policy"),
     ("taskflow", "glance.task"),
     ("urllib3.connectionpool", "hyper_util"),
@@ -96,7 +97,7 @@ mod tests {
             let default_log_levels = entries.iter().map(|entry| (*entry).to_owned()).collect();
             Levels::new(&DefaultSection { debug, default_log_levels, ..DefaultSection::default() }).unwrap()
         };
-        let cases: [(bool, &[&str], &str, Level, bool); 12] = [
+        let cases: [(bool, &[&str], &str, Level, bool); 14] = [
             (false, &[], "glance_api::api", Level::INFO, true),
             (false, &[], "glance_api::api", Level::DEBUG, false),
             (true, &[], "glance_api::api", Level::DEBUG, true),
@@ -109,6 +110,8 @@ mod tests {
             (true, &["sqlalchemy=WARN"], "sqlx::query", Level::INFO, false),
             (false, &["glance.db = 10"], "glance_api::db", Level::DEBUG, true),
             (false, &["keystonemiddleware=warning"], "glance_api::identity", Level::INFO, false),
+            (false, &["keystonemiddleware=warning"], "glance.audit", Level::INFO, true),
+            (false, &["keystonemiddleware.audit=warning"], "glance.audit", Level::INFO, false),
         ];
         for (debug, entries, target, level, allowed) in cases {
             assert_eq!(levels(debug, entries).allow(target, level), allowed, "{entries:?} {target} {level}");
