@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::disk::SmallDisk;
+use common::disk::{FuseMount, SmallDisk};
 use common::peers::Keystone;
 use common::{Answer, Body, Conf, Request, Server, free_port, http, pause, wait_for};
 use nix::sys::signal::Signal;
@@ -90,6 +90,60 @@ fn crash_in_an_upload() {
     assert!(data.body == vec![b'a'; 5 * MIB]);
     server.send(&Request::new("DELETE", &format!("/v2/images/{finished}"))).expect(204);
     assert_recovered(&server, &id);
+}
+
+/// sendfile(2) waits for pages that are not in memory, and with it would all connections of its thread.
+#[test]
+fn storage_that_does_not_answer_holds_up_nobody_else() {
+    let mut mount = None;
+    let server = Server::with(|conf| {
+        mount = Some(FuseMount::on(conf.dir.join("images"), &conf.dir.join("source")));
+        conf
+    });
+    let mount = mount.unwrap();
+    let id = create(&server);
+    let data: Vec<u8> = (0..8 * MIB).map(|place| (place % 253) as u8).collect();
+    server.send(&upload(&id, Body::Sized(data.clone()))).expect(204);
+    let get = Request::new("GET", &format!("/v2/images/{id}/file"));
+    let download = || {
+        let mut stream = http::connect(server.address).unwrap();
+        stream.write_all(&get.head("localhost")).unwrap();
+        let mut reader = BufReader::new(stream);
+        assert_eq!(Answer::read_head(&mut reader).unwrap().status, 200);
+        reader
+    };
+    // More than the runtime has threads. Their first bytes come; then the rest of the file is where nobody reads it.
+    let mut readers: Vec<_> =
+        (0..2 * std::thread::available_parallelism().unwrap().get()).map(|_| download()).collect();
+    let mut begun = vec![0; 1000];
+    for reader in &mut readers {
+        reader.read_exact(&mut begun).unwrap();
+        assert!(begun[..] == data[..1000]);
+    }
+    let file = std::fs::File::open(server.conf.dir.join("images").join(&id)).unwrap();
+    mount.stall();
+    nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+    let readers: Vec<_> = readers
+        .into_iter()
+        .map(|mut reader| {
+            std::thread::spawn(move || {
+                let mut rest = vec![0; 8 * MIB - 1000];
+                reader.read_exact(&mut rest).map(|()| rest)
+            })
+        })
+        .collect();
+    pause(Duration::from_secs(1));
+    assert!(!readers.iter().any(std::thread::JoinHandle::is_finished), "the data was in memory");
+    for _ in 0..10 {
+        let asked = Instant::now();
+        server.send(&Request::new("GET", "/v2/images")).expect(200);
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+    mount.go_on();
+    for reader in readers {
+        assert!(reader.join().unwrap().unwrap()[..] == data[1000..]);
+    }
+    drop((server, mount));
 }
 
 #[test]

@@ -139,10 +139,11 @@ fn an_image_without_a_size_is_as_long_as_its_file() {
 
 #[test]
 fn an_image_whose_data_cannot_be_removed_stays() {
-    let mut answers = Vec::new();
+    let (mut answers, mut odd) = (Vec::new(), Vec::new());
     on_both_sides(
         |conf| conf,
         |side| {
+            odd.push(read_and_delete_at_odd_locations(side));
             let path = side.image(None);
             let file = side.file(&path);
             let share = side.request("POST", &format!("{path}/members")).json(&json!({"member": "guest"}));
@@ -169,6 +170,19 @@ fn an_image_whose_data_cannot_be_removed_stays() {
     let [theirs, ours] = answers.try_into().unwrap();
     assert_eq!(theirs, ours);
     assert_eq!(theirs.0, 403);
+    assert_eq!(odd[0], odd[1]);
+}
+
+/// What is answered where no data can be, as a hand or another encryption key leaves it.
+fn read_and_delete_at_odd_locations(side: &mut Side) -> Vec<(&'static str, u16, u16)> {
+    let urls = ["nowhere", "odd://x", "", "file:nowhere", "file:///no/such/file", "http://127.0.0.1:1/x"];
+    let mut odd = |url: &'static str| {
+        let path = side.image(None);
+        side.sql(&format!("update image_locations set value = '{url}' where deleted = 0"));
+        let read = side.send("GET", &format!("{path}/file")).status;
+        (url, read, side.send("DELETE", &path).status)
+    };
+    urls.map(&mut odd).to_vec()
 }
 
 #[test]

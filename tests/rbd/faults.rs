@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::common::peers::Ceph;
-use super::common::{self, Answer, Body, Conf, Request, Server, free_port, http, wait_for};
+use super::common::{Answer, Body, Conf, Server, free_port, http, wait_for};
 use super::{MIB, assert_recovered, begin_upload, create, delete, download, pattern, server, show, stored, upload};
 
 #[test]
