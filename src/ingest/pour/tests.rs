@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::fake::{Fake, Step};
 use super::*;
 use crate::config::{Config, GlanceStoreSection, StoreSection};
+use crate::ingest::FailedStores;
 use crate::store::{STAGING_STORE, Stores, TASKS_STORE};
 
 const WIDE: Allowance = Allowance { most: u64::MAX, remaining: None };
@@ -15,7 +16,7 @@ fn order(needed: Needed) -> Order<'static> {
         object: "one",
         announced: None,
         length: None,
-        algorithm,
+        algorithm: Some(algorithm),
         inspects: false,
         needed,
         context: StoreContext::default(),
