@@ -7,6 +7,7 @@
 //! * [`api`]: the routes: parse the request, ask the policy, call the domain, render the answer.
 //! * [`policy`]: what they may do: the oslo.policy rule language and Glance's default rules.
 //! * [`task`]: work that goes on after its request has been answered: the tasks API, imports.
+//! * [`metadef`]: the domain: metadata definitions, which describe properties to people and programs.
 //! * [`image`]: the domain: images, their status machine, visibility, properties, quotas, data.
 //! * [`notifications`]: what happens to images, told to whoever listens.
 //! * [`ingest`]: taking data in: a stream becomes durable data in one or several stores.
@@ -35,6 +36,7 @@ mod ingest;
 pub mod inspect;
 mod keystone;
 pub mod manage;
+pub mod metadef;
 mod notifications;
 pub mod policy;
 mod schema;

@@ -15,6 +15,7 @@ use super::{Api, Call, Error, Request, Response, json, routes};
 use crate::config::Config;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
+use crate::metadef::Metadefs;
 use crate::policy::Enforcer;
 use crate::store::Stores;
 use crate::task::Tasks;
@@ -29,6 +30,7 @@ impl Api {
         images: Images,
         tasks: Tasks,
         stores: Arc<Stores>,
+        metadefs: Metadefs,
         enforcer: Enforcer,
         schema: ImageSchema,
     ) -> Result<Self, matchit::InsertError> {
@@ -38,6 +40,7 @@ impl Api {
             paths: PathIndex::new(routes::TABLE)?,
             images,
             tasks,
+            metadefs,
             enforcer,
             shown: Shown::new(config, &schema),
             schema: Arc::new(schema),

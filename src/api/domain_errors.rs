@@ -1,11 +1,14 @@
 //! The one place where errors of the rooms below become errors of HTTP: first the general rule, which `?` in a handler applies,
 //! then for single operations what upstream answers otherwise there.
 
+mod metadefs;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use http::StatusCode;
 
+pub(super) use self::metadefs::{of_dissociation, of_namespace, of_shown_namespace, of_visible_namespace};
 use super::Error;
 use super::query::QueryError;
 use crate::db::DbError;

@@ -94,7 +94,8 @@ pub(super) fn viewer(context: &Context) -> Viewer {
     Viewer { project: context.project_id.clone(), is_admin: context.is_admin }
 }
 
-fn refused(rule: &str) -> Error {
+/// 403 in upstream's words.
+pub(super) fn refused(rule: &str) -> Error {
     Error::explanation(StatusCode::FORBIDDEN, format!("You are not authorized to complete {rule} action."))
 }
 

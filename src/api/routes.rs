@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::router::{Effect, PathIndex, PathRoutes, RequestContent, Route, routes};
-use super::v2::{actions, images, info, members, schemas, stores, tags, tasks};
+use super::v2::{actions, images, info, members, metadefs, schemas, stores, tags, tasks};
 use super::{Api, Call, Error, RequestBody, Response};
 
 /// No rule: everybody who is known may.
@@ -70,6 +70,86 @@ routes! {
     }
     "/v2/schemas/members" {
         GET ShowMembersSchema => schemas::show::members(), "show_members_schema", Refused, Reads, OPEN;
+    }
+    "/v2/metadefs/resource_types" {
+        GET ListResourceTypes => metadefs::resource_types::list::handle(), "list_resource_types", Refused, Reads, "list_metadef_resource_types";
+    }
+    "/v2/metadefs/namespaces" {
+        GET ListNamespaces => metadefs::namespaces::list::handle(), "list_namespaces", Ignored, Reads, "get_metadef_namespaces";
+        POST CreateNamespace => metadefs::namespaces::create::handle(), "create_namespace", Read, Changes, "add_metadef_namespace";
+    }
+    "/v2/metadefs/namespaces/{namespace}" {
+        GET ShowNamespace => metadefs::namespaces::show::handle(namespace), "show_namespace", Refused, Reads, "get_metadef_namespace";
+        PUT UpdateNamespace => metadefs::namespaces::update::handle(namespace), "update_namespace", Read, Changes, "modify_metadef_namespace";
+        DELETE DeleteNamespace => metadefs::namespaces::delete::handle(namespace), "delete_namespace", Refused, Changes, "delete_metadef_namespace";
+    }
+    "/v2/metadefs/namespaces/{namespace}/resource_types" {
+        GET ListAssociations => metadefs::resource_types::associations::handle(namespace), "list_associations", Refused, Reads, "list_metadef_resource_types";
+        POST AssociateResourceType => metadefs::resource_types::associate::handle(namespace), "associate_resource_type", Read, Changes, "add_metadef_resource_type_association";
+    }
+    "/v2/metadefs/namespaces/{namespace}/resource_types/{resource_type}" {
+        DELETE DissociateResourceType => metadefs::resource_types::dissociate::handle(namespace, resource_type), "dissociate_resource_type", Refused, Changes, "remove_metadef_resource_type_association";
+    }
+    "/v2/metadefs/namespaces/{namespace}/properties" {
+        GET ListProperties => metadefs::properties::list::handle(namespace), "list_properties", Refused, Reads, "get_metadef_properties";
+        POST AddProperty => metadefs::properties::add::handle(namespace), "add_property", Read, Changes, "add_metadef_property";
+        DELETE ClearProperties => metadefs::namespaces::clear::properties(namespace), "clear_properties", Ignored, Changes, "delete_metadef_namespace";
+    }
+    "/v2/metadefs/namespaces/{namespace}/properties/{property}" {
+        GET ShowProperty => metadefs::properties::show::handle(namespace, property), "show_property", Ignored, Reads, "get_metadef_property";
+        PUT UpdateProperty => metadefs::properties::update::handle(namespace, property), "update_property", Read, Changes, "modify_metadef_property";
+        DELETE RemoveProperty => metadefs::properties::remove::handle(namespace, property), "remove_property", Ignored, Changes, "remove_metadef_property";
+    }
+    "/v2/metadefs/namespaces/{namespace}/objects" {
+        GET ListObjects => metadefs::objects::list::handle(namespace), "list_objects", Ignored, Reads, "get_metadef_objects";
+        POST AddObject => metadefs::objects::add::handle(namespace), "add_object", Read, Changes, "add_metadef_object";
+        DELETE ClearObjects => metadefs::namespaces::clear::objects(namespace), "clear_objects", Ignored, Changes, "delete_metadef_namespace";
+    }
+    "/v2/metadefs/namespaces/{namespace}/objects/{object}" {
+        GET ShowObject => metadefs::objects::show::handle(namespace, object), "show_object", Refused, Reads, "get_metadef_object";
+        PUT UpdateObject => metadefs::objects::update::handle(namespace, object), "update_object", Read, Changes, "modify_metadef_object";
+        DELETE RemoveObject => metadefs::objects::remove::handle(namespace, object), "remove_object", Refused, Changes, "delete_metadef_object";
+    }
+    "/v2/metadefs/namespaces/{namespace}/tags" {
+        GET ListNamespaceTags => metadefs::tags::list::handle(namespace), "list_namespace_tags", Ignored, Reads, "get_metadef_tags";
+        POST AddNamespaceTags => metadefs::tags::add_many::handle(namespace), "add_namespace_tags", Read, Changes, "add_metadef_tags";
+        DELETE ClearNamespaceTags => metadefs::namespaces::clear::tags(namespace), "clear_namespace_tags", Ignored, Changes, "delete_metadef_namespace";
+    }
+    "/v2/metadefs/namespaces/{namespace}/tags/{tag}" {
+        GET ShowNamespaceTag => metadefs::tags::show::handle(namespace, tag), "show_namespace_tag", Refused, Reads, "get_metadef_tag";
+        POST AddNamespaceTag => metadefs::tags::add::handle(namespace, tag), "add_namespace_tag", Refused, Changes, "add_metadef_tag";
+        PUT UpdateNamespaceTag => metadefs::tags::update::handle(namespace, tag), "update_namespace_tag", Read, Changes, "modify_metadef_tag";
+        DELETE RemoveNamespaceTag => metadefs::tags::remove::handle(namespace, tag), "remove_namespace_tag", Refused, Changes, "delete_metadef_tag";
+    }
+    "/v2/schemas/metadefs/namespace" {
+        GET ShowMetadefNamespaceSchema => schemas::metadefs::namespace(), "show_metadef_namespace_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/namespaces" {
+        GET ShowMetadefNamespacesSchema => schemas::metadefs::namespaces(), "show_metadef_namespaces_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/resource_type" {
+        GET ShowMetadefResourceTypeSchema => schemas::metadefs::resource_type(), "show_metadef_resource_type_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/resource_types" {
+        GET ShowMetadefResourceTypesSchema => schemas::metadefs::resource_types(), "show_metadef_resource_types_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/property" {
+        GET ShowMetadefPropertySchema => schemas::metadefs::property(), "show_metadef_property_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/properties" {
+        GET ShowMetadefPropertiesSchema => schemas::metadefs::properties(), "show_metadef_properties_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/object" {
+        GET ShowMetadefObjectSchema => schemas::metadefs::object(), "show_metadef_object_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/objects" {
+        GET ShowMetadefObjectsSchema => schemas::metadefs::objects(), "show_metadef_objects_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/tag" {
+        GET ShowMetadefTagSchema => schemas::metadefs::tag(), "show_metadef_tag_schema", Refused, Reads, OPEN;
+    }
+    "/v2/schemas/metadefs/tags" {
+        GET ShowMetadefTagsSchema => schemas::metadefs::tags(), "show_metadef_tags_schema", Refused, Reads, OPEN;
     }
     "/v2/info/import" {
         GET ShowImportMethods => info::import::handle(), "show_import_methods", Refused, Reads, OPEN;
@@ -151,6 +231,8 @@ mod tests {
             ("/v2/images/i/members/m", "GET, PUT, DELETE"),
             ("/v2/images/i/actions/deactivate", "POST"),
             ("/v2/info/stores", "GET"),
+            ("/v2/metadefs/namespaces/n/tags/t", "GET, POST, PUT, DELETE"),
+            ("/v2/metadefs/namespaces/n/objects", "GET, POST, DELETE"),
         ] {
             let error = find(&index(), &Method::HEAD, path).unwrap_err();
             assert_eq!(

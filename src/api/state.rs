@@ -13,6 +13,7 @@ use super::v2::info::StoreView;
 use crate::identity::Context;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
+use crate::metadef::Metadefs;
 use crate::policy::Enforcer;
 use crate::store::Stores;
 use crate::task::Tasks;
@@ -22,6 +23,7 @@ pub struct Api {
     pub(super) paths: PathIndex,
     pub(super) images: Images,
     pub(super) tasks: Tasks,
+    pub(super) metadefs: Metadefs,
     pub(super) enforcer: Enforcer,
     /// With the operator's own properties.
     pub(super) schema: Arc<ImageSchema>,

@@ -305,6 +305,16 @@ impl DbError {
     pub(super) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Statement(error) if Cause::of(error) == Cause::Duplicate)
     }
+
+    /// For a statement that inserts what another request may insert as well: the next attempt finds the row of the faster one.
+    pub(super) fn again_if_duplicate(self) -> Self {
+        match self {
+            Self::Statement(source) if Cause::of(&source) == Cause::Duplicate => {
+                Self::Contention { attempts: 1, source }
+            }
+            other => other,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Upstream's tables on SQLite, PostgreSQL and MySQL.
 //!
 //! [`Db`] holds the pools. What can be done with a kind of row is in the module of that kind, one file for each verb:
-//! [`images`], [`locations`], [`members`], [`tags`], [`tasks`]. Statements are built once and rendered for the dialect at hand.
+//! [`images`], [`locations`], [`members`], [`metadefs`], [`tags`], [`tasks`]. Statements are built once and rendered for the dialect at
+//! hand.
 //!
 //! Every operation is bounded in time and repeated after deadlocks and lost connections where that is safe. A write is
 //! one transaction that runs to its end even if the caller stops waiting.
@@ -9,6 +10,7 @@
 pub mod images;
 pub mod locations;
 pub mod members;
+pub mod metadefs;
 pub mod model;
 pub(crate) mod schema;
 pub mod tags;

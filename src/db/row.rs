@@ -56,6 +56,10 @@ impl<'r> Columns<'r> {
         self.take(Row::flag)
     }
 
+    pub(super) fn maybe_flag(&mut self) -> Result<Option<bool>, DbError> {
+        self.take_maybe(Row::flag)
+    }
+
     pub(super) fn time(&mut self) -> Result<PrimitiveDateTime, DbError> {
         self.take(Row::time)
     }

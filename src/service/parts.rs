@@ -16,6 +16,7 @@ use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
 use crate::image::{Images, IntentLog};
+use crate::metadef::Metadefs;
 use crate::notifications::{LogListener, Notifier};
 use crate::policy::Enforcer;
 use crate::store::Stores;
@@ -106,7 +107,9 @@ impl Parts {
             .identity
             .clone()
             .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
-        let api = Api::new(config, images.clone(), tasks.clone(), Arc::clone(&stores), local.policy, local.schema)
+        let metadefs = Metadefs::new(database.clone());
+        let stores_of_api = Arc::clone(&stores);
+        let api = Api::new(config, images.clone(), tasks.clone(), stores_of_api, metadefs, local.policy, local.schema)
             .map_err(AssembleError::configuration)?;
         let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;

@@ -13,7 +13,7 @@ const ORDER: [&[&str]; 11] = [
     &["service", "generator", "manage"],
     &["http"],
     &["api"],
-    &["policy", "task"],
+    &["policy", "task", "metadef"],
     &["image"],
     &["notifications", "ingest"],
     &["db", "store", "inspect"],

@@ -49,6 +49,11 @@ files! {
     members
     members_new_defaults
     members_policy
+    metadef_items
+    metadef_lists
+    metadef_new_defaults
+    metadef_policy
+    metadefs
     old_defaults
     open
     open_defaults

@@ -6,7 +6,7 @@
 pub struct QueryError(pub(super) String);
 
 impl QueryError {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(in crate::api) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }

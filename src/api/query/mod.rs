@@ -8,7 +8,7 @@ mod pairs;
 mod sort;
 mod tasks;
 
-use self::pairs::Pairs;
+pub(in crate::api) use self::pairs::Pairs;
 pub use error::QueryError;
 pub use filter::Filter;
 pub(in crate::api) use tasks::TaskListQuery;

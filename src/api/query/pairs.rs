@@ -11,11 +11,11 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'
 
 /// Names and values in the order in which they were sent; a name can come several times (webob's `MultiDict`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Pairs(Vec<(String, String)>);
+pub(in crate::api) struct Pairs(Vec<(String, String)>);
 
 impl Pairs {
     /// Splits at `&` and `;`. A name without `=` has an empty value.
-    pub(super) fn decode(query: &str) -> Result<Self, QueryError> {
+    pub(in crate::api) fn decode(query: &str) -> Result<Self, QueryError> {
         let parts = query.split(['&', ';']).filter(|part| !part.is_empty());
         let pairs = parts.map(|part| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -25,7 +25,7 @@ impl Pairs {
     }
 
     /// Takes out the first value of a name.
-    pub(super) fn pop(&mut self, name: &str) -> Option<String> {
+    pub(in crate::api) fn pop(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.remove(at).1)
     }
@@ -37,7 +37,7 @@ impl Pairs {
     }
 
     /// The last value of a name, which is the one that counts.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::api) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 

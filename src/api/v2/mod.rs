@@ -4,6 +4,7 @@ pub(super) mod actions;
 pub(super) mod images;
 pub(super) mod info;
 pub(super) mod members;
+pub(super) mod metadefs;
 pub(super) mod schemas;
 pub(super) mod stores;
 pub(super) mod tags;

@@ -38,7 +38,7 @@ pub(in crate::api) async fn tasks(_api: &Api, _call: &Call<'_>) -> Result<Respon
 }
 
 /// A list that comes in pages (upstream: `CollectionSchema.raw` in `glance/schema.py`).
-fn pages(name: &str, item: &Value) -> Value {
+pub(super) fn pages(name: &str, item: &Value) -> Value {
     json!({
         "name": name,
         "properties": {
