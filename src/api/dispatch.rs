@@ -6,6 +6,7 @@ use http::StatusCode;
 use tracing::Span;
 
 use super::documents::Documents;
+use super::peers::Peers;
 use super::policy::PolicyCheck;
 use super::query::PageLimits;
 use super::router::{Effect, PathIndex, RequestContent};
@@ -15,16 +16,26 @@ use super::{Api, Call, Error, Request, Response, json, routes};
 use crate::config::Config;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
+use crate::keystone::outgoing::ClientError;
 use crate::metadef::Metadefs;
 use crate::policy::Enforcer;
 use crate::store::Stores;
 use crate::task::Tasks;
 
+/// The routes cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error(transparent)]
+    Routes(#[from] matchit::InsertError),
+    #[error("requests to other hosts: {0}")]
+    Peers(#[from] ClientError),
+}
+
 impl Api {
     /// `schema`: see [`ImageSchema::load`].
     ///
     /// # Errors
-    /// The table of routes contradicts itself.
+    /// The table of routes contradicts itself, or other hosts cannot be asked.
     pub fn new(
         config: &Config,
         images: Images,
@@ -33,7 +44,7 @@ impl Api {
         metadefs: Metadefs,
         enforcer: Enforcer,
         schema: ImageSchema,
-    ) -> Result<Self, matchit::InsertError> {
+    ) -> Result<Self, SetupError> {
         let max_json_body = u64::try_from(config.service.max_json_body).unwrap_or(0);
         let backends = config.default.enabled_backends.as_deref().unwrap_or_default();
         Ok(Self {
@@ -41,6 +52,7 @@ impl Api {
             images,
             tasks,
             metadefs,
+            peers: Peers::new(config)?,
             enforcer,
             shown: Shown::new(config, &schema),
             schema: Arc::new(schema),

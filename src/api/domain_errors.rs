@@ -77,7 +77,12 @@ impl From<task::Error> for Error {
         let text = error.to_string();
         match &error {
             Domain::NotFound(_) => Self::explanation(StatusCode::NOT_FOUND, text),
-            Domain::MarkerMissing(_) | Domain::SortKey => Self::bad_request(text),
+            Domain::MarkerMissing(_) | Domain::SortKey | Domain::Invalid(_) => Self::bad_request(text),
+            Domain::Conflict(_) => Self::explanation(StatusCode::CONFLICT, text),
+            Domain::Image(_) => match error {
+                Domain::Image(error) => error.into(),
+                other => Self::internal(other),
+            },
             Domain::MarkerHidden(_) => Self::explanation(StatusCode::FORBIDDEN, text),
             Domain::Full => Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error),
             Domain::Db(database) if database.is_unavailable() => {
@@ -229,6 +234,17 @@ fn of_store_copy_removal(error: &StoreError, id: &str) -> Error {
             Error::explanation(StatusCode::INTERNAL_SERVER_ERROR, text)
         }
         _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+pub(super) fn of_stage(error: image::Error) -> Error {
+    use image::Error as Domain;
+    match error {
+        Domain::Raced { current, .. } => Error::explanation(
+            StatusCode::CONFLICT,
+            format!("Image status transition from {current} to uploading is not allowed"),
+        ),
+        other => of_upload(other),
     }
 }
 

@@ -9,6 +9,7 @@ mod fake;
 mod header;
 pub(crate) mod json;
 mod message;
+mod peers;
 mod policy;
 pub mod query;
 mod reply;
@@ -17,6 +18,7 @@ mod routes;
 mod state;
 mod v2;
 
+pub use dispatch::SetupError;
 pub use error::{Error, Text};
 pub use message::{Body, Request, RequestBody, Response};
 pub use state::Api;

@@ -20,8 +20,13 @@ pub(in crate::api) fn json(status: StatusCode, value: &impl Serialize) -> Result
 
 /// 204; upstream's WSGI layer gives even this a type.
 pub(in crate::api) fn no_content() -> Response {
+    empty(StatusCode::NO_CONTENT)
+}
+
+/// An answer without a body, of the type that upstream's WSGI layer gives it.
+pub(in crate::api) fn empty(status: StatusCode) -> Response {
     let mut response = HttpResponse::new(Body::Empty);
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
     response
 }

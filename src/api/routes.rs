@@ -42,6 +42,12 @@ routes! {
         PUT UpdateMember => members::update::handle(image, member), "update_member", Read, Changes, "modify_member";
         DELETE RemoveMember => members::remove::handle(image, member), "remove_member", Refused, Changes, "delete_member";
     }
+    "/v2/images/{image}/stage" {
+        PUT StageImage => images::stage::handle(image), "stage_image", Read, Changes, "modify_image";
+    }
+    "/v2/images/{image}/import" {
+        POST ImportImage => images::import::handle(image), "import_image", Read, Changes, "modify_image";
+    }
     "/v2/images/{image}/tasks" {
         GET ListImageTasks => images::tasks::handle(image), "list_image_tasks", Refused, Reads, "get_image";
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::documents::Documents;
+use super::peers::Peers;
 use super::policy::PolicyCheck;
 use super::query::PageLimits;
 use super::router::PathIndex;
@@ -24,6 +25,7 @@ pub struct Api {
     pub(super) images: Images,
     pub(super) tasks: Tasks,
     pub(super) metadefs: Metadefs,
+    pub(super) peers: Peers,
     pub(super) enforcer: Enforcer,
     /// With the operator's own properties.
     pub(super) schema: Arc<ImageSchema>,

@@ -19,6 +19,7 @@ use crate::db::model::LocationRecord;
 use crate::db::{Db, DbError};
 use crate::identity::Context;
 use crate::inspect;
+use crate::keystone::outgoing::UrlFilter;
 use crate::notifications::Notifier;
 use crate::store::{LocationRef, Reader, StoreContext, Stores};
 
@@ -120,6 +121,31 @@ impl Images {
     /// How long a task that is done is shown.
     pub(crate) fn task_time_to_live(&self) -> Duration {
         self.options.task_time_to_live
+    }
+
+    /// What URLs must pass that users have written.
+    pub(crate) fn url_filter(&self) -> UrlFilter {
+        self.stores.url_filter().clone()
+    }
+
+    /// Whether stores have ids that users may name.
+    pub(crate) fn has_store_ids(&self) -> bool {
+        self.stores.is_multi()
+    }
+
+    /// Whether users may name a store of this id.
+    pub(crate) fn has_store(&self, id: &str) -> bool {
+        self.stores.get(id).is_ok()
+    }
+
+    /// The id of the store that takes data when nobody chooses.
+    pub(crate) fn default_store(&self) -> String {
+        self.stores.default_store().id.clone()
+    }
+
+    /// The ids of all stores to which users may write.
+    pub(crate) fn writable_stores(&self) -> Vec<String> {
+        self.stores.public().filter(|entry| !entry.is_read_only()).map(|entry| entry.id.clone()).collect()
     }
 
     /// Whether the filter of `[import_filtering_opts]` lets the service fetch data from a URL that a user has written.

@@ -137,6 +137,31 @@ impl Token {
         Self(Uuid::new_v4().to_string())
     }
 
+    /// The token of a task that has an image for itself: its id.
+    pub(super) fn of_task(task_id: &str) -> Self {
+        Self(task_id.to_owned())
+    }
+
+    /// As it stands in an image's row.
+    pub(super) fn of_row(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Another one for whoever takes over the work of a token on another host, and tells whose work it is.
+    pub(super) fn successor(&self) -> Self {
+        Self(format!("{}/{}", self.task_id(), Uuid::new_v4()))
+    }
+
+    /// The id of the task of which this is the token or a successor.
+    pub(super) fn task_id(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
+
+    /// Whether a token in a row is this one or a successor.
+    pub(super) fn is_or_precedes(&self, owner: &str) -> bool {
+        owner.split('/').next() == Some(self.as_str()) || owner == self.as_str()
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
@@ -253,6 +278,12 @@ impl IntentLog {
         // The lock is let go until the turn of the entry comes: after a large crash there may be more than descriptors.
         names.retain(|name| !matches!(self.take(name), Ok(None)));
         Ok(names)
+    }
+
+    /// Whether there is an entry under this token, be it at work or left. Blocking.
+    pub(super) fn has(&self, token: &Token) -> bool {
+        // One that cannot be looked at is there.
+        self.folder.join(token.as_str()).try_exists().unwrap_or(true)
     }
 
     fn drop_unfinished(&self, name: &OsStr) {

@@ -125,6 +125,9 @@ impl Images {
 
     /// False: the entry stays.
     async fn clean_up(&self, record: &Record) -> Result<bool, Unfinished> {
+        if let Some(work) = record.work.as_ref().filter(|work| work.intent == Intent::Import) {
+            return Ok(self.reclaim(record, work).await?);
+        }
         let with_owner = rows::with_owner(&self.db, &record.image_id).await.map_err(Error::from)?;
         match fate(record, with_owner.as_ref()) {
             Fate::Over => Ok(true),
@@ -150,7 +153,11 @@ impl Images {
     }
 
     /// Removes the data at the places that are no location of the image.
-    async fn remove_unknown(&self, record: &Record, with_owner: Option<&ImageAndOwner>) -> Result<(), Error> {
+    pub(super) async fn remove_unknown(
+        &self,
+        record: &Record,
+        with_owner: Option<&ImageAndOwner>,
+    ) -> Result<(), Error> {
         let known: Vec<&str> = with_owner
             .iter()
             .flat_map(|with_owner| &with_owner.image.locations)
@@ -208,7 +215,8 @@ fn fate(record: &Record, with_owner: Option<&ImageAndOwner>) -> Fate {
     let writing = match work.intent {
         Intent::Upload => Status::Saving,
         Intent::Stage => Status::Uploading,
-        Intent::Import => Status::Importing,
+        // See `reclaim`.
+        Intent::Import => return Fate::Leave,
         Intent::Delete if is_owner && is_erased(with_owner) => return Fate::Remove,
         // The row is there, or somebody else deletes.
         Intent::Delete => return Fate::Over,
@@ -220,7 +228,10 @@ fn fate(record: &Record, with_owner: Option<&ImageAndOwner>) -> Fate {
         Intent::Cache => return Fate::Leave,
     };
     let is_writing = !with_owner.image.deleted && with_owner.image.status == writing.as_str();
-    if is_writing && with_owner.owner.is_none() {
+    if is_writing && with_owner.owner.is_none() && work.intent == Intent::Stage {
+        // The data is staged, by us or by another program.
+        Fate::Over
+    } else if is_writing && with_owner.owner.is_none() {
         // Another program writes, which has no token; or ours was purged, as happens after weeks.
         Fate::Unclear
     } else if !is_owner || is_waiting(with_owner) {

@@ -17,7 +17,7 @@ use super::transitions::Outcome;
 use super::upload::Upload;
 use crate::ingest::{Allowance, Destination, Ingest, Ingested, Needed, Order};
 use crate::notifications::Change;
-use crate::store::{Location, StoreContext, StoreEntry, StoreError};
+use crate::store::{Location, Reader, StoreContext, StoreEntry, StoreError};
 
 impl Images {
     /// Takes the data into the staging area. The work goes on by itself if the caller is dropped.
@@ -143,5 +143,26 @@ impl Images {
             }
         }
         Ok(())
+    }
+
+    /// Whether staged data of an image is here.
+    pub(super) async fn is_staged_here(&self, image_id: &str) -> bool {
+        self.open_staged(image_id).await.is_ok()
+    }
+
+    /// Opens the staged data of an image.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none here.
+    pub(super) async fn open_staged(&self, image_id: &str) -> Result<Reader, StoreError> {
+        let staging = self.stores.staging()?;
+        let mut outcome = Err(StoreError::NotFound { image: image_id.to_owned() });
+        for url in staging.store.candidates(image_id).await? {
+            outcome = staging.store.open(&StoreContext::default(), &Location::parse(&url)?, None).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
     }
 }

@@ -102,7 +102,7 @@ impl Parts {
         let (stores, intent_log) = (Arc::new(local.stores), Arc::new(local.intent_log));
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
         let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier, work);
-        let tasks = Tasks::new(config, database.clone(), images.clone(), pool);
+        let tasks = Tasks::new(config, database.clone(), images.clone(), pool).map_err(AssembleError::configuration)?;
         let callers = local
             .identity
             .clone()

@@ -1,11 +1,22 @@
 //! Image data on its way out.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::stream::poll_fn;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+/// Bytes read at a time.
+const PIECE: usize = 512 * 1024;
+
+/// Pieces that may wait for whoever reads.
+const AHEAD: usize = 4;
 
 /// A part of an open file. The connection layer sends it without a copy where it can.
 #[derive(Clone, Debug)]
@@ -22,7 +33,7 @@ pub enum Reader {
     /// A region of a local file.
     File(FileRegion),
     /// Bytes from afar.
-    Stream(Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>),
+    Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
 }
 
 impl Reader {
@@ -32,5 +43,66 @@ impl Reader {
             Self::File(region) => Some(region.length),
             Self::Stream(_) => None,
         }
+    }
+
+    /// The data as a stream, for whoever reads it without sending it on. A thread reads files ahead by a few pieces.
+    pub(crate) fn into_stream(self) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
+        let region = match self {
+            Self::Stream(data) => return data,
+            Self::File(region) => region,
+        };
+        let (pieces, mut ahead) = mpsc::channel(AHEAD);
+        spawn_blocking(move || region.read(&pieces));
+        Box::pin(poll_fn(move |context| ahead.poll_recv(context)))
+    }
+}
+
+impl FileRegion {
+    /// Reads to the end, as long as somebody takes the pieces. Blocks.
+    fn read(mut self, pieces: &mpsc::Sender<io::Result<Bytes>>) {
+        while self.length > 0 {
+            let size = usize::try_from(self.length).unwrap_or(usize::MAX).min(PIECE);
+            let mut piece = vec![0; size];
+            let read = match self.file.read_at(&mut piece, self.offset) {
+                Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than the image")),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read,
+            };
+            let is_end = read.is_err();
+            let read = read.map(|count| {
+                piece.truncate(count);
+                self.offset += count as u64;
+                self.length -= count as u64;
+                Bytes::from(piece)
+            });
+            if pieces.blocking_send(read).is_err() || is_end {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use futures_util::{StreamExt, TryStreamExt};
+
+    use super::*;
+
+    fn reader(offset: u64, length: u64) -> Reader {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![7; PIECE * 3 + 5]).unwrap();
+        Reader::File(FileRegion { file: Arc::new(file), offset, length })
+    }
+
+    #[tokio::test]
+    async fn a_region_of_a_file_is_read_whole() {
+        let length = PIECE as u64 * 2 + 9;
+        let pieces: Vec<Bytes> = reader(3, length).into_stream().try_collect().await.unwrap();
+        assert_eq!(pieces.concat().len() as u64, length);
+        assert_eq!(reader(3, 0).into_stream().count().await, 0);
+        let short: Result<Vec<Bytes>, _> = reader(6, PIECE as u64 * 3).into_stream().try_collect().await;
+        assert_eq!(short.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with tasks; texts that clients see are upstream's.
 
 use crate::db::DbError;
+use crate::image;
 use crate::schema::python::Excerpt;
 
 /// An operation on tasks failed.
@@ -24,6 +25,14 @@ pub enum Error {
     /// A step that the state machine does not have.
     #[error("Status transition from {from} to {to} is not allowed")]
     Transition { from: &'static str, to: &'static str },
+    /// The image is in no state for the work, or another task has it.
+    #[error("{0}")]
+    Conflict(String),
+    /// The request asks for what cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Image(image::Error),
     #[error(transparent)]
     Db(DbError),
 }

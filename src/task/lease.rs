@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::tasks::Tasks;
 use crate::db::DbError;
 use crate::db::tasks as rows;
+use crate::image;
 
 /// How often a worker renews the rows of its tasks.
 pub const RENEWAL: Duration = Duration::from_secs(15);
@@ -22,6 +23,14 @@ impl Tasks {
             self.pool.give_up(id);
         }
         Ok(())
+    }
+
+    /// Ends the imports of other hosts' workers that have died.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn reclaim_from_others(&self) -> Result<(), image::Error> {
+        self.images.reclaim_from_others(&self.pool.ids()).await
     }
 
     /// Marks the tasks as deleted whose time is over.

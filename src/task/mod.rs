@@ -4,6 +4,7 @@
 //! has, so that others see when it has died.
 
 mod error;
+mod import;
 mod lease;
 mod model;
 mod pool;
@@ -12,6 +13,7 @@ mod tasks;
 /// What a list is asked for.
 pub use crate::db::tasks::{TaskQuery, TaskViewer};
 pub use error::Error;
+pub use import::{ImportRequest, Method, Plugins, Prepared, UnknownPlugin};
 pub use lease::RENEWAL;
 pub use model::{Task, TaskKind, TaskStatus};
 pub use pool::Pool;

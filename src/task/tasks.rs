@@ -8,6 +8,7 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::import::{Plugins, UnknownPlugin, Web};
 use super::model::{Task, TaskKind, TaskStatus};
 use super::pool::Pool;
 use super::{Error, TaskQuery, TaskViewer};
@@ -28,8 +29,24 @@ pub struct Tasks {
     pub(super) db: Db,
     pub(super) images: Images,
     pub(super) pool: Arc<Pool>,
+    pub(super) web: Web,
+    pub(super) plugins: Arc<Plugins>,
     /// How long a task that is done is shown.
     time_to_live: Duration,
+}
+
+/// The tasks cannot be had as the configuration wants them.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error(transparent)]
+    Plugin(#[from] UnknownPlugin),
+    #[error(
+        "[DEFAULT] enabled_import_methods names glance-download, which this version does not have; remove it, or clients would be \
+         offered what cannot be done"
+    )]
+    Method,
+    #[error("downloads from the web: {0}")]
+    Web(String),
 }
 
 /// On whose behalf a task is begun.
@@ -42,10 +59,18 @@ pub struct Asker {
 
 impl Tasks {
     /// `pool` outlives a configuration.
-    pub fn new(config: &Config, db: Db, images: Images, pool: Arc<Pool>) -> Self {
+    ///
+    /// # Errors
+    /// The configuration asks for what is not there.
+    pub fn new(config: &Config, db: Db, images: Images, pool: Arc<Pool>) -> Result<Self, SetupError> {
         pool.set_limit(usize::try_from(config.wsgi.task_pool_threads).unwrap_or(1));
         let time_to_live = images.task_time_to_live();
-        Self { db, images, pool, time_to_live }
+        let web = Web::new(images.url_filter()).map_err(|error| SetupError::Web(error.to_string()))?;
+        if config.default.enabled_import_methods.iter().any(|method| method == "glance-download") {
+            return Err(SetupError::Method);
+        }
+        let plugins = Arc::new(Plugins::new(config)?);
+        Ok(Self { db, images, pool, web, plugins, time_to_live })
     }
 
     /// The task of this id.

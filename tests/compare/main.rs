@@ -41,6 +41,8 @@ files! {
     formats_options
     hashing
     health
+    import
+    import_single
     info
     info_single
     list

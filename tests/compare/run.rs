@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::case::{self, Base, CaseFile, Setup};
 use crate::common::peers::{Keystone, Upstream};
-use crate::common::{Answer, Client, Conf, Server, free_port};
+use crate::common::{Answer, Client, Conf, Server, free_port, pause};
 use crate::difference::{Names, differences, out_of_date};
 
 /// Names of users in the cases, and how Keystone knows them.
@@ -127,7 +126,7 @@ impl Side {
             if step.case.is_awaited(&answer.body) || Instant::now() > end {
                 return Ok(answer);
             }
-            sleep(Duration::from_millis(50));
+            pause(Duration::from_millis(50));
         }
     }
 

@@ -7,6 +7,7 @@ mod lists;
 mod members;
 mod odd;
 mod ownership;
+mod tasks;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(super) async fn run(db: &Db) {
     lists::run(db).await;
     odd::run(db).await;
     ownership::run(db).await;
+    tasks::run(db).await;
 }
 
 pub(super) fn uuid() -> String {

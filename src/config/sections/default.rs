@@ -236,7 +236,7 @@ section! {
         /// Pause in seconds between scrubber rounds in daemon mode.
         wakeup_time: i64 = 300, tier2().min(0.0);
         /// URL at which peers reach this very worker; used for import/delete proxying and as cache node identity.
-        worker_self_reference_url: Option<String> = None, tier1().later("imports");
+        worker_self_reference_url: Option<String> = None, tier1();
         /// Worker processes; 0 serves in the parent.
         workers: Option<i64> = None, tier1().min(0.0);
     }

@@ -4,11 +4,11 @@ use sea_query::{Expr, ExprTrait, Query};
 use time::PrimitiveDateTime;
 
 use super::ownership::{self, Ownership};
-use crate::db::children::lock_image;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::retry::Operation;
+use crate::db::row::Columns;
 use crate::db::session::Session;
 use crate::db::sql::live;
 
@@ -32,24 +32,46 @@ pub async fn delete_property_atomic(db: &Db, id: &str, name: &str, value: &str) 
     db.write(Delete { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }).await
 }
 
-/// As [`set_property_atomic`], and the value becomes the owner of the image's data, without `takes_over` only where nobody is; in a
-/// transaction that does more.
+/// An image that a task wants for itself.
+#[derive(Clone, Debug)]
+pub struct TaskLock {
+    pub image: String,
+    /// The name of the property that gets the task's id.
+    pub property: &'static str,
+    /// The status that the image must be in.
+    pub status: String,
+    /// Whether the task may own the data where somebody else does.
+    pub takes_over: bool,
+}
+
+/// As [`set_property_atomic`], and the value becomes the owner of the image's data; in a transaction that does more.
 ///
 /// # Errors
-/// [`DbError::Duplicate`] also if somebody owns the data, [`DbError::NotFound`] if there is no such image.
+/// [`DbError::Duplicate`] also if somebody owns the data and that is not to be taken over, [`DbError::StateConflict`],
+/// [`DbError::NotFound`] if there is no such image.
 pub(in crate::db) async fn lock_and_own(
     session: &mut Session,
-    id: &str,
-    name: &str,
+    lock: &TaskLock,
     value: &str,
-    takes_over: bool,
     now: PrimitiveDateTime,
 ) -> Result<(), DbError> {
-    lock_image(session, id).await?;
-    if !takes_over && ownership::is_owned(session, id).await? {
+    let id = lock.image.as_str();
+    let held = Query::select()
+        .column("status")
+        .from("images")
+        .and_where(Expr::col("id").eq(id))
+        .and_where(live("images"))
+        .lock_exclusive()
+        .take();
+    let status = session.row(&held, |row| Columns::of(row).text()).await?.ok_or_else(|| DbError::no_image(id))?;
+    if status != lock.status {
+        let wanted = vec![lock.status.clone()];
+        return Err(DbError::StateConflict { id: id.to_owned(), current: status, next: None, wanted });
+    }
+    if !lock.takes_over && ownership::is_owned(session, id).await? {
         return Err(DbError::Duplicate { what: "owner", key: id.to_owned() });
     }
-    Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }.run(session).await?;
+    Set { id: id.to_owned(), name: lock.property.to_owned(), value: value.to_owned() }.run(session).await?;
     Ownership::Take(value.to_owned()).apply(session, id, now).await
 }
 

@@ -6,7 +6,7 @@ use super::model::NewTask;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
-use crate::db::images;
+use crate::db::images::{self, TaskLock};
 use crate::db::retry::Operation;
 use crate::db::session::Session;
 use crate::schema::python::json;
@@ -19,21 +19,11 @@ pub async fn create(db: &Db, task: NewTask) -> Result<(), DbError> {
     db.write(Create { task, lock: None }).await
 }
 
-/// How a task gets an image for itself.
-#[derive(Clone, Debug)]
-pub struct TaskLock {
-    pub image: String,
-    /// The name of the property that gets the task's id.
-    pub property: &'static str,
-    /// Whether it may own the data where somebody else does.
-    pub takes_over: bool,
-}
-
 /// Registers a pending task that has an image for itself: in the same transaction the image gets a property with the task's
 /// id, and the task's id owns the image's data (see [`images::with_owner`]).
 ///
 /// # Errors
-/// [`DbError::Duplicate`] if the image has the property, or somebody owns its data; [`DbError::NotFound`] if there is no such image.
+/// [`DbError::Duplicate`] if the image has the property, or somebody owns its data; [`DbError::StateConflict`]; [`DbError::NotFound`] if there is no such image.
 pub async fn create_locked(db: &Db, task: NewTask, lock: TaskLock) -> Result<(), DbError> {
     db.write(Create { task, lock: Some(lock) }).await
 }
@@ -50,8 +40,8 @@ impl Operation for Create {
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
         let NewTask { id, kind, owner, image_id, request_id, user_id, input } = &self.task;
         let now = clock::now();
-        if let Some(TaskLock { image, property, takes_over }) = &self.lock {
-            images::lock_and_own(session, image, property, id, *takes_over, now).await?;
+        if let Some(lock) = &self.lock {
+            images::lock_and_own(session, lock, id, now).await?;
         }
         let mut task = Query::insert();
         task.into_table("tasks").columns([

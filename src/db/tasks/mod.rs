@@ -8,8 +8,9 @@ mod get;
 mod list;
 mod model;
 
+pub use super::images::TaskLock;
 pub use change::{ImageStep, TaskStep, remove_expired, renew, report, take_step};
-pub use create::{TaskLock, create, create_locked};
+pub use create::{create, create_locked};
 pub use get::{get, of_image, unfinished_since};
 pub use list::{TaskQuery, list};
 pub use model::{NewTask, TaskRecord, TaskViewer};

@@ -27,6 +27,7 @@ pub(super) fn start(shared: &Arc<Shared>, board: Arc<Board>) -> Supervisor<super
     supervisor.start(recovery::Recovery);
     supervisor.start(sweeping::Sweeping).request();
     supervisor.start(tasks::Leases);
+    supervisor.start(tasks::Reclaiming);
     supervisor.start(tasks::Expiry);
     supervisor.start(trimming::Trimming::new(Arc::clone(&shared.counters)));
     supervisor

@@ -24,6 +24,25 @@ impl Job<Parts> for Leases {
     }
 }
 
+/// Ends the imports of workers of other hosts that have died.
+pub(super) struct Reclaiming;
+
+impl Job<Parts> for Reclaiming {
+    const NAME: &'static str = "reclaiming of imports";
+
+    fn schedule(&self, _parts: &Parts) -> Schedule {
+        // With a lease and the time that this takes, two minutes are enough.
+        Schedule { period: Some(Duration::from_secs(20)), after_reload: true, limit: Duration::from_secs(5 * 60) }
+    }
+
+    async fn run(&self, parts: Arc<Parts>, stop: CancellationToken) -> Result<(), Failure> {
+        tokio::select! {
+            reclaimed = parts.tasks.reclaim_from_others() => Ok(reclaimed?),
+            () = stop.cancelled() => Ok(()),
+        }
+    }
+}
+
 /// Marks as deleted what nobody is shown any more.
 pub(super) struct Expiry;
 

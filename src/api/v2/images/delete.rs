@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use crate::api::domain_errors::of_delete;
+use crate::api::peers::NotForwarded;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, Response, reply};
 
@@ -10,6 +13,15 @@ use crate::api::{Api, Call, Error, Response, reply};
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let found = api.images.get(&viewer(call.context), id).await.map_err(|error| of_delete(error, id))?;
     call.policy.enforce_on_own(call.rule, &found).await?;
+    if let Some(host) = api.peers.host_of(&found) {
+        let path = format!("/v2/images/{}", found.id);
+        match api.peers.forward(call, Method::DELETE, host, &path, None).await {
+            Ok(()) => return Ok(reply::no_content()),
+            Err(NotForwarded::Refused(error)) => return Err(error),
+            // The client gets what it wants; the staged data goes when the other host looks at what it has.
+            Err(NotForwarded::Unreachable(_)) => {}
+        }
+    }
     api.images.delete(Arc::clone(call.context), found).await.map_err(|error| of_delete(error, id))?;
     Ok(reply::no_content())
 }

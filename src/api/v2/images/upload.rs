@@ -38,7 +38,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
 }
 
 /// Bytes that will come, as far as the client says. Zero in Content-Length says nothing, as upstream has it.
-fn announced_size(headers: &HeaderMap) -> Result<Option<i128>, Error> {
+pub(super) fn announced_size(headers: &HeaderMap) -> Result<Option<i128>, Error> {
     if let Some(text) = joined(headers, IMAGE_SIZE) {
         let invalid =
             || Error::explanation(StatusCode::BAD_REQUEST, "Invalid or missing image size in request headers.");
@@ -48,7 +48,7 @@ fn announced_size(headers: &HeaderMap) -> Result<Option<i128>, Error> {
     Ok(content_length(headers).filter(|length| *length != 0).map(i128::from))
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

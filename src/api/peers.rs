@@ -1,0 +1,97 @@
+//! Requests that another host has to answer, because it has the staged data (upstream: `_proxy_request_to_host` in
+//! `glance/api/v2/images.py`).
+
+use std::time::Duration;
+
+use http::{HeaderName, Method, StatusCode};
+use serde_json::Value;
+
+use super::{Call, Error};
+use crate::config::Config;
+use crate::image::Image;
+use crate::keystone::outgoing::{ClientError, Options, Outgoing, RequestError, Timeout};
+
+const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// Properties with the URL of the host that works on an image, or has what it works on.
+const HOSTS: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
+
+/// As long as upstream waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Other hosts that serve the same images.
+pub(super) struct Peers {
+    client: Outgoing,
+    /// Where others reach this host.
+    self_url: Option<String>,
+}
+
+/// Nobody has answered for another host.
+#[derive(Debug)]
+pub(super) enum NotForwarded {
+    /// It cannot be reached.
+    Unreachable(Error),
+    /// It has refused.
+    Refused(Error),
+}
+
+impl From<NotForwarded> for Error {
+    fn from(error: NotForwarded) -> Self {
+        match error {
+            NotForwarded::Unreachable(error) | NotForwarded::Refused(error) => error,
+        }
+    }
+}
+
+impl Peers {
+    /// # Errors
+    /// The proxies of the environment cannot be used.
+    pub(super) fn new(config: &Config) -> Result<Self, ClientError> {
+        let client = Outgoing::new(Options { timeout: Timeout::Whole(PATIENCE), ..Options::default() })?;
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let self_url =
+            given(&config.default.worker_self_reference_url).or_else(|| given(&config.default.public_endpoint));
+        Ok(Self { client, self_url })
+    }
+
+    /// The URL of the host that has to answer for this image; `None`: this one.
+    pub(super) fn host_of<'i>(&self, image: &'i Image) -> Option<&'i str> {
+        let hosts = HOSTS.iter().filter_map(|name| image.property(name));
+        hosts.filter(|host| !host.is_empty()).find(|host| self.self_url.as_deref() != Some(host))
+    }
+
+    /// Sends the request on, with the caller's token. `path`: with its leading slash.
+    ///
+    /// # Errors
+    /// [`NotForwarded`], with the answer for the client.
+    pub(super) async fn forward(
+        &self,
+        call: &Call<'_>,
+        method: Method,
+        host: &str,
+        path: &str,
+        document: Option<&Value>,
+    ) -> Result<(), NotForwarded> {
+        tracing::info!(host, %method, path, "a request is sent on to the host that has the staged data");
+        let mut request = self.client.request(method, format!("{host}{path}"));
+        if let Some(token) = &call.context.token {
+            request = request.header(AUTH_TOKEN, token.expose());
+        }
+        if let Some(document) = document {
+            request = request.json(document);
+        }
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        // Upstream passes on the status with its words and nothing of the document.
+        Err(NotForwarded::Refused(Error::explanation(status, "")))
+    }
+}
+
+fn unreachable(error: RequestError) -> NotForwarded {
+    tracing::error!(%error, "the host that has the staged data cannot be reached");
+    let status = if error.is_broken_connection() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+    NotForwarded::Unreachable(Error::detail(status, "Stage host is unavailable").because(error))
+}

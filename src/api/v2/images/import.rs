@@ -1,0 +1,38 @@
+//! `POST /v2/images/{id}/import`
+
+use http::header::HeaderName;
+use http::{Method as HttpMethod, StatusCode};
+use serde_json::Value;
+
+use crate::api::documents::Held;
+use crate::api::header::joined;
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, RequestBody, Response, reply};
+use crate::task::{ImportRequest, Method};
+
+/// The store to write to, where the document names none.
+const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
+
+/// Begins an import. What comes of it, the image and its task tell.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
+    let read = api.documents.read(call.headers, body, api.max_json_body, |value: Value, _| Ok(value)).await?;
+    let Held { content, .. } = read.ok_or_else(|| Error::bad_request("Body expected in request."))?;
+    let request = ImportRequest::parse(content, &api.import_methods)?;
+    let found = api.images.get(&viewer(call.context), id).await?;
+    request.check(&found)?;
+    match request.method {
+        Method::CopyImage => call.policy.enforce_on("copy_image", &found).await?,
+        _ => call.policy.enforce_on_own(call.rule, &found).await?,
+    }
+    let header = joined(call.headers, IMAGE_STORE);
+    let host = api.peers.host_of(&found).filter(|_| request.method == Method::GlanceDirect).map(str::to_owned);
+    let (document, path) = (request.document.clone(), format!("/v2/images/{}/import", found.id));
+    if let Some(prepared) = api.tasks.prepare_import(found, request, header).await? {
+        if let Some(host) = host {
+            api.peers.forward(call, HttpMethod::POST, &host, &path, Some(&document)).await?;
+            return Ok(reply::empty(StatusCode::ACCEPTED));
+        }
+        api.tasks.begin_import(prepared, call.context).await?;
+    }
+    Ok(reply::empty(StatusCode::ACCEPTED))
+}

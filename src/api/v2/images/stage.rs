@@ -1,0 +1,34 @@
+//! `PUT /v2/images/{id}/stage`
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http_body_util::BodyDataStream;
+
+use super::upload::{announced_size, content_length};
+use crate::api::domain_errors::of_stage;
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
+use crate::image::Upload;
+
+/// Takes the data of a queued image into the staging area.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
+    if !api.import_methods.iter().any(|method| method == "glance-direct") {
+        let text = "'glance-direct' method is not available at this site.";
+        return Err(Error::explanation(StatusCode::NOT_FOUND, text));
+    }
+    json::content_type(call.headers, &["application/octet-stream"])?;
+    let announced = announced_size(call.headers)?;
+    let found = api.images.get(&viewer(call.context), id).await?;
+    call.policy.enforce_on_own(call.rule, &found).await?;
+    let upload = Upload {
+        store: None,
+        announced,
+        length: content_length(call.headers),
+        project: call.context.project_id.clone(),
+        caller: Arc::clone(call.context),
+        data: BodyDataStream::new(body),
+    };
+    api.images.stage(found, upload).await.map_err(of_stage)?;
+    Ok(reply::no_content())
+}

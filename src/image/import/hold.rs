@@ -1,0 +1,102 @@
+//! Getting an image for a task alone.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::LOCK;
+use crate::db::DbError;
+use crate::db::images::delete_property_atomic;
+use crate::db::tasks::{self as rows, NewTask, TaskLock};
+use crate::identity::Context;
+use crate::image::intent_log::{Entry, Intent, Token};
+use crate::image::{Error, Image, Images, Status};
+use crate::store::{StoreEntry, StoreError};
+
+/// What an import is to do.
+pub(crate) struct Plan {
+    /// As it was when the import was asked for.
+    pub(crate) image: Image,
+    pub(crate) task_id: String,
+    /// Ids of the stores to write to; empty in a single-store cloud.
+    pub(crate) stores: Vec<String>,
+    /// Whether the import fails when one of the stores does.
+    pub(crate) needs_all: bool,
+    /// Data of an active image goes into more stores.
+    pub(crate) is_copy: bool,
+    /// The caller's project, whose storage counts.
+    pub(crate) project: Option<String>,
+    /// Who asked for it.
+    pub(crate) caller: Arc<Context>,
+}
+
+/// An image that a task of this worker has for itself. Dropped, it is left to recovery.
+pub(crate) struct Hold {
+    pub(super) token: Token,
+    entry: Entry,
+}
+
+impl Images {
+    /// Registers a task that has the image for itself.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if another task has it, or its data is being written; [`Error::NotFound`].
+    pub(crate) async fn hold(&self, plan: &Plan, task: NewTask) -> Result<Hold, Error> {
+        let token = Token::of_task(&task.id);
+        let mut places = Vec::new();
+        for entry in self.targets(&plan.stores)? {
+            match entry.store.candidates(&plan.image.id).await {
+                Ok(urls) => places.extend(urls),
+                Err(error) if plan.needs_all => return Err(error.into()),
+                // It will not take the data either.
+                Err(error) => warn!(image_id = plan.image.id, store = entry.id, %error, "a store of an import is away"),
+            }
+        }
+        let id = &plan.image.id;
+        let entry = self.begin_entry(Intent::Import, id, &token, places).await?;
+        // While data is staged its owner is the one who stages; in other statuses it is somebody who has died.
+        let takes_over = plan.image.status != Status::Uploading;
+        let status = plan.image.status.as_str().to_owned();
+        let lock = TaskLock { image: id.clone(), property: LOCK, status, takes_over };
+        let refused = match rows::create_locked(&self.db, task, lock).await {
+            Ok(()) => return Ok(Hold { token, entry }),
+            Err(DbError::Duplicate { .. } | DbError::StateConflict { .. }) => Error::Conflict(format!(
+                "New operation on image '{id}' is not permitted as prior operation is still in progress"
+            )),
+            Err(DbError::NotFound { .. }) => Error::NotFound(id.clone()),
+            // The entry stays, and recovery looks.
+            Err(error) if error.is_unknown() => return Err(error.into()),
+            Err(error) => error.into(),
+        };
+        self.finish_entry(entry).await;
+        Err(refused)
+    }
+
+    /// The image is everybody's again, or gone; nothing is left to look at.
+    pub(crate) async fn let_go(&self, hold: Hold) {
+        self.finish_entry(hold.entry).await;
+    }
+
+    /// Frees an image of the task that has it; false if that does not have it any more.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn unlock(&self, image_id: &str, task_id: &str) -> Result<bool, Error> {
+        match delete_property_atomic(&self.db, image_id, LOCK, task_id).await {
+            Ok(()) => Ok(true),
+            Err(DbError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The stores to write to.
+    ///
+    /// # Errors
+    /// `UnknownStore`
+    pub(super) fn targets(&self, ids: &[String]) -> Result<Vec<&StoreEntry>, StoreError> {
+        if ids.is_empty() && !self.stores.is_multi() {
+            return Ok(vec![self.stores.default_store()]);
+        }
+        ids.iter().map(|id| self.stores.get(id)).collect()
+    }
+}

@@ -1,0 +1,24 @@
+//! Importing: data from the staging area, the web or another store becomes that of an image, at a task's request.
+//!
+//! A task that imports has the image for itself: a property of the image names it, and its id owns the image's data. Both come with
+//! the task's row, in one transaction, and go with it. An entry of the intent log says so on this machine, so that recovery ends the
+//! import of a worker that died; another host does when the task's row was not renewed for a while.
+
+mod hold;
+mod pour;
+mod reclaim;
+mod steps;
+mod stores;
+
+pub(crate) use hold::{Hold, Plan};
+pub(crate) use pour::{Fault, Imported};
+pub use reclaim::LEASE;
+
+/// The property that names the task which has an image for itself.
+pub(crate) const LOCK: &str = "os_glance_import_task";
+
+/// The property that lists the stores to which an import is still to write.
+pub(crate) const IMPORTING: &str = "os_glance_importing_to_stores";
+
+/// The property that lists the stores that have failed.
+pub(crate) const FAILED: &str = "os_glance_failed_import";

@@ -1,0 +1,205 @@
+//! The data of an import on its way into all stores at once.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tracing::warn;
+
+use super::hold::{Hold, Plan};
+use super::steps::locations;
+use crate::db::images as rows;
+use crate::db::model::LocationRecord;
+use crate::image::images::store_context;
+use crate::image::quota::check_storage;
+use crate::image::{Error, Image, Images};
+use crate::ingest::{Allowance, Destination, Ingest, IngestError, Lost, Needed, Order, Poured};
+use crate::notifications::Change;
+use crate::store::{Algorithm, Hashes, LocationRef, Reader, StoreContext, StoreError};
+
+/// Data that is durable in its stores.
+pub(crate) struct Imported {
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Bytes of the disk inside, where the format tells.
+    pub(super) virtual_size: Option<u64>,
+    pub(super) hashes: Option<Hashes>,
+    pub(crate) locations: Vec<LocationRecord>,
+    /// Ids of the stores that failed.
+    pub(crate) lost: Vec<String>,
+}
+
+/// Why no data was kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(crate) struct Fault {
+    /// The stores to blame; empty where it is the data.
+    pub(crate) stores: Vec<String>,
+    #[source]
+    pub(crate) error: Error,
+}
+
+impl From<IngestError> for Fault {
+    fn from(error: IngestError) -> Self {
+        let stores = match &error {
+            IngestError::Stores(failed) => failed.ids.clone(),
+            _ => Vec::new(),
+        };
+        Self { stores, error: error.into() }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self { stores: Vec::new(), error }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl Fault {
+    /// Whether something of the data may still be in a store.
+    pub(crate) fn leaves_something(&self) -> bool {
+        matches!(self.error, Error::Store(StoreError::LeftBehind(_)))
+    }
+}
+
+impl Images {
+    /// Writes the data to the stores of the plan and makes it durable there. `announced`: bytes that are said to come.
+    ///
+    /// # Errors
+    /// No store has kept anything, but where the fault [leaves something](Fault::leaves_something).
+    pub(crate) async fn pour_import<S>(&self, plan: &Plan, announced: Option<u64>, data: S) -> Result<Imported, Fault>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send,
+    {
+        let image = &plan.image;
+        let context = store_context(image, Some(&plan.caller));
+        if image.is_signed() {
+            return Err(Error::SignatureUnverified(image.id.clone()).into());
+        }
+        let mut poured = self.fill(plan, &context, announced, data).await?;
+        let project = plan.project.as_deref();
+        let virtual_size = match self.judge(image, project, &mut poured).await {
+            Ok(virtual_size) => virtual_size,
+            Err(error) => {
+                let discarded = poured.discard().await;
+                return Err(discarded.map_or_else(Error::from, |()| error).into());
+            }
+        };
+        let ingested = poured.commit().await?;
+        for Lost { id, error } in &ingested.lost {
+            let error: &dyn StdError = error;
+            warn!(image_id = image.id, store = id, error, "a store did not take the image's data");
+        }
+        Ok(Imported {
+            size: ingested.size,
+            virtual_size,
+            hashes: ingested.hashes,
+            locations: locations(ingested.stored),
+            lost: ingested.lost.into_iter().map(|lost| lost.id).collect(),
+        })
+    }
+
+    async fn fill<S>(
+        &self,
+        plan: &Plan,
+        context: &StoreContext,
+        announced: Option<u64>,
+        data: S,
+    ) -> Result<Poured, Fault>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send,
+    {
+        let image = &plan.image;
+        let announced = announced.filter(|size| *size > 0);
+        let wanted = announced.map(i128::from);
+        let left = check_storage(self, Some(&image.id), plan.project.as_deref(), wanted).await?;
+        let allowance = Allowance {
+            most: self.options.limits.image_size,
+            remaining: left.filter(|_| announced.is_some()).and_then(|left| u64::try_from(left).ok()),
+        };
+        let algorithm = image.os_hash_algo.as_deref().unwrap_or(&self.options.hashing_algorithm);
+        let order = Order {
+            object: &image.id,
+            announced: wanted,
+            length: announced,
+            algorithm: Some(Algorithm::parse(algorithm)?),
+            inspects: image.container_format.as_deref() == Some("bare"),
+            needed: if plan.needs_all { Needed::All } else { Needed::Any },
+            context: context.clone(),
+        };
+        let targets = self.targets(&plan.stores)?.into_iter();
+        let targets =
+            targets.map(|entry| Destination { id: entry.id.clone(), store: Arc::clone(&entry.store) }).collect();
+        Ok(Ingest::begin(targets, &order).await?.pour(data, allowance).await?)
+    }
+
+    /// Removes data that was imported, as its image does not want it after all.
+    ///
+    /// # Errors
+    /// Some of it is still there.
+    pub(crate) async fn remove_imported(&self, plan: &Plan, imported: &Imported) -> Result<(), StoreError> {
+        let context = store_context(&plan.image, Some(&plan.caller));
+        self.remove_locations(&context, &plan.image.id, &imported.locations).await
+    }
+
+    /// Tells of data that has become that of its image.
+    pub(crate) fn tell_imported(&self, plan: &Plan, imported: &Imported) {
+        let changes = [Change::Uploaded { bytes: imported.size }, Change::Activated, Change::Updated];
+        for change in changes.into_iter().filter(|change| !plan.is_copy || matches!(change, Change::Updated)) {
+            self.announce(&plan.image, change);
+        }
+    }
+
+    /// The image as it is by now; `None` if it is deleted, or the hold was lost.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn look_at_held(&self, plan: &Plan, hold: &Hold) -> Result<Option<Image>, Error> {
+        let found = rows::with_owner(&self.db, &plan.image.id).await?;
+        let own = found.filter(|found| !found.image.deleted && found.owner.as_deref() == Some(hold.token.as_str()));
+        Ok(own.map(|found| Image::from_record(found.image, None)))
+    }
+
+    /// The staged data of the plan's image.
+    ///
+    /// # Errors
+    /// There is none here.
+    pub(crate) async fn open_for_import(&self, plan: &Plan) -> Result<Reader, StoreError> {
+        self.open_staged(&plan.image.id).await
+    }
+
+    /// The data of an image that is to be copied, from its default store where that has it.
+    ///
+    /// # Errors
+    /// That of the last location.
+    pub(crate) async fn open_for_copy(&self, plan: &Plan) -> Result<Reader, StoreError> {
+        let mut locations = plan.image.locations.clone();
+        let default = self.stores.default_store().id.as_str();
+        let store =
+            |location: &LocationRecord| location.metadata.get("store").and_then(|id| id.as_str()) != Some(default);
+        locations.sort_by_key(store);
+        let places: Vec<LocationRef<'_>> =
+            locations.iter().map(|location| LocationRef::new(&location.url, &location.metadata)).collect();
+        let context = store_context(&plan.image, Some(&plan.caller));
+        self.stores.open_any(&context, &places, None).await
+    }
+
+    /// Staged data that has been imported, or never will be.
+    pub(crate) async fn drop_staged(&self, plan: &Plan) {
+        // What cannot be removed now, the log names, and the sweep of the staging area removes later.
+        let _ = self.remove_staged(&plan.image.id).await;
+    }
+
+    /// Whether the plan's image has staged data here.
+    pub(crate) async fn has_staged(&self, plan: &Plan) -> bool {
+        self.is_staged_here(&plan.image.id).await
+    }
+}

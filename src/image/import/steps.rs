@@ -1,0 +1,152 @@
+//! What the steps of an import's task do to its image.
+
+use super::hold::{Hold, Plan};
+use super::pour::Imported;
+use super::{FAILED, IMPORTING, LOCK, stores};
+use crate::db::model::{ImageUpdate, LocationRecord, OtherProperties};
+use crate::db::tasks::ImageStep;
+use crate::image::intent_log::Token;
+use crate::image::transitions::{STAGE_HOST, to, with_hashes};
+use crate::image::{Image, Images, Status};
+
+/// What properties an import gives its image, and takes from it.
+#[derive(Default)]
+struct Properties {
+    set: Vec<(String, Option<String>)>,
+    gone: Vec<String>,
+}
+
+impl Images {
+    /// The import begins.
+    pub(crate) fn step_of_begin(&self, plan: &Plan, hold: &Hold) -> ImageStep {
+        let image = &plan.image;
+        let properties = Properties {
+            set: vec![
+                (IMPORTING.to_owned(), Some(stores::with(image.property(IMPORTING), &plan.stores))),
+                (FAILED.to_owned(), Some(stores::without(image.property(FAILED), &plan.stores))),
+            ],
+            gone: vec![STAGE_HOST.to_owned()],
+        };
+        let change = if plan.is_copy { ImageUpdate::default() } else { to(Status::Importing) };
+        step(image, change, from_of_begin(plan), &hold.token, properties, false)
+    }
+
+    /// The data is in the stores. `known`: the image as it is by now.
+    pub(crate) fn step_of_success(&self, plan: &Plan, hold: &Hold, known: &Image, imported: &Imported) -> ImageStep {
+        let mut locations = known.locations.clone();
+        locations.extend(imported.locations.iter().cloned());
+        let located = ImageUpdate {
+            locations: Some(locations),
+            read_locations: Some(known.locations.clone()),
+            ..ImageUpdate::default()
+        };
+        let change = if plan.is_copy {
+            located
+        } else {
+            let facts = ImageUpdate {
+                status: Some(Status::Active.as_str().to_owned()),
+                size: Some(i64::try_from(imported.size).ok()),
+                virtual_size: imported.virtual_size.map(|size| i64::try_from(size).ok()),
+                ..located
+            };
+            with_hashes(facts, imported.hashes.clone())
+        };
+        let properties = outcome(known, &plan.stores, &imported.lost);
+        step(known, change, from_of_end(plan), &hold.token, properties, true)
+    }
+
+    /// Nothing was kept. `failed`: the stores to blame; `back`: the status of an image that had no data before.
+    pub(crate) fn step_of_failure(
+        &self,
+        plan: &Plan,
+        hold: &Hold,
+        known: &Image,
+        failed: &[String],
+        back: Status,
+    ) -> ImageStep {
+        let change = if plan.is_copy { ImageUpdate::default() } else { self.back_to(back) };
+        let mut properties = outcome(known, &plan.stores, failed);
+        self.remember_host(back, &mut properties);
+        step(known, change, from_of_end(plan), &hold.token, properties, true)
+    }
+
+    /// As [`Images::step_of_failure`], for a worker that died. `disowns`: whether this is its own machine, which has looked at
+    /// what it left.
+    pub(super) fn step_of_reclaim(
+        &self,
+        known: &Image,
+        stores: &[String],
+        back: Status,
+        token: &Token,
+        disowns: bool,
+    ) -> ImageStep {
+        let is_importing = known.status == Status::Importing;
+        let change = if is_importing { self.back_to(back) } else { ImageUpdate::default() };
+        let mut properties = outcome(known, stores, stores);
+        if is_importing {
+            self.remember_host(back, &mut properties);
+        }
+        let from = vec![known.status.as_str().to_owned()];
+        ImageStep { disowns, ..step(known, change, from, token, properties, true) }
+    }
+
+    fn back_to(&self, status: Status) -> ImageUpdate {
+        // Staged data keeps its size.
+        let size = (status == Status::Queued).then_some(None);
+        ImageUpdate { size, virtual_size: size.map(|_| None), ..to(status) }
+    }
+
+    fn remember_host(&self, back: Status, properties: &mut Properties) {
+        if let Some(host) = self.options.self_url.clone().filter(|_| back == Status::Uploading) {
+            properties.set.push((STAGE_HOST.to_owned(), Some(host)));
+        }
+    }
+}
+
+fn from_of_begin(plan: &Plan) -> Vec<String> {
+    if plan.is_copy { from_of_end(plan) } else { vec![plan.image.status.as_str().to_owned()] }
+}
+
+fn from_of_end(plan: &Plan) -> Vec<String> {
+    // Barred or not, the image is there.
+    let copied = [Status::Active, Status::Deactivated];
+    let from = if plan.is_copy { &copied[..] } else { &[Status::Importing] };
+    from.iter().map(|status| status.as_str().to_owned()).collect()
+}
+
+/// None of the stores is written to any more, and these have failed.
+fn outcome(known: &Image, stores: &[String], failed: &[String]) -> Properties {
+    let set = vec![
+        (IMPORTING.to_owned(), Some(stores::without(known.property(IMPORTING), stores))),
+        (FAILED.to_owned(), Some(stores::with(known.property(FAILED), failed))),
+    ];
+    Properties { set, gone: Vec::new() }
+}
+
+fn step(
+    image: &Image,
+    change: ImageUpdate,
+    from: Vec<String>,
+    token: &Token,
+    properties: Properties,
+    is_end: bool,
+) -> ImageStep {
+    let change = ImageUpdate {
+        properties: Some(properties.set),
+        other_properties: OtherProperties::DeleteNamed(properties.gone),
+        ..change
+    };
+    ImageStep {
+        id: image.id.clone(),
+        change,
+        from,
+        token: token.as_str().to_owned(),
+        unlocks: is_end.then_some(LOCK),
+        disowns: is_end,
+    }
+}
+
+/// The locations of data that was just stored.
+pub(super) fn locations(stored: Vec<crate::store::Stored>) -> Vec<LocationRecord> {
+    stored.into_iter().map(|stored| LocationRecord::active(stored.url, stored.metadata)).collect()
+}

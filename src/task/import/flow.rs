@@ -1,0 +1,250 @@
+//! The task of an import.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::progress::Progress;
+use super::request::Method;
+use super::source;
+use crate::db::DbError;
+use crate::db::tasks::{self as rows, ImageStep, TaskStep};
+use crate::image::{self, Fault, Hold, Imported, Plan, Status};
+use crate::task::model::TaskStatus;
+use crate::task::tasks::Tasks;
+
+/// How often a task says how far it is.
+const REPORT: Duration = Duration::from_secs(30);
+
+/// How often an image is looked at whose locations others change.
+const ATTEMPTS: u32 = 5;
+
+/// What a task says of an image that is no more.
+const DELETED: &str = "Image has been deleted, aborting import.";
+
+/// An import that has its image for itself.
+pub(super) struct Job {
+    pub(super) plan: Plan,
+    pub(super) hold: Hold,
+    pub(super) method: Method,
+}
+
+/// Why an import came to nothing.
+#[derive(Debug)]
+struct Failed {
+    /// For whoever asked for it.
+    message: String,
+    /// The stores to blame, or all.
+    stores: Vec<String>,
+    /// Whether the same data may be imported again.
+    is_data_good: bool,
+    /// Something of the data may still be in a store.
+    leaves_something: bool,
+}
+
+/// How a step ended.
+enum Taken {
+    Done,
+    /// The image is gone, or somebody else's.
+    Refused,
+    /// Nobody knows, or not now: recovery looks.
+    Unclear,
+}
+
+/// Runs an import to one of its ends. `stop`: the task was ended by somebody else.
+pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
+    let task_id = job.plan.task_id.clone();
+    let Job { plan, hold, method } = job;
+    let begin = tasks.images.step_of_begin(&plan, &hold);
+    match tasks.take(&task_id, &[TaskStatus::Pending], TaskStatus::Processing, None, begin).await {
+        Taken::Done => {}
+        Taken::Refused => return tasks.end_without_image(&plan, hold, DELETED.to_owned()).await,
+        Taken::Unclear => return,
+    }
+    let progress = Progress::default();
+    let imported = tokio::select! {
+        imported = tasks.bring(&plan, &method, &progress) => imported,
+        () = stop.cancelled() => {
+            warn!(task_id, image_id = plan.image.id, "an import was ended by somebody else");
+            // Whoever it was has the image now; recovery makes sure.
+            return;
+        }
+    };
+    match imported {
+        Ok(imported) => tasks.succeed(&plan, hold, &method, imported).await,
+        Err(failed) => tasks.give_back(&plan, hold, &method, failed).await,
+    }
+}
+
+impl Tasks {
+    /// Reads the data and makes it durable in its stores.
+    async fn bring(&self, plan: &Plan, method: &Method, progress: &Progress) -> Result<Imported, Failed> {
+        let source = source::open(&self.images, &self.web, plan, method).await.map_err(|error| Failed {
+            message: error.to_string(),
+            stores: plan.stores.clone(),
+            is_data_good: false,
+            leaves_something: false,
+        })?;
+        self.plugins.run(plan);
+        let size = source.size;
+        let report = async {
+            loop {
+                sleep(REPORT).await;
+                // The lease is renewed by others; a report that is lost is followed by the next.
+                if let Err(error) = rows::report(&self.db, &plan.task_id, progress.message(size)).await {
+                    warn!(task_id = plan.task_id, error = &error as &dyn StdError, "a task cannot say how far it is");
+                }
+            }
+        };
+        let poured = tokio::select! {
+            poured = self.images.pour_import(plan, size, progress.count(source.data)) => poured,
+            () = report => unreachable!("it has no end"),
+        };
+        poured.map_err(|fault| Failed::of(fault, plan))
+    }
+
+    /// The data is there: so says the image's row, unless it is gone.
+    async fn succeed(&self, plan: &Plan, hold: Hold, method: &Method, imported: Imported) {
+        let task_id = &plan.task_id;
+        for _ in 0..ATTEMPTS {
+            let known = match self.images.look_at_held(plan, &hold).await {
+                Ok(Some(known)) => known,
+                Ok(None) => break,
+                Err(error) => {
+                    warn!(task_id, error = &error as &dyn StdError, "the end of an import cannot be written down yet");
+                    return;
+                }
+            };
+            let step = self.images.step_of_success(plan, &hold, &known, &imported);
+            let result = serde_json::json!({"image_id": plan.image.id});
+            let step = TaskStep {
+                result: Some(result),
+                image: Some(step),
+                ..self.step(task_id, &[TaskStatus::Processing], TaskStatus::Success)
+            };
+            match rows::take_step(&self.db, step).await {
+                Ok(()) => {
+                    self.images.tell_imported(plan, &imported);
+                    if *method == Method::GlanceDirect {
+                        self.images.drop_staged(plan).await;
+                    }
+                    self.images.let_go(hold).await;
+                    info!(task_id, image_id = plan.image.id, bytes = imported.size, "an import has ended well");
+                    return;
+                }
+                Err(DbError::LocationsChanged { .. }) => {}
+                Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => break,
+                Err(error) => {
+                    warn!(task_id, error = &error as &dyn StdError, "the end of an import cannot be written down yet");
+                    return;
+                }
+            }
+        }
+        // Nobody wants the data any more.
+        match self.images.remove_imported(plan, &imported).await {
+            Ok(()) => self.end_without_image(plan, hold, DELETED.to_owned()).await,
+            // Recovery tries again.
+            Err(error) => {
+                warn!(task_id, error = &error as &dyn StdError, "imported data that is not wanted stays for now")
+            }
+        }
+    }
+
+    /// Nothing was kept: the image goes back to where it was.
+    async fn give_back(&self, plan: &Plan, hold: Hold, method: &Method, failed: Failed) {
+        let task_id = &plan.task_id;
+        warn!(task_id, image_id = plan.image.id, "an import has failed: {}", failed.message);
+        if failed.leaves_something {
+            // Recovery removes what is left, and then ends the task.
+            return;
+        }
+        let known = match self.images.look_at_held(plan, &hold).await {
+            Ok(Some(known)) => known,
+            Ok(None) => return self.end_without_image(plan, hold, DELETED.to_owned()).await,
+            Err(error) => {
+                warn!(task_id, error = &error as &dyn StdError, "the end of an import cannot be written down yet");
+                return;
+            }
+        };
+        let is_direct = *method == Method::GlanceDirect;
+        let keeps = is_direct && failed.is_data_good && plan.needs_all && self.images.has_staged(plan).await;
+        let back = if keeps { Status::Uploading } else { Status::Queued };
+        let step = self.images.step_of_failure(plan, &hold, &known, &failed.stores, back);
+        match self.take(task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(failed.message), step).await {
+            Taken::Done => {
+                if is_direct && !keeps {
+                    self.images.drop_staged(plan).await;
+                }
+                self.images.let_go(hold).await;
+            }
+            Taken::Refused => self.end_without_image(plan, hold, DELETED.to_owned()).await,
+            Taken::Unclear => {}
+        }
+    }
+
+    /// The task fails, and there is no image to do anything about.
+    async fn end_without_image(&self, plan: &Plan, hold: Hold, message: String) {
+        let ended = match self.fail(&plan.task_id, message).await {
+            // Somebody else, who has the image by now, must not find it locked.
+            Ok(()) | Err(DbError::NotFound { .. }) => self.images.unlock(&plan.image.id, &plan.task_id).await,
+            Err(error) => Err(error.into()),
+        };
+        match ended {
+            Ok(_) => self.images.let_go(hold).await,
+            Err(error) => {
+                let error: &dyn StdError = &error;
+                warn!(task_id = plan.task_id, error, "the end of a task cannot be written down yet");
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        task_id: &str,
+        from: &'static [TaskStatus],
+        to: TaskStatus,
+        message: Option<String>,
+        image: ImageStep,
+    ) -> Taken {
+        let step = TaskStep { message, image: Some(image), ..self.step(task_id, from, to) };
+        match rows::take_step(&self.db, step).await {
+            Ok(()) => Taken::Done,
+            Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => Taken::Refused,
+            Err(error) => {
+                warn!(task_id, error = &error as &dyn StdError, "a step of an import cannot be written down yet");
+                Taken::Unclear
+            }
+        }
+    }
+}
+
+impl Failed {
+    fn of(fault: Fault, plan: &Plan) -> Self {
+        let is_data_good = !fault.stores.is_empty();
+        let leaves_something = fault.leaves_something();
+        let stores = if is_data_good { fault.stores.clone() } else { plan.stores.clone() };
+        Self { message: message(&fault.error), stores, is_data_good, leaves_something }
+    }
+}
+
+/// What went wrong, in words that name the cause.
+fn message(error: &image::Error) -> String {
+    match error {
+        image::Error::Client(cause) => format!("The data did not come whole: {cause}"),
+        other => {
+            let mut text = other.to_string();
+            let mut next = other.source();
+            while let Some(cause) = next {
+                let more = cause.to_string();
+                if !text.contains(&more) {
+                    text = format!("{text}: {more}");
+                }
+                next = cause.source();
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Importing data into an image that is there (upstream: `import_image` in `glance/api/v2/images.py` and
+//! `glance/async_/flows/api_image_import.py`).
+//!
+//! [`begin`] decides whether an import may begin and registers its task, [`flow`] is the task: the data comes from a [`source`], passes the
+//! [`plugins`] and goes into all stores at once.
+
+mod begin;
+mod flow;
+mod plugins;
+mod progress;
+mod request;
+mod source;
+mod web;
+
+pub use begin::Prepared;
+pub use plugins::{Plugins, UnknownPlugin};
+pub use request::{ImportRequest, Method};
+pub(super) use web::Web;

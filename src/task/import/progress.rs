@@ -1,0 +1,57 @@
+//! How far a task's data is, in words that upstream's clients show as they are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+const MIB: u64 = 1 << 20;
+
+/// Counts bytes as they pass.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// The same data, counted.
+    pub(super) fn count<S>(&self, data: S) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<S>
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send,
+    {
+        let bytes = Arc::clone(&self.0);
+        data.inspect(move |piece| {
+            if let Ok(piece) = piece {
+                bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
+        })
+    }
+
+    /// Upstream's words, with a share where the whole is known. `total`: bytes.
+    pub(super) fn message(&self, total: Option<u64>) -> String {
+        let bytes = self.0.load(Ordering::Relaxed);
+        let copied = format!("Copied {} MiB", bytes / MIB);
+        match total.filter(|total| *total > 0) {
+            Some(total) => format!("{copied} ({} %)", bytes.min(total) * 100 / total),
+            None => copied,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_are_counted_and_told() {
+        let progress = Progress::default();
+        assert_eq!(progress.message(None), "Copied 0 MiB");
+        let pieces = [Ok(Bytes::from(vec![0; 3 << 20])), Err(std::io::ErrorKind::TimedOut.into())];
+        let seen: Vec<_> = progress.count(stream::iter(pieces)).collect().await;
+        assert_eq!(seen.len(), 2);
+        assert_eq!(progress.message(None), "Copied 3 MiB");
+        assert_eq!(progress.message(Some(4 << 20)), "Copied 3 MiB (75 %)");
+        assert_eq!(progress.message(Some(1)), "Copied 3 MiB (100 %)");
+    }
+}

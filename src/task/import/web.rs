@@ -1,0 +1,232 @@
+//! Data from the web.
+//!
+//! Each URL, those of redirects included, passes the filter of `[import_filtering_opts]`, and connections are made only to the addresses
+//! that it has approved. A transfer that breaks goes on where it broke, if the server says that the data is still the same.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+};
+use http::{Method, StatusCode};
+use tokio::time::sleep;
+use tracing::info;
+use url::Url;
+
+use super::source::Source;
+use crate::keystone::outgoing::{
+    Answer, ClientError, Options, Outgoing, Proxies, Redirects, RequestError, Timeout, Tls, UrlFilter,
+};
+
+/// Requests made for one download: the first and what it is redirected to; Python's urllib follows as many.
+const MAX_REQUESTS: usize = 11;
+
+/// Upstream waits for ever; a server that says nothing for this long is given up.
+const CONNECT: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How often a transfer is taken up again without a byte in between.
+const ATTEMPTS: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Fetches data.
+#[derive(Clone, Debug)]
+pub(in crate::task) struct Web {
+    client: Outgoing,
+}
+
+/// Nothing comes. No text holds more of a URL than its origin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    #[error("the server answered {0}")]
+    Status(StatusCode),
+    #[error("the server redirects to nowhere")]
+    Redirect,
+    #[error("more than {} redirects", MAX_REQUESTS - 1)]
+    TooManyRedirects,
+}
+
+/// A transfer that broke and cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the transfer broke after {got} bytes: {cause}")]
+    Lost { got: u64, cause: String },
+    #[error("the transfer broke after {got} bytes, and by then the server had other data: {what}")]
+    Changed { got: u64, what: &'static str },
+}
+
+impl Web {
+    /// `filter`: what each URL must pass. Reads no file, makes no connection.
+    ///
+    /// # Errors
+    /// The proxies of the environment cannot be used.
+    pub(in crate::task) fn new(filter: UrlFilter) -> Result<Self, ClientError> {
+        let client = Outgoing::new(Options {
+            tls: Tls::default(),
+            timeout: Timeout::Step { connect: CONNECT, read: SILENCE },
+            redirects: Redirects::Returned,
+            proxies: Proxies::Environment,
+            filter: Some(filter),
+        })?;
+        Ok(Self { client })
+    }
+
+    /// Asks for the data and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// Nothing comes.
+    pub(super) async fn open(&self, url: &str) -> Result<Source, FetchError> {
+        let (url, answer) = self.follow(url).await?;
+        let size = length(answer.headers());
+        let transfer = Transfer {
+            web: self.clone(),
+            url,
+            same: Same::of(answer.headers()),
+            size,
+            got: 0,
+            attempts: 0,
+            body: answer.stream().boxed(),
+        };
+        let data = stream::unfold(Some(transfer), |transfer| async {
+            let mut transfer = transfer?;
+            match transfer.next().await {
+                Ok(Some(piece)) => Some((Ok(piece), Some(transfer))),
+                Ok(None) => None,
+                Err(error) => Some((Err(io::Error::other(error)), None)),
+            }
+        });
+        Ok(Source { size, data: data.boxed() })
+    }
+
+    async fn follow(&self, url: &str) -> Result<(String, Answer), FetchError> {
+        let mut url = url.to_owned();
+        for _ in 0..MAX_REQUESTS {
+            let request = self.client.request(Method::GET, url.as_str()).header(ACCEPT_ENCODING, "identity");
+            let answer = request.send().await?;
+            let status = answer.status();
+            if status == StatusCode::OK {
+                return Ok((url, answer));
+            }
+            let redirects = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+            if !redirects {
+                return Err(FetchError::Status(status));
+            }
+            let target = answer.headers().get(LOCATION).and_then(|target| target.to_str().ok());
+            let target = target.and_then(|target| Url::parse(&url).ok()?.join(target).ok());
+            url = target.ok_or(FetchError::Redirect)?.into();
+        }
+        Err(FetchError::TooManyRedirects)
+    }
+}
+
+/// Data on its way.
+struct Transfer {
+    web: Web,
+    /// Where the data came from in the end.
+    url: String,
+    same: Option<Same>,
+    /// Bytes in all, where the server has said so.
+    size: Option<u64>,
+    got: u64,
+    /// How often it was taken up again since the last byte.
+    attempts: u32,
+    body: BoxStream<'static, io::Result<Bytes>>,
+}
+
+impl Transfer {
+    async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        loop {
+            let cause = match self.body.next().await {
+                Some(Ok(piece)) => {
+                    self.got += piece.len() as u64;
+                    self.attempts = 0;
+                    return Ok(Some(piece));
+                }
+                None if self.size.is_none_or(|size| self.got >= size) => return Ok(None),
+                None => "the server ended it early".to_owned(),
+                Some(Err(error)) => error.to_string(),
+            };
+            self.take_up(cause).await?;
+        }
+    }
+
+    /// Asks for the rest of the data.
+    async fn take_up(&mut self, mut cause: String) -> Result<(), Broken> {
+        let got = self.got;
+        while let Some(same) = self.same.as_ref().filter(|_| self.attempts < ATTEMPTS) {
+            sleep(FIRST_PAUSE * 2_u32.saturating_pow(self.attempts)).await;
+            self.attempts += 1;
+            info!(bytes = got, cause, "a download broke off and is taken up again");
+            let request = self.web.client.request(Method::GET, self.url.as_str());
+            let request = request
+                .header(ACCEPT_ENCODING, "identity")
+                .header(RANGE, format!("bytes={got}-"))
+                .header(IF_RANGE, same.text());
+            match request.send().await {
+                Err(error) => cause = error.to_string(),
+                Ok(answer) if answer.status().is_server_error() => {
+                    cause = format!("the server answered {}", answer.status());
+                }
+                Ok(answer) if answer.status() != StatusCode::PARTIAL_CONTENT => {
+                    return Err(Broken::Changed { got, what: "it does not send the rest alone" });
+                }
+                Ok(answer) if !starts_at(answer.headers(), got, self.size) => {
+                    return Err(Broken::Changed { got, what: "it sends another part" });
+                }
+                Ok(answer) if Same::of(answer.headers()).is_some_and(|now| now != *same) => {
+                    return Err(Broken::Changed { got, what: "it has another version" });
+                }
+                Ok(answer) => {
+                    self.body = answer.stream().boxed();
+                    return Ok(());
+                }
+            }
+        }
+        Err(Broken::Lost { got, cause })
+    }
+}
+
+/// By what a server tells that data is still the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Same {
+    ETag(String),
+    LastModified(String),
+}
+
+impl Same {
+    /// A weak tag says that data is alike, which is not enough to join two halves.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        match text(ETAG) {
+            Some(tag) if !tag.starts_with("W/") => Some(Self::ETag(tag)),
+            _ => text(LAST_MODIFIED).map(Self::LastModified),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::ETag(text) | Self::LastModified(text) => text,
+        }
+    }
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Whether a partial answer begins there, of data that has the same size as before.
+fn starts_at(headers: &HeaderMap, start: u64, size: Option<u64>) -> bool {
+    let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()?.strip_prefix("bytes "));
+    let Some((range, whole)) = range.and_then(|range| range.split_once('/')) else { return false };
+    let begins = range.split_once('-').and_then(|(first, _)| first.parse().ok()) == Some(start);
+    begins && (whole == "*" || size.is_none_or(|size| whole.parse() == Ok(size)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Tasks, and the images that they have for themselves.
+
+use serde_json::json;
+
+use super::super::glance_api::db::images::{self, StagingState};
+use super::super::glance_api::db::model::{ImageUpdate, NewImage, OtherProperties};
+use super::super::glance_api::db::tasks::{
+    self, ImageStep, NewTask, TaskLock, TaskQuery, TaskRecord, TaskStep, TaskViewer,
+};
+use super::super::glance_api::db::{Db, DbError};
+use super::{create, get, now, pairs, uuid};
+
+const LOCK: &str = "os_glance_import_task";
+
+pub(super) async fn run(db: &Db) {
+    what_is_written_is_read(db).await;
+    lists_have_pages(db).await;
+    a_task_has_an_image_for_itself(db).await;
+    steps_are_taken_whole_or_not_at_all(db).await;
+    leases_are_renewed(db).await;
+    staged_data_is_awaited(db).await;
+}
+
+fn admin() -> TaskViewer {
+    TaskViewer { is_admin: true, project: None }
+}
+
+fn of(project: &str) -> TaskViewer {
+    TaskViewer { is_admin: false, project: Some(project.to_owned()) }
+}
+
+fn new(owner: &str, image: Option<&str>) -> NewTask {
+    NewTask {
+        id: uuid(),
+        kind: "api_image_import".to_owned(),
+        owner: owner.to_owned(),
+        image_id: image.map(str::to_owned),
+        request_id: Some("req-1".to_owned()),
+        user_id: None,
+        input: json!({"näme": ["ü", 1, null]}),
+    }
+}
+
+fn step(task: &str, from: &[&'static str], to: &'static str) -> TaskStep {
+    TaskStep {
+        task: task.to_owned(),
+        from: from.to_vec(),
+        to,
+        result: None,
+        message: None,
+        expires_at: None,
+        image: None,
+    }
+}
+
+async fn task(db: &Db, id: &str) -> TaskRecord {
+    tasks::get(db, id, &admin()).await.unwrap().unwrap()
+}
+
+async fn what_is_written_is_read(db: &Db) {
+    let (project, image) = (uuid(), uuid());
+    let wanted = new(&project, Some(&image));
+    tasks::create(db, wanted.clone()).await.unwrap();
+    let found = task(db, &wanted.id).await;
+    assert_eq!((found.status.as_str(), found.message.as_deref(), found.result), ("pending", Some(""), None));
+    assert_eq!((found.kind, found.owner, found.input), (wanted.kind, project.clone(), Some(wanted.input)));
+    assert_eq!((found.image_id.as_deref(), found.request_id.as_deref()), (Some(image.as_str()), Some("req-1")));
+    assert_eq!((found.user_id, found.expires_at, found.deleted), (None, None, false));
+    for (viewer, is_seen) in [(admin(), true), (of(&project), true), (of("another"), false)] {
+        assert_eq!(tasks::get(db, &wanted.id, &viewer).await.unwrap().is_some(), is_seen, "{viewer:?}");
+        assert_eq!(tasks::of_image(db, &image, &viewer).await.unwrap().len(), usize::from(is_seen), "{viewer:?}");
+    }
+    assert_eq!(tasks::get(db, &uuid(), &admin()).await.unwrap(), None);
+
+    // Past its time, nobody but an administrator who asks for it by its id sees it.
+    let over =
+        TaskStep { expires_at: Some(now() - time::Duration::hours(1)), ..step(&wanted.id, &["pending"], "failure") };
+    tasks::take_step(db, over).await.unwrap();
+    assert_eq!(tasks::of_image(db, &image, &admin()).await.unwrap(), []);
+    assert!(tasks::remove_expired(db).await.unwrap() >= 1);
+    assert!(task(db, &wanted.id).await.deleted);
+    assert_eq!(tasks::get(db, &wanted.id, &of(&project)).await.unwrap(), None);
+}
+
+async fn lists_have_pages(db: &Db) {
+    let project = uuid();
+    let mut ids = Vec::new();
+    for image in [None, Some("i1"), None, Some("i2"), Some("i3")] {
+        let task = new(&project, image);
+        ids.push(task.id.clone());
+        tasks::create(db, task).await.unwrap();
+    }
+    let query = |sort_key: &str, is_descending, marker: Option<String>| TaskQuery {
+        viewer: of(&project),
+        limit: 2,
+        marker,
+        sort_key: sort_key.to_owned(),
+        is_descending,
+        filters: Vec::new(),
+    };
+    for sort_key in ["created_at", "id", "image_id", "expires_at", "status", "updated_at", "deleted"] {
+        for is_descending in [false, true] {
+            let (mut seen, mut marker) = (Vec::new(), None);
+            loop {
+                let page = tasks::list(db, query(sort_key, is_descending, marker)).await.unwrap();
+                marker = page.last().map(|task| task.id.clone());
+                seen.extend(page.into_iter().map(|task| task.id));
+                if marker.is_none() || seen.len() > ids.len() {
+                    break;
+                }
+            }
+            let mut once = seen.clone();
+            once.sort();
+            once.dedup();
+            assert_eq!((seen.len(), once.len()), (5, 5), "{sort_key} {is_descending}");
+        }
+    }
+    let filtered = |name: &str, value: &str| TaskQuery {
+        filters: vec![(name.to_owned(), value.to_owned())],
+        limit: 10,
+        ..query("created_at", true, None)
+    };
+    for (name, value, count) in [("image_id", "i2", 1), ("status", "pending", 5), ("type", "import", 0), ("x", "y", 5)]
+    {
+        assert_eq!(tasks::list(db, filtered(name, value)).await.unwrap().len(), count, "{name}");
+    }
+    let unknown = tasks::list(db, query("nothing", false, None)).await;
+    assert!(matches!(unknown, Err(DbError::NotFound { what: "column", .. })), "{unknown:?}");
+    let missing = tasks::list(db, query("id", false, Some(uuid()))).await;
+    assert!(matches!(missing, Err(DbError::MarkerNotFound(_))), "{missing:?}");
+    let hidden = TaskQuery { viewer: of("another"), ..query("id", false, ids.pop()) };
+    assert!(matches!(tasks::list(db, hidden).await, Err(DbError::MarkerNotVisible(_))));
+}
+
+fn lock(image: &str, takes_over: bool) -> TaskLock {
+    TaskLock { image: image.to_owned(), property: LOCK, status: "queued".to_owned(), takes_over }
+}
+
+async fn a_task_has_an_image_for_itself(db: &Db) {
+    let (image, missing) = (uuid(), uuid());
+    create(db, NewImage::new(&image)).await;
+    let nowhere = tasks::create_locked(db, new("p", Some(&missing)), lock(&missing, true)).await;
+    assert!(matches!(nowhere, Err(DbError::NotFound { .. })), "{nowhere:?}");
+    // Somebody writes its data.
+    images::take(db, &image, ImageUpdate::default(), &["queued"], "one").await.unwrap();
+    let rival = tasks::create_locked(db, new("p", Some(&image)), lock(&image, false)).await;
+    assert!(matches!(rival, Err(DbError::Duplicate { .. })), "{rival:?}");
+
+    let other = TaskLock { status: "active".to_owned(), ..lock(&image, true) };
+    let late = tasks::create_locked(db, new("p", Some(&image)), other).await;
+    assert!(matches!(late, Err(DbError::StateConflict { .. })), "{late:?}");
+
+    let first = new("p", Some(&image));
+    tasks::create_locked(db, first.clone(), lock(&image, true)).await.unwrap();
+    let second = new("p", Some(&image));
+    let rival = tasks::create_locked(db, second.clone(), lock(&image, true)).await;
+    assert!(matches!(rival, Err(DbError::Duplicate { .. })), "{rival:?}");
+    assert_eq!(tasks::get(db, &second.id, &admin()).await.unwrap(), None, "nothing of the loser stays");
+    let found = images::with_owner(db, &image).await.unwrap().unwrap();
+    assert_eq!(found.owner.as_deref(), Some(first.id.as_str()));
+    assert_eq!(found.image.properties, pairs(&[(LOCK, Some(&first.id))]));
+}
+
+fn image_step(image: &str, token: &str, status: &str, from: &str) -> ImageStep {
+    let change = ImageUpdate {
+        status: Some(status.to_owned()),
+        properties: Some(pairs(&[("stores", Some("a"))])),
+        other_properties: OtherProperties::DeleteNamed(Vec::new()),
+        ..ImageUpdate::default()
+    };
+    ImageStep {
+        id: image.to_owned(),
+        change,
+        from: vec![from.to_owned()],
+        token: token.to_owned(),
+        unlocks: None,
+        disowns: false,
+    }
+}
+
+async fn steps_are_taken_whole_or_not_at_all(db: &Db) {
+    let image = uuid();
+    create(db, NewImage::new(&image)).await;
+    let own = new("p", Some(&image));
+    let id = own.id.as_str();
+    tasks::create_locked(db, own.clone(), lock(&image, true)).await.unwrap();
+    let begin = |token: &str, from: &str| TaskStep {
+        image: Some(image_step(&image, token, "importing", from)),
+        ..step(id, &["pending"], "processing")
+    };
+    for (token, from) in [("another", "queued"), (id, "active")] {
+        let refused = tasks::take_step(db, begin(token, from)).await;
+        assert!(matches!(refused, Err(DbError::StateConflict { .. })), "{refused:?}");
+        assert_eq!(task(db, id).await.status, "pending");
+    }
+    tasks::take_step(db, begin(id, "queued")).await.unwrap();
+    // The task is no longer there for it, so the image stays.
+    let late =
+        TaskStep { image: Some(image_step(&image, id, "active", "importing")), ..step(id, &["pending"], "failure") };
+    assert!(matches!(tasks::take_step(db, late).await, Err(DbError::NotFound { what: "task", .. })));
+    assert_eq!(get(db, &image).await.unwrap().status, "importing");
+
+    tasks::report(db, id, "half".to_owned()).await.unwrap();
+    let end = ImageStep { unlocks: Some(LOCK), disowns: true, ..image_step(&image, id, "active", "importing") };
+    let end =
+        TaskStep { result: Some(json!({"image_id": image})), image: Some(end), ..step(id, &["processing"], "success") };
+    tasks::take_step(db, end).await.unwrap();
+    let found = images::with_owner(db, &image).await.unwrap().unwrap();
+    assert_eq!((found.image.status.as_str(), found.owner), ("active", None));
+    assert_eq!(found.image.properties, pairs(&[("stores", Some("a"))]));
+    let done = task(db, id).await;
+    assert_eq!((done.status.as_str(), done.message.as_deref()), ("success", Some("half")));
+    assert_eq!(done.result, Some(json!({"image_id": image})));
+    // What is over is not reported on.
+    tasks::report(db, id, "more".to_owned()).await.unwrap();
+    assert_eq!(task(db, id).await.message.as_deref(), Some("half"));
+}
+
+async fn leases_are_renewed(db: &Db) {
+    let (living, done) = (new("p", Some("i")), new("p", Some("i")));
+    for task in [&living, &done] {
+        tasks::create(db, task.clone()).await.unwrap();
+    }
+    tasks::take_step(db, step(&done.id, &["pending"], "failure")).await.unwrap();
+    let before = now() + time::Duration::hours(1);
+    let silent = |found: Vec<TaskRecord>| found.into_iter().map(|task| task.id).collect::<Vec<_>>();
+    let found = silent(tasks::unfinished_since(db, before, 1000).await.unwrap());
+    assert!(found.contains(&living.id) && !found.contains(&done.id));
+    let held = vec![living.id.clone(), done.id.clone(), uuid()];
+    assert_eq!(tasks::renew(db, held).await.unwrap(), [living.id.clone()]);
+    assert_eq!(tasks::renew(db, Vec::new()).await.unwrap(), [""; 0]);
+    let found = silent(tasks::unfinished_since(db, now() - time::Duration::minutes(1), 1000).await.unwrap());
+    assert!(!found.contains(&living.id));
+}
+
+async fn staged_data_is_awaited(db: &Db) {
+    let (queued, staged, locked, gone) = (uuid(), uuid(), uuid(), uuid());
+    for id in [&queued, &staged, &locked, &gone] {
+        create(db, NewImage::new(id)).await;
+    }
+    images::take(
+        db,
+        &staged,
+        ImageUpdate { status: Some("uploading".to_owned()), ..ImageUpdate::default() },
+        &["queued"],
+        "t",
+    )
+    .await
+    .unwrap();
+    images::set_property_atomic(db, &locked, LOCK, "task").await.unwrap();
+    images::delete(db, &gone, "deleted", None).await.unwrap();
+    let ids = vec![queued.clone(), staged.clone(), locked.clone(), gone, uuid()];
+    let mut found = images::staging_states(db, ids).await.unwrap();
+    found.sort_by_key(|state| state.id.clone());
+    let state = |id: String, is_awaited| StagingState { id, is_awaited };
+    let mut expected = vec![state(queued, false), state(staged, true), state(locked, true)];
+    expected.sort_by_key(|state| state.id.clone());
+    assert_eq!(found, expected);
+}
