@@ -2,7 +2,6 @@ use futures_util::stream;
 
 use std::sync::Arc;
 
-use super::super::FailedStores;
 use super::super::fake::{Fake, Step};
 use super::*;
 use crate::config::{Config, GlanceStoreSection, StoreSection};
