@@ -170,16 +170,24 @@ fn an_image_whose_data_cannot_be_removed_stays() {
     let [theirs, ours] = answers.try_into().unwrap();
     assert_eq!(theirs, ours);
     assert_eq!(theirs.0, 403);
-    assert_eq!(odd[0], odd[1]);
+    // Upstream cannot delete most of these.
+    let [theirs, ours] = odd.try_into().unwrap();
+    let read = |answers: &[(&'static str, u16, u16)]| -> Vec<_> {
+        answers.iter().map(|(url, read, _)| (*url, *read)).collect()
+    };
+    assert_eq!(read(&theirs), read(&ours));
+    assert!(ours.iter().all(|(_, _, deleted)| *deleted == 204), "{ours:?}");
 }
 
 /// What is answered where no data can be, as a hand or another encryption key leaves it.
 fn read_and_delete_at_odd_locations(side: &mut Side) -> Vec<(&'static str, u16, u16)> {
-    let urls = ["nowhere", "odd://x", "", "file:nowhere", "file:///no/such/file", "http://127.0.0.1:1/x"];
+    let urls = ["nowhere", "odd://x", "", "file:nowhere", "file:///no/such/file"];
     let mut odd = |url: &'static str| {
         let path = side.image(None);
         side.sql(&format!("update image_locations set value = '{url}' where deleted = 0"));
-        let read = side.send("GET", &format!("{path}/file")).status;
+        let get = side.request("GET", &format!("{path}/file"));
+        // Upstream's server closes the connection where its code fails in the middle of an answer.
+        let read = side.client.try_send(&get).map_or(500, |answer| answer.status);
         (url, read, side.send("DELETE", &path).status)
     };
     urls.map(&mut odd).to_vec()
