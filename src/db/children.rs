@@ -268,13 +268,15 @@ pub(super) async fn insert_properties(
         }
         session.execute(&insert).await.map_err(|error| match error {
             // Another request set one of them in this moment, or two differ only in case where the database sees none.
-            error if error.is_duplicate() => {
-                DbError::Duplicate { what: "one of these properties of image", key: image.to_owned() }
-            }
+            error if error.is_duplicate() => property_taken(image),
             error => error,
         })?;
     }
     Ok(())
+}
+
+pub(super) fn property_taken(image: &str) -> DbError {
+    DbError::Duplicate { what: "one of these properties of image", key: image.to_owned() }
 }
 
 pub(super) async fn insert_tags(

@@ -18,6 +18,7 @@ pub mod tasks;
 
 mod address;
 mod backend;
+mod cell;
 mod children;
 mod cipher;
 mod clock;

@@ -1,10 +1,13 @@
 //! Rows as the domain sees them, and what it asks for.
 
+use std::collections::HashSet;
+
 use sea_query::Value;
 use time::PrimitiveDateTime;
 use time::macros::datetime;
 
-use super::error::DbError;
+use super::cell::Cell;
+use super::clock;
 use super::row::Columns;
 use super::unreadable;
 
@@ -22,17 +25,6 @@ pub enum Kind {
     Integer,
     Flag,
     Time,
-}
-
-/// A value as a column of `images` holds it.
-trait Cell: Sized {
-    const KIND: Kind;
-    const IS_NULLABLE: bool = false;
-
-    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError>;
-    fn value(&self) -> Value;
-    /// What stands in for a value of the column that cannot be read.
-    fn stand_in(column: Column) -> Self;
 }
 
 /// Declares the columns of `images` (upstream: `glance/db/sqlalchemy/models.py`), in the order in which they are read.
@@ -170,6 +162,26 @@ macro_rules! image_table {
             pub(super) fn given(&self) -> Vec<(Column, Value)> {
                 vec![$((Column::$column, self.$field.value()),)*]
             }
+
+            /// The columns of [`Self::given`].
+            pub(super) const GIVEN: &[Column] = &[$(Column::$column,)*];
+
+            /// The image as it is read after it was stored at this time, on databases that keep every value as it is.
+            pub(super) fn to_record(&self, now: PrimitiveDateTime) -> ImageRecord {
+                let mut seen = HashSet::new();
+                let record = ImageRecord {
+                    id: self.id.clone(),
+                    $($field: self.$field.clone(),)*
+                    created_at: clock::to_micros(self.created_at.unwrap_or(now)),
+                    updated_at: clock::to_micros(self.updated_at.unwrap_or(now)),
+                    deleted_at: None,
+                    deleted: false,
+                    properties: self.properties.clone(),
+                    tags: self.tags.iter().filter(|tag| seen.insert(tag.as_str())).cloned().collect(),
+                    locations: self.locations.clone(),
+                };
+                ImageRecord { owner: record.owner.filter(|owner| !owner.is_empty()), ..record }
+            }
         }
 
         /// What is to be different about an image; `None` leaves a thing as it is.
@@ -235,92 +247,6 @@ impl Column {
     /// The column with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|column| column.name() == name)
-    }
-}
-
-impl Cell for String {
-    const KIND: Kind = Kind::Text;
-
-    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        columns.text()
-    }
-
-    /// As a status or a visibility, it is one that allows nothing.
-    fn stand_in(_: Column) -> Self {
-        Self::new()
-    }
-
-    fn value(&self) -> Value {
-        self.as_str().into()
-    }
-}
-
-impl Cell for Option<String> {
-    const KIND: Kind = Kind::Text;
-    const IS_NULLABLE: bool = true;
-
-    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        columns.maybe_text()
-    }
-
-    fn stand_in(column: Column) -> Self {
-        (column == Column::Owner).then(|| UNREADABLE_OWNER.to_owned())
-    }
-
-    fn value(&self) -> Value {
-        self.clone().into()
-    }
-}
-
-impl Cell for Option<i64> {
-    const KIND: Kind = Kind::Integer;
-    const IS_NULLABLE: bool = true;
-
-    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        columns.maybe_integer()
-    }
-
-    fn stand_in(_: Column) -> Self {
-        None
-    }
-
-    fn value(&self) -> Value {
-        (*self).into()
-    }
-}
-
-impl Cell for i32 {
-    const KIND: Kind = Kind::Integer;
-
-    /// SQLite's integers are wider than the columns of other databases; nothing legal is.
-    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        let value = columns.integer()?;
-        Ok(Self::try_from(value).unwrap_or(if value < 0 { Self::MIN } else { Self::MAX }))
-    }
-
-    fn stand_in(_: Column) -> Self {
-        0
-    }
-
-    fn value(&self) -> Value {
-        (*self).into()
-    }
-}
-
-impl Cell for bool {
-    const KIND: Kind = Kind::Flag;
-
-    fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        columns.flag()
-    }
-
-    /// What may be protected is not to be deleted.
-    fn stand_in(column: Column) -> Self {
-        column == Column::Protected
-    }
-
-    fn value(&self) -> Value {
-        (*self).into()
     }
 }
 

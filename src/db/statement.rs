@@ -53,6 +53,11 @@ pub(super) struct Filled {
 }
 
 impl Text {
+    /// A text of PostgreSQL that the builder has no words for. It has `$1` and so on where the values belong.
+    pub(super) fn of_postgres(sql: String) -> Self {
+        Self { sql: sql.into(), order: None }
+    }
+
     /// `statement` holds [`place`]s and what the program itself fixes, and nothing that comes from a client: that would be
     /// written into the text, or be taken for a place.
     pub(super) fn make(dialect: Dialect, statement: &impl QueryStatementWriter) -> Self {

@@ -132,9 +132,26 @@ async fn round_trip(db: &Db) {
         },
     )
     .await;
+    assert_eq!(get(db, &id).await.as_ref(), Some(&bare));
     assert_eq!((bare.status.as_str(), bare.visibility.as_str()), ("queued", "shared"));
     assert_eq!((bare.owner, bare.name, bare.size), (None, None, None));
     assert_eq!((bare.created_at, bare.updated_at), (time, time + Duration::from_secs(1)));
+
+    // Without anything that has to be read back, the answer is made of what was given.
+    for properties in [pairs(&[("zeta", Some("1")), ("alpha", Some("")), ("名", Some("{näme, \"NULL\"}"))]), Vec::new()]
+    {
+        let id = uuid();
+        let tags = texts(&["b", "a", "b", "tag, with {comma}"]);
+        let made = create(db, NewImage { properties: properties.clone(), tags, ..NewImage::new(&id) }).await;
+        assert_eq!((&made.properties, &made.tags), (&properties, &texts(&["b", "a", "tag, with {comma}"])));
+        assert_eq!(get(db, &id).await, Some(made));
+        let again = NewImage { properties, ..NewImage::new(&id) };
+        let again = images::create(db, again).await;
+        assert!(matches!(&again, Err(DbError::Duplicate { what: "image", .. })), "{again:?}");
+    }
+    let twice = NewImage { properties: pairs(&[("a", Some("1")), ("a", Some("2"))]), ..NewImage::new(uuid()) };
+    let twice = images::create(db, twice).await;
+    assert!(matches!(twice, Err(DbError::Duplicate { what, .. }) if what != "image"));
 }
 
 async fn ids(db: &Db) {
