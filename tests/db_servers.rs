@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use glance_api::config::{DatabaseSection, Secret};
+use glance_api::db::images::list::{Column, Condition, ListQuery, Viewer, VisibilityCondition};
 use glance_api::db::model::NewImage;
-use glance_api::db::{Db, Dialect, images};
+use glance_api::db::{Db, Dialect, images, members};
+use time::macros::datetime;
 
 extern crate glance_api;
 
@@ -79,6 +81,12 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
     db.create_indexes().await.unwrap();
     assert_eq!(indexes(server, dialect), 5);
     db_suite::run(&db).await;
+    for is_member_of_many in [false, true] {
+        lists_of_members(server, &db, is_member_of_many).await;
+    }
+    if dialect == Dialect::Postgres {
+        connections_plan_once(server, &db).await;
+    }
 
     // All connections of the pool are stale now; nobody is to notice.
     let id = db_suite::uuid();
@@ -87,4 +95,82 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
     assert!(images::get(&db, &id, false).await.unwrap().is_some());
     server.restart();
     images::delete(&db, &id, "deleted", Some(&["queued"])).await.unwrap();
+}
+
+/// Lists of a project with a few memberships, or with so many that its images are found in another way.
+async fn lists_of_members(server: &Server, db: &Db, is_member_of_many: bool) {
+    let (me, other) = (db_suite::uuid(), db_suite::uuid());
+    let mut newest_first: Vec<(String, &str)> = Vec::new();
+    let rows = [
+        (&other, "shared", Some("accepted")),
+        (&other, "shared", Some("pending")),
+        (&other, "shared", None),
+        (&me, "shared", Some("accepted")),
+        (&other, "public", Some("accepted")),
+        (&other, "shared", Some("accepted")),
+        (&me, "private", None),
+        (&other, "shared", Some("accepted")),
+        (&other, "private", Some("accepted")),
+    ];
+    let mut created_at = datetime!(2024-01-01 00:00:00);
+    for (owner, visibility, membership) in rows {
+        created_at += Duration::from_secs(1);
+        let new = NewImage {
+            owner: Some(owner.clone()),
+            visibility: visibility.to_owned(),
+            created_at: Some(created_at),
+            ..NewImage::new(db_suite::uuid())
+        };
+        let id = images::create(db, new).await.unwrap().id;
+        if let Some(status) = membership {
+            members::add(db, &id, &me, status).await.unwrap();
+        }
+        let is_shown =
+            *owner == me || visibility == "public" || visibility == "shared" && membership == Some("accepted");
+        if is_shown {
+            newest_first.insert(0, (id, visibility));
+        }
+    }
+    if is_member_of_many {
+        let numbers = match db.dialect() {
+            Dialect::Postgres => "generate_series(1, 1001)",
+            _ => "seq_1_to_1001",
+        };
+        server.sql(&format!(
+            "INSERT INTO image_members (image_id, member, can_share, created_at, updated_at, deleted, status) \
+             SELECT id, '{me}', FALSE, created_at, created_at, FALSE, 'accepted' FROM images, {numbers} \
+             WHERE owner = '{other}' AND visibility = 'private'"
+        ));
+    }
+    let viewer = Viewer { is_admin: false, project: Some(me.clone()) };
+    let conditions = vec![Condition::In(Column::Owner, vec![me, other])];
+    for (visibility, only) in
+        [(VisibilityCondition::Default, None), (VisibilityCondition::Only("shared".to_owned()), Some("shared"))]
+    {
+        let mut query = ListQuery { conditions: conditions.clone(), visibility, ..ListQuery::new(viewer.clone(), 2) };
+        let expected = newest_first.iter().filter(|(_, visibility)| only.is_none_or(|only| only == *visibility));
+        let mut found: Vec<String> = Vec::new();
+        loop {
+            let page = images::list(db, &query).await.unwrap();
+            found.extend(page.iter().map(|image| image.id.clone()));
+            if page.len() < 2 {
+                break;
+            }
+            query.marker = found.last().cloned();
+        }
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected.map(|(id, _)| id).collect::<Vec<_>>(), "{only:?}");
+    }
+}
+
+/// A list's plan takes PostgreSQL longer than the list: its connections are to keep plans.
+async fn connections_plan_once(server: &Server, db: &Db) {
+    server.sql(
+        "CREATE TABLE seen (mode text); \
+         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN INSERT INTO seen VALUES (current_setting('plan_cache_mode')); RETURN NEW; END $$; \
+         CREATE TRIGGER look BEFORE INSERT ON images FOR EACH ROW EXECUTE FUNCTION look()",
+    );
+    images::create(db, NewImage::new(db_suite::uuid())).await.unwrap();
+    assert_eq!(server.sql("SELECT mode FROM seen"), "force_generic_plan");
+    server.sql("DROP TRIGGER look ON images; DROP FUNCTION look(); DROP TABLE seen");
 }

@@ -115,7 +115,12 @@ impl Session {
             (Dialect::Sqlite, Transaction::Write) => "BEGIN IMMEDIATE",
             (Dialect::Postgres, Transaction::Read) => "BEGIN READ ONLY",
             (Dialect::MySql, Transaction::Read) => "START TRANSACTION READ ONLY",
-            (Dialect::Postgres, Transaction::Snapshot) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            // Plans look at the values again, as PostgreSQL's own default has it.
+            (Dialect::Postgres, Transaction::Snapshot) => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                 SELECT set_config('plan_cache_mode', 'auto', true) \
+                 WHERE current_setting('plan_cache_mode', true) IS NOT NULL"
+            }
             (Dialect::Postgres, Transaction::Write) => "BEGIN",
             (Dialect::MySql, Transaction::Snapshot) => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
             (Dialect::MySql, Transaction::Write) => "START TRANSACTION",

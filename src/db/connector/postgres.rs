@@ -80,9 +80,15 @@ impl PostgresConnector {
                 done => done?,
             }
         };
+        // Together with that, a server itself is told to plan a statement once for the connection, not for each use: a list's plan
+        // takes longer than the list. Which values come makes a difference to the plan of lists by property or tag alone, whose
+        // transactions have it otherwise (`Session::begin`). Versions before 12 know no such setting.
         let look = format!(
             "SELECT pg_catalog.current_setting('{MARK}', true), pg_catalog.pg_is_in_recovery()::text, \
-             pg_catalog.current_setting('transaction_read_only')"
+             pg_catalog.current_setting('transaction_read_only'), \
+             CASE WHEN pg_catalog.current_setting('{MARK}', true) = '{mark}' \
+             AND pg_catalog.current_setting('plan_cache_mode', true) IS NOT NULL \
+             THEN pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false) END"
         );
         let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(look))).await?;
         let found: Option<String> = row.try_get(0)?;

@@ -39,7 +39,7 @@ pub async fn list(db: &Db, query: &ListQuery) -> Result<Vec<ImageRecord>, DbErro
         return Err(DbError::TooManyFilters { filters, most: MOST_FILTERS });
     }
     let query = Arc::new(query.clone());
-    if changes_unnoticed(&query) {
+    if changes_unnoticed(&query) || depends_on_values(db.dialect(), &query) {
         return Ok(db.snapshot(Page { query, is_one_state: true }).await?.unwrap_or_default());
     }
     match db.read(Page { query: Arc::clone(&query), is_one_state: false }).await? {
@@ -53,6 +53,12 @@ pub async fn list(db: &Db, query: &ListQuery) -> Result<Vec<ImageRecord>, DbErro
 /// would have an image without the tag that was asked for.
 fn changes_unnoticed(query: &ListQuery) -> bool {
     !query.tags.is_empty()
+}
+
+/// Whether the best plan depends on how many images have the values that are asked for. On PostgreSQL, only a snapshot's
+/// transaction plans each list.
+fn depends_on_values(dialect: Dialect, query: &ListQuery) -> bool {
+    dialect == Dialect::Postgres && !query.properties.is_empty()
 }
 
 /// Finds the images, then what hangs on them. The result is `None` if an image may have changed between the two queries.
@@ -117,5 +123,15 @@ mod tests {
         assert!(!changes_unnoticed(&query));
         query.tags.push("t".to_owned());
         assert!(changes_unnoticed(&query));
+    }
+
+    #[test]
+    fn a_list_by_property_is_planned_for_its_values() {
+        let mut query = ListQuery::new(Viewer::default(), 5);
+        query.conditions.push(Condition::Equal(Column::Name, "n".to_owned()));
+        assert!(!depends_on_values(Dialect::Postgres, &query));
+        query.properties.push(("a".to_owned(), "b".to_owned()));
+        assert!(depends_on_values(Dialect::Postgres, &query));
+        assert!(!depends_on_values(Dialect::MySql, &query) && !depends_on_values(Dialect::Sqlite, &query));
     }
 }

@@ -1,6 +1,6 @@
 //! Who sees which images in a list (`_select_images_query` and `_image_get_all` in `glance/db/sqlalchemy/api.py`).
 
-use sea_query::{Cond, Expr, ExprTrait, Query};
+use sea_query::{CommonTableExpression, Cond, Expr, ExprTrait, Query, SelectStatement};
 
 use super::query::{Viewer, VisibilityCondition};
 use crate::db::dialect::Dialect;
@@ -85,24 +85,76 @@ pub(super) fn condition(dialect: Dialect, viewer: &Viewer, set: Set, each: bool)
             .fold(all.add_option(own()), |all, but| all.add(coarse(dialect, Column::Visibility).ne(visibility(but)))),
         Set::OwnOnly(only) => all.add_option(own()).add(coarse(dialect, Column::Visibility).eq(visibility(&only))),
         Set::Shared { status } => {
-            let mut members = Query::select();
-            members.from("image_members").and_where(live("image_members"));
-            // Without a project, upstream asks for any membership of anyone.
-            let mut others = None;
-            if let Some(project) = viewer.project.as_deref() {
-                members.and_where(Expr::col("member").eq(project));
-                members.and_where_option(status.map(|status| Expr::col(("image_members", "status")).eq(status)));
-                others = Some(column(Column::Owner).ne(project).or(column(Column::Owner).is_null()));
-            }
-            let image = || Expr::col(("image_members", "image_id"));
-            let is_member = if each {
-                Expr::exists(members.expr(Expr::cust("1")).and_where(image().eq(column(Column::Id))).take())
-            } else {
-                column(Column::Id).in_subquery(members.expr(image()).take())
-            };
-            all.add(coarse(dialect, Column::Visibility).eq(visibility("shared"))).add_option(others).add(is_member)
+            let members = members(viewer, status.as_deref());
+            let is_member = if each { is_member(members) } else { column(Column::Id).in_subquery(image_ids(members)) };
+            shared(dialect, viewer).add(is_member)
         }
     }
+}
+
+/// The viewer's memberships that [`parts`] counts, under this name.
+const MEMBERSHIPS: &str = "memberships";
+
+/// Whoever has more memberships than this has many: to look each of them up takes longer than to look for them among the images
+/// that come first.
+const FEW: u64 = 1000;
+
+/// The conditions by which a page looks for the images of a set, one query for each; their images are disjoint.
+///
+/// PostgreSQL keeps one plan for the statement, whoever asks, so the statement decides: images that are shared with the viewer are found
+/// by the viewer's memberships, or, if these are many, by looking at shared images along the order. One of the two parts has
+/// nothing to do. SQLite and MySQL plan each list, and see for themselves.
+pub(super) fn parts(dialect: Dialect, viewer: &Viewer, set: Set) -> Vec<Cond> {
+    let Set::Shared { status } = &set else { return vec![condition(dialect, viewer, set, false)] };
+    if dialect != Dialect::Postgres {
+        return vec![condition(dialect, viewer, set, false)];
+    }
+    let count = |comparison| Expr::cust(format!("(SELECT COUNT(*) FROM {MEMBERSHIPS}) {comparison} {FEW}"));
+    let known = image_ids(Query::select().from(MEMBERSHIPS).take());
+    // LIMIT and OFFSET keep PostgreSQL from making a join of it, which could start with the memberships after all.
+    let is_member = is_member(members(viewer, status.as_deref()).limit(1).offset(0).take());
+    vec![
+        shared(dialect, viewer).add(count("<=")).add(column(Column::Id).in_subquery(known)),
+        shared(dialect, viewer).add(count(">")).add(is_member),
+    ]
+}
+
+/// What [`parts`] needs before the query: one membership more than are few.
+pub(super) fn memberships(dialect: Dialect, viewer: &Viewer, sets: &[Set]) -> Option<CommonTableExpression> {
+    let status = sets.iter().find_map(|set| match set {
+        Set::Shared { status } if dialect == Dialect::Postgres => Some(status.as_deref()),
+        _ => None,
+    })?;
+    let rows = image_ids(members(viewer, status)).limit(FEW + 1).take();
+    Some(CommonTableExpression::new().table_name(MEMBERSHIPS).query(rows).to_owned())
+}
+
+/// Shared images of others.
+fn shared(dialect: Dialect, viewer: &Viewer) -> Cond {
+    let project = viewer.project.as_deref();
+    let others = project.map(|project| column(Column::Owner).ne(project).or(column(Column::Owner).is_null()));
+    Cond::all().add(coarse(dialect, Column::Visibility).eq(visibility("shared"))).add_option(others)
+}
+
+/// The viewer's memberships in this status, without columns yet. Without a project, upstream asks for any membership of anyone.
+fn members(viewer: &Viewer, status: Option<&str>) -> SelectStatement {
+    let mut members = Query::select();
+    members.from("image_members").and_where(live("image_members"));
+    if let Some(project) = viewer.project.as_deref() {
+        members.and_where(Expr::col("member").eq(project));
+        members.and_where_option(status.map(|status| Expr::col(("image_members", "status")).eq(status)));
+    }
+    members
+}
+
+fn image_ids(mut members: SelectStatement) -> SelectStatement {
+    members.column("image_id").take()
+}
+
+/// Whether one of these memberships is of the image at hand.
+fn is_member(mut members: SelectStatement) -> Expr {
+    let image = Expr::col(("image_members", "image_id")).eq(column(Column::Id));
+    Expr::exists(members.expr(Expr::cust("1")).and_where(image).take())
 }
 
 fn visibility(text: &str) -> Expr {
@@ -111,7 +163,42 @@ fn visibility(text: &str) -> Expr {
 
 #[cfg(test)]
 mod tests {
+    use sea_query::PostgresQueryBuilder;
+
+    use super::super::select::select;
+    use super::super::{Direction, ListQuery};
     use super::*;
+
+    #[test]
+    fn postgresql_counts_the_memberships_that_it_finds_images_by() {
+        let text = |dialect, viewer: Viewer| {
+            let sort = [(Column::CreatedAt, Direction::Descending)];
+            select(dialect, &ListQuery::new(viewer, 25), &sort, None).to_string(PostgresQueryBuilder)
+        };
+        let user = text(Dialect::Postgres, viewer(false, Some("p")));
+        for (expected, times) in [
+            (r#"WITH "memberships" AS (SELECT "image_id" FROM "image_members" WHERE"#, 1),
+            ("LIMIT 1001)", 1),
+            ("(SELECT COUNT(*) FROM memberships) <= 1000", 1),
+            ("(SELECT COUNT(*) FROM memberships) > 1000", 1),
+            (r#""images"."id" IN (SELECT "image_id" FROM "memberships")"#, 1),
+            ("LIMIT 1 OFFSET 0)", 1),
+            (r#""member" = 'p'"#, 2),
+            (r#""image_members"."status" = 'accepted'"#, 2),
+            ("UNION ALL", 3),
+        ] {
+            assert_eq!(user.matches(expected).count(), times, "{expected} in {user}");
+        }
+        let nobody = text(Dialect::Postgres, viewer(false, None));
+        assert!(nobody.contains("memberships") && !nobody.contains(r#""member" ="#), "{nobody}");
+        for other in [
+            text(Dialect::Postgres, viewer(true, Some("p"))),
+            text(Dialect::MySql, viewer(false, Some("p"))),
+            text(Dialect::Sqlite, viewer(false, Some("p"))),
+        ] {
+            assert!(!other.contains("memberships"), "{other}");
+        }
+    }
 
     fn viewer(is_admin: bool, project: Option<&str>) -> Viewer {
         Viewer { is_admin, project: project.map(str::to_owned) }

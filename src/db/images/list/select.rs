@@ -5,7 +5,7 @@ use sea_query::{Cond, Query, SelectStatement, UnionType};
 use super::query::{Direction, ListQuery};
 use super::{filter, page, scope};
 use crate::db::dialect::Dialect;
-use crate::db::images::columns::names;
+use crate::db::images::columns::{names, never};
 use crate::db::model::Column;
 
 /// Images that [`among_first`] looks at: half a millisecond.
@@ -22,10 +22,10 @@ pub(in crate::db::images) fn select(
     sort: &[(Column, Direction)],
     marker: Option<&[page::Bound]>,
 ) -> SelectStatement {
-    let one = |set: scope::Set| {
+    let one = |condition: Cond| {
         let mut select = Query::select();
         select.columns(names()).from("images");
-        select.cond_where(scope::condition(dialect, &query.viewer, set, false));
+        select.cond_where(condition);
         filter::restrict(&mut select, dialect, query);
         if let Some(marker) = marker {
             select.cond_where(page::after(dialect, marker));
@@ -34,16 +34,21 @@ pub(in crate::db::images) fn select(
         select.limit(query.limit).take()
     };
     // Order and limit of a part need a query of their own around it on SQLite.
-    let wrapped = |set| Query::select().columns(names()).from_subquery(one(set), "part").take();
-    let mut sets = scope::sets(&query.viewer, &query.visibility, query.member_status.as_deref());
-    let Some(last) = sets.pop() else { return one(scope::Set::Nothing) };
-    if sets.is_empty() {
+    let wrapped = |condition| Query::select().columns(names()).from_subquery(one(condition), "part").take();
+    let sets = scope::sets(&query.viewer, &query.visibility, query.member_status.as_deref());
+    let memberships = scope::memberships(dialect, &query.viewer, &sets);
+    let mut parts: Vec<Cond> = sets.into_iter().flat_map(|set| scope::parts(dialect, &query.viewer, set)).collect();
+    let Some(last) = parts.pop() else { return one(Cond::all().add(never())) };
+    if parts.is_empty() {
         return one(last);
     }
     let mut all = wrapped(last);
-    all.unions(sets.into_iter().map(|set| (UnionType::All, wrapped(set))));
+    all.unions(parts.into_iter().map(|part| (UnionType::All, wrapped(part))));
     let mut page = Query::select();
     page.columns(names()).from_subquery(all, "page");
+    if let Some(memberships) = memberships {
+        page.with_cte(memberships);
+    }
     page::order(&mut page, sort);
     page.limit(query.limit).take()
 }
