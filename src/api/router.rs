@@ -120,7 +120,8 @@ macro_rules! routes {
                 }
             }
 
-            /// Calls the handler.
+            /// Calls the handler. Its future has a place of its own: within this one, the largest of all handlers would count for each
+            /// request, in all futures around this one, and be moved with them several times.
             pub(super) async fn answer(
                 self,
                 api: &Api,
@@ -136,10 +137,10 @@ macro_rules! routes {
         }
     };
     (@call Read $handler:path, $api:ident, $call:ident, $body:ident $(, $parameter:ident)*) => {
-        $handler($api, $call, $body $(, &$parameter)*).await
+        Box::pin($handler($api, $call, $body $(, &$parameter)*)).await
     };
     (@call $other:ident $handler:path, $api:ident, $call:ident, $body:ident $(, $parameter:ident)*) => {
-        $handler($api, $call $(, &$parameter)*).await
+        Box::pin($handler($api, $call $(, &$parameter)*)).await
     };
 }
 
