@@ -92,7 +92,6 @@ impl Api {
         if context.read_only && route.effect == Effect::Changes {
             return Err(Error::detail(StatusCode::FORBIDDEN, "Read-only access"));
         }
-        let context = Arc::new(context);
         let rules = self.enforcer.rules().await;
         let policy = PolicyCheck { rules: &rules, context: &context, checks_owner: self.checks_owner };
         let (query, rule) = (query.as_deref(), route.rule);

@@ -1,6 +1,7 @@
 //! A request and an answer as the handlers see them; the connection's own types stay above.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -20,7 +21,7 @@ pub struct Request {
     pub query: Option<String>,
     pub headers: HeaderMap,
     pub body: RequestBody,
-    pub context: Context,
+    pub context: Arc<Context>,
     /// Scheme and authority as the client sees them (`http://host:9292`), without a trailing slash; from the Host header and,
     /// where enabled, the proxy headers.
     pub host_url: String,

@@ -41,7 +41,7 @@ pub(in crate::http) struct Exchange {
     /// The audit's record of the request.
     pub audit: Option<Map<String, Value>>,
     /// Who is asking. The way back shows `request_id` when there is one.
-    pub context: Option<Context>,
+    pub context: Option<Arc<Context>>,
 }
 
 impl Exchange {
@@ -107,7 +107,12 @@ impl Exchange {
     }
 
     /// What the routes get. `path`: decoded, below `/v2`.
-    pub(in crate::http) fn to_request(&self, path: &str, body: api::RequestBody, context: Context) -> api::Request {
+    pub(in crate::http) fn to_request(
+        &self,
+        path: &str,
+        body: api::RequestBody,
+        context: Arc<Context>,
+    ) -> api::Request {
         api::Request {
             method: self.method.clone(),
             path: path.to_owned(),
@@ -251,7 +256,7 @@ pub(in crate::http) mod tests {
         let exchange = exchange("GET", "/v2/images/a%3Fb%2525?x=%20", &[]);
         let path = exchange.path.clone().unwrap();
         let body = Box::pin(http_body_util::BodyExt::map_err(http_body_util::Empty::new(), |never| match never {}));
-        let request = exchange.to_request(&path, body, Context::default());
+        let request = exchange.to_request(&path, body, Arc::default());
         assert_eq!((request.path.as_str(), request.query.as_deref()), ("/v2/images/a?b%25", Some("x=%20")));
     }
 }

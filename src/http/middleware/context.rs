@@ -1,5 +1,7 @@
 //! From an identity to the context of the request (upstream: `glance/api/middleware/context.py`).
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
@@ -52,7 +54,7 @@ pub(in crate::http) fn admit(exchange: &mut Exchange, admission: Admission, long
         (Admission::Confirmed { anonymous: true }, None) => Context { read_only: true, ..Context::default() },
         (Admission::Confirmed { anonymous: false }, None) => return Err(Error::stock(StatusCode::UNAUTHORIZED)),
     };
-    exchange.context = Some(Context { request_id: exchange.request_id.as_ref().to_owned(), ..context });
+    exchange.context = Some(Arc::new(Context { request_id: exchange.request_id.as_ref().to_owned(), ..context }));
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub(super) fn of_response(mut event: Map<String, Value>, status: StatusCode) -> 
 
 /// Who asks. Of a caller who is known, what Keystone does not say is left out; of others all is `unknown`.
 fn initiator(exchange: &Exchange) -> Map<String, Value> {
-    let caller = exchange.context.as_ref().or(exchange.confirmed.as_ref());
+    let caller = exchange.context.as_deref().or(exchange.confirmed.as_ref());
     let caller = caller.filter(|caller| caller.user_id.is_some());
     let told = |of: fn(&Context) -> Option<&String>| match caller {
         Some(caller) => of(caller).cloned(),
@@ -75,7 +75,7 @@ fn initiator(exchange: &Exchange) -> Map<String, Value> {
 
 /// What is asked: the service in the caller's catalog that has this address, else the one of `target_endpoint_type`.
 fn target(exchange: &Exchange, map: &AuditMap, place: &str) -> Value {
-    let caller = exchange.context.as_ref().or(exchange.confirmed.as_ref());
+    let caller = exchange.context.as_deref().or(exchange.confirmed.as_ref());
     let services =
         caller.and_then(|caller| caller.service_catalog.as_deref()?.as_array()).map_or(&[][..], Vec::as_slice);
     let own = Url::parse(&exchange.host_url()).ok().filter(|url| url.port().is_some());
