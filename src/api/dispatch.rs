@@ -8,6 +8,7 @@ use tracing::Span;
 use super::documents::Documents;
 use super::peers::Peers;
 use super::policy::PolicyCheck;
+use super::property_access::PropertyAccess;
 use super::query::PageLimits;
 use super::router::{Effect, PathIndex, RequestContent};
 use super::v2::images::Shown;
@@ -18,7 +19,7 @@ use crate::image::Images;
 use crate::image::schema::ImageSchema;
 use crate::keystone::outgoing::ClientError;
 use crate::metadef::Metadefs;
-use crate::policy::Enforcer;
+use crate::policy::{Enforcer, Protections};
 use crate::store::Stores;
 use crate::task::Tasks;
 
@@ -54,6 +55,7 @@ impl Api {
             metadefs,
             peers: Peers::new(config)?,
             enforcer,
+            protections: None,
             shown: Shown::new(config, &schema),
             schema: Arc::new(schema),
             base_schema: ImageSchema::new(config),
@@ -66,6 +68,12 @@ impl Api {
             max_json_body,
             checks_owner: !config.oslo_policy.enforce_new_defaults,
         })
+    }
+
+    /// The same, with protected properties.
+    #[must_use]
+    pub(crate) fn with_protections(self, protections: Option<Protections>) -> Self {
+        Self { protections, ..self }
     }
 
     /// Answers one authenticated request.
@@ -94,8 +102,9 @@ impl Api {
         }
         let rules = self.enforcer.rules().await;
         let policy = PolicyCheck { rules: &rules, context: &context, checks_owner: self.checks_owner };
+        let properties = PropertyAccess::new(self.protections.as_ref(), &rules, &context);
         let (query, rule) = (query.as_deref(), route.rule);
-        let call = Call { context: &context, policy, rule, headers: &headers, query, host_url: &host_url };
+        let call = Call { context: &context, policy, properties, rule, headers: &headers, query, host_url: &host_url };
         endpoint.answer(self, &call, body).await
     }
 }

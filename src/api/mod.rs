@@ -11,6 +11,7 @@ pub(crate) mod json;
 mod message;
 mod peers;
 mod policy;
+mod property_access;
 pub mod query;
 mod reply;
 mod router;

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use super::documents::Documents;
 use super::peers::Peers;
 use super::policy::PolicyCheck;
+use super::property_access::PropertyAccess;
 use super::query::PageLimits;
 use super::router::PathIndex;
 use super::v2::images::Shown;
@@ -15,7 +16,7 @@ use crate::identity::Context;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
 use crate::metadef::Metadefs;
-use crate::policy::Enforcer;
+use crate::policy::{Enforcer, Protections};
 use crate::store::Stores;
 use crate::task::Tasks;
 
@@ -27,6 +28,8 @@ pub struct Api {
     pub(super) metadefs: Metadefs,
     pub(super) peers: Peers,
     pub(super) enforcer: Enforcer,
+    /// Who may do what with single properties; `None` where the operator protects none.
+    pub(super) protections: Option<Protections>,
     /// With the operator's own properties.
     pub(super) schema: Arc<ImageSchema>,
     /// Without them.
@@ -50,6 +53,7 @@ pub struct Api {
 pub(super) struct Call<'a> {
     pub context: &'a Arc<Context>,
     pub policy: PolicyCheck<'a>,
+    pub properties: PropertyAccess<'a>,
     /// The policy's rule for this route, from the table of routes.
     pub rule: &'static str,
     pub headers: &'a HeaderMap,

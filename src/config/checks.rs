@@ -151,11 +151,6 @@ fn data(reader: &mut Reader<'_>, config: &Config) {
 
 /// A file of rules that is set but not there would leave things open that it was to close.
 fn rules(reader: &mut Reader<'_>, config: &Config) {
-    if config.default.property_protection_file.is_some() {
-        let reason = "property protections are not part of this version, and without them what the file protects would be \
-                      open; remove the option if that is meant";
-        reader.refuse(DefaultSection::NAME, "property_protection_file", reason);
-    }
     let policy = &config.oslo_policy.policy_file;
     let usual = policy.is_empty() || *policy == OsloPolicySection::default().policy_file;
     if !usual && config.find_file(policy).is_none() {

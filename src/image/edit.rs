@@ -48,6 +48,17 @@ impl Edit {
         self.after
     }
 
+    /// Whether a change of this name is one of a custom property, not of a field.
+    pub fn is_property(name: &str) -> bool {
+        name != "locations" && Field::named(name).is_none()
+    }
+
+    /// Leaves a property out of sight: as if it were not there, and as it is in the database unless it is set anew.
+    pub fn hide_property(&mut self, name: &str) {
+        self.before.properties.remove(name);
+        self.after.properties.remove(name);
+    }
+
     /// Applies one change.
     ///
     /// # Errors

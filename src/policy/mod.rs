@@ -2,6 +2,7 @@
 //!
 //! An [`Enforcer`] lives as long as a configuration. Each request takes the [`Rules`] in force from it once and asks them with
 //! [`Rules::check`], naming a rule, a [`Target`] and the caller. That Glance turns some refusals into 404 is not decided here.
+//! [`Protections`] says beside them who may do what with single properties of images.
 
 mod audit;
 mod credentials;
@@ -11,6 +12,7 @@ mod error;
 mod evaluate;
 mod files;
 mod language;
+mod protections;
 mod remote;
 mod rules;
 mod subject;
@@ -23,6 +25,7 @@ pub use enforcer::Enforcer;
 pub use error::PolicyError;
 pub use evaluate::Failure;
 pub use language::{BadCheck, BadRule};
+pub use protections::{Operation as PropertyOperation, ProtectionError, Protections};
 pub use rules::Rules;
 pub use target::Target;
 pub use template::BadFormat;

@@ -60,14 +60,16 @@ impl Rules {
     /// The question has no answer: Glance registers no such rule, the rule cannot be evaluated, or a server that should decide
     /// does not. Upstream answers 500 then.
     pub async fn check(&self, rule: &str, target: &dyn Target, context: &Context) -> Result<bool, PolicyError> {
-        match self.find(rule).filter(|found| found.default.is_some()) {
-            Some(found) => self.decide(found, rule, target, context).await,
-            None => Err(PolicyError::Unregistered { rule: rule.to_owned() }),
+        let found = self.find(rule).and_then(|found| Some((found, found.default?)));
+        let (found, default) = found.ok_or_else(|| PolicyError::Unregistered { rule: rule.to_owned() })?;
+        if default.scopes.is_some_and(|scopes| !scopes.contains(&credentials::scope(context))) {
+            return Ok(false);
         }
+        self.decide(found, rule, target, context).await
     }
 
-    /// As [`Rules::check`], for rules that operators made up. Where no file defines the rule, the default rule stands in;
-    /// where that is missing too, nobody is allowed.
+    /// As [`Rules::check`], for a rule that an operator names, be it made up or one of Glance's, which then asks for no scope. Where
+    /// nothing defines the rule, the default rule stands in; where that is missing too, nobody is allowed.
     ///
     /// # Errors
     /// As [`Rules::check`].
@@ -97,10 +99,6 @@ impl Rules {
         target: &dyn Target,
         context: &Context,
     ) -> Result<bool, PolicyError> {
-        let scopes = rule.default.filter(|default| default.name == asked).and_then(|default| default.scopes);
-        if scopes.is_some_and(|scopes| !scopes.contains(&credentials::scope(context))) {
-            return Ok(false);
-        }
         let mut answers = Vec::new();
         loop {
             let question = Question { checks: self, target, context, answers: &answers };

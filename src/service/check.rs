@@ -10,7 +10,7 @@ use crate::db::Db;
 use crate::http::Plan;
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
-use crate::policy::Enforcer;
+use crate::policy::{Enforcer, Protections};
 use crate::store::Stores;
 
 type Part = fn(&Config) -> Result<(), Error>;
@@ -19,7 +19,7 @@ type Part = fn(&Config) -> Result<(), Error>;
 /// without changing or contacting anything, and without what the service manager passes. Blocks: it reads files.
 pub fn check(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
-    let parts: [Part; 7] = [worker, log, pipeline, policy, database, stores, schema];
+    let parts: [Part; 8] = [worker, log, pipeline, policy, protections, database, stores, schema];
     parts.iter().filter_map(|part| part(config).err()).map(|error| loaded.locate(&error)).collect()
 }
 
@@ -44,6 +44,11 @@ fn pipeline(config: &Config) -> Result<(), Error> {
 
 fn policy(config: &Config) -> Result<(), Error> {
     Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
+    Ok(())
+}
+
+fn protections(config: &Config) -> Result<(), Error> {
+    Protections::load(config).map_err(AssembleError::configuration)?;
     Ok(())
 }
 

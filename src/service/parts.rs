@@ -18,7 +18,7 @@ use crate::image::schema::ImageSchema;
 use crate::image::{Images, IntentLog};
 use crate::metadef::Metadefs;
 use crate::notifications::{LogListener, Notifier};
-use crate::policy::Enforcer;
+use crate::policy::{Enforcer, Protections};
 use crate::store::Stores;
 use crate::task::{Pool, Tasks};
 
@@ -110,7 +110,8 @@ impl Parts {
         let metadefs = Metadefs::new(database.clone());
         let stores_of_api = Arc::clone(&stores);
         let api = Api::new(config, images.clone(), tasks.clone(), stores_of_api, metadefs, local.policy, local.schema)
-            .map_err(AssembleError::configuration)?;
+            .map_err(AssembleError::configuration)?
+            .with_protections(local.protections);
         let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;
         let authenticated = local.plan.authenticates();
@@ -129,6 +130,7 @@ fn cipher(config: &Config) -> Result<Option<LocationCipher>, AssembleError> {
 struct LocalParts {
     plan: Plan,
     policy: Enforcer,
+    protections: Option<Protections>,
     identity: Option<Arc<Authenticator>>,
     stores: Stores,
     intent_log: IntentLog,
@@ -148,6 +150,7 @@ impl LocalParts {
         let (identity, stores) = before.unzip();
         let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
         let policy = Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
+        let protections = Protections::load(config).map_err(AssembleError::configuration)?;
         let identity = match identity.flatten().filter(|identity| identity.is_made_from(config)) {
             _ if !plan.needs_identity() => None,
             Some(kept) => Some(kept),
@@ -160,7 +163,7 @@ impl LocalParts {
         let stores = stores.map_err(AssembleError::configuration)?;
         let intent_log = open_intent_log(config)?;
         let schema = ImageSchema::load(config).map_err(AssembleError::configuration)?;
-        Ok(Self { plan, policy, identity, stores, intent_log, schema })
+        Ok(Self { plan, policy, protections, identity, stores, intent_log, schema })
     }
 }
 

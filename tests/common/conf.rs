@@ -90,6 +90,14 @@ impl Conf {
         self
     }
 
+    /// Who may do what with single properties.
+    pub(crate) fn protections(self, rules: &str) -> Self {
+        let path = self.dir.join("protections.conf");
+        fs::create_dir_all(&self.dir).unwrap();
+        fs::write(&path, rules).unwrap();
+        self.set("DEFAULT.property_protection_file", path.display())
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.join("glance-api.conf")
     }

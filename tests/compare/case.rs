@@ -7,6 +7,7 @@
 //!   set: {DEFAULT.image_tag_quota: 3}
 //!   policy: {get_images: "role:admin"}
 //!   properties: {size_class: {type: integer}}   # schema-image.json
+//!   protections: "[x]\ncreate = @\n…"            # who may do what with single properties
 //! as: demo                     # who sends a request that does not say
 //! cases:
 //! - {POST: /v2/images, json: {name: a}, save: img}      # keeps `/id` of each answer as <img>
@@ -71,6 +72,7 @@ pub(crate) struct Setup {
     #[serde(default)]
     pub(crate) policy: BTreeMap<String, String>,
     pub(crate) properties: Option<Value>,
+    pub(crate) protections: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

@@ -63,6 +63,8 @@ files! {
     pairs
     patch
     policy
+    protections
+    protections_by_rules
     proxy_headers
     quotas
     quotas_off

@@ -164,6 +164,9 @@ fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
     if let Some(properties) = &setup.properties {
         conf = conf.properties(properties);
     }
+    if let Some(protections) = &setup.protections {
+        conf = conf.protections(protections);
+    }
     let mut names = Names::default();
     names.keep_uuids_of(text);
     names.replace(&format!("127.0.0.1:{}", conf.port), "server");

@@ -185,3 +185,36 @@ fn a_later_signal_supersedes_a_reload_that_waits() {
     assert!(start.elapsed() < Duration::from_secs(5));
     assert!(answered(server.get("/versions")).head.to_lowercase().contains("connection: close"));
 }
+
+#[test]
+fn property_protections_follow() {
+    let server = Setup::new().start();
+    let rules = server.path("protections.conf");
+    let create = |name: &str| {
+        let body = format!("{{\"{name}\": \"v\"}}");
+        let head = format!(
+            "POST /v2/images HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        let mut client = server.connect();
+        client.send(format!("{head}\r\n{body}").as_bytes()).unwrap();
+        answered(client.answer()).status
+    };
+    let section =
+        |name: &str, who: &str| format!("[{name}]\ncreate = {who}\nread = {who}\nupdate = {who}\ndelete = {who}\n");
+    fs::write(&rules, section("^open", "@")).unwrap();
+    assert_eq!([create("open"), create("shut")], [201, 201]);
+    server.configure_more(&format!("property_protection_file = {}", rules.display()));
+    assert!(server.reload().0);
+    assert_eq!([create("open"), create("shut")], [201, 403]);
+
+    fs::write(&rules, section("^open", "@") + &section("(?=x)", "@")).unwrap();
+    let (ok, words) = server.reload();
+    let place = format!("[DEFAULT] property_protection_file: {}:6: ", rules.display());
+    assert!(!ok && words.contains(&place) && words.contains("glance-api.conf:4: "), "{words}");
+    assert_eq!([create("open"), create("shut")], [201, 403]);
+
+    fs::write(&rules, section("^shut", "@")).unwrap();
+    assert!(server.reload().0);
+    assert_eq!([create("open"), create("shut")], [403, 201]);
+}

@@ -171,7 +171,7 @@ section! {
         /// INI file of per-property CRUD rules; the service refuses to start if it is unusable.
         property_protection_file: Option<String> = None, tier1().file();
         /// Whether the rule file names roles or policies.
-        property_protection_rule_format: String = "roles", tier1().choices(&["roles", "policies"]).later("property protections");
+        property_protection_rule_format: String = "roles", tier1().choices(&["roles", "policies"]);
         /// Base URL used in the versions document and as the fall-back identity of this worker for proxying.
         public_endpoint: Option<String> = None, tier1();
         /// Publish error logs as notifications.

@@ -26,7 +26,9 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     };
     check_policy(call, &document.base, owner).await?;
     let owner = owner.map(str::to_owned);
-    let image = api.images.create(&document.base, &document.properties, owner).await?;
+    call.properties.check_new(document.properties.keys()).await?;
+    let mut image = api.images.create(&document.base, &document.properties, owner).await?;
+    call.properties.hide(std::slice::from_mut(&mut image)).await?;
     let mut response = reply::json(StatusCode::CREATED, &ImageView::new(&image, &api.shown, call.context))?;
     add_headers(api, call, &image.id, response.headers_mut())?;
     Ok(response)

@@ -26,7 +26,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Respons
     let wanted = ListQuery::parse(query, api.page)?;
     let own_project = OwnProject(call.context.project_id.as_deref());
     call.policy.enforce(call.rule, &own_project).await?;
-    let found = api.images.list(&request(&wanted, call.context)?).await.map_err(of_list)?;
+    let mut found = api.images.list(&request(&wanted, call.context)?).await.map_err(of_list)?;
+    call.properties.hide(&mut found).await?;
     let is_full = found.len() as u64 == wanted.limit;
     let mut images = Vec::with_capacity(found.len());
     for image in found {

@@ -8,7 +8,8 @@ use crate::api::{Api, Call, Error, Response, reply};
 
 /// The image, if the caller can see it and `get_image` allows it.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
-    let image = api.images.get(&viewer(call.context), id).await?;
+    let mut image = api.images.get(&viewer(call.context), id).await?;
+    call.properties.hide(std::slice::from_mut(&mut image)).await?;
     call.policy.enforce_on(call.rule, &image).await?;
     reply::json(StatusCode::OK, &ImageView::new(&image, &api.shown, call.context))
 }

@@ -23,13 +23,16 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let changes = &held.content;
     let viewer = viewer(call.context);
     let mut edit: Edit = api.images.edit(&viewer, call.context, id).await?;
+    call.properties.hide_in(&mut edit).await?;
     for change in changes {
         // Thousands of changes let other requests have their turn, and end here when the client is gone.
         consume_budget().await;
         check_policy(call, edit.image(), change).await?;
+        call.properties.check_change(&edit, change).await?;
         edit.apply(change, &viewer).await?;
     }
-    let image = if changes.is_empty() { edit.into_image() } else { api.images.save(&viewer, edit).await? };
+    let mut image = if changes.is_empty() { edit.into_image() } else { api.images.save(&viewer, edit).await? };
+    call.properties.hide(std::slice::from_mut(&mut image)).await?;
     reply::json(StatusCode::OK, &ImageView::new(&image, &api.shown, call.context))
 }
 

@@ -139,12 +139,6 @@ fn options_that_must_not_be_lost_stop_the_start() {
                 .to_owned(),
         ),
         (
-            "property_protection_file = protect.conf",
-            "main.conf:2: [DEFAULT] property_protection_file: property protections are not part of this version, and without \
-             them what the file protects would be open; remove the option if that is meant"
-                .to_owned(),
-        ),
-        (
             "node_staging_uri = http://x",
             "main.conf:2: [DEFAULT] node_staging_uri: must be a file:// URI".to_owned(),
         ),

@@ -1,0 +1,134 @@
+//! What the caller of a request may do with single properties of images (upstream: `glance/api/property_protections.py`).
+
+use std::collections::HashMap;
+
+use super::Error;
+use crate::identity::Context;
+use crate::image::patch::{self, Change};
+use crate::image::{self, Edit, Image};
+use crate::policy::{PropertyOperation, Protections, Rules};
+
+/// Asks the protections on behalf of one request.
+pub(super) struct PropertyAccess<'a> {
+    protections: Option<&'a Protections>,
+    rules: &'a Rules,
+    context: &'a Context,
+}
+
+impl<'a> PropertyAccess<'a> {
+    pub(super) fn new(protections: Option<&'a Protections>, rules: &'a Rules, context: &'a Context) -> Self {
+        Self { protections, rules, context }
+    }
+
+    /// Takes from images the properties that the caller may not read.
+    ///
+    /// # Errors
+    /// 500 when the policy cannot be asked.
+    pub(super) async fn hide(&self, images: &mut [Image]) -> Result<(), Error> {
+        let Some(mut readable) = self.readable() else { return Ok(()) };
+        for image in images {
+            let hidden = readable.hidden(image.properties.names()).await?;
+            hidden.iter().for_each(|name| image.properties.remove(name));
+        }
+        Ok(())
+    }
+
+    /// Takes from an image that is to be changed what the caller may not read. It stays in the database.
+    ///
+    /// # Errors
+    /// As [`PropertyAccess::hide`].
+    pub(super) async fn hide_in(&self, edit: &mut Edit) -> Result<(), Error> {
+        let Some(mut readable) = self.readable() else { return Ok(()) };
+        let hidden = readable.hidden(edit.image().properties.names()).await?;
+        hidden.iter().for_each(|name| edit.hide_property(name));
+        Ok(())
+    }
+
+    /// Whether a new image may have these properties.
+    ///
+    /// # Errors
+    /// 403 for the first that the caller may not create.
+    pub(super) async fn check_new(&self, names: impl Iterator<Item = &String>) -> Result<(), Error> {
+        for name in names {
+            self.check(name, PropertyOperation::Create).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a change of an image may do to a property what it does. A change that will fail anyway is let through.
+    ///
+    /// # Errors
+    /// 403
+    pub(super) async fn check_change(&self, edit: &Edit, change: &Change) -> Result<(), Error> {
+        let name = change.root();
+        if self.protections.is_none() || !Edit::is_property(name) {
+            return Ok(());
+        }
+        let operation = match (change.op, edit.image().has_property(name)) {
+            (patch::Operation::Add, false) => PropertyOperation::Create,
+            (patch::Operation::Add, true) if change.refuses_present() => return Ok(()),
+            (patch::Operation::Add | patch::Operation::Replace, true) => PropertyOperation::Update,
+            (patch::Operation::Remove, true) => PropertyOperation::Delete,
+            (patch::Operation::Replace | patch::Operation::Remove, false) => return Ok(()),
+        };
+        self.check(name, operation).await
+    }
+
+    async fn check(&self, name: &str, operation: PropertyOperation) -> Result<(), Error> {
+        let Some(protections) = self.protections else { return Ok(()) };
+        let is_allowed = match protections.section(name) {
+            None => false,
+            Some(section) => protections.allows(section, operation, self.rules, self.context).await?,
+        };
+        if is_allowed { Ok(()) } else { Err(image::Error::Reserved(name.to_owned()).into()) }
+    }
+
+    fn readable(&self) -> Option<Readable<'_>> {
+        let protections = self.protections?;
+        Some(Readable { access: self, protections, known: HashMap::new(), sections: HashMap::new() })
+    }
+}
+
+/// What is already known of the properties that the caller may read: images of a list have mostly the same.
+struct Readable<'a> {
+    access: &'a PropertyAccess<'a>,
+    protections: &'a Protections,
+    /// By the property's name.
+    known: HashMap<String, bool>,
+    /// By the place of the section.
+    sections: HashMap<usize, bool>,
+}
+
+impl Readable<'_> {
+    /// Those of these names that the caller may not read.
+    async fn hidden(&mut self, names: impl Iterator<Item = &str>) -> Result<Vec<String>, Error> {
+        let mut hidden = Vec::new();
+        for name in names {
+            let is_readable = match self.known.get(name) {
+                Some(known) => *known,
+                None => self.find_out(name).await?,
+            };
+            if !is_readable {
+                hidden.push(name.to_owned());
+            }
+        }
+        Ok(hidden)
+    }
+
+    async fn find_out(&mut self, name: &str) -> Result<bool, Error> {
+        let is_readable = match self.protections.section(name) {
+            None => false,
+            Some(section) => match self.sections.get(&section) {
+                Some(known) => *known,
+                None => {
+                    let PropertyAccess { rules, context, .. } = self.access;
+                    let found = self.protections.allows(section, PropertyOperation::Read, rules, context).await?;
+                    self.sections.insert(section, found);
+                    found
+                }
+            },
+        };
+        self.known.insert(name.to_owned(), is_readable);
+        Ok(is_readable)
+    }
+}
