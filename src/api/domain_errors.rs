@@ -50,7 +50,9 @@ impl From<image::Error> for Error {
             | Domain::SignatureUnverified(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
             Domain::BadData(_) => Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
             Domain::Gone(_) => Self::explanation(StatusCode::GONE, text),
-            Domain::TooMany { .. } | Domain::TooLarge => Self::explanation(StatusCode::PAYLOAD_TOO_LARGE, text),
+            Domain::TooMany { .. } | Domain::TooLarge | Domain::OverLimit { .. } => {
+                Self::explanation(StatusCode::PAYLOAD_TOO_LARGE, text)
+            }
             Domain::StorageQuota { .. } => Self::explanation(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("Denying attempt to upload image because it exceeds the quota: {text}"),
@@ -58,6 +60,7 @@ impl From<image::Error> for Error {
             Domain::Db(database) if database.is_unavailable() => {
                 Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
             }
+            Domain::Limits(cause) if cause.is_away() => Self::from(Arc::clone(cause)),
             // The client is gone or has stalled: nobody reads the answer, but it is logged.
             Domain::Client(_) => Self::stock(StatusCode::BAD_REQUEST).because(error),
             // Nothing has been done, as the work could not be written down before; it may be later, or by another worker.
@@ -66,7 +69,7 @@ impl From<image::Error> for Error {
                 let status = if is_full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
                 Self::stock(status).because(error)
             }
-            Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) => Self::internal(error),
+            Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) | Domain::Limits(_) => Self::internal(error),
         }
     }
 }

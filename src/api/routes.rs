@@ -166,16 +166,19 @@ routes! {
     "/v2/info/stores/detail" {
         GET ShowStores => info::stores::detail(), "show_stores", Refused, Reads, "stores_info_detail";
     }
+    "/v2/info/usage" {
+        GET ShowUsage => info::usage::handle(), "show_usage", Ignored, Reads, OPEN;
+    }
     "/v2/stores/{store}/{image}" {
         DELETE DeleteFromStore => stores::delete::handle(store, image), "delete_from_store", Refused, Changes, "delete_image_location";
     }
 }
 
-/// A path whose other methods are as unknown as the paths of others.
-const LONELY: &str = "/v2/images/{image}/tasks";
-
 /// The methods of the API. Another one is not implemented, where the path is unknown as well.
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
+
+/// Paths that upstream does not know at all with another method than theirs.
+const WITH_KNOWN_METHODS_ALONE: [&str; 2] = ["/v2/images/{image}/tasks", "/v2/info/usage"];
 
 /// The endpoint for `method` on `path`, which is decoded.
 ///
@@ -184,17 +187,16 @@ const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::P
 pub(super) fn find(index: &PathIndex, method: &Method, path: &str) -> Result<Endpoint, Error> {
     let found = index.find(path).and_then(|(place, parameters)| Some((TABLE.get(place)?, parameters)));
     match found {
-        // Upstream has no route that refuses other methods there.
-        Some((routes, _)) if routes.path == LONELY && method != Method::GET && METHODS.contains(method) => {
-            Err(Error::not_found_path())
-        }
-        Some((routes, _)) if routes.path == LONELY && method != Method::GET => {
-            Err(Error::not_implemented_method(method))
-        }
-        Some((routes, parameters)) => routes.endpoint(method, &parameters),
-        None if METHODS.contains(method) => Err(Error::not_found_path()),
-        None => Err(Error::not_implemented_method(method)),
+        Some((routes, parameters)) => match routes.endpoint(method, &parameters) {
+            Err(_) if WITH_KNOWN_METHODS_ALONE.contains(&routes.path) => Err(unknown(method)),
+            found => found,
+        },
+        None => Err(unknown(method)),
     }
+}
+
+fn unknown(method: &Method) -> Error {
+    if METHODS.contains(method) { Error::not_found_path() } else { Error::not_implemented_method(method) }
 }
 
 #[cfg(test)]
@@ -247,10 +249,15 @@ mod tests {
                 "{path}"
             );
         }
-        for path in
-            ["/v2/images/i/tags", "/v2/images/i/tags/a/b", "/v2/images/i/actions", "/v2/info", "/v2/schemas/tag"]
-        {
-            for (method, status) in [(Method::GET, StatusCode::NOT_FOUND), (Method::TRACE, StatusCode::NOT_IMPLEMENTED)]
+        for path in [
+            "/v2/info/usage",
+            "/v2/images/i/tags",
+            "/v2/images/i/tags/a/b",
+            "/v2/images/i/actions",
+            "/v2/info",
+            "/v2/schemas/tag",
+        ] {
+            for (method, status) in [(Method::PUT, StatusCode::NOT_FOUND), (Method::TRACE, StatusCode::NOT_IMPLEMENTED)]
             {
                 assert_eq!(find(&index(), &method, path).unwrap_err().status, status, "{method} {path}");
             }

@@ -7,16 +7,15 @@ use super::option::Section;
 use super::reader::Reader;
 use super::{
     BarbicanSection, BarbicanServiceUserSection, Config, DatabaseSection, DefaultSection, ImportFilteringOptsSection,
-    KeyManagerSection, KeystoneAuthtokenSection, OsloLimitSection, OsloMessagingNotificationsSection,
-    OsloMessagingRabbitSection, OsloPolicySection, PasteDeploySection, StoreKind,
+    KeyManagerSection, KeystoneAuthtokenSection, OsloMessagingNotificationsSection, OsloMessagingRabbitSection,
+    OsloPolicySection, PasteDeploySection, StoreKind,
 };
 
 /// Sections whose feature this version does not have: setting one is worth a line.
-pub(super) const LATER: [(&str, &str); 6] = [
+pub(super) const LATER: [(&str, &str); 5] = [
     (BarbicanSection::NAME, "image signatures"),
     (BarbicanServiceUserSection::NAME, "image signatures"),
     (KeyManagerSection::NAME, "image signatures"),
-    (OsloLimitSection::NAME, "limits kept by Keystone"),
     (OsloMessagingNotificationsSection::NAME, "notifications"),
     (OsloMessagingRabbitSection::NAME, "notifications"),
 ];
@@ -119,10 +118,6 @@ fn limits(reader: &mut Reader<'_>, config: &Config) {
     if config.default.tcp_keepidle > DefaultSection::LONGEST_KEEPIDLE {
         let message = format_args!("is more than the kernel takes, {} is used", DefaultSection::LONGEST_KEEPIDLE);
         reader.warn(DefaultSection::NAME, "tcp_keepidle", message);
-    }
-    if config.default.use_keystone_limits {
-        let reason = "limits kept by Keystone are not part of this version; without them nothing would be limited";
-        reader.refuse(DefaultSection::NAME, "use_keystone_limits", reason);
     }
 }
 

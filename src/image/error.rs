@@ -1,8 +1,11 @@
 //! What can go wrong in the domain. The API room gives each its status code; texts that clients see are upstream's.
 
+use std::sync::Arc;
+
 use super::status::{Status, TransitionRefused};
 use crate::db::DbError;
 use crate::ingest::{FailedStores, IngestError};
+use crate::keystone::KeystoneError;
 use crate::schema::python::Excerpt;
 use crate::store::StoreError;
 
@@ -85,6 +88,16 @@ pub enum Error {
     /// `image_size_cap`.
     #[error("The provided image is too large.")]
     TooLarge,
+    /// A limit that Keystone keeps, in the resource's unit.
+    #[error(
+        "The request returned a 413 Request Entity Too Large. This generally means that rate limiting or a quota threshold \
+         was breached.\n\nThe response body:\nProject {project} is over a limit for [Resource {resource} is over limit of \
+         {limit} due to current usage {usage} and delta {delta}]"
+    )]
+    OverLimit { project: String, resource: &'static str, limit: i64, usage: i64, delta: i64 },
+    /// Keystone does not tell the limits.
+    #[error("the limits of the project are not known: {0}")]
+    Limits(#[source] Arc<KeystoneError>),
     /// The image's properties ask for the verification of a signature, and nothing here verifies.
     #[error(
         "Signature verification failed for image {0}: this server does not verify signatures yet. Remove a property whose name \

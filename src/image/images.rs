@@ -19,6 +19,7 @@ use crate::db::model::LocationRecord;
 use crate::db::{Db, DbError};
 use crate::identity::Context;
 use crate::inspect;
+use crate::keystone::UnifiedLimits;
 use crate::keystone::outgoing::UrlFilter;
 use crate::notifications::Notifier;
 use crate::store::{LocationRef, Reader, StoreContext, Stores};
@@ -31,6 +32,8 @@ pub struct Images {
     pub(super) intent_log: Arc<IntentLog>,
     pub(super) options: Arc<Options>,
     pub(super) notifier: Notifier,
+    /// Limits that Keystone keeps, where it does.
+    pub(super) unified_limits: Option<Arc<UnifiedLimits>>,
     /// Work that must come to its end though the client has gone.
     pub(super) tasks: TaskTracker,
     pub(super) reported: Arc<Reported>,
@@ -69,7 +72,22 @@ impl Images {
             self_url: self_url(config),
             task_time_to_live: task_time_to_live(config),
         };
-        Self { db, stores, intent_log, options: Arc::new(options), notifier, tasks, reported: Arc::default() }
+        Self {
+            db,
+            stores,
+            intent_log,
+            options: Arc::new(options),
+            notifier,
+            unified_limits: None,
+            tasks,
+            reported: Arc::default(),
+        }
+    }
+
+    /// The same, with limits that Keystone keeps.
+    #[must_use]
+    pub(crate) fn with_unified_limits(self, unified_limits: Option<Arc<UnifiedLimits>>) -> Self {
+        Self { unified_limits, ..self }
     }
 
     /// The image of this id.

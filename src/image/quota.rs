@@ -16,7 +16,8 @@ pub(super) async fn check_storage(
     size: Option<i128>,
 ) -> Result<Option<i64>, Error> {
     let Some(quota) = images.options.limits.owner_storage else { return Ok(None) };
-    let used = rows::storage_used(&images.db, project, except).await?;
+    let measure = rows::Measure::Stored { but: except.map(str::to_owned) };
+    let used = rows::used(&images.db, &[project.map(str::to_owned)], measure).await?;
     let left = quota.saturating_sub(used);
     let fits = size.map_or(left > 0, |size| size <= i128::from(left));
     if fits { Ok(Some(left)) } else { Err(over(size, left)) }

@@ -14,6 +14,7 @@ use super::intent_log::{Intent, Token};
 use super::model::Image;
 use super::status::Status;
 use super::transitions::Outcome;
+use super::unified_limits::Resource;
 use super::upload::Upload;
 use crate::ingest::{Allowance, Destination, Ingest, Ingested, Needed, Order};
 use crate::notifications::Change;
@@ -53,9 +54,14 @@ impl Images {
         }
         self.announce(image, Change::Updated);
         // Nobody else has the image now, so what lies there under its name is what an earlier attempt has left.
-        let (is_settled, outcome) = match self.remove_staged(&image.id).await {
-            Ok(()) => self.receive_staged(image, &token, staging, upload).await,
-            Err(error) => (false, Err(error.into())),
+        let project = upload.project.clone();
+        let (is_settled, outcome) = match self.enforce_limit(project.as_deref(), Resource::ImageCountUploading, 0).await
+        {
+            Err(error) => (true, Err(error)),
+            Ok(()) => match self.remove_staged(&image.id).await {
+                Ok(()) => self.receive_staged(image, &token, staging, upload).await,
+                Err(error) => (false, Err(error.into())),
+            },
         };
         let is_settled = match &outcome {
             Err(Error::NotFound(_)) | Ok(()) => is_settled,

@@ -82,11 +82,10 @@ impl Images {
             Outcome::Unknown(error) => return Err(error.into()),
         }
         self.announce(image, Change::Updated);
-        self.announce(image, Change::Prepared { store: &store.id });
-        let received = self.receive(image, &token, store, upload).await;
-        if let Received::Nothing(reason) | Received::Unknown(reason) = &received {
-            self.announce(image, Change::UploadFailed { reason });
-        }
+        let received = match self.enforce_upload(image, upload.project.as_deref(), upload.announced).await {
+            Ok(()) => self.prepare_and_receive(image, &token, store, upload).await,
+            Err(error) => Received::Nothing(error),
+        };
         let (is_settled, outcome) = match received {
             Received::Active => (true, Ok(())),
             Received::Unknown(error) => (false, Err(error)),
@@ -108,18 +107,45 @@ impl Images {
         outcome
     }
 
+    async fn prepare_and_receive<S>(
+        &self,
+        image: &Image,
+        token: &Token,
+        store: &StoreEntry,
+        upload: Upload<S>,
+    ) -> Received
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send,
+    {
+        self.announce(image, Change::Prepared { store: &store.id });
+        let received = self.receive(image, token, store, upload).await;
+        if let Received::Nothing(reason) | Received::Unknown(reason) = &received {
+            self.announce(image, Change::UploadFailed { reason });
+        }
+        received
+    }
+
     /// Reads the client's data to its end, makes it durable and the image active.
     async fn receive<S>(&self, image: &Image, token: &Token, store: &StoreEntry, upload: Upload<S>) -> Received
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
-        let project = upload.project.clone();
+        let (project, announced) = (upload.project.clone(), upload.announced.filter(|size| *size > 0));
         let context = store_context(image, Some(&upload.caller));
         let mut poured = match self.pour(&context, image, store, upload).await {
             Ok(poured) => poured,
             Err(error) => return Received::Nothing(error),
         };
-        let virtual_size = match self.judge(image, project.as_deref(), &mut poured).await {
+        let project = project.as_deref();
+        let within_limits = match announced {
+            Some(_) => Ok(()),
+            None => self.enforce_uploaded(image, project, poured.size).await,
+        };
+        let judged = match within_limits {
+            Ok(()) => self.judge(image, project, &mut poured).await,
+            Err(error) => Err(error),
+        };
+        let virtual_size = match judged {
             Ok(virtual_size) => virtual_size,
             Err(error) => {
                 let discarded = poured.discard().await;

@@ -35,11 +35,29 @@ pub enum KeystoneError {
     Answer { what: &'static str, source: serde_json::Error },
     #[error("Keystone's answer to the login has no usable X-Subject-Token")]
     NoToken,
+    /// What `[oslo_limit]` says does not lead to one endpoint.
+    #[error("[oslo_limit] {0}")]
+    LimitEndpoint(String),
+    #[error("Keystone's model of limits is {0}, which is not supported")]
+    LimitModel(String),
     #[error("the service catalog has no {interface} endpoint of {service}")]
     Endpoint { service: String, interface: String },
     /// Boxed, as it is much larger than the others.
     #[error(transparent)]
     Region(Box<UnknownRegion>),
+}
+
+impl KeystoneError {
+    /// Whether it may answer later, rather than being used wrongly.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Status { status, .. } | Self::Login(status) => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            _ => false,
+        }
+    }
 }
 
 /// An option names a region that the catalog does not have.

@@ -1,13 +1,15 @@
 //! Keystone's v3 API, and HTTP requests to other services in general.
 //!
 //! [`Session`] keeps a service account logged in, for whichever service is to be called with it; [`Validator`] uses one to look
-//! at other people's tokens. [`outgoing`] has the program's one HTTP client, and the filter that says where users
+//! at other people's tokens, [`UnifiedLimits`] another one to learn what projects may have. [`outgoing`] has the program's one HTTP client, and the filter that says where users
 //! may send it.
 
 mod answer;
 pub(crate) mod catalog;
 mod discovery;
 mod error;
+mod identity_url;
+mod limits;
 mod login;
 pub(crate) mod outgoing;
 mod session;
@@ -16,6 +18,7 @@ mod turn;
 mod validator;
 
 pub(crate) use error::KeystoneError;
+pub(crate) use limits::{ProjectLimits, UnifiedLimits};
 pub(crate) use login::{Login, LoginOptions};
 pub(crate) use session::{Region, Session};
 pub(crate) use token::{AccessRule, Entity, Token};

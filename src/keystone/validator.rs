@@ -1,17 +1,16 @@
 //! Asking Keystone about other people's tokens (upstream: `keystonemiddleware/auth_token/_identity.py`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::ACCEPT;
 use http::{HeaderName, HeaderValue, StatusCode};
-use url::Url;
 
 use super::error::KeystoneError;
+use super::identity_url::IdentityUrl;
 use super::outgoing::{Answer, Outgoing};
 use super::session::{Grant, Region, Session};
 use super::token::{Envelope, Token};
-use super::turn::Turn;
 use super::{answer, discovery};
 
 /// How to ask.
@@ -32,10 +31,7 @@ pub(crate) struct Validator {
     client: Outgoing,
     session: Session,
     options: ValidatorOptions,
-    /// Keystone's v3 API as the catalog of the last grant has it.
-    api: Mutex<Option<(Arc<Grant>, Url)>>,
-    /// To look for it.
-    turn: Turn,
+    url: IdentityUrl,
 }
 
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -57,7 +53,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 impl Validator {
     /// Makes no request yet.
     pub(crate) fn new(client: Outgoing, session: Session, options: ValidatorOptions) -> Self {
-        Self { client, session, options, api: Mutex::new(None), turn: Turn::default() }
+        let url = IdentityUrl::new(vec![options.interface.clone()], options.region.clone(), None);
+        Self { client, session, options, url }
     }
 
     /// Asks about `token`; about one that has ended as well if `allow_expired`.
@@ -97,7 +94,7 @@ impl Validator {
         token: &HeaderValue,
         allow_expired: bool,
     ) -> Result<Answer, Arc<KeystoneError>> {
-        let mut url = discovery::below(&self.api(grant).await?, &["auth", "tokens"]);
+        let mut url = discovery::below(&self.url.find(&self.client, grant).await?, &["auth", "tokens"]);
         match (self.options.with_catalog, allow_expired) {
             (true, false) => {}
             (true, true) => url.set_query(Some("allow_expired=1")),
@@ -124,20 +121,5 @@ impl Validator {
         }
         let (what, status) = ("token validation", StatusCode::SERVICE_UNAVAILABLE);
         Err(Arc::new(KeystoneError::Status { what, status }))
-    }
-
-    /// Looked for once for each grant, by one task; others share its failure as well.
-    async fn api(&self, grant: &Arc<Grant>) -> Result<Url, Arc<KeystoneError>> {
-        let known = || {
-            let api = self.api.lock().unwrap_or_else(PoisonError::into_inner);
-            api.as_ref().filter(|(known, _)| Arc::ptr_eq(known, grant)).map(|(_, url)| url.clone())
-        };
-        let look = async {
-            let endpoint = grant.endpoint("identity", &self.options.interface, self.options.region.as_ref())?;
-            let url = discovery::v3(&self.client, &endpoint, true).await?;
-            *self.api.lock().unwrap_or_else(PoisonError::into_inner) = Some((grant.clone(), url.clone()));
-            Ok(url)
-        };
-        self.turn.take(known, look).await
     }
 }

@@ -10,6 +10,7 @@ use crate::db::Db;
 use crate::http::Plan;
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
+use crate::keystone::UnifiedLimits;
 use crate::policy::{Enforcer, Protections};
 use crate::store::Stores;
 
@@ -19,7 +20,7 @@ type Part = fn(&Config) -> Result<(), Error>;
 /// without changing or contacting anything, and without what the service manager passes. Blocks: it reads files.
 pub fn check(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
-    let parts: [Part; 8] = [worker, log, pipeline, policy, protections, database, stores, schema];
+    let parts: [Part; 9] = [worker, log, pipeline, policy, protections, limits, database, stores, schema];
     parts.iter().filter_map(|part| part(config).err()).map(|error| loaded.locate(&error)).collect()
 }
 
@@ -49,6 +50,13 @@ fn policy(config: &Config) -> Result<(), Error> {
 
 fn protections(config: &Config) -> Result<(), Error> {
     Protections::load(config).map_err(AssembleError::configuration)?;
+    Ok(())
+}
+
+fn limits(config: &Config) -> Result<(), Error> {
+    if config.default.use_keystone_limits {
+        UnifiedLimits::new(config).map_err(AssembleError::configuration)?;
+    }
     Ok(())
 }
 

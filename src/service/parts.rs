@@ -16,6 +16,7 @@ use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
 use crate::image::{Images, IntentLog};
+use crate::keystone::UnifiedLimits;
 use crate::metadef::Metadefs;
 use crate::notifications::{LogListener, Notifier};
 use crate::policy::{Enforcer, Protections};
@@ -39,6 +40,8 @@ pub(super) struct Parts {
     database: Db,
     /// `None` where no filter asks who is there.
     identity: Option<Arc<Authenticator>>,
+    /// `None` where Keystone keeps no limits.
+    unified_limits: Option<Arc<UnifiedLimits>>,
     /// Whether callers have to show who they are; without, every caller is an administrator.
     pub(super) authenticated: bool,
 }
@@ -101,7 +104,8 @@ impl Parts {
         let database = database.with_cipher(cipher(config)?);
         let (stores, intent_log) = (Arc::new(local.stores), Arc::new(local.intent_log));
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
-        let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier, work);
+        let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier, work)
+            .with_unified_limits(local.unified_limits.clone());
         let tasks = Tasks::new(config, database.clone(), images.clone(), pool).map_err(AssembleError::configuration)?;
         let callers = local
             .identity
@@ -115,7 +119,8 @@ impl Parts {
         let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;
         let authenticated = local.plan.authenticates();
-        Ok(Self { app: Arc::new(app), images, tasks, stores, database, identity: local.identity, authenticated })
+        let (identity, unified_limits) = (local.identity, local.unified_limits);
+        Ok(Self { app: Arc::new(app), images, tasks, stores, database, identity, unified_limits, authenticated })
     }
 }
 
@@ -132,29 +137,50 @@ struct LocalParts {
     policy: Enforcer,
     protections: Option<Protections>,
     identity: Option<Arc<Authenticator>>,
+    unified_limits: Option<Arc<UnifiedLimits>>,
     stores: Stores,
     intent_log: IntentLog,
     schema: ImageSchema,
 }
 
+/// What new parts may take over.
+#[derive(Default)]
+struct Kept {
+    identity: Option<Arc<Authenticator>>,
+    unified_limits: Option<Arc<UnifiedLimits>>,
+    stores: Option<Arc<Stores>>,
+}
+
+impl Kept {
+    fn of(parts: &Parts) -> Self {
+        let Parts { identity, unified_limits, stores, .. } = parts;
+        Self { identity: identity.clone(), unified_limits: unified_limits.clone(), stores: Some(Arc::clone(stores)) }
+    }
+}
+
 impl LocalParts {
     async fn on_a_blocking_thread(config: &Config, before: Option<&Parts>) -> Result<Self, AssembleError> {
         let config = config.clone();
-        let before = before.map(|before| (before.identity.clone(), Arc::clone(&before.stores)));
+        let before = before.map(Kept::of);
         let made = spawn_blocking(move || Self::new(&config, before));
         made.await.map_err(|error| AssembleError::Unavailable(error.to_string()))?
     }
 
     /// `before`: those in force.
-    fn new(config: &Config, before: Option<(Option<Arc<Authenticator>>, Arc<Stores>)>) -> Result<Self, AssembleError> {
-        let (identity, stores) = before.unzip();
+    fn new(config: &Config, before: Option<Kept>) -> Result<Self, AssembleError> {
+        let Kept { identity, unified_limits, stores } = before.unwrap_or_default();
         let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
         let policy = Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
         let protections = Protections::load(config).map_err(AssembleError::configuration)?;
-        let identity = match identity.flatten().filter(|identity| identity.is_made_from(config)) {
+        let identity = match identity.filter(|identity| identity.is_made_from(config)) {
             _ if !plan.needs_identity() => None,
             Some(kept) => Some(kept),
             None => Some(Arc::new(Authenticator::new(config).map_err(AssembleError::configuration)?)),
+        };
+        let unified_limits = match unified_limits.filter(|limits| limits.is_made_from(config)) {
+            _ if !config.default.use_keystone_limits => None,
+            Some(kept) => Some(kept),
+            None => Some(Arc::new(UnifiedLimits::new(config).map_err(AssembleError::configuration)?)),
         };
         let stores = match stores {
             None => Stores::open(config),
@@ -163,7 +189,7 @@ impl LocalParts {
         let stores = stores.map_err(AssembleError::configuration)?;
         let intent_log = open_intent_log(config)?;
         let schema = ImageSchema::load(config).map_err(AssembleError::configuration)?;
-        Ok(Self { plan, policy, protections, identity, stores, intent_log, schema })
+        Ok(Self { plan, policy, protections, identity, unified_limits, stores, intent_log, schema })
     }
 }
 

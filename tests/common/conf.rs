@@ -66,6 +66,19 @@ impl Conf {
             .set("keystone_authtoken.service_token_roles_required", true)
     }
 
+    /// Limits are kept by this Keystone.
+    pub(crate) fn limits(self, keystone: &Keystone) -> Self {
+        self.set("DEFAULT.use_keystone_limits", true)
+            .set("oslo_limit.auth_url", &keystone.url)
+            .set("oslo_limit.auth_type", "password")
+            .set("oslo_limit.username", "glance")
+            .set("oslo_limit.password", &keystone.password)
+            .set("oslo_limit.user_domain_id", "default")
+            .set("oslo_limit.system_scope", "all")
+            .set("oslo_limit.endpoint_service_type", "image")
+            .set("oslo_limit.endpoint_region_name", "RegionOne")
+    }
+
     /// Sets `section.option`; a value given again replaces the older one.
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
         let (section, option) = name.split_once('.').unwrap_or(("DEFAULT", name));

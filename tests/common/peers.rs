@@ -70,6 +70,11 @@ impl Keystone {
         serde_json::from_str(&peers(&arguments)).unwrap()
     }
 
+    /// Makes limits on images what the document says; see `tests/peers/limits.py`.
+    pub(crate) fn limits(&self, wanted: &serde_json::Value) {
+        peers(&["keystone", "limits", &self.name, &wanted.to_string()]);
+    }
+
     pub(crate) fn token(&self, who: &str) -> String {
         self.tokens(&[who]).remove(who).unwrap()
     }

@@ -8,6 +8,7 @@
 //!   policy: {get_images: "role:admin"}
 //!   properties: {size_class: {type: integer}}   # schema-image.json
 //!   protections: "[x]\ncreate = @\n…"            # who may do what with single properties
+//!   limits: {registered: {image_count_total: 3}, projects: {demo: {image_count_total: 5}}}   # kept by Keystone
 //! as: demo                     # who sends a request that does not say
 //! cases:
 //! - {POST: /v2/images, json: {name: a}, save: img}      # keeps `/id` of each answer as <img>
@@ -73,6 +74,7 @@ pub(crate) struct Setup {
     pub(crate) policy: BTreeMap<String, String>,
     pub(crate) properties: Option<Value>,
     pub(crate) protections: Option<String>,
+    pub(crate) limits: Option<Value>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

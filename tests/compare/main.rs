@@ -45,6 +45,7 @@ files! {
     import_single
     info
     info_single
+    keystone_limits
     list
     location_changes
     locations

@@ -154,6 +154,11 @@ fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
         values.extend(keystone.users.iter().map(|(name, id)| (format!("user:{name}"), id.clone())));
         values.extend(tokens().iter().map(|(name, token)| (format!("token:{name}"), token.clone())));
     }
+    if let Some(limits) = &setup.limits {
+        let keystone = Keystone::shared();
+        keystone.limits(limits);
+        conf = conf.limits(keystone);
+    }
     for (name, value) in &setup.set {
         let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         conf = conf.set(name, plain.replace("<dir>", &dir.display().to_string()));

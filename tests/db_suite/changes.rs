@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::super::glance_api::db::model::{ImageUpdate, LocationRecord, NewImage, OtherProperties};
+use super::super::glance_api::db::images::Measure;
+use super::super::glance_api::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage, OtherProperties};
 use super::super::glance_api::db::{Db, DbError, images, locations, members, tags};
 use super::{create, get, location, pairs, texts, uuid};
 
@@ -288,7 +289,9 @@ async fn restoration(db: &Db) {
 
 async fn usage(db: &Db) {
     let owner = uuid();
-    assert_eq!(images::storage_used(db, Some(&owner), None).await.unwrap(), 0);
+    let used = async |measure| images::used(db, &[Some(owner.clone())], measure).await.unwrap();
+    let stored = |but: Option<&String>| Measure::Stored { but: but.cloned() };
+    assert_eq!(used(stored(None)).await, 0);
     let image = |status: &str, size: Option<i64>, locations: Vec<LocationRecord>, importing: Option<&str>| NewImage {
         owner: Some(owner.clone()),
         status: status.to_owned(),
@@ -307,13 +310,38 @@ async fn usage(db: &Db) {
     create(db, image("queued", None, vec![], Some(""))).await;
     create(db, image("uploading", Some(100), vec![], None)).await;
     create(db, image("importing", Some(1000), vec![], Some("slow"))).await;
-    create(db, image("saving", Some(10_000), vec![], None)).await;
+    let saving = create(db, image("saving", Some(10_000), vec![], None)).await.id;
     create(db, image("killed", Some(100_000), vec![location("k")], Some("slow"))).await;
     let gone = create(db, image("active", Some(1_000_000), vec![location("g")], None)).await.id;
     images::delete(db, &gone, "deleted", None).await.unwrap();
-    assert_eq!(images::storage_used(db, Some(&owner), None).await.unwrap(), (2 << 40) + 20);
-    assert_eq!(images::storage_used(db, Some(&owner), Some(&two)).await.unwrap(), 20);
-    assert_eq!(images::staging_used(db, &owner).await.unwrap(), 1110);
-    assert_eq!(images::count(db, &owner).await.unwrap(), 6);
-    assert_eq!(images::uploading_count(db, &owner).await.unwrap(), 4);
+    assert_eq!(used(stored(None)).await, (2 << 40) + 20);
+    assert_eq!(used(stored(Some(&two))).await, 20);
+    assert_eq!(used(Measure::Staged).await, 1110);
+    assert_eq!(used(Measure::Images).await, 6);
+    assert_eq!(used(Measure::Uploading).await, 4);
+
+    let other = uuid();
+    let elsewhere = NewImage { owner: Some(other.clone()), status: "importing".to_owned(), ..NewImage::new(uuid()) };
+    let elsewhere = create(db, elsewhere).await.id;
+    let in_flight = async |owners: &[Option<String>], but: Option<&String>| {
+        images::used(db, owners, Measure::InFlight { but: but.cloned() }).await.unwrap()
+    };
+    let both = [Some(owner.clone()), Some(other)];
+    assert_eq!(in_flight(&both, None).await, 0);
+    for bytes in [5, 1 << 40] {
+        images::announce_size(db, &saving, bytes).await.unwrap();
+    }
+    images::announce_size(db, &elsewhere, 7).await.unwrap();
+    // An image whose data is complete has nothing in flight, whatever was left behind.
+    images::announce_size(db, &two, 9).await.unwrap();
+    assert_eq!(in_flight(&both, None).await, (1 << 40) + 7);
+    assert_eq!(in_flight(&both, Some(&elsewhere)).await, 1 << 40);
+    assert_eq!(in_flight(&both[1..], None).await, 7);
+    assert_eq!(in_flight(&[None, both[1].clone()], None).await, 7);
+    let names = |record: &ImageRecord| record.properties.len();
+    assert_eq!(names(&get(db, &saving).await.unwrap()), 0);
+    // It goes with the ownership of the data.
+    images::take(db, &saving, ImageUpdate::default(), &["saving"], "token").await.unwrap();
+    images::give_back(db, &saving, ImageUpdate::default(), &["saving"], "token").await.unwrap();
+    assert_eq!(in_flight(&both, None).await, 7);
 }

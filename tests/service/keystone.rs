@@ -1,7 +1,7 @@
 //! What the identity service is asked across reloads.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -21,6 +21,8 @@ struct Keystone {
 struct Counts {
     logins: AtomicU32,
     validations: AtomicU32,
+    /// About limits.
+    questions: AtomicU32,
     connections: AtomicU32,
 }
 
@@ -96,6 +98,9 @@ fn answer(stream: TcpStream, counts: &Counts, port: u16) {
         ("201 Created", &counts.logins)
     } else if line.starts_with("GET /v3/auth/tokens") {
         ("200 OK", &counts.validations)
+    } else if let Some(document) = of_limits(&line) {
+        counts.questions.fetch_add(1, Ordering::SeqCst);
+        return send(reader.get_mut(), "200 OK", &document.to_string());
     } else {
         ("404 Not Found", &counts.connections)
     };
@@ -110,9 +115,29 @@ fn answer(stream: TcpStream, counts: &Counts, port: u16) {
             {"interface": "internal", "region": "One", "url": format!("http://127.0.0.1:{port}/v3")}]}],
     }})
     .to_string();
+    send(reader.get_mut(), status, &token);
+}
+
+fn send(stream: &mut TcpStream, status: &str, document: &str) {
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Subject-Token: own\r\nConnection: close\r\n");
-    write!(reader.get_mut(), "{head}Content-Length: {}\r\n\r\n{token}", token.len()).unwrap();
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{document}", document.len()).unwrap();
+}
+
+/// What is registered: three MiB, and as many images as anybody wants.
+fn of_limits(line: &str) -> Option<serde_json::Value> {
+    let registered = |name: &str, limit: i64| json!({"resource_name": name, "default_limit": limit});
+    let path = line.strip_prefix("GET /v3/")?.split([' ', '?']).next()?;
+    Some(match path {
+        "limits/model" => json!({"model": {"name": "flat"}}),
+        "endpoints/own" => json!({"endpoint": {"service_id": "glance", "region_id": null}}),
+        "limits" => json!({"limits": []}),
+        "registered_limits" => json!({"registered_limits": [
+            registered("image_size_total", 3), registered("image_stage_total", 0), registered("image_count_total", -1),
+            registered("image_count_uploading", -1),
+        ]}),
+        _ => return None,
+    })
 }
 
 fn with_keystone(keystone: &Keystone, more: &str) -> String {
@@ -162,4 +187,129 @@ fn other_options_of_keystone_begin_anew() {
     assert!(server.reload().0);
     assert_eq!(status(&server, "known"), 200);
     assert_eq!((keystone.logins(), keystone.validations()), (2, 2));
+}
+
+fn with_limits(keystone: &Keystone) -> String {
+    let login = with_keystone(keystone, "use_keystone_limits = true");
+    format!(
+        "{login}[oslo_limit]\nauth_type = password\nauth_url = http://127.0.0.1:{}/v3\nusername = glance\npassword = secret\n\
+         user_domain_id = default\nsystem_scope = all\nendpoint_id = own\nvalid_interfaces = internal\n",
+        keystone.port
+    )
+}
+
+/// Sends a request with a body, of which the last bytes come only when `go` says so.
+fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+    go: impl FnOnce(),
+) -> (u16, serde_json::Value) {
+    let mut client = Client::new(TcpStream::connect(address).unwrap());
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: known\r\n{headers}\r\n");
+    let (first, last) = body.split_at(body.len() / 2);
+    client.send(&[head.as_bytes(), first].concat()).unwrap();
+    go();
+    // A service that refuses need not read on.
+    let _ = client.send(last);
+    let answer = client.answer().unwrap();
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+}
+
+fn create(server: &Server) -> String {
+    let body = br#"{"disk_format": "raw", "container_format": "bare"}"#;
+    let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    let (status, document) = ask(server.address(), "POST", "/v2/images", &headers, body, || {});
+    assert_eq!(status, 201, "{document}");
+    document["id"].as_str().unwrap().to_owned()
+}
+
+/// Uploads at the same time, each so many bytes; returns the statuses, sorted.
+fn upload_together(server: &Server, bytes: usize, count: usize, chunked: bool) -> Vec<u16> {
+    let (together, address) = (std::sync::Barrier::new(count), server.address());
+    let images: Vec<String> = (0..count).map(|_| create(server)).collect();
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let uploads: Vec<_> = images
+            .iter()
+            .map(|image| {
+                let together = &together;
+                scope.spawn(move || {
+                    let data = vec![b'x'; bytes];
+                    let (length, body) = if chunked {
+                        let text = [format!("{bytes:x}\r\n").as_bytes(), &data, b"\r\n0\r\n\r\n"].concat();
+                        ("Transfer-Encoding: chunked".to_owned(), text)
+                    } else {
+                        (format!("Content-Length: {bytes}"), data)
+                    };
+                    let headers = format!("Content-Type: application/octet-stream\r\n{length}\r\n");
+                    let go = || {
+                        together.wait();
+                    };
+                    ask(address, "PUT", &format!("/v2/images/{image}/file"), &headers, &body, go).0
+                })
+            })
+            .collect();
+        uploads.into_iter().map(|upload| upload.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    statuses
+}
+
+fn used(server: &Server) -> i64 {
+    let (status, document) = ask(server.address(), "GET", "/v2/info/usage", "", b"", || {});
+    assert_eq!(status, 200);
+    document["usage"]["image_size_total"]["usage"].as_i64().unwrap()
+}
+
+#[test]
+fn uploads_at_the_same_time_do_not_overrun_a_limit_together() {
+    const MIB: usize = 1 << 20;
+    let keystone = Keystone::start();
+    let server = Setup::new().more(&with_limits(&keystone)).start();
+    // Of announced sizes none is lost sight of: three MiB at most.
+    let statuses = upload_together(&server, MIB, 8, false);
+    assert!(used(&server) <= 3, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [204, 413].contains(status)), "{statuses:?}");
+    while used(&server) < 3 {
+        assert_eq!(upload_together(&server, MIB, 1, false), [204]);
+    }
+    assert_eq!(upload_together(&server, MIB, 2, false), [413, 413]);
+
+    // Where nobody knows beforehand how much comes, one image may lie over the limit.
+    let statuses = upload_together(&server, 4 * MIB, 6, true);
+    assert!(statuses.iter().filter(|status| **status == 204).count() <= 1, "{statuses:?}");
+    assert!(used(&server) <= 7);
+    upload_together(&server, 4 * MIB, 1, true);
+    assert_eq!(upload_together(&server, 1, 2, true), [413, 413]);
+    assert_eq!(used(&server), 7);
+}
+
+#[test]
+fn without_the_keystone_that_keeps_limits_images_are_read_and_not_made() {
+    let keystone = Keystone::start();
+    let server = Setup::new().more(&with_limits(&keystone)).start();
+    let image = create(&server);
+    let before = keystone.counts.questions.load(Ordering::SeqCst);
+    keystone.go();
+    let of_image = format!("/v2/images/{image}");
+    let headers = "Content-Type: application/octet-stream\r\nContent-Length: 2\r\n";
+    for (method, path, headers, body, expected) in [
+        ("GET", "/v2/images", "", "", 200),
+        ("GET", of_image.as_str(), "", "", 200),
+        ("GET", "/v2/info/usage", "", "", 503),
+        ("POST", "/v2/images", "Content-Type: application/json\r\nContent-Length: 2\r\n", "{}", 503),
+        ("PUT", &format!("{of_image}/file"), headers, "ab", 503),
+        ("PUT", &format!("{of_image}/tags/t"), "Content-Length: 0\r\n", "", 204),
+        ("DELETE", &of_image, "", "", 204),
+    ] {
+        let (status, document) = ask(server.address(), method, path, headers, body.as_bytes(), || {});
+        assert_eq!(status, expected, "{method} {path}: {document}");
+    }
+    assert_eq!(keystone.counts.questions.load(Ordering::SeqCst), before);
+    keystone.come();
+    wait_for("limits to be known again", || {
+        (ask(server.address(), "GET", "/v2/info/usage", "", b"", || {}).0 == 200).then_some(())
+    });
 }

@@ -6,6 +6,14 @@ use crate::config::option::{section, tier1, tier2, tier3};
 section! {
     /// Options of `[oslo_limit]`.
     OsloLimitSection = "oslo_limit" {
+        /// Application credential id.
+        application_credential_id: Option<String> = None, tier1().plugin();
+        /// Application credential name, together with the user.
+        application_credential_name: Option<String> = None, tier1().plugin();
+        /// Application credential secret.
+        application_credential_secret: Option<Secret> = None, tier1().secret().plugin();
+        /// Keystone auth plugin name.
+        auth_type: Option<String> = None, tier1().old(&[("", "auth_plugin")]).plugin();
         /// Keystone URL.
         auth_url: Option<String> = None, tier1();
         /// CA bundle for TLS to the remote service.

@@ -13,6 +13,8 @@ section! {
         enable_sendfile: bool = true, tier1();
         /// Seconds that requests in flight have to finish once the service is told to stop.
         graceful_shutdown_timeout: i64 = 60, tier1().min(0.0);
+        /// Seconds for which limits kept by Keystone are not asked for again; 0 asks for each request.
+        keystone_limits_cache_time: i64 = 0, tier1().min(0.0).max(3600.0);
         /// Path of a Unix socket to listen on, in place of bind_host and bind_port.
         listen_unix: Option<String> = None, tier1();
         /// Connections served at once by one worker; more wait in the backlog.

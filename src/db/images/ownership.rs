@@ -11,6 +11,7 @@ use time::PrimitiveDateTime;
 
 use super::columns::ID_LENGTH;
 use super::get::read;
+use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::ImageRecord;
@@ -20,6 +21,10 @@ use crate::db::session::Session;
 
 /// Name of the property. It begins as all that belong to the service.
 pub const OWNER_PROPERTY: &str = "os_glance_data_owner";
+
+/// Name of a second property of that kind: bytes that the owner of the data is about to write, so that others who ask what a project
+/// takes up count them. It goes when the ownership does.
+pub const SIZE_PROPERTY: &str = "os_glance_data_size";
 
 /// What a change of an image does to the ownership of its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,28 @@ pub async fn with_owner(db: &Db, id: &str) -> Result<Option<ImageAndOwner>, DbEr
         return Ok(None);
     }
     db.write(Look { id: id.to_owned() }).await
+}
+
+/// Notes how many bytes are about to be written to an image. For the owner of its data alone.
+///
+/// # Errors
+/// Those of the database.
+pub async fn announce_size(db: &Db, id: &str, bytes: u64) -> Result<(), DbError> {
+    db.write(AnnounceSize { id: id.to_owned(), bytes }).await
+}
+
+struct AnnounceSize {
+    id: String,
+    bytes: u64,
+}
+
+impl Operation for AnnounceSize {
+    type Output = ();
+    const NAME: &'static str = "note the size of data in flight";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        put(session, &self.id, SIZE_PROPERTY, &self.bytes.to_string(), clock::now()).await
+    }
 }
 
 struct Look {
@@ -99,7 +126,7 @@ impl Ownership {
     pub(super) async fn apply(&self, session: &mut Session, id: &str, now: PrimitiveDateTime) -> Result<(), DbError> {
         match self {
             Self::Unasked | Self::Ask(_) => Ok(()),
-            Self::Take(token) => take(session, id, token, now).await,
+            Self::Take(token) => put(session, id, OWNER_PROPERTY, token, now).await,
             Self::GiveBack(_) => clear(session, id).await,
         }
     }
@@ -112,23 +139,29 @@ pub(super) async fn is_owned(session: &mut Session, id: &str) -> Result<bool, Db
     Ok(session.row(&query, |row| Columns::of(row).maybe_text()).await?.flatten().is_some())
 }
 
-/// Removes the token, whosever it is.
+/// Removes the token, whosever it is, and what its owner has announced.
 pub(super) async fn clear(session: &mut Session, id: &str) -> Result<(), DbError> {
     let delete = Query::delete()
         .from_table("image_properties")
         .and_where(Expr::col("image_id").eq(id))
-        .and_where(Expr::col("name").eq(OWNER_PROPERTY))
+        .and_where(Expr::col("name").is_in([OWNER_PROPERTY, SIZE_PROPERTY]))
         .take();
     session.execute(&delete).await.map(drop)
 }
 
-async fn take(session: &mut Session, id: &str, token: &str, now: PrimitiveDateTime) -> Result<(), DbError> {
+async fn put(
+    session: &mut Session,
+    id: &str,
+    name: &'static str,
+    value: &str,
+    now: PrimitiveDateTime,
+) -> Result<(), DbError> {
     let replace = Query::update()
         .table("image_properties")
-        .values([("value", token.into()), ("deleted", true.into()), ("deleted_at", now.into())])
+        .values([("value", value.into()), ("deleted", true.into()), ("deleted_at", now.into())])
         .value("updated_at", now)
         .and_where(Expr::col("image_id").eq(id))
-        .and_where(Expr::col("name").eq(OWNER_PROPERTY))
+        .and_where(Expr::col("name").eq(name))
         .take();
     if session.execute(&replace).await? > 0 {
         return Ok(());
@@ -137,8 +170,8 @@ async fn take(session: &mut Session, id: &str, token: &str, now: PrimitiveDateTi
     let columns = ["image_id", "name", "value", "created_at", "updated_at", "deleted_at", "deleted"];
     insert.into_table("image_properties").columns(columns).values_panic([
         id.into(),
-        OWNER_PROPERTY.into(),
-        token.into(),
+        name.into(),
+        value.into(),
         now.into(),
         now.into(),
         // Upstream purges rows by this time, and cannot purge an image before its properties.

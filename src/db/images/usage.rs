@@ -3,6 +3,7 @@
 
 use sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
 
+use super::ownership::SIZE_PROPERTY;
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
@@ -14,39 +15,38 @@ const GONE: [&str; 3] = ["killed", "deleted", "pending_delete"];
 /// Set while an import copies the image to further stores.
 const COPYING: &str = "os_glance_importing_to_stores";
 
-/// Bytes in stores: the size of each image times its locations that are not deleted. `but` is an image that is left
-/// out of the sum.
-pub async fn storage_used(db: &Db, owner: Option<&str>, but: Option<&str>) -> Result<i64, DbError> {
-    let kind = Kind::Stored { but: but.map(str::to_owned) };
-    db.read(Usage { owner: owner.map(str::to_owned), kind }).await
+/// Whose images are counted; `None` is nobody's.
+pub type Owner = Option<String>;
+
+/// What is added up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Bytes in stores: the size of each image times its locations that are not deleted.
+    Stored {
+        /// An image that is left out of the sum.
+        but: Option<String>,
+    },
+    /// Bytes that are on their way into stores, as far as whoever writes them has [said so](super::announce_size).
+    InFlight {
+        /// As above.
+        but: Option<String>,
+    },
+    /// Bytes that are being staged: the sizes of images that are uploading, importing or being copied.
+    Staged,
+    /// Images that are neither deleted nor to be deleted.
+    Images,
+    /// Images that are saving, uploading, importing or being copied.
+    Uploading,
 }
 
-/// Bytes that are being staged: the sizes of images that are uploading, importing or being copied.
-pub async fn staging_used(db: &Db, owner: &str) -> Result<i64, DbError> {
-    db.read(Usage { owner: Some(owner.to_owned()), kind: Kind::Staged }).await
-}
-
-/// Images that are neither deleted nor to be deleted.
-pub async fn count(db: &Db, owner: &str) -> Result<i64, DbError> {
-    db.read(Usage { owner: Some(owner.to_owned()), kind: Kind::Images }).await
-}
-
-/// Images that are saving, uploading, importing or being copied.
-pub async fn uploading_count(db: &Db, owner: &str) -> Result<i64, DbError> {
-    db.read(Usage { owner: Some(owner.to_owned()), kind: Kind::Uploading }).await
+/// The sum over the images of these owners.
+pub async fn used(db: &Db, owners: &[Owner], measure: Measure) -> Result<i64, DbError> {
+    db.read(Usage { owners: owners.to_vec(), measure }).await
 }
 
 struct Usage {
-    /// `None`: of images that belong to nobody.
-    owner: Option<String>,
-    kind: Kind,
-}
-
-enum Kind {
-    Stored { but: Option<String> },
-    Staged,
-    Images,
-    Uploading,
+    owners: Vec<Owner>,
+    measure: Measure,
 }
 
 impl Operation for Usage {
@@ -55,29 +55,46 @@ impl Operation for Usage {
 
     async fn run(&self, session: &mut Session) -> Result<i64, DbError> {
         let mut query = Query::select();
-        query.from("images").and_where(
-            self.owner.as_deref().map_or_else(|| column("owner").is_null(), |owner| column("owner").eq(owner)),
-        );
-        match &self.kind {
-            Kind::Stored { but } => {
+        query.from("images").and_where(self.is_owned());
+        match &self.measure {
+            Measure::Stored { but } => {
                 query.expr(sum_of_sizes(session.dialect()));
                 query.inner_join("image_locations", column("id").eq(Expr::col(("image_locations", "image_id"))));
                 query.and_where(Expr::col(("image_locations", "status")).ne("deleted"));
                 query.and_where(column("size").gt(0)).and_where(column("status").is_not_in(GONE));
                 query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
             }
-            Kind::Staged => {
+            Measure::InFlight { but } => {
+                query.column(("image_properties", "value"));
+                query.inner_join("image_properties", column("id").eq(Expr::col(("image_properties", "image_id"))));
+                query.and_where(Expr::col(("image_properties", "name")).eq(SIZE_PROPERTY));
+                query.and_where(column("status").is_in(["saving", "importing"]));
+                query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
+                // As many as there are uploads at this moment.
+                let announced = session.rows(&query, |row| Columns::of(row).maybe_text()).await?;
+                let bytes = announced.into_iter().flatten().filter_map(|text| text.parse::<i64>().ok());
+                return Ok(bytes.fold(0, i64::saturating_add));
+            }
+            Measure::Staged => {
                 query.expr(sum_of_sizes(session.dialect())).and_where(column("size").gt(0));
                 query.and_where(busy(&["uploading", "importing"]));
             }
-            Kind::Images => {
+            Measure::Images => {
                 query.expr(Expr::cust("COUNT(*)")).and_where(column("status").is_not_in(GONE));
             }
-            Kind::Uploading => {
+            Measure::Uploading => {
                 query.expr(Expr::cust("COUNT(*)")).and_where(busy(&["saving", "uploading", "importing"]));
             }
         }
         Ok(session.row(&query, |row| Columns::of(row).maybe_integer()).await?.flatten().unwrap_or(0))
+    }
+}
+
+impl Usage {
+    fn is_owned(&self) -> Expr {
+        let known: Vec<&str> = self.owners.iter().flatten().map(String::as_str).collect();
+        let is_known = column("owner").is_in(known);
+        if self.owners.contains(&None) { is_known.or(column("owner").is_null()) } else { is_known }
     }
 }
 

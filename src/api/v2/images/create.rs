@@ -10,8 +10,8 @@ use super::view::ImageView;
 use crate::api::documents::Held;
 use crate::api::policy::ProposedImage;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
-use crate::image::RESERVED_NAMESPACE;
 use crate::image::schema::{BASE_PROPERTIES, DISALLOWED, ImageSchema, RESERVED};
+use crate::image::{RESERVED_NAMESPACE, Resource};
 
 const IMPORT_METHODS: HeaderName = HeaderName::from_static("openstack-image-import-methods");
 const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids");
@@ -26,6 +26,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     };
     check_policy(call, &document.base, owner).await?;
     let owner = owner.map(str::to_owned);
+    api.images.enforce_limit(call.context.project_id.as_deref(), Resource::ImageCountTotal, 1).await?;
     call.properties.check_new(document.properties.keys()).await?;
     let mut image = api.images.create(&document.base, &document.properties, owner).await?;
     call.properties.hide(std::slice::from_mut(&mut image)).await?;

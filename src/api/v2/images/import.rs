@@ -8,6 +8,7 @@ use crate::api::documents::Held;
 use crate::api::header::joined;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
+use crate::image::Resource;
 use crate::task::{ImportRequest, Method};
 
 /// The store to write to, where the document names none.
@@ -18,6 +19,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let read = api.documents.read(call.headers, body, api.max_json_body, |value: Value, _| Ok(value)).await?;
     let Held { content, .. } = read.ok_or_else(|| Error::bad_request("Body expected in request."))?;
     let request = ImportRequest::parse(content, &api.import_methods)?;
+    api.images.enforce_limit(call.context.project_id.as_deref(), Resource::ImageSizeTotal, 0).await?;
     let found = api.images.get(&viewer(call.context), id).await?;
     request.check(&found)?;
     match request.method {

@@ -9,7 +9,7 @@ use super::upload::{announced_size, content_length};
 use crate::api::domain_errors::of_stage;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
-use crate::image::Upload;
+use crate::image::{Resource, Upload, mebibytes};
 
 /// Takes the data of a queued image into the staging area.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
@@ -19,6 +19,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     }
     json::content_type(call.headers, &["application/octet-stream"])?;
     let announced = announced_size(call.headers)?;
+    let size = mebibytes(announced.unwrap_or(0));
+    api.images.enforce_limit(call.context.project_id.as_deref(), Resource::ImageStageTotal, size).await?;
     let found = api.images.get(&viewer(call.context), id).await?;
     call.policy.enforce_on_own(call.rule, &found).await?;
     let upload = Upload {

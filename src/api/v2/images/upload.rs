@@ -10,7 +10,7 @@ use crate::api::domain_errors::of_upload;
 use crate::api::header::joined;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
-use crate::image::Upload;
+use crate::image::{Resource, Upload, mebibytes};
 use crate::schema::python::Excerpt;
 use crate::schema::python::integer::integer;
 
@@ -23,6 +23,8 @@ const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
     json::content_type(call.headers, &["application/octet-stream"])?;
     let announced = announced_size(call.headers)?;
+    let project = call.context.project_id.as_deref();
+    api.images.enforce_limit(project, Resource::ImageSizeTotal, mebibytes(announced.unwrap_or(0))).await?;
     let store = wanted_store(api, call.headers)?;
     let found = api.images.get(&viewer(call.context), id).await?;
     call.policy.enforce_on(call.rule, &found).await?;

@@ -2,5 +2,6 @@
 
 pub(in crate::api) mod import;
 pub(in crate::api) mod stores;
+pub(in crate::api) mod usage;
 
 pub(in crate::api) use stores::StoreView;

@@ -1,0 +1,24 @@
+"""Limits that a Keystone keeps for the Image service."""
+
+import keystone
+
+
+def register(told, wanted):
+    """Makes limits what WANTED says: {"registered": {resource: limit}, "projects": {project: {resource: limit}}}."""
+    url = told["url"]
+    token = keystone.log_in(url, "admin", "system")
+    services = keystone.api("GET", f"{url}/services?type=image", token)[1]["services"]
+    common = {"service_id": services[0]["id"], "region_id": "RegionOne"}
+    put(url, token, "registered_limits", "default_limit", common, wanted.get("registered", {}))
+    for project, limits in wanted.get("projects", {}).items():
+        put(url, token, "limits", "resource_limit", {**common, "project_id": told["projects"][project]}, limits)
+
+
+def put(url, token, kind, field, common, limits):
+    query = "&".join(f"{name}={value}" for name, value in common.items())
+    known = {item["resource_name"]: item["id"] for item in keystone.api("GET", f"{url}/{kind}?{query}", token)[1][kind]}
+    for name, value in limits.items():
+        if name in known:
+            keystone.api("PATCH", f"{url}/{kind}/{known[name]}", token, {kind[:-1]: {field: value}})
+        else:
+            keystone.api("POST", f"{url}/{kind}", token, {kind: [{**common, "resource_name": name, field: value}]})
