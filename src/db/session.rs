@@ -286,3 +286,17 @@ fn with_text_times(mut values: Values) -> SqlxValues {
     }
     SqlxValues(values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_takes_too_long_is_a_lost_connection() {
+        let late = within(Some(Duration::from_millis(10)), std::future::pending::<Result<(), _>>()).await;
+        assert_eq!(Cause::of(&late.unwrap_err()), Cause::Disconnect);
+        for limit in [None, Some(Duration::from_secs(60))] {
+            assert_eq!(within(limit, async { Ok(7) }).await.unwrap(), 7);
+        }
+    }
+}

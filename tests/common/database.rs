@@ -27,14 +27,39 @@ pub(crate) struct Server {
     kind: Kind,
     folder: TempDir,
     process: Option<Child>,
+    /// What its program is given besides.
+    arguments: Vec<String>,
+    /// PostgreSQL's.
+    port: u16,
 }
 
 impl Server {
     pub(crate) fn start(kind: Kind) -> Self {
+        Self::start_with(kind, |_| Vec::new())
+    }
+
+    /// PostgreSQL on a TCP port as well, with what `arguments` makes of the server's folder.
+    pub(crate) fn on_port(port: u16, arguments: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        let listen = ["-h", "127.0.0.1", "-p"].map(str::to_owned).into_iter().chain([port.to_string()]);
+        let mut server = Self::prepare(Kind::Postgres, |folder| listen.chain(arguments(folder)).collect());
+        server.port = port;
+        server.begin();
+        server
+    }
+
+    /// As [`Server::start`], with further arguments for the server's program.
+    pub(crate) fn start_with(kind: Kind, arguments: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        let mut server = Self::prepare(kind, arguments);
+        server.begin();
+        server
+    }
+
+    fn prepare(kind: Kind, arguments: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let folder = tempfile::Builder::new().prefix("glance-db").tempdir_in("/tmp").unwrap();
         // The server runs as another user.
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-        let mut server = Self { kind, folder, process: None };
+        let arguments = arguments(folder.path());
+        let server = Self { kind, folder, process: None, arguments, port: 5432 };
         match kind {
             Kind::Postgres => {
                 let data = server.path("data");
@@ -47,24 +72,32 @@ impl Server {
                 server.run(install.args([
                     "--no-defaults",
                     "--auth-root-authentication-method=normal",
-                    "--user=root",
+                    "--user=mysql",
                     &data,
                 ]));
             }
         }
-        server.launch();
-        match kind {
+        server
+    }
+
+    fn begin(&mut self) {
+        self.launch();
+        match self.kind {
             Kind::Postgres => {
-                let folder = server.folder.path().to_owned();
-                server.run(as_postgres(&postgres("createdb")).arg("-h").arg(folder).args(["-U", "glance", "glance"]));
+                let folder = self.folder.path();
+                self.run(as_postgres(&postgres("createdb")).arg("-h").arg(folder).args(["-U", "glance", "glance"]));
             }
             _ => {
-                let sql = "CREATE DATABASE glance CHARACTER SET utf8mb4";
-                let mut client = server.mariadb_client();
-                server.run(client.args(["-e", sql]));
+                let sql = "CREATE DATABASE IF NOT EXISTS glance CHARACTER SET utf8mb4";
+                let mut client = self.mariadb_client();
+                self.run(client.args(["-e", sql]));
             }
         }
-        server
+    }
+
+    /// The folder of the server's data, socket and log.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn launch(&mut self) {
@@ -77,16 +110,22 @@ impl Server {
             }
             _ => {
                 let mut command = Command::new(program("mariadbd", "mariadb-server"));
-                command.args(["--no-defaults", "--user=root", "--skip-networking"]);
+                command.args(["--no-defaults", "--user=mysql", "--skip-networking"]);
                 command.arg(format!("--datadir={}", data.display()));
                 command.arg(format!("--socket={}", self.path("socket").display()));
                 command.arg(format!("--pid-file={}", self.path("pid").display()));
                 command
             }
         };
+        command.args(&self.arguments);
         self.process = Some(self.logged(&mut command).spawn().unwrap());
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.answers() {
+            // Galera's library fails now and then, where a thread of its own is late on a busy machine.
+            let is_over = matches!(self.process.as_mut().map(Child::try_wait), Some(Ok(Some(_))));
+            if is_over && self.log().contains("schedparam") {
+                self.process = Some(self.logged(&mut command).spawn().unwrap());
+            }
             assert!(Instant::now() < deadline, "the server does not start:\n{}", self.log());
             pause(Duration::from_millis(30));
         }
@@ -114,6 +153,7 @@ impl Server {
         command
     }
 
+    /// Ends it and starts it again.
     pub(crate) fn restart(&mut self) {
         self.stop();
         self.launch();
@@ -146,7 +186,8 @@ impl Server {
     pub(crate) fn url(&self) -> String {
         let folder = self.folder.path().display();
         match self.kind {
-            Kind::Postgres => format!("postgresql+psycopg2://glance@/glance?host={folder}"),
+            Kind::Postgres if self.port == 5432 => format!("postgresql+psycopg2://glance@/glance?host={folder}"),
+            Kind::Postgres => format!("postgresql+psycopg2://glance@/glance?host={folder}&port={}", self.port),
             Kind::MariaDb => {
                 format!("mysql+pymysql://root@localhost/glance?charset=utf8mb4&unix_socket={folder}/socket")
             }
@@ -167,7 +208,7 @@ impl Server {
                 client
             }
         };
-        let done = client.current_dir("/").output().unwrap();
+        let done = client.env("PGPORT", self.port.to_string()).current_dir("/").output().unwrap();
         assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap().trim().to_owned()
     }
@@ -183,9 +224,9 @@ impl Server {
     }
 
     /// The socket on which the server listens.
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         match self.kind {
-            Kind::Postgres => self.path(".s.PGSQL.5432"),
+            Kind::Postgres => self.path(&format!(".s.PGSQL.{}", self.port)),
             Kind::MariaDb => self.path("socket"),
         }
     }
@@ -201,6 +242,8 @@ impl Server {
 
     fn logged<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let log = || File::options().create(true).append(true).open(self.path("log")).unwrap();
+        // A server of MariaDB that starts removes the temporary tables of others from a folder that they share.
+        command.env("PGPORT", self.port.to_string()).env("TMPDIR", self.folder.path());
         command.current_dir("/").stdin(Stdio::null()).stdout(log()).stderr(log())
     }
 
@@ -216,7 +259,7 @@ impl Drop for Server {
 }
 
 /// PostgreSQL refuses to run as root.
-fn as_postgres(program: &Path) -> Command {
+pub(crate) fn as_postgres(program: &Path) -> Command {
     let is_root = Command::new("id").arg("-u").output().is_ok_and(|done| done.stdout == b"0\n");
     if !is_root {
         return Command::new(program);
@@ -235,7 +278,7 @@ fn postgres(name: &str) -> PathBuf {
     found.pop().unwrap_or_else(|| program(name, "postgresql"))
 }
 
-fn program(name: &str, package: &str) -> PathBuf {
+pub(crate) fn program(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/bin"].map(PathBuf::from));
     folders
@@ -291,6 +334,11 @@ impl Proxy {
             }
         });
         Self { kind: server.kind, port, state }
+    }
+
+    /// The port of 127.0.0.1 on which it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The value of `[database] connection`, by way of the proxy.

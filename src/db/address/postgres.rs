@@ -56,13 +56,17 @@ impl PostgresAddress {
         let mut connect = PgConnectOptions::new_without_pgpass()
             // A pooler knows no such parameter, and there are no such numbers.
             .extra_float_digits(None)
-            .options(settings(keywords.get("options").unwrap_or_default())?)
             .application_name(
                 keywords
                     .get("application_name")
                     .or_else(|| keywords.get("fallback_application_name"))
                     .unwrap_or("glance-api"),
             );
+        let settings = settings(keywords.get("options").unwrap_or_default())?;
+        // Even none would be sent as an empty text, which a pooler refuses.
+        if !settings.is_empty() {
+            connect = connect.options(settings);
+        }
         if let Some(user) = user {
             connect = connect.username(user);
         }

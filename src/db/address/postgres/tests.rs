@@ -27,6 +27,7 @@ fn everything_a_url_can_say() {
     assert_eq!((address.connect_timeout, address.wanted), (Some(Duration::from_secs(4)), SessionKind::ReadWrite));
     assert_eq!(modes(&address), ["Require"]);
     assert!(!address.is_pooled && !address.is_shuffled);
+    assert_eq!(parse("postgresql://u@h/n").servers[0].ways[0].get_options(), None);
     let other = parse("postgresql+asyncpg://u@h/n?prepared_statement_cache_size=0&load_balance_hosts=random");
     assert!(other.is_pooled && other.is_shuffled);
 }

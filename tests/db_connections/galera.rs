@@ -1,0 +1,188 @@
+//! A cluster of two nodes of MariaDB with Galera.
+
+use std::time::{Duration, Instant};
+
+use glance_api::db::model::ImageUpdate;
+use glance_api::db::{Db, DbError, images};
+use serde_json::json;
+use tokio::task::{JoinSet, block_in_place};
+
+use crate::between::Between;
+use crate::common::database::{Kind, Proxy, Server};
+use crate::common::{Request, free_port, wait_for};
+use crate::{common, connect, create, is_there};
+
+/// Failures of a node are found out after a second.
+const SETTINGS: &str = "gcache.size=16M;evs.keepalive_period=PT0.2S;evs.join_retrans_period=PT0.2S;evs.suspect_timeout=PT1S;\
+                        evs.inactive_timeout=PT2S;evs.inactive_check_period=PT0.2S;evs.install_timeout=PT1S";
+
+struct Cluster {
+    first: Server,
+    second: Server,
+    ports: [u16; 2],
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let group = free_port();
+        let first = node(group, "gcomm://".to_owned());
+        let second = node(free_port(), format!("gcomm://127.0.0.1:{group}"));
+        first.sql("CREATE USER glance@localhost; GRANT ALL ON glance.* TO glance@localhost");
+        let ports = [&first, &second].map(|node| Proxy::before(node).port());
+        Self { first, second, ports }
+    }
+
+    /// For a user who is bound by `read_only`.
+    fn url(ports: &[u16]) -> String {
+        let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        format!("mysql+pymysql://glance@{}/glance?charset=utf8mb4", hosts.join(","))
+    }
+}
+
+fn node(group: u16, cluster: String) -> Server {
+    let (transfer, changes) = (free_port(), free_port());
+    Server::start_with(Kind::MariaDb, |_| {
+        vec![
+            "--wsrep-on=1".to_owned(),
+            "--wsrep-provider=/usr/lib/galera/libgalera_smm.so".to_owned(),
+            "--wsrep-cluster-name=images".to_owned(),
+            "--wsrep-node-address=127.0.0.1".to_owned(),
+            "--wsrep-sst-method=rsync".to_owned(),
+            format!("--wsrep-sst-receive-address=127.0.0.1:{transfer}"),
+            format!("--wsrep-cluster-address={cluster}"),
+            format!(
+                "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{group};ist.recv_addr=127.0.0.1:{changes};{SETTINGS}"
+            ),
+            "--binlog-format=ROW".to_owned(),
+            "--innodb-autoinc-lock-mode=2".to_owned(),
+            "--innodb-log-file-size=8M".to_owned(),
+        ]
+    })
+}
+
+fn is_ready(node: &Server) -> bool {
+    node.sql("SHOW STATUS LIKE 'wsrep_ready'").ends_with("ON")
+}
+
+fn wait_ready(node: &Server, wanted: bool) {
+    wait_for("the node's state", Duration::from_secs(60), || (is_ready(node) == wanted).then_some(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn galera() {
+    let cluster = block_in_place(Cluster::start);
+    let both = connect(&Cluster::url(&cluster.ports)).await;
+    both.create_schema().await.unwrap();
+    let each = [connect(&Cluster::url(&cluster.ports[..1])).await, connect(&Cluster::url(&cluster.ports[1..])).await];
+
+    changes_on_both_nodes(&each).await;
+    a_node_that_takes_no_changes(&cluster, &both).await;
+    block_in_place(|| failures_behind_a_proxy(cluster));
+}
+
+/// Each change is whole, none fails for the other, and of two that exclude each other one wins.
+async fn changes_on_both_nodes(each: &[Db; 2]) {
+    let id = create(&each[0]).await;
+    let mut work = JoinSet::new();
+    for (node, db) in each.iter().enumerate() {
+        for number in 0..6 {
+            let (db, id) = (db.clone(), id.clone());
+            work.spawn(async move {
+                for round in 0..5 {
+                    let word = format!("{node}-{number}-{round}");
+                    let properties = vec![("word".to_owned(), Some(word.clone()))];
+                    let change =
+                        ImageUpdate { name: Some(Some(word)), properties: Some(properties), ..ImageUpdate::default() };
+                    images::update(&db, &id, change, None).await.unwrap();
+                }
+            });
+        }
+    }
+    work.join_all().await;
+    for db in each {
+        let image = images::get(db, &id, false).await.unwrap().unwrap();
+        let words: Vec<_> = image.properties.iter().map(|(_, value)| value.clone()).collect();
+        assert_eq!(words, [image.name]);
+    }
+
+    for _ in 0..10 {
+        let id = create(&each[0]).await;
+        wait_until_there(&each[1], &id).await;
+        let saving = |db: &Db| {
+            let (db, id) = (db.clone(), id.clone());
+            let change = ImageUpdate { status: Some("saving".to_owned()), ..ImageUpdate::default() };
+            async move { images::update(&db, &id, change, Some(&["queued"])).await }
+        };
+        let (one, other) = tokio::join!(saving(&each[0]), saving(&each[1]));
+        let (won, lost): (Vec<_>, Vec<_>) = [one, other].into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1);
+        assert!(matches!(lost[0], Err(DbError::StateConflict { .. })), "{:?}", lost[0]);
+    }
+}
+
+async fn wait_until_there(db: &Db, id: &str) {
+    for _ in 0..500 {
+        if is_there(db, id).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{id} has not reached the other node");
+}
+
+async fn a_node_that_takes_no_changes(cluster: &Cluster, both: &Db) {
+    cluster.first.sql("SET GLOBAL read_only = 1");
+    let id = create(both).await;
+    assert!(is_there(both, &id).await);
+    let start = Instant::now();
+    let alone = connect(&Cluster::url(&cluster.ports[..1])).await;
+    let error = images::delete(&alone, &id, "deleted", None).await.unwrap_err();
+    assert!(error.is_unavailable() && !error.is_unknown(), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    cluster.first.sql("SET GLOBAL read_only = 0");
+    images::delete(&alone, &id, "deleted", None).await.unwrap();
+}
+
+/// The service goes on, or says 503; what it has confirmed is there.
+fn failures_behind_a_proxy(cluster: Cluster) {
+    let Cluster { first, second, .. } = cluster;
+    let proxy = Between::haproxy(second.folder(), &[&first.socket(), &second.socket()], 30_000);
+    let url = Cluster::url(&[proxy.port]);
+    let service = common::Server::with(|conf| conf.set("database.connection", url));
+    let make = || {
+        let image = json!({"name": "made", "disk_format": "raw", "container_format": "bare"});
+        service.send(&Request::new("POST", "/v2/images").json(&image))
+    };
+    let mut made = vec![make().expect(201).json()["id"].as_str().unwrap().to_owned()];
+
+    // The nodes lose sight of each other: neither has a majority.
+    second.sql("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'");
+    wait_ready(&first, false);
+    let start = Instant::now();
+    let refused = make().expect(503);
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert!(!refused.text().is_empty());
+    service.send(&Request::new("GET", "/v2/images")).expect(503);
+    first.sql("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=1'");
+    wait_ready(&first, true);
+    made.push(make().expect(201).json()["id"].as_str().unwrap().to_owned());
+    second.sql("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'");
+    wait_ready(&second, true);
+
+    // The node that is in use goes away.
+    let mut stopping = Some(first);
+    for round in 0..40 {
+        if round == 5 {
+            drop(stopping.take());
+        }
+        let answer = make();
+        match answer.status {
+            201 => made.push(answer.json()["id"].as_str().unwrap().to_owned()),
+            status => assert_eq!(status, 503, "{}", answer.text()),
+        }
+    }
+    make().expect(201);
+    for id in made {
+        service.send(&Request::new("GET", &format!("/v2/images/{id}"))).expect(200);
+    }
+}
