@@ -37,6 +37,7 @@ async fn postgresql() {
     // A pooler that refuses settings which it does not know, as it comes, and one that drops them.
     let bouncer = Between::pgbouncer(server.folder(), port, "");
     pooled(&bouncer).await;
+    suite_behind_a_pooler(&bouncer).await;
     pooled(&Between::pgbouncer(server.folder(), port, "ignore_startup_parameters = options")).await;
     tokio::task::block_in_place(|| service_behind_a_pooler(&bouncer));
     idle_connections_are_cut(&server).await;
@@ -110,7 +111,12 @@ async fn pooled(bouncer: &Between) {
         work.spawn(async move { changes(&db, number).await });
     }
     work.join_all().await;
-    let [db, other] = dbs;
+}
+
+/// What every database must do, while another client uses the same connections.
+async fn suite_behind_a_pooler(bouncer: &Between) {
+    let url = format!("postgresql+psycopg2://glance@127.0.0.1:{}/glance", bouncer.port);
+    let (db, other) = (connect(&url).await, connect(&url).await);
     tokio::join!(db_suite::run(&db), async {
         for _ in 0..20 {
             create(&other).await;

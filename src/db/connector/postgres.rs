@@ -37,6 +37,12 @@ impl PostgresConnector {
         Arc::clone(&self.is_pooled)
     }
 
+    fn note_pooler(&self) {
+        if !self.is_pooled.swap(true, Ordering::SeqCst) {
+            tracing::info!("the database is reached by way of a pooler: each statement runs in a transaction");
+        }
+    }
+
     fn one_limit(&self) -> Duration {
         self.address.connect_timeout.unwrap_or(CONNECT_LIMIT)
     }
@@ -74,7 +80,7 @@ impl PostgresConnector {
         } else {
             match way.clone().options([(MARK, &mark)]).connect().await {
                 Err(error) if refuses_settings(&error) => {
-                    self.is_pooled.store(true, Ordering::SeqCst);
+                    self.note_pooler();
                     way.connect().await?
                 }
                 done => done?,
@@ -92,8 +98,11 @@ impl PostgresConnector {
         );
         let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(look))).await?;
         let found: Option<String> = row.try_get(0)?;
-        if found.as_deref() != Some(mark.as_str()) && !self.is_pooled.swap(true, Ordering::SeqCst) {
-            tracing::info!("the database is reached by way of a pooler: each statement runs in a transaction");
+        if found.as_deref() != Some(mark.as_str()) {
+            self.note_pooler();
+        }
+        if self.is_pooled.load(Ordering::SeqCst) {
+            learn_types(&mut connection).await?;
         }
         let [in_recovery, read_only]: [String; 2] = [row.try_get(1)?, row.try_get(2)?];
         if wanted.is(in_recovery == "true", read_only == "on") {
@@ -102,6 +111,19 @@ impl PostgresConnector {
         let words = "the server is there, but not what target_session_attrs asks for";
         Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, words)))
     }
+}
+
+/// The driver looks up a type that is not built in when it first meets it, after the statement was parsed and before it is executed;
+/// its query drops a statement that has no name. So the first such statement of a connection fails, and it is this one.
+async fn learn_types(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection.execute(sqlx::raw_sql("BEGIN READ ONLY")).await?;
+    let query = sqlx::query("SELECT CAST($1 AS image_visibility)").bind("private").persistent(false);
+    match connection.fetch_one(query).await {
+        // Before the tables are made there is no such type.
+        Ok(_) | Err(sqlx::Error::Database(_)) => {}
+        Err(error) => return Err(error),
+    }
+    connection.execute(sqlx::raw_sql("ROLLBACK")).await.map(drop)
 }
 
 /// PgBouncer's words for a setting that it does not pass on.
