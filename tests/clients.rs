@@ -6,8 +6,9 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::peers::{Keystone, Upstream, client_bin};
 use common::{Conf, Server, free_port};
@@ -77,32 +78,50 @@ fn data() -> Vec<u8> {
 
 impl Side {
     fn run(&self, program: &str, arguments: &[&str]) -> Run {
-        let done = Command::new(self.bin.join(program))
-            .args(arguments)
-            .current_dir(&self.work)
-            .env_clear()
-            .envs([
-                ("PATH", "/usr/bin:/bin"),
-                ("LANG", "C.UTF-8"),
-                ("HOME", self.work.to_str().unwrap()),
-                ("OS_AUTH_URL", Keystone::shared().url.as_str()),
-                ("OS_USERNAME", self.user),
-                ("OS_PASSWORD", Keystone::shared().password.as_str()),
-                ("OS_PROJECT_NAME", self.project),
-                ("OS_USER_DOMAIN_ID", "default"),
-                ("OS_PROJECT_DOMAIN_ID", "default"),
-                ("OS_IDENTITY_API_VERSION", "3"),
-                ("OS_REGION_NAME", "RegionOne"),
-                ("OS_IMAGE_ENDPOINT_OVERRIDE", self.url.as_str()),
-                ("OS_IMAGE_URL", self.url.as_str()),
-            ])
-            .output()
-            .unwrap();
+        let done = self.command(program, arguments).output().unwrap();
         Run {
             ok: done.status.success(),
             printed: String::from_utf8_lossy(&done.stdout).into_owned(),
             errors: String::from_utf8_lossy(&done.stderr).into_owned(),
         }
+    }
+
+    /// Runs many commands of a client, with an outcome for each.
+    fn run_all(&self, client: &str, lines: &[Vec<String>]) -> Vec<Run> {
+        fs::write(self.work.join("many_commands.py"), include_str!("data/many_commands.py")).unwrap();
+        let mut command = self.command("python", &["many_commands.py", client]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = serde_json::to_vec(lines).unwrap();
+        child.stdin.take().unwrap().write_all(&input).unwrap();
+        let done = child.wait_with_output().unwrap();
+        let outcomes: Vec<Value> = serde_json::from_slice(&done.stdout).unwrap();
+        let text = |outcome: &Value, name: &str| outcome[name].as_str().unwrap().to_owned();
+        let run = |outcome: &Value| Run {
+            ok: outcome["ok"].as_bool().unwrap(),
+            printed: text(outcome, "out"),
+            errors: text(outcome, "err"),
+        };
+        outcomes.iter().map(run).collect()
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command.args(arguments).current_dir(&self.work).env_clear().envs([
+            ("PATH", "/usr/bin:/bin"),
+            ("LANG", "C.UTF-8"),
+            ("HOME", self.work.to_str().unwrap()),
+            ("OS_AUTH_URL", Keystone::shared().url.as_str()),
+            ("OS_USERNAME", self.user),
+            ("OS_PASSWORD", Keystone::shared().password.as_str()),
+            ("OS_PROJECT_NAME", self.project),
+            ("OS_USER_DOMAIN_ID", "default"),
+            ("OS_PROJECT_DOMAIN_ID", "default"),
+            ("OS_IDENTITY_API_VERSION", "3"),
+            ("OS_REGION_NAME", "RegionOne"),
+            ("OS_IMAGE_ENDPOINT_OVERRIDE", self.url.as_str()),
+            ("OS_IMAGE_URL", self.url.as_str()),
+        ]);
+        command
     }
 }
 
@@ -305,6 +324,65 @@ fn glance_client() {
     both(&sides, &ids, false, &["glance", "image-show", "<id>"]);
     both(&sides, &ids, false, &["glance", "image-delete", "<id>"]);
 }
+
+/// Every command for metadata definitions, on both services.
+#[test]
+fn metadata_definitions() {
+    let folder = tempfile::tempdir().unwrap();
+    let sides = sides(folder.path()).map(|side| Side { user: "admin", project: "admin", ..side });
+    for side in &sides {
+        fs::write(side.work.join("namespace.json"), NAMESPACE).unwrap();
+    }
+    let lines =
+        include_str!("data/metadef_commands.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines: Vec<&str> = lines.collect();
+    for client in ["glance", "openstack"] {
+        let of_client = |line: &&&str| line.trim_start_matches('!').starts_with(client);
+        let lines: Vec<&str> = lines.iter().filter(of_client).copied().collect();
+        let words: Vec<Vec<String>> = lines.iter().map(|line| words(line).split_off(1)).collect();
+        let (theirs, ours) = std::thread::scope(|scope| {
+            let theirs = scope.spawn(|| sides[0].run_all(client, &words));
+            let ours = sides[1].run_all(client, &words);
+            (theirs.join().unwrap(), ours)
+        });
+        assert_eq!((theirs.len(), ours.len()), (lines.len(), lines.len()));
+        for ((line, theirs), ours) in lines.iter().zip(&theirs).zip(&ours) {
+            let expect_ok = !line.starts_with('!');
+            assert_eq!((theirs.ok, ours.ok), (expect_ok, expect_ok), "{line}: {theirs:?} {ours:?}");
+            assert_eq!(printed(ours, &sides[1]), printed(theirs, &sides[0]), "{line} prints something else");
+            assert_eq!(
+                normal(&ours.errors, &sides[1]),
+                normal(&theirs.errors, &sides[0]),
+                "{line} complains otherwise"
+            );
+        }
+    }
+}
+
+/// The words of a command, with blanks where quotation marks begin a word.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut is_quoted) = (vec![String::new()], false);
+    for letter in line.trim_start_matches('!').chars() {
+        let word = words.last_mut().unwrap();
+        match letter {
+            '"' if is_quoted || word.is_empty() => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            other => word.push(other),
+        }
+    }
+    words
+}
+
+const NAMESPACE: &str = r#"{
+    "namespace": "imported",
+    "visibility": "public",
+    "resource_type_associations": [{"name": "OS::Glance::Image", "prefix": "img_"}],
+    "properties": {"p": {"title": "P", "type": "string", "default": "x"}},
+    "objects": [
+        {"name": "o", "description": "d", "properties": {"q": {"title": "Q", "type": "integer"}}, "required": ["q"]}
+    ],
+    "tags": [{"name": "t"}]
+}"#;
 
 /// A program for the SDK; it prints one JSON document.
 const SDK: &str = r#"

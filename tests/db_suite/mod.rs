@@ -5,6 +5,7 @@
 mod changes;
 mod lists;
 mod members;
+mod metadefs;
 mod odd;
 mod ownership;
 mod tasks;
@@ -22,6 +23,7 @@ pub(super) async fn run(db: &Db) {
     ids(db).await;
     changes::run(db).await;
     members::run(db).await;
+    metadefs::run(db).await;
     lists::run(db).await;
     odd::run(db).await;
     ownership::run(db).await;
