@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -32,6 +33,20 @@ enum Category {
     /// As `db sync`
     #[command(name = "db_sync")]
     DbSync { version: Option<String> },
+    /// As `db load_metadefs`; any text for an option gives it
+    #[command(name = "db_load_metadefs")]
+    DbLoadMetadefs {
+        path: Option<PathBuf>,
+        merge: Option<String>,
+        prefer_new: Option<String>,
+        overwrite: Option<String>,
+    },
+    /// As `db unload_metadefs`
+    #[command(name = "db_unload_metadefs")]
+    DbUnloadMetadefs,
+    /// As `db export_metadefs`
+    #[command(name = "db_export_metadefs")]
+    DbExportMetadefs { path: Option<PathBuf> },
 }
 
 /// What is to be done.
@@ -42,6 +57,35 @@ pub(super) enum Action {
     Sync(Versioned),
     /// Print database's current migration level
     Version,
+    /// Load metadefinition json files to database
+    LoadMetadefs(LoadMetadefs),
+    /// Unload metadefinitions from database
+    UnloadMetadefs,
+    /// Export metadefinitions data from database to files
+    ExportMetadefs {
+        /// Path to the directory where json metadata files should be saved
+        #[arg(long, value_name = "path")]
+        path: Option<PathBuf>,
+    },
+}
+
+/// How definitions are loaded.
+#[derive(Debug, Default, clap::Args)]
+#[group(skip)]
+pub(super) struct LoadMetadefs {
+    /// Path to the directory or file where json metadata is stored
+    #[arg(long, value_name = "path")]
+    pub(super) path: Option<PathBuf>,
+    /// Merge files with data that is in the database. By default it prefers existing data over new. This logic can be changed by
+    /// combining --merge option with one of these two options: --prefer_new or --overwrite
+    #[arg(long)]
+    pub(super) merge: bool,
+    /// Prefer new metadata over existing. Existing metadata might be overwritten. Needs to be combined with --merge option
+    #[arg(long = "prefer_new", alias = "prefer-new")]
+    pub(super) prefer_new: bool,
+    /// Drop and rewrite metadata. Needs to be combined with --merge option
+    #[arg(long)]
+    pub(super) overwrite: bool,
 }
 
 /// A command that may name a revision, by option or by position.
@@ -77,6 +121,13 @@ impl Line {
             Category::Db { action } => action,
             Category::DbVersion => Some(Action::Version),
             Category::DbSync { version } => Some(Action::Sync(Versioned { named: version, placed: None })),
+            Category::DbLoadMetadefs { path, merge, prefer_new, overwrite } => {
+                let is_given = |word: Option<String>| word.is_some_and(|word| !word.is_empty());
+                let (merge, prefer_new, overwrite) = (is_given(merge), is_given(prefer_new), is_given(overwrite));
+                Some(Action::LoadMetadefs(LoadMetadefs { path, merge, prefer_new, overwrite }))
+            }
+            Category::DbUnloadMetadefs => Some(Action::UnloadMetadefs),
+            Category::DbExportMetadefs { path } => Some(Action::ExportMetadefs { path }),
         }
     }
 }
@@ -118,6 +169,11 @@ mod tests {
         assert!(action("db sync --version heads").unwrap().contains("named: Some(\"heads\")"));
         assert!(action("db sync heads").unwrap().contains("placed: Some(\"heads\")"));
         assert!(action("db_sync heads").unwrap().contains("heads"));
+        assert_eq!(action("db unload_metadefs"), action("db_unload_metadefs"));
+        assert_eq!(action("db export_metadefs --path x"), action("db_export_metadefs x"));
+        let all = "db load_metadefs --path x --merge --prefer_new --overwrite";
+        assert_eq!(action(all), action("db_load_metadefs x True False x"));
+        assert_eq!(action("db load_metadefs"), action("db_load_metadefs"));
         assert_eq!(action("db"), None);
     }
 

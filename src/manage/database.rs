@@ -3,16 +3,20 @@
 use super::arguments::Action;
 use super::console::say;
 use super::error::CommandError;
-use super::{DONE, Status};
+use super::{DONE, Status, metadefs};
+use crate::config::Config;
 use crate::db::schema::HEAD;
 use crate::db::{Db, DbError};
 use crate::http::ErrorWithCauses;
 
 /// Does what was asked for.
-pub(super) async fn perform(action: Action, db: &Db) -> Result<Status, CommandError> {
+pub(super) async fn perform(action: Action, config: &Config, db: &Db) -> Result<Status, CommandError> {
     match action {
         Action::Version => version(db).await,
         Action::Sync(_) => sync(db).await,
+        Action::LoadMetadefs(wanted) => metadefs::load(&wanted, config, db).await,
+        Action::UnloadMetadefs => metadefs::unload(db).await,
+        Action::ExportMetadefs { path } => metadefs::export(path.as_deref(), config, db).await,
     }
 }
 

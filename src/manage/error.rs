@@ -3,6 +3,7 @@
 use crate::config::ConfigErrors;
 use crate::db::DbError;
 use crate::http::ErrorWithCauses;
+use crate::metadef;
 
 /// The command failed: the text is for standard error, the exit status is 1.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,8 @@ pub(super) enum CommandError {
     Configuration(#[from] ConfigErrors),
     #[error("ERROR: {}", ErrorWithCauses(.0))]
     Database(#[from] DbError),
+    #[error("ERROR: {0}")]
+    Definitions(#[from] metadef::Error),
     #[error("ERROR: cannot start: {0}")]
     Runtime(std::io::Error),
 }

@@ -7,6 +7,7 @@ mod arguments;
 mod console;
 mod database;
 mod error;
+mod metadefs;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -74,7 +75,7 @@ fn perform(action: Action, sources: &Sources) -> Result<Status, CommandError> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;
     runtime.block_on(async {
         let db = Db::connect(&config.database).await?;
-        let done = Box::pin(database::perform(action, &db)).await;
+        let done = Box::pin(database::perform(action, &config, &db)).await;
         db.close().await;
         done
     })

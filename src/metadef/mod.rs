@@ -3,6 +3,7 @@
 
 mod documents;
 mod error;
+mod files;
 mod form;
 mod items;
 mod metadefs;
@@ -12,9 +13,10 @@ mod resource_types;
 pub(crate) mod schemas;
 mod text;
 
-pub use crate::db::metadefs::ItemKind;
+pub use crate::db::metadefs::{ItemKind, LoadOutcome, Merge};
 pub(crate) use documents::{BadDocument, Document};
 pub use error::{Error, Kind};
+pub use files::{FileError, find_files};
 pub use items::{Object, Property, Tag};
 pub use metadefs::Metadefs;
 pub use namespaces::{Contents, Namespace};

@@ -161,7 +161,7 @@ section! {
         /// AES key with which location URLs are encrypted in the database.
         metadata_encryption_key: Option<Secret> = None, tier2().deprecated().secret();
         /// Directory of metadef JSON files for load and export.
-        metadata_source_path: String = "/etc/glance/metadefs/", tier1().later("metadata definitions");
+        metadata_source_path: String = "/etc/glance/metadefs/", tier1();
         /// Copy metadata only (-m).
         metaonly: bool = false, tier2();
         /// file:// directory for staged and downloaded import data in single-store mode.

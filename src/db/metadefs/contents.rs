@@ -107,6 +107,12 @@ impl Operation for Read {
     }
 }
 
+/// Row ids of the resource types with which a namespace is associated.
+pub(super) async fn associations_in(session: &mut Session, namespace: i64) -> Result<Vec<i64>, DbError> {
+    let statement = ASSOCIATIONS.with(session.dialect(), vec![Value::from(namespace)]);
+    Ok(session.rows(&statement, read).await?.into_iter().map(|(_, item)| item.id).collect())
+}
+
 fn read(row: &dyn Row) -> Result<(i64, Item), DbError> {
     let mut columns = Columns::of(row);
     Ok((columns.integer()?, item(&mut columns)?))

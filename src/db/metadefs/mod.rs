@@ -4,6 +4,7 @@
 mod associations;
 mod contents;
 mod items;
+mod load;
 mod model;
 mod namespaces;
 mod page;
@@ -11,6 +12,7 @@ mod page;
 pub use associations::{associate, dissociate, resource_types};
 pub use contents::{associations, contents, objects, properties};
 pub use items::{add_item, add_tags, clear, find_item, remove_item, tags, update_item};
+pub use load::{LoadOutcome, Merge, all, load, unload};
 pub use model::{
     Association, Contents, Item, ItemKind, NamespaceColumn, NamespaceFields, NamespaceQuery, NamespaceRecord,
     NewAssociation, NewItem, NewNamespace, ResourceType, TagColumn, TagQuery,
