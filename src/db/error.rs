@@ -150,7 +150,7 @@ impl Cause {
                 1022 | 1062 | 1586 => Self::Duplicate,
                 // Characters that the column or the other side of a comparison does not have.
                 1267 | 1366 | 3988 => Self::Characters,
-                1264 | 1265 | 1406 | 1451 | 1452 | 4025 => Self::Rejected,
+                1048 | 1264 | 1265 | 1406 | 1451 | 1452 | 4025 => Self::Rejected,
                 // No such column, no such table, no right to one.
                 1054 | 1142 | 1143 | 1146 => Self::Tables,
                 _ => Self::Other,
