@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 struct Web {
     port: u16,
     go_on: mpsc::Sender<bool>,
+    /// Tells of each request that has got its first MiB.
+    asked: mpsc::Receiver<()>,
 }
 
 impl Web {
@@ -31,6 +33,7 @@ impl Web {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (go_on, told) = mpsc::channel();
+        let (tell, asked) = mpsc::channel();
         thread::spawn(move || {
             for connection in listener.incoming() {
                 let mut connection = connection.unwrap();
@@ -39,12 +42,14 @@ impl Web {
                 let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", 3 * MIB);
                 // Whoever asked may be gone by now.
                 let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&vec![b'a'; MIB]));
+                // At the end of a test nobody listens.
+                let _ = tell.send(());
                 if told.recv().unwrap_or(false) {
                     let _ = connection.write_all(&vec![b'b'; 2 * MIB]);
                 }
             }
         });
-        Self { port, go_on }
+        Self { port, go_on, asked }
     }
 
     fn url(&self) -> String {
@@ -94,8 +99,9 @@ fn wait_for_task(server: &Server, id: &str, status: &str) -> Value {
     })
 }
 
-/// Waits until an import has begun to write, or is as far as it can get.
-fn wait_for_begin(server: &Server, id: &str) {
+/// Waits until a download is under way.
+fn wait_for_begin(web: &Web, server: &Server, id: &str) {
+    web.asked.recv_timeout(PATIENCE).unwrap();
     wait_for("the import begins", PATIENCE, || (shown(server, id)["status"] == "importing").then_some(()));
 }
 
@@ -132,7 +138,7 @@ fn a_download_goes_into_all_stores_and_a_failed_one_names_its_cause() {
     let server = Server::with(conf(&web));
     let id = create(&server);
     import(&server, &id, &download(&web));
-    wait_for_begin(&server, &id);
+    wait_for_begin(&web, &server, &id);
     let image = shown(&server, &id);
     assert_eq!(image["os_glance_importing_to_stores"], "fast,slow");
     let again = Request::new("POST", &format!("/v2/images/{id}/import")).json(&download(&web));
@@ -166,7 +172,7 @@ fn a_crash_during_a_download_leaves_a_queued_image_and_nothing_else() {
     let mut server = Server::with(conf(&web));
     let (first, waiting) = (create(&server), create(&server));
     import(&server, &first, &download(&web));
-    wait_for_begin(&server, &first);
+    wait_for_begin(&web, &server, &first);
     // One runs at a time.
     import(&server, &waiting, &download(&web));
     assert_eq!(task(&server, &waiting)["status"], "pending");
@@ -227,7 +233,7 @@ fn an_image_that_is_deleted_during_its_import_leaves_nothing() {
     let server = Server::with(conf(&web));
     let id = create(&server);
     import(&server, &id, &download(&web));
-    wait_for_begin(&server, &id);
+    wait_for_begin(&web, &server, &id);
     let tasks = server.send(&Request::new("GET", "/v2/tasks")).expect(200).json();
     let task = tasks["tasks"][0]["id"].as_str().unwrap().to_owned();
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
@@ -246,16 +252,12 @@ fn the_import_of_a_host_that_died_is_ended_by_another_host() {
     let mut server = Server::with(conf(&web));
     let id = create(&server);
     import(&server, &id, &download(&web));
-    wait_for_begin(&server, &id);
+    wait_for_begin(&web, &server, &id);
     server.crash();
     web.go_on.send(false).unwrap();
-    let mut other = server.conf.clone();
-    other.port = free_port();
-    let state = other.dir.join("other").display().to_string();
-    let other = other.clone().set("DEFAULT.bind_port", other.port).set("service.state_directory", state);
-    let other = Server::start(other);
+    let other = Server::start(elsewhere(&server.conf, "other"));
     assert_eq!(task(&other, &id)["status"], "processing", "the host may live");
-    sqlite(&other.conf.database(), "update tasks set updated_at = '2020-01-01 00:00:00.000000'");
+    sqlite(&server.conf.database(), "update tasks set updated_at = '2020-01-01 00:00:00.000000'");
     let ended = wait_for_task(&other, &id, "failure");
     assert!(ended["message"].as_str().unwrap().contains("The service ended"), "{ended}");
     assert_free(&shown(&other, &id), "queued");
@@ -309,18 +311,23 @@ fn an_image_is_taken_from_a_task_that_has_long_been_silent() {
     assert_eq!((&old["status"], &old["message"]), (&json!("failure"), &json!("Expired lock preempted")));
 }
 
-/// Another host: the same database and stores, with a staging area and a state directory of its own.
+/// Another host: the same database and stores, with a state directory of its own.
+fn elsewhere(conf: &Conf, name: &str) -> Conf {
+    let mut other = conf.clone();
+    other.dir = conf.dir.join(name);
+    other.port = free_port();
+    fs::create_dir_all(&other.dir).unwrap();
+    let (port, state) = (other.port, other.dir.join("state").display().to_string());
+    other.set("DEFAULT.bind_port", port).set("service.state_directory", state)
+}
+
+/// As [`elsewhere`], with a staging area of its own.
 fn host(conf: &Conf, name: &str) -> Server {
-    let port = free_port();
-    let path = |part: &str| conf.dir.join(format!("{name}-{part}")).display().to_string();
-    let mut conf = conf.clone();
-    conf.port = port;
-    let conf = conf
-        .set("DEFAULT.bind_port", port)
-        .set("service.state_directory", path("state"))
-        .set("os_glance_staging_store.filesystem_store_datadir", path("staging"))
-        .set("DEFAULT.worker_self_reference_url", format!("http://127.0.0.1:{port}"));
-    Server::start(conf)
+    let other = elsewhere(conf, name);
+    let staging = other.dir.join("staging").display().to_string();
+    let url = format!("http://127.0.0.1:{}", other.port);
+    let other = other.set("os_glance_staging_store.filesystem_store_datadir", staging);
+    Server::start(other.set("DEFAULT.worker_self_reference_url", url))
 }
 
 #[test]
@@ -335,7 +342,7 @@ fn the_host_that_has_the_staged_data_imports_and_deletes() {
         assert_eq!(shown(server, &id).get("os_glance_stage_host"), None);
         id
     };
-    let staged = |name: &str, id: &str| first.conf.dir.join(format!("{name}-staging")).join(id).try_exists().unwrap();
+    let staged = |name: &str, id: &str| first.conf.dir.join(name).join("staging").join(id).try_exists().unwrap();
     let direct = json!({"method": {"name": "glance-direct"}});
     let id = stage(&near);
     assert!(staged("near", &id) && !staged("far", &id));
