@@ -467,3 +467,56 @@ fn a_copy_is_removed_from_one_store_and_the_other_serves() {
     assert_eq!(answers[0], answers[1]);
     assert_eq!((answers[1][0].0, answers[1][1].0), (500, 403));
 }
+
+/// An image that waits for data; its path in the API.
+fn waiting(server: &Server) -> String {
+    let image = json!({"name": "a", "disk_format": "raw", "container_format": "bare"});
+    let made = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201).json();
+    format!("/v2/images/{}", made["id"].as_str().unwrap())
+}
+
+/// Waits until an image is in this status and no task has it.
+fn settled(server: &Server, path: &str, status: &str) -> Value {
+    wait_for(&format!("{path} to be {status}"), Duration::from_secs(30), || {
+        let image = server.send(&Request::new("GET", path)).expect(200).json();
+        (image["status"] == status && image["os_glance_import_task"].is_null()).then_some(image)
+    })
+}
+
+#[test]
+fn a_worker_that_dies_while_it_hashes_a_location_leaves_no_image_stuck() {
+    let web = web_server();
+    let mut server = Server::with(|conf| with_locations(conf, web));
+    let tell = |server: &Server, path: &str, told: &Value| {
+        server.send(&Request::new("POST", &format!("{path}/locations")).json(told)).expect(202);
+    };
+    let digest = json!({"os_hash_algo": "md5", "os_hash_value": "781e5e245d69b566979b86e28d23f2c7"});
+    let busy = |server: &Server, path: &str, status: &str| {
+        wait_for("the worker to hash", Duration::from_secs(30), || {
+            let image = server.send(&Request::new("GET", path)).expect(200).json();
+            (image["status"] == status && image["os_glance_import_task"].is_string()).then_some(())
+        });
+    };
+    let path = waiting(&server);
+    tell(&server, &path, &json!({"url": format!("http://{web}/patient"), "validation_data": digest}));
+    busy(&server, &path, "importing");
+    server.crash();
+    server.start_again();
+    let image = settled(&server, &path, "queued");
+    assert_eq!((&image["locations"], &image["os_hash_algo"]), (&json!([]), &Value::Null));
+    let tasks = server.send(&Request::new("GET", &format!("{path}/tasks"))).expect(200).json();
+    let task = &tasks["tasks"][0];
+    assert_eq!((&task["status"], &task["type"]), (&json!("failure"), &json!("location_import")));
+    tell(&server, &path, &json!({"url": format!("http://{web}/same"), "validation_data": digest}));
+    assert_eq!(settled(&server, &path, "active")["checksum"], "781e5e245d69b566979b86e28d23f2c7");
+
+    // One that has its data already keeps it, and is known to nobody.
+    let path = waiting(&server);
+    tell(&server, &path, &json!({"url": format!("http://{web}/patient")}));
+    busy(&server, &path, "active");
+    server.crash();
+    server.start_again();
+    let image = settled(&server, &path, "active");
+    assert_eq!(image["locations"].as_array().unwrap().len(), 1);
+    assert_eq!(server.send(&Request::new("GET", &format!("{path}/file"))).expect(200).text(), "0123456789");
+}

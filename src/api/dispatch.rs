@@ -62,6 +62,7 @@ impl Api {
             page: PageLimits::new(config),
             import_methods: config.default.enabled_import_methods.clone(),
             stores: StoreView::all(config),
+            has_http_store: has_http_store(config),
             opened_stores: stores,
             store_ids: backends.iter().map(|(id, _)| id.clone()).collect(),
             documents: Documents::new(max_json_body),
@@ -106,5 +107,12 @@ impl Api {
         let (query, rule) = (query.as_deref(), route.rule);
         let call = Call { context: &context, policy, properties, rule, headers: &headers, query, host_url: &host_url };
         endpoint.answer(self, &call, body).await
+    }
+}
+
+fn has_http_store(config: &Config) -> bool {
+    match config.default.enabled_backends.as_deref() {
+        None | Some([]) => config.glance_store.stores.iter().any(|kind| kind == "http"),
+        Some(backends) => backends.iter().any(|(_, kind)| kind == "http"),
     }
 }

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::router::{Effect, PathIndex, PathRoutes, RequestContent, Route, routes};
-use super::v2::{actions, images, info, members, metadefs, schemas, stores, tags, tasks};
+use super::v2::{actions, images, info, locations, members, metadefs, schemas, stores, tags, tasks};
 use super::{Api, Call, Error, RequestBody, Response};
 
 /// No rule: everybody who is known may.
@@ -22,6 +22,10 @@ routes! {
     "/v2/images/{image}/file" {
         GET DownloadImage => images::download::handle(image), "download_image", Refused, Reads, "download_image";
         PUT UploadImage => images::upload::handle(image), "upload_image", Read, Changes, "upload_image";
+    }
+    "/v2/images/{image}/locations" {
+        GET ListLocations => locations::list::handle(image), "list_locations", Refused, Reads, "fetch_image_location";
+        POST AddLocation => locations::add::handle(image), "add_location", Read, Changes, "add_image_location";
     }
     "/v2/images/{image}/actions/deactivate" {
         POST DeactivateImage => actions::deactivate::handle(image), "deactivate_image", Refused, Changes, "deactivate";

@@ -41,6 +41,8 @@ pub struct Api {
     pub(super) store_ids: Vec<String>,
     /// What clients are told of them; `None` in a single-store cloud.
     pub(super) stores: Option<Vec<StoreView>>,
+    /// Whether images may lie on web servers.
+    pub(super) has_http_store: bool,
     /// The stores themselves.
     pub(super) opened_stores: Arc<Stores>,
     pub(super) documents: Documents,

@@ -82,6 +82,20 @@ impl Rules<'_> {
         let digests = Digests::agree(image, std::slice::from_ref(&given), &self.images.options.hashing_algorithm)?;
         let index = index(position, image.locations.len(), true)
             .ok_or_else(|| Error::Invalid("Invalid position for adding a location.".to_owned()))?;
+        self.insert(image, index, given).await?;
+        activate(image, digests)
+    }
+
+    /// Adds a place at the end of the list, as the service's own tasks do.
+    ///
+    /// # Errors
+    /// As [`Rules::apply`].
+    pub(super) async fn append(&self, image: &mut Image, url: &str) -> Result<(), Error> {
+        let given = Given { url: url.to_owned(), metadata: Map::new(), validation: Map::new() };
+        self.insert(image, image.locations.len(), given).await
+    }
+
+    async fn insert(&self, image: &mut Image, index: usize, given: Given) -> Result<(), Error> {
         let location = self.record(given);
         // The image's own data counts as well.
         self.check_storage(image, std::slice::from_ref(&location), None).await?;
@@ -92,7 +106,7 @@ impl Rules<'_> {
         }
         image.locations.insert(index.min(image.locations.len()), location);
         set_size(image, size);
-        activate(image, digests)
+        Ok(())
     }
 
     fn remove(&self, image: &mut Image, position: Option<&str>) -> Result<(), Error> {

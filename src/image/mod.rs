@@ -36,6 +36,7 @@ mod text;
 mod transitions;
 mod unified_limits;
 mod upload;
+mod validation;
 mod visibility;
 mod word;
 
@@ -44,7 +45,9 @@ pub use error::Error;
 pub use events::Sending;
 pub use images::Images;
 pub use import::LEASE;
-pub(crate) use import::{FAILED, Fault, Hold, IMPORTING, Imported, LOCK, Plan};
+pub(crate) use import::{
+    FAILED, Fault, HashFault, Hold, IMPORTING, Imported, LOCK, Placement, Plan, Transformed, hashed,
+};
 pub use intent_log::{FOREIGN_AGE, IntentLog};
 use limits::Limits;
 pub use limits::RESERVED_NAMESPACE;
@@ -54,4 +57,5 @@ pub use properties::Properties;
 pub use status::Status;
 pub use unified_limits::{LimitUsage, Resource, mebibytes};
 pub use upload::Upload;
+pub use validation::ExpectedDigest;
 pub use visibility::{Viewer, Visibility};

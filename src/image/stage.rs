@@ -105,7 +105,7 @@ impl Images {
         }
     }
 
-    async fn write_staged<S>(
+    pub(super) async fn write_staged<S>(
         &self,
         context: &StoreContext,
         image: &Image,

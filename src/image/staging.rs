@@ -52,7 +52,7 @@ impl Images {
         Ok(())
     }
 
-    fn staging_folder(&self) -> Option<PathBuf> {
+    pub(super) fn staging_folder(&self) -> Option<PathBuf> {
         let properties = self.stores.staging().ok()?.store.properties();
         Some(PathBuf::from(properties.get("data_dir")?.as_str()?))
     }

@@ -65,6 +65,11 @@ impl Inspector {
         }
     }
 
+    /// Whether nothing in the rest of the stream changes what is found, but for its length.
+    pub fn is_settled(&self) -> bool {
+        self.stage.is_settled()
+    }
+
     /// The stream has ended.
     pub fn finish(self) -> Inspection {
         self.stage.finish(self.total)

@@ -3,6 +3,7 @@
 
 pub(crate) mod aes;
 pub(crate) mod ceph;
+pub(crate) mod child;
 pub(crate) mod heap;
 pub(crate) mod localtime;
 pub(crate) mod md5;

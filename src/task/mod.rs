@@ -4,8 +4,10 @@
 //! has, so that others see when it has died.
 
 mod error;
+mod hashing;
 mod import;
 mod lease;
+mod location;
 mod model;
 mod pool;
 mod tasks;
@@ -15,6 +17,7 @@ pub use crate::db::tasks::{TaskQuery, TaskViewer};
 pub use error::Error;
 pub use import::{ImportRequest, Method, Plugins, Prepared, UnknownPlugin};
 pub use lease::RENEWAL;
+pub use location::AddedLocation;
 pub use model::{Task, TaskKind, TaskStatus};
 pub use pool::Pool;
 pub use tasks::{Asker, Tasks};

@@ -8,6 +8,7 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::hashing::Hashing;
 use super::import::{Plugins, UnknownPlugin, Web};
 use super::model::{Task, TaskKind, TaskStatus};
 use super::pool::Pool;
@@ -15,6 +16,7 @@ use super::{Error, TaskQuery, TaskViewer};
 use crate::config::Config;
 use crate::db::tasks::{self as rows, NewTask, TaskStep};
 use crate::db::{Db, DbError};
+use crate::identity::Context;
 use crate::image::Images;
 
 /// Characters that the column of request ids holds.
@@ -31,6 +33,7 @@ pub struct Tasks {
     pub(super) pool: Arc<Pool>,
     pub(super) web: Web,
     pub(super) plugins: Arc<Plugins>,
+    pub(super) hashing: Hashing,
     /// How long a task that is done is shown.
     time_to_live: Duration,
 }
@@ -57,6 +60,14 @@ pub struct Asker {
     pub request_id: String,
 }
 
+impl Asker {
+    /// Whoever sends a request.
+    pub(super) fn of(caller: &Context) -> Self {
+        let (project, user) = (caller.project_id.clone(), caller.user_id.clone());
+        Self { project, user, request_id: caller.request_id.clone() }
+    }
+}
+
 impl Tasks {
     /// `pool` outlives a configuration.
     ///
@@ -70,7 +81,7 @@ impl Tasks {
             return Err(SetupError::Method);
         }
         let plugins = Arc::new(Plugins::new(config)?);
-        Ok(Self { db, images, pool, web, plugins, time_to_live })
+        Ok(Self { db, images, pool, web, plugins, hashing: Hashing::new(config), time_to_live })
     }
 
     /// The task of this id.

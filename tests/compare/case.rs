@@ -27,7 +27,7 @@
 //! it out. `accept` lists values of that header, `none` among them; the default is `*/*`, as real clients send it. A header with a
 //! list of values comes as often.
 //!
-//! Placeholders: `<each>`, saved names, `<project:NAME>`, `<user:NAME>`, `<token:USER>`, `<server>` (host and port),
+//! Placeholders: `<each>`, saved names, `<project:NAME>`, `<user:NAME>`, `<token:USER>`, `<server>` and `<keystone>` (host and port),
 //! `<long:N>` (N letters). `save` may also map names to JSON pointers.
 //!
 //! `until` repeats the request until what JSON pointers lead to in the answer is one of the values given for each: for what goes on in

@@ -43,12 +43,16 @@ files! {
     health
     import
     import_single
+    import_plugins
     info
     info_single
     keystone_limits
     list
     location_changes
     locations
+    locations_api
+    locations_told
+    locations_unhashed
     members
     members_new_defaults
     members_policy

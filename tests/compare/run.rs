@@ -150,6 +150,10 @@ fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
     if setup.base == Base::Keystone {
         let keystone = Keystone::shared();
         conf = conf.two_stores().keystone(keystone);
+        values.insert(
+            "keystone".to_owned(),
+            keystone.url.trim_start_matches("http://").trim_end_matches("/v3").to_owned(),
+        );
         values.extend(keystone.projects.iter().map(|(name, id)| (format!("project:{name}"), id.clone())));
         values.extend(keystone.users.iter().map(|(name, id)| (format!("user:{name}"), id.clone())));
         values.extend(tokens().iter().map(|(name, token)| (format!("token:{name}"), token.clone())));

@@ -3,6 +3,7 @@
 pub(super) mod actions;
 pub(super) mod images;
 pub(super) mod info;
+pub(super) mod locations;
 pub(super) mod members;
 pub(super) mod metadefs;
 pub(super) mod schemas;

@@ -55,7 +55,7 @@ section! {
         /// Event types or groups that are not emitted.
         disabled_notifications: Vec<String> = [], tier1().later("notifications");
         /// Compute checksum and multihash in the background for images registered through POST locations.
-        do_secure_hash: bool = true, tier1().later("hashes of images added by location");
+        do_secure_hash: bool = true, tier1();
         /// Fields left out of a copy (-D).
         dontreplicate: String = "created_at date deleted_at location updated_at", tier2();
         /// Found in old configuration files; always on.
@@ -84,7 +84,7 @@ section! {
         /// Keep connections open between requests.
         http_keepalive: bool = true, tier1();
         /// Attempts for the background hash calculation of a registered location.
-        http_retries: i64 = 3, tier1().later("hashes of images added by location");
+        http_retries: i64 = 3, tier1();
         /// Cache root; setting it enables the cache API and microversions 2.14, 2.16 and 2.18.
         image_cache_dir: Option<String> = None, tier1().later("image caches");
         /// Where cache bookkeeping lives: shared database, local SQLite or file attributes.

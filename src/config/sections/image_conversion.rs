@@ -6,6 +6,6 @@ section! {
     /// Options of `[image_conversion]`.
     ImageConversionSection = "image_conversion" {
         /// Target format of the conversion plugin.
-        output_format: String = "raw", tier1().choices(&["qcow2", "raw", "vmdk"]).later("imports");
+        output_format: String = "raw", tier1().choices(&["qcow2", "raw", "vmdk"]);
     }
 }

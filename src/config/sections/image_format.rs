@@ -17,6 +17,6 @@ section! {
         /// Reject data whose detected format contradicts disk_format.
         require_image_format_match: bool = true, tier1();
         /// VMDK createType values the conversion plugin accepts; empty accepts none.
-        vmdk_allowed_types: Vec<String> = ["streamOptimized", "monolithicSparse"], tier1().later("imports");
+        vmdk_allowed_types: Vec<String> = ["streamOptimized", "monolithicSparse"], tier1();
     }
 }

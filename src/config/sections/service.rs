@@ -7,6 +7,14 @@ section! {
     ServiceSection = "service" {
         /// Let a pipeline without authentication, where everyone is admin, listen beyond loopback and Unix sockets.
         allow_unauthenticated_listen: bool = false, tier1();
+        /// MiB of memory that qemu-img may take, for each image that an import converts.
+        conversion_memory: i64 = 1024, tier1().min(64.0);
+        /// Seconds that qemu-img has to convert an image, of processor time and by the clock.
+        conversion_time: i64 = 7200, tier1().min(1.0);
+        /// How many times its size a compressed image may grow when an import decompresses it, beyond 256 MiB.
+        decompression_max_ratio: i64 = 200, tier1().min(1.0);
+        /// Bytes that may come out of a compressed image when an import decompresses it; image_size_cap holds as well.
+        decompression_max_size: i64 = 137_438_953_472, tier1().min(1.0);
         /// Log each request and response with headers and the beginning of JSON bodies, secrets masked; for development.
         debug_requests: bool = false, tier1();
         /// Send image data from files by sendfile(2) where the connection allows it, without copying it.

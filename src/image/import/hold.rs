@@ -1,5 +1,6 @@
 //! Getting an image for a task alone.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::warn;
@@ -28,6 +29,23 @@ pub(crate) struct Plan {
     pub(crate) project: Option<String>,
     /// Who asked for it.
     pub(crate) caller: Arc<Context>,
+    /// What import plugins have made of the data.
+    pub(crate) transformed: Transformed,
+}
+
+/// What import plugins say of the data and the image; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transformed {
+    /// The data in the staging area is not what the client has sent.
+    pub(crate) is_changed: bool,
+    /// The file with the data where it is not the one that was staged.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) disk_format: Option<String>,
+    pub(crate) container_format: Option<String>,
+    /// Bytes of the disk inside.
+    pub(crate) virtual_size: Option<u64>,
+    /// Custom properties to be set.
+    pub(crate) properties: Vec<(String, String)>,
 }
 
 /// An image that a task of this worker has for itself. Dropped, it is left to recovery.
@@ -42,7 +60,6 @@ impl Images {
     /// # Errors
     /// [`Error::Conflict`] if another task has it, or its data is being written; [`Error::NotFound`].
     pub(crate) async fn hold(&self, plan: &Plan, task: NewTask) -> Result<Hold, Error> {
-        let token = Token::of_task(&task.id);
         let mut places = Vec::new();
         for entry in self.targets(&plan.stores)? {
             match entry.store.candidates(&plan.image.id).await {
@@ -52,11 +69,16 @@ impl Images {
                 Err(error) => warn!(image_id = plan.image.id, store = entry.id, %error, "a store of an import is away"),
             }
         }
-        let id = &plan.image.id;
+        self.hold_with(&plan.image, task, places).await
+    }
+
+    /// As [`Images::hold`], where a crash may leave data at these places.
+    pub(super) async fn hold_with(&self, image: &Image, task: NewTask, places: Vec<String>) -> Result<Hold, Error> {
+        let (id, token) = (&image.id, Token::of_task(&task.id));
         let entry = self.begin_entry(Intent::Import, id, &token, places).await?;
         // While data is staged its owner is the one who stages; in other statuses it is somebody who has died.
-        let takes_over = plan.image.status != Status::Uploading;
-        let status = plan.image.status.as_str().to_owned();
+        let takes_over = image.status != Status::Uploading;
+        let status = image.status.as_str().to_owned();
         let lock = TaskLock { image: id.clone(), property: LOCK, status, takes_over };
         let refused = match rows::create_locked(&self.db, task, lock).await {
             Ok(()) => return Ok(Hold { token, entry }),

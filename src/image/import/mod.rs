@@ -5,12 +5,14 @@
 //! import of a worker that died; another host does when the task's row was not renewed for a while.
 
 mod hold;
+mod place;
 mod pour;
 mod reclaim;
 mod steps;
 mod stores;
 
-pub(crate) use hold::{Hold, Plan};
+pub(crate) use hold::{Hold, Plan, Transformed};
+pub(crate) use place::{HashFault, Placement, hashed};
 pub(crate) use pour::{Fault, Imported};
 pub use reclaim::LEASE;
 

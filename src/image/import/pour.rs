@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::db::images as rows;
 use crate::db::model::LocationRecord;
 use crate::image::images::store_context;
 use crate::image::quota::check_storage;
-use crate::image::{Error, Image, Images};
+use crate::image::{Error, Image, Images, Upload};
 use crate::ingest::{Allowance, Destination, Ingest, IngestError, Lost, Needed, Order, Poured};
 use crate::notifications::Change;
 use crate::store::{Algorithm, Hashes, LocationRef, Reader, StoreContext, StoreError};
@@ -162,8 +163,8 @@ impl Images {
     ///
     /// # Errors
     /// Those of the database.
-    pub(crate) async fn look_at_held(&self, plan: &Plan, hold: &Hold) -> Result<Option<Image>, Error> {
-        let found = rows::with_owner(&self.db, &plan.image.id).await?;
+    pub(crate) async fn look_at_held(&self, image_id: &str, hold: &Hold) -> Result<Option<Image>, Error> {
+        let found = rows::with_owner(&self.db, image_id).await?;
         let own = found.filter(|found| !found.image.deleted && found.owner.as_deref() == Some(hold.token.as_str()));
         Ok(own.map(|found| Image::from_record(found.image, None)))
     }
@@ -196,6 +197,29 @@ impl Images {
     pub(crate) async fn drop_staged(&self, plan: &Plan) {
         // What cannot be removed now, the log names, and the sweep of the staging area removes later.
         let _ = self.remove_staged(&plan.image.id).await;
+        if let Some(path) = &plan.transformed.path {
+            let _ = tokio::fs::remove_file(path).await;
+        }
+    }
+
+    /// Takes data into the staging area, so that plugins find all of it in a file.
+    ///
+    /// # Errors
+    /// What may be wrong with the data or the staging area.
+    pub(crate) async fn stage_for_import<S>(&self, plan: &Plan, size: Option<u64>, data: S) -> Result<(), Error>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send,
+    {
+        self.remove_staged(&plan.image.id).await?;
+        let context = store_context(&plan.image, Some(&plan.caller));
+        let (announced, caller) = (size.map(i128::from), Arc::clone(&plan.caller));
+        let upload = Upload { store: None, announced, length: size, project: plan.project.clone(), caller, data };
+        self.write_staged(&context, &plan.image, self.stores.staging()?, upload).await.map(drop)
+    }
+
+    /// The file that has an image's staged data, or would have.
+    pub(crate) fn staged_path(&self, plan: &Plan) -> Option<PathBuf> {
+        Some(self.staging_folder()?.join(&plan.image.id))
     }
 
     /// Whether the plan's image has staged data here.

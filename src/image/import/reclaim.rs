@@ -27,6 +27,9 @@ const BATCH: u64 = 100;
 const DIED: &str = "The service ended while it worked on this task. Nothing was kept; the image can be imported again.";
 const NEVER_BEGUN: &str = "The service ended before it began this task. The image can be imported again.";
 
+/// The kind of tasks that look at locations.
+const LOCATION: &str = "location_import";
+
 /// The statuses in which a task still has a worker, or should have.
 const UNFINISHED: [&str; 2] = ["pending", "processing"];
 
@@ -97,8 +100,11 @@ impl Images {
             }
         }
         let mut places = Vec::new();
-        for entry in self.targets(&stores_of(Some(task)))? {
-            places.extend(entry.store.candidates(image_id).await?);
+        // A location that was told is no data of ours.
+        if task.kind != LOCATION {
+            for entry in self.targets(&stores_of(Some(task)))? {
+                places.extend(entry.store.candidates(image_id).await?);
+            }
         }
         let work = Work { intent: Intent::Import, token: token.clone(), host: String::new() };
         let record = Record { image_id: image_id.to_owned(), work: Some(work), places };

@@ -3,7 +3,7 @@
 use super::hold::{Hold, Plan};
 use super::pour::Imported;
 use super::{FAILED, IMPORTING, LOCK, stores};
-use crate::db::model::{ImageUpdate, LocationRecord, OtherProperties};
+use crate::db::model::{ImageUpdate, LocationRecord, OtherLocations, OtherProperties};
 use crate::db::tasks::ImageStep;
 use crate::image::intent_log::Token;
 use crate::image::transitions::{STAGE_HOST, to, with_hashes};
@@ -43,15 +43,19 @@ impl Images {
         let change = if plan.is_copy {
             located
         } else {
+            let made = &plan.transformed;
             let facts = ImageUpdate {
+                disk_format: made.disk_format.clone().map(Some),
+                container_format: made.container_format.clone().map(Some),
                 status: Some(Status::Active.as_str().to_owned()),
                 size: Some(i64::try_from(imported.size).ok()),
-                virtual_size: imported.virtual_size.map(|size| i64::try_from(size).ok()),
+                virtual_size: imported.virtual_size.or(made.virtual_size).map(|size| i64::try_from(size).ok()),
                 ..located
             };
             with_hashes(facts, imported.hashes.clone())
         };
-        let properties = outcome(known, &plan.stores, &imported.lost);
+        let mut properties = outcome(known, &plan.stores, &imported.lost);
+        inject(plan, &mut properties);
         step(known, change, from_of_end(plan), &hold.token, properties, true)
     }
 
@@ -66,6 +70,7 @@ impl Images {
     ) -> ImageStep {
         let change = if plan.is_copy { ImageUpdate::default() } else { self.back_to(back) };
         let mut properties = outcome(known, &plan.stores, failed);
+        inject(plan, &mut properties);
         self.remember_host(back, &mut properties);
         step(known, change, from_of_end(plan), &hold.token, properties, true)
     }
@@ -81,8 +86,19 @@ impl Images {
         disowns: bool,
     ) -> ImageStep {
         let is_importing = known.status == Status::Importing;
-        let change = if is_importing { self.back_to(back) } else { ImageUpdate::default() };
-        let mut properties = outcome(known, stores, stores);
+        let change = if is_importing && !known.locations.is_empty() {
+            // A location that was told; its data was not seen to the end.
+            ImageUpdate { other_locations: OtherLocations::Delete, ..self.unplaced(known).0 }
+        } else if is_importing {
+            self.back_to(back)
+        } else {
+            ImageUpdate::default()
+        };
+        let mut properties = if stores.is_empty() && known.property(IMPORTING).is_none() {
+            Properties::default()
+        } else {
+            outcome(known, stores, stores)
+        };
         if is_importing {
             self.remember_host(back, &mut properties);
         }
@@ -101,6 +117,12 @@ impl Images {
             properties.set.push((STAGE_HOST.to_owned(), Some(host)));
         }
     }
+}
+
+/// What plugins want to stand on the image, whatever becomes of its data.
+fn inject(plan: &Plan, properties: &mut Properties) {
+    let injected = plan.transformed.properties.iter();
+    properties.set.extend(injected.map(|(name, value)| (name.clone(), Some(value.clone()))));
 }
 
 fn from_of_begin(plan: &Plan) -> Vec<String> {

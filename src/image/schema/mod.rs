@@ -1,6 +1,7 @@
 //! What an image's document may look like (upstream: `get_schema` in `glance/api/v2/images.py`, `glance/schema.py`).
 
 mod base;
+pub mod location;
 
 use std::path::PathBuf;
 use std::{fs, io};

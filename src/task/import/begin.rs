@@ -10,7 +10,7 @@ use super::request::{ImportRequest, Method};
 use crate::db::DbError;
 use crate::db::tasks::{self as rows, TaskViewer};
 use crate::identity::Context;
-use crate::image::{FAILED, IMPORTING, Image, LOCK, Plan};
+use crate::image::{FAILED, IMPORTING, Image, LOCK, Plan, Transformed};
 use crate::schema::python::Excerpt;
 use crate::task::tasks::{new_task, now};
 use crate::task::{Asker, Error, Task, TaskKind, Tasks};
@@ -79,11 +79,7 @@ impl Tasks {
         }
         let listed = if self.images.has_store_ids() { json!(stores) } else { json!([null]) };
         let input = json!({"image_id": image.id, "import_req": request.document, "backend": listed});
-        let asker = Asker {
-            project: caller.project_id.clone(),
-            user: caller.user_id.clone(),
-            request_id: caller.request_id.clone(),
-        };
+        let asker = Asker::of(caller);
         let task = new_task(TaskKind::ApiImageImport, &asker, Some(image.id.clone()), input);
         let task_id = task.id.clone();
         let plan = Plan {
@@ -94,6 +90,7 @@ impl Tasks {
             needs_all: request.needs_all,
             project: caller.project_id.clone(),
             caller: Arc::clone(caller),
+            transformed: Transformed::default(),
         };
         let hold = self.images.hold(&plan, task).await.map_err(Error::Image)?;
         info!(task_id, image_id = plan.image.id, method = request.method.name(), "an import was asked for");
@@ -160,7 +157,7 @@ impl Tasks {
     }
 
     /// Frees an image of a task that has long been silent (upstream: `_enforce_import_lock`). Gives the task, if there is one.
-    async fn take_from(&self, image: &Image, holder: &str) -> Result<Option<Task>, Error> {
+    pub(in crate::task) async fn take_from(&self, image: &Image, holder: &str) -> Result<Option<Task>, Error> {
         let everybody = TaskViewer { is_admin: true, project: None };
         let task = rows::get(&self.db, holder, &everybody).await?.map(Task::from);
         let busy = || Err(Error::Conflict("Image has active task".to_owned()));

@@ -57,7 +57,7 @@ enum Taken {
 /// Runs an import to one of its ends. `stop`: the task was ended by somebody else.
 pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
     let task_id = job.plan.task_id.clone();
-    let Job { plan, hold, method } = job;
+    let Job { mut plan, hold, method } = job;
     let begin = tasks.images.step_of_begin(&plan, &hold);
     match tasks.take(&task_id, &[TaskStatus::Pending], TaskStatus::Processing, None, begin).await {
         Taken::Done => {}
@@ -66,7 +66,7 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
     }
     let progress = Progress::default();
     let imported = tokio::select! {
-        imported = tasks.bring(&plan, &method, &progress) => imported,
+        imported = tasks.bring(&mut plan, &method, &progress) => imported,
         () = stop.cancelled() => {
             warn!(task_id, image_id = plan.image.id, "an import was ended by somebody else");
             // Whoever it was has the image now; recovery makes sure.
@@ -81,36 +81,47 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
 
 impl Tasks {
     /// Reads the data and makes it durable in its stores.
-    async fn bring(&self, plan: &Plan, method: &Method, progress: &Progress) -> Result<Imported, Failed> {
-        let source = source::open(&self.images, &self.web, plan, method).await.map_err(|error| Failed {
-            message: error.to_string(),
-            stores: plan.stores.clone(),
-            is_data_good: false,
-            leaves_something: false,
-        })?;
-        self.plugins.run(plan);
+    async fn bring(&self, plan: &mut Plan, method: &Method, progress: &Progress) -> Result<Imported, Failed> {
+        let opened = source::open(&self.images, &self.web, plan, method).await;
+        let source = opened.map_err(|error| Failed::without_data(plan, &error))?;
+        let task_id = plan.task_id.clone();
+        let transform = self.transform(plan, method, source, progress);
+        let transformed = self.reporting(&task_id, progress, None, transform).await;
+        let source = transformed.map_err(|error| Failed::without_data(plan, &error))?;
         let size = source.size;
+        let pour = self.images.pour_import(plan, size, progress.count(source.data));
+        let poured = self.reporting(&task_id, progress, size, pour).await;
+        poured.map_err(|fault| Failed::of(fault, plan))
+    }
+
+    /// Does the work, and has the task say how far it is. `size`: bytes that are to come.
+    async fn reporting<T>(
+        &self,
+        task_id: &str,
+        progress: &Progress,
+        size: Option<u64>,
+        work: impl Future<Output = T>,
+    ) -> T {
         let report = async {
             loop {
                 sleep(REPORT).await;
                 // The lease is renewed by others; a report that is lost is followed by the next.
-                if let Err(error) = rows::report(&self.db, &plan.task_id, progress.message(size)).await {
-                    warn!(task_id = plan.task_id, error = &error as &dyn StdError, "a task cannot say how far it is");
+                if let Err(error) = rows::report(&self.db, task_id, progress.message(size)).await {
+                    warn!(task_id, error = &error as &dyn StdError, "a task cannot say how far it is");
                 }
             }
         };
-        let poured = tokio::select! {
-            poured = self.images.pour_import(plan, size, progress.count(source.data)) => poured,
+        tokio::select! {
+            done = work => done,
             () = report => unreachable!("it has no end"),
-        };
-        poured.map_err(|fault| Failed::of(fault, plan))
+        }
     }
 
     /// The data is there: so says the image's row, unless it is gone.
     async fn succeed(&self, plan: &Plan, hold: Hold, method: &Method, imported: Imported) {
         let task_id = &plan.task_id;
         for _ in 0..ATTEMPTS {
-            let known = match self.images.look_at_held(plan, &hold).await {
+            let known = match self.images.look_at_held(&plan.image.id, &hold).await {
                 Ok(Some(known)) => known,
                 Ok(None) => break,
                 Err(error) => {
@@ -128,7 +139,7 @@ impl Tasks {
             match rows::take_step(&self.db, step).await {
                 Ok(()) => {
                     self.images.tell_imported(plan, &imported);
-                    if *method == Method::GlanceDirect {
+                    if *method == Method::GlanceDirect || plan.transformed.is_changed {
                         self.images.drop_staged(plan).await;
                     }
                     self.images.let_go(hold).await;
@@ -161,7 +172,7 @@ impl Tasks {
             // Recovery removes what is left, and then ends the task.
             return;
         }
-        let known = match self.images.look_at_held(plan, &hold).await {
+        let known = match self.images.look_at_held(&plan.image.id, &hold).await {
             Ok(Some(known)) => known,
             Ok(None) => return self.end_without_image(plan, hold, DELETED.to_owned()).await,
             Err(error) => {
@@ -170,12 +181,14 @@ impl Tasks {
             }
         };
         let is_direct = *method == Method::GlanceDirect;
-        let keeps = is_direct && failed.is_data_good && plan.needs_all && self.images.has_staged(plan).await;
+        let is_staged = is_direct || plan.transformed.is_changed;
+        let is_good = is_direct && failed.is_data_good && !plan.transformed.is_changed;
+        let keeps = is_good && plan.needs_all && self.images.has_staged(plan).await;
         let back = if keeps { Status::Uploading } else { Status::Queued };
         let step = self.images.step_of_failure(plan, &hold, &known, &failed.stores, back);
         match self.take(task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(failed.message), step).await {
             Taken::Done => {
-                if is_direct && !keeps {
+                if is_staged && !keeps {
                     self.images.drop_staged(plan).await;
                 }
                 self.images.let_go(hold).await;
@@ -222,6 +235,12 @@ impl Tasks {
 }
 
 impl Failed {
+    /// Nothing came to the stores.
+    fn without_data(plan: &Plan, error: &impl ToString) -> Self {
+        let (message, stores) = (error.to_string(), plan.stores.clone());
+        Self { message, stores, is_data_good: false, leaves_something: false }
+    }
+
     fn of(fault: Fault, plan: &Plan) -> Self {
         let is_data_good = !fault.stores.is_empty();
         let leaves_something = fault.leaves_something();

@@ -10,6 +10,7 @@ mod plugins;
 mod progress;
 mod request;
 mod source;
+mod transform;
 mod web;
 
 pub use begin::Prepared;

@@ -1,16 +1,20 @@
 //! How far a task's data is, in words that upstream's clients show as they are.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 const MIB: u64 = 1 << 20;
 
-/// Counts bytes as they pass.
+/// Counts bytes as they pass, and keeps how much of the data is converted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Arc<AtomicU64>);
+pub(super) struct Progress {
+    copied: Arc<AtomicU64>,
+    /// Percent; 0 where nothing is.
+    converted: Arc<AtomicU8>,
+}
 
 impl Progress {
     /// The same data, counted.
@@ -18,7 +22,7 @@ impl Progress {
     where
         S: Stream<Item = std::io::Result<Bytes>> + Send,
     {
-        let bytes = Arc::clone(&self.0);
+        let bytes = Arc::clone(&self.copied);
         data.inspect(move |piece| {
             if let Ok(piece) = piece {
                 bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
@@ -26,9 +30,18 @@ impl Progress {
         })
     }
 
+    /// So much of the data has another format by now.
+    pub(super) fn converted(&self, percent: u8) {
+        self.converted.store(percent, Ordering::Relaxed);
+    }
+
     /// Upstream's words, with a share where the whole is known. `total`: bytes.
     pub(super) fn message(&self, total: Option<u64>) -> String {
-        let bytes = self.0.load(Ordering::Relaxed);
+        let bytes = self.copied.load(Ordering::Relaxed);
+        match self.converted.load(Ordering::Relaxed) {
+            percent @ 1.. if bytes == 0 => return format!("Converting ({percent} %)"),
+            _ => {}
+        }
         let copied = format!("Copied {} MiB", bytes / MIB);
         match total.filter(|total| *total > 0) {
             Some(total) => format!("{copied} ({} %)", bytes.min(total) * 100 / total),
@@ -47,6 +60,8 @@ mod tests {
     async fn bytes_are_counted_and_told() {
         let progress = Progress::default();
         assert_eq!(progress.message(None), "Copied 0 MiB");
+        progress.converted(57);
+        assert_eq!(progress.message(None), "Converting (57 %)");
         let pieces = [Ok(Bytes::from(vec![0; 3 << 20])), Err(std::io::ErrorKind::TimedOut.into())];
         let seen: Vec<_> = progress.count(stream::iter(pieces)).collect().await;
         assert_eq!(seen.len(), 2);

@@ -1,0 +1,103 @@
+//! `POST /v2/images/{id}/locations`
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+
+use crate::api::documents::Held;
+use crate::api::policy::viewer;
+use crate::api::{Api, Call, Error, RequestBody, Response, reply};
+use crate::identity::Context;
+use crate::image::schema::location::check_addition;
+use crate::image::{ExpectedDigest, Status};
+use crate::schema::python::Excerpt;
+use crate::task::AddedLocation;
+
+/// Takes a place where the image's data lies; a task looks at it and makes the image active.
+pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
+    let Held { content: (url, validation), .. } = read(api, call.headers, body).await?;
+    let image = api.images.get(&viewer(call.context), id).await?;
+    if image.status != Status::Queued {
+        let text = format!("It's not allowed to add locations if image status is {}.", image.status);
+        return Err(Error::explanation(StatusCode::CONFLICT, text));
+    }
+    call.policy.enforce_on(call.rule, &image).await?;
+    let may_lie_there = api.has_http_store && url.starts_with("http");
+    if !may_lie_there && !is_service(call.context) {
+        let text = "http store must be enabled to use location API by normal user.";
+        return Err(Error::explanation(StatusCode::FORBIDDEN, text));
+    }
+    let expected = ExpectedDigest::read(&validation)?;
+    if is_on_the_web(&url) && !api.images.may_fetch(&url).await {
+        let text = format!("URI for add location does not pass filtering: {}", Excerpt(&url));
+        return Err(Error::explanation(StatusCode::BAD_REQUEST, text));
+    }
+    let added = AddedLocation { image, url, validation, expected, caller: Arc::clone(call.context) };
+    api.tasks.add_location(added).await?;
+    Ok(reply::empty(StatusCode::ACCEPTED))
+}
+
+/// The URL and what is said of its data.
+type Addition = (String, Map<String, Value>);
+
+async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<Addition>, Error> {
+    let read = api.documents.read(headers, body, api.max_json_body, |value, _| take(value)).await?;
+    read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
+}
+
+fn take(mut body: Value) -> Result<Addition, Error> {
+    check_addition(&body).map_err(|flaw| Error::explanation(StatusCode::BAD_REQUEST, flaw.to_string()))?;
+    let url = body.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let validation = match body.get_mut("validation_data").map(Value::take) {
+        Some(Value::Object(data)) => data,
+        _ => Map::new(),
+    };
+    Ok((url, validation))
+}
+
+fn is_service(context: &Context) -> bool {
+    context.roles.iter().chain(&context.service_roles).any(|role| role == "service")
+}
+
+/// Whether the scheme, in whatever letters, is one that `[import_filtering_opts]` is asked about.
+fn is_on_the_web(url: &str) -> bool {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_service_is_told_by_either_of_its_tokens() {
+        let context = |roles: &[&str], service_roles: &[&str]| {
+            let owned = |roles: &[&str]| roles.iter().map(|role| (*role).to_owned()).collect();
+            Context { roles: owned(roles), service_roles: owned(service_roles), ..Context::default() }
+        };
+        assert!(is_service(&context(&["member", "service"], &[])));
+        assert!(is_service(&context(&["member"], &["service"])));
+        assert!(!is_service(&context(&["admin"], &["reader"])));
+    }
+
+    #[test]
+    fn addresses_in_the_web_are_told_by_their_scheme() {
+        for (url, wanted) in
+            [("http://x", true), ("HTTPS:x", true), ("httpx://x", false), ("file:///http:", false), ("", false)]
+        {
+            assert_eq!(is_on_the_web(url), wanted, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_body_are_taken_apart() {
+        let data = json!({"os_hash_algo": "md5", "os_hash_value": "00"});
+        let (url, validation) = take(json!({"url": "x", "validation_data": data})).unwrap();
+        assert_eq!((url.as_str(), Value::from(validation)), ("x", data));
+        assert_eq!(take(json!({"url": "x", "other": 1})).unwrap(), ("x".to_owned(), Map::new()));
+        assert_eq!(take(json!({"url": 1})).unwrap_err().status, StatusCode::BAD_REQUEST);
+    }
+}

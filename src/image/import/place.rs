@@ -1,0 +1,229 @@
+//! Data that lies somewhere already becomes that of an image (upstream: `glance/async_/flows/location_import.py`).
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use tracing::warn;
+
+use super::LOCK;
+use super::hold::Hold;
+use crate::db::model::{ImageUpdate, LocationRecord, OtherLocations};
+use crate::db::tasks::{ImageStep, NewTask};
+use crate::identity::Context;
+use crate::image::images::store_context;
+use crate::image::intent_log::{Entry, Intent, Token};
+use crate::image::transitions::{to, with_hashes};
+use crate::image::{Error, ExpectedDigest, Image, Images, Status, locations};
+use crate::notifications::Change;
+use crate::store::{Algorithm, Digests, Hashes, StoreError};
+
+/// How often the image is looked at while its data is read.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A place of data that is to become an image's.
+pub(crate) struct Placement {
+    /// As it was when the place was told.
+    pub(crate) image: Image,
+    pub(crate) task_id: String,
+    pub(crate) url: String,
+    /// What the data must be.
+    pub(crate) expected: Option<ExpectedDigest>,
+    /// Who told it.
+    pub(crate) caller: Arc<Context>,
+}
+
+/// Data at a place cannot be hashed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HashFault {
+    /// Nothing is there.
+    #[error("there is no data at the location")]
+    Missing,
+    /// It cannot be opened.
+    #[error("{0}")]
+    Store(StoreError),
+    /// It broke off; another attempt may do better.
+    #[error("the data did not come whole: {0}")]
+    Broken(io::Error),
+    /// The image is gone, or somebody else's.
+    #[error("Image has been deleted.")]
+    Lost,
+}
+
+impl Images {
+    /// Registers a task that has the image for itself.
+    ///
+    /// # Errors
+    /// As [`Images::hold`].
+    pub(crate) async fn hold_for_place(&self, placement: &Placement, task: NewTask) -> Result<Hold, Error> {
+        // What lies there was written by others: no crash makes it ours to remove.
+        self.hold_with(&placement.image, task, Vec::new()).await
+    }
+
+    /// Looks at the place and gives the change that makes it the image's location, with the status that follows.
+    ///
+    /// # Errors
+    /// [`Error::MissingFormats`], and those of a location that a PATCH adds.
+    pub(crate) async fn locate(&self, placement: &Placement, next: Status) -> Result<ImageUpdate, Error> {
+        let read_locations = placement.image.locations.clone();
+        let mut image = placement.image.clone();
+        image.check_transition(next)?;
+        let project = placement.caller.project_id.as_deref();
+        let context = store_context(&image, Some(&placement.caller));
+        locations::Rules { images: self, project, context }.append(&mut image, &placement.url).await?;
+        Ok(ImageUpdate {
+            size: Some(image.size),
+            locations: Some(image.locations),
+            read_locations: Some(read_locations),
+            ..to(next)
+        })
+    }
+
+    /// The algorithm of an image whose client asks for none.
+    pub(crate) fn hashing_algorithm(&self) -> Result<Algorithm, StoreError> {
+        Algorithm::parse(&self.options.hashing_algorithm)
+    }
+
+    /// Reads the data that the image has by now, once, at the pace of the slower digest.
+    ///
+    /// # Errors
+    /// [`HashFault`]
+    pub(crate) async fn hash_place(
+        &self,
+        placement: &Placement,
+        hold: &Hold,
+        algorithm: Algorithm,
+    ) -> Result<Hashes, HashFault> {
+        let known = self.look_at_held(&placement.image.id, hold).await;
+        let image = known.ok().flatten().ok_or(HashFault::Lost)?;
+        let reader = self.open(&placement.caller, &image, None).await.map_err(|error| match error {
+            Error::Store(StoreError::NotFound { .. }) => HashFault::Missing,
+            Error::Store(error) => HashFault::Store(error),
+            other => HashFault::Broken(io::Error::other(other)),
+        })?;
+        let mut data = reader.into_stream();
+        let mut digests = Digests::start(algorithm);
+        let mut looked = Instant::now();
+        while let Some(piece) = data.next().await {
+            digests.update(piece.map_err(HashFault::Broken)?).await.map_err(HashFault::Store)?;
+            if looked.elapsed() > LOOK {
+                looked = Instant::now();
+                // Where the database does not answer, the end will tell.
+                if let Ok(None) = self.look_at_held(&image.id, hold).await {
+                    return Err(HashFault::Lost);
+                }
+            }
+        }
+        digests.finish().await.map_err(HashFault::Store)
+    }
+
+    /// The step that writes down what is known of the data, from one of these statuses. `is_end`: the image is everybody's again.
+    pub(crate) fn step_of_place(
+        &self,
+        placement: &Placement,
+        hold: &Hold,
+        change: ImageUpdate,
+        from: &[Status],
+        is_end: bool,
+    ) -> ImageStep {
+        ImageStep {
+            id: placement.image.id.clone(),
+            change,
+            from: from.iter().map(|status| status.as_str().to_owned()).collect(),
+            token: hold.token.as_str().to_owned(),
+            unlocks: is_end.then_some(LOCK),
+            disowns: is_end,
+        }
+    }
+
+    /// The change that takes back what was written down before the data turned out to be wrong, and the locations that go with it.
+    pub(crate) fn unplaced(&self, known: &Image) -> (ImageUpdate, Vec<LocationRecord>) {
+        match known.status {
+            Status::Importing => {
+                let other_locations =
+                    if self.options.delayed_delete { OtherLocations::Schedule } else { OtherLocations::default() };
+                let change = ImageUpdate {
+                    size: Some(None),
+                    os_hash_algo: Some(None),
+                    locations: Some(Vec::new()),
+                    read_locations: Some(known.locations.clone()),
+                    other_locations,
+                    ..to(Status::Queued)
+                };
+                (change, known.locations.clone())
+            }
+            // It has its data, but nobody has read it.
+            Status::Active | Status::Deactivated if known.os_hash_value.is_none() => {
+                (ImageUpdate { os_hash_algo: Some(None), ..ImageUpdate::default() }, Vec::new())
+            }
+            _ => (ImageUpdate::default(), Vec::new()),
+        }
+    }
+
+    /// An entry of the intent log under which the data at locations goes, unless the scrubber takes it. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::IntentLog`]
+    pub(crate) async fn begin_removal(
+        &self,
+        placement: &Placement,
+        locations: &[LocationRecord],
+    ) -> Result<Option<Removal>, Error> {
+        if locations.is_empty() || self.options.delayed_delete {
+            return Ok(None);
+        }
+        let urls = locations.iter().map(|location| location.url.clone()).collect();
+        let entry = self.begin_entry(Intent::RemoveLocations, &placement.image.id, &Token::new(), urls).await?;
+        Ok(Some(Removal { entry, locations: locations.to_vec() }))
+    }
+
+    /// Removes the data, now that no location of the image leads there.
+    pub(crate) async fn remove_unplaced(&self, placement: &Placement, removal: Removal) {
+        let context = store_context(&placement.image, Some(&placement.caller));
+        match self.remove_locations(&context, &placement.image.id, &removal.locations).await {
+            Ok(()) => self.finish_entry(removal.entry).await,
+            // Recovery tries again.
+            Err(error) => warn!(image_id = placement.image.id, %error, "data of the wrong digest stays for now"),
+        }
+    }
+
+    /// Nothing was changed, so that nothing goes.
+    pub(crate) async fn cancel_removal(&self, removal: Removal) {
+        self.finish_entry(removal.entry).await;
+    }
+
+    /// Tells that the image has its data.
+    pub(crate) fn tell_placed(&self, placement: &Placement) {
+        self.announce(&placement.image, Change::Activated);
+        self.announce(&placement.image, Change::Updated);
+    }
+}
+
+/// Data that is about to go.
+pub(crate) struct Removal {
+    entry: Entry,
+    locations: Vec<LocationRecord>,
+}
+
+/// What is known of data whose digests were computed.
+pub(crate) fn hashed(next: Option<Status>, hashes: Hashes) -> ImageUpdate {
+    let change = next.map(to).unwrap_or_default();
+    with_hashes(change, Some(hashes))
+}
+
+impl ExpectedDigest {
+    /// Whether data has it.
+    pub(crate) fn is_that_of(&self, hashes: &Hashes) -> bool {
+        self.value == hashes.value
+    }
+
+    /// The change by which an image says that it has it.
+    pub(crate) fn told(&self, change: ImageUpdate) -> ImageUpdate {
+        ImageUpdate {
+            os_hash_algo: Some(Some(self.algorithm.name().to_owned())),
+            os_hash_value: Some(Some(self.value.clone())),
+            ..change
+        }
+    }
+}

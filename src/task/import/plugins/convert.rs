@@ -1,0 +1,211 @@
+//! Converts staged data into the format that the operator wants (upstream: `glance/async_/flows/plugins/image_conversion.py`).
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::{error, info, warn};
+
+use super::interrupt::Interrupt;
+use super::qemu_img::QemuImg;
+use super::{Findings, Percent, PluginError, Staged};
+use crate::config::Config;
+use crate::inspect::{self, Format, Inspector, Rejection};
+use crate::sys::child::ChildLimits;
+
+/// Seconds of processor time for a look at a file; upstream's `QEMU_IMG_PROC_LIMITS`.
+const CPU_OF_A_LOOK: u64 = 2;
+/// The same by the clock, on a machine that has much to do.
+const PATIENCE_FOR_A_LOOK: Duration = Duration::from_secs(60);
+/// Bytes of a piece that is inspected.
+const PIECE: usize = 64 << 10;
+
+/// What is converted to what, and what that may take.
+#[derive(Debug)]
+pub(crate) struct Conversion {
+    target: String,
+    vmdk_types: Vec<String>,
+    inspection: inspect::Options,
+    qemu_img: QemuImg,
+}
+
+impl Conversion {
+    pub(super) fn new(config: &Config) -> Self {
+        let positive = |value: i64| u64::try_from(value).unwrap_or(0);
+        let service = &config.service;
+        let limits = ChildLimits {
+            memory: positive(service.conversion_memory).saturating_mul(1 << 20),
+            cpu: positive(service.conversion_time),
+            file: positive(config.default.image_size_cap),
+        };
+        Self {
+            target: config.image_conversion.output_format.clone(),
+            vmdk_types: config.image_format.vmdk_allowed_types.clone(),
+            inspection: inspect::Options::from(&config.image_format),
+            qemu_img: QemuImg {
+                program: "qemu-img".into(),
+                limits,
+                patience: Duration::from_secs(positive(service.conversion_time)),
+            },
+        }
+    }
+
+    /// Looks at the staged file with an inspector of our own before qemu-img sees it, and at what comes out.
+    ///
+    /// # Errors
+    /// The data is not what it claims to be or refers to other files; or qemu-img fails. The staged file is as it was, and there is
+    /// no other.
+    pub(super) fn run(
+        &self,
+        staged: &Staged,
+        interrupt: &Interrupt,
+        progress: &dyn Fn(Percent),
+    ) -> Result<Findings, PluginError> {
+        let source = staged.path.as_path();
+        let claimed = staged.disk_format.as_deref().unwrap_or("None");
+        let detected = self.inspect(source, interrupt)?;
+        if detected == Format::Iso {
+            // A disc stays as it is.
+            return if claimed == "iso" { Ok(Findings::default()) } else { Err(disallowed()) };
+        }
+        if plain(detected) != claimed {
+            error!(claimed, %detected, "an image to be converted is not what it claims to be");
+            return Err(refused("Image format mismatch"));
+        }
+        let virtual_size = self.look(claimed, source, interrupt)?;
+        let findings = Findings { virtual_size: Some(virtual_size), ..Findings::default() };
+        if claimed == self.target {
+            return Ok(findings);
+        }
+        let target = Target::beside(source, &self.target);
+        self.qemu_img.convert((claimed, source), (&self.target, &target.path), interrupt, progress)?;
+        let made = plain(self.inspect(&target.path, interrupt)?);
+        if made != self.target {
+            // One format hidden in another.
+            error!(made, wanted = self.target, "a converted image is not what it should be");
+            return Err(refused("Converted image in unexpected format"));
+        }
+        let size = fs::metadata(&target.path).map_err(PluginError::io("looking at the converted image"))?.len();
+        fs::remove_file(source).map_err(PluginError::io("removing the image that was converted"))?;
+        info!(source = %source.display(), size, disk_format = self.target, "image converted");
+        Ok(Findings {
+            path: Some(target.keep()),
+            size: Some(size),
+            disk_format: Some(self.target.clone()),
+            container_format: Some("bare".to_owned()),
+            ..findings
+        })
+    }
+
+    /// The format of a file that is safe to work on.
+    fn inspect(&self, path: &Path, interrupt: &Interrupt) -> Result<Format, PluginError> {
+        let mut file = File::open(path).map_err(PluginError::io("opening the image for a look"))?;
+        let mut inspector = Inspector::new();
+        let mut piece = vec![0; PIECE];
+        while !inspector.is_settled() {
+            interrupt.check()?;
+            let length = file.read(&mut piece).map_err(PluginError::io("reading the image for a look"))?;
+            if length == 0 {
+                break;
+            }
+            inspector.feed(piece.get(..length).unwrap_or_default());
+        }
+        let (format, warnings) = inspector.finish().safety_check(&self.inspection).map_err(|rejection| {
+            error!(path = %path.display(), "{rejection}");
+            match rejection {
+                Rejection::Unsafe { .. } => disallowed(),
+                _ => refused("Image format detection failed"),
+            }
+        })?;
+        for warning in warnings {
+            warn!(path = %path.display(), "{warning}");
+        }
+        Ok(format)
+    }
+
+    /// Whether qemu-img sees nothing dangerous either. Gives the bytes of the disk.
+    fn look(&self, claimed: &str, source: &Path, interrupt: &Interrupt) -> Result<u64, PluginError> {
+        let limits = ChildLimits { cpu: CPU_OF_A_LOOK, ..self.qemu_img.limits };
+        let looking = QemuImg { limits, patience: PATIENCE_FOR_A_LOOK, ..self.qemu_img.clone() };
+        let output = looking.info(claimed, source, interrupt)?;
+        let seen: Value = serde_json::from_slice(&output)
+            .map_err(|error| PluginError::Program(format!("qemu-img info says what is no JSON: {error}")))?;
+        let virtual_size = self.check(claimed, &seen)?;
+        if virtual_size > self.qemu_img.limits.file {
+            return Err(refused("The disk inside the image is larger than image_size_cap"));
+        }
+        Ok(virtual_size)
+    }
+
+    fn check(&self, claimed: &str, seen: &Value) -> Result<u64, PluginError> {
+        if seen["format"] != claimed {
+            return Err(refused("Image metadata disagrees about format"));
+        }
+        if seen.get("backing-filename").is_some() {
+            return Err(refused("QCOW images with backing files are not allowed"));
+        }
+        let special = &seen["format-specific"]["data"];
+        if special.get("data-file").is_some_and(|file| !file.is_null()) {
+            return Err(refused("QCOW images with data-file set are not allowed"));
+        }
+        if claimed == "vmdk" {
+            let kind = special["create-type"].as_str().filter(|kind| !kind.is_empty());
+            let kind = kind.ok_or_else(|| refused("Unable to determine VMDK create-type"))?;
+            if self.vmdk_types.is_empty() {
+                return Err(refused("Image is a VMDK, but no VMDK createType is specified"));
+            }
+            if !self.vmdk_types.iter().any(|allowed| allowed == kind) {
+                warn!(kind, "an image is a VMDK of a type that vmdk_allowed_types does not name");
+                return Err(refused("Invalid VMDK create-type specified"));
+            }
+        }
+        Ok(seen["virtual-size"].as_u64().unwrap_or(0))
+    }
+}
+
+/// A partition table is the beginning of a plain disk.
+fn plain(format: Format) -> &'static str {
+    if format == Format::Gpt { Format::Raw.name() } else { format.name() }
+}
+
+fn refused(text: &str) -> PluginError {
+    PluginError::Refused(text.to_owned())
+}
+
+fn disallowed() -> PluginError {
+    refused("Image has disallowed configuration")
+}
+
+/// The file that qemu-img writes; it goes unless it is kept.
+struct Target {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Target {
+    fn beside(source: &Path, extension: &str) -> Self {
+        let mut path = source.as_os_str().to_owned();
+        path.push(".");
+        path.push(extension);
+        Self { path: path.into(), is_kept: false }
+    }
+
+    fn keep(mut self) -> PathBuf {
+        self.is_kept = true;
+        std::mem::take(&mut self.path)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // There may be none yet.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

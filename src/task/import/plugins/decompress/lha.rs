@@ -1,0 +1,28 @@
+//! LHA and LZH archives.
+
+use std::io::BufReader;
+use std::path::Path;
+
+use delharc::LhaDecodeReader;
+
+use super::{Budget, STEP, Target, damaged, open, several};
+use crate::task::import::plugins::PluginError;
+
+/// Gives the bytes that came out.
+pub(super) fn unpack(path: &Path, target: &Target, budget: &Budget<'_>) -> Result<u64, PluginError> {
+    let source = BufReader::with_capacity(STEP, open(path)?);
+    let mut archive = LhaDecodeReader::new(source).map_err(|error| damaged(&error))?;
+    if archive.header().is_directory() {
+        return Err(damaged(&"the archive holds a directory"));
+    }
+    if !archive.is_decoder_supported() {
+        return Err(damaged(&"its method of compression is not known"));
+    }
+    let size = budget.copy(&mut archive, target, 0)?;
+    archive.crc_check().map_err(|error| damaged(&error))?;
+    match archive.next_file() {
+        Ok(false) => Ok(size),
+        Ok(true) => Err(several()),
+        Err(error) => Err(damaged(&error)),
+    }
+}

@@ -1,0 +1,229 @@
+use std::process::Command;
+
+use super::super::interrupt::InterruptOnDrop;
+use super::*;
+
+/// A staged file with this content.
+fn staged(folder: &Path, content: &[u8]) -> Staged {
+    let path = folder.join("image");
+    fs::write(&path, content).unwrap();
+    Staged { path, disk_format: Some("raw".to_owned()), container_format: Some("bare".to_owned()) }
+}
+
+fn limits(ratio: u64, size: u64) -> Decompression {
+    Decompression { ratio, size, harmless: 2 << 20 }
+}
+
+/// What becomes of the staged file: bytes as told, and the content; or the complaint. Nothing else may be left.
+fn outcome(decompression: &Decompression, staged: &Staged) -> Result<(Option<u64>, Vec<u8>), String> {
+    let before = fs::read(&staged.path).unwrap();
+    let result = decompression.run(staged, &Interrupt::default());
+    let after = fs::read(&staged.path).unwrap();
+    let folder = staged.path.parent().unwrap();
+    assert!(!folder.join("image.uc").try_exists().unwrap(), "something is left");
+    match result {
+        Ok(findings) => Ok((findings.size, after)),
+        Err(error) => {
+            assert_eq!(after, before, "refused data was changed");
+            Err(error.to_string())
+        }
+    }
+}
+
+fn unpacked(content: &[u8]) -> Result<(Option<u64>, Vec<u8>), String> {
+    let folder = tempfile::tempdir().unwrap();
+    outcome(&limits(200, 1 << 40), &staged(folder.path(), content))
+}
+
+/// What a program writes to its standard output for this input.
+fn made_by(program: &str, arguments: &[&str], folder: &Path) -> Vec<u8> {
+    let made = Command::new(program).args(arguments).current_dir(folder).output();
+    let made = made.unwrap_or_else(|error| panic!("{program}: {error}; apt-get install {program}"));
+    assert!(made.status.success(), "{program}: {}", String::from_utf8_lossy(&made.stderr));
+    made.stdout
+}
+
+fn sample() -> Vec<u8> {
+    (0..700_000_u32).map(|n| (n / 7 % 251) as u8).collect()
+}
+
+#[test]
+fn files_of_gzip_and_zip_are_unpacked() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("disk.raw"), sample()).unwrap();
+    fs::write(folder.path().join("other"), "other").unwrap();
+    let wanted = Ok((Some(700_000), sample()));
+    let gzip = made_by("gzip", &["-c", "disk.raw"], folder.path());
+    assert_eq!(unpacked(&gzip), wanted);
+    // Several members, and the zeros that tapes leave.
+    let mut twice = made_by("gzip", &["-c", "disk.raw", "other"], folder.path());
+    twice.extend([0; 1000]);
+    let both = [sample(), b"other".to_vec()].concat();
+    assert_eq!(unpacked(&twice), Ok((Some(700_005), both)));
+    for arguments in [["-q", "-9", "-", "disk.raw"], ["-q", "-0", "-", "disk.raw"]] {
+        assert_eq!(unpacked(&made_by("zip", &arguments, folder.path())), wanted, "{arguments:?}");
+    }
+    let two = made_by("zip", &["-q", "-", "disk.raw", "other"], folder.path());
+    assert_eq!(unpacked(&two), Err("Archive contains more than one file.".to_owned()));
+    let locked = made_by("zip", &["-q", "-P", "secret", "-", "other"], folder.path());
+    assert!(unpacked(&locked).unwrap_err().contains("Password"));
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    let directory = made_by("zip", &["-q", "-r", "-", "empty"], folder.path());
+    assert!(unpacked(&directory).unwrap_err().ends_with("the archive holds a directory"));
+}
+
+#[test]
+fn damaged_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("disk.raw"), sample()).unwrap();
+    let gzip = made_by("gzip", &["-c", "disk.raw"], folder.path());
+    let zip = made_by("zip", &["-q", "-", "disk.raw"], folder.path());
+    let flipped = |data: &[u8], at: usize| {
+        let mut data = data.to_vec();
+        data[at] ^= 0x40;
+        data
+    };
+    let end = gzip.len() - 6;
+    let lha = lha(b"-lh0-", b"data", 4, crc(b"data"));
+    for (name, content) in [
+        ("the end is missing", gzip[..gzip.len() / 2].to_vec()),
+        ("another checksum", flipped(&gzip, end)),
+        ("something behind it", [gzip.as_slice(), b"junk"].concat()),
+        ("no directory", zip[..zip.len() / 2].to_vec()),
+        ("damaged inside", flipped(&zip, 200)),
+        ("damaged lha", flipped(&lha, lha.len() - 2)),
+        ("lha without data", lha[..lha.len() - 4].to_vec()),
+    ] {
+        assert!(unpacked(&content).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn other_data_stays_as_it_is() {
+    for content in [&b""[..], b"P", b"\x1f\x8b", b"raw data of a disk", b"PK\x05\x06"] {
+        assert_eq!(unpacked(content), Ok((None, content.to_vec())));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x"), "x").unwrap();
+    let gzip = made_by("gzip", &["-c", "x"], folder.path());
+    let meant = Staged { container_format: Some("compressed".to_owned()), ..staged(folder.path(), &gzip) };
+    assert_eq!(outcome(&limits(200, 1 << 40), &meant), Ok((None, gzip)));
+}
+
+#[test]
+fn archives_of_lha_are_unpacked() {
+    let stored = lha(b"-lh0-", b"some data", 9, crc(b"some data"));
+    assert_eq!(unpacked(&stored), Ok((Some(9), b"some data".to_vec())));
+    let long = vec![b'x'; 1 + 300 * 256];
+    let packed = lha(b"-lh5-", &one_letter(300), long.len() as u32, crc(&long));
+    assert_eq!(unpacked(&packed), Ok((Some(long.len() as u64), long)));
+    let two = [&stored[..stored.len() - 1], &stored[..]].concat();
+    assert_eq!(unpacked(&two), Err("Archive contains more than one file.".to_owned()));
+    let unknown = lha(b"-lh9-", b"data", 4, 0);
+    assert!(unpacked(&unknown).unwrap_err().contains("not known"));
+}
+
+/// S-28: a small file that unpacks to a huge one.
+#[test]
+fn bombs_are_stopped_at_the_ratio_and_at_the_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let zeros = File::create(folder.path().join("zeros")).unwrap();
+    zeros.set_len(4 << 20).unwrap();
+    let bombs = [
+        ("gzip", made_by("gzip", &["-1", "-c", "zeros"], folder.path())),
+        ("zip", made_by("zip", &["-q", "-1", "-", "zeros"], folder.path())),
+        ("lha", lha(b"-lh5-", &one_letter(60_000), u32::MAX, 0)),
+    ];
+    for (name, bomb) in bombs {
+        let staged = staged(folder.path(), &bomb);
+        let complaint = outcome(&limits(10, 1 << 40), &staged).unwrap_err();
+        let wanted = format!("larger than the 2097152 bytes that are allowed for {} compressed ones", bomb.len());
+        assert!(complaint.contains(&wanted), "{name}: {complaint}");
+        let complaint = outcome(&limits(1 << 40, 1 << 20), &staged).unwrap_err();
+        assert!(complaint.contains("larger than the 1048576 bytes"), "{name}: {complaint}");
+    }
+    assert_eq!(limits(200, 1 << 40).most(10 << 20), 2000 << 20);
+    let defaults = Decompression::new(&Config::default());
+    assert_eq!((defaults.most(1), defaults.most(1 << 20), defaults.most(1 << 40)), (256 << 20, 256 << 20, 128 << 30));
+}
+
+/// S-28: an archive whose directory is meant to fill the memory.
+#[test]
+fn a_huge_directory_of_an_archive_is_not_read() {
+    let mut archive = b"PK\x03\x04".to_vec();
+    let entry =
+        [b"PK\x01\x02".to_vec(), vec![0; 24], 4_u16.to_le_bytes().to_vec(), vec![0; 16], b"name".to_vec()].concat();
+    let count: u32 = 200_000;
+    let offset = archive.len() as u32;
+    archive.extend(entry.repeat(count as usize));
+    let size = archive.len() as u32 - offset;
+    let end64 = archive.len() as u64;
+    // The end of a ZIP64 archive, its locator, and the end that points to them.
+    archive.extend(b"PK\x06\x06");
+    archive.extend(44_u64.to_le_bytes());
+    archive.extend([45, 0, 45, 0]);
+    archive.extend([0; 8]);
+    archive.extend(u64::from(count).to_le_bytes());
+    archive.extend(u64::from(count).to_le_bytes());
+    archive.extend(u64::from(size).to_le_bytes());
+    archive.extend(u64::from(offset).to_le_bytes());
+    archive.extend(b"PK\x06\x07");
+    archive.extend([0; 4]);
+    archive.extend(end64.to_le_bytes());
+    archive.extend(1_u32.to_le_bytes());
+    archive.extend(b"PK\x05\x06");
+    archive.extend([0; 4]);
+    archive.extend([0xff; 12]);
+    archive.extend([0; 2]);
+    let complaint = unpacked(&archive).unwrap_err();
+    assert!(complaint.contains("too large"), "{complaint}");
+}
+
+#[test]
+fn work_that_nobody_waits_for_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("disk.raw"), sample()).unwrap();
+    let staged = staged(folder.path(), &made_by("gzip", &["-c", "disk.raw"], folder.path()));
+    let interrupt = Interrupt::default();
+    drop(InterruptOnDrop(interrupt.clone()));
+    let stopped = limits(200, 1 << 40).run(&staged, &interrupt);
+    assert!(matches!(stopped, Err(PluginError::Interrupted)));
+    assert!(!folder.path().join("image.uc").try_exists().unwrap());
+}
+
+/// An archive with a header of level 0 and one file.
+fn lha(method: &[u8; 5], compressed: &[u8], size: u32, crc: u16) -> Vec<u8> {
+    let mut header = method.to_vec();
+    header.extend((compressed.len() as u32).to_le_bytes());
+    header.extend(size.to_le_bytes());
+    header.extend([0, 0, 0x21, 0x5a]);
+    header.extend([0x20, 0, 4]);
+    header.extend(b"disk");
+    header.extend(crc.to_le_bytes());
+    let sum = header.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    let mut archive = vec![header.len() as u8, sum];
+    archive.extend(header);
+    archive.extend(compressed);
+    archive.push(0);
+    archive
+}
+
+/// Data of `-lh5-`: one `x`, then so many copies of 256. A table with a single code needs no bits for each symbol.
+fn one_letter(copies: u16) -> Vec<u8> {
+    let mut bits = String::new();
+    for (count, code) in [(1, u16::from(b'x')), (copies, 509)] {
+        bits += &format!("{count:016b}{:05b}{:05b}{:09b}{code:09b}{:04b}{:04b}", 0, 0, 0, 0, 0);
+    }
+    while !bits.len().is_multiple_of(8) {
+        bits.push('0');
+    }
+    let bytes = bits.as_bytes().chunks(8);
+    bytes.map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap()).collect()
+}
+
+/// CRC-16 as ARC and LHA have it.
+fn crc(data: &[u8]) -> u16 {
+    data.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xa001 } else { crc >> 1 })
+    })
+}

@@ -1,0 +1,91 @@
+use std::fs;
+
+use super::*;
+
+fn nothing() -> Tell {
+    Arc::new(|_| ())
+}
+
+fn config(names: &[&str]) -> Config {
+    let mut config = Config::default();
+    config.image_import_opts.image_import_plugins = names.iter().map(|name| (*name).to_owned()).collect();
+    config
+}
+
+#[test]
+fn plugins_run_in_the_order_of_the_configuration() {
+    let named = ["image_conversion", "no_op", "image_decompression", "inject_image_metadata", "no_op"];
+    let plugins = Plugins::new(&config(&named)).unwrap();
+    let names: Vec<&str> = plugins.0.iter().map(Plugin::name).collect();
+    assert_eq!(names, named);
+    let needs: Vec<bool> = plugins.0.iter().map(Plugin::needs_file).collect();
+    assert_eq!(needs, [true, false, true, false, false]);
+    assert!(plugins.need_file());
+    assert!(!Plugins::new(&config(&["no_op", "inject_image_metadata"])).unwrap().need_file());
+    assert!(Plugins::new(&Config::default()).unwrap().0.is_empty());
+    let unknown = Plugins::new(&config(&["no_op", "virus_scan"])).unwrap_err();
+    assert!(unknown.to_string().contains("virus_scan"));
+}
+
+#[tokio::test]
+async fn metadata_is_injected_unless_the_caller_is_spared() {
+    let folder = tempfile::tempdir().unwrap();
+    let staged = Staged { path: folder.path().join("none"), disk_format: None, container_format: None };
+    let mut config = config(&["no_op", "inject_image_metadata"]);
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    config.inject_metadata_properties.inject = vec![pair("origin", "import"), pair("b", "")];
+    config.inject_metadata_properties.ignore_user_roles = vec!["admin".to_owned(), "robot".to_owned()];
+    let [nothing_done, injecting] = <[Plugin; 2]>::try_from(Plugins::new(&config).unwrap().0).unwrap();
+    for (roles, wanted) in
+        [(&["member", "reader"][..], 2), (&[], 2), (&["administrator"], 2), (&["member", "robot"], 0), (&["admin"], 0)]
+    {
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        let findings = injecting.apply(&staged, &roles, nothing()).await.unwrap();
+        assert_eq!(findings.properties.len(), wanted, "{roles:?}");
+        assert_eq!(Findings { properties: Vec::new(), ..findings }, Findings::default());
+        assert_eq!(nothing_done.apply(&staged, &roles, nothing()).await.unwrap(), Findings::default());
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_for_which_nobody_waits_stops_and_one_that_panics_refuses() {
+    let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = Arc::clone(&stopped);
+    let endless = aside(move |interrupt| {
+        while interrupt.check().is_ok() {
+            std::thread::yield_now();
+        }
+        seen.store(true, std::sync::atomic::Ordering::SeqCst);
+        Ok(())
+    });
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), endless).await.is_err());
+    while !stopped.load(std::sync::atomic::Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let crafted: Result<(), _> = aside(|_| panic!("an index is out of bounds")).await;
+    assert_eq!(crafted.unwrap_err().to_string(), "The image cannot be read");
+}
+
+#[tokio::test]
+async fn what_is_decompressed_can_be_converted() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk.qcow2");
+    let path = folder.path().join("image");
+    let run = |program: &str, arguments: &[&str]| {
+        let done = std::process::Command::new(program).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        done.stdout
+    };
+    run("qemu-img", &["create", "-q", "-f", "qcow2", disk.to_str().unwrap(), "3M"]);
+    fs::write(&path, run("gzip", &["-c", disk.to_str().unwrap()])).unwrap();
+    let mut staged = Staged { path, disk_format: Some("qcow2".to_owned()), container_format: Some("bare".to_owned()) };
+    let plugins = Plugins::new(&config(&["image_decompression", "image_conversion"])).unwrap();
+    let progress = Progress::default();
+    let told = plugins.run(&mut staged, &[], &progress).await.unwrap();
+    assert_eq!((told.size, told.virtual_size), (Some(3 << 20), Some(3 << 20)));
+    assert_eq!((told.disk_format.as_deref(), told.container_format.as_deref()), (Some("raw"), Some("bare")));
+    assert_eq!((told.path.as_ref(), staged.disk_format.as_deref()), (Some(&staged.path), Some("raw")));
+    assert_eq!(progress.message(None), "Converting (100 %)");
+    assert_eq!(fs::read(&staged.path).unwrap(), vec![0; 3 << 20]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the converted image alone is left");
+}

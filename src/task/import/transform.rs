@@ -1,0 +1,82 @@
+//! The plugins' part of an import: what they make of the data and of the image.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::plugins::{PluginError, Staged};
+use super::progress::Progress;
+use super::request::Method;
+use super::source::Source;
+use crate::image::{self, Plan};
+use crate::store::{FileRegion, Reader};
+use crate::task::tasks::Tasks;
+
+/// The plugins could not do their work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TransformError {
+    #[error("{0}")]
+    Plugin(#[from] PluginError),
+    #[error("The data cannot be staged: {0}")]
+    Stage(#[from] image::Error),
+    #[error("The staged data cannot be read: {0}")]
+    Read(std::io::Error),
+}
+
+impl Tasks {
+    /// Has the plugins do their work, and gives the data that is to be stored. What they found is in the plan then.
+    ///
+    /// Where none of them works on the data it is handed on as it comes; else all of it goes to the staging area first.
+    ///
+    /// # Errors
+    /// [`TransformError`]; the plan says what is in the staging area.
+    pub(super) async fn transform(
+        &self,
+        plan: &mut Plan,
+        method: &Method,
+        source: Source,
+        progress: &Progress,
+    ) -> Result<Source, TransformError> {
+        if plan.is_copy {
+            return Ok(source);
+        }
+        let path = self.images.staged_path(plan).unwrap_or_default();
+        let (disk_format, container_format) = (plan.image.disk_format.clone(), plan.image.container_format.clone());
+        let mut staged = Staged { path: path.clone(), disk_format, container_format };
+        if !self.plugins.need_file() {
+            let found = self.plugins.run(&mut staged, &plan.caller.roles, progress).await?;
+            plan.transformed.properties = found.properties;
+            return Ok(source);
+        }
+        if *method != Method::GlanceDirect {
+            plan.transformed.is_changed = true;
+            self.images.stage_for_import(plan, source.size, source.data).await?;
+        }
+        let outcome = self.plugins.run(&mut staged, &plan.caller.roles, progress).await;
+        let made = &mut plan.transformed;
+        made.path = (staged.path != path).then(|| staged.path.clone());
+        let found = outcome?;
+        made.is_changed |= found.size.is_some();
+        made.disk_format = found.disk_format;
+        made.container_format = found.container_format;
+        made.virtual_size = found.virtual_size;
+        made.properties = found.properties;
+        // What is stored is judged as what it is by now.
+        plan.image.disk_format = staged.disk_format;
+        plan.image.container_format = staged.container_format;
+        open(&staged.path).await.map_err(TransformError::Read)
+    }
+}
+
+async fn open(path: &Path) -> std::io::Result<Source> {
+    let path = path.to_owned();
+    let opened = spawn_blocking(move || {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok::<_, std::io::Error>(FileRegion { file: Arc::new(file), offset: 0, length })
+    });
+    let region: FileRegion = opened.await.map_err(std::io::Error::other)??;
+    Ok(Source { size: Some(region.length), data: Reader::File(region).into_stream() })
+}

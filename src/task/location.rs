@@ -1,0 +1,253 @@
+//! The task that looks at data which lies somewhere already, and makes it that of an image (upstream: `add_location` in
+//! `glance/api/v2/images.py` and `glance/async_/flows/location_import.py`).
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::model::{TaskKind, TaskStatus};
+use super::tasks::{Tasks, new_task};
+use super::{Asker, Error};
+use crate::db::DbError;
+use crate::db::model::ImageUpdate;
+use crate::db::tasks::{self as rows, TaskStep};
+use crate::identity::Context;
+use crate::image::{self, ExpectedDigest, HashFault, Hold, Image, LOCK, Placement, Status, hashed};
+use crate::store::{Algorithm, Hashes};
+
+/// Before the work begins. Clients look at the image right after their request, and find it as it was, as they do at upstream's server.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Before data is read once more.
+const RETRY: Duration = Duration::from_secs(1);
+/// What upstream says of every failure; the cause follows.
+const FAILED: &str = "Task failed due to Internal Error";
+
+/// A request to add a location, which has been checked as far as that goes without looking at the place.
+pub struct AddedLocation {
+    pub image: Image,
+    pub url: String,
+    /// As the client sent it, for the task's record.
+    pub validation: Map<String, Value>,
+    pub expected: Option<ExpectedDigest>,
+    pub caller: Arc<Context>,
+}
+
+/// Why nothing came of a place.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("{0}")]
+    Place(#[from] image::Error),
+    #[error("os_hash_value: ({expected}) not matched with actual os_hash_value: ({found})")]
+    Digest { expected: String, found: String },
+    #[error("Hash calculation failed for image data: {0}")]
+    Hash(#[from] HashFault),
+    /// The image is gone, or somebody else's.
+    #[error("Image has been deleted.")]
+    Lost,
+    /// The database does not tell; recovery looks.
+    #[error("{0}")]
+    Unclear(DbError),
+}
+
+impl From<DbError> for Refused {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::NotFound { .. } | DbError::StateConflict { .. } | DbError::LocationsChanged { .. } => Self::Lost,
+            other => Self::Unclear(other),
+        }
+    }
+}
+
+impl Tasks {
+    /// Registers the task, and begins it when there is room.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if another task has the image, [`Error::Full`].
+    pub async fn add_location(&self, added: AddedLocation) -> Result<(), Error> {
+        let AddedLocation { image, url, validation, expected, caller } = added;
+        if let Some(holder) = image.property(LOCK) {
+            self.take_from(&image, holder).await?;
+        }
+        if !self.pool.has_room() {
+            return Err(Error::Full);
+        }
+        let input = json!({"image_id": image.id, "loc_url": url, "validation_data": validation});
+        let task = new_task(TaskKind::LocationImport, &Asker::of(&caller), Some(image.id.clone()), input);
+        let task_id = task.id.clone();
+        let placement = Placement { image, task_id: task_id.clone(), url, expected, caller };
+        let hold = self.images.hold_for_place(&placement, task).await.map_err(Error::Image)?;
+        info!(task_id, image_id = placement.image.id, "a location was told");
+        let tasks = self.clone();
+        // Dropped when the queue is full after all, the hold is left to recovery, which ends the task.
+        self.pool.submit(&task_id, move |stop| async move { tasks.import_location(&placement, hold, stop).await })
+    }
+
+    async fn import_location(&self, placement: &Placement, hold: Hold, stop: CancellationToken) {
+        sleep(PAUSE).await;
+        let task_id = &placement.task_id;
+        let outcome = tokio::select! {
+            outcome = self.place(placement, &hold) => outcome,
+            () = stop.cancelled() => {
+                warn!(task_id, "the import of a location was ended by somebody else");
+                return;
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                self.images.tell_placed(placement);
+                self.images.let_go(hold).await;
+                info!(task_id, image_id = placement.image.id, "the import of a location has ended well");
+            }
+            Err(refused) => {
+                warn!(task_id, image_id = placement.image.id, "the import of a location has failed: {refused}");
+                self.take_back(placement, hold, refused).await;
+            }
+        }
+    }
+
+    /// Makes the place the image's, in the order of upstream's flow.
+    async fn place(&self, placement: &Placement, hold: &Hold) -> Result<(), Refused> {
+        self.begin(&placement.task_id).await?;
+        match (&placement.expected, self.hashing.is_secure) {
+            (Some(expected), true) => {
+                let located = self.images.locate(placement, Status::Importing).await?;
+                let algorithm = expected.algorithm();
+                self.go_on(placement, hold, with_algorithm(located, algorithm), Status::Queued).await?;
+                let hashes = self.hash(placement, hold, algorithm).await?;
+                if !expected.is_that_of(&hashes) {
+                    return Err(Refused::Digest { expected: expected.value().to_owned(), found: hashes.value });
+                }
+                self.end(placement, hold, hashed(Some(Status::Active), hashes), &[Status::Importing]).await
+            }
+            (None, true) => {
+                let algorithm = self.images.hashing_algorithm().map_err(image::Error::from)?;
+                let located = self.images.locate(placement, Status::Active).await?;
+                self.go_on(placement, hold, with_algorithm(located, algorithm), Status::Queued).await?;
+                let change = match self.hash(placement, hold, algorithm).await {
+                    Ok(hashes) => hashed(None, hashes),
+                    // The image has its data; what it is stays unknown.
+                    Err(fault @ (HashFault::Broken(_) | HashFault::Missing)) => {
+                        warn!(image_id = placement.image.id, "no digest of an image's data: {fault}");
+                        ImageUpdate::default()
+                    }
+                    Err(fault) => return Err(fault.into()),
+                };
+                self.end(placement, hold, change, &[Status::Active, Status::Deactivated]).await
+            }
+            (Some(expected), false) => {
+                let located = self.images.locate(placement, Status::Active).await?;
+                self.end(placement, hold, expected.told(located), &[Status::Queued]).await
+            }
+            (None, false) => {
+                let located = self.images.locate(placement, Status::Active).await?;
+                self.end(placement, hold, located, &[Status::Queued]).await
+            }
+        }
+    }
+
+    async fn hash(&self, placement: &Placement, hold: &Hold, algorithm: Algorithm) -> Result<Hashes, HashFault> {
+        let mut attempt = 1;
+        loop {
+            match self.images.hash_place(placement, hold, algorithm).await {
+                Err(fault @ HashFault::Broken(_)) if attempt < self.hashing.attempts => {
+                    info!(image_id = placement.image.id, attempt, "an image's data is read once more: {fault}");
+                    attempt += 1;
+                    sleep(RETRY).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// A step of the image in the middle of the task.
+    async fn go_on(
+        &self,
+        placement: &Placement,
+        hold: &Hold,
+        change: ImageUpdate,
+        from: Status,
+    ) -> Result<(), Refused> {
+        let processing = TaskStatus::Processing.as_str();
+        let step = TaskStep {
+            task: placement.task_id.clone(),
+            from: vec![processing],
+            to: processing,
+            result: None,
+            message: None,
+            expires_at: None,
+            image: Some(self.images.step_of_place(placement, hold, change, &[from], false)),
+        };
+        Ok(rows::take_step(&self.db, step).await?)
+    }
+
+    async fn end(
+        &self,
+        placement: &Placement,
+        hold: &Hold,
+        change: ImageUpdate,
+        from: &[Status],
+    ) -> Result<(), Refused> {
+        let step = TaskStep {
+            result: Some(json!({"image_id": placement.image.id})),
+            image: Some(self.images.step_of_place(placement, hold, change, from, true)),
+            ..self.step(&placement.task_id, &[TaskStatus::Processing], TaskStatus::Success)
+        };
+        Ok(rows::take_step(&self.db, step).await?)
+    }
+
+    /// The task fails, and the image waits for data as before, or has it without a digest.
+    async fn take_back(&self, placement: &Placement, hold: Hold, refused: Refused) {
+        let unclear = |error: &(dyn StdError + 'static)| {
+            warn!(task_id = placement.task_id, error, "the end of a task cannot be written down yet");
+        };
+        if let Refused::Unclear(error) = &refused {
+            // Recovery looks at it.
+            return unclear(error);
+        }
+        let message = format!("{FAILED}: {refused}");
+        let known = match self.images.look_at_held(&placement.image.id, &hold).await {
+            Ok(known) => known,
+            Err(error) => return unclear(&error),
+        };
+        let Some(known) = known else {
+            return match self.fail(&placement.task_id, message).await {
+                Ok(()) | Err(DbError::NotFound { .. }) => self.images.let_go(hold).await,
+                Err(error) => unclear(&error),
+            };
+        };
+        let (change, locations) = self.images.unplaced(&known);
+        let removal = match self.images.begin_removal(placement, &locations).await {
+            Ok(removal) => removal,
+            Err(error) => return unclear(&error),
+        };
+        let step = TaskStep {
+            message: Some(message),
+            image: Some(self.images.step_of_place(placement, &hold, change, &[known.status], true)),
+            ..self.step(&placement.task_id, &[TaskStatus::Pending, TaskStatus::Processing], TaskStatus::Failure)
+        };
+        match rows::take_step(&self.db, step).await {
+            Ok(()) => {
+                if let Some(removal) = removal {
+                    self.images.remove_unplaced(placement, removal).await;
+                }
+                self.images.let_go(hold).await;
+            }
+            Err(error) => {
+                if let Some(removal) = removal.filter(|_| !error.is_unknown()) {
+                    self.images.cancel_removal(removal).await;
+                }
+                // Recovery ends the task of an image that is not as it was.
+                unclear(&error);
+            }
+        }
+    }
+}
+
+fn with_algorithm(change: ImageUpdate, algorithm: Algorithm) -> ImageUpdate {
+    ImageUpdate { os_hash_algo: Some(Some(algorithm.name().to_owned())), ..change }
+}
