@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     if sources.arguments.check_config {
         let errors = service::check(&loaded);
         if errors.is_empty() {
-            return show(&loaded);
+            return show(&loaded).unwrap_or_else(|| check_database(&loaded));
         }
         let _ = writeln!(std::io::stderr(), "{}", errors.join("\n"));
         return ExitCode::from(BAD_CONFIGURATION);
@@ -53,20 +53,32 @@ fn main() -> ExitCode {
     service::run(loaded, move || Config::load(&sources, &store::kinds()))
 }
 
-/// `--check-config`: the options go to standard output, the warnings to standard error.
-fn show(loaded: &Loaded) -> ExitCode {
+/// The last part of `--check-config`, which takes as long as the database needs to answer.
+fn check_database(loaded: &Loaded) -> ExitCode {
+    match service::check_database(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((text, status)) => {
+            let _ = writeln!(std::io::stderr(), "{text}");
+            ExitCode::from(status)
+        }
+    }
+}
+
+/// `--check-config`: the options go to standard output, the warnings to standard error. Returns how to end if not all of it
+/// could be shown.
+fn show(loaded: &Loaded) -> Option<ExitCode> {
     let mut errors = std::io::stderr().lock();
     for warning in &loaded.warnings {
         let _ = writeln!(errors, "warning: {warning}");
     }
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     match loaded.report(&mut out).and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => None,
         // The reader of a pipe has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => None,
         Err(error) => {
             let _ = writeln!(errors, "standard output: {error}");
-            ExitCode::FAILURE
+            Some(ExitCode::FAILURE)
         }
     }
 }

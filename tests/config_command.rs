@@ -104,7 +104,8 @@ fn check_config_shows_what_would_be_in_force() {
     std::fs::write(&path, conf).unwrap();
     let file = path.display().to_string();
     let output = glance_api(&["--check-config", "--config-file", &file, "--debug"], home.path());
-    assert_eq!(output.status.code(), Some(0));
+    // Everything is shown; then the database is looked for, and is not there.
+    assert_eq!(output.status.code(), Some(69));
     let shown = text(&output.stdout);
     for line in [
         "[DEFAULT] backlog = 4096  # default".to_owned(),
@@ -114,8 +115,37 @@ fn check_config_shows_what_would_be_in_force() {
     ] {
         assert!(shown.lines().any(|known| known == line), "{line} not in {shown}");
     }
-    assert_eq!(
-        text(&output.stderr),
-        format!("warning: {file}:2: [DEFAULT] baklog is an unknown option, it is ignored\n")
-    );
+    let told = text(&output.stderr);
+    let warning = format!("warning: {file}:2: [DEFAULT] baklog is an unknown option, it is ignored\n");
+    let rest = told.strip_prefix(&warning).unwrap();
+    assert!(rest.starts_with("database: the database cannot be reached") && rest.lines().count() == 1, "{rest}");
+    assert!(!told.contains("hunter2"));
+}
+
+/// The tables, where the database answers; a file that a start would make is not made.
+#[test]
+fn check_config_looks_at_the_tables() {
+    let home = tempfile::tempdir().unwrap();
+    let (conf, file) = (home.path().join("a.conf"), home.path().join("g.db"));
+    std::fs::write(&conf, format!("[database]\nconnection = sqlite:///{}\n", file.display())).unwrap();
+    let conf = conf.display().to_string();
+    let check = || {
+        let output = glance_api(&["--check-config", "--config-file", &conf], home.path());
+        (output.status.code().unwrap(), text(&output.stderr))
+    };
+    let manage = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_glance-manage"));
+        let done = command.args(["--config-file", &conf]).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    };
+    assert_eq!(check(), (0, String::new()));
+    assert!(!file.exists());
+    manage(&["db", "upgrade", "mitaka02"]);
+    let (status, told) = check();
+    assert_eq!(status, 78);
+    let expected = "the tables are at revision mitaka02, this program works with 2024_1_contract01: `glance-manage db sync` \
+                    migrates the database\n";
+    assert!(told.ends_with(expected), "{told}");
+    manage(&["db", "sync"]);
+    assert_eq!(check(), (0, String::new()));
 }

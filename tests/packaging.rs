@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use glance_api::config::{Arguments, Config, Sources};
+use glance_api::manage;
 use glance_api::policy::{RuleDefault, default_rules};
 
 fn packaging(name: &str) -> PathBuf {
@@ -17,24 +18,49 @@ fn read(name: &str) -> String {
     fs::read_to_string(packaging(name)).unwrap()
 }
 
-/// The long names of all options.
-fn options() -> Vec<String> {
-    let mut command = Arguments::command();
-    command.build();
-    command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
+/// The long names of all options and the names of all commands, those of commands included.
+fn names(command: &clap::Command) -> (Vec<String>, Vec<String>) {
+    let shown = |argument: &&clap::Arg| !argument.is_hide_set();
+    let options = command.get_arguments().filter(shown).filter_map(|argument| argument.get_long().map(str::to_owned));
+    let mut found = (options.collect::<Vec<_>>(), Vec::new());
+    for inner in command.get_subcommands() {
+        let (options, commands) = names(inner);
+        found.0.extend(options);
+        found.1.push(inner.get_name().to_owned());
+        found.1.extend(commands);
+    }
+    found
 }
 
 #[test]
-fn man_page_and_completions_name_every_option() {
-    let page = read("man/glance-api.1").replace("\\-", "-");
-    assert!(options().len() > 10);
-    for option in options() {
-        assert!(page.contains(&format!("--{option}")), "glance-api(1) does not name --{option}");
-        for file in ["completions/glance-api.bash", "completions/_glance-api"] {
-            assert!(read(file).contains(&format!("--{option}")), "{file} does not name --{option}");
+fn man_pages_and_completions_name_every_option_and_command() {
+    let programs = [
+        ("glance-api", Arguments::command()),
+        ("glance-manage", manage::command()),
+        ("glance-status", manage::status::command()),
+    ];
+    for (program, mut command) in programs {
+        command.build();
+        let (options, commands) = names(&command);
+        assert!(options.len() > 10);
+        let page = read(&format!("man/{program}.1")).replace("\\-", "-");
+        let completions = [format!("completions/{program}.bash"), format!("completions/_{program}")];
+        let fish = read(&format!("completions/{program}.fish"));
+        for option in options {
+            assert!(page.contains(&format!("--{option}")), "{program}(1) does not name --{option}");
+            for file in &completions {
+                assert!(read(file).contains(&format!("--{option}")), "{file} does not name --{option}");
+            }
+            assert!(fish.contains(&format!("-l {option} ")) || option == "version", "{program}.fish: no --{option}");
         }
-        let fish = read("completions/glance-api.fish");
-        assert!(fish.contains(&format!("-l {option} ")), "completions/glance-api.fish does not name --{option}");
+        for name in commands {
+            assert!(page.contains(&name), "{program}(1) does not name {name}");
+            for text in completions.iter().map(|file| read(file)).chain([fish.clone()]) {
+                let is_named = |word: &str| word.trim_start_matches('(').trim_end_matches(')') == name;
+                let mut words = text.split(|c: char| c.is_whitespace() || "'\":;".contains(c));
+                assert!(words.any(is_named), "the completions of {program} do not name {name}");
+            }
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Given {
 struct CommandLine {
     #[command(flatten)]
     common: CommonArguments,
-    /// Check the configuration, print what would be in force and where it comes from, and end
+    /// Check configuration and tables of the database, print what would be in force and where it comes from, and end
     #[arg(long)]
     check_config: bool,
     /// Make indexes in the database (PostgreSQL, MySQL, MariaDB) that keep lists fast with many images, and end

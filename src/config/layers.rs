@@ -159,6 +159,13 @@ fn member<'a>(parent: &'a mut Value, name: &str, empty: impl FnOnce() -> ValueKi
 #[derive(Default)]
 pub(super) struct Merged(Value);
 
+/// There are secrets among the values.
+impl fmt::Debug for Merged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merged").finish_non_exhaustive()
+    }
+}
+
 impl Merged {
     /// Puts the layers over each other, the last one on top.
     pub(super) fn of(layers: Vec<Layer>) -> Result<Self, config::ConfigError> {

@@ -111,6 +111,6 @@ impl Config {
     /// The file of this name: in the directories given by `--config-dir`, beside the configuration files, then in the
     /// usual places (`ConfigOpts.find_file` of oslo.config). An absolute path is only checked. Asks the file system.
     pub fn find_file(&self, name: &str) -> Option<PathBuf> {
-        self.search.iter().map(|directory| directory.join(name)).find(|path| path.try_exists().unwrap_or(false))
+        sources::find_in(&self.search, name)
     }
 }

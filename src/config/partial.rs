@@ -8,7 +8,7 @@ use super::layers::{Layer, Merged};
 use super::option::Section;
 use super::problem::{Origin, Problem};
 use super::reader::Reader;
-use super::sources::{Found, Sources};
+use super::sources::{self, Found, Sources};
 use super::{DefaultSection, ServiceSection};
 
 /// More lines than this that nobody can read, and it is no configuration file.
@@ -28,6 +28,9 @@ pub struct Partial {
     pub files: Vec<PathBuf>,
     /// Files that cannot be read, and lines that are none of the dialect's.
     pub unread: Vec<Problem>,
+    /// Where files named without a directory are looked for.
+    search: Vec<PathBuf>,
+    merged: Merged,
     set: Vec<(&'static str, String)>,
     rejected: Vec<(String, String, Problem)>,
 }
@@ -36,7 +39,7 @@ impl Partial {
     /// Finds and reads the files. Blocks.
     pub fn load(sources: &Sources) -> Self {
         let mut unread = Vec::new();
-        let Found { files: paths, named, .. } = sources.find().unwrap_or_else(|problems| {
+        let Found { files: paths, named, search } = sources.find().unwrap_or_else(|problems| {
             unread.extend(problems);
             Found { named: true, ..Found::default() }
         });
@@ -77,7 +80,18 @@ impl Partial {
             Problem::Value { section, option, .. } => Some((section.clone(), option.clone(), problem)),
             _ => None,
         });
-        Self { default, service, files, unread, set, rejected: rejected.collect() }
+        let rejected = rejected.collect();
+        Self { default, service, files, unread, search, merged, set, rejected }
+    }
+
+    /// What is written for an option of any section, known or not; the last one of several. References stay as they are.
+    pub fn text(&self, section: &str, option: &str) -> Option<String> {
+        self.merged.texts(section, option)?.0.pop()
+    }
+
+    /// The file of this name, as [`super::Config::find_file`] finds it.
+    pub fn find_file(&self, name: &str) -> Option<PathBuf> {
+        sources::find_in(&self.search, name)
     }
 
     /// Whether a file, or the embedded default, gives the option a value, allowed or not.

@@ -150,6 +150,11 @@ impl Sources {
     }
 }
 
+/// The file of this name in the first of the directories that has one.
+pub(super) fn find_in(directories: &[PathBuf], name: &str) -> Option<PathBuf> {
+    directories.iter().map(|directory| directory.join(name)).find(|path| path.try_exists().unwrap_or(false))
+}
+
 fn first_with(places: &[PathBuf], name: &str) -> Option<PathBuf> {
     places.iter().map(|place| place.join(name)).find(|path| path.try_exists().unwrap_or(true))
 }

@@ -8,7 +8,7 @@ use sqlx::mysql::MySqlDatabaseError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// There is no table at all.
-    #[error("the database is empty: Glance's migrations have not made its tables yet")]
+    #[error("the database is empty: `glance-manage db sync` makes its tables")]
     Empty,
     /// There are tables, but no `alembic_version` with a revision in it.
     #[error(
@@ -16,8 +16,14 @@ pub enum SchemaError {
     )]
     NoRevision,
     /// An older, a newer, or a half-upgraded state.
-    #[error("the tables are at revision {}, this program works with {expected}: migrate the database first", found.join(" and "))]
+    #[error("the tables are at revision {}, this program works with {expected}: `glance-manage db sync` migrates the database", found.join(" and "))]
     Revision { found: Vec<String>, expected: &'static str },
+    /// A name that is none of upstream's revisions: a newer release was here, or somebody made a mistake.
+    #[error("Can't locate revision identified by '{0}'")]
+    UnknownRevision(String),
+    /// Somebody else holds the lock for changes of the tables.
+    #[error("another program changes the tables; gave up after {} s", .0.as_secs())]
+    Locked(Duration),
 }
 
 /// An operation on the database failed. No variant carries a connection URL or a password.
@@ -295,10 +301,22 @@ impl DbError {
         if is_refused { self } else { Self::CommitUnknown(Box::new(self)) }
     }
 
+    /// Whether another row refers to one that was to be deleted, as far as that shows.
+    pub(crate) fn is_reference(&self) -> bool {
+        matches!(self, Self::Rejected(_))
+    }
+
     /// Whether an index was not made because there is one of that name, as MySQL says it.
     pub(super) fn is_known_index(&self) -> bool {
         let Self::Statement(sqlx::Error::Database(error)) = self else { return false };
         error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| error.number() == 1061)
+    }
+
+    /// Whether MySQL did not make or drop a table, column or index because that has been done before.
+    pub(super) fn is_done_already(&self) -> bool {
+        let Self::Statement(sqlx::Error::Database(error)) = self else { return false };
+        let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+        matches!(number, Some(1050 | 1060 | 1061 | 1091))
     }
 
     /// Whether the statement failed because a unique key is taken.

@@ -130,6 +130,11 @@ impl Session {
 
     /// Ends the session well: commits if a transaction is open.
     pub(super) async fn finish(mut self) -> Result<(), DbError> {
+        self.commit().await
+    }
+
+    /// Commits if a transaction is open, and goes on without one.
+    pub(super) async fn commit(&mut self) -> Result<(), DbError> {
         if self.open {
             self.plain("COMMIT").await?;
             self.open = false;
@@ -139,6 +144,11 @@ impl Session {
 
     /// Ends the session after a failure. A connection that cannot even roll back is closed.
     pub(super) async fn abandon(mut self) {
+        self.rollback().await;
+    }
+
+    /// Takes back what the open transaction has done, and goes on without one if that is possible.
+    pub(super) async fn rollback(&mut self) {
         if self.open && !self.busy && self.plain("ROLLBACK").await.is_ok() {
             self.open = false;
         }

@@ -1,4 +1,5 @@
-//! The operator's tool: `glance-manage` with upstream's commands, texts and exit statuses (`glance/cmd/manage.py`).
+//! The operator's tools: `glance-manage` with upstream's commands, texts and exit statuses (`glance/cmd/manage.py`), and
+//! `glance-status` ([`status`]).
 //!
 //! [`arguments`] says what can be asked; a command is a function of the database in [`database`] that says what it has done on
 //! standard output and returns the exit status. Everything about tables is in [`crate::db`].
@@ -8,6 +9,7 @@ mod console;
 mod database;
 mod error;
 mod metadefs;
+pub mod status;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -35,7 +37,7 @@ const FAILURE: Status = 1;
 ///
 /// Exit status: 0; 1 the command failed, and standard error says why; 2 bad arguments; 3, 4, 5 what `db check` found.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    ExitCode::from(status(arguments))
+    ExitCode::from(manage(arguments))
 }
 
 /// The command line, for manual pages and completions.
@@ -43,7 +45,7 @@ pub fn command() -> Command {
     Line::command_line()
 }
 
-fn status(arguments: Vec<OsString>) -> Status {
+fn manage(arguments: Vec<OsString>) -> Status {
     if arguments.len() < 2 {
         let program = arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         say(format_args!("{program} category action [<args>]\nAvailable categories:\n\tdb"));

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::logging;
-use super::parts::AssembleError;
+use super::parts::{AssembleError, database_error};
 use super::settings::Settings;
 use super::tls::Tls;
 use crate::config::{Config, Loaded};
@@ -17,11 +17,24 @@ use crate::store::Stores;
 type Part = fn(&Config) -> Result<(), Error>;
 
 /// All that a start with this configuration would end with status 78 for, in words that name the place, as far as it shows
-/// without changing or contacting anything, and without what the service manager passes. Blocks: it reads files.
+/// without changing or contacting anything, and without what the service manager passes. Blocks: it reads files. For the
+/// database see [`check_database`].
 pub fn check(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
     let parts: [Part; 9] = [worker, log, pipeline, policy, protections, limits, database, stores, schema];
     parts.iter().filter_map(|part| part(config).err()).map(|error| loaded.locate(&error)).collect()
+}
+
+/// Whether the database can be reached and has the tables that a start needs, in the words and with the exit status that a
+/// start would end with. Waits for the database, within the bounds of a connection.
+///
+/// # Errors
+/// Text and exit status.
+pub fn check_database(loaded: &Loaded) -> Result<(), (String, u8)> {
+    let told = |error: Error| (loaded.locate(&error), error.exit_status());
+    let runtime = super::runtime(Some(0)).map_err(|error| told(Error::Runtime(error)))?;
+    let checked = runtime.block_on(Db::check_tables(&loaded.config.database));
+    checked.map_err(|error| told(database_error(error).into()))
 }
 
 fn worker(config: &Config) -> Result<(), Error> {

@@ -48,7 +48,7 @@ use logging::Logging;
 use manager::Manager;
 use settings::Settings;
 
-pub use check::check;
+pub use check::{check, check_database};
 pub use error::Error;
 pub use indexes::create_indexes;
 pub use listener::{Address, ListenError};

@@ -223,7 +223,8 @@ fn message(error: &DbError) -> String {
     }
 }
 
-fn database_error(error: DbError) -> AssembleError {
+/// What a failure of the database means for a start.
+pub(super) fn database_error(error: DbError) -> AssembleError {
     let text = message(&error);
     match error {
         DbError::Unreachable(_) | DbError::Timeout(_) | DbError::Contention { .. } => AssembleError::Unavailable(text),

@@ -213,6 +213,69 @@ impl Server {
         String::from_utf8(done.stdout).unwrap().trim().to_owned()
     }
 
+    /// The value of `[database] connection` for another database of the server.
+    pub(crate) fn url_of(&self, database: &str) -> String {
+        self.url().replacen("/glance?", &format!("/{database}?"), 1)
+    }
+
+    /// Makes another database: empty, or with what the one of that name has.
+    pub(crate) fn make(&self, database: &str, like: Option<&str>) {
+        match self.kind {
+            Kind::Postgres => {
+                let template = like.unwrap_or("template0");
+                self.sql(&format!("CREATE DATABASE {database} TEMPLATE {template}"));
+            }
+            Kind::MariaDb => {
+                self.sql(&format!("CREATE DATABASE {database} CHARACTER SET utf8mb4"));
+                if let Some(like) = like {
+                    let dump = self.mariadb_dump(like, &["--triggers"]);
+                    let file = self.path("dump.sql");
+                    std::fs::write(&file, dump).unwrap();
+                    let mut client = self.mariadb_client();
+                    let done = client.args(["-D", database]).stdin(File::open(file).unwrap()).output().unwrap();
+                    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+                }
+            }
+        }
+    }
+
+    /// What the server's own tool writes: the tables, and all rows in an order that does not depend on who wrote when.
+    pub(crate) fn dump(&self, database: &str) -> String {
+        let (schema, rows) = match self.kind {
+            Kind::Postgres => {
+                let dump = |what: &[&str]| {
+                    let mut tool = Command::new(postgres("pg_dump"));
+                    tool.arg("-h")
+                        .arg(self.folder.path())
+                        .args(["-U", "glance", "--no-owner"])
+                        .args(what)
+                        .arg(database);
+                    output(tool.current_dir("/"))
+                };
+                (dump(&["--schema-only"]), dump(&["--data-only", "--column-inserts"]))
+            }
+            Kind::MariaDb => (
+                self.mariadb_dump(database, &["--no-data", "--skip-triggers", "--skip-add-drop-table"]),
+                self.mariadb_dump(
+                    database,
+                    &["--no-create-info", "--skip-triggers", "--complete-insert", "--skip-extended-insert"],
+                ),
+            ),
+        };
+        // Some versions of pg_dump write a word that nobody can guess.
+        let schema =
+            schema.lines().filter(|line| !line.starts_with("\\") && !line.starts_with("--") && !line.is_empty());
+        let mut rows: Vec<&str> = rows.lines().filter(|line| line.starts_with("INSERT ")).collect();
+        rows.sort_unstable();
+        schema.chain(rows).collect::<Vec<_>>().join("\n")
+    }
+
+    fn mariadb_dump(&self, database: &str, what: &[&str]) -> String {
+        let mut tool = Command::new(program("mariadb-dump", "mariadb-client"));
+        tool.args(["--no-defaults", "-u", "root", "--skip-comments"]);
+        output(tool.arg(format!("--socket={}", self.path("socket").display())).args(what).arg(database))
+    }
+
     /// Connections that the server has taken since it started.
     pub(crate) fn connections(&self) -> u64 {
         let text = match self.kind {
@@ -256,6 +319,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn output(command: &mut Command) -> String {
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
 }
 
 /// PostgreSQL refuses to run as root.

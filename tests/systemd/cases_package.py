@@ -16,7 +16,9 @@ CONF = "/etc/glance/glance-api.conf"
 @test(90, fresh=True)
 def a_clean_system_serves_after_the_installation(i, packages):
     i.install(packages.deb(1))
-    for path in ("/usr/bin/glance-api", "/usr/lib/systemd/system-generators/glance-api-generator", CONF,
+    for path in ("/usr/bin/glance-api", "/usr/bin/glance-manage", "/usr/bin/glance-status",
+                 "/usr/share/man/man1/glance-manage.1.gz", "/usr/share/man/man1/glance-status.1.gz",
+                 "/usr/lib/systemd/system-generators/glance-api-generator", CONF,
                  "/usr/lib/systemd/system/glance-api.socket", "/usr/lib/systemd/system/glance-api.service",
                  "/usr/lib/systemd/system/glance-api@.service", "/usr/lib/sysusers.d/glance-api.conf",
                  "/usr/lib/tmpfiles.d/glance-api.conf", "/usr/share/doc/glance-api/policy.yaml.sample",
@@ -30,6 +32,8 @@ def a_clean_system_serves_after_the_installation(i, packages):
     check(i.run("getent passwd glance").split(":")[5] == "/var/lib/glance", "the user")
     i.run("glance-api --check-config >/dev/null && systemctl is-enabled glance-api.socket && systemctl is-active glance-api.socket")
     check(json.loads(i.serves())["images"] == [], "no images")
+    check(i.run("runuser -u glance -- glance-manage db check").strip() == "Database is up to date. No upgrades needed.", "tables")
+    i.run("glance-status upgrade check")
     image = i.create_image(b"data")
     check(i.request(path=f"/v2/images/{image}/file")[2] == b"data", "data")
     check(i.run("ss -Hltn 'sport = :9292'").split()[3] == "127.0.0.1:9292", "loopback alone")

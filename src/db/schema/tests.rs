@@ -1,7 +1,10 @@
 use std::path::Path;
 
+use sea_query::{Expr, Query};
+
 use super::*;
 use crate::config::{DatabaseSection, Secret};
+use crate::db::row::Columns;
 
 async fn open(path: &Path) -> Db {
     let connection = Some(Secret::from(format!("sqlite:///{}", path.display()).as_str()));
@@ -70,7 +73,7 @@ async fn another_revision_is_named() {
     assert_eq!(
         error,
         "the tables are at revision 2023_1_contract01 and 2024_1_expand01, this program works with 2024_1_contract01: \
-         migrate the database first"
+         `glance-manage db sync` migrates the database"
     );
     run(&db, "DELETE FROM alembic_version").await;
     assert!(matches!(db.check_schema().await, Err(DbError::Schema(SchemaError::NoRevision))));

@@ -1,0 +1,21 @@
+complete -c glance-status -f
+complete -c glance-status -l config-file -r -F -d 'Configuration file'
+complete -c glance-status -l config-dir -x -a '(__fish_complete_directories)' -d 'Directory whose *.conf files are read'
+complete -c glance-status -s d -l debug -d 'Accepted as by glance-api'
+complete -c glance-status -l nodebug -d 'Accepted as by glance-api'
+complete -c glance-status -l log-file -r -F -d 'Accepted as by glance-api'
+complete -c glance-status -l log-dir -x -d 'Accepted as by glance-api'
+complete -c glance-status -l log-config-append -r -F -d 'Accepted as by glance-api'
+complete -c glance-status -l log-date-format -x -d 'Accepted as by glance-api'
+complete -c glance-status -l use-journal -d 'Accepted as by glance-api'
+complete -c glance-status -l nouse-journal -d 'Accepted as by glance-api'
+complete -c glance-status -l use-json -d 'Accepted as by glance-api'
+complete -c glance-status -l nouse-json -d 'Accepted as by glance-api'
+complete -c glance-status -l use-syslog -d 'Accepted as by glance-api'
+complete -c glance-status -l nouse-syslog -d 'Accepted as by glance-api'
+complete -c glance-status -l syslog-log-facility -x -d 'Accepted as by glance-api'
+complete -c glance-status -s h -l help -d 'Print help'
+complete -c glance-status -s V -l version -d 'Print the version'
+complete -c glance-status -n __fish_use_subcommand -a upgrade
+complete -c glance-status -n '__fish_seen_subcommand_from upgrade' -a check
+complete -c glance-status -n '__fish_seen_subcommand_from upgrade' -l json -d 'Print the results as JSON'

@@ -1,0 +1,11 @@
+//! `glance-manage` beside upstream's: the same arguments on equal databases, the same answers, the same tables and rows.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+mod commands;
+mod harness;
+mod interruptions;
+mod upgrades;
+
+#[path = "../common/mod.rs"]
+mod common;
