@@ -9,8 +9,8 @@ use serde_json::Value;
 use tracing::{error, info, warn};
 
 use super::interrupt::Interrupt;
+use super::outcome::{Findings, Percent, PluginError, Staged};
 use super::qemu_img::QemuImg;
-use super::{Findings, Percent, PluginError, Staged};
 use crate::config::Config;
 use crate::inspect::{self, Format, Inspector, Rejection};
 use crate::sys::child::ChildLimits;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::PluginError;
+use super::outcome::PluginError;
 
 /// Shared by who works and who may stop waiting.
 #[derive(Clone, Debug, Default)]

@@ -6,9 +6,9 @@
 mod convert;
 mod decompress;
 mod interrupt;
+mod outcome;
 mod qemu_img;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -19,63 +19,11 @@ use crate::config::Config;
 use convert::Conversion;
 use decompress::Decompression;
 use interrupt::{Interrupt, InterruptOnDrop};
-
-/// Staged data, and what of its image plugins look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::task) struct Staged {
-    /// The file; a plugin may put another in its place, whose name begins with that of the first.
-    pub(crate) path: PathBuf,
-    pub(crate) disk_format: Option<String>,
-    pub(crate) container_format: Option<String>,
-}
-
-/// What a plugin says of the image. `None` leaves a field as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::task) struct Findings {
-    /// Where the data is now.
-    pub(crate) path: Option<PathBuf>,
-    /// Bytes of the data.
-    pub(crate) size: Option<u64>,
-    /// Bytes of the disk inside.
-    pub(crate) virtual_size: Option<u64>,
-    pub(crate) disk_format: Option<String>,
-    pub(crate) container_format: Option<String>,
-    /// Custom properties to be set.
-    pub(crate) properties: Vec<(String, String)>,
-}
-
-/// A plugin could not do its work; the import fails, and whatever the plugin wrote beside the staged file is gone.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::task) enum PluginError {
-    /// The data is not what it should be, or dangerous.
-    #[error("{0}")]
-    Refused(String),
-    /// More would come out of the data than may.
-    #[error("The decompressed image is larger than the {most} bytes that are allowed for {compressed} compressed ones")]
-    TooLarge { compressed: u64, most: u64 },
-    /// A helper program could not be run, failed, or was killed at one of its limits.
-    #[error("{0}")]
-    Program(String),
-    #[error("{doing}: {source}")]
-    Io { doing: String, source: std::io::Error },
-    /// Nobody waits for the outcome any more.
-    #[error("the work was interrupted")]
-    Interrupted,
-}
-
-impl PluginError {
-    fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        let doing = doing.into();
-        |source| Self::Io { doing, source }
-    }
-}
+use outcome::Percent;
+pub(in crate::task::import) use outcome::{Findings, PluginError, Staged};
 
 /// Is told how far a plugin has come.
 type Tell = Arc<dyn Fn(Percent) + Send + Sync>;
-
-/// From 0 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Percent(u8);
 
 /// One of them, with its options.
 #[derive(Clone, Debug)]
@@ -149,19 +97,6 @@ impl Plugins {
             all.add(found);
         }
         Ok(all)
-    }
-}
-
-impl Findings {
-    /// What a later plugin says counts.
-    fn add(&mut self, later: Self) {
-        let Self { path, size, virtual_size, disk_format, container_format, properties } = later;
-        self.path = path.or_else(|| self.path.take());
-        self.size = size.or(self.size);
-        self.virtual_size = virtual_size.or(self.virtual_size);
-        self.disk_format = disk_format.or_else(|| self.disk_format.take());
-        self.container_format = container_format.or_else(|| self.container_format.take());
-        self.properties.extend(properties);
     }
 }
 

@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::interrupt::Interrupt;
-use super::{Percent, PluginError};
+use super::outcome::{Percent, PluginError};
 use crate::sys::child::{ChildLimits, limit};
 
 /// How long a look at the child waits for output.

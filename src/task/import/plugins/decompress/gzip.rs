@@ -6,7 +6,7 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 
 use super::{Budget, STEP, Target, damaged, open};
-use crate::task::import::plugins::PluginError;
+use crate::task::import::plugins::outcome::PluginError;
 
 /// Gives the bytes that came out.
 pub(super) fn unpack(path: &Path, target: &Target, budget: &Budget<'_>) -> Result<u64, PluginError> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tracing::info;
 
 use super::interrupt::Interrupt;
-use super::{Findings, PluginError, Staged};
+use super::outcome::{Findings, PluginError, Staged};
 use crate::config::Config;
 
 /// Bytes that may come out of any data, however small it is: the ratio of an empty disk says nothing.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use ::zip::ZipArchive;
 
 use super::{Budget, STEP, Target, damaged, open, several};
-use crate::task::import::plugins::PluginError;
+use crate::task::import::plugins::outcome::PluginError;
 
 /// Bytes that may be read to find the one file in an archive. The directory of an archive is held in memory, and a made-up one would
 /// fill that.
