@@ -74,8 +74,8 @@ impl Backend {
 
 /// What the options name.
 pub(super) struct Addresses {
-    pub(super) main: Parsed,
-    pub(super) replica: Option<Parsed>,
+    pub(super) main: Parsed<DatabaseAddress>,
+    pub(super) replica: Option<Parsed<DatabaseAddress>>,
 }
 
 /// Reads `connection` and `slave_connection`, also where the latter will not be used: a mistake in it is to be seen.
@@ -95,12 +95,19 @@ fn of_replica(error: DbError) -> DbError {
     }
 }
 
-pub(super) fn backend_of_replica(parsed: Parsed, options: &DatabaseSection) -> Result<(Arc<str>, Backend), DbError> {
+pub(super) fn backend_of_replica(
+    parsed: Parsed<DatabaseAddress>,
+    options: &DatabaseSection,
+) -> Result<(Arc<str>, Backend), DbError> {
     backend(parsed, options, "slave_connection").map_err(of_replica)
 }
 
 /// The pools for an address, and its place for error texts. Tells of parameters that have no effect; their values may be secrets.
-pub(super) fn backend(parsed: Parsed, options: &DatabaseSection, option: &str) -> Result<(Arc<str>, Backend), DbError> {
+pub(super) fn backend(
+    parsed: Parsed<DatabaseAddress>,
+    options: &DatabaseSection,
+    option: &str,
+) -> Result<(Arc<str>, Backend), DbError> {
     for parameter in &parsed.unused {
         tracing::warn!(%parameter, option, "parameter of a database URL has no effect");
     }

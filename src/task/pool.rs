@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -99,19 +100,28 @@ impl Pool {
 
     fn start_waiting(self: &Arc<Self>) {
         let mut state = self.lock();
+        let mut started = Vec::new();
         while state.running.len() < state.limit {
             let Some((id, work)) = state.waiting.pop_front() else { break };
             let token = CancellationToken::new();
             state.running.insert(id.clone(), token.clone());
-            // Also when the work panics: the place is free again.
-            let place = Place { pool: Arc::clone(self), id };
-            self.tracker.spawn(async move {
-                let _place = place;
-                work(token).await;
-            });
+            started.push((id, work, token));
         }
         drop(state);
+        for (id, work, token) in started {
+            let pool = Arc::clone(self);
+            self.tracker.spawn(async move {
+                // Also when the work panics, the next one can run; the panic itself is in the log already.
+                let _ = AssertUnwindSafe(async move { work(token).await }).catch_unwind().await;
+                pool.end(&id);
+            });
+        }
         self.changed.notify_one();
+    }
+
+    fn end(self: &Arc<Self>, id: &str) {
+        self.lock().running.remove(id);
+        self.start_waiting();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -122,19 +132,6 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("counts", &self.counts()).finish_non_exhaustive()
-    }
-}
-
-/// The place of a running task.
-struct Place {
-    pool: Arc<Pool>,
-    id: String,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.pool.lock().running.remove(&self.id);
-        self.pool.start_waiting();
     }
 }
 

@@ -227,7 +227,7 @@ async fn leases_are_renewed(db: &Db) {
     let found = silent(tasks::unfinished_since(db, before, 1000).await.unwrap());
     assert!(found.contains(&living.id) && !found.contains(&done.id));
     let held = vec![living.id.clone(), done.id.clone(), uuid()];
-    assert_eq!(tasks::renew(db, held).await.unwrap(), [living.id.clone()]);
+    assert_eq!(tasks::renew(db, held).await.unwrap(), std::slice::from_ref(&living.id));
     assert_eq!(tasks::renew(db, Vec::new()).await.unwrap(), [""; 0]);
     let found = silent(tasks::unfinished_since(db, now() - time::Duration::minutes(1), 1000).await.unwrap());
     assert!(!found.contains(&living.id));

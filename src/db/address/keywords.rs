@@ -92,7 +92,7 @@ impl Keywords {
                     found.0.insert(keyword, url.get(name).unwrap_or_default().to_owned());
                 }
                 None if ["ssl", "tls", "gss", "scram", "oauth"].iter().any(|start| name.starts_with(start)) => {
-                    return Err(super::refused(name));
+                    return Err(super::parsed::refused(name));
                 }
                 None => unused.push(name.to_owned()),
             }
@@ -139,7 +139,7 @@ impl Keywords {
             if let (Standing::Only(allowed), Some(value)) = (standing, self.get(keyword))
                 && !allowed.contains(&value)
             {
-                return Err(super::refused(keyword));
+                return Err(super::parsed::refused(keyword));
             }
         }
         Ok(())

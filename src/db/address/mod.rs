@@ -3,27 +3,24 @@
 //!
 //! What decides where or how safely one connects is honoured or refused. Other parameters that have no effect are named.
 
+mod files;
 mod keywords;
 mod mysql;
 mod mysql_tls;
 mod option_file;
+mod parsed;
 mod postgres;
 mod url;
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 
 use super::error::DbError;
 pub(super) use mysql::MySqlAddress;
+use parsed::refused;
+pub(super) use parsed::{Parsed, sql_mode};
 pub(super) use postgres::{PostgresAddress, PostgresServer, SessionKind};
-use url::{Host, Url};
-
-/// A file of certificates is not larger.
-const LARGEST_CERTIFICATES: u64 = 16 << 20;
+use url::Url;
 
 /// Where the database is. Holds passwords: no `Debug`.
 #[derive(Clone)]
@@ -41,24 +38,12 @@ pub(super) struct SqliteAddress {
     pub(super) timeout: Option<Duration>,
 }
 
-/// An address, and the names of the parameters that have no effect.
-pub(super) struct Parsed<A = DatabaseAddress> {
-    pub(super) address: A,
-    pub(super) unused: Vec<String>,
-}
-
-impl<A> Parsed<A> {
-    fn map<B>(self, to: impl FnOnce(A) -> B) -> Parsed<B> {
-        Parsed { address: to(self.address), unused: self.unused }
-    }
-}
-
 impl DatabaseAddress {
     /// `parameters` is `connection_parameters`, added to the query of the URL. Reads the files that the URL names.
     ///
     /// # Errors
     /// [`DbError::Url`]; the text holds no secret.
-    pub(super) fn parse(url: &str, parameters: &str) -> Result<Parsed, DbError> {
+    pub(super) fn parse(url: &str, parameters: &str) -> Result<Parsed<Self>, DbError> {
         let url = Url::parse(url, parameters)?;
         match url.kind() {
             "sqlite" => sqlite(&url).map(|parsed| parsed.map(Self::Sqlite)),
@@ -99,60 +84,6 @@ pub fn identity(url: &str, parameters: &str) -> Result<String, DbError> {
     })
 }
 
-/// Servers as they stand in an identity.
-fn list(hosts: &[Host], usual_port: u16) -> String {
-    let mut text = String::new();
-    for (number, host) in hosts.iter().enumerate() {
-        let comma = if number > 0 { "," } else { "" };
-        let _ = write!(text, "{comma}{}\n{}", host.name, host.port.unwrap_or(usual_port));
-    }
-    text
-}
-
-/// The words for `SET` that give a session this mode of SQL.
-///
-/// # Errors
-/// It is not a list of names.
-pub(super) fn sql_mode(mode: &str) -> Result<String, DbError> {
-    if !mode.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_, ".contains(&byte)) {
-        return Err(DbError::Url("the mode of SQL is not a list of names".to_owned()));
-    }
-    Ok(format!("SESSION sql_mode = '{mode}'"))
-}
-
-/// A parameter that decides where or how safely one connects, and that this program cannot honour.
-fn refused(name: &str) -> DbError {
-    DbError::Url(format!("{name} decides where or how safely one connects, and this program cannot do what it says"))
-}
-
-/// Whether a file is there that nobody has named. One in a home that may not be looked into is not.
-fn is_there(path: &Path) -> bool {
-    path.try_exists().unwrap_or(false)
-}
-
-/// The text of a file that holds certificates.
-///
-/// # Errors
-/// It cannot be read, or holds none: that must not first be found at the next connection.
-fn read_certificates(path: &Path) -> Result<Vec<u8>, DbError> {
-    let wrong = |reason: &dyn std::fmt::Display| DbError::Url(format!("certificates in {}: {reason}", path.display()));
-    let size = std::fs::metadata(path).map_err(|error| wrong(&error))?.len();
-    if size > LARGEST_CERTIFICATES {
-        return Err(wrong(&"the file is too large"));
-    }
-    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
-    match CertificateDer::pem_slice_iter(&pem).next() {
-        Some(Ok(_)) => Ok(pem),
-        _ => Err(wrong(&"there is none")),
-    }
-}
-
-/// The file of the authorities that this system trusts.
-fn system_certificates() -> Result<PathBuf, DbError> {
-    let missing = || DbError::Url("nothing says which authorities to trust, and this system names none".to_owned());
-    openssl_probe::probe().cert_file.ok_or_else(missing)
-}
-
 /// Parameters are those of pysqlite (`sqlalchemy/dialects/sqlite/pysqlite.py`).
 fn sqlite(url: &Url) -> Result<Parsed<SqliteAddress>, DbError> {
     if !url.hosts.is_empty() {
@@ -184,6 +115,8 @@ fn sqlite(url: &Url) -> Result<Parsed<SqliteAddress>, DbError> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::path::Path;
 
     use super::*;
 

@@ -9,8 +9,8 @@ use sqlx::mysql::MySqlConnectOptions;
 
 use super::mysql_tls;
 use super::option_file::{OptionFile, Reader};
+use super::parsed::{Parsed, refused};
 use super::url::{Host, Url, number};
-use super::{Parsed, refused};
 use crate::db::error::DbError;
 
 /// What has no meaning here and changes nothing about the connection.
@@ -110,7 +110,8 @@ impl MySqlAddress {
         let wants_tcp = options.get("protocol").is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
         let socket = socket.or_else(|| {
             // The C libraries take this name for the server's socket.
-            let usual = || SOCKETS.iter().find(|path| super::is_there(Path::new(path))).map(|path| (*path).to_owned());
+            let usual =
+                || SOCKETS.iter().find(|path| super::files::is_there(Path::new(path))).map(|path| (*path).to_owned());
             if reader == Reader::C && is_local && !wants_tcp { usual() } else { None }
         });
         let mut connect = MySqlConnectOptions::new()
@@ -146,7 +147,7 @@ impl MySqlAddress {
         };
         let address = Self {
             servers,
-            settings: url.get("sql_mode").map(super::sql_mode).transpose()?.into_iter().collect(),
+            settings: url.get("sql_mode").map(super::parsed::sql_mode).transpose()?.into_iter().collect(),
             init_command: given("init_command", "init-command"),
             connect_timeout: connect_timeout.map(|seconds| Duration::from_secs(seconds.into())),
             read_timeout: timeout("read_timeout")?.map(|seconds| Duration::from_secs(seconds.into())),
@@ -177,7 +178,7 @@ pub(super) fn identity(url: &Url) -> String {
     let database = database.or_else(|| options.get("database")).unwrap_or_default();
     let address = match url.get("unix_socket").or_else(|| options.get("socket")) {
         Some(socket) => format!("{socket}\n"),
-        None => super::list(&hosts(url, &options).unwrap_or_default(), 3306),
+        None => super::parsed::list(&hosts(url, &options).unwrap_or_default(), 3306),
     };
     format!("mysql\n{address}\n{database}")
 }

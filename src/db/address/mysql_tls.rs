@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 use super::option_file::{OptionFile, Reader};
-use super::refused;
+use super::parsed::refused;
 use super::url::Url;
 use crate::db::error::DbError;
 
@@ -54,14 +54,14 @@ pub(super) fn apply(
     if let Some(folder) = &ca_folder {
         let mut pem = certificates_in(Path::new(folder))?;
         if let Some(path) = &ca {
-            pem.extend(super::read_certificates(Path::new(path))?);
+            pem.extend(super::files::read_certificates(Path::new(path))?);
         }
         connect = connect.ssl_ca_from_pem(pem);
     } else if let Some(path) = &ca {
-        super::read_certificates(Path::new(path))?;
+        super::files::read_certificates(Path::new(path))?;
         connect = connect.ssl_ca(path);
     } else if matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity) {
-        connect = connect.ssl_ca(super::system_certificates()?);
+        connect = connect.ssl_ca(super::files::system_certificates()?);
     }
     match (cert, key) {
         (None, None) => Ok(connect),
@@ -134,7 +134,7 @@ fn certificates_in(folder: &Path) -> Result<Vec<u8>, DbError> {
     files.sort();
     let mut pem = Vec::new();
     for path in files.iter().take(MOST_CERTIFICATES) {
-        if let Ok(text) = super::read_certificates(path) {
+        if let Ok(text) = super::files::read_certificates(path) {
             pem.extend(text);
             pem.push(b'\n');
         }

@@ -43,7 +43,7 @@ impl OptionFile {
             None => {
                 let usual = USUAL_FILES.iter().take(if reader == Reader::Python { 1 } else { 2 }).map(PathBuf::from);
                 let own = (reader == Reader::C).then(|| at_home("~/.my.cnf"));
-                for path in usual.chain(own).filter(|path| super::is_there(path)) {
+                for path in usual.chain(own).filter(|path| super::files::is_there(path)) {
                     found.add(&path, &groups, reader, 0)?;
                 }
             }

@@ -7,8 +7,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::keywords::Keywords;
 use super::option_file::at_home;
+use super::parsed::{Parsed, refused};
 use super::url::{Host, Url, number, ports};
-use super::{Parsed, refused};
 use crate::db::error::DbError;
 
 /// Where libpq of the distributions looks for the server's socket.
@@ -155,7 +155,7 @@ pub(super) fn identity(url: &Url) -> String {
     let Ok((keywords, _)) = Keywords::read(url, &|name| std::env::var(name).ok()) else {
         let hosts = if url.hosts.is_empty() { vec![local()] } else { url.hosts.clone() };
         let name = url.database.as_deref().or(url.user.as_deref()).unwrap_or_default();
-        return format!("postgresql\n{}\n{name}", super::list(&hosts, 5432));
+        return format!("postgresql\n{}\n{name}", super::parsed::list(&hosts, 5432));
     };
     let mut hosts = hosts(&keywords).unwrap_or_default();
     if keywords.get("host").or_else(|| keywords.get("hostaddr")).is_none() {
@@ -164,7 +164,7 @@ pub(super) fn identity(url: &Url) -> String {
     }
     // libpq takes the user's name for that of a database without one.
     let name = keywords.get("dbname").or_else(|| keywords.get("user")).unwrap_or_default();
-    format!("postgresql\n{}\n{name}", super::list(&hosts, 5432))
+    format!("postgresql\n{}\n{name}", super::parsed::list(&hosts, 5432))
 }
 
 fn local() -> Host {
@@ -198,7 +198,7 @@ fn hosts(keywords: &Keywords) -> Result<Vec<Host>, DbError> {
 /// The server's socket where there is one.
 fn usual_host(port: Option<u16>) -> String {
     let socket = format!(".s.PGSQL.{}", port.unwrap_or(5432));
-    let found = SOCKETS.iter().find(|folder| super::is_there(&Path::new(folder).join(&socket)));
+    let found = SOCKETS.iter().find(|folder| super::files::is_there(&Path::new(folder).join(&socket)));
     found.map_or_else(|| "localhost".to_owned(), |folder| (*folder).to_owned())
 }
 
@@ -256,11 +256,11 @@ impl Tls {
             })?,
         };
         let roots = match keywords.get("sslrootcert") {
-            Some("system") if matches!(mode, PgSslMode::VerifyFull) => Some(super::system_certificates()?),
+            Some("system") if matches!(mode, PgSslMode::VerifyFull) => Some(super::files::system_certificates()?),
             Some("system") => return Err(DbError::Url("sslrootcert=system needs sslmode=verify-full".to_owned())),
             // libpq takes a file that is not there for none, unless the server must be verified.
             Some(path) => Some(PathBuf::from(path)).filter(|path| path.try_exists().unwrap_or(true)),
-            None => Some(at_home("~/.postgresql/root.crt")).filter(|path| super::is_there(path)),
+            None => Some(at_home("~/.postgresql/root.crt")).filter(|path| super::files::is_there(path)),
         };
         if roots.is_none() && matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
             return Err(DbError::Url(
@@ -268,14 +268,14 @@ impl Tls {
             ));
         }
         if let (Some(path), false) = (&roots, matches!(mode, PgSslMode::Disable)) {
-            super::read_certificates(path)?;
-            if super::is_there(&at_home("~/.postgresql/root.crl")) {
+            super::files::read_certificates(path)?;
+            if super::files::is_there(&at_home("~/.postgresql/root.crl")) {
                 return Err(refused("~/.postgresql/root.crl"));
             }
         }
         let certificate = keywords.get("sslcert").map(PathBuf::from);
-        let certificate =
-            certificate.or_else(|| Some(at_home("~/.postgresql/postgresql.crt")).filter(|path| super::is_there(path)));
+        let certificate = certificate
+            .or_else(|| Some(at_home("~/.postgresql/postgresql.crt")).filter(|path| super::files::is_there(path)));
         let key = keywords.get("sslkey").map_or_else(|| at_home("~/.postgresql/postgresql.key"), PathBuf::from);
         Ok(Self { mode, roots, certificate, key })
     }
