@@ -296,7 +296,7 @@ mod tests {
     fn seen(error: &Error) -> (u16, &str) {
         let text = match &error.text {
             Text::Stock => "",
-            Text::Explanation(text) | Text::Detail(text) => text,
+            Text::Explanation(text) | Text::Detail(text) | Text::Whole(text) => text,
         };
         (error.status.as_u16(), text)
     }

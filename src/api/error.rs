@@ -17,6 +17,9 @@ pub enum Text {
     Explanation(String),
     /// Raised with a positional `detail`: the stock sentence, then this.
     Detail(String),
+    /// Raised with `explanation=` and `body_template='${explanation}'`: the sentence of a status that quotes the request as
+    /// well is replaced.
+    Whole(String),
 }
 
 /// An HTTP error as webob's exceptions are (upstream: `webob/exc.py`).

@@ -73,6 +73,7 @@ fn json_form(error: &Error, stock: &Stock, status: &str, asked: &Asked<'_>) -> V
 /// The text of all three forms, still with its `<br />`.
 fn body(error: &Error, stock: &Stock, asked: &Asked<'_>, escape: fn(&str) -> Cow<'_, str>) -> String {
     let (explanation, detail) = match &error.text {
+        Text::Whole(text) => return escape(text).into_owned(),
         Text::Stock => (stock.explanation, ""),
         Text::Explanation(text) => (text.as_str(), ""),
         Text::Detail(text) => (stock.explanation, text.as_str()),
@@ -80,10 +81,6 @@ fn body(error: &Error, stock: &Stock, asked: &Asked<'_>, escape: fn(&str) -> Cow
     let detail = escape(detail);
     let about = |fallback: Cow<'_, str>| escape(error.subject.as_deref().unwrap_or(&fallback)).into_owned();
     match error.status {
-        // A refusal with words of its own is not the stock one of a path that has other methods.
-        StatusCode::METHOD_NOT_ALLOWED if matches!(error.text, Text::Explanation(_)) => {
-            escape(explanation).into_owned()
-        }
         StatusCode::METHOD_NOT_ALLOWED => {
             let method = about(asked.method.as_str().into());
             format!("The method {method} is not allowed for this resource. <br /><br />\n{detail}")

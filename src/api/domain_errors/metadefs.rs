@@ -97,7 +97,7 @@ mod tests {
             (of_shown_namespace(missing()), 404, plain),
         ] {
             let shown = match &error.text {
-                Text::Explanation(text) | Text::Detail(text) => text,
+                Text::Explanation(text) | Text::Detail(text) | Text::Whole(text) => text,
                 Text::Stock => "",
             };
             assert_eq!((error.status.as_u16(), shown), (status, text));

@@ -118,11 +118,20 @@ impl Web {
                 return Err(FetchError::Status(status));
             }
             let target = answer.headers().get(LOCATION).and_then(|target| target.to_str().ok());
-            let target = target.and_then(|target| Url::parse(&url).ok()?.join(target).ok());
-            url = target.ok_or(FetchError::Redirect)?.into();
+            url = target.and_then(|target| redirected(&url, target)).ok_or(FetchError::Redirect)?;
         }
         Err(FetchError::TooManyRedirects)
     }
+}
+
+/// Where a redirect leads. A host stays as the server writes it: the filter refuses addresses in disguise.
+fn redirected(from: &str, target: &str) -> Option<String> {
+    let from = Url::parse(from).ok()?;
+    if Url::parse(target).is_ok() {
+        return Some(target.to_owned());
+    }
+    let joined = from.join(target).ok()?;
+    Some(if target.starts_with("//") { format!("{}:{target}", from.scheme()) } else { joined.into() })
 }
 
 /// Data on its way.

@@ -110,9 +110,13 @@ async fn each_redirect_has_to_pass_the_filter() {
     let found = || answer("200 OK", "Content-Length: 16\r\n", DATA);
     let (port, _) = server(vec![to("http://127.0.0.1:PORT/there"), to("/elsewhere"), found()]).await;
     assert_eq!(fetch(port).await.unwrap().1, DATA);
-    for target in
-        ["http://169.254.169.254/latest", "http://localhost:PORT/", "file:///etc/passwd", "http://2130706433:PORT/"]
-    {
+    for target in [
+        "http://169.254.169.254/latest",
+        "http://localhost:PORT/",
+        "file:///etc/passwd",
+        "http://2130706433:PORT/",
+        "//2130706433:PORT/",
+    ] {
         let (port, asked) = server(vec![to(target), found()]).await;
         let error = fetch(port).await.unwrap_err();
         assert!(error.contains("not allowed") || error.contains("no allowed"), "{target}: {error}");
