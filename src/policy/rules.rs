@@ -60,20 +60,35 @@ impl Rules {
     /// The question has no answer: Glance registers no such rule, the rule cannot be evaluated, or a server that should decide
     /// does not. Upstream answers 500 then.
     pub async fn check(&self, rule: &str, target: &dyn Target, context: &Context) -> Result<bool, PolicyError> {
-        let found = self.find(rule).and_then(|found| Some((found, found.default?)));
-        let (found, default) = found.ok_or_else(|| PolicyError::Unregistered { rule: rule.to_owned() })?;
-        if default.scopes.is_some_and(|scopes| !scopes.contains(&credentials::scope(context))) {
-            return Ok(false);
+        match self.find(rule).filter(|found| found.default.is_some()) {
+            Some(found) if has_scope(found, rule, context) => self.decide(found, rule, target, context).await,
+            Some(_) => Ok(false),
+            None => Err(PolicyError::Unregistered { rule: rule.to_owned() }),
         }
-        self.decide(found, rule, target, context).await
     }
 
-    /// As [`Rules::check`], for a rule that an operator names, be it made up or one of Glance's, which then asks for no scope. Where
-    /// nothing defines the rule, the default rule stands in; where that is missing too, nobody is allowed.
+    /// As [`Rules::check`], for rules that operators made up. Where no file defines the rule, the default rule stands in;
+    /// where that is missing too, nobody is allowed.
     ///
     /// # Errors
     /// As [`Rules::check`].
     pub async fn check_any(&self, rule: &str, target: &dyn Target, context: &Context) -> Result<bool, PolicyError> {
+        match self.find(rule).or_else(|| self.rules.get(self.fallback?)) {
+            Some(found) if has_scope(found, rule, context) => self.decide(found, rule, target, context).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// As [`Rules::check_any`], for a rule that another rule refers to: oslo.policy asks for the scope of the outermost rule alone.
+    ///
+    /// # Errors
+    /// As [`Rules::check`].
+    pub async fn check_reference(
+        &self,
+        rule: &str,
+        target: &dyn Target,
+        context: &Context,
+    ) -> Result<bool, PolicyError> {
         match self.find(rule).or_else(|| self.rules.get(self.fallback?)) {
             Some(found) => self.decide(found, rule, target, context).await,
             None => Ok(false),
@@ -147,6 +162,12 @@ impl Checks for Rules {
     fn check_at(&self, index: usize) -> Option<&Check> {
         self.rules.get(index).map(|rule| &rule.check)
     }
+}
+
+/// Whether the caller's scope is one that the rule is for. `asked` is the name it was found by, or stands in for.
+fn has_scope(rule: &Rule, asked: &str, context: &Context) -> bool {
+    let scopes = rule.default.filter(|default| default.name == asked).and_then(|default| default.scopes);
+    scopes.is_none_or(|scopes| scopes.contains(&credentials::scope(context)))
 }
 
 fn read(source: &SourceRule) -> Check {

@@ -42,6 +42,11 @@ impl Images {
         let with_owner = rows::with_owner(&self.db, &record.image_id).await?;
         let owner = with_owner.as_ref().and_then(|found| found.owner.as_deref());
         let is_own = owner.is_some_and(|owner| work.token.is_or_precedes(owner));
+        // The worker may have died after the image became active, and before its staged data was removed.
+        let has_data = |found: &ImageAndOwner| matches!(found.image.status.as_str(), "active" | "deactivated");
+        if is_direct(task.as_ref()) && with_owner.as_ref().is_some_and(has_data) {
+            self.remove_staged(&record.image_id).await?;
+        }
         if !is_own && with_owner.as_ref().is_some_and(|found| !found.image.deleted) {
             // Somebody else has the image, or nobody has any more: only the task may still be open.
             self.end_task(task.as_ref(), None).await?;

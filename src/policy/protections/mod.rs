@@ -164,7 +164,7 @@ impl Protections {
                 let mut roles = context.roles.iter().chain(&context.service_roles);
                 Ok(roles.any(|role| wanted.contains(role)))
             }
-            Some(Permission::Rule(rule)) => rules.check_any(rule, &(), context).await,
+            Some(Permission::Rule(rule)) => rules.check_reference(rule, &(), context).await,
         }
     }
 }
