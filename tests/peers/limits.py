@@ -9,6 +9,10 @@ def register(told, wanted):
     token = keystone.log_in(url, "admin", "system")
     services = keystone.api("GET", f"{url}/services?type=image", token)[1]["services"]
     common = {"service_id": services[0]["id"], "region_id": "RegionOne"}
+    # Keystone changes no registered limit that projects have limits of their own for.
+    query = "&".join(f"{name}={value}" for name, value in common.items())
+    for limit in keystone.api("GET", f"{url}/limits?{query}", token)[1]["limits"]:
+        keystone.api("DELETE", f"{url}/limits/{limit['id']}", token)
     put(url, token, "registered_limits", "default_limit", common, wanted.get("registered", {}))
     for project, limits in wanted.get("projects", {}).items():
         put(url, token, "limits", "resource_limit", {**common, "project_id": told["projects"][project]}, limits)
