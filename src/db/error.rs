@@ -312,11 +312,11 @@ impl DbError {
         error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| error.number() == 1061)
     }
 
-    /// Whether MySQL did not make or drop a table, column or index because that has been done before.
+    /// Whether MySQL did not make or drop a table, column, index or trigger because that has been done before.
     pub(super) fn is_done_already(&self) -> bool {
         let Self::Statement(sqlx::Error::Database(error)) = self else { return false };
         let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
-        matches!(number, Some(1050 | 1060 | 1061 | 1091))
+        matches!(number, Some(1050 | 1060 | 1061 | 1091 | 1359))
     }
 
     /// Whether the statement failed because a unique key is taken.

@@ -12,9 +12,11 @@ use tokio::time::{Instant, sleep};
 use super::clock;
 use super::connection::Db;
 use super::error::DbError;
+use super::images::{OWNER_PROPERTY, SIZE_PROPERTY};
 use super::retry::Operation;
 use super::row::Columns;
 use super::session::Session;
+use super::sql::live;
 
 /// A kind of row that is purged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,9 @@ const LEAST: usize = 16;
 const MOST: usize = 1024;
 /// A transaction is to take about this long: whoever waits for it hardly notices.
 const AIM: Duration = Duration::from_millis(20);
+
+/// Properties by which workers find what is theirs.
+const NOTES: [&str; 2] = [OWNER_PROPERTY, SIZE_PROPERTY];
 
 /// Is told how many rows are gone.
 pub(crate) type Observer<'a> = &'a (dyn Fn(u64) + Send + Sync);
@@ -73,7 +78,13 @@ impl Table {
         if self == Self::TaskInfo {
             query.inner_join("tasks", Expr::col(("tasks", "id")).equals(("task_info", "task_id")));
         }
-        query.and_where(Expr::col((of, "deleted_at")).lt(before));
+        query.and_where(Expr::col((of, "deleted_at")).lt(before)).and_where(live(of).not());
+        if self == Self::ImageProperties {
+            // Marked as deleted so that nobody is shown them, these are in use as long as their image is there.
+            let images = Query::select().column("id").from("images").and_where(live("images")).take();
+            let in_use = Expr::col("name").is_in(NOTES).and(Expr::col("image_id").in_subquery(images));
+            query.and_where(in_use.not());
+        }
         query.order_by((of, "deleted_at"), Order::Asc).limit(limit).take()
     }
 }
@@ -111,6 +122,10 @@ impl Operation for Remove {
         let mut delete = Query::delete();
         let keys = self.keys.iter().cloned().map(Expr::val);
         delete.from_table(self.table.name()).and_where(Expr::col(self.table.key()).is_in(keys));
+        if self.table != Table::TaskInfo {
+            // What came back meanwhile, a member that was added again for one, stays.
+            delete.and_where(live(self.table.name()).not());
+        }
         session.execute(&delete).await
     }
 }

@@ -126,6 +126,25 @@ fn the_same_rows_are_purged() {
 }
 
 #[test]
+fn what_is_in_use_is_not_purged() {
+    let place = Place::sqlite();
+    assert_eq!(place.ours("ours", &["db", "sync"]).status, 0);
+    // Upstream's server, as ours, leaves the time of an earlier deletion on what is there again.
+    let rows = "
+        INSERT INTO images (id, status, created_at, deleted, min_disk, min_ram) VALUES ('i', 'importing', '2020-01-01', 0, 0, 0);
+        INSERT INTO image_members (image_id, member, can_share, created_at, deleted_at, deleted) VALUES
+            ('i', 'back', 0, '2020-01-01', '2020-01-02', 0), ('i', 'gone', 0, '2020-01-01', '2020-01-02', 1);
+        INSERT INTO image_properties (image_id, name, value, created_at, deleted_at, deleted) VALUES
+            ('i', 'back', 'v', '2020-01-01', '2020-01-02', 0), ('i', 'gone', 'v', '2020-01-01', '2020-01-02', 1),
+            ('i', 'os_glance_data_owner', 'v', '2020-01-01', '2020-01-02', 1);";
+    place.run_sqlite("ours", rows);
+    assert_eq!(place.ours("ours", &["db", "purge", "--max_rows", "-1"]).status, 0);
+    let left = place.dump("ours");
+    assert_eq!(left.matches("'back'").count(), 2, "{left}");
+    assert!(left.contains("os_glance_data_owner") && !left.contains("'gone'"), "{left}");
+}
+
+#[test]
 fn what_others_refer_to_stays() {
     let place = Place::sqlite();
     assert_eq!(place.ours("ours", &["db", "sync"]).status, 0);

@@ -14,9 +14,10 @@ fn a_flood_of_records_is_cut_off_and_said_to_be() {
     (0..20).for_each(|_| drop(answered(server.get("/versions"))));
     assert!(server.stop().success());
     let log = server.log();
-    let (last, lines) = log.lines().collect::<Vec<_>>().split_last().map(|(last, rest)| (*last, rest.len())).unwrap();
-    assert!(last.ends_with("ERROR root [-] Logging rate limit: drop after 3 records/600 sec"), "{log}");
-    assert_eq!(lines, 3, "{log}");
+    // The last record that is written may come from another thread, and after it.
+    let said = "ERROR root [-] Logging rate limit: drop after 3 records/600 sec";
+    assert_eq!(log.lines().filter(|line| line.ends_with(said)).count(), 1, "{log}");
+    assert_eq!(log.lines().count(), 4, "{log}");
 }
 
 #[test]

@@ -72,31 +72,58 @@ pub(super) fn apply(
 }
 
 fn mode(url: &Url, options: &OptionFile, reader: Reader, by_socket: bool) -> Result<MySqlSslMode, DbError> {
-    let in_file = options.flag("ssl")?;
-    // PyMySQL does not know this option, and encrypts where the server can.
-    let is_off = in_file == Some(false) && reader == Reader::C;
     if url.flag("ssl_disabled")? == Some(true) {
         return Ok(MySqlSslMode::Disabled);
     }
-    if let Some(name) = url.get("ssl_mode").or_else(|| options.get("ssl-mode")) {
-        return Ok(match name.to_ascii_uppercase().as_str() {
-            "DISABLED" => MySqlSslMode::Disabled,
-            "PREFERRED" => MySqlSslMode::Preferred,
-            "REQUIRED" => MySqlSslMode::Required,
-            "VERIFY_CA" => MySqlSslMode::VerifyCa,
-            "VERIFY_IDENTITY" => MySqlSslMode::VerifyIdentity,
-            _ => {
-                return Err(DbError::Url(
-                    "ssl_mode is DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY".to_owned(),
-                ));
-            }
-        });
+    if let Some(name) = url.get("ssl_mode") {
+        return named(name);
     }
+    let in_file = options.get("ssl-mode").map(named).transpose()?;
+    match (in_file, reader) {
+        (Some(mode), Reader::C) => Ok(mode),
+        (Some(mode), Reader::Python) => Ok(stricter(mode, implied(url, options, reader, by_socket)?)),
+        (None, _) => implied(url, options, reader, by_socket),
+    }
+}
+
+fn named(name: &str) -> Result<MySqlSslMode, DbError> {
+    Ok(match name.to_ascii_uppercase().as_str() {
+        "DISABLED" => MySqlSslMode::Disabled,
+        "PREFERRED" => MySqlSslMode::Preferred,
+        "REQUIRED" => MySqlSslMode::Required,
+        "VERIFY_CA" => MySqlSslMode::VerifyCa,
+        "VERIFY_IDENTITY" => MySqlSslMode::VerifyIdentity,
+        _ => {
+            let text = "ssl_mode is DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY";
+            return Err(DbError::Url(text.to_owned()));
+        }
+    })
+}
+
+/// PyMySQL does not know `ssl-mode` in a file: there it may only demand more than the rest does.
+fn stricter(one: MySqlSslMode, other: MySqlSslMode) -> MySqlSslMode {
+    let rank = |mode: &MySqlSslMode| match mode {
+        MySqlSslMode::Disabled => 0,
+        MySqlSslMode::Preferred => 1,
+        MySqlSslMode::Required => 2,
+        MySqlSslMode::VerifyCa => 3,
+        MySqlSslMode::VerifyIdentity => 4,
+    };
+    if rank(&one) > rank(&other) { one } else { other }
+}
+
+/// The mode that follows from the other parameters.
+fn implied(url: &Url, options: &OptionFile, reader: Reader, by_socket: bool) -> Result<MySqlSslMode, DbError> {
+    let in_file = options.flag("ssl")?;
+    // PyMySQL does not know this option, and encrypts where the server can.
+    let is_off = in_file == Some(false) && reader == Reader::C;
     let has = |parameter: &str, option: &str| url.get(parameter).or_else(|| options.get(option)).is_some();
     let has_ca = has("ssl_ca", "ssl-ca") || has("ssl_capath", "ssl-capath");
     let (check_name, identity) = (url.flag("ssl_check_hostname")?, url.flag("ssl_verify_identity")?);
     let certificate = url.flag("ssl_verify_cert")?;
-    let names = [check_name, identity, options.flag("ssl-verify-server-cert")?];
+    // PyMySQL does not know this option either.
+    let of_file = options.flag("ssl-verify-server-cert")?.filter(|verify| *verify || reader == Reader::C);
+    let names = [check_name, identity, of_file];
     if names.contains(&Some(true)) {
         return Ok(MySqlSslMode::VerifyIdentity);
     }
@@ -189,7 +216,10 @@ mod tests {
             ("", "ssl", "Required"),
             ("", "ssl=0", "Preferred"),
             ("", "ssl=1\nssl-ca=CA", "VerifyIdentity"),
-            ("", "ssl-ca=CA\nssl-verify-server-cert=0", "VerifyCa"),
+            ("", "ssl-ca=CA\nssl-verify-server-cert=0", "VerifyIdentity"),
+            ("ssl_ca=CA", "ssl-mode=REQUIRED", "VerifyIdentity"),
+            ("ssl_ca=CA", "ssl-mode=DISABLED", "VerifyIdentity"),
+            ("", "ssl-mode=DISABLED", "Preferred"),
             ("ssl_ca=CA", "ssl-verify-server-cert", "VerifyIdentity"),
             ("", "ssl-mode=REQUIRED", "Required"),
             ("tls_version=TLSv1.2,TLSv1.3", "", "Preferred"),
@@ -199,6 +229,8 @@ mod tests {
         }
         assert_eq!(found("mysql://h/n", "skip-ssl").unwrap(), "Disabled");
         assert_eq!(found("mysql://h/n", "").unwrap(), "Preferred");
+        assert_eq!(found("mysql://h/n?ssl_ca=CA", "ssl-mode=REQUIRED").unwrap(), "Required");
+        assert_eq!(found("mysql://h/n", "ssl-ca=CA\nssl-verify-server-cert=0").unwrap(), "VerifyCa");
     }
 
     #[test]
