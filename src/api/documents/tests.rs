@@ -19,7 +19,7 @@ async fn read(
 
 fn explanation(error: &Error) -> &str {
     match &error.text {
-        Text::Explanation(text) | Text::Detail(text) => text,
+        Text::Explanation(text) | Text::Detail(text) | Text::Whole(text) => text,
         Text::Stock => "",
     }
 }
