@@ -116,7 +116,7 @@ fn what_is_not_as_claimed_is_refused() {
     assert_eq!(complaint(&conversion("raw"), &claimed(unnamed.path, "qcow2")), "Image format mismatch");
 }
 
-/// S-11 (CVE-2015-5163) and S-23 (CVE-2024-32498): images that name files of the host.
+/// CVE-2015-5163 and CVE-2024-32498: images that name files of the host.
 #[test]
 fn images_that_refer_to_other_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ fn what_qemu_img_tells_counts_as_well() {
     assert_eq!(complaint.to_string(), "Image is a VMDK, but no VMDK createType is specified");
 }
 
-/// S-15 (CVE-2015-5162): a small image that says it is a huge disk.
+/// CVE-2015-5162: a small image that says it is a huge disk.
 #[test]
 fn a_disk_beyond_the_cap_is_refused_before_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,7 +177,7 @@ fn a_disk_beyond_the_cap_is_refused_before_it_is_written() {
     assert_eq!(text, "The disk inside the image is larger than image_size_cap");
 }
 
-/// S-15 (CVE-2015-5162): whatever qemu-img is brought to do, it is stopped, and nothing is left.
+/// CVE-2015-5162: whatever qemu-img is brought to do, it is stopped, and nothing is left.
 #[test]
 fn a_qemu_img_that_hangs_or_eats_memory_is_stopped() {
     let folder = tempfile::tempdir().unwrap();

@@ -123,7 +123,7 @@ fn archives_of_lha_are_unpacked() {
     assert!(unpacked(&unknown).unwrap_err().contains("not known"));
 }
 
-/// S-28: a small file that unpacks to a huge one.
+/// A small file that unpacks to a huge one.
 #[test]
 fn bombs_are_stopped_at_the_ratio_and_at_the_size() {
     let folder = tempfile::tempdir().unwrap();
@@ -147,7 +147,7 @@ fn bombs_are_stopped_at_the_ratio_and_at_the_size() {
     assert_eq!((defaults.most(1), defaults.most(1 << 20), defaults.most(1 << 40)), (256 << 20, 256 << 20, 128 << 30));
 }
 
-/// S-28: an archive whose directory is meant to fill the memory.
+/// An archive whose directory is meant to fill the memory.
 #[test]
 fn a_huge_directory_of_an_archive_is_not_read() {
     let mut archive = b"PK\x03\x04".to_vec();
