@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 const MIB: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(40);
+const NOWHERE: &str = "None of the uploads finished!";
 
 /// A web server with one file of three MiB. It sends the first MiB, and the rest when it is told to; what is sent is only half of what was
 /// announced when it is told not to.
@@ -143,12 +144,21 @@ fn a_download_goes_into_all_stores_and_a_failed_one_names_its_cause() {
     assert_eq!(image["os_glance_importing_to_stores"], "fast,slow");
     let again = Request::new("POST", &format!("/v2/images/{id}/import")).json(&download(&web));
     assert_eq!(server.send(&again).status, 409, "another import of the same image");
+    // The data is judged as what the image was when the import was asked for, and so it is told.
+    let formats = json!([
+        {"op": "replace", "path": "/disk_format", "value": "qcow2"},
+        {"op": "replace", "path": "/container_format", "value": "ovf"},
+    ]);
+    let mut patch = Request::new("PATCH", &format!("/v2/images/{id}")).json(&formats);
+    patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
+    assert_eq!(server.send(&patch).expect(200).json()["disk_format"], "qcow2");
     web.go_on.send(true).unwrap();
     let done = wait_for_task(&server, &id, "success");
     assert_eq!((&done["result"]["image_id"], &done["type"]), (&json!(id), &json!("api_image_import")));
     let image = shown(&server, &id);
     assert_free(&image, "active");
     assert_eq!((&image["stores"], &image["size"]), (&json!("fast,slow"), &json!(3 * MIB)));
+    assert_eq!((&image["disk_format"], &image["container_format"]), (&json!("raw"), &json!("bare")));
     let data = server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200).body;
     assert!(data[..MIB].iter().all(|byte| *byte == b'a') && data[MIB..].iter().all(|byte| *byte == b'b'));
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
@@ -163,6 +173,21 @@ fn a_download_goes_into_all_stores_and_a_failed_one_names_its_cause() {
     let image = shown(&server, &id);
     assert_free(&image, "queued");
     assert_eq!(image["os_glance_failed_import"], "fast,slow");
+    assert_nothing_left(&server.conf);
+
+    // A client has emptied the list of stores: nothing takes the data, which the staging area does not keep either.
+    let nowhere = |method: Value| json!({"method": method, "stores": []});
+    import(&server, &id, &nowhere(json!({"name": "web-download", "uri": web.url()})));
+    let staged = create(&server);
+    let stage = Request::new("PUT", &format!("/v2/images/{staged}/stage")).data(Body::Sized(vec![b'w'; 1000]));
+    server.send(&stage).expect(204);
+    import(&server, &staged, &nowhere(json!({"name": "glance-direct"})));
+    for id in [&id, &staged] {
+        wait_for("the task's end", PATIENCE, || (task(&server, id)["message"] == NOWHERE).then_some(()));
+        let image = shown(&server, id);
+        assert_free(&image, "queued");
+        assert_eq!((&image["size"], image.get("stores")), (&Value::Null, None), "{image}");
+    }
     assert_nothing_left(&server.conf);
 }
 

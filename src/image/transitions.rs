@@ -68,6 +68,9 @@ impl Images {
             size: Some(i64::try_from(facts.size).ok()),
             virtual_size: facts.virtual_size.map(|size| i64::try_from(size).ok()),
             locations: Some(facts.locations),
+            // Those by which the data was judged, as upstream saves the whole image: a client may have changed them since.
+            disk_format: Some(image.disk_format.clone()),
+            container_format: Some(image.container_format.clone()),
             ..with_hashes(to(Status::Active), facts.hashes)
         };
         let given = rows::give_back(&self.db, &image.id, change, &[Status::Saving.as_str()], token.as_str()).await;

@@ -4,6 +4,7 @@
 //! by more than the bounded queue of its writer. The pieces are shared, not copied.
 
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,7 +62,7 @@ impl FanOut {
     /// Opens the writers. `announced`: bytes, as [`Store::begin`] takes them; `certain`: bytes that will come for sure.
     ///
     /// # Errors
-    /// Those of [`Store::check_room`] and [`Store::begin`].
+    /// Those of [`Store::check_room`] and [`Store::begin`]; [`StoreError::Io`] if there is no store to write to.
     pub(super) async fn begin(
         targets: Vec<Destination>,
         needed: Needed,
@@ -70,6 +71,9 @@ impl FanOut {
         announced: Option<u64>,
         certain: Option<u64>,
     ) -> Result<Self, FailedStores> {
+        if targets.is_empty() {
+            return Err(nowhere());
+        }
         let writers = join_all(targets.iter().map(|Destination { store, .. }| async move {
             if let Some(size) = certain {
                 store.check_room(size).await?;
@@ -141,6 +145,9 @@ impl FanOut {
                 let error = worst(error, errors.chain(removed.into_iter().filter_map(Result::err)));
                 return Err(FailedStores { ids, error });
             }
+            if kept.is_empty() {
+                return Err(nowhere());
+            }
         } else {
             self.lost.extend(failed);
         }
@@ -170,6 +177,15 @@ impl FanOut {
         let aborted = join_all(std::mem::take(&mut self.lanes).into_iter().map(|lane| lane.writer.abort())).await;
         let error = worst(error, errors.chain(aborted.into_iter().filter_map(Result::err)));
         Err(FailedStores { ids, error })
+    }
+}
+
+/// Data that no store has taken is not kept, though none has failed.
+fn nowhere() -> FailedStores {
+    let source = io::Error::from(io::ErrorKind::InvalidInput);
+    FailedStores {
+        ids: Vec::new(),
+        error: StoreError::Io { doing: "No store was named for the data".to_owned(), source },
     }
 }
 

@@ -21,6 +21,7 @@ use crate::notifications::Change;
 use crate::store::{Algorithm, Hashes, LocationRef, Reader, StoreContext, StoreError};
 
 /// Data that is durable in its stores.
+#[derive(Default)]
 pub(crate) struct Imported {
     /// Bytes.
     pub(crate) size: u64,

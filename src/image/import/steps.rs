@@ -44,9 +44,12 @@ impl Images {
             located
         } else {
             let made = &plan.transformed;
+            let judged =
+                |made: &Option<String>, given: &Option<String>| Some(made.as_ref().or(given.as_ref()).cloned());
             let facts = ImageUpdate {
-                disk_format: made.disk_format.clone().map(Some),
-                container_format: made.container_format.clone().map(Some),
+                // Always, as upstream saves the whole image: clients may have changed the formats since the data was judged by them.
+                disk_format: judged(&made.disk_format, &plan.image.disk_format),
+                container_format: judged(&made.container_format, &plan.image.container_format),
                 status: Some(Status::Active.as_str().to_owned()),
                 size: Some(i64::try_from(imported.size).ok()),
                 virtual_size: imported.virtual_size.or(made.virtual_size).map(|size| i64::try_from(size).ok()),

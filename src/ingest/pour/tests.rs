@@ -193,6 +193,14 @@ async fn an_order_that_inspects_sees_what_the_data_is() {
     assert_eq!(verdict.unwrap_err().to_string(), "Image disk_format qcow2 does not match stream data raw");
 }
 
+#[tokio::test]
+async fn data_that_no_store_is_to_get_is_refused() {
+    for needed in [Needed::All, Needed::Any] {
+        let refused = ingest(&[], needed).await.unwrap_err();
+        assert!(matches!(refused, IngestError::Stores(FailedStores { error: StoreError::Io { .. }, .. })), "{refused}");
+    }
+}
+
 /// Two file stores that are configured as an operator's are.
 fn file_stores(place: &std::path::Path) -> Stores {
     let mut config = Config::default();

@@ -25,6 +25,9 @@ const ATTEMPTS: u32 = 5;
 /// What a task says of an image that is no more.
 const DELETED: &str = "Image has been deleted, aborting import.";
 
+/// What a task says whose list of stores is empty (upstream: `_VerifyImageState`).
+const NOWHERE: &str = "None of the uploads finished!";
+
 /// An import that has its image for itself.
 pub(super) struct Job {
     pub(super) plan: Plan,
@@ -82,6 +85,10 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
 impl Tasks {
     /// Reads the data and makes it durable in its stores.
     async fn bring(&self, plan: &mut Plan, method: &Method, progress: &Progress) -> Result<Imported, Failed> {
+        if plan.stores.is_empty() && self.images.has_store_ids() {
+            // A copy to no store leaves an active image as it is, and that is all that upstream asks of it.
+            return if plan.is_copy { Ok(Imported::default()) } else { Err(Failed::without_data(plan, &NOWHERE)) };
+        }
         let opened = source::open(&self.images, &self.web, plan, method).await;
         let source = opened.map_err(|error| Failed::without_data(plan, &error))?;
         let task_id = plan.task_id.clone();
