@@ -2,6 +2,7 @@
 
 mod gzip;
 mod lha;
+mod metered;
 mod zip;
 
 use std::fs::{self, File, OpenOptions};

@@ -150,10 +150,27 @@ fn bombs_are_stopped_at_the_ratio_and_at_the_size() {
 /// An archive whose directory is meant to fill the memory.
 #[test]
 fn a_huge_directory_of_an_archive_is_not_read() {
+    // As many entries as fill the memory, or few enough for that, but more than may be read.
+    for (told, count) in [(1_u64 << 20, 1), (60_000, 100_000)] {
+        let complaint = unpacked(&zip64(told, count)).unwrap_err();
+        assert!(complaint.contains("too large"), "{told}: {complaint}");
+    }
+    // A header of level 3 with an extension of eight MiB.
+    let mut archive = [&[4, 0][..], b"-lh0-", &[0; 12], &[0x20, 3], &[0, 0], b"U"].concat();
+    archive.extend(0xf000_0000_u32.to_le_bytes());
+    archive.extend((8_u32 << 20).to_le_bytes());
+    archive.extend(vec![0; 9 << 20]);
+    let complaint = unpacked(&archive).unwrap_err();
+    assert!(complaint.contains("too large"), "{complaint}");
+}
+
+/// An archive whose ZIP64 record tells of so many entries, and that has so many.
+fn zip64(told: u64, count: u32) -> Vec<u8> {
     let mut archive = b"PK\x03\x04".to_vec();
+    // Room that makes the number credible.
+    archive.extend(vec![0; 2 << 20]);
     let entry =
         [b"PK\x01\x02".to_vec(), vec![0; 24], 4_u16.to_le_bytes().to_vec(), vec![0; 16], b"name".to_vec()].concat();
-    let count: u32 = 200_000;
     let offset = archive.len() as u32;
     archive.extend(entry.repeat(count as usize));
     let size = archive.len() as u32 - offset;
@@ -163,8 +180,8 @@ fn a_huge_directory_of_an_archive_is_not_read() {
     archive.extend(44_u64.to_le_bytes());
     archive.extend([45, 0, 45, 0]);
     archive.extend([0; 8]);
-    archive.extend(u64::from(count).to_le_bytes());
-    archive.extend(u64::from(count).to_le_bytes());
+    archive.extend(told.to_le_bytes());
+    archive.extend(told.to_le_bytes());
     archive.extend(u64::from(size).to_le_bytes());
     archive.extend(u64::from(offset).to_le_bytes());
     archive.extend(b"PK\x06\x07");
@@ -175,8 +192,7 @@ fn a_huge_directory_of_an_archive_is_not_read() {
     archive.extend([0; 4]);
     archive.extend([0xff; 12]);
     archive.extend([0; 2]);
-    let complaint = unpacked(&archive).unwrap_err();
-    assert!(complaint.contains("too large"), "{complaint}");
+    archive
 }
 
 #[test]
