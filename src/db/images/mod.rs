@@ -22,5 +22,5 @@ pub use list::list;
 pub use ownership::{ImageAndOwner, OWNER_PROPERTY, SIZE_PROPERTY, announce_size, with_owner};
 pub use staging::{StagingState, staging_states};
 pub(in crate::db) use update::change_owned;
-pub use update::{give_back, take, update};
+pub use update::{give_back, take, take_over, update};
 pub use usage::{Measure, Owner, used};

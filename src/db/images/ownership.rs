@@ -33,6 +33,8 @@ pub(super) enum Ownership {
     Unasked,
     /// This token becomes the owner, whoever was.
     Take(String),
+    /// The second token becomes the owner, if the first is.
+    TakeFrom(String, String),
     /// Nobody is the owner from then on. Refused when another token is.
     GiveBack(String),
     /// Nothing, but refused when another token is the owner.
@@ -113,6 +115,11 @@ impl Ownership {
     pub(super) fn condition(&self, id: &str) -> Option<Expr> {
         match self {
             Self::Unasked | Self::Take(_) => None,
+            Self::TakeFrom(former, _) => {
+                let mut owned = tokens(id);
+                owned.expr(Expr::cust("1")).and_where(Expr::col("value").eq(former.as_str()));
+                Some(Expr::exists(owned))
+            }
             // No token row at all (`db purge` takes it) counts as ours.
             Self::GiveBack(token) | Self::Ask(token) => {
                 let mut others = tokens(id);
@@ -126,7 +133,7 @@ impl Ownership {
     pub(super) async fn apply(&self, session: &mut Session, id: &str, now: PrimitiveDateTime) -> Result<(), DbError> {
         match self {
             Self::Unasked | Self::Ask(_) => Ok(()),
-            Self::Take(token) => put(session, id, OWNER_PROPERTY, token, now).await,
+            Self::Take(token) | Self::TakeFrom(_, token) => put(session, id, OWNER_PROPERTY, token, now).await,
             Self::GiveBack(_) => clear(session, id).await,
         }
     }

@@ -35,6 +35,15 @@ pub async fn take(db: &Db, id: &str, change: ImageUpdate, from: &[&str], token: 
     change_as(db, id, change, Some(from), Ownership::Take(token.to_owned())).await.map(drop)
 }
 
+/// `token` becomes the owner of the data of an image in one of the statuses `from`, if `former` is.
+///
+/// # Errors
+/// As [`update`]; [`DbError::StateConflict`] also if the owner is not `former`.
+pub async fn take_over(db: &Db, id: &str, from: &[&str], former: &str, token: &str) -> Result<(), DbError> {
+    let ownership = Ownership::TakeFrom(former.to_owned(), token.to_owned());
+    change_as(db, id, ImageUpdate::default(), Some(from), ownership).await.map(drop)
+}
+
 /// As [`update`], and nobody is the owner of the image's data any more.
 ///
 /// # Errors

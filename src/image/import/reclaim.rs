@@ -11,7 +11,6 @@ use tracing::{info, warn};
 
 use crate::db::DbError;
 use crate::db::images::{self as rows, ImageAndOwner};
-use crate::db::model::ImageUpdate;
 use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
 use crate::image::intent_log::{Intent, Record, Token, Work};
 use crate::image::{Error, Image, Images, Status};
@@ -92,31 +91,46 @@ impl Images {
         }
         let Some(found) = rows::with_owner(&self.db, image_id).await? else { return Ok(()) };
         // Upstream's server has tasks too, which it does not renew; theirs own no data.
-        if !found.owner.as_deref().is_some_and(|owner| token.is_or_precedes(owner)) {
-            return Ok(());
+        let Some(owner) = found.owner.as_deref().filter(|owner| token.is_or_precedes(owner)) else { return Ok(()) };
+        // Before the image is taken, since a store that does not answer must not leave it with a token that nobody works for.
+        let mut places = Vec::new();
+        // A location that was told is no data of ours.
+        if task.kind != LOCATION {
+            for entry in self.targets(&self.configured(stores_of(Some(task))))? {
+                places.extend(entry.store.candidates(image_id).await?);
+            }
         }
         let token = token.successor();
-        let status = found.image.status.as_str();
-        if !found.image.deleted {
-            match rows::take(&self.db, image_id, ImageUpdate::default(), &[status], token.as_str()).await {
+        let found = if found.image.deleted {
+            found
+        } else {
+            match rows::take_over(&self.db, image_id, &[found.image.status.as_str()], owner, token.as_str()).await {
                 Ok(()) => {}
                 Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
-        }
-        let mut places = Vec::new();
-        // A location that was told is no data of ours.
-        if task.kind != LOCATION {
-            for entry in self.targets(&stores_of(Some(task)))? {
-                places.extend(entry.store.candidates(image_id).await?);
-            }
-        }
+            // Its locations may have changed since.
+            let Some(found) = rows::with_owner(&self.db, image_id).await? else { return Ok(()) };
+            found
+        };
         let work = Work { intent: Intent::Import, token: token.clone(), host: String::new() };
         let record = Record { image_id: image_id.to_owned(), work: Some(work), places };
         self.remove_unknown(&record, Some(&found)).await?;
         self.end(image_id, Some(task), Some(found), &token, false).await?;
         info!(image_id, task_id = task.id, "the import of a dead worker of another host was ended");
         Ok(())
+    }
+
+    /// Of these stores those that still are in the configuration; nothing can be removed from others.
+    fn configured(&self, mut stores: Vec<String>) -> Vec<String> {
+        stores.retain(|id| {
+            let is_known = self.stores.get(id).is_ok();
+            if !is_known {
+                warn!(store = id, "what a dead worker has left in a store that is not configured any more stays there");
+            }
+            is_known
+        });
+        stores
     }
 
     /// The task fails, and the image is everybody's again.
