@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::pace::LONGEST_RETRY;
+
 /// Why a run of a job came to nothing.
 pub(in crate::service) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -12,6 +14,9 @@ pub(in crate::service) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(in crate::service) trait Job<P>: Send + Sync + 'static {
     /// For the log and the status line.
     const NAME: &'static str;
+
+    /// The pause after a failed run grows to this, or to the period where that is longer.
+    const LONGEST_RETRY: Duration = LONGEST_RETRY;
 
     /// When it runs, by the configuration in force; asked anew before each run and after each reload.
     fn schedule(&self, parts: &P) -> Schedule;

@@ -53,14 +53,14 @@ pub(in crate::service) async fn recover_before_serving(parts: &Parts) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pace::{pause, spread};
+    use super::super::pace::{LONGEST_RETRY, pause, spread};
     use super::*;
     use crate::image::FOREIGN_AGE;
 
     #[test]
     fn entries_are_renewed_in_time_while_stores_hang() {
         for failures in 0..20 {
-            let longest = LIMIT + spread(pause(Some(PERIOD), failures).unwrap(), 1.0);
+            let longest = LIMIT + spread(pause(Some(PERIOD), failures, LONGEST_RETRY).unwrap(), 1.0);
             assert!(longest + PERIOD < FOREIGN_AGE, "after {failures} failures: {longest:?}");
         }
     }

@@ -102,7 +102,8 @@ async fn supervise<P, J: Job<P>>(job: J, context: Arc<Context<P>>, trigger: Trig
     let (mut failures, mut ended) = (0_u32, Instant::now());
     loop {
         let schedule = job.schedule(&(context.current)());
-        let due = pause(schedule.period, failures).map(|pause| ended + spread(pause, fastrand::f64()));
+        let due =
+            pause(schedule.period, failures, J::LONGEST_RETRY).map(|pause| ended + spread(pause, fastrand::f64()));
         tokio::select! {
             () = context.stop.cancelled() => return,
             changed = reloads.changed() => match changed {

@@ -14,6 +14,8 @@ pub(super) struct Leases;
 
 impl Job<Parts> for Leases {
     const NAME: &'static str = "leases of tasks";
+    // Soon after the database is back: other hosts end the tasks whose leases are over.
+    const LONGEST_RETRY: Duration = RENEWAL;
 
     fn schedule(&self, _parts: &Parts) -> Schedule {
         Schedule { period: Some(RENEWAL), after_reload: false, limit: Duration::from_secs(60) }
