@@ -28,7 +28,7 @@ def keystone_postgresql_and_ceph_take_only_configuration(i, packages):
     name, blocks = (f"{kind}-{i.release}-{os.getpid()}" for kind in ("keystone", "ceph"))
     try:
         keystone = json.loads(i.outside(PEERS, "keystone", "up", name, "--user", os.getpid()))
-        ceph = json.loads(i.outside(PEERS, "ceph", "up", blocks, "--user", os.getpid()))
+        ceph = json.loads(i.outside(PEERS, "ceph", "up", blocks, "--user", os.getpid(), timeout=240))
         introduce(i, ceph)
         secrets = {"database": url, "keystone": keystone["password"]}
         for secret, text in secrets.items():
