@@ -1,12 +1,13 @@
 //! Upstream's tables on SQLite, PostgreSQL and MySQL.
 //!
 //! [`Db`] holds the pools. What can be done with a kind of row is in the module of that kind, one file for each verb:
-//! [`images`], [`locations`], [`members`], [`metadefs`], [`tags`], [`tasks`]. Statements are built once and rendered for the dialect at
-//! hand.
+//! [`cache`], [`images`], [`locations`], [`members`], [`metadefs`], [`tags`], [`tasks`]. Statements are built once and rendered for the
+//! dialect at hand.
 //!
 //! Every operation is bounded in time and repeated after deadlocks and lost connections where that is safe. A write is
 //! one transaction that runs to its end even if the caller stops waiting.
 
+pub mod cache;
 pub mod images;
 pub mod locations;
 pub mod members;

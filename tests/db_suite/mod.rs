@@ -2,6 +2,7 @@
 //!
 //! The cases share a database, so each keeps to ids, owners and properties of its own.
 
+mod cache;
 mod changes;
 mod lists;
 mod members;
@@ -28,6 +29,7 @@ pub(super) async fn run(db: &Db) {
     odd::run(db).await;
     ownership::run(db).await;
     tasks::run(db).await;
+    cache::run(db).await;
 }
 
 pub(super) fn uuid() -> String {

@@ -1,0 +1,173 @@
+//! What comes into the cache of a node, is read from it, and leaves it.
+
+use sea_query::{DeleteStatement, Expr, ExprTrait, Query, SelectStatement};
+use time::PrimitiveDateTime;
+
+use super::model::NewCachedImage;
+use super::node_id;
+use crate::db::clock;
+use crate::db::connection::Db;
+use crate::db::error::DbError;
+use crate::db::retry::Operation;
+use crate::db::row::Columns;
+use crate::db::session::Session;
+
+/// Writes down that there is a node of this URL; one that is known stays as it is (`node_reference_create` in
+/// `glance/db/sqlalchemy/api.py`, whose callers ignore that it is known).
+///
+/// # Errors
+/// Those of the database.
+pub async fn register_node(db: &Db, node: &str) -> Result<(), DbError> {
+    db.write(RegisterNode { node: node.to_owned() }).await
+}
+
+struct RegisterNode {
+    node: String,
+}
+
+impl Operation for RegisterNode {
+    type Output = ();
+    const NAME: &'static str = "register a node";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        if find_id(session, &node_id(&self.node)).await?.is_some() {
+            return Ok(());
+        }
+        let mut insert = Query::insert();
+        insert.into_table("node_reference").columns(["node_reference_url"]).values_panic([self.node.as_str().into()]);
+        session.execute(&insert).await.map(drop).map_err(DbError::again_if_duplicate)
+    }
+}
+
+/// Adds an image to the cache of a node, unless it is there: then its row stays as it is, and the answer is `false`
+/// (`insert_cache_details`).
+///
+/// # Errors
+/// [`DbError::NotFound`] of a node that is not registered.
+pub async fn add(db: &Db, node: &str, image: NewCachedImage) -> Result<bool, DbError> {
+    db.write(Add { node: node.to_owned(), image }).await
+}
+
+struct Add {
+    node: String,
+    image: NewCachedImage,
+}
+
+impl Operation for Add {
+    type Output = bool;
+    const NAME: &'static str = "add a cached image";
+
+    async fn run(&self, session: &mut Session) -> Result<bool, DbError> {
+        let (node, image) = (find_id(session, &node_id(&self.node)).await?, &self.image);
+        let node = node.ok_or_else(|| DbError::NotFound { what: "node", key: self.node.clone() })?;
+        let mut known = Query::select();
+        known.column("id").from("cached_images").and_where(Expr::col("image_id").eq(image.image_id.as_str()));
+        known.and_where(Expr::col("node_reference_id").eq(node));
+        if find_id(session, &known).await?.is_some() {
+            return Ok(false);
+        }
+        let mut insert = Query::insert();
+        insert.into_table("cached_images").columns([
+            "image_id",
+            "last_accessed",
+            "last_modified",
+            "size",
+            "hits",
+            "checksum",
+            "node_reference_id",
+        ]);
+        insert.values_panic([
+            image.image_id.as_str().into(),
+            clock::to_micros(image.last_accessed).into(),
+            clock::to_micros(image.last_modified).into(),
+            image.size.into(),
+            image.hits.into(),
+            image.checksum.clone().into(),
+            node.into(),
+        ]);
+        session.execute(&insert).await.map_err(DbError::again_if_duplicate)?;
+        Ok(true)
+    }
+}
+
+async fn find_id(session: &mut Session, query: &SelectStatement) -> Result<Option<i64>, DbError> {
+    session.row(query, |row| Columns::of(row).integer()).await
+}
+
+/// Counts that an image was read from the cache of a node so many times, the last time at `last_accessed` (`update_hit_count`, which
+/// counts one, now). Gives whether the image is there.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_hits(
+    db: &Db,
+    node: &str,
+    image: &str,
+    hits: u32,
+    last_accessed: PrimitiveDateTime,
+) -> Result<bool, DbError> {
+    db.write(CountHits { node: node.to_owned(), image: image.to_owned(), hits, last_accessed }).await
+}
+
+struct CountHits {
+    node: String,
+    image: String,
+    hits: u32,
+    last_accessed: PrimitiveDateTime,
+}
+
+impl Operation for CountHits {
+    type Output = bool;
+    const NAME: &'static str = "count the hits of a cached image";
+
+    async fn run(&self, session: &mut Session) -> Result<bool, DbError> {
+        let update = Query::update()
+            .table("cached_images")
+            .value("hits", Expr::col("hits").add(self.hits))
+            .value("last_accessed", clock::to_micros(self.last_accessed))
+            .and_where(Expr::col("image_id").eq(self.image.as_str()))
+            .and_where(is_of(&self.node))
+            .take();
+        Ok(session.execute(&update).await? > 0)
+    }
+}
+
+/// Removes an image from what is known of a node's cache, and gives whether it was there (`delete_cached_image`).
+///
+/// # Errors
+/// Those of the database.
+pub async fn remove(db: &Db, node: &str, image: &str) -> Result<bool, DbError> {
+    let mut delete = all_of(node);
+    delete.and_where(Expr::col("image_id").eq(image));
+    Ok(db.write(Remove { delete }).await? > 0)
+}
+
+/// Removes all that is known of a node's cache, and gives the number of images (`delete_all_cached_images`).
+///
+/// # Errors
+/// Those of the database.
+pub async fn remove_all(db: &Db, node: &str) -> Result<u64, DbError> {
+    db.write(Remove { delete: all_of(node) }).await
+}
+
+fn all_of(node: &str) -> DeleteStatement {
+    Query::delete().from_table("cached_images").and_where(is_of(node)).take()
+}
+
+/// Compared with one value, not with a list: some releases of MySQL run the query of a list once for each row.
+fn is_of(node: &str) -> Expr {
+    Expr::col("node_reference_id").eq(node_id(node))
+}
+
+struct Remove {
+    delete: DeleteStatement,
+}
+
+impl Operation for Remove {
+    type Output = u64;
+    const NAME: &'static str = "remove cached images";
+
+    async fn run(&self, session: &mut Session) -> Result<u64, DbError> {
+        session.execute(&self.delete).await
+    }
+}
