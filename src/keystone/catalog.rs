@@ -27,6 +27,18 @@ pub(crate) fn endpoint<'a>(
         .and_then(|endpoint| text(endpoint, "url"))
 }
 
+/// As [`endpoint`], for a region that a user names, in any case.
+pub(crate) fn endpoint_in_region<'a>(
+    catalog: &'a Value,
+    service: &str,
+    interface: &str,
+    region: &str,
+) -> Option<&'a str> {
+    let wanted = region.to_lowercase();
+    let known = regions(catalog).into_iter().filter(|known| known.to_lowercase() == wanted);
+    known.into_iter().find_map(|known| endpoint(catalog, service, interface, Some(&known)))
+}
+
 /// The names of all regions that have an endpoint, in order.
 pub(crate) fn regions(catalog: &Value) -> Vec<String> {
     let entries = catalog.as_array().into_iter().flatten();
@@ -71,12 +83,21 @@ mod tests {
             assert_eq!(endpoint(&catalog, "identity", interface, region), expected, "{interface} {region:?}");
         }
         assert_eq!(regions(&catalog), ["One", "Two"]);
+        for (interface, region, expected) in [
+            ("public", "tWO", Some("http://p2")),
+            ("public", "Two", Some("http://p2")),
+            ("admin", "two", None),
+            ("public", "Three", None),
+        ] {
+            assert_eq!(endpoint_in_region(&catalog, "identity", interface, region), expected, "{interface} {region}");
+        }
         assert!(has_service(&catalog, "image") && !has_service(&catalog, "volume"));
         for nonsense in
             [json!(null), json!({"type": "identity"}), json!([1]), json!([{"type": "identity", "endpoints": 1}])]
         {
             assert_eq!(endpoint(&nonsense, "identity", "public", None), None);
             assert!(regions(&nonsense).is_empty());
+            assert_eq!(endpoint_in_region(&nonsense, "identity", "public", "One"), None);
         }
     }
 }

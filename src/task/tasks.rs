@@ -9,7 +9,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::hashing::Hashing;
-use super::import::{Plugins, UnknownPlugin, Web};
+use super::import::{Plugins, Remote, UnknownPlugin, Web};
 use super::model::{Task, TaskKind, TaskStatus};
 use super::pool::Pool;
 use super::{Error, TaskQuery, TaskViewer};
@@ -18,6 +18,7 @@ use crate::db::tasks::{self as rows, NewTask, TaskStep};
 use crate::db::{Db, DbError};
 use crate::identity::Context;
 use crate::image::Images;
+use crate::keystone::outgoing::ClientError;
 
 /// Characters that the column of request ids holds.
 const REQUEST_ID_LENGTH: usize = 64;
@@ -32,6 +33,7 @@ pub struct Tasks {
     pub(super) images: Images,
     pub(super) pool: Arc<Pool>,
     pub(super) web: Web,
+    pub(super) remote: Remote,
     pub(super) plugins: Arc<Plugins>,
     pub(super) hashing: Hashing,
     /// How long a task that is done is shown.
@@ -43,11 +45,6 @@ pub struct Tasks {
 pub enum SetupError {
     #[error(transparent)]
     Plugin(#[from] UnknownPlugin),
-    #[error(
-        "[DEFAULT] enabled_import_methods names glance-download, which this version does not have; remove it, or clients would be \
-         offered what cannot be done"
-    )]
-    Method,
     #[error("downloads from the web: {0}")]
     Web(String),
 }
@@ -76,12 +73,11 @@ impl Tasks {
     pub fn new(config: &Config, db: Db, images: Images, pool: Arc<Pool>) -> Result<Self, SetupError> {
         pool.set_limit(usize::try_from(config.wsgi.task_pool_threads).unwrap_or(1));
         let time_to_live = images.task_time_to_live();
-        let web = Web::new(images.url_filter()).map_err(|error| SetupError::Web(error.to_string()))?;
-        if config.default.enabled_import_methods.iter().any(|method| method == "glance-download") {
-            return Err(SetupError::Method);
-        }
+        let unusable = |error: ClientError| SetupError::Web(error.to_string());
+        let web = Web::new(images.url_filter()).map_err(unusable)?;
+        let remote = Remote::new(config, images.url_filter()).map_err(unusable)?;
         let plugins = Arc::new(Plugins::new(config)?);
-        Ok(Self { db, images, pool, web, plugins, hashing: Hashing::new(config), time_to_live })
+        Ok(Self { db, images, pool, web, remote, plugins, hashing: Hashing::new(config), time_to_live })
     }
 
     /// The task of this id.

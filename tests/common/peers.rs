@@ -75,6 +75,11 @@ impl Keystone {
         peers(&["keystone", "limits", &self.name, &wanted.to_string()]);
     }
 
+    /// A further region, whose Image service is there.
+    pub(crate) fn add_region(&self, region: &str, url: &str) {
+        peers(&["keystone", "region", &self.name, region, url]);
+    }
+
     pub(crate) fn token(&self, who: &str) -> String {
         self.tokens(&[who]).remove(who).unwrap()
     }

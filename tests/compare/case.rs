@@ -8,6 +8,7 @@
 //!   policy: {get_images: "role:admin"}
 //!   properties: {size_class: {type: integer}}   # schema-image.json
 //!   protections: "[x]\ncreate = @\n…"            # who may do what with single properties
+//!   elsewhere: [{POST: /v2/images, json: {}}]   # what another region, <elsewhere>, is sent first, whose Image service is upstream's
 //!   limits: {registered: {image_count_total: 3}, projects: {demo: {image_count_total: 5}}}   # kept by Keystone
 //! as: demo                     # who sends a request that does not say
 //! cases:
@@ -75,6 +76,8 @@ pub(crate) struct Setup {
     pub(crate) properties: Option<Value>,
     pub(crate) protections: Option<String>,
     pub(crate) limits: Option<Value>,
+    #[serde(default)]
+    pub(crate) elsewhere: Vec<Case>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
@@ -208,14 +211,23 @@ fn folder() -> PathBuf {
 
 /// All steps of a file in order, the variations of a case one after the other.
 pub(crate) fn steps(file: &CaseFile) -> Vec<Step> {
+    steps_of(&file.cases, &file.who)
+}
+
+/// All steps of the cases that another region is sent.
+pub(crate) fn steps_elsewhere(file: &CaseFile) -> Vec<Step> {
+    steps_of(&file.config.elsewhere, &file.who)
+}
+
+fn steps_of(cases: &[Case], sender: &str) -> Vec<Step> {
     let mut steps = Vec::new();
-    for (index, case) in file.cases.iter().enumerate() {
+    for (index, case) in cases.iter().enumerate() {
         let (method, path) = case.line();
         let title = case.name.clone().map_or_else(String::new, |name| format!(" ({name})"));
         let each: Vec<Option<Value>> =
             if case.each.is_empty() { vec![None] } else { case.each.iter().cloned().map(Some).collect() };
         let (whos, accepts) = (
-            case.who.as_ref().map_or_else(|| vec![file.who.clone()], Many::list),
+            case.who.as_ref().map_or_else(|| vec![sender.to_owned()], Many::list),
             case.accept.as_ref().map_or_else(|| vec!["*/*".to_owned()], Many::list),
         );
         for picked in up_to_two_faults(&case.vary) {

@@ -39,6 +39,7 @@ files! {
     formats
     formats_lenient
     formats_options
+    glance_download
     hashing
     health
     import

@@ -52,9 +52,16 @@ struct Outcome {
 pub(crate) fn file(name: &str) {
     let (text, file) = case::load(name);
     let folder = tempfile::Builder::new().prefix("glance-compare-").tempdir().unwrap();
+    let region = elsewhere(&file, &folder.path().join("elsewhere"));
     let mut theirs = side(&file.config, &text, &folder.path().join("upstream"), true);
     let with_upstream = std::env::var("GLANCE_COMPARE_WITH").is_ok_and(|with| with == "upstream");
     let mut ours = side(&file.config, &text, &folder.path().join("ours"), with_upstream);
+
+    if let Some((name, _)) = &region {
+        for side in [&mut theirs, &mut ours] {
+            side.values.insert("elsewhere".to_owned(), name.clone());
+        }
+    }
 
     let result = compare(&file, &mut theirs, &mut ours, with_upstream);
     let summary = format!("{name}: {} cases the same, {} different", result.same, result.different);
@@ -142,6 +149,23 @@ impl Side {
         }
         None
     }
+}
+
+/// Another region with upstream's Image service, if the file has one: its name, and what ends it when dropped.
+fn elsewhere(file: &CaseFile, dir: &Path) -> Option<(String, Upstream)> {
+    if file.config.elsewhere.is_empty() {
+        return None;
+    }
+    let (keystone, port) = (Keystone::shared(), free_port());
+    let service = Upstream::start(Conf::new(dir, port).two_stores().keystone(keystone));
+    for step in case::steps_elsewhere(file) {
+        let answer = service.client().send(&step.request(&BTreeMap::new(), Some(&tokens()[&step.who])));
+        assert!(answer.status < 300, "{}: {} {}", step.label, answer.status, answer.text());
+    }
+    // Keystone's shared instance may know regions of other runs.
+    let name = format!("Elsewhere{port}");
+    keystone.add_region(&name, &format!("http://127.0.0.1:{port}"));
+    Some((name, service))
 }
 
 fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {

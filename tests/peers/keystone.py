@@ -195,6 +195,18 @@ def log_in(url, user, scope):
     return headers["X-Subject-Token"]
 
 
+def add_region(told, region, url):
+    """A further region whose Image service is at URL."""
+    base = told["url"]
+    token = log_in(base, "admin", "system")
+    service = api("GET", f"{base}/services?type=image", token)[1]["services"][0]["id"]
+    api("POST", f"{base}/regions", token, {"region": {"id": region}})
+    # There is no internal one.
+    for interface in ("public", "admin"):
+        api("POST", f"{base}/endpoints", token, {"endpoint": {
+            "service_id": service, "interface": interface, "region_id": region, "url": url}})
+
+
 def tokens(url, wanted):
     """Tokens by 'user@scope'; 'revoked:user@scope' is a token that was taken back."""
     found = {}

@@ -7,7 +7,7 @@ use crate::db::model::{ImageUpdate, LocationRecord, OtherLocations, OtherPropert
 use crate::db::tasks::ImageStep;
 use crate::image::intent_log::Token;
 use crate::image::transitions::{STAGE_HOST, to, with_hashes};
-use crate::image::{Image, Images, Status};
+use crate::image::{Error, Image, Images, Status};
 
 /// What properties an import gives its image, and takes from it.
 #[derive(Default)]
@@ -58,6 +58,7 @@ impl Images {
             with_hashes(facts, imported.hashes.clone())
         };
         let mut properties = outcome(known, &plan.stores, &imported.lost);
+        set(&plan.transformed.copied, &mut properties);
         inject(plan, &mut properties);
         step(known, change, from_of_end(plan), &hold.token, properties, true)
     }
@@ -109,6 +110,15 @@ impl Images {
         ImageStep { disowns, ..step(known, change, from, token, properties, true) }
     }
 
+    /// Whether an image may have these properties besides its own.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`]
+    pub(crate) fn check_copied(&self, image: &Image, copied: &[(String, String)]) -> Result<(), Error> {
+        let own = image.properties.names().filter(|own| copied.iter().all(|(name, _)| name != own));
+        self.options.limits.check_properties(own.chain(copied.iter().map(|(name, _)| name.as_str())))
+    }
+
     fn back_to(&self, status: Status) -> ImageUpdate {
         // Staged data keeps its size.
         let size = (status == Status::Queued).then_some(None);
@@ -124,8 +134,13 @@ impl Images {
 
 /// What plugins want to stand on the image, whatever becomes of its data.
 fn inject(plan: &Plan, properties: &mut Properties) {
-    let injected = plan.transformed.properties.iter();
-    properties.set.extend(injected.map(|(name, value)| (name.clone(), Some(value.clone()))));
+    set(&plan.transformed.properties, properties);
+}
+
+/// Of two values of a name, the later one counts.
+fn set(wanted: &[(String, String)], properties: &mut Properties) {
+    properties.set.retain(|(name, _)| wanted.iter().all(|(later, _)| later != name));
+    properties.set.extend(wanted.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
 }
 
 fn from_of_begin(plan: &Plan) -> Vec<String> {

@@ -9,7 +9,6 @@ use tracing::{info, warn};
 
 use super::progress::Progress;
 use super::request::Method;
-use super::source;
 use crate::db::DbError;
 use crate::db::tasks::{self as rows, ImageStep, TaskStep};
 use crate::image::{self, Fault, Hold, Imported, Plan, Status};
@@ -89,7 +88,7 @@ impl Tasks {
             // A copy to no store leaves an active image as it is, and that is all that upstream asks of it.
             return if plan.is_copy { Ok(Imported::default()) } else { Err(Failed::without_data(plan, &NOWHERE)) };
         }
-        let opened = source::open(&self.images, &self.web, plan, method).await;
+        let opened = self.open(plan, method).await;
         let source = opened.map_err(|error| Failed::without_data(plan, &error))?;
         let task_id = plan.task_id.clone();
         let transform = self.transform(plan, method, source, progress);

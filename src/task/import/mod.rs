@@ -8,6 +8,7 @@ mod begin;
 mod flow;
 mod plugins;
 mod progress;
+mod remote;
 mod request;
 mod source;
 mod transform;
@@ -15,5 +16,6 @@ mod web;
 
 pub use begin::Prepared;
 pub use plugins::{Plugins, UnknownPlugin};
+pub(super) use remote::Remote;
 pub use request::{ImportRequest, Method};
 pub(super) use web::Web;

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+use super::remote::{Found, RemoteError};
 use super::request::Method;
-use super::web::{FetchError, Web};
-use crate::image::{Images, Plan};
+use super::web::FetchError;
+use crate::image::{self, Plan};
 use crate::store::StoreError;
+use crate::task::tasks::Tasks;
 
 /// Data that is ready to be read.
 pub(super) struct Source {
@@ -28,29 +30,50 @@ pub(super) enum SourceError {
     Store(#[source] StoreError),
     #[error("The data cannot be downloaded: {0}")]
     Fetch(#[from] FetchError),
+    #[error("{0}")]
+    Remote(#[from] RemoteError),
+    /// What is copied with the data does not fit.
+    #[error("{0}")]
+    Image(image::Error),
 }
 
-/// Opens the data that a method means.
-///
-/// # Errors
-/// Why there is none.
-pub(super) async fn open(images: &Images, web: &Web, plan: &Plan, method: &Method) -> Result<Source, SourceError> {
-    let (opened, missing) = match method {
-        Method::WebDownload { uri } => return Ok(web.open(uri.as_deref().unwrap_or_default()).await?),
-        Method::GlanceDirect => (images.open_for_import(plan).await, SourceError::NotStaged),
-        Method::CopyImage => (images.open_for_copy(plan).await, SourceError::NotStored),
-    };
-    let reader = opened.map_err(|error| match error {
-        StoreError::NotFound { .. } => missing,
-        other => SourceError::Store(other),
-    })?;
-    let known = plan.image.size.and_then(|size| u64::try_from(size).ok());
-    // What is there must be what the image says.
-    if let (Some(expected), Some(actual)) = (known, reader.length())
-        && expected != actual
-    {
-        return Err(SourceError::Size { expected, actual });
+impl Tasks {
+    /// Opens the data that a method means. What comes along with it is in the plan then.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn open(&self, plan: &mut Plan, method: &Method) -> Result<Source, SourceError> {
+        let (opened, missing) = match method {
+            Method::WebDownload { uri } => return Ok(self.web.open(uri.as_deref().unwrap_or_default()).await?),
+            Method::GlanceDownload(image) => {
+                let found = self.remote.open(&plan.caller, image, &plan.task_id).await?;
+                return self.take_over(plan, found);
+            }
+            Method::GlanceDirect => (self.images.open_for_import(plan).await, SourceError::NotStaged),
+            Method::CopyImage => (self.images.open_for_copy(plan).await, SourceError::NotStored),
+        };
+        let reader = opened.map_err(|error| match error {
+            StoreError::NotFound { .. } => missing,
+            other => SourceError::Store(other),
+        })?;
+        let known = plan.image.size.and_then(|size| u64::try_from(size).ok());
+        // What is there must be what the image says.
+        if let (Some(expected), Some(actual)) = (known, reader.length())
+            && expected != actual
+        {
+            return Err(SourceError::Size { expected, actual });
+        }
+        let size = reader.length().or(known);
+        Ok(Source { size, data: reader.into_stream() })
     }
-    let size = reader.length().or(known);
-    Ok(Source { size, data: reader.into_stream() })
+
+    /// The image is to become what another Glance says of its own.
+    fn take_over(&self, plan: &mut Plan, found: Found) -> Result<Source, SourceError> {
+        self.images.check_copied(&plan.image, &found.properties).map_err(SourceError::Image)?;
+        // The data is judged as what it is there.
+        plan.image.disk_format = Some(found.disk_format);
+        plan.image.container_format = Some(found.container_format);
+        plan.transformed.copied = found.properties;
+        Ok(found.source)
+    }
 }

@@ -26,8 +26,8 @@ use crate::keystone::outgoing::{
 const MAX_REQUESTS: usize = 11;
 
 /// Upstream waits for ever; a server that says nothing for this long is given up.
-const CONNECT: Duration = Duration::from_secs(30);
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const CONNECT: Duration = Duration::from_secs(30);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// How often a transfer is taken up again without a byte in between.
 const ATTEMPTS: u32 = 5;
@@ -238,4 +238,4 @@ fn starts_at(headers: &HeaderMap, start: u64, size: Option<u64>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,7 +12,7 @@ const DATA: &str = "0123456789abcdef";
 
 /// A server that gives these answers one after the other, and closes each connection after its answer. Gives its port, and what it
 /// was asked.
-async fn server(answers: Vec<String>) -> (u16, Arc<std::sync::Mutex<Vec<String>>>) {
+pub(in crate::task::import) async fn server(answers: Vec<String>) -> (u16, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (asked, next) = (Arc::default(), AtomicUsize::new(0));
@@ -48,7 +48,7 @@ async fn fetch(port: u16) -> Result<(Option<u64>, String), String> {
     Ok((source.size, String::from_utf8(pieces.concat()).unwrap()))
 }
 
-fn answer(status: &str, headers: &str, body: &str) -> String {
+pub(in crate::task::import) fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n{body}")
 }
 
