@@ -67,6 +67,8 @@ pub(crate) fn file(name: &str) {
     let summary = format!("{name}: {} cases the same, {} different", result.same, result.different);
     let Outcome { report, answers, .. } = &result;
     keep_report(name, &format!("{summary}\n{report}\n\nwhat upstream answered:\n{answers}"));
+    // A server that is dropped by a failing test prints the end of its log; what differs would drown in that.
+    drop((theirs, ours));
     assert_eq!(result.different, 0, "{summary}\n{report}");
 }
 
