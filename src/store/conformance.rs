@@ -18,7 +18,7 @@ pub(super) async fn read(reader: Reader) -> std::io::Result<Vec<u8>> {
             region.file.read_exact_at(&mut data, region.offset)?;
             return Ok(data);
         }
-        Reader::Stream(stream) => stream,
+        other => other.into_stream(),
     };
     while let Some(piece) = pieces.next().await {
         data.extend_from_slice(&piece?);

@@ -25,5 +25,5 @@ pub use driver::{Store, Stored, Writer};
 pub use drivers::kinds;
 pub use error::{Operation, StoreError};
 pub use location::Location;
-pub use reader::{FileRegion, Reader};
+pub use reader::{FileRegion, Piece, Reader};
 pub use registry::{LocationRef, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};

@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::Stream;
-use futures_util::stream::poll_fn;
+use futures_util::future::ready;
+use futures_util::stream::{once, poll_fn};
+use futures_util::{Stream, TryStreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -28,12 +29,21 @@ pub struct FileRegion {
     pub length: u64,
 }
 
+/// Some of an image's data.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    Region(FileRegion),
+    Bytes(Bytes),
+}
+
 /// Image data, or a range of it.
 pub enum Reader {
     /// A region of a local file.
     File(FileRegion),
     /// Bytes from afar.
     Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+    /// Regions of a file that is being written, as they become readable, or bytes where there is no such file any more.
+    Pieces(Pin<Box<dyn Stream<Item = io::Result<Piece>> + Send>>),
 }
 
 impl Reader {
@@ -41,7 +51,7 @@ impl Reader {
     pub fn length(&self) -> Option<u64> {
         match self {
             Self::File(region) => Some(region.length),
-            Self::Stream(_) => None,
+            Self::Stream(_) | Self::Pieces(_) => None,
         }
     }
 
@@ -49,15 +59,29 @@ impl Reader {
     pub(crate) fn into_stream(self) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
         let region = match self {
             Self::Stream(data) => return data,
+            Self::Pieces(pieces) => return Box::pin(pieces.map_ok(Piece::into_stream).try_flatten()),
             Self::File(region) => region,
         };
-        let (pieces, mut ahead) = mpsc::channel(AHEAD);
-        spawn_blocking(move || region.read(&pieces));
-        Box::pin(poll_fn(move |context| ahead.poll_recv(context)))
+        region.into_stream()
+    }
+}
+
+impl Piece {
+    fn into_stream(self) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
+        match self {
+            Self::Bytes(bytes) => Box::pin(once(ready(Ok(bytes)))),
+            Self::Region(region) => region.into_stream(),
+        }
     }
 }
 
 impl FileRegion {
+    fn into_stream(self) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
+        let (pieces, mut ahead) = mpsc::channel(AHEAD);
+        spawn_blocking(move || self.read(&pieces));
+        Box::pin(poll_fn(move |context| ahead.poll_recv(context)))
+    }
+
     /// Reads to the end, as long as somebody takes the pieces. Blocks.
     fn read(mut self, pieces: &mpsc::Sender<io::Result<Bytes>>) {
         while self.length > 0 {
@@ -102,6 +126,11 @@ mod tests {
         let pieces: Vec<Bytes> = reader(3, length).into_stream().try_collect().await.unwrap();
         assert_eq!(pieces.concat().len() as u64, length);
         assert_eq!(reader(3, 0).into_stream().count().await, 0);
+        let Reader::File(region) = reader(3, 4) else { panic!("not a file") };
+        let mixed = [Ok(Piece::Region(region)), Ok(Piece::Bytes(Bytes::from_static(b"ab")))];
+        let mixed = Reader::Pieces(Box::pin(futures_util::stream::iter(mixed)));
+        let pieces: Vec<Bytes> = mixed.into_stream().try_collect().await.unwrap();
+        assert_eq!(pieces.concat(), b"\x07\x07\x07\x07ab");
         let short: Result<Vec<Bytes>, _> = reader(6, PIECE as u64 * 3).into_stream().try_collect().await;
         assert_eq!(short.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -91,7 +91,12 @@ fn lazily(reader: Reader) -> Reader {
 }
 
 async fn next_piece(reader: &mut Reader) -> io::Result<Option<Bytes>> {
+    if matches!(reader, Reader::Pieces(_)) {
+        let pieces = std::mem::replace(reader, Reader::Stream(Box::pin(stream::empty())));
+        *reader = Reader::Stream(pieces.into_stream());
+    }
     let region = match reader {
+        Reader::Pieces(_) => return Ok(None),
         Reader::Stream(stream) => return stream.next().await.transpose(),
         Reader::File(region) if region.length == 0 => return Ok(None),
         Reader::File(region) => region,

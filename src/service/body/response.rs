@@ -16,7 +16,7 @@ use super::tally::Tally;
 use crate::api;
 use crate::http::AccessRecord;
 use crate::service::connection::activity::Flight;
-use crate::store::{FileRegion, Reader};
+use crate::store::{FileRegion, Piece, Reader};
 
 /// Carries the bytes, the account of them and the request's place among those in flight.
 pub(in crate::service) struct ResponseBody {
@@ -36,6 +36,12 @@ enum Source {
     Bytes(Bytes),
     Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
     Copy(RegionReader),
+    Pieces {
+        pieces: Pin<Box<dyn Stream<Item = io::Result<Piece>> + Send>>,
+        lane: Option<Lane>,
+        /// The region that is being copied, where there is no lane.
+        copied: Option<RegionReader>,
+    },
     SendFile(FileRegion, Lane),
 }
 
@@ -55,6 +61,11 @@ impl ResponseBody {
                 (if bytes.is_empty() { Source::End } else { Source::Bytes(bytes) }, Some(length))
             }
             api::Body::Data { reader: Reader::Stream(stream), length } => (Source::Stream(stream), length),
+            api::Body::Data { reader: Reader::Pieces(pieces), length } => {
+                // A region is given to the socket as it is only where hyper frames by the length that was announced.
+                let lane = lane.filter(|_| length.is_some());
+                (Source::Pieces { pieces, lane, copied: None }, length)
+            }
             api::Body::Data { reader: Reader::File(mut region), length } => {
                 let length = length.unwrap_or(region.length);
                 // A file that is longer than the image ends with it; one that is shorter breaks the response.
@@ -108,6 +119,37 @@ impl ResponseBody {
                 }
                 Some(Err(error)) => Poll::Ready(Some(Err(error))),
                 None => Poll::Ready(None),
+            },
+            Source::Pieces { pieces, lane, copied } => loop {
+                if let Some(reader) = copied {
+                    if let Some(chunk) = ready!(reader.poll_chunk(context)) {
+                        return Poll::Ready(Some(chunk.map(|bytes| Chunk::memory(bytes, tally))));
+                    }
+                    *copied = None;
+                }
+                let left = self.left.unwrap_or(u64::MAX);
+                match ready!(pieces.as_mut().poll_next(context)) {
+                    Some(Ok(Piece::Bytes(mut bytes))) => {
+                        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                        if !bytes.is_empty() {
+                            return Poll::Ready(Some(Ok(Chunk::memory(bytes, tally))));
+                        }
+                    }
+                    Some(Ok(Piece::Region(mut region))) => {
+                        region.length = region.length.min(left);
+                        match lane {
+                            _ if region.length == 0 => {}
+                            Some(lane) => {
+                                let length = usize::try_from(region.length).unwrap_or(usize::MAX);
+                                lane.push(region);
+                                return Poll::Ready(Some(Ok(Chunk::region(length, tally))));
+                            }
+                            None => *copied = Some(RegionReader::new(region)),
+                        }
+                    }
+                    Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    None => return Poll::Ready(None),
+                }
             },
             Source::SendFile(region, lane) => {
                 let length = usize::try_from(region.length).unwrap_or(usize::MAX);
@@ -261,6 +303,34 @@ mod tests {
         chunk.advance(5);
         drop(chunk);
         assert!(activity.idle_for().is_some());
+    }
+
+    #[tokio::test]
+    async fn pieces_of_a_growing_file_leave_as_regions_where_there_is_a_lane() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let file = Arc::new(file);
+        let data = |length| {
+            let region = |offset, length| Ok(Piece::Region(FileRegion { file: Arc::clone(&file), offset, length }));
+            let pieces = [region(0, 4), region(4, 0), Ok(Piece::Bytes(Bytes::from_static(b"ab"))), region(6, 4)];
+            api::Body::Data { reader: Reader::Pieces(Box::pin(stream::iter(pieces))), length }
+        };
+        assert_eq!(read(data(Some(10))).await, Ok("0123ab6789".to_owned()));
+        assert_eq!(read(data(None)).await, Ok("0123ab6789".to_owned()));
+        assert_eq!(read(data(Some(8))).await, Ok("0123ab67".to_owned()), "it ends with the image");
+        assert_eq!(read(data(Some(11))).await, Err(io::ErrorKind::UnexpectedEof));
+
+        let (lane, (_, flight)) = (Lane::default(), flight());
+        let mut body = ResponseBody::new(data(Some(8)), false, Some(lane.clone()), None, flight);
+        let mut seen = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let chunk = frame.unwrap().into_data().unwrap();
+            seen.push((super::super::is_sentinel(chunk.chunk()), chunk.remaining()));
+        }
+        assert_eq!(seen, [(true, 4), (false, 2), (true, 2)]);
+        assert_eq!(lane.window(4).unwrap().region.offset, 0);
+        lane.sent(4);
+        assert_eq!(lane.window(2).unwrap().region.offset, 6);
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ const ALGORITHMS: [Algorithm; 15] = [
 ];
 
 impl Algorithm {
-    pub(super) const MD5: Self = Self { name: "md5", make: || Box::new(Md5::default()) };
+    pub(crate) const MD5: Self = Self { name: "md5", make: || Box::new(Md5::default()) };
 
     /// The algorithm of that name.
     ///
