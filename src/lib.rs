@@ -7,6 +7,7 @@
 //! * [`api`]: the routes: parse the request, ask the policy, call the domain, render the answer.
 //! * [`policy`]: what they may do: the oslo.policy rule language and Glance's default rules.
 //! * [`task`]: work that goes on after its request has been answered: the tasks API, imports.
+//! * [`cache`]: the image cache: images on a local disk, in front of their stores.
 //! * [`metadef`]: the domain: metadata definitions, which describe properties to people and programs.
 //! * [`image`]: the domain: images, their status machine, visibility, properties, quotas, data.
 //! * [`notifications`]: what happens to images, told to whoever listens.
@@ -26,6 +27,7 @@
 #![recursion_limit = "256"]
 
 pub mod api;
+pub mod cache;
 pub mod config;
 pub mod db;
 pub mod generator;

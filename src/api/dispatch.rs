@@ -14,6 +14,7 @@ use super::router::{Effect, PathIndex, RequestContent};
 use super::v2::images::Shown;
 use super::v2::info::StoreView;
 use super::{Api, Call, Error, Request, Response, json, routes};
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
@@ -65,6 +66,7 @@ impl Api {
             has_http_store: has_http_store(config),
             opened_stores: stores,
             store_ids: backends.iter().map(|(id, _)| id.clone()).collect(),
+            cache: None,
             documents: Documents::new(max_json_body),
             max_json_body,
             checks_owner: !config.oslo_policy.enforce_new_defaults,
@@ -77,12 +79,18 @@ impl Api {
         Self { protections, ..self }
     }
 
+    /// The same, with an image cache.
+    #[must_use]
+    pub(crate) fn with_cache(self, cache: Option<Cache>) -> Self {
+        Self { cache, ..self }
+    }
+
     /// Answers one authenticated request.
     ///
     /// # Errors
     /// What the client is to be told, not yet rendered for its Accept header.
     pub async fn handle(&self, request: Request) -> Result<Response, Error> {
-        let Request { method, path, query, headers, body, context, host_url } = request;
+        let Request { method, path, query, headers, body, context, host_url, filters } = request;
         let endpoint = match routes::find(&self.paths, &method, &path) {
             // Upstream refuses the method when it has read the body.
             Err(refused) if refused.status == StatusCode::METHOD_NOT_ALLOWED => {
@@ -105,7 +113,8 @@ impl Api {
         let policy = PolicyCheck { rules: &rules, context: &context, checks_owner: self.checks_owner };
         let properties = PropertyAccess::new(self.protections.as_ref(), &rules, &context);
         let (query, rule) = (query.as_deref(), route.rule);
-        let call = Call { context: &context, policy, properties, rule, headers: &headers, query, host_url: &host_url };
+        let (headers, host_url, context) = (&headers, &*host_url, &context);
+        let call = Call { context, policy, properties, rule, headers, query, host_url, filters };
         endpoint.answer(self, &call, body).await
     }
 }

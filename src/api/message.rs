@@ -25,6 +25,16 @@ pub struct Request {
     /// Scheme and authority as the client sees them (`http://host:9292`), without a trailing slash; from the Host header and,
     /// where enabled, the proxy headers.
     pub host_url: String,
+    pub filters: Filters,
+}
+
+/// The filters in the request's pipeline that routes ask about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// `cache`: image data goes through the image cache.
+    pub cache: bool,
+    /// `cachemanage`: there are the old routes that manage the image cache.
+    pub cache_manage: bool,
 }
 
 /// What goes back.

@@ -21,6 +21,6 @@ mod v2;
 
 pub use dispatch::SetupError;
 pub use error::{Error, Text};
-pub use message::{Body, Request, RequestBody, Response};
+pub use message::{Body, Filters, Request, RequestBody, Response};
 pub use state::Api;
 use state::Call;

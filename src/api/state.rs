@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::documents::Documents;
+use super::message::Filters;
 use super::peers::Peers;
 use super::policy::PolicyCheck;
 use super::property_access::PropertyAccess;
@@ -12,6 +13,7 @@ use super::query::PageLimits;
 use super::router::PathIndex;
 use super::v2::images::Shown;
 use super::v2::info::StoreView;
+use crate::cache::Cache;
 use crate::identity::Context;
 use crate::image::Images;
 use crate::image::schema::ImageSchema;
@@ -45,6 +47,8 @@ pub struct Api {
     pub(super) has_http_store: bool,
     /// The stores themselves.
     pub(super) opened_stores: Arc<Stores>,
+    /// `None` where no cache is configured.
+    pub(super) cache: Option<Cache>,
     pub(super) documents: Documents,
     /// Bytes of a document that describes an image or changes one.
     pub(super) max_json_body: u64,
@@ -62,4 +66,12 @@ pub(super) struct Call<'a> {
     pub query: Option<&'a str>,
     /// Scheme and authority for absolute links, without a trailing slash.
     pub host_url: &'a str,
+    pub filters: Filters,
+}
+
+impl Api {
+    /// The cache through which the data of a request goes, where it goes through one.
+    pub(super) fn cache_for(&self, call: &Call<'_>) -> Option<&Cache> {
+        self.cache.as_ref().filter(|_| call.filters.cache)
+    }
 }

@@ -62,6 +62,8 @@ enum Filter {
     Authenticate { identify: Arc<dyn Identify>, delayed: bool },
     Context(Admission),
     Audit(Arc<Audit>),
+    Cache,
+    CacheManage,
     Gzip,
     Debug,
 }
@@ -223,6 +225,9 @@ impl Filter {
                 exchange.context.iter().for_each(|context| record_caller(&Span::current(), context));
             }
             Self::Audit(audit) => audit.request(exchange),
+            // The routes do the rest: they know the image, and who may see it.
+            Self::Cache => exchange.filters.cache = true,
+            Self::CacheManage => exchange.filters.cache_manage = true,
             Self::Debug => debug::show_request(exchange),
             Self::Cors(_) | Self::Gzip => {}
         }
@@ -244,7 +249,7 @@ impl Filter {
                 debug::show_response(&response);
                 response
             }
-            Self::ProxyHeaders | Self::VersionNegotiation => response,
+            Self::ProxyHeaders | Self::VersionNegotiation | Self::Cache | Self::CacheManage => response,
         })
     }
 }
@@ -298,11 +303,8 @@ fn filters(
             Stage::UnauthenticatedContext => filters.push(Filter::Context(Admission::Everybody)),
             Stage::Gzip => filters.push(Filter::Gzip),
             Stage::Debug => filters.push(Filter::Debug),
-            Stage::Cache | Stage::CacheManage => {
-                tracing::warn!(
-                    "the image cache is not part of this version: requests pass the filter {stage:?} as they are"
-                );
-            }
+            Stage::Cache => filters.push(Filter::Cache),
+            Stage::CacheManage => filters.push(Filter::CacheManage),
             Stage::Osprofiler if config.profiler.enabled => tracing::warn!("profiling is not part of this version"),
             Stage::Osprofiler => {}
         }

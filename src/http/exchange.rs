@@ -42,6 +42,8 @@ pub(in crate::http) struct Exchange {
     pub audit: Option<Map<String, Value>>,
     /// Who is asking. The way back shows `request_id` when there is one.
     pub context: Option<Arc<Context>>,
+    /// What it has passed that the routes ask about.
+    pub filters: api::Filters,
 }
 
 impl Exchange {
@@ -67,6 +69,7 @@ impl Exchange {
             is_authenticated: false,
             audit: None,
             context: None,
+            filters: api::Filters::default(),
         }
     }
 
@@ -121,6 +124,7 @@ impl Exchange {
             body,
             context,
             host_url: self.host_url(),
+            filters: self.filters,
         }
     }
 

@@ -199,6 +199,11 @@ impl Plan {
             && pipelines.all(|pipeline| pipeline.has(Stage::Authtoken) && !pipeline.has(Stage::UnauthenticatedContext))
     }
 
+    /// Whether image data goes through the image cache in any of it.
+    pub(crate) fn has_cache(&self) -> bool {
+        self.pipelines().any(|pipeline| pipeline.has(Stage::Cache))
+    }
+
     /// Whether an identity service is needed for any of it.
     pub(crate) fn needs_identity(&self) -> bool {
         self.pipelines().any(|pipeline| pipeline.has(Stage::Authtoken))
@@ -283,6 +288,7 @@ mod tests {
         ] {
             let plan = Plan::from_config(&config(flavor, None)).unwrap();
             assert_eq!(plan.authenticates(), authenticates, "{flavor}");
+            assert_eq!(plan.has_cache(), flavor.contains("cach"), "{flavor}");
         }
         let error = Plan::from_config(&config("trusted-auth", None)).unwrap_err();
         assert!(error.to_string().contains("flavor = trusted-auth"), "{error}");

@@ -22,7 +22,7 @@ use crate::inspect;
 use crate::keystone::UnifiedLimits;
 use crate::keystone::outgoing::UrlFilter;
 use crate::notifications::Notifier;
-use crate::store::{LocationRef, Reader, StoreContext, Stores};
+use crate::store::{LocationRef, Reader, StoreContext, StoreEntry, Stores};
 
 /// The images, with one configuration's limits and stores. Cheap to clone.
 #[derive(Clone)]
@@ -127,13 +127,24 @@ impl Images {
         Ok(records.into_iter().map(image).collect())
     }
 
-    /// Opens an image's data, or a range of it, at the best location that answers.
+    /// Opens an image's data, or a range of it, at the best location that answers. `caller`: `None` for the service itself.
     ///
     /// # Errors
     /// [`Error::Store`]: not found when there is no data or no store has it.
-    pub async fn open(&self, caller: &Arc<Context>, image: &Image, range: Option<Range<u64>>) -> Result<Reader, Error> {
+    pub async fn open(
+        &self,
+        caller: Option<&Arc<Context>>,
+        image: &Image,
+        range: Option<Range<u64>>,
+    ) -> Result<Reader, Error> {
         let places: Vec<LocationRef<'_>> = image.locations.iter().map(place).collect();
-        Ok(self.stores.open_any(&store_context(image, Some(caller)), &places, range).await?)
+        Ok(self.stores.open_any(&store_context(image, caller), &places, range).await?)
+    }
+
+    /// The store of the location that is read first; `None` where there is no location, or no store for it.
+    pub(crate) fn first_store(&self, image: &Image) -> Option<&StoreEntry> {
+        let location = image.locations.first()?;
+        self.stores.for_location(place(location)).ok().map(|(store, _)| store)
     }
 
     /// How long a task that is done is shown.

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::manager::Manager;
 use crate::api::Api;
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::db::{self, Db, DbError, Dialect, LocationCipher};
 use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
@@ -37,6 +38,8 @@ pub(super) struct Parts {
     pub(super) images: Images,
     pub(super) tasks: Tasks,
     pub(super) stores: Arc<Stores>,
+    /// `None` where no cache is configured.
+    pub(super) cache: Option<Cache>,
     database: Db,
     /// `None` where no filter asks who is there.
     identity: Option<Arc<Authenticator>>,
@@ -112,16 +115,46 @@ impl Parts {
             .clone()
             .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
         let metadefs = Metadefs::new(database.clone());
+        let cache = open_cache(config, &database, &local.plan, before).await?;
         let stores_of_api = Arc::clone(&stores);
         let api = Api::new(config, images.clone(), tasks.clone(), stores_of_api, metadefs, local.policy, local.schema)
             .map_err(AssembleError::configuration)?
-            .with_protections(local.protections);
+            .with_protections(local.protections)
+            .with_cache(cache.clone());
         let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;
         let authenticated = local.plan.authenticates();
         let (identity, unified_limits) = (local.identity, local.unified_limits);
-        Ok(Self { app: Arc::new(app), images, tasks, stores, database, identity, unified_limits, authenticated })
+        let app = Arc::new(app);
+        Ok(Self { app, images, tasks, stores, cache, database, identity, unified_limits, authenticated })
     }
+}
+
+/// The image cache, where there is one to be. What those in force fill goes on as long as the options are the same.
+async fn open_cache(
+    config: &Config,
+    database: &Db,
+    plan: &Plan,
+    before: Option<&Parts>,
+) -> Result<Option<Cache>, AssembleError> {
+    let same = |parts: &&Parts| parts.database.is_made_from(&config.database);
+    let kept = before.filter(same).and_then(|parts| parts.cache.clone()).filter(|cache| cache.is_made_from(config));
+    let cache = match kept {
+        Some(kept) => Some(kept),
+        None => match Cache::open(config, Some(database)).await {
+            // Upstream asks for the name of the node only where images go through the cache.
+            Err(error) if error.is_about_node() && !plan.has_cache() => {
+                tracing::warn!("{error}; there is no image cache");
+                return Ok(None);
+            }
+            opened => opened.map_err(AssembleError::configuration)?,
+        },
+    };
+    if cache.is_none() && plan.has_cache() {
+        let text = "the pipeline has the filter cache, but image_cache_dir is not set";
+        return Err(AssembleError::Configuration(text.to_owned()));
+    }
+    Ok(cache)
 }
 
 /// `metadata_encryption_key`; Python takes an empty text for none.

@@ -9,11 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top down. A room may use those of later lines; rooms of one line do not know each other.
-const ORDER: [&[&str]; 11] = [
+const ORDER: [&[&str]; 12] = [
     &["service", "generator", "manage"],
     &["http"],
     &["api"],
     &["policy", "task", "metadef"],
+    &["cache"],
     &["image"],
     &["notifications", "ingest"],
     &["db", "store", "inspect"],

@@ -86,16 +86,16 @@ section! {
         /// Attempts for the background hash calculation of a registered location.
         http_retries: i64 = 3, tier1();
         /// Cache root; setting it enables the cache API and microversions 2.14, 2.16 and 2.18.
-        image_cache_dir: Option<String> = None, tier1().later("image caches");
+        image_cache_dir: Option<String> = None, tier1();
         /// Where cache bookkeeping lives: shared database, local SQLite or file attributes.
         image_cache_driver: String = "centralized_db",
-            tier1().choices(&["centralized_db", "sqlite", "xattr"]).ignore_case().later("image caches");
+            tier1().choices(&["centralized_db", "sqlite", "xattr"]).ignore_case();
         /// Byte threshold above which a prune removes least recently used entries.
-        image_cache_max_size: i64 = 10_737_418_240, tier1().min(0.0).later("image caches");
+        image_cache_max_size: i64 = 10_737_418_240, tier1().min(0.0);
         /// File name of the per-node SQLite cache index (old driver; also the source of the one-off migration).
         image_cache_sqlite_db: String = "cache.db", tier2().deprecated();
         /// Seconds after which a half-written cache file counts as stalled.
-        image_cache_stall_time: i64 = 86_400, tier1().min(0.0).later("image caches");
+        image_cache_stall_time: i64 = 86_400, tier1().min(0.0);
         /// Locations allowed per image; negative means no limit.
         image_location_quota: i64 = 10, tier1();
         /// Members allowed per image; negative means no limit.

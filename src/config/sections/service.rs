@@ -21,6 +21,14 @@ section! {
         enable_sendfile: bool = true, tier1();
         /// Seconds that requests in flight have to finish once the service is told to stop.
         graceful_shutdown_timeout: i64 = 60, tier1().min(0.0);
+        /// Bring images into the image cache whole, even when nobody reads them to the end.
+        image_cache_complete_fills: bool = false, tier1();
+        /// Keep image_cache_max_size while the cache fills; without, it is exceeded until a prune, as upstream does.
+        image_cache_enforce_max_size: bool = true, tier1();
+        /// Bytes up to which an image is cached whole for a part of it, where its store cannot give a part.
+        image_cache_range_fill_limit: i64 = 1_073_741_824, tier1().min(0.0);
+        /// Ids of stores whose images are not cached when they are read; with a single store, its type.
+        image_cache_skip_stores: Vec<String> = [], tier1();
         /// Seconds for which limits kept by Keystone are not asked for again; 0 asks for each request.
         keystone_limits_cache_time: i64 = 0, tier1().min(0.0).max(3600.0);
         /// Path of a Unix socket to listen on, in place of bind_host and bind_port.

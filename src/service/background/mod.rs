@@ -4,6 +4,7 @@
 //! errors and panics from others, tries again with growing pauses, and ends it with the worker.
 
 mod board;
+mod caching;
 mod job;
 mod pace;
 mod recovery;
@@ -26,6 +27,7 @@ pub(super) fn start(shared: &Arc<Shared>, board: Arc<Board>) -> Supervisor<super
     let supervisor = Supervisor::new(move || current.parts(), board);
     supervisor.start(recovery::Recovery);
     supervisor.start(sweeping::Sweeping).request();
+    supervisor.start(caching::Caching).request();
     supervisor.start(tasks::Leases);
     supervisor.start(tasks::Reclaiming);
     supervisor.start(tasks::Expiry);

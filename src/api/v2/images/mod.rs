@@ -11,6 +11,7 @@ pub(in crate::api) mod stage;
 pub(in crate::api) mod tasks;
 pub(in crate::api) mod update;
 pub(in crate::api) mod upload;
+mod validator;
 mod view;
 
 pub(in crate::api) use view::{Shown, timestamp};

@@ -220,10 +220,10 @@ fn an_option_without_effect_says_so() {
 
 #[test]
 fn what_has_no_effect_is_named_once() {
-    let place = Place::with("[DEFAULT]\nimage_cache_max_size = 5\n[oslo_concurrency]\nlock_path = /run/glance\n");
+    let place = Place::with("[DEFAULT]\nscrub_time = 5\n[oslo_concurrency]\nlock_path = /run/glance\n");
     let said = place.warnings();
     for line in [
-        "main.conf:2: [DEFAULT] image_cache_max_size has no effect yet: image caches are not part of this version",
+        "main.conf:2: [DEFAULT] scrub_time has no effect yet: scrubbers are not part of this version",
         "main.conf:4: [oslo_concurrency] lock_path has no effect: this service takes no lock files",
     ] {
         assert_eq!(said.iter().filter(|words| *words == line).count(), 1, "{line}: {said:#?}");

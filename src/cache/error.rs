@@ -1,0 +1,30 @@
+//! What can go wrong with the cache as such. Reading an image does not: what the cache cannot serve comes from the store.
+
+use std::io;
+
+use super::index::{IndexError, OpenError};
+
+/// The cache cannot do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the directory of the image cache: {0}")]
+    Directory(#[from] io::Error),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// There cannot be a cache with these options.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("image_cache_dir = {path}: {source}")]
+    Directory { path: String, source: io::Error },
+    #[error(transparent)]
+    Index(#[from] OpenError),
+}
+
+impl SetupError {
+    /// Whether nobody has said how the other nodes call this one.
+    pub(crate) fn is_about_node(&self) -> bool {
+        matches!(self, Self::Index(OpenError::NoNode))
+    }
+}

@@ -1,0 +1,63 @@
+//! How far a fill is, told to its readers.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// A fill under way, of this process or followed by it.
+#[derive(Debug)]
+pub(in crate::cache) struct Fill {
+    progress: watch::Sender<Progress>,
+}
+
+/// How far a fill is.
+#[derive(Clone, Debug)]
+pub(in crate::cache) enum Progress {
+    /// Neither file nor store have answered yet.
+    Starting,
+    /// So many bytes can be read from the file. Nobody knows yet whether they are right.
+    Growing { file: Arc<File>, written: u64 },
+    /// All bytes are there and right.
+    Whole { file: Arc<File>, size: u64 },
+    /// It will not become an image of the cache.
+    Failed(Failure),
+}
+
+/// Why a fill came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cache) enum Failure {
+    /// For a reason that says nothing about the data: readers take the rest from the store.
+    GivenUp,
+    /// The data is not that of the image.
+    Refuted,
+}
+
+impl Fill {
+    pub(in crate::cache) fn new() -> Self {
+        Self { progress: watch::Sender::new(Progress::Starting) }
+    }
+
+    pub(in crate::cache) fn tell(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+    }
+
+    /// Whether there is nothing more to tell.
+    pub(in crate::cache) fn has_ended(&self) -> bool {
+        matches!(*self.progress.borrow(), Progress::Whole { .. } | Progress::Failed(_))
+    }
+
+    /// What a reader listens to. As long as it is kept, the fill has a reader.
+    pub(in crate::cache) fn listen(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(in crate::cache) fn is_read(&self) -> bool {
+        self.progress.receiver_count() > 0
+    }
+
+    /// Waits until nobody reads any more.
+    pub(in crate::cache) async fn unread(&self) {
+        self.progress.closed().await;
+    }
+}

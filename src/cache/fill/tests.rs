@@ -1,0 +1,180 @@
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::time::timeout;
+
+use super::*;
+use crate::cache::layout::{Begun, Layout};
+use crate::store::Reader;
+
+const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
+const SIZE: usize = 200_000;
+
+fn data() -> Vec<u8> {
+    (0..SIZE).map(|place| u8::try_from(place * 7 % 251).unwrap()).collect()
+}
+
+/// What an image of that data says of itself.
+fn expected(checksum: &str) -> Expected {
+    Expected::for_tests(Some(SIZE as u64), Some(checksum))
+}
+
+const WRONG: &str = "00000000000000000000000000000000";
+
+async fn md5(data: &[u8]) -> String {
+    let mut digests = crate::store::Digests::start(crate::store::Algorithm::MD5);
+    digests.update(Bytes::copy_from_slice(data)).await.unwrap();
+    digests.finish().await.unwrap().md5
+}
+
+fn pieces(data: &[u8]) -> std::pin::Pin<Box<dyn futures_util::Stream<Item = io::Result<Bytes>> + Send>> {
+    let pieces: Vec<_> = data.chunks(7000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    Box::pin(stream::iter(pieces))
+}
+
+/// A store that gives the image once more, whole or from a byte on.
+fn again() -> Fallback {
+    Box::new(|at, end| {
+        let end = end.map_or(SIZE, |end| usize::try_from(end).unwrap());
+        let rest = data()[usize::try_from(at).unwrap()..end].to_vec();
+        async move { Ok(pieces(&rest)) }.boxed()
+    })
+}
+
+fn none() -> Fallback {
+    Box::new(|_, _| async { Err(io::Error::other("no store")) }.boxed())
+}
+
+async fn read(reader: Reader) -> Result<Vec<u8>, (usize, io::ErrorKind)> {
+    let mut stream = reader.into_stream();
+    let mut read = Vec::new();
+    while let Some(piece) = stream.next().await {
+        read.extend_from_slice(&piece.map_err(|error| (read.len(), error.kind()))?);
+    }
+    Ok(read)
+}
+
+fn file() -> Arc<File> {
+    Arc::new(tempfile::tempfile().unwrap())
+}
+
+#[tokio::test]
+async fn readers_get_every_byte_behind_the_writer() {
+    let (fill, file) = (Fill::new(), file());
+    let whole = Behind::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
+    let unknown = Behind::new(fill.listen(), None, None, none()).into_reader();
+    let part = Behind::new(fill.listen(), Some(10..150_000), Some(SIZE as u64), none()).into_reader();
+    let expected = expected(&md5(&data()).await);
+    let writing = async {
+        let size = write(&fill, &file, pieces(&data()), &expected, u64::MAX).await.unwrap();
+        fill.tell(Progress::Whole { file: Arc::clone(&file), size });
+        assert!(fill.has_ended());
+        size
+    };
+    let (size, whole, unknown, part) = tokio::join!(writing, read(whole), read(unknown), read(part));
+    assert_eq!(size, SIZE as u64);
+    assert!(whole.unwrap() == data() && unknown.unwrap() == data());
+    assert!(part.unwrap() == data()[10..150_000]);
+    assert!(!fill.is_read());
+}
+
+#[tokio::test]
+async fn the_end_is_held_back_until_the_data_is_found_right() {
+    let (fill, file) = (Fill::new(), file());
+    let wrong = expected(WRONG);
+    let mut reading = Box::pin(read(Behind::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader()));
+    let refused = write(&fill, &file, pieces(&data()), &wrong, u64::MAX).await;
+    assert!(matches!(refused, Err(WriteError::Refuted)), "{refused:?}");
+    // All bytes are written, and the reader still waits for the verdict.
+    assert!(timeout(Duration::from_millis(200), &mut reading).await.is_err());
+    fill.tell(Progress::Failed(Failure::Refuted));
+    let (got, error) = reading.await.unwrap_err();
+    assert!(got > 0 && got < SIZE, "{got} bytes");
+    assert_eq!(error, io::ErrorKind::InvalidData);
+}
+
+#[tokio::test]
+async fn when_the_writer_gives_up_the_rest_comes_from_the_store() {
+    for part in [None, Some(5..190_000)] {
+        let (fill, file) = (Fill::new(), file());
+        let reader = Behind::new(fill.listen(), part.clone(), Some(SIZE as u64), again()).into_reader();
+        let broken = stream::iter([Ok(Bytes::from(data()[..150_000].to_vec())), Err(io::Error::other("gone"))]);
+        let expected = expected(WRONG);
+        let writing = async {
+            let failed = write(&fill, &file, Box::pin(broken), &expected, u64::MAX).await;
+            assert!(matches!(failed, Err(WriteError::Store(_))), "{failed:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            fill.tell(Progress::Failed(Failure::GivenUp));
+        };
+        let ((), got) = tokio::join!(writing, read(reader));
+        let part = part.map_or(0..SIZE, |part| part.start as usize..part.end as usize);
+        assert!(got.unwrap() == data()[part]);
+    }
+    // A writer that is gone without a word is no different.
+    let fill = Fill::new();
+    let reader = Behind::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader();
+    drop(fill);
+    assert!(read(reader).await.unwrap() == data());
+}
+
+#[tokio::test]
+async fn data_that_cannot_be_the_image_is_not_written_to_its_end() {
+    let checksum = md5(&data()).await;
+    let mut longer = data();
+    longer.push(1);
+    let try_write =
+        async |data: &[u8], most| write(&Fill::new(), &file(), pieces(data), &expected(&checksum), most).await;
+    assert_eq!(try_write(&longer, u64::MAX).await.unwrap(), SIZE as u64, "it ends with the image");
+    longer[0] ^= 1;
+    assert!(matches!(try_write(&longer, u64::MAX).await, Err(WriteError::Refuted)));
+    assert!(matches!(try_write(&data()[1..], u64::MAX).await, Err(WriteError::Store(_))));
+    assert!(matches!(try_write(&data(), 1000).await, Err(WriteError::TooLarge)));
+    let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+    let failed = write(&Fill::new(), &full, pieces(&data()), &expected(&checksum), u64::MAX).await;
+    assert!(matches!(failed, Err(WriteError::Disk(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn the_writer_of_another_process_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::create(folder.path()).unwrap();
+    let begin = || match layout.begin(ID).unwrap() {
+        Begun::Mine(file) => Arc::new(file),
+        other => panic!("{other:?}"),
+    };
+    let seen = || match layout.begin(ID).unwrap() {
+        Begun::Foreign(file) => Arc::new(file),
+        other => panic!("{other:?}"),
+    };
+    let (theirs, expected) = (begin(), expected(&md5(&data()).await));
+    let fill = Fill::new();
+    let reader = Behind::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
+    let writing = async {
+        write(&Fill::new(), &theirs, pieces(&data()), &expected, u64::MAX).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        layout.commit(ID, &theirs).unwrap();
+    };
+    let ((), unread, got) = tokio::join!(writing, follow(&fill, &layout, ID, seen()), read(reader));
+    assert!(!unread && got.unwrap() == data());
+
+    layout.remove(ID).unwrap();
+    let theirs = begin();
+    let fill = Fill::new();
+    let listening = fill.listen();
+    let seen = seen();
+    drop(theirs);
+    assert!(!follow(&fill, &layout, ID, Arc::clone(&seen)).await);
+    assert!(matches!(*listening.borrow(), Progress::Failed(Failure::GivenUp)));
+    let _theirs = begin();
+    drop(listening);
+    let fill = Fill::new();
+    let living = match layout.begin(ID).unwrap() {
+        Begun::Foreign(file) => Arc::new(file),
+        other => panic!("{other:?}"),
+    };
+    assert!(follow(&fill, &layout, ID, living).await, "nobody of this process reads");
+}

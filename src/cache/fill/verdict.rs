@@ -1,0 +1,82 @@
+//! Whether what was read is the image.
+
+use crate::image::Image;
+use crate::store::{Algorithm, Digests, Hashes, StoreError};
+
+/// What an image's data must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::cache) struct Expected {
+    /// Bytes; `None` where the image does not know.
+    pub(in crate::cache) size: Option<u64>,
+    /// MD5 in hex.
+    checksum: Option<String>,
+    /// Algorithm and value in hex.
+    hash: Option<(Algorithm, String)>,
+}
+
+impl Expected {
+    /// What an image says of its data. A size of 0 is what upstream writes where it does not know.
+    pub(in crate::cache) fn of(image: &Image) -> Self {
+        let algorithm = image.os_hash_algo.as_deref().and_then(|name| Algorithm::parse(name).ok());
+        Self {
+            size: image.size.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0),
+            checksum: image.checksum.clone().filter(|checksum| !checksum.is_empty()),
+            hash: algorithm.zip(image.os_hash_value.clone()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(size: Option<u64>, checksum: Option<&str>) -> Self {
+        Self { size, checksum: checksum.map(str::to_owned), hash: None }
+    }
+
+    /// Digests of what is needed to judge.
+    pub(super) fn digests(&self) -> Option<Digests> {
+        match (&self.hash, &self.checksum) {
+            (Some((algorithm, _)), _) => Some(Digests::start(*algorithm)),
+            (None, Some(_)) => Some(Digests::start(Algorithm::MD5)),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether data of these digests and this size is the image.
+    pub(super) fn fits(&self, size: u64, hashes: Option<&Hashes>) -> bool {
+        let same =
+            |wanted: Option<&String>, found: &str| wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(found));
+        self.size.is_none_or(|wanted| wanted == size)
+            && hashes.is_none_or(|hashes| {
+                same(self.checksum.as_ref(), &hashes.md5)
+                    && same(self.hash.as_ref().map(|(_, value)| value), &hashes.value)
+            })
+    }
+}
+
+/// Ends digests where there are any.
+///
+/// # Errors
+/// As [`Digests::finish`].
+pub(super) async fn finish(digests: Option<Digests>) -> Result<Option<Hashes>, StoreError> {
+    match digests {
+        Some(digests) => digests.finish().await.map(Some),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_checksum_and_hash_must_be_those_of_the_image() {
+        let sha256 = Algorithm::parse("sha256").unwrap();
+        let expected =
+            Expected { size: Some(3), checksum: Some("AB".to_owned()), hash: Some((sha256, "cd".to_owned())) };
+        let hashes =
+            |md5: &str, value: &str| Hashes { md5: md5.to_owned(), algorithm: sha256, value: value.to_owned() };
+        assert!(expected.fits(3, Some(&hashes("ab", "CD"))));
+        assert!(!expected.fits(4, Some(&hashes("ab", "cd"))));
+        assert!(!expected.fits(3, Some(&hashes("aa", "cd"))));
+        assert!(!expected.fits(3, Some(&hashes("ab", "cc"))));
+        assert!(Expected::default().fits(3, None), "nothing is known of it");
+    }
+}

@@ -1,0 +1,126 @@
+//! Writing an image into the cache.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Write as _};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt as _};
+
+use super::progress::{Fill, Progress};
+use super::verdict::{Expected, finish};
+use crate::cache::blocking::blocking;
+use crate::store::StoreError;
+use crate::sys::write_back::start_write_back;
+
+/// Pieces that are written at a time, when they are there already.
+const BATCH: usize = 16;
+
+/// Bytes after which the kernel is told to begin writing them to the disk, so that the end has little left to wait for.
+const WRITE_BACK: u64 = 16 * 1024 * 1024;
+
+/// Why a fill ended without an image.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cache) enum WriteError {
+    #[error("the store broke off: {0}")]
+    Store(#[source] io::Error),
+    #[error("writing: {0}")]
+    Disk(#[source] io::Error),
+    #[error("{0}")]
+    Digest(#[from] StoreError),
+    #[error("it is larger than the cache")]
+    TooLarge,
+    #[error("size or checksum is not that of the image")]
+    Refuted,
+}
+
+type Data = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// Reads `data` to its end into `file` and judges it; the number of bytes. `most`: bytes that there is room for.
+///
+/// # Errors
+/// Why it did not come to its end.
+pub(in crate::cache) async fn write(
+    fill: &Fill,
+    file: &Arc<File>,
+    data: Data,
+    expected: &Expected,
+    most: u64,
+) -> Result<u64, WriteError> {
+    let mut digests = expected.digests();
+    let (mut written, mut flushed) = (0, 0);
+    let mut batches = data.ready_chunks(BATCH);
+    fill.tell(Progress::Growing { file: Arc::clone(file), written });
+    while let Some(batch) = batches.next().await {
+        let (mut broken, mut length) = (None, 0);
+        let mut pieces = Vec::with_capacity(batch.len());
+        for piece in batch {
+            match piece {
+                Ok(mut piece) => {
+                    // More than the image is not the image's, as without a cache.
+                    let left = expected.size.map_or(u64::MAX, |size| size - written - length);
+                    piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    length += piece.len() as u64;
+                    pieces.push(piece);
+                }
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            }
+        }
+        if written + length > most {
+            return Err(WriteError::TooLarge);
+        }
+        if let Some(digests) = &mut digests {
+            for piece in &pieces {
+                digests.update(piece.clone()).await?;
+            }
+        }
+        let (target, from, flush) = (Arc::clone(file), flushed, written + length - flushed >= WRITE_BACK);
+        let wrote = blocking(move || {
+            write_all(&target, &pieces)?;
+            if flush {
+                // A file system without such a call waits at the end.
+                let _ = start_write_back(&target, from, WRITE_BACK);
+            }
+            Ok(())
+        });
+        wrote.await.map_err(WriteError::Disk)?;
+        written += length;
+        if flush {
+            flushed += WRITE_BACK;
+        }
+        if length > 0 {
+            fill.tell(Progress::Growing { file: Arc::clone(file), written });
+        }
+        if expected.size == Some(written) {
+            break;
+        }
+        if let Some(error) = broken {
+            return Err(WriteError::Store(error));
+        }
+    }
+    if let Some(missing) = expected.size.filter(|size| written < *size) {
+        let words = format!("{written} of {missing} bytes came");
+        return Err(WriteError::Store(io::Error::new(io::ErrorKind::UnexpectedEof, words)));
+    }
+    let hashes = finish(digests).await?;
+    if expected.fits(written, hashes.as_ref()) { Ok(written) } else { Err(WriteError::Refuted) }
+}
+
+fn write_all(mut file: &File, pieces: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let mut left: &mut [IoSlice<'_>] = &mut slices;
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut left, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

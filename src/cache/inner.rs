@@ -1,0 +1,180 @@
+//! What all parts of the cache share.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::fill::Fill;
+use super::hits::Hits;
+use super::index::Index;
+use super::layout::Layout;
+use super::stats::Counters;
+use crate::config::Config;
+
+/// Images about whose files something was said in the log; more are not told apart.
+const COMPLAINTS: usize = 1000;
+
+pub(super) struct Inner {
+    pub(super) layout: Layout,
+    pub(super) index: Box<dyn Index>,
+    pub(super) options: Options,
+    pub(super) counters: Counters,
+    pub(super) hits: Hits,
+    /// Fills of this process, by image.
+    pub(super) fills: Fills,
+    /// Held while room is made: one evicts at a time.
+    pub(super) room: tokio::sync::Mutex<()>,
+    pub(super) wishes: Mutex<Wishes>,
+    /// The directory cannot be written to, and the log says so.
+    is_broken: AtomicBool,
+    complained: Mutex<HashSet<String>>,
+}
+
+/// What the configuration says about the cache. Of two that are equal one cache can serve both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    directory: PathBuf,
+    driver: String,
+    sqlite: String,
+    node: Option<String>,
+    /// Bytes.
+    pub(super) max_size: u64,
+    /// `max_size` holds while the cache fills, not only after a prune.
+    pub(super) is_enforced: bool,
+    pub(super) stall_time: Duration,
+    /// A fill goes on when nobody reads any more.
+    pub(super) completes: bool,
+    /// Largest image, in bytes, that is fetched whole for a part of it.
+    pub(super) range_limit: u64,
+    /// Ids of stores whose images are not cached.
+    pub(super) skipped: Vec<String>,
+}
+
+/// Prefetching, as far as this process does it.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// Somebody fulfils what is queued.
+    pub(super) is_served: bool,
+    /// What could not be had, and is not tried again before somebody asks for it anew.
+    pub(super) failed: HashSet<String>,
+    /// How many of them were fetched, and how many there were, in the present run.
+    pub(super) fetched: u64,
+    pub(super) total: u64,
+}
+
+impl Options {
+    /// `None`: no cache is configured.
+    pub(super) fn read(config: &Config) -> Option<Self> {
+        let own = &config.default;
+        let bytes = |number: i64| u64::try_from(number).unwrap_or(0);
+        let directory = own.image_cache_dir.as_deref().filter(|directory| !directory.is_empty())?;
+        Some(Self {
+            directory: PathBuf::from(directory),
+            driver: own.image_cache_driver.clone(),
+            sqlite: own.image_cache_sqlite_db.clone(),
+            node: own.worker_self_reference_url.clone(),
+            max_size: bytes(own.image_cache_max_size),
+            is_enforced: config.service.image_cache_enforce_max_size,
+            stall_time: Duration::from_secs(bytes(own.image_cache_stall_time)),
+            completes: config.service.image_cache_complete_fills,
+            range_limit: bytes(config.service.image_cache_range_fill_limit),
+            skipped: config.service.image_cache_skip_stores.clone(),
+        })
+    }
+
+    pub(super) fn directory(&self) -> &std::path::Path {
+        &self.directory
+    }
+
+    /// Bytes that one image may have.
+    pub(super) fn largest(&self) -> u64 {
+        if self.is_enforced { self.max_size } else { u64::MAX }
+    }
+}
+
+impl Inner {
+    pub(super) fn new(layout: Layout, index: Box<dyn Index>, options: Options) -> Self {
+        Self {
+            layout,
+            index,
+            options,
+            counters: Counters::default(),
+            hits: Hits::default(),
+            fills: Fills::default(),
+            room: tokio::sync::Mutex::default(),
+            wishes: Mutex::default(),
+            is_broken: AtomicBool::new(false),
+            complained: Mutex::default(),
+        }
+    }
+
+    /// The directory could not be written to or read: said once, until it works again.
+    pub(super) fn complain(&self, image_id: &str, error: &dyn std::error::Error) {
+        if self.is_broken.swap(true, Ordering::Relaxed) {
+            tracing::debug!(image_id, %error, "the image cache cannot be used");
+        } else {
+            tracing::warn!(image_id, %error, "the image cache cannot be used; images come from their stores until it can");
+        }
+    }
+
+    /// It works.
+    pub(super) fn works(&self) {
+        if self.is_broken.load(Ordering::Relaxed) && self.is_broken.swap(false, Ordering::Relaxed) {
+            tracing::info!("the image cache can be used again");
+        }
+    }
+
+    /// Whether nothing was said yet about the file of an image.
+    pub(super) fn is_news(&self, image_id: &str) -> bool {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        complained.len() < COMPLAINTS && complained.insert(image_id.to_owned())
+    }
+
+    pub(super) fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The fills that go on in this process: one for each image.
+#[derive(Debug, Default)]
+pub(super) struct Fills(Mutex<HashMap<String, Arc<Fill>>>);
+
+impl Fills {
+    /// Looks for the fill of an image, else makes one. What `with` does to it happens before anybody can end it.
+    pub(super) fn find_or_begin<T>(&self, id: &str, with: impl FnOnce(&Fill) -> T) -> (T, Option<Arc<Fill>>) {
+        let mut fills = self.lock();
+        if let Some(fill) = fills.get(id) {
+            return (with(fill), None);
+        }
+        let fill = Arc::new(Fill::new());
+        let done = with(&fill);
+        fills.insert(id.to_owned(), Arc::clone(&fill));
+        (done, Some(fill))
+    }
+
+    /// Ends a fill that nobody reads. False: somebody does.
+    pub(super) fn end_unread(&self, id: &str, fill: &Arc<Fill>) -> bool {
+        let mut fills = self.lock();
+        if fill.is_read() {
+            return false;
+        }
+        remove(&mut fills, id, fill);
+        true
+    }
+
+    pub(super) fn end(&self, id: &str, fill: &Arc<Fill>) {
+        remove(&mut self.lock(), id, fill);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Fill>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remove(fills: &mut HashMap<String, Arc<Fill>>, id: &str, fill: &Arc<Fill>) {
+    if fills.get(id).is_some_and(|there| Arc::ptr_eq(there, fill)) {
+        fills.remove(id);
+    }
+}

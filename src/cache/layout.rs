@@ -1,0 +1,420 @@
+//! The directory of the cache: who may call a file his own, and what is in which folder.
+//!
+//! Laid out as upstream does (`glance/image_cache/drivers/base.py`): `<directory>/<image id>` is a whole image, `incomplete/<image id>` one
+//! that is being written, `invalid/<image id>` one that turned out to be wrong, `queue/<image id>` the wish for one.
+//!
+//! Processes agree by flock(2), which ends with its process: the writer of an incomplete file holds an exclusive lock on it, and
+//! whoever reads a cached file a shared one, so that nobody takes it for unused. Everything here blocks on the file system.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Modes of what is made here: what upstream's give under its umask.
+const FILE_MODE: u32 = 0o640;
+const FOLDER_MODE: u32 = 0o750;
+
+/// How often a name is tried again that others make and remove at the same time.
+const ATTEMPTS: u32 = 32;
+
+/// The directory of the cache.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    base: PathBuf,
+}
+
+/// A file of the cache as it lies there.
+#[derive(Clone, Debug)]
+pub(super) struct OnDisk {
+    pub(super) image_id: String,
+    /// Bytes.
+    pub(super) size: u64,
+    pub(super) accessed: SystemTime,
+    pub(super) modified: SystemTime,
+}
+
+/// What came of asking to write an image.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// It is ours to write: a locked, empty file.
+    Mine(File),
+    /// Another process, or another configuration of this one, is writing it.
+    Foreign(File),
+    /// It is there already.
+    Cached(File),
+}
+
+/// How far the file of another writer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// This many bytes are written.
+    Growing(u64),
+    /// It is a cached image of this many bytes.
+    Finished(u64),
+    /// Its checksum is wrong.
+    Refuted,
+    /// Its writer has given up or is dead.
+    Abandoned,
+}
+
+impl Layout {
+    /// Makes the folders.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn create(base: &Path) -> io::Result<Self> {
+        for folder in ["incomplete", "invalid", "queue"] {
+            DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(base.join(folder))?;
+        }
+        Ok(Self { base: base.to_owned() })
+    }
+
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    pub(super) fn image(&self, id: &str) -> PathBuf {
+        self.base.join(id)
+    }
+
+    fn incomplete(&self, id: &str) -> PathBuf {
+        self.base.join("incomplete").join(id)
+    }
+
+    fn invalid(&self, id: &str) -> PathBuf {
+        self.base.join("invalid").join(id)
+    }
+
+    fn wish(&self, id: &str) -> PathBuf {
+        self.base.join("queue").join(id)
+    }
+
+    /// Opens a cached image and keeps it from being evicted for as long as the file is open. `None`: there is none.
+    ///
+    /// # Errors
+    /// Those of the file system; `InvalidData` where something lies there that is no regular file.
+    pub(super) fn open(&self, id: &str) -> io::Result<Option<File>> {
+        // A pipe of that name must not make us wait, and a link could lead anywhere.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(self.image(id)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(foreign()),
+            Err(error) => return Err(error),
+        };
+        if !file.metadata()?.is_file() {
+            return Err(foreign());
+        }
+        // Whoever is about to evict it holds the lock; the open file can be read all the same.
+        let _ = file.try_lock_shared();
+        Ok(Some(file))
+    }
+
+    /// Asks to write an image.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn begin(&self, id: &str) -> io::Result<Begun> {
+        let path = self.incomplete(id);
+        for _ in 0..ATTEMPTS {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+            let file = match options.clone().create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match options.open(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    opened => opened?,
+                },
+                opened => opened?,
+            };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) if is_at(&file, &path) => return Ok(Begun::Foreign(file)),
+                Err(TryLockError::WouldBlock) => continue,
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            if !is_at(&file, &path) {
+                continue;
+            }
+            if file.metadata()?.len() > 0 {
+                // Its writer is dead. Others may still read what it has written, so the file is not written to again.
+                remove(&path)?;
+                continue;
+            }
+            if let Some(cached) = self.open(id)? {
+                remove(&path)?;
+                return Ok(Begun::Cached(cached));
+            }
+            return Ok(Begun::Mine(file));
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// Makes a whole, verified file a cached image; it is one, durably, when this returns. Its lock becomes that of a reader.
+    ///
+    /// # Errors
+    /// Those of the file system; the image is not cached then.
+    pub(super) fn commit(&self, id: &str, file: &File) -> io::Result<()> {
+        file.sync_all()?;
+        let path = self.incomplete(id);
+        if !is_at(file, &path) {
+            return Err(io::Error::other("somebody removed the file while it was written"));
+        }
+        fs::rename(&path, self.image(id))?;
+        File::open(&self.base)?.sync_all()?;
+        let _ = file.try_lock_shared();
+        remove(&self.wish(id))?;
+        Ok(())
+    }
+
+    /// Removes an incomplete file that is ours.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn abandon(&self, id: &str, file: &File) -> io::Result<()> {
+        let path = self.incomplete(id);
+        if is_at(file, &path) { remove(&path).map(|_| ()) } else { Ok(()) }
+    }
+
+    /// Puts an incomplete file that is ours among the invalid ones.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn refute(&self, id: &str, file: &File) -> io::Result<()> {
+        let path = self.incomplete(id);
+        if is_at(file, &path) { fs::rename(path, self.invalid(id)) } else { Ok(()) }
+    }
+
+    /// Puts a cached file that cannot be what it is called among the invalid ones.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn reject(&self, id: &str, file: &File) -> io::Result<()> {
+        let path = self.image(id);
+        if is_at(file, &path) { fs::rename(path, self.invalid(id)) } else { Ok(()) }
+    }
+
+    /// How far the writer of a file that [`Self::begin`] found is.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn look_at(&self, id: &str, file: &File) -> io::Result<Foreign> {
+        let path = self.incomplete(id);
+        if is_at(file, &path) {
+            let size = file.metadata()?.len();
+            match file.try_lock_shared() {
+                Err(TryLockError::WouldBlock) => return Ok(Foreign::Growing(size)),
+                Err(TryLockError::Error(error)) => return Err(error),
+                // Either its writer is dead or it has just finished, which only the name tells.
+                Ok(()) if is_at(file, &path) => {
+                    file.unlock()?;
+                    return Ok(Foreign::Abandoned);
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(if is_at(file, &self.image(id)) {
+            let _ = file.try_lock_shared();
+            Foreign::Finished(file.metadata()?.len())
+        } else if is_at(file, &self.invalid(id)) {
+            Foreign::Refuted
+        } else {
+            Foreign::Abandoned
+        })
+    }
+
+    /// The whole images, in no order.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn images(&self) -> io::Result<Vec<OnDisk>> {
+        list(&self.base)
+    }
+
+    /// Bytes that whole images take, and those that are being written will take.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn usage(&self) -> io::Result<u64> {
+        let mut sum = 0_u64;
+        for file in list(&self.base)? {
+            sum = sum.saturating_add(file.size);
+        }
+        for entry in entries(&self.base.join("incomplete"))? {
+            // A writer sets aside what it will need; the blocks show it to others.
+            let (_, metadata) = entry;
+            sum = sum.saturating_add(metadata.len().max(metadata.blocks().saturating_mul(512)));
+        }
+        Ok(sum)
+    }
+
+    /// Removes a cached image, whoever reads it. False: there was none.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn remove(&self, id: &str) -> io::Result<bool> {
+        remove(&self.image(id))
+    }
+
+    /// Removes a cached image that nobody is reading. The bytes that this gives back; `None`: it is in use.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn evict(&self, id: &str) -> io::Result<Option<u64>> {
+        let path = self.image(id);
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(0)),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let size = file.metadata()?.len();
+        if is_at(&file, &path) && remove(&path)? { Ok(Some(size)) } else { Ok(Some(0)) }
+    }
+
+    /// Makes a wish; false: it was there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn queue(&self, id: &str) -> io::Result<bool> {
+        let made = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(self.wish(id));
+        match made {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The wishes, oldest first.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn queued(&self) -> io::Result<Vec<String>> {
+        let mut wishes = list(&self.base.join("queue"))?;
+        wishes.sort_by(|a, b| (a.modified, &a.image_id).cmp(&(b.modified, &b.image_id)));
+        Ok(wishes.into_iter().map(|wish| wish.image_id).collect())
+    }
+
+    /// Whether there is a wish for an image.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn is_queued(&self, id: &str) -> io::Result<bool> {
+        self.wish(id).try_exists()
+    }
+
+    /// Whether somebody is writing an image.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn is_being_written(&self, id: &str) -> io::Result<bool> {
+        let file = match File::open(self.incomplete(id)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Removes a wish. False: there was none.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn unqueue(&self, id: &str) -> io::Result<bool> {
+        remove(&self.wish(id))
+    }
+
+    /// Removes the invalid files; how many.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn remove_invalid(&self) -> io::Result<u64> {
+        let mut removed = 0;
+        for (path, _) in entries(&self.base.join("invalid"))? {
+            removed += u64::from(remove(&path)?);
+        }
+        Ok(removed)
+    }
+
+    /// Removes incomplete files that nobody is writing and that were last written to before `before`; how many.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn remove_stalled(&self, before: SystemTime) -> io::Result<u64> {
+        let mut removed = 0;
+        for (path, metadata) in entries(&self.base.join("incomplete"))? {
+            if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) >= before {
+                continue;
+            }
+            let Ok(file) = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path) else { continue };
+            if file.try_lock().is_ok() && is_at(&file, &path) {
+                removed += u64::from(remove(&path)?);
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Whether a text can be the id of an image, and so the name of a file here. Others are not ours (lock files, databases), whatever they are.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+}
+
+fn foreign() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(own), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+    (own.dev(), own.ino()) == (there.dev(), there.ino())
+}
+
+/// False: there was none.
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The regular files of a folder. Those that vanish meanwhile are left out.
+fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_file() => found.push((entry.path(), metadata)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn list(folder: &Path) -> io::Result<Vec<OnDisk>> {
+    let file = |(path, metadata): (PathBuf, Metadata)| {
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_id(name))?;
+        Some(OnDisk {
+            image_id: name.to_owned(),
+            size: metadata.len(),
+            accessed: metadata.accessed().unwrap_or(SystemTime::UNIX_EPOCH),
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+        })
+    };
+    Ok(entries(folder)?.into_iter().filter_map(file).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+use std::io::Write as _;
+use std::time::Duration;
+
+use super::*;
+
+const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
+const OTHER: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b12";
+
+fn layout() -> (tempfile::TempDir, Layout) {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::create(&folder.path().join("cache")).unwrap();
+    (folder, layout)
+}
+
+fn mine(layout: &Layout, id: &str) -> File {
+    match layout.begin(id).unwrap() {
+        Begun::Mine(file) => file,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_incomplete(layout: &Layout, id: &str) -> bool {
+    layout.incomplete(id).try_exists().unwrap()
+}
+
+fn filled(layout: &Layout, id: &str, data: &[u8]) {
+    let mut file = mine(layout, id);
+    file.write_all(data).unwrap();
+    layout.commit(id, &file).unwrap();
+}
+
+#[test]
+fn an_image_is_there_when_it_is_whole_and_its_wish_is_gone() {
+    let (_folder, layout) = layout();
+    assert!(layout.queue(ID).unwrap() && !layout.queue(ID).unwrap() && layout.is_queued(ID).unwrap());
+    let mut file = mine(&layout, ID);
+    file.write_all(b"data").unwrap();
+    assert!(layout.open(ID).unwrap().is_none() && is_incomplete(&layout, ID));
+    layout.commit(ID, &file).unwrap();
+    assert_eq!(fs::read(layout.image(ID)).unwrap(), b"data");
+    assert!(!is_incomplete(&layout, ID) && !layout.is_queued(ID).unwrap());
+    assert!(matches!(layout.begin(ID).unwrap(), Begun::Cached(_)));
+    assert!(!is_incomplete(&layout, ID), "asking leaves nothing behind");
+    assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn one_writes_and_the_others_see_how_far_it_is() {
+    let (_folder, layout) = layout();
+    let mut file = mine(&layout, ID);
+    let Begun::Foreign(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
+    assert!(layout.is_being_written(ID).unwrap() && !layout.is_being_written(OTHER).unwrap());
+    file.write_all(b"data").unwrap();
+    assert_eq!(layout.look_at(ID, &seen).unwrap(), Foreign::Growing(4));
+    layout.commit(ID, &file).unwrap();
+    assert_eq!(layout.look_at(ID, &seen).unwrap(), Foreign::Finished(4));
+
+    let wrong = mine(&layout, OTHER);
+    let Begun::Foreign(seen) = layout.begin(OTHER).unwrap() else { panic!("two writers") };
+    layout.refute(OTHER, &wrong).unwrap();
+    assert_eq!(layout.look_at(OTHER, &seen).unwrap(), Foreign::Refuted);
+    assert_eq!(layout.remove_invalid().unwrap(), 1);
+    assert_eq!(layout.look_at(OTHER, &seen).unwrap(), Foreign::Abandoned);
+}
+
+#[test]
+fn the_file_of_a_dead_writer_is_never_written_to_again() {
+    let (_folder, layout) = layout();
+    let mut dead = mine(&layout, ID);
+    dead.write_all(b"half").unwrap();
+    let Begun::Foreign(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
+    drop(dead);
+    assert_eq!(layout.look_at(ID, &seen).unwrap(), Foreign::Abandoned);
+    let next = mine(&layout, ID);
+    assert_eq!(next.metadata().unwrap().len(), 0);
+    assert_eq!(seen.metadata().unwrap().len(), 4, "who reads it reads on");
+    layout.abandon(ID, &next).unwrap();
+    assert!(!is_incomplete(&layout, ID));
+    // A file that somebody else has put there since is not ours to move.
+    let theirs = mine(&layout, ID);
+    layout.abandon(ID, &next).unwrap();
+    assert!(layout.commit(ID, &next).is_err() && is_incomplete(&layout, ID));
+    layout.commit(ID, &theirs).unwrap();
+}
+
+#[test]
+fn what_is_read_is_not_evicted() {
+    let (_folder, layout) = layout();
+    filled(&layout, ID, b"data");
+    let reading = layout.open(ID).unwrap().unwrap();
+    assert_eq!(layout.evict(ID).unwrap(), None);
+    drop(reading);
+    assert_eq!(layout.evict(ID).unwrap(), Some(4));
+    assert_eq!(layout.evict(ID).unwrap(), Some(0), "it is gone already");
+    assert!(layout.open(ID).unwrap().is_none());
+}
+
+#[test]
+fn what_is_not_an_image_is_left_alone() {
+    let (_folder, layout) = layout();
+    fs::write(layout.base().join("cache.db"), b"index").unwrap();
+    fs::create_dir(layout.image(ID)).unwrap();
+    assert_eq!(layout.open(ID).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    std::os::unix::fs::symlink("/etc/passwd", layout.image(OTHER)).unwrap();
+    assert_eq!(layout.open(OTHER).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert!(layout.images().unwrap().is_empty());
+    for (text, expected) in [(ID, true), ("cache.db", false), ("../../etc/passwd", false), ("", false)] {
+        assert_eq!(is_id(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn usage_counts_what_is_set_aside() {
+    let (_folder, layout) = layout();
+    filled(&layout, ID, &[7; 1000]);
+    assert_eq!(layout.usage().unwrap(), 1000);
+    let mut file = mine(&layout, OTHER);
+    file.write_all(&[7; 10_000]).unwrap();
+    assert!((11_000..30_000).contains(&layout.usage().unwrap()), "{:?}", layout.usage());
+}
+
+#[test]
+fn stalled_files_go_and_living_ones_stay() {
+    let (_folder, layout) = layout();
+    let living = mine(&layout, ID);
+    drop(mine(&layout, OTHER));
+    let later = SystemTime::now() + Duration::from_secs(60);
+    assert_eq!(layout.remove_stalled(SystemTime::now() - Duration::from_secs(60)).unwrap(), 0);
+    assert_eq!(layout.remove_stalled(later).unwrap(), 1);
+    assert!(is_incomplete(&layout, ID) && !is_incomplete(&layout, OTHER));
+    drop(living);
+    assert_eq!(layout.remove_stalled(later).unwrap(), 1);
+}
+
+#[test]
+fn wishes_are_told_in_their_order() {
+    let (_folder, layout) = layout();
+    layout.queue(ID).unwrap();
+    layout.queue(OTHER).unwrap();
+    let older = File::options().write(true).open(layout.wish(OTHER)).unwrap();
+    older.set_modified(SystemTime::now() - Duration::from_secs(5)).unwrap();
+    assert_eq!(layout.queued().unwrap(), [OTHER, ID]);
+    assert!(layout.unqueue(OTHER).unwrap() && !layout.unqueue(OTHER).unwrap());
+    assert_eq!(layout.queued().unwrap(), [ID]);
+}

@@ -1,0 +1,171 @@
+//! Reading an image through the cache: a hit, a place behind a writer, or the store as if there were no cache.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::ready;
+use futures_util::stream::{Stream, StreamExt as _};
+
+use super::Cache;
+use super::blocking::blocking;
+use super::fill::{Behind, Expected, Fallback, Progress};
+use super::filling::{Wanted, join};
+use super::layout::is_id;
+use super::stats::add;
+use crate::identity::Context;
+use crate::image::{self, Image, Images, Status};
+use crate::store::{FileRegion, Reader, StoreError};
+
+/// A file of the cache that seems to be an image; it stays as long as this is kept.
+#[derive(Debug)]
+pub(crate) struct Cached {
+    file: Arc<File>,
+    size: u64,
+}
+
+impl Cached {
+    /// Bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Cache {
+    /// Looks for an image, before anybody knows whether the caller may see it.
+    pub(crate) async fn find(&self, id: &str) -> Option<Cached> {
+        if !is_id(id) {
+            return None;
+        }
+        let (layout, name) = (self.inner.layout.clone(), id.to_owned());
+        let found = blocking(move || {
+            let Some(file) = layout.open(&name)? else { return Ok(None) };
+            let size = file.metadata()?.len();
+            Ok(Some(Cached { file: Arc::new(file), size }))
+        });
+        found.await.unwrap_or_else(|error| {
+            if self.inner.is_news(id) {
+                tracing::warn!(image_id = id, %error, "the file of a cached image cannot be used");
+            }
+            None
+        })
+    }
+
+    /// Whether what was found is this image, as far as its size tells. What is not is put aside, so that the image can come anew.
+    pub(crate) async fn check(&self, found: Cached, image: &Image) -> Option<Cached> {
+        if image.status != Status::Active {
+            return None;
+        }
+        let wanted = Expected::of(image).size;
+        if wanted.is_none_or(|wanted| wanted == found.size) {
+            return Some(found);
+        }
+        if self.inner.is_news(&image.id) {
+            tracing::warn!(image_id = image.id, size = found.size, wanted, "a cached image has a wrong size");
+        }
+        let (layout, name) = (self.inner.layout.clone(), image.id.clone());
+        if let Err(error) = blocking(move || layout.reject(&name, &found.file)).await {
+            self.inner.complain(&image.id, &error);
+        }
+        None
+    }
+
+    /// Serves a hit, or a part of it.
+    pub(crate) fn serve(&self, found: &Cached, image: &Image, part: Option<Range<u64>>) -> Reader {
+        let part = part.unwrap_or(0..found.size);
+        let region = FileRegion {
+            file: Arc::clone(&found.file),
+            offset: part.start,
+            length: part.end.min(found.size).saturating_sub(part.start),
+        };
+        add(&self.inner.counters.hits, 1);
+        add(&self.inner.counters.bytes_served, region.length);
+        if self.inner.hits.note(&image.id) {
+            let inner = Arc::clone(&self.inner);
+            tokio::spawn(async move { inner.hits.write(&*inner.index).await });
+        }
+        Reader::File(region)
+    }
+
+    /// Opens an image that is not in the cache, or a part of it: behind whoever brings it into the cache, which this may begin, or at
+    /// its store where it does not belong into the cache.
+    ///
+    /// # Errors
+    /// As [`Images::open`].
+    pub(crate) async fn read(
+        &self,
+        images: &Images,
+        caller: &Arc<Context>,
+        image: &Image,
+        part: Option<Range<u64>>,
+    ) -> Result<Reader, image::Error> {
+        add(&self.inner.counters.misses, 1);
+        if self.takes(images, image, part.is_some()) {
+            let wanted =
+                Wanted { images: images.clone(), caller: Some(Arc::clone(caller)), image: Arc::new(image.clone()) };
+            let mut progress = join(&self.inner, &wanted);
+            let begun = progress.wait_for(|progress| !matches!(progress, Progress::Starting)).await;
+            let is_open = begun.is_ok_and(|progress| !matches!(*progress, Progress::Failed(_)));
+            if is_open {
+                let size = Expected::of(image).size;
+                return Ok(Behind::new(progress, part, size, fallback(wanted)).into_reader());
+            }
+        }
+        images.open(Some(caller), image, part).await
+    }
+
+    /// Whether an image is to come into the cache because somebody reads it.
+    fn takes(&self, images: &Images, image: &Image, is_part: bool) -> bool {
+        let options = &self.inner.options;
+        let size = Expected::of(image).size;
+        if image.status != Status::Active || !is_id(&image.id) || size.is_some_and(|size| size > options.largest()) {
+            return false;
+        }
+        let Some(store) = images.first_store(image) else { return false };
+        if options.skipped.contains(&store.id) {
+            return false;
+        }
+        !is_part || (!store.store.can_seek() && size.is_some_and(|size| size <= options.range_limit))
+    }
+}
+
+type Data = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// Opens the rest of an image at its store, for readers whose writer has given up.
+fn fallback(wanted: Wanted) -> Fallback {
+    Box::new(move |at, end| {
+        let wanted = wanted.clone();
+        async move { rest(&wanted, at, end).await.map_err(io::Error::other) }.boxed()
+    })
+}
+
+async fn rest(wanted: &Wanted, at: u64, end: Option<u64>) -> Result<Data, image::Error> {
+    let Wanted { images, caller, image } = wanted;
+    if let Some(end) = end.filter(|_| at > 0) {
+        match images.open(caller.as_ref(), image, Some(at..end)).await {
+            Err(image::Error::Store(StoreError::Unsupported { .. })) => {}
+            opened => return Ok(opened?.into_stream()),
+        }
+    }
+    let whole = images.open(caller.as_ref(), image, None).await?.into_stream();
+    Ok(if at == 0 { whole } else { Box::pin(behind(whole, at)) })
+}
+
+/// What comes behind so many bytes.
+fn behind(data: Data, mut skip: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    data.filter_map(move |piece| {
+        ready(match piece {
+            Ok(mut bytes) => {
+                let skipped = skip.min(bytes.len() as u64);
+                skip -= skipped;
+                let rest = bytes.split_off(usize::try_from(skipped).unwrap_or(usize::MAX));
+                (!rest.is_empty()).then_some(Ok(rest))
+            }
+            Err(error) => Some(Err(error)),
+        })
+    })
+}
