@@ -113,7 +113,6 @@ async fn fill_from_store(listed: &Listed, wanted: &Wanted, expected: &Expected, 
     };
     match commit(inner, id, &file, size).await {
         Ok(()) => {
-            inner.works();
             add(&inner.counters.fills, 1);
             add(&inner.counters.bytes_filled, size);
             fill.tell(Progress::Whole { file, size });

@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::fill::Fill;
 use super::hits::Hits;
@@ -15,6 +14,9 @@ use crate::config::Config;
 
 /// Images about whose files something was said in the log; more are not told apart.
 const COMPLAINTS: usize = 1000;
+
+/// Between two words in the log about a directory that cannot be used.
+const SILENCE: Duration = Duration::from_secs(3600);
 
 pub(super) struct Inner {
     pub(super) layout: Layout,
@@ -27,8 +29,8 @@ pub(super) struct Inner {
     /// Held while room is made: one evicts at a time.
     pub(super) room: tokio::sync::Mutex<()>,
     pub(super) wishes: Mutex<Wishes>,
-    /// The directory cannot be written to, and the log says so.
-    is_broken: AtomicBool,
+    /// When the log last said that the directory cannot be used.
+    complained_at: Mutex<Option<Instant>>,
     complained: Mutex<HashSet<String>>,
 }
 
@@ -105,24 +107,20 @@ impl Inner {
             fills: Fills::default(),
             room: tokio::sync::Mutex::default(),
             wishes: Mutex::default(),
-            is_broken: AtomicBool::new(false),
+            complained_at: Mutex::default(),
             complained: Mutex::default(),
         }
     }
 
-    /// The directory could not be written to or read: said once, until it works again.
+    /// The directory could not be written to or read: said once in a while, as a full disk may take small images and refuse large
+    /// ones in turn.
     pub(super) fn complain(&self, image_id: &str, error: &dyn std::error::Error) {
-        if self.is_broken.swap(true, Ordering::Relaxed) {
+        let mut last = self.complained_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < SILENCE) {
             tracing::debug!(image_id, %error, "the image cache cannot be used");
         } else {
+            *last = Some(Instant::now());
             tracing::warn!(image_id, %error, "the image cache cannot be used; images come from their stores until it can");
-        }
-    }
-
-    /// It works.
-    pub(super) fn works(&self) {
-        if self.is_broken.load(Ordering::Relaxed) && self.is_broken.swap(false, Ordering::Relaxed) {
-            tracing::info!("the image cache can be used again");
         }
     }
 

@@ -14,8 +14,7 @@ use time::OffsetDateTime;
 
 use crate::db::DbError;
 
-pub use open::OpenError;
-pub(super) use open::open;
+pub(super) use open::{OpenError, open};
 
 /// A cached image, as the index has it.
 #[derive(Clone, Debug, PartialEq)]
