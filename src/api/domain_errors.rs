@@ -11,6 +11,7 @@ use http::StatusCode;
 pub(super) use self::metadefs::{of_dissociation, of_namespace, of_shown_namespace, of_visible_namespace};
 use super::Error;
 use super::query::QueryError;
+use crate::cache;
 use crate::db::DbError;
 use crate::image::{self, patch::PatchError};
 use crate::keystone::KeystoneError;
@@ -110,6 +111,15 @@ impl From<PatchError> for Error {
 impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         Self::bad_request(error.to_string())
+    }
+}
+
+impl From<cache::Error> for Error {
+    fn from(error: cache::Error) -> Self {
+        if error.is_unavailable() {
+            return Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error);
+        }
+        Self::internal(error)
     }
 }
 

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::router::{Effect, PathIndex, PathRoutes, RequestContent, Route, routes};
-use super::v2::{actions, images, info, locations, members, metadefs, schemas, stores, tags, tasks};
+use super::v2::{actions, cache, images, info, locations, members, metadefs, schemas, stores, tags, tasks};
 use super::{Api, Call, Error, RequestBody, Response};
 
 /// No rule: everybody who is known may.
@@ -173,6 +173,38 @@ routes! {
     "/v2/info/usage" {
         GET ShowUsage => info::usage::handle(), "show_usage", Ignored, Reads, OPEN;
     }
+    "/v2/cache" {
+        GET ShowCache => cache::show::handle(), "show_cache", Refused, Reads, "cache_list";
+        DELETE ClearCache => cache::clear::handle(), "clear_cache", Refused, Changes, "cache_delete";
+    }
+    "/v2/cache/{image}" {
+        DELETE DeleteFromCache => cache::delete::handle(image), "delete_from_cache", Refused, Changes, "cache_delete";
+        PUT QueueForCache => cache::queue::handle(image), "queue_for_cache", Refused, Changes, "cache_image";
+    }
+    "/v2/cache/nodes/{image}" {
+        GET ListCacheNodes => cache::nodes::handle(image), "list_cache_nodes", Refused, Reads, "list_cached_nodes";
+    }
+    "/v2/cache/clean" {
+        POST CleanCache => cache::clean::handle(), "clean_cache", Refused, Changes, "cache_clean";
+    }
+    "/v2/cache/prune" {
+        POST PruneCache => cache::prune::handle(), "prune_cache", Refused, Changes, "cache_prune";
+    }
+    "/v2/cached_images" {
+        GET ListCachedImages => cache::old::list_cached(), "list_cached_images", Refused, Reads, "manage_image_cache";
+        DELETE DeleteCachedImages => cache::old::delete_all_cached(), "delete_cached_images", Refused, Changes, "manage_image_cache";
+    }
+    "/v2/cached_images/{image}" {
+        DELETE DeleteCachedImage => cache::old::delete_cached(image), "delete_cached_image", Refused, Changes, "manage_image_cache";
+    }
+    "/v2/queued_images" {
+        GET ListQueuedImages => cache::old::list_queued(), "list_queued_images", Refused, Reads, "manage_image_cache";
+        DELETE DeleteQueuedImages => cache::old::delete_all_queued(), "delete_queued_images", Refused, Changes, "manage_image_cache";
+    }
+    "/v2/queued_images/{image}" {
+        PUT QueueImage => cache::old::queue(image), "queue_image", Refused, Changes, "manage_image_cache";
+        DELETE DeleteQueuedImage => cache::old::delete_queued(image), "delete_queued_image", Refused, Changes, "manage_image_cache";
+    }
     "/v2/stores/{store}/{image}" {
         DELETE DeleteFromStore => stores::delete::handle(store, image), "delete_from_store", Refused, Changes, "delete_image_location";
     }
@@ -182,7 +214,14 @@ routes! {
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
 
 /// Paths that upstream does not know at all with another method than theirs.
-const WITH_KNOWN_METHODS_ALONE: [&str; 2] = ["/v2/images/{image}/tasks", "/v2/info/usage"];
+const WITH_KNOWN_METHODS_ALONE: [&str; 6] = [
+    "/v2/images/{image}/tasks",
+    "/v2/info/usage",
+    "/v2/cached_images",
+    "/v2/cached_images/{image}",
+    "/v2/queued_images",
+    "/v2/queued_images/{image}",
+];
 
 /// The endpoint for `method` on `path`, which is decoded.
 ///
@@ -229,6 +268,9 @@ mod tests {
             ("POST", "/v2/images/i/members", Endpoint::AddMember { image: image() }),
             ("DELETE", "/v2/images/i/members/m", Endpoint::RemoveMember { image: image(), member: "m".to_owned() }),
             ("GET", "/v2/schemas/members", Endpoint::ShowMembersSchema {}),
+            ("POST", "/v2/cache/clean", Endpoint::CleanCache {}),
+            ("PUT", "/v2/cache/cleaner", Endpoint::QueueForCache { image: "cleaner".to_owned() }),
+            ("DELETE", "/v2/cache/nodes", Endpoint::DeleteFromCache { image: "nodes".to_owned() }),
         ] {
             assert_eq!(find(&index(), &method.parse().unwrap(), path).unwrap(), endpoint, "{method} {path}");
         }
@@ -245,6 +287,9 @@ mod tests {
             ("/v2/info/stores", "GET"),
             ("/v2/metadefs/namespaces/n/tags/t", "GET, POST, PUT, DELETE"),
             ("/v2/metadefs/namespaces/n/objects", "GET, POST, DELETE"),
+            ("/v2/cache", "GET, DELETE"),
+            ("/v2/cache/i", "DELETE, PUT"),
+            ("/v2/cache/prune", "POST"),
         ] {
             let error = find(&index(), &Method::HEAD, path).unwrap_err();
             assert_eq!(
@@ -259,6 +304,8 @@ mod tests {
             "/v2/images/i/tags/a/b",
             "/v2/images/i/actions",
             "/v2/info",
+            "/v2/queued_images",
+            "/v2/cached_images/i",
             "/v2/schemas/tag",
         ] {
             for (method, status) in [(Method::PUT, StatusCode::NOT_FOUND), (Method::TRACE, StatusCode::NOT_IMPLEMENTED)]

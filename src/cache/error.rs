@@ -13,6 +13,13 @@ pub enum Error {
     Index(#[from] IndexError),
 }
 
+impl Error {
+    /// Whether the database is at fault, and the same may succeed a little later.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Index(IndexError::Table(error)) if error.is_unavailable())
+    }
+}
+
 /// There cannot be a cache with these options.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {

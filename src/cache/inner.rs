@@ -10,6 +10,7 @@ use super::hits::Hits;
 use super::index::Index;
 use super::layout::Layout;
 use super::stats::Counters;
+use super::totals::Totals;
 use crate::config::Config;
 
 /// Images about whose files something was said in the log; more are not told apart.
@@ -23,6 +24,7 @@ pub(super) struct Inner {
     pub(super) index: Box<dyn Index>,
     pub(super) options: Options,
     pub(super) counters: Counters,
+    pub(super) totals: Totals,
     pub(super) hits: Hits,
     /// Fills of this process, by image.
     pub(super) fills: Fills,
@@ -103,6 +105,7 @@ impl Inner {
             index,
             options,
             counters: Counters::default(),
+            totals: Totals::default(),
             hits: Hits::default(),
             fills: Fills::default(),
             room: tokio::sync::Mutex::default(),

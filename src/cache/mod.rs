@@ -16,6 +16,7 @@ mod prefetch;
 mod reading;
 mod space;
 mod stats;
+mod totals;
 mod upkeep;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use prefetch::Fetched;
 pub(crate) use reading::Cached;
 pub use space::Pruned;
 pub use stats::Stats;
+pub use totals::totals_of_host;
 pub use upkeep::Cleaned;
 
 use blocking::blocking;

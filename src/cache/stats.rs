@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Counters of this process. Each only grows.
 #[derive(Debug, Default)]
@@ -18,7 +18,8 @@ pub(super) struct Counters {
 }
 
 /// What the cache of one process has done since the process began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Stats {
     /// Requests that were answered from a whole image.
     pub hits: u64,
@@ -36,6 +37,22 @@ pub struct Stats {
     pub evictions: u64,
     /// Bytes of `evictions`.
     pub bytes_evicted: u64,
+}
+
+impl Stats {
+    /// Both together.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self {
+            hits: self.hits.saturating_add(other.hits),
+            misses: self.misses.saturating_add(other.misses),
+            fills: self.fills.saturating_add(other.fills),
+            failed_fills: self.failed_fills.saturating_add(other.failed_fills),
+            bytes_served: self.bytes_served.saturating_add(other.bytes_served),
+            bytes_filled: self.bytes_filled.saturating_add(other.bytes_filled),
+            evictions: self.evictions.saturating_add(other.evictions),
+            bytes_evicted: self.bytes_evicted.saturating_add(other.bytes_evicted),
+        }
+    }
 }
 
 impl Counters {

@@ -128,6 +128,11 @@ impl Parts {
         let app = Arc::new(app);
         Ok(Self { app, images, tasks, stores, cache, database, identity, unified_limits, authenticated })
     }
+
+    /// How many images of how many have been fetched into the cache, while queued ones are fetched.
+    pub(super) fn fetched(&self) -> Option<(u64, u64)> {
+        self.cache.as_ref()?.fetching()
+    }
 }
 
 /// The image cache, where there is one to be. What those in force fill goes on as long as the options are the same.

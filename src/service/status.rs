@@ -38,7 +38,14 @@ impl Status {
     }
 
     /// One line.
-    pub(super) fn line(&self, connection_limit: &ConnectionLimit, counters: &Counters) -> String {
+    ///
+    /// `fetched`: how many images of how many have been fetched into the image cache, while it goes on.
+    pub(super) fn line(
+        &self,
+        connection_limit: &ConnectionLimit,
+        counters: &Counters,
+        fetched: Option<(u64, u64)>,
+    ) -> String {
         let details = self.lock();
         let mut line = format!("version {}", env!("CARGO_PKG_VERSION"));
         for (index, address) in details.addresses.iter().enumerate() {
@@ -55,6 +62,9 @@ impl Status {
             (0, 0) => {}
             (running, 0) => drop(write!(line, "; {running} task{} running", plural(running))),
             (running, waiting) => drop(write!(line, "; {running} task{} running, {waiting} waiting", plural(running))),
+        }
+        if let Some((fetched, queued)) = fetched {
+            let _ = write!(line, "; {fetched} of {queued} images fetched into the cache");
         }
         if let Some(background) = self.background.line() {
             let _ = write!(line, "; {background}");
@@ -93,12 +103,13 @@ mod tests {
         let _permit = connection_limit.enter();
         status.set_addresses(vec![Address::Tcp("127.0.0.1:9292".parse().unwrap())]);
         status.set_reload("configuration reloaded".to_owned());
-        let line = status.line(&connection_limit, &counters);
+        let line = status.line(&connection_limit, &counters, None);
         let expected = "listening on 127.0.0.1:9292; 1 open connection, 0 requests in flight; configuration reloaded";
         assert!(line.ends_with(expected), "{line}");
         board.failed("recovery", 2, "no database");
-        let line = status.line(&connection_limit, &counters);
-        let expected = "0 requests in flight; recovery failed 2 times (no database); configuration reloaded";
+        let line = status.line(&connection_limit, &counters, Some((3, 10)));
+        let expected = "0 requests in flight; 3 of 10 images fetched into the cache; recovery failed 2 times (no database); \
+                        configuration reloaded";
         assert!(line.ends_with(expected), "{line}");
     }
 }

@@ -28,6 +28,8 @@ use super::watchdog;
 use crate::config::Loaded;
 use crate::task::Pool;
 
+/// How often it is looked at how far prefetching is.
+const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
 /// How often the numbers in the status line are renewed while they change.
 const STATUS_PAUSE: Duration = Duration::from_secs(2);
 
@@ -117,7 +119,7 @@ async fn serve<R: Reload>(
     }
 
     let mut reloader = Reloader::new(Arc::clone(&shared), sockets, loaded.config, settings, environment, logging);
-    manager.ready(&status.line(&shared.connection_limit, &shared.counters));
+    manager.ready(&status_line(&shared, &status));
     if let Some(limit) = sd_notify::watchdog_enabled() {
         tokio::spawn(watchdog::run(manager.clone(), limit, watched));
     }
@@ -147,7 +149,7 @@ async fn serve<R: Reload>(
                 };
                 status.set_reload(outcome);
                 background.reloaded();
-                manager.ready(&status.line(&shared.connection_limit, &shared.counters));
+                manager.ready(&status_line(&shared, &status));
             }
         }
     }
@@ -178,6 +180,10 @@ async fn serve<R: Reload>(
     Ok(())
 }
 
+fn status_line(shared: &Shared, status: &Status) -> String {
+    status.line(&shared.connection_limit, &shared.counters, shared.parts().fetched())
+}
+
 /// Keeps the status line fresh; sleeps while nothing changes.
 async fn update_status(shared: Arc<Shared>, status: Arc<Status>, manager: Manager) {
     let mut shown = String::new();
@@ -186,8 +192,9 @@ async fn update_status(shared: Arc<Shared>, status: Arc<Status>, manager: Manage
             () = shared.counters.changed() => {}
             () = status.background_changed() => {}
             () = shared.pool.changed() => {}
+            () = sleep(PROGRESS_PAUSE), if shared.parts().fetched().is_some() => {}
         }
-        let line = status.line(&shared.connection_limit, &shared.counters);
+        let line = status_line(&shared, &status);
         if line != shown {
             manager.status(&line);
             shown = line;

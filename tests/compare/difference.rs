@@ -32,6 +32,9 @@ pub(crate) struct Names {
     kept: BTreeSet<String>,
 }
 
+/// Fields of cached images with seconds since 1970.
+const SECONDS: [&str; 2] = ["\"last_accessed\": ", "\"last_modified\": "];
+
 impl Names {
     pub(crate) fn keep_uuids_of(&mut self, text: &str) {
         let bytes = text.as_bytes();
@@ -68,6 +71,16 @@ impl Names {
             } else if matches(bytes, at, b"dddd-dd-ddTdd:dd:ddZ") {
                 result.extend_from_slice(b"<time>");
                 at += 20;
+            } else if let Some(name) = SECONDS.iter().find(|name| bytes[at..].starts_with(name.as_bytes())) {
+                at += name.len();
+                let digits = |at: usize| bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                at += digits(at);
+                let has_fraction = bytes.get(at) == Some(&b'.');
+                if has_fraction {
+                    at += 1 + digits(at + 1);
+                }
+                let shown = if has_fraction { "\"<seconds with a fraction>\"" } else { "\"<seconds>\"" };
+                result.extend_from_slice(format!("{name}{shown}").as_bytes());
             } else {
                 result.push(bytes[at]);
                 at += 1;
@@ -412,6 +425,9 @@ mod tests {
         let one = "{\"id\": \"0a000000-0000-0000-0000-00000000000b\", \"at\": \"2024-01-01T00:00:00Z\", \"u\": \"127.0.0.1:1111\"}";
         let two = "{\"id\": \"0a000000-0000-0000-0000-00000000000c\", \"at\": \"2025-01-01T00:00:00Z\", \"u\": \"127.0.0.1:22222\"}";
         assert_eq!(theirs.normal(one), ours.normal(two));
+        let seconds = |accessed: &str| theirs.normal(&format!("{{\"last_accessed\": {accessed}, \"size\": 5}}"));
+        assert_eq!(seconds("1700000000.25"), seconds("1800000000.0"));
+        assert_ne!(seconds("1700000000.25"), seconds("1700000000"));
         // Unless the cases gave the id.
         theirs.keep_uuids_of("x 0a000000-0000-0000-0000-00000000000b y");
         assert_ne!(theirs.normal(one), ours.normal(two));

@@ -32,6 +32,8 @@ files! {
     actions
     anonymous
     auth
+    cache
+    cache_files
     cors
     create
     download

@@ -28,6 +28,8 @@ pub(super) fn start(shared: &Arc<Shared>, board: Arc<Board>) -> Supervisor<super
     supervisor.start(recovery::Recovery);
     supervisor.start(sweeping::Sweeping).request();
     supervisor.start(caching::Caching).request();
+    supervisor.start(caching::Prefetching);
+    supervisor.start(caching::Totals);
     supervisor.start(tasks::Leases);
     supervisor.start(tasks::Reclaiming);
     supervisor.start(tasks::Expiry);
