@@ -39,7 +39,7 @@ fn man_pages_and_completions_name_every_option_and_command() {
         ("glance-manage", manage::command()),
         ("glance-status", manage::status::command()),
     ];
-    for (program, mut command) in programs {
+    for (program, mut command) in programs.into_iter().chain(manage::cache::all_commands()) {
         command.build();
         let (options, commands) = names(&command);
         assert!(options.len() > 10);

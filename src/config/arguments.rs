@@ -13,6 +13,20 @@ pub enum Program {
     Api,
     /// `glance-manage`: the files of `glance-api`, then its own (`main` of `glance/cmd/manage.py`).
     Manage,
+    /// The tools of the image cache: the files of `glance-api`, then `glance-cache.conf` (`parse_cache_args` of
+    /// `glance/common/config.py`).
+    Cache,
+}
+
+impl Program {
+    /// What the files are called that it reads after those of `glance-api`.
+    pub(super) fn own_files(self) -> Option<&'static str> {
+        match self {
+            Self::Api => None,
+            Self::Manage => Some("glance-manage"),
+            Self::Cache => Some("glance-cache"),
+        }
+    }
 }
 
 /// What the command line says.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::arguments::{Arguments, Given, Program};
+use super::arguments::{Arguments, Given};
 use super::problem::Problem;
 
 /// All that a load depends on beside the files: kept for reloads, and replaceable in tests.
@@ -67,8 +67,8 @@ impl Sources {
             self.default_files(&mut found);
         }
         if !given.iter().any(|given| matches!(given, Given::Directory(_))) {
-            let own = (self.arguments.program == Program::Manage).then_some("glance-manage.conf.d");
-            for name in ["glance.conf.d", "glance-api.conf.d"].into_iter().chain(own) {
+            let own = self.arguments.program.own_files().map(|name| format!("{name}.conf.d"));
+            for name in ["glance.conf.d", "glance-api.conf.d"].into_iter().chain(own.as_deref()) {
                 if let Some(path) = first_with(&self.usual_places(), name) {
                     self.directory(&path, &mut found.files, &mut problems);
                 }
@@ -102,8 +102,8 @@ impl Sources {
     /// places do.
     fn default_files(&self, found: &mut Found) {
         let places = self.usual_places();
-        if self.arguments.program == Program::Manage {
-            for name in ["glance.conf", "glance-api.conf", "glance-manage.conf"] {
+        if let Some(own) = self.arguments.program.own_files() {
+            for name in ["glance.conf", "glance-api.conf", &format!("{own}.conf")] {
                 found.files.extend(first_with(&places, name));
             }
             return;

@@ -1,9 +1,11 @@
 //! Why a command failed.
 
+use crate::cache;
 use crate::config::ConfigErrors;
 use crate::db::DbError;
 use crate::http::ErrorWithCauses;
 use crate::metadef;
+use crate::store::StoreError;
 
 /// The command failed: the text is for standard error, the exit status is 1.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,19 @@ pub(super) enum CommandError {
     Database(#[from] DbError),
     #[error("ERROR: {0}")]
     Definitions(#[from] metadef::Error),
+    #[error("ERROR: {}", ErrorWithCauses(.0))]
+    CacheSetup(#[from] cache::SetupError),
+    #[error("ERROR: {}", ErrorWithCauses(.0))]
+    Cache(#[from] cache::Error),
+    #[error("ERROR: {}", ErrorWithCauses(.0))]
+    Stores(#[from] StoreError),
     #[error("ERROR: cannot start: {0}")]
     Runtime(std::io::Error),
+}
+
+impl CommandError {
+    /// A tool of the image cache has nothing to work on.
+    pub(super) fn no_cache() -> Self {
+        Self::Refused("ERROR: image_cache_dir is not set: there is no image cache".to_owned())
+    }
 }

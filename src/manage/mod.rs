@@ -1,10 +1,11 @@
-//! The operator's tools: `glance-manage` with upstream's commands, texts and exit statuses (`glance/cmd/manage.py`), and
-//! `glance-status` ([`status`]).
+//! The operator's tools: `glance-manage` with upstream's commands, texts and exit statuses (`glance/cmd/manage.py`), `glance-status`
+//! ([`status`]), and those of the image cache ([`cache`]).
 //!
 //! [`arguments`] says what can be asked; a command is a function of the database in [`database`] that says what it has done on
 //! standard output and returns the exit status. Everything about tables is in [`crate::db`].
 
 mod arguments;
+pub mod cache;
 mod console;
 mod database;
 mod error;

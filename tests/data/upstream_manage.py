@@ -1,14 +1,17 @@
-"""Runs upstream's `glance-manage` many times in one process: a fork for each request, so that its imports are paid for once.
+"""Runs upstream's `glance-manage` and the tools of its cache many times in one process: a fork for each request, so that its imports are paid
+for once.
 
 Standard input has a request a line, in JSON, standard output an answer a line:
 
 * {"conf": FILE, "arguments": [...]} runs the tool; answers {"status": N, "stdout": TEXT, "stderr": TEXT}.
+* {"program": NAME, "arguments": [...]} runs a tool of the cache in the same way, such as glance-cache-manage.
 * {"conf": FILE, "chain": [REVISION, ...]} upgrades through the revisions. After each it writes the revision's name, and waits
   for a line. After the first it puts rows into the tables; where an older release had a migration of data, that is run.
 """
 
 import contextlib
 import datetime
+import importlib
 import io
 import json
 import os
@@ -20,6 +23,7 @@ import warnings
 warnings.simplefilter("ignore")
 
 import sqlalchemy
+from glance import async_
 from glance.cmd import manage
 from glance.common import config
 from glance.db.sqlalchemy import alembic_migrations, api as db_api
@@ -29,22 +33,29 @@ from oslo_config import cfg
 from oslo_db.sqlalchemy import enginefacade
 from oslo_log import log as logging
 
+# The prefetcher asks for a kind of threads that its own release does not have any more.
+threads = async_.set_threadpool_model
+async_.set_threadpool_model = lambda _: threads("native")
+
 THEN = datetime.datetime(2016, 3, 4, 5, 6, 7)
 LATER = datetime.datetime(2016, 4, 5, 6, 7, 8)
 
 
-def tool(conf, arguments):
-    """Upstream's own `main`; what it prints goes to files, as the tool and its log use several ways to standard output."""
+def tool(program, arguments):
+    """Upstream's own `main`; what it prints goes to files, as the tool and its log use several ways to standard output. Nobody answers its
+    questions."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if child == 0:
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)
+            sys.stdin = open(os.devnull)
             sys.stdout, sys.stderr = io.TextIOWrapper(os.fdopen(1, "wb")), io.TextIOWrapper(os.fdopen(2, "wb"))
-            sys.argv = ["glance-manage", "--config-file", conf, *arguments]
+            sys.argv = [program, *arguments]
             status = 0
             try:
-                status = manage.main() or 0
+                module = importlib.import_module("glance.cmd." + program.removeprefix("glance-").replace("-", "_"))
+                status = module.main() or 0
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
                 if isinstance(end.code, str):
@@ -136,4 +147,8 @@ for line in sys.stdin:
             print(revision, flush=True)
             sys.stdin.readline()
         break
-    print(json.dumps(tool(request["conf"], request["arguments"])), flush=True)
+    if "program" in request:
+        done = tool(request["program"], request["arguments"])
+    else:
+        done = tool("glance-manage", ["--config-file", request["conf"], *request["arguments"]])
+    print(json.dumps(done), flush=True)

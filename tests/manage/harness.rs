@@ -80,7 +80,7 @@ impl Place {
     }
 }
 
-fn said(done: &Output) -> Said {
+pub(crate) fn said(done: &Output) -> Said {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     Said { status: done.status.code().unwrap().into(), stdout: text(&done.stdout), stderr: text(&done.stderr) }
 }
@@ -132,7 +132,16 @@ impl Upstream {
     }
 
     pub(crate) fn run(&mut self, place: &Place, database: &str, arguments: &[&str]) -> Said {
-        self.send(&json!({"conf": place.conf(database), "arguments": arguments}));
+        self.ask(&json!({"conf": place.conf(database), "arguments": arguments}))
+    }
+
+    /// A tool of the cache.
+    pub(crate) fn run_program(&mut self, program: &str, arguments: &[&str]) -> Said {
+        self.ask(&json!({"program": program, "arguments": arguments}))
+    }
+
+    fn ask(&mut self, request: &Value) -> Said {
+        self.send(request);
         let line = self.line();
         let answer: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         let text = |name: &str| answer[name].as_str().unwrap().to_owned();

@@ -17,6 +17,9 @@ CONF = "/etc/glance/glance-api.conf"
 def a_clean_system_serves_after_the_installation(i, packages):
     i.install(packages.deb(1))
     for path in ("/usr/bin/glance-api", "/usr/bin/glance-manage", "/usr/bin/glance-status",
+                 "/usr/bin/glance-cache-manage", "/usr/bin/glance-cache-pruner", "/usr/bin/glance-cache-cleaner",
+                 "/usr/bin/glance-cache-prefetcher", "/usr/share/man/man1/glance-cache-pruner.1.gz",
+                 "/usr/lib/systemd/system/glance-cache-pruner.timer", "/usr/lib/systemd/system/glance-cache-cleaner.timer",
                  "/usr/share/man/man1/glance-manage.1.gz", "/usr/share/man/man1/glance-status.1.gz",
                  "/usr/lib/systemd/system-generators/glance-api-generator", CONF,
                  "/usr/lib/systemd/system/glance-api.socket", "/usr/lib/systemd/system/glance-api.service",

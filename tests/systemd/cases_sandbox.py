@@ -7,7 +7,8 @@ from bed import WORKERS, check
 from suite import test
 
 ALL = [f"glance-api@{number}.service" for number in range(1, WORKERS + 1)]
-UNITS = "glance-api.socket glance-api.service glance-api@1.service glance-api-activation.service system-glance.slice"
+UNITS = ("glance-api.socket glance-api.service glance-api@1.service glance-api-activation.service system-glance.slice "
+         "glance-cache-pruner.service glance-cache-pruner.timer glance-cache-cleaner.service glance-cache-cleaner.timer")
 
 
 @test(60)
@@ -21,6 +22,20 @@ def the_security_score_is_at_most_one_and_a_half(i):
 def verify_has_nothing_to_say(i):
     said = i.run(f"systemd-analyze verify --man=no {UNITS}")
     check(not said.strip(), said)
+
+
+@test(60)
+def the_timers_of_the_cache_are_off_and_their_services_work_in_their_sandbox(i):
+    for tool in ("pruner", "cleaner"):
+        enabled = i.run(f"systemctl is-enabled glance-cache-{tool}.timer", expect=None).strip()
+        check(enabled == "disabled", tool, enabled)
+    i.configure("[DEFAULT]\nimage_cache_dir = /var/cache/glance/images\nimage_cache_max_size = 0\nimage_cache_driver = xattr\n")
+    i.run("install -d -o glance -g glance /var/cache/glance/images/invalid && "
+          "install -o glance -g glance /dev/null /var/cache/glance/images/invalid/00000000-0000-4000-8000-000000000001")
+    for tool in ("pruner", "cleaner"):
+        i.run(f"systemctl start glance-cache-{tool}.service")
+        check(i.show(f"glance-cache-{tool}.service", "Result") == "success", tool)
+    check(not i.run("ls /var/cache/glance/images/invalid").strip(), "invalid files are gone")
 
 
 @test(60)

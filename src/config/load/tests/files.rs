@@ -62,11 +62,17 @@ fn the_tool_reads_the_files_of_the_service_then_its_own() {
         .file("etc/glance/glance-image-import.conf", "[DEFAULT]\nbacklog = 2\n")
         .file("etc/glance/glance-manage.conf", "[DEFAULT]\nbind_port = 3\n")
         .file("etc/glance/glance-manage.conf.d/1.conf", "[DEFAULT]\ntcp_keepidle = 4\n")
+        .file("etc/glance/glance-cache.conf", "[DEFAULT]\ntcp_keepidle = 5\n")
         .variable("OS_GLANCE_CONFIG_DIR", "ROOT/elsewhere");
-    let arguments = Arguments { program: Program::Manage, ..Arguments::default() };
-    let sources = Sources { arguments, environment: place.environment.clone(), etc: place.path("etc") };
-    let config = Config::load(&sources, &kinds()).unwrap().config;
-    assert_eq!((config.default.backlog, config.default.bind_port, config.default.tcp_keepidle), (1, 3, 4));
+    let config = |program| {
+        let arguments = Arguments { program, ..Arguments::default() };
+        let sources = Sources { arguments, environment: place.environment.clone(), etc: place.path("etc") };
+        Config::load(&sources, &kinds()).unwrap().config.default
+    };
+    let manage = config(Program::Manage);
+    assert_eq!((manage.backlog, manage.bind_port, manage.tcp_keepidle), (1, 3, 4));
+    let cache = config(Program::Cache);
+    assert_eq!((cache.backlog, cache.bind_port, cache.tcp_keepidle), (1, 9292, 5));
 }
 
 #[test]

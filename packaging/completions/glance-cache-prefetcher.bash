@@ -1,0 +1,24 @@
+# bash completion for glance-cache-prefetcher
+
+_glance_cache_prefetcher() {
+    local cur prev
+    cur=${COMP_WORDS[COMP_CWORD]}
+    prev=${COMP_WORDS[COMP_CWORD - 1]}
+    case $prev in
+    --config-file | --log-file | --log-config-append)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+        ;;
+    --config-dir | --log-dir)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        return
+        ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W '--config-file --config-dir --debug --nodebug --log-file --log-dir
+        --log-config-append --log-date-format --use-journal --nouse-journal --use-json --nouse-json --use-syslog --nouse-syslog
+        --syslog-log-facility --help --version' -- "$cur")
+}
+
+complete -F _glance_cache_prefetcher glance-cache-prefetcher
