@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
+pub(crate) mod certificates;
 pub(crate) mod conf;
 pub(crate) mod database;
 pub(crate) mod disk;
@@ -21,6 +22,11 @@ use std::time::{Duration, Instant};
 #[expect(clippy::disallowed_methods, reason = "no runtime on the threads of the tests")]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Whether what is too long for every run is wanted: `tests/run --thorough`.
+pub(crate) fn is_thorough() -> bool {
+    std::env::var_os("GLANCE_TEST_THOROUGH").is_some()
 }
 
 /// Looks again and again until `look` finds something; panics with `what` after `limit`.

@@ -10,7 +10,6 @@ mod common;
 mod db_suite;
 
 mod between;
-mod certificates;
 mod galera;
 mod mariadb;
 mod postgresql;

@@ -1,7 +1,7 @@
 //! MariaDB: TLS, option files, several servers, a proxy.
 
 use crate::between::Between;
-use crate::certificates::Authority;
+use crate::common::certificates::{Authority, Pair};
 use crate::common::database::{Kind, Proxy, Server};
 use crate::common::free_port;
 use crate::postgresql::cut_when_idle;
@@ -11,7 +11,7 @@ use crate::{connect, create, is_there, refusal, write};
 async fn mariadb() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let server = Server::start_with(Kind::MariaDb, |folder| {
-        let (certificate, key) = authority.issue();
+        let Pair { certificate, key } = authority.issue();
         let ca = write(&folder.join("ca.pem"), authority.pem());
         let (certificate, key) =
             (write(&folder.join("server.crt"), certificate), write(&folder.join("server.key"), key));

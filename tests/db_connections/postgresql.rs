@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::between::Between;
-use crate::certificates::Authority;
+use crate::common::certificates::{Authority, Pair};
 use crate::common::database::Server;
 use crate::common::{Request, free_port};
 use crate::{common, connect, create, db_suite, is_there, refusal, try_connect, write};
@@ -19,7 +19,7 @@ async fn postgresql() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let port = free_port();
     let server = Server::on_port(port, |folder| {
-        let (certificate, key) = authority.issue();
+        let Pair { certificate, key } = authority.issue();
         let (certificate, key) =
             (write(&folder.join("server.crt"), certificate), write(&folder.join("server.key"), key));
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -17,7 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::harness::{LONG, Server, Setup};
-use super::tls::{Authority, with_tls};
+use super::tls::with_tls;
+use crate::certificates::Authority;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const MISSING: &str = "/v2/images/00000000-0000-4000-8000-000000000000/file";

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod audit;
+#[path = "../common/certificates.rs"]
+mod certificates;
 mod data;
 mod documents;
 mod framing;

@@ -6,62 +6,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, ServerName};
+
+use crate::certificates::{Authority, Pair};
 
 use super::harness::{Client, LONG, Setup, answered};
 
 type Tls = Client<StreamOwned<ClientConnection, TcpStream>>;
-
-/// Issues certificates for localhost.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-pub(crate) struct Pair {
-    certificate: String,
-    key: KeyPair,
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    pub(crate) fn issue(&self) -> Pair {
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        Pair { certificate: certificate.pem(), key }
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    pub(crate) fn client(&self, identity: Option<&Pair>, protocols: &[&str]) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(pair) => {
-                let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
-                let key = PrivateKeyDer::try_from(pair.key.serialize_der()).unwrap();
-                builder.with_client_auth_cert(chain, key).unwrap()
-            }
-        };
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Arc::new(config)
-    }
-}
 
 fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Tls {
     let stream = TcpStream::connect(address).unwrap();
@@ -83,7 +36,7 @@ const FILES: &str = "cert_file = DIR/cert.pem\nkey_file = DIR/key.pem";
 /// A server with this certificate and more options.
 pub(crate) fn with_tls(setup: Setup, pair: &Pair, more: &str) -> Setup {
     fs::write(setup.path("cert.pem"), &pair.certificate).unwrap();
-    fs::write(setup.path("key.pem"), pair.key.serialize_pem()).unwrap();
+    fs::write(setup.path("key.pem"), &pair.key).unwrap();
     let text = format!("{FILES}\n{more}").replace("DIR", &setup.directory.path().display().to_string());
     setup.more(&text)
 }
@@ -124,7 +77,7 @@ fn a_reload_brings_a_new_certificate_and_breaks_nothing() {
     assert!(!ok && words.contains("does not belong to the certificate"), "{words}");
     answered(connect(server.address(), &config).get("/versions"));
 
-    fs::write(server.path("key.pem"), second.key.serialize_pem()).unwrap();
+    fs::write(server.path("key.pem"), &second.key).unwrap();
     assert_eq!(server.reload(), (true, "configuration reloaded".to_owned()));
     let mut new = connect(server.address(), &config);
     answered(new.get("/versions"));
@@ -163,7 +116,7 @@ fn tls_is_switched_on_and_off_on_the_same_port() {
     answered(plain.get("/versions"));
     let pair = authority.issue();
     fs::write(server.path("cert.pem"), &pair.certificate).unwrap();
-    fs::write(server.path("key.pem"), pair.key.serialize_pem()).unwrap();
+    fs::write(server.path("key.pem"), &pair.key).unwrap();
     server.configure_more(&FILES.replace("DIR", &server.directory.path().display().to_string()));
     assert!(server.reload().0);
     answered(connect(server.address(), &authority.client(None, &["http/1.1"])).get("/versions"));
@@ -184,7 +137,7 @@ fn who_does_not_shake_hands_is_sent_away() {
 fn a_start_with_wrong_files_says_which() {
     let authority = Authority::new();
     let setup = with_tls(Setup::new(), &authority.issue(), "");
-    fs::write(setup.path("key.pem"), authority.issue().key.serialize_pem()).unwrap();
+    fs::write(setup.path("key.pem"), authority.issue().key).unwrap();
     let (status, log) = setup.fail();
     assert!(status == 78 && log.contains("key.pem") && log.contains("does not belong"), "{status}: {log}");
     let (status, log) = Setup::new().more("cert_file = /nowhere/cert.pem\nkey_file = /nowhere/key.pem").fail();
