@@ -1,5 +1,6 @@
 //! One borrowed connection: runs statements, and never goes back to the pool in doubt.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use sea_query::{Value, Values};
 use sea_query_sqlx::SqlxValues;
-use sqlx::{Executor, MySqlConnection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection, PgConnection, SqliteConnection};
 use tokio::time::timeout;
 
 use super::cipher::LocationCipher;
@@ -83,6 +84,10 @@ impl Session {
         self.traits.is_pooled
     }
 
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.open
+    }
+
     /// The URL of a location as it is to be stored.
     pub(super) fn seal(&self, url: &str) -> String {
         match &self.cipher {
@@ -154,20 +159,47 @@ impl Session {
         }
     }
 
-    /// Runs a statement without parameters; for several at once, separated by semicolons.
-    pub(super) async fn plain(&mut self, sql: &'static str) -> Result<(), DbError> {
+    /// Runs a statement without parameters; for several at once, separated by semicolons. It is not prepared, so that it can also be
+    /// one that must not be in a transaction. The text must be the program's own.
+    pub(super) async fn plain(&mut self, sql: impl Into<Cow<'static, str>>) -> Result<(), DbError> {
         self.busy = true;
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.into().into_owned()));
         let Traits { answer, .. } = self.traits;
         let done = match self.link()? {
-            Wire::Sqlite(link) => sqlx::raw_sql(sql).execute(link).await.map(drop),
-            Wire::Postgres(link) => sqlx::raw_sql(sql).execute(link).await.map(drop),
-            Wire::MySql(link) => within(answer, sqlx::raw_sql(sql).execute(link)).await.map(drop),
+            Wire::Sqlite(link) => sql.execute(link).await.map(drop),
+            Wire::Postgres(link) => sql.execute(link).await.map(drop),
+            Wire::MySql(link) => within(answer, sql.execute(link)).await.map(drop),
         };
         self.settle(done)
     }
 
+    /// Behind a pooler, begins a transaction for a single statement, unless one is open. Returns whether it did.
+    async fn begin_for_one(&mut self) -> Result<bool, DbError> {
+        let is_needed = self.traits.is_pooled && !self.open;
+        if is_needed {
+            self.begin(Transaction::Write).await?;
+        }
+        Ok(is_needed)
+    }
+
+    /// Ends the transaction of [`Self::begin_for_one`].
+    async fn end_for_one<T>(&mut self, has_begun: bool, done: Result<T, DbError>) -> Result<T, DbError> {
+        match (has_begun, &done) {
+            (true, Ok(_)) => self.commit().await?,
+            (true, Err(_)) => self.rollback().await,
+            (false, _) => {}
+        }
+        done
+    }
+
     /// Runs a statement and says how many rows it matched.
     pub(super) async fn execute<S: Statement>(&mut self, statement: &S) -> Result<u64, DbError> {
+        let has_begun = self.begin_for_one().await?;
+        let done = self.execute_one(statement).await;
+        self.end_for_one(has_begun, done).await
+    }
+
+    async fn execute_one<S: Statement>(&mut self, statement: &S) -> Result<u64, DbError> {
         self.busy = true;
         let (sql, values) = statement.render(self.dialect());
         let Traits { is_pooled, answer } = self.traits;
@@ -189,6 +221,16 @@ impl Session {
 
     /// Runs a query and reads each of its rows. The caller bounds the number of rows by the query itself.
     pub(super) async fn rows<S, T, F>(&mut self, statement: &S, read: F) -> Result<Vec<T>, DbError>
+    where
+        S: Statement,
+        F: FnMut(&dyn Row) -> Result<T, DbError>,
+    {
+        let has_begun = self.begin_for_one().await?;
+        let done = self.rows_of_one(statement, read).await;
+        self.end_for_one(has_begun, done).await
+    }
+
+    async fn rows_of_one<S, T, F>(&mut self, statement: &S, read: F) -> Result<Vec<T>, DbError>
     where
         S: Statement,
         F: FnMut(&dyn Row) -> Result<T, DbError>,

@@ -17,11 +17,16 @@ pub(crate) struct Between {
 impl Between {
     /// Two connections to the server, which each transaction borrows. `settings` are PgBouncer's own.
     pub(crate) fn pgbouncer(folder: &Path, server_port: u16, settings: &str) -> Self {
+        Self::pgbouncer_for(folder, server_port, "glance", &format!("default_pool_size = 2\n{settings}"))
+    }
+
+    /// As [`Self::pgbouncer`], for another database and with as many connections as `settings` say.
+    pub(crate) fn pgbouncer_for(folder: &Path, server_port: u16, database: &str, settings: &str) -> Self {
         let port = free_port();
         let path = folder.join(format!("pgbouncer-{port}.ini"));
         let text = format!(
-            "[databases]\nglance = host={} port={server_port} dbname=glance user=glance\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n{settings}\n",
+            "[databases]\n{database} = host={} port={server_port} dbname={database} user=glance\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n{settings}\n",
             folder.display()
         );
         std::fs::write(&path, text).unwrap();

@@ -1,6 +1,7 @@
 //! PostgreSQL: libpq's parameters, TLS, poolers, proxies.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use glance_api::db::model::ImageUpdate;
@@ -38,6 +39,7 @@ async fn postgresql() {
     let bouncer = Between::pgbouncer(server.folder(), port, "");
     pooled(&bouncer).await;
     suite_behind_a_pooler(&bouncer).await;
+    tokio::task::block_in_place(|| upgrades_behind_a_pooler(&server, port));
     pooled(&Between::pgbouncer(server.folder(), port, "ignore_startup_parameters = options")).await;
     tokio::task::block_in_place(|| service_behind_a_pooler(&bouncer));
     idle_connections_are_cut(&server).await;
@@ -122,6 +124,31 @@ async fn suite_behind_a_pooler(bouncer: &Between) {
             create(&other).await;
         }
     });
+}
+
+/// Two hosts make the tables at the same time; one waits for the other. Then from the first revision on, with rows.
+fn upgrades_behind_a_pooler(server: &Server, port: u16) {
+    server.make("fresh", None);
+    let bouncer = Between::pgbouncer_for(server.folder(), port, "fresh", "default_pool_size = 4");
+    let url = format!("postgresql+psycopg2://glance@127.0.0.1:{}/fresh", bouncer.port);
+    let conf = write(&server.folder().join("fresh.conf"), format!("[database]\nconnection = {url}\n"));
+    let tool = |arguments: &[&str]| {
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_glance-manage"));
+        tool.args(["--config-file", &conf]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        tool.spawn().unwrap()
+    };
+    let succeeds = |tool: Child| {
+        let done = tool.wait_with_output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap()
+    };
+    succeeds(tool(&["db", "upgrade", "mitaka02"]));
+    let said: Vec<String> = [0, 1, 2].map(|_| tool(&["db", "sync"])).into_iter().map(succeeds).collect();
+    assert!(said.iter().all(|text| text.contains("Database is synced successfully.")), "{said:?}");
+    assert!(said.iter().any(|text| text.contains("wait")), "nobody had to wait: {said:?}");
+    assert!(succeeds(tool(&["db", "check"])).contains("up to date"));
+    succeeds(tool(&["db", "version_control", "liberty"]));
+    assert!(succeeds(tool(&["db", "version"])).contains("liberty"));
 }
 
 async fn changes(db: &Db, number: usize) {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use sea_query::{Expr, Query};
+use sea_query::{Expr, Query, SelectStatement};
 use tokio::time::{Instant, sleep};
 
 use super::{Observer, Progress};
+use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::{DbError, SchemaError};
 use crate::db::row::Columns;
@@ -30,41 +31,64 @@ pub(super) async fn begin(session: &mut Session, observe: Observer<'_>) -> Resul
     }
 }
 
-/// A lock of the session, which ends with the connection at the latest. It is asked for again and again: a session of PostgreSQL
-/// that waits for it would keep `CREATE INDEX CONCURRENTLY` of the one that has it from ending.
-pub(super) async fn take(session: &mut Session, observe: Observer<'_>) -> Result<(), DbError> {
-    // The next statement may have another session of the server, and the lock would stay with this one.
-    if session.is_pooled() {
-        return Ok(());
-    }
-    let mut wait = Wait::new(observe);
-    loop {
-        match session
-            .row(&question(session.dialect(), "pg_try_advisory_lock", "GET_LOCK", ", 0"), |row| {
-                Columns::of(row).maybe_integer()
-            })
-            .await
-        {
-            Ok(Some(Some(1))) => return Ok(()),
-            // A cluster may have no such locks (Galera). All that is done on MySQL can be done twice.
-            Err(DbError::Statement(_)) if session.dialect() == Dialect::MySql => return Ok(()),
-            done => done.map(drop)?,
+/// A lock of the database, which ends with its connection at the latest.
+pub(super) struct Lock {
+    /// Behind a pooler the next statement may have another session of the server, and a lock would stay with this one. There, a
+    /// transaction on a connection of its own holds the lock. It keeps nobody waiting: it looks at no row.
+    holder: Option<Session>,
+}
+
+impl Lock {
+    /// It is asked for again and again: a session of PostgreSQL that waits for it would keep `CREATE INDEX CONCURRENTLY` of the
+    /// one that has it from ending.
+    pub(super) async fn take(db: &Db, session: &mut Session, observe: Observer<'_>) -> Result<Self, DbError> {
+        let mut wait = Wait::new(observe);
+        if !session.is_pooled() {
+            let call = question(session.dialect(), "pg_try_advisory_lock", "GET_LOCK", ", 0");
+            while !ask(session, &call).await? {
+                wait.pause().await?;
+            }
+            return Ok(Self { holder: None });
         }
-        wait.pause().await?;
+        let call = question(session.dialect(), "pg_try_advisory_xact_lock", "GET_LOCK", ", 0");
+        loop {
+            let mut holder = db.writer().await?;
+            holder.begin(Transaction::Write).await?;
+            // It is silent for as long as the work takes.
+            if session.dialect() == Dialect::Postgres {
+                holder.plain("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+            }
+            if ask(&mut holder, &call).await? {
+                return Ok(Self { holder: Some(holder) });
+            }
+            holder.abandon().await;
+            wait.pause().await?;
+        }
+    }
+
+    /// A lock that cannot be given back ends with the connection.
+    pub(super) async fn release(self, session: &mut Session) {
+        let Some(holder) = self.holder else {
+            let call = question(session.dialect(), "pg_advisory_unlock", "RELEASE_LOCK", "");
+            let _ = session.row(&call, |_| Ok(())).await;
+            return;
+        };
+        let _ = holder.finish().await;
     }
 }
 
-/// A lock that cannot be given back ends with the connection.
-pub(super) async fn release(session: &mut Session) {
-    if session.is_pooled() {
-        return;
+/// Whether the lock was free.
+async fn ask(session: &mut Session, question: &SelectStatement) -> Result<bool, DbError> {
+    match session.row(question, |row| Columns::of(row).maybe_integer()).await {
+        Ok(Some(Some(1))) => Ok(true),
+        // A cluster may have no such locks (Galera). All that is done on MySQL can be done twice.
+        Err(DbError::Statement(_)) if session.dialect() == Dialect::MySql => Ok(true),
+        done => done.map(|_| false),
     }
-    let question = question(session.dialect(), "pg_advisory_unlock", "RELEASE_LOCK", "");
-    let _ = session.row(&question, |_| Ok(())).await;
 }
 
 /// PostgreSQL's locks belong to a database, MySQL's to the server.
-fn question(dialect: Dialect, postgres: &str, mysql: &str, more: &str) -> sea_query::SelectStatement {
+fn question(dialect: Dialect, postgres: &str, mysql: &str, more: &str) -> SelectStatement {
     let call = match dialect {
         // «glance» in ASCII.
         Dialect::Postgres => format!("CAST({postgres}(113715188753253) AS integer)"),

@@ -19,8 +19,8 @@ use super::connection::Db;
 use super::dialect::Dialect;
 use super::error::{DbError, SchemaError};
 use super::retry::Operation;
-use super::session::Session;
-use lock::PAUSE;
+use super::session::{Session, Transaction};
+use lock::{Lock, PAUSE};
 pub(crate) use revisions::{EXPANDED, FIRST, HEAD, Revision, find};
 use revisions::{FORMER, Rows};
 pub(crate) use state::{CountTables, Revisions};
@@ -61,7 +61,7 @@ impl Db {
         if session.dialect() == Dialect::Sqlite && (CountTables { named: None }).run(&mut session).await? == 0 {
             use_write_ahead_log(&mut session).await?;
         }
-        let mut alone = Alone::new(&mut session, observe).await?;
+        let mut alone = Alone::new(self, &mut session, observe).await?;
         let done = upgrade_all(alone.session, upgrade, observe).await;
         alone.end(done).await
     }
@@ -72,11 +72,11 @@ impl Db {
     /// A database that cannot be used, or that is at a revision nobody knows.
     pub(crate) async fn stamp(&self, revision: &'static Revision, observe: Observer<'_>) -> Result<(), DbError> {
         let mut session = self.writer().await?;
-        let mut alone = Alone::new(&mut session, observe).await?;
+        let mut alone = Alone::new(self, &mut session, observe).await?;
         let done = async {
             let heads = heads(alone.session).await?;
             let rows = revisions::stamped(&heads, revision)?;
-            note(alone.session, &rows).await
+            note_at_once(alone.session, &rows).await
         };
         let done = done.await;
         alone.end(done).await
@@ -95,7 +95,7 @@ impl Db {
     /// The first failure; what was done before stays, on SQLite nothing does.
     pub(crate) async fn migrate_data(&self, observe: Observer<'_>) -> Result<u64, DbError> {
         let mut session = self.writer().await?;
-        let mut alone = Alone::new(&mut session, observe).await?;
+        let mut alone = Alone::new(self, &mut session, observe).await?;
         let done = async {
             let heads = heads(alone.session).await?;
             data::migrate(alone.session, &revisions::done(&heads)?, observe).await
@@ -108,25 +108,26 @@ impl Db {
 /// The right to change the tables. On SQLite it is a transaction, which holds all that is done; elsewhere a lock.
 struct Alone<'s> {
     session: &'s mut Session,
+    lock: Option<Lock>,
 }
 
 impl<'s> Alone<'s> {
-    async fn new(session: &'s mut Session, observe: Observer<'_>) -> Result<Self, DbError> {
-        if session.dialect() == Dialect::Sqlite {
+    async fn new(db: &Db, session: &'s mut Session, observe: Observer<'_>) -> Result<Self, DbError> {
+        let lock = if session.dialect() == Dialect::Sqlite {
             // Making a table anew removes the old one, to which others refer. Within a transaction it has no effect.
             session.plain("PRAGMA foreign_keys = OFF").await?;
             if let Err(error) = lock::begin(session, observe).await {
                 session.plain("PRAGMA foreign_keys = ON").await?;
                 return Err(error);
             }
+            None
         } else {
-            lock::take(session, observe).await?;
-        }
-        Ok(Self { session })
+            Some(Lock::take(db, session, observe).await?)
+        };
+        Ok(Self { session, lock })
     }
 
     async fn end<T>(&mut self, done: Result<T, DbError>) -> Result<T, DbError> {
-        let is_sqlite = self.session.dialect() == Dialect::Sqlite;
         let done = match done {
             Ok(value) => self.session.commit().await.map(|()| value),
             Err(error) => {
@@ -134,8 +135,8 @@ impl<'s> Alone<'s> {
                 Err(error)
             }
         };
-        if !is_sqlite {
-            lock::release(self.session).await;
+        if let Some(lock) = self.lock.take() {
+            lock.release(self.session).await;
             return done;
         }
         let restored = self.session.plain("PRAGMA foreign_keys = ON").await;
@@ -168,7 +169,7 @@ async fn heads(session: &mut Session) -> Result<Vec<String>, DbError> {
     let mut heads = Revisions.run(session).await?;
     for (old, new) in FORMER {
         if let Some(head) = heads.iter_mut().find(|head| *head == old) {
-            note(session, &Rows { remove: vec![old.to_owned()], add: Some(new) }).await?;
+            note_at_once(session, &Rows { remove: vec![old.to_owned()], add: Some(new) }).await?;
             new.clone_into(head);
         }
     }
@@ -203,6 +204,16 @@ async fn note(session: &mut Session, rows: &Rows) -> Result<(), DbError> {
         session.execute(&insert).await?;
     }
     Ok(())
+}
+
+/// As [`note`], in a transaction in any case.
+async fn note_at_once(session: &mut Session, rows: &Rows) -> Result<(), DbError> {
+    if session.is_in_transaction() {
+        return note(session, rows).await;
+    }
+    session.begin(Transaction::Write).await?;
+    note(session, rows).await?;
+    session.commit().await
 }
 
 /// The switch needs the file for itself and does not wait for it, so another worker that starts at this moment is in

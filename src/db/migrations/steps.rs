@@ -96,7 +96,7 @@ async fn transaction(session: &mut Session, statements: &[&'static str], rows: O
                 session.plain("SET LOCAL lock_timeout = '2s'").await?;
             }
             for sql in statements {
-                session.plain(sql).await?;
+                session.plain(*sql).await?;
             }
             if let Some(rows) = rows {
                 note(session, rows).await?;
@@ -142,7 +142,7 @@ async fn drop_broken_index(session: &mut Session, sql: &str) -> Result<(), DbErr
          relname = '{name}' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
     );
     if session.row(&Sql(Cow::Owned(broken)), |_| Ok(())).await?.is_some() {
-        session.execute(&Sql(Cow::Owned(format!("DROP INDEX CONCURRENTLY {name}")))).await?;
+        session.plain(format!("DROP INDEX CONCURRENTLY {name}")).await?;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Db {
         };
         let mut session = self.writer().await?;
         for statement in statements {
-            match session.plain(statement).await {
+            match session.plain(*statement).await {
                 Err(error) if error.is_known_index() => {}
                 done => done?,
             }
