@@ -49,6 +49,12 @@ async fn is_there(db: &Db, id: &str) -> bool {
     images::get(db, id, false).await.unwrap().is_some()
 }
 
+/// The driver adds a list of public authorities to those that are named.
+#[test]
+fn no_authority_is_trusted_that_nobody_has_named() {
+    assert!(webpki_roots::TLS_SERVER_ROOTS.is_empty());
+}
+
 fn write(path: &Path, text: impl AsRef<[u8]>) -> String {
     std::fs::write(path, text).unwrap();
     path.display().to_string()
