@@ -5,10 +5,12 @@
 mod common;
 
 use std::io::Write;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::database::{Fault, Kind, Proxy, Server as Database};
+use common::disk::SmallDisk;
 use common::{Request, Server, http, pause};
 use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::model::{ImageUpdate, NewImage};
@@ -40,8 +42,12 @@ impl Rig {
 }
 
 fn make_tables(database: &Database) {
+    make_tables_at(&database.url());
+}
+
+fn make_tables_at(url: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { connect(&database.url()).await.create_schema().await.unwrap() });
+    runtime.block_on(async { connect(url).await.create_schema().await.unwrap() });
 }
 
 async fn connect(url: &str) -> Db {
@@ -127,6 +133,71 @@ fn lost_commits(kind: Kind) {
     assert!(start.elapsed() < Duration::from_secs(28), "{:?}", start.elapsed());
     assert_eq!(rig.get(&format!("/v2/images/{id}")).0, 200);
     assert!(rig.server.log().contains("it is not known whether the database has committed the change"));
+    full_disk(Some((&rig.database, kind)));
+}
+
+#[test]
+fn a_full_disk_below_sqlite() {
+    full_disk(None);
+}
+
+/// The tables lie on a disk that fills up: clients are told that it is not their fault, what is there is whole, and all is well as
+/// soon as there is space again.
+fn full_disk(database: Option<(&Database, Kind)>) {
+    let folder = tempfile::Builder::new().prefix("glance-full").tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut place = folder.path().join("small");
+    if let Some((database, Kind::MariaDb)) = database {
+        database.make("small", None);
+        place = database.folder().join("data/small");
+    }
+    let disk = SmallDisk::on(place.clone(), 24 << 20);
+    let url = match database {
+        None => format!("sqlite:///{}/glance.db", place.display()),
+        Some((database, kind)) => {
+            let owner = if kind == Kind::Postgres { "postgres" } else { "mysql" };
+            assert!(Command::new("chown").arg(owner).arg(&place).status().unwrap().success());
+            if kind == Kind::Postgres {
+                database.sql(&format!("CREATE TABLESPACE small LOCATION '{}'", place.display()));
+                database.sql("CREATE DATABASE small TEMPLATE template0 TABLESPACE small");
+            }
+            let url = database.url_of("small");
+            make_tables_at(&url);
+            url
+        }
+    };
+    let server = Server::with(|conf| conf.set("database.connection", url));
+    let create = |id: &str| {
+        let mut image = image(id);
+        for number in 0..20 {
+            image[format!("p{number}")] = json!("x".repeat(2000));
+        }
+        server.send(&Request::new("POST", "/v2/images").json(&image))
+    };
+    create(&uuid()).expect(201);
+    let filler = place.join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let refused = (0..400).map(|_| create(&uuid())).find(|answer| answer.status != 201).expect("it never fills up");
+    assert_eq!(refused.status, 503, "{}\n{}", refused.text(), server.log());
+    assert!(server.log().contains("the database has no space left"));
+    create(&uuid()).expect(503);
+    for shown in
+        server.send(&Request::new("GET", "/v2/images?limit=500")).expect(200).json()["images"].as_array().unwrap()
+    {
+        assert!((0..20).all(|number| shown[format!("p{number}")].is_string()), "{shown}");
+        assert_eq!(shown["tags"].as_array().unwrap().len(), 2);
+    }
+    std::fs::remove_file(&filler).unwrap();
+    let id = uuid();
+    common::wait_for("space again", Duration::from_secs(10), || (create(&id).status == 201).then_some(()));
+    server.send(&patch(&id, "changed")).expect(200);
+    drop(server);
+    if let Some((database, _)) = database {
+        database.sql("DROP DATABASE small");
+    }
+    drop(disk);
 }
 
 #[test]

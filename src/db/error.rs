@@ -41,9 +41,15 @@ pub enum DbError {
     /// The server, or SQLite, refuses to open the database: wrong name, wrong password, no right.
     #[error("{0}")]
     Refused(String),
-    /// A table or a column is missing, or may not be used.
+    /// A table or a column is missing.
     #[error("the tables of the database are not those that this program works with: {0}")]
     Tables(String),
+    /// The user of the database has no right to do this.
+    #[error("the database does not let its user do what is needed: {0}")]
+    Denied(String),
+    /// There is no space left for what was to be written. Nothing has changed.
+    #[error("the database has no space left")]
+    Full(#[source] sqlx::Error),
     /// The COMMIT was sent, and what came of it is not known: it may or may not have taken effect. See [`Self::is_unknown`].
     #[error("it is not known whether the database has committed the change")]
     CommitUnknown(#[source] Box<DbError>),
@@ -118,8 +124,12 @@ pub(super) enum Cause {
     Characters,
     /// A value does not fit.
     Rejected,
-    /// A table or a column is missing, or may not be used.
+    /// A table or a column is missing.
     Tables,
+    /// A right is missing.
+    Denied,
+    /// A disk is full.
+    Full,
     Other,
 }
 
@@ -157,8 +167,14 @@ impl Cause {
                 // Characters that the column or the other side of a comparison does not have.
                 1267 | 1366 | 3988 => Self::Characters,
                 1048 | 1264 | 1265 | 1406 | 1451 | 1452 | 4025 => Self::Rejected,
-                // No such column, no such table, no right to one.
-                1054 | 1142 | 1143 | 1146 => Self::Tables,
+                // No such column, no such table.
+                1054 | 1146 => Self::Tables,
+                // No right to a database, a table, a column, or to make triggers.
+                1044 | 1142 | 1143 | 1227 | 1419 => Self::Denied,
+                // Disk full, table full; a write, or the storage engine, failed for that reason.
+                1021 | 1114 => Self::Full,
+                3 | 1026 if error.message().contains("No space left") => Self::Full,
+                1030 if error.message().contains("error 28") => Self::Full,
                 _ => Self::Other,
             };
         }
@@ -170,6 +186,8 @@ impl Cause {
                 (5 | 6, _) => Self::Contention,
                 (_, 1555 | 2067) => Self::Duplicate,
                 (18..=20, _) => Self::Rejected,
+                // Full, or no space for the index of the write-ahead log.
+                (13, _) | (_, 4874) => Self::Full,
                 // SQLite has no number of its own for it.
                 (1, _) if error.message().starts_with("no such ") => Self::Tables,
                 _ => Self::Other,
@@ -184,7 +202,9 @@ impl Cause {
             // that was not seen.
             "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" | "26000" | "42P05" => Self::Disconnect,
             "22021" | "22P05" => Self::Characters,
-            "42P01" | "42703" | "42501" | "3F000" => Self::Tables,
+            "42P01" | "42703" | "3F000" => Self::Tables,
+            "42501" => Self::Denied,
+            "53100" => Self::Full,
             code if code.starts_with("08") => Self::Disconnect,
             code if code.starts_with("22") || code.starts_with("23") => Self::Rejected,
             _ => Self::Other,
@@ -200,6 +220,8 @@ impl From<sqlx::Error> for DbError {
             Cause::Characters => Self::Characters(error),
             Cause::Rejected => Self::Rejected(error),
             Cause::Tables => Self::Tables(words(&error)),
+            Cause::Denied => Self::Denied(words(&error)),
+            Cause::Full => Self::Full(error),
             Cause::Duplicate | Cause::Other => Self::Statement(error),
         }
     }
@@ -287,6 +309,7 @@ impl DbError {
                 | Self::Contention { .. }
                 | Self::Timeout(_)
                 | Self::Interrupted
+                | Self::Full(_)
         )
     }
 

@@ -35,7 +35,8 @@ impl Replica {
 
     /// Takes note of a failure. An answer that it does not know something, which may only be new, is none.
     pub(super) fn note(&self, error: &DbError) {
-        let is_away = error.is_unavailable() || matches!(error, DbError::Refused(_) | DbError::Tables(_));
+        let is_away =
+            error.is_unavailable() || matches!(error, DbError::Refused(_) | DbError::Tables(_) | DbError::Denied(_));
         if !is_away {
             return;
         }
