@@ -250,6 +250,8 @@ impl Tls {
     fn read(keywords: &Keywords) -> Result<Self, DbError> {
         let mode = match (keywords.get("sslmode"), keywords.get("requiressl")) {
             (None, Some("1")) => PgSslMode::Require,
+            // As libpq: whoever trusts the authorities of the system has the name verified.
+            (None, _) if keywords.get("sslrootcert") == Some("system") => PgSslMode::VerifyFull,
             (None, _) => PgSslMode::Prefer,
             (Some(mode), _) => mode.parse().map_err(|_| {
                 DbError::Url("sslmode is disable, allow, prefer, require, verify-ca or verify-full".to_owned())

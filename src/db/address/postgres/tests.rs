@@ -70,6 +70,7 @@ fn modes_of_tls_are_those_of_libpq() {
     }
     assert_eq!(modes(&parse("postgresql://u@h/n")), ["Prefer", "Disable"]);
     assert_eq!(modes(&parse("postgresql://u@h/n?requiressl=1")), ["Require"]);
+    assert_eq!(modes(&parse("postgresql://u@h/n?sslrootcert=system")), ["VerifyFull"]);
 }
 
 #[test]
@@ -78,6 +79,7 @@ fn what_cannot_be_kept_is_refused() {
         "sslmode=sometimes",
         "sslmode=verify-full&sslrootcert=/nowhere",
         "sslmode=require&sslrootcert=system",
+        "requiressl=1&sslrootcert=system",
         "target_session_attrs=best",
         "load_balance_hosts=fair",
         "options=-B%2010",
