@@ -17,6 +17,7 @@ pub(super) async fn run(db: &Db) {
     tags_are_replaced_or_added(db).await;
     pages(db).await;
     rivals_share_a_resource_type(db).await;
+    names_that_may_be_the_same(db).await;
 }
 
 fn item(name: &str, schema: Option<&str>) -> NewItem {
@@ -248,6 +249,25 @@ async fn pages(db: &Db) {
             assert_eq!(paged, whole, "{sort:?} {direction:?}");
         }
     }
+}
+
+/// MySQL holds `é` and `e`, and a name with a blank at its end, for the same. Whoever names both names one resource type.
+async fn names_that_may_be_the_same(db: &Db) {
+    let kind = uuid();
+    let plain = make(db, fields(&uuid(), "o")).await.id;
+    metadefs::associate(db, plain, association(&format!("{kind} e"))).await.unwrap();
+    for name in [format!("{kind} \u{e9}"), format!("{kind} e "), format!("{kind} E")] {
+        let again = metadefs::associate(db, plain, association(&name)).await;
+        assert!(matches!(again, Ok(()) | Err(DbError::Duplicate { .. })), "{name:?}: {again:?}");
+        let other = make(db, fields(&uuid(), "o")).await.id;
+        metadefs::associate(db, other, association(&name)).await.unwrap();
+    }
+    // Neither is known yet.
+    let both = [format!("{kind} \u{f6}"), format!("{kind} o")].map(|name| association(&name)).to_vec();
+    let fields = fields(&uuid(), "o");
+    let new = NewNamespace { fields, associations: both, ..NewNamespace::default() };
+    let made = metadefs::create(db, new).await;
+    assert!(matches!(made, Ok(_) | Err(DbError::Duplicate { .. })), "{made:?}");
 }
 
 async fn rivals_share_a_resource_type(db: &Db) {

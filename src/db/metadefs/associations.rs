@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_query::{Expr, ExprTrait, Order, Query};
+use sea_query::{Expr, ExprTrait, OnConflict, Order, Query, SelectStatement, UnionType};
+use time::PrimitiveDateTime;
 
 use super::model::{NewAssociation, ResourceType};
 use super::namespaces::lock;
@@ -76,6 +77,29 @@ impl Operation for Associate {
     }
 }
 
+/// Where associations come from, which shows in their rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Somebody's request, which counts as a change.
+    Request,
+    /// Files of the operator: the resource types that they bring are protected, and nobody has changed anything yet.
+    Files,
+}
+
+impl Origin {
+    fn changed(self, now: PrimitiveDateTime) -> Option<PrimitiveDateTime> {
+        (self == Self::Request).then_some(now)
+    }
+}
+
+/// Row ids of resource types.
+pub(super) struct TypeIds {
+    /// In the order in which they were asked for. Two names may lead to one row.
+    pub(super) all: Vec<i64>,
+    /// Those that nobody had to make.
+    pub(super) known: HashSet<i64>,
+}
+
 /// Associates a namespace with resource types; unknown ones are made.
 ///
 /// # Errors
@@ -85,41 +109,16 @@ pub(super) async fn insert_associations(
     namespace: i64,
     new: &[NewAssociation],
 ) -> Result<(), DbError> {
-    for part in new.chunks(ROWS) {
-        let mut ids = ids(session, part).await?;
-        let unknown = |ids: &HashMap<String, i64>| part.iter().any(|one| !ids.contains_key(&one.name));
-        if unknown(&ids) {
-            make_types(session, part, &ids).await?;
-            ids = self::ids(session, part).await?;
-        }
-        let mut seen = HashSet::new();
-        let mut insert = Query::insert();
-        insert.into_table("metadef_namespace_resource_types").columns([
-            "namespace_id",
-            "resource_type_id",
-            "prefix",
-            "properties_target",
-            "created_at",
-            "updated_at",
-        ]);
-        for one in part {
-            let missing = || DbError::NotFound { what: "resource type", key: one.name.clone() };
-            let id = ids.get(&one.name).copied().ok_or_else(missing)?;
-            if !seen.insert(id) {
-                return Err(associated(one));
-            }
-            let now = clock::now();
-            insert.values_panic([
-                namespace.into(),
-                id.into(),
-                one.prefix.clone().into(),
-                one.properties_target.clone().into(),
-                now.into(),
-                now.into(),
-            ]);
-        }
-        session.execute(&insert).await.map_err(|error| match part.first() {
-            Some(first) if error.is_duplicate() => associated(first),
+    let new: Vec<&NewAssociation> = new.iter().collect();
+    let ids = type_ids(session, &new, Origin::Request).await?.all;
+    let mut seen = HashSet::new();
+    let rows: Vec<(i64, &NewAssociation)> = ids.into_iter().zip(new).collect();
+    if let Some((_, again)) = rows.iter().find(|(id, _)| !seen.insert(*id)) {
+        return Err(associated(again));
+    }
+    for part in rows.chunks(ROWS) {
+        insert(session, namespace, part, Origin::Request).await.map_err(|error| match part.first() {
+            Some((_, first)) if error.is_duplicate() => associated(first),
             _ => error,
         })?;
     }
@@ -130,39 +129,121 @@ fn associated(new: &NewAssociation) -> DbError {
     DbError::Duplicate { what: "association", key: new.name.clone() }
 }
 
-/// Row ids of the resource types that are there, by the names that were asked for.
-async fn ids(session: &mut Session, wanted: &[NewAssociation]) -> Result<HashMap<String, i64>, DbError> {
+/// Inserts associations with resource types of these ids, as many as one statement takes.
+pub(super) async fn insert(
+    session: &mut Session,
+    namespace: i64,
+    rows: &[(i64, &NewAssociation)],
+    origin: Origin,
+) -> Result<(), DbError> {
+    let mut insert = Query::insert();
+    insert.into_table("metadef_namespace_resource_types").columns([
+        "namespace_id",
+        "resource_type_id",
+        "prefix",
+        "properties_target",
+        "created_at",
+        "updated_at",
+    ]);
+    for (id, one) in rows {
+        let now = clock::now();
+        insert.values_panic([
+            namespace.into(),
+            (*id).into(),
+            one.prefix.clone().into(),
+            one.properties_target.clone().into(),
+            now.into(),
+            origin.changed(now).into(),
+        ]);
+    }
+    session.execute(&insert).await.map(drop)
+}
+
+/// The resource types of these names; those that nobody has named before are made.
+pub(super) async fn type_ids(
+    session: &mut Session,
+    wanted: &[&NewAssociation],
+    origin: Origin,
+) -> Result<TypeIds, DbError> {
+    let mut ids = TypeIds { all: Vec::with_capacity(wanted.len()), known: HashSet::new() };
+    for part in wanted.chunks(ROWS) {
+        let mut found = find(session, part, false).await?;
+        ids.known.extend(found.iter().flatten());
+        let missing: Vec<&str> =
+            part.iter().zip(&found).filter(|(_, id)| id.is_none()).map(|(one, _)| one.name.as_str()).collect();
+        if !missing.is_empty() {
+            make_types(session, &missing, origin).await?;
+            found = find(session, part, true).await?;
+        }
+        for (one, id) in part.iter().zip(found) {
+            let missing = || DbError::NotFound { what: "resource type", key: one.name.clone() };
+            ids.all.push(id.ok_or_else(missing)?);
+        }
+    }
+    Ok(ids)
+}
+
+/// Row ids of the resource types that are there, in the order of the names. `is_current`: also what others have made since the
+/// transaction began.
+async fn find(
+    session: &mut Session,
+    wanted: &[&NewAssociation],
+    is_current: bool,
+) -> Result<Vec<Option<i64>>, DbError> {
+    let is_mysql = session.dialect() == Dialect::MySql;
     let names: Vec<String> = wanted.iter().map(|one| one.name.clone()).collect();
-    let query = Query::select()
-        .columns(["name", "id"])
-        .from("metadef_resource_types")
-        .and_where(Expr::col("name").is_in(padded(names)))
-        .take();
+    let mut query = Query::select();
+    query.columns(["name", "id"]).from("metadef_resource_types").and_where(Expr::col("name").is_in(padded(names)));
+    if is_mysql && is_current {
+        query.lock_exclusive();
+    }
     let read = |row: &dyn Row| {
         let mut columns = Columns::of(row);
         Ok((columns.text()?, columns.integer()?))
     };
     let found: HashMap<String, i64> = session.rows(&query, read).await?.into_iter().collect();
-    // MySQL's comparison of names ignores their case.
-    let by_lower: HashMap<String, i64> = found.iter().map(|(name, id)| (name.to_lowercase(), *id)).collect();
-    let ignores_case = session.dialect() == Dialect::MySql;
-    let id = |name: &str| found.get(name).or_else(|| by_lower.get(&name.to_lowercase()).filter(|_| ignores_case));
-    Ok(wanted.iter().filter_map(|one| Some((one.name.clone(), *id(&one.name)?))).collect())
+    let mut ids: Vec<Option<i64>> = wanted.iter().map(|one| found.get(&one.name).copied()).collect();
+    let matched: HashSet<i64> = ids.iter().flatten().copied().collect();
+    if is_mysql && (is_current || matched.len() < found.len()) {
+        // MySQL holds names for the same that differ in case, accents or blanks at the end. It says itself which ones. Of two new
+        // names that are the same only the first has been made.
+        let absent = wanted.iter().enumerate().filter(|(at, _)| ids.get(*at).is_some_and(Option::is_none));
+        let mut parts = absent.map(|(at, one)| alike(at, &one.name)).collect::<Vec<_>>().into_iter();
+        if let Some(mut query) = parts.next() {
+            query.unions(parts.map(|part| (UnionType::All, part)));
+            let read = |row: &dyn Row| {
+                let mut columns = Columns::of(row);
+                Ok((columns.integer()?, columns.integer()?))
+            };
+            for (at, id) in session.rows(&query, read).await? {
+                if let Some(place) = usize::try_from(at).ok().and_then(|at| ids.get_mut(at)) {
+                    *place = Some(id);
+                }
+            }
+        }
+    }
+    Ok(ids)
 }
 
-async fn make_types(
-    session: &mut Session,
-    wanted: &[NewAssociation],
-    known: &HashMap<String, i64>,
-) -> Result<(), DbError> {
+/// The row that the database finds by a name, with the place of the name.
+fn alike(at: usize, name: &str) -> SelectStatement {
+    let mut query = Query::select();
+    query.expr(Expr::cust(at.to_string())).column("id").from("metadef_resource_types");
+    query.and_where(Expr::col("name").eq(name)).take()
+}
+
+/// Makes resource types, except those that others have just made, or that are the same to the database.
+async fn make_types(session: &mut Session, names: &[&str], origin: Origin) -> Result<(), DbError> {
     let mut seen = HashSet::new();
     let mut insert = Query::insert();
     insert.into_table("metadef_resource_types").columns(["name", "protected", "created_at", "updated_at"]);
-    for one in wanted.iter().filter(|one| !known.contains_key(&one.name) && seen.insert(one.name.as_str())) {
+    for name in names.iter().filter(|name| seen.insert(**name)) {
         let now = clock::now();
-        insert.values_panic([one.name.as_str().into(), false.into(), now.into(), now.into()]);
+        let is_protected = origin == Origin::Files;
+        insert.values_panic([(*name).into(), is_protected.into(), now.into(), origin.changed(now).into()]);
     }
-    session.execute(&insert).await.map(drop).map_err(DbError::again_if_duplicate)
+    insert.on_conflict(OnConflict::column("name").do_nothing_on(["id"]).to_owned());
+    session.execute(&insert).await.map(drop)
 }
 
 struct Dissociate {

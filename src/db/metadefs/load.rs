@@ -1,10 +1,12 @@
 //! Definitions from files, whole namespaces at a time (upstream: `glance/db/sqlalchemy/metadata.py`).
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use sea_query::{Expr, ExprTrait, Order, Query};
 
+use super::associations::{self, Origin};
 use super::contents;
 use super::items::values_of;
 use super::model::{ItemKind, NamespaceFields, NamespaceRecord, NewAssociation, NewItem, NewNamespace};
@@ -154,12 +156,11 @@ fn key(session: &Session, name: &str) -> String {
     if session.dialect() == Dialect::MySql { name.to_lowercase() } else { name.to_owned() }
 }
 
-/// The last of several with one name if new ones are preferred, else the first.
-fn distinct<'a, T>(session: &Session, all: &'a [T], name: fn(&T) -> &str, merge: Merge) -> Vec<(String, &'a T)> {
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut found: Vec<(String, &T)> = Vec::with_capacity(all.len());
-    for one in all {
-        let key = key(session, name(one));
+/// The last of several with one key if new ones are preferred, else the first.
+fn distinct<'a, K: Clone + Eq + Hash, T>(all: impl Iterator<Item = (K, &'a T)>, merge: Merge) -> Vec<(K, &'a T)> {
+    let mut places: HashMap<K, usize> = HashMap::new();
+    let mut found: Vec<(K, &T)> = Vec::new();
+    for (key, one) in all {
         match places.get(&key).and_then(|place| found.get_mut(*place)) {
             Some(earlier) if merge == Merge::PreferNew => earlier.1 = one,
             Some(_) => {}
@@ -174,56 +175,30 @@ fn distinct<'a, T>(session: &Session, all: &'a [T], name: fn(&T) -> &str, merge:
 
 impl Load {
     async fn load_associations(&self, session: &mut Session, namespace: i64) -> Result<(), DbError> {
-        let wanted = distinct(session, &self.new.associations, |one| &one.name, self.merge);
-        let mut types = resource_types(session).await?;
-        let unknown: Vec<&NewAssociation> =
-            wanted.iter().filter(|(key, _)| !types.contains_key(key)).map(|(_, one)| *one).collect();
-        if !unknown.is_empty() {
-            for part in unknown.chunks(ROWS) {
-                let mut insert = Query::insert();
-                insert.into_table("metadef_resource_types").columns(["name", "protected", "created_at"]);
-                for one in part {
-                    insert.values_panic([one.name.as_str().into(), true.into(), clock::now().into()]);
-                }
-                session.execute(&insert).await.map_err(DbError::again_if_duplicate)?;
-            }
-            let known: HashSet<i64> = types.values().copied().collect();
-            types = resource_types(session).await?;
-            if self.merge == Merge::PreferNew {
-                touch(session, wanted.iter().filter_map(|(key, _)| types.get(key)).filter(|id| known.contains(id)))
-                    .await?;
-            }
-        } else if self.merge == Merge::PreferNew {
-            touch(session, wanted.iter().filter_map(|(key, _)| types.get(key))).await?;
+        let new: Vec<&NewAssociation> = self.new.associations.iter().collect();
+        let ids = associations::type_ids(session, &new, Origin::Files).await?;
+        let wanted = distinct(ids.all.iter().copied().zip(new), self.merge);
+        if self.merge == Merge::PreferNew {
+            touch(session, wanted.iter().map(|(id, _)| *id).filter(|id| ids.known.contains(id)).collect()).await?;
         }
         let associated: HashSet<i64> = contents::associations_in(session, namespace).await?.into_iter().collect();
-        for (key, one) in wanted {
-            let missing = || DbError::NotFound { what: "resource type", key: one.name.clone() };
-            let resource_type = types.get(&key).copied().ok_or_else(missing)?;
-            let (prefix, target) = (one.prefix.clone(), one.properties_target.clone());
-            if !associated.contains(&resource_type) {
-                let mut insert = Query::insert();
-                insert.into_table("metadef_namespace_resource_types").columns([
-                    "namespace_id",
-                    "resource_type_id",
-                    "prefix",
-                    "properties_target",
-                    "created_at",
-                ]);
-                let now = clock::now().into();
-                insert.values_panic([namespace.into(), resource_type.into(), prefix.into(), target.into(), now]);
-                session.execute(&insert).await?;
-            } else if self.merge == Merge::PreferNew {
-                let update = Query::update()
-                    .table("metadef_namespace_resource_types")
-                    .value("prefix", prefix)
-                    .value("properties_target", target)
-                    .value("updated_at", clock::now())
-                    .and_where(Expr::col("namespace_id").eq(namespace))
-                    .and_where(Expr::col("resource_type_id").eq(resource_type))
-                    .take();
-                session.execute(&update).await?;
-            }
+        let (old, new): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(id, _)| associated.contains(id));
+        for part in new.chunks(ROWS) {
+            associations::insert(session, namespace, part, Origin::Files).await?;
+        }
+        if self.merge != Merge::PreferNew {
+            return Ok(());
+        }
+        for (id, one) in old {
+            let update = Query::update()
+                .table("metadef_namespace_resource_types")
+                .value("prefix", one.prefix.clone())
+                .value("properties_target", one.properties_target.clone())
+                .value("updated_at", clock::now())
+                .and_where(Expr::col("namespace_id").eq(namespace))
+                .and_where(Expr::col("resource_type_id").eq(id))
+                .take();
+            session.execute(&update).await?;
         }
         Ok(())
     }
@@ -242,7 +217,7 @@ impl Load {
             .take();
         let known: HashMap<String, i64> =
             session.rows(&query, name_and_id).await?.into_iter().map(|(name, id)| (key(session, &name), id)).collect();
-        let wanted = distinct(session, items, |item| &item.name, self.merge);
+        let wanted = distinct(items.iter().map(|item| (key(session, &item.name), item)), self.merge);
         let missing: Vec<&NewItem> =
             wanted.iter().filter(|(key, _)| !known.contains_key(key)).map(|(_, item)| *item).collect();
         for part in missing.chunks(ROWS) {
@@ -273,21 +248,13 @@ impl Load {
     }
 }
 
-/// Row ids by the names of all resource types, of which a cloud has few.
-async fn resource_types(session: &mut Session) -> Result<HashMap<String, i64>, DbError> {
-    let query = Query::select().columns(["name", "id"]).from("metadef_resource_types").take();
-    let all = session.rows(&query, name_and_id).await?;
-    Ok(all.into_iter().map(|(name, id)| (key(session, &name), id)).collect())
-}
-
 fn name_and_id(row: &dyn Row) -> Result<(String, i64), DbError> {
     let mut columns = Columns::of(row);
     Ok((columns.text()?, columns.integer()?))
 }
 
 /// Notes that resource types were named again.
-async fn touch(session: &mut Session, ids: impl Iterator<Item = &i64>) -> Result<(), DbError> {
-    let ids: Vec<i64> = ids.copied().collect();
+async fn touch(session: &mut Session, ids: Vec<i64>) -> Result<(), DbError> {
     for part in ids.chunks(ROWS) {
         let update = Query::update()
             .table("metadef_resource_types")
