@@ -6,16 +6,19 @@
 use super::option::Section;
 use super::reader::Reader;
 use super::{
-    BarbicanSection, BarbicanServiceUserSection, Config, DatabaseSection, DefaultSection, ImportFilteringOptsSection,
-    KeyManagerSection, KeystoneAuthtokenSection, OsloMessagingNotificationsSection, OsloMessagingRabbitSection,
-    OsloPolicySection, PasteDeploySection, StoreKind,
+    AuditMiddlewareNotificationsSection, BarbicanSection, BarbicanServiceUserSection, Config, DatabaseSection,
+    DefaultSection, ImportFilteringOptsSection, KeyManagerSection, KeystoneAuthtokenSection, OsloLimitSection,
+    OsloMessagingKafkaSection, OsloMessagingNotificationsSection, OsloMessagingRabbitSection, OsloPolicySection,
+    PasteDeploySection, StoreKind,
 };
 
 /// Sections whose feature this version does not have: setting one is worth a line.
-pub(super) const LATER: [(&str, &str); 5] = [
+pub(super) const LATER: [(&str, &str); 7] = [
+    (AuditMiddlewareNotificationsSection::NAME, "notifications"),
     (BarbicanSection::NAME, "image signatures"),
     (BarbicanServiceUserSection::NAME, "image signatures"),
     (KeyManagerSection::NAME, "image signatures"),
+    (OsloMessagingKafkaSection::NAME, "notifications"),
     (OsloMessagingNotificationsSection::NAME, "notifications"),
     (OsloMessagingRabbitSection::NAME, "notifications"),
 ];
@@ -48,6 +51,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static 
     database(reader, config);
     tls(reader, config);
     limits(reader, config);
+    ways_to_keystone(reader, config);
     data(reader, config);
     rules(reader, config);
     pipeline(reader, config);
@@ -119,6 +123,57 @@ fn limits(reader: &mut Reader<'_>, config: &Config) {
         let message = format_args!("is more than the kernel takes, {} is used", DefaultSection::LONGEST_KEEPIDLE);
         reader.warn(DefaultSection::NAME, "tcp_keepidle", message);
     }
+}
+
+/// What says where or how safely Keystone is asked, and cannot be honoured.
+fn ways_to_keystone(reader: &mut Reader<'_>, config: &Config) {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if let Some(version) = given(&config.keystone_authtoken.auth_version)
+        && major(&version) != Some(3)
+    {
+        let reason = format!("{version} is not spoken; there is version 3 of Keystone's API");
+        reader.refuse(KeystoneAuthtokenSection::NAME, "auth_version", reason);
+    }
+    if !config.default.use_keystone_limits {
+        return;
+    }
+    let limits = &config.oslo_limit;
+    let mut refuse = |option, reason: &str| reader.refuse(OsloLimitSection::NAME, option, reason);
+    if limits.tls_min_version.as_deref() == Some("1.3") {
+        refuse("tls_min_version", "cannot be kept: TLS 1.2 is spoken as well");
+    }
+    if given(&limits.tls_ciphers).is_some() {
+        refuse("tls_ciphers", "cannot be kept: the ciphers are those of rustls");
+    }
+    if given(&limits.endpoint_override).is_some() {
+        return;
+    }
+    if given(&limits.service_type).is_some_and(|kind| kind != "identity") {
+        refuse(
+            "service_type",
+            "the endpoint of Keystone is that of the type identity; endpoint_override names another one",
+        );
+    }
+    if given(&limits.service_name).is_some() {
+        refuse("service_name", "services are not told apart by name; endpoint_override names an endpoint");
+    }
+    let versions = [
+        ("version", &limits.version, 3..=3),
+        ("min_version", &limits.min_version, 0..=3),
+        ("max_version", &limits.max_version, 3..=u32::MAX),
+    ];
+    for (option, version, possible) in versions {
+        if given(version)
+            .is_some_and(|text| text != "latest" && major(&text).is_none_or(|major| !possible.contains(&major)))
+        {
+            refuse(option, "there is version 3 of Keystone's API");
+        }
+    }
+}
+
+/// The first number of a version such as `v3.14`.
+fn major(version: &str) -> Option<u32> {
+    version.trim_start_matches('v').split('.').next()?.parse().ok()
 }
 
 /// `^(\d+)((K|M|G|T)?B)?$` (`glance/api/common.py`).

@@ -130,9 +130,9 @@ mod tests {
     #[test]
     fn two_passwords_differ_though_they_look_alike() {
         let mut old = Config::default();
-        old.keystone_authtoken.password = Some("one".to_owned());
+        old.keystone_authtoken.password = Some("one".into());
         let mut new = old.clone();
-        new.keystone_authtoken.password = Some("two".to_owned());
+        new.keystone_authtoken.password = Some("two".into());
         let changes = Config::difference(&old, &new);
         assert_eq!(changes.len(), 1);
         assert_eq!((changes[0].old.as_deref(), changes[0].new.as_deref()), (Some("****"), Some("****")));

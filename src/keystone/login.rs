@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::error::KeystoneError;
-use crate::config::{KeystoneAuthtokenSection, Secret};
+use crate::config::{KeystoneAuthtokenSection, OsloLimitSection, Secret};
 
 /// The options that all sections with a service account have in common. An empty text is as good as none.
 #[derive(Clone, Debug, Default)]
@@ -185,33 +185,42 @@ impl Named {
     }
 }
 
-impl From<&KeystoneAuthtokenSection> for LoginOptions {
-    fn from(section: &KeystoneAuthtokenSection) -> Self {
-        let secret = |text: &Option<String>| text.as_deref().map(Secret::from);
-        Self {
-            section: "keystone_authtoken",
-            auth_type: section.auth_type.clone(),
-            auth_url: section.auth_url.clone(),
-            username: section.username.clone(),
-            user_id: section.user_id.clone(),
-            user_domain_id: section.user_domain_id.clone(),
-            user_domain_name: section.user_domain_name.clone(),
-            password: secret(&section.password),
-            project_id: section.project_id.clone(),
-            project_name: section.project_name.clone(),
-            project_domain_id: section.project_domain_id.clone(),
-            project_domain_name: section.project_domain_name.clone(),
-            domain_id: section.domain_id.clone(),
-            domain_name: section.domain_name.clone(),
-            default_domain_id: section.default_domain_id.clone(),
-            default_domain_name: section.default_domain_name.clone(),
-            system_scope: section.system_scope.clone(),
-            trust_id: section.trust_id.clone(),
-            application_credential_id: section.application_credential_id.clone(),
-            application_credential_name: section.application_credential_name.clone(),
-            application_credential_secret: secret(&section.application_credential_secret),
+/// The sections that have these options.
+macro_rules! sections {
+    ($($section:ident $name:literal)+) => { $(
+        impl From<&$section> for LoginOptions {
+            fn from(section: &$section) -> Self {
+                Self {
+                    section: $name,
+                    auth_type: section.auth_type.clone(),
+                    auth_url: section.auth_url.clone(),
+                    username: section.username.clone(),
+                    user_id: section.user_id.clone(),
+                    user_domain_id: section.user_domain_id.clone(),
+                    user_domain_name: section.user_domain_name.clone(),
+                    password: section.password.clone(),
+                    project_id: section.project_id.clone(),
+                    project_name: section.project_name.clone(),
+                    project_domain_id: section.project_domain_id.clone(),
+                    project_domain_name: section.project_domain_name.clone(),
+                    domain_id: section.domain_id.clone(),
+                    domain_name: section.domain_name.clone(),
+                    default_domain_id: section.default_domain_id.clone(),
+                    default_domain_name: section.default_domain_name.clone(),
+                    system_scope: section.system_scope.clone(),
+                    trust_id: section.trust_id.clone(),
+                    application_credential_id: section.application_credential_id.clone(),
+                    application_credential_name: section.application_credential_name.clone(),
+                    application_credential_secret: section.application_credential_secret.clone(),
+                }
+            }
         }
-    }
+    )+ };
+}
+
+sections! {
+    KeystoneAuthtokenSection "keystone_authtoken"
+    OsloLimitSection "oslo_limit"
 }
 
 fn given(text: &Option<String>) -> Option<String> {

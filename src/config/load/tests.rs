@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::*;
-use crate::config::{Arguments, Program};
+use crate::config::{Arguments, Program, Secret};
 
 /// Stands for the drivers, which are above.
 fn kinds() -> Vec<&'static StoreKind> {

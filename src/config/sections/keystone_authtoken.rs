@@ -11,7 +11,7 @@ section! {
         /// Application credential name, together with the user.
         application_credential_name: Option<String> = None, tier1().plugin();
         /// Application credential secret.
-        application_credential_secret: Option<String> = None, tier1().secret().plugin();
+        application_credential_secret: Option<Secret> = None, tier1().secret().plugin();
         /// Other section from which auth options are read.
         auth_section: Option<String> = None, tier1();
         /// Keystone auth plugin name whose own options then apply to this section.
@@ -89,7 +89,7 @@ section! {
         /// memcached list for the token cache; empty uses an in-process cache.
         memcached_servers: Option<Vec<String>> = None, tier1().old(&[("", "memcache_servers")]);
         /// Service account password.
-        password: Option<String> = None, tier1().secret().plugin();
+        password: Option<Secret> = None, tier1().secret().plugin();
         /// Domain id of that project.
         project_domain_id: Option<String> = None, tier1().plugin();
         /// Domain of that project.
@@ -109,7 +109,7 @@ section! {
         /// System scope.
         system_scope: Option<String> = None, tier1().plugin();
         /// Timeout of Keystone calls made when refreshing a token through a trust.
-        timeout: Option<i64> = None, tier1();
+        timeout: Option<i64> = None, tier1().idle("it is for trusts, which this service does not make");
         /// Seconds a validated token is cached; -1 turns caching off.
         token_cache_time: i64 = 300, tier1();
         /// Trust to use.

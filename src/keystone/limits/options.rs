@@ -66,7 +66,7 @@ impl LimitOptions {
         let seconds = section.timeout.filter(|seconds| *seconds > 0.0);
         let keep = u64::try_from(config.service.keystone_limits_cache_time).unwrap_or(0);
         Ok(Self {
-            login: Login::new(&LoginOptions::from(section))?,
+            login: login(section)?,
             interfaces: interfaces.unwrap_or_else(|| vec!["public".to_owned()]),
             region: region.map(|name| Region { section: SECTION, option: "region_name", name }),
             url: url.transpose()?,
@@ -105,30 +105,10 @@ fn wanted(section: &OsloLimitSection) -> Result<Wanted, KeystoneError> {
     Ok(Wanted::Service { kind, name, region, interface })
 }
 
-impl From<&OsloLimitSection> for LoginOptions {
-    fn from(section: &OsloLimitSection) -> Self {
-        Self {
-            section: SECTION,
-            auth_type: section.auth_type.clone(),
-            auth_url: section.auth_url.clone(),
-            username: section.username.clone(),
-            user_id: section.user_id.clone(),
-            user_domain_id: section.user_domain_id.clone(),
-            user_domain_name: section.user_domain_name.clone(),
-            password: section.password.clone(),
-            project_id: section.project_id.clone().or_else(|| section.tenant_id.clone()),
-            project_name: section.project_name.clone().or_else(|| section.tenant_name.clone()),
-            project_domain_id: section.project_domain_id.clone(),
-            project_domain_name: section.project_domain_name.clone(),
-            domain_id: section.domain_id.clone(),
-            domain_name: section.domain_name.clone(),
-            default_domain_id: section.default_domain_id.clone(),
-            default_domain_name: section.default_domain_name.clone(),
-            system_scope: section.system_scope.clone(),
-            trust_id: section.trust_id.clone(),
-            application_credential_id: section.application_credential_id.clone(),
-            application_credential_name: section.application_credential_name.clone(),
-            application_credential_secret: section.application_credential_secret.clone(),
-        }
-    }
+/// The service account; a project may be given by the names that it once had.
+fn login(section: &OsloLimitSection) -> Result<Login, KeystoneError> {
+    let mut options = LoginOptions::from(section);
+    options.project_id = options.project_id.or_else(|| section.tenant_id.clone());
+    options.project_name = options.project_name.or_else(|| section.tenant_name.clone());
+    Login::new(&options)
 }

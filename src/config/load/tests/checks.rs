@@ -219,6 +219,41 @@ fn an_option_without_effect_says_so() {
 }
 
 #[test]
+fn ways_to_keystone_that_cannot_be_kept_end_the_start() {
+    let refused = |section: &str, line: &str| {
+        let text = format!("[DEFAULT]\nuse_keystone_limits = true\n[{section}]\n{line}\n");
+        let place = Place::with(&text);
+        let errors = place.load().map_or_else(|error| place.lines(error.problems()), |_| Vec::new());
+        let option = line.split(' ').next().unwrap();
+        assert!(errors.iter().all(|error| error.contains(&format!("[{section}] {option}"))), "{errors:?}");
+        errors.len() == 1
+    };
+    for (section, line) in [
+        ("keystone_authtoken", "auth_version = v2.0"),
+        ("oslo_limit", "tls_min_version = 1.3"),
+        ("oslo_limit", "tls_ciphers = HIGH"),
+        ("oslo_limit", "service_type = identity2"),
+        ("oslo_limit", "service_name = keystone2"),
+        ("oslo_limit", "version = 2.0"),
+        ("oslo_limit", "min_version = 4"),
+        ("oslo_limit", "max_version = x"),
+    ] {
+        assert!(refused(section, line), "{section} {line}");
+    }
+    for (section, line) in [
+        ("keystone_authtoken", "auth_version = v3.0"),
+        ("oslo_limit", "tls_min_version = 1.2"),
+        ("oslo_limit", "service_type = identity"),
+        ("oslo_limit", "version = 3"),
+        ("oslo_limit", "max_version = latest"),
+        ("oslo_limit", "service_name = keystone2\nendpoint_override = http://keystone/v3"),
+    ] {
+        assert!(!refused(section, line), "{section} {line}");
+    }
+    assert!(Place::with("[oslo_limit]\ntls_ciphers = HIGH\n").load().is_ok(), "nobody is asked");
+}
+
+#[test]
 fn what_has_no_effect_is_named_once() {
     let place = Place::with("[DEFAULT]\nscrub_time = 5\n[oslo_concurrency]\nlock_path = /run/glance\n");
     let said = place.warnings();

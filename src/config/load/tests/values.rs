@@ -160,7 +160,7 @@ fn no_secret_is_in_any_output() {
     )
     .variable("OS_DATABASE__CONNECTION", "mysql+pymysql://glance:hunter2@db/glance");
     let loaded = place.load().unwrap();
-    assert_eq!(loaded.config.keystone_authtoken.password.as_deref(), Some("hunter2"));
+    assert_eq!(loaded.config.keystone_authtoken.password.as_ref().map(Secret::expose), Some("hunter2"));
     let mut report = Vec::new();
     loaded.report(&mut report).unwrap();
     let report = String::from_utf8(report).unwrap();
@@ -194,7 +194,7 @@ fn credentials_of_the_unit_take_the_place_of_values() {
     assert_eq!(config.default.cert_file.map(PathBuf::from), Some(place.path("credentials/cert")));
     assert_eq!(config.default.key_file.map(PathBuf::from), Some(place.path("credentials/key")));
     assert_eq!(config.default.log_file.as_deref(), Some("credential:cert"));
-    assert_eq!(config.keystone_authtoken.password.as_deref(), Some("hunter2 $x"));
+    assert_eq!(config.keystone_authtoken.password.as_ref().map(Secret::expose), Some("hunter2 $x"));
 
     let mut without = Place::with("[keystone_authtoken]\npassword = credential:../x\n");
     without = without.variable("CREDENTIALS_DIRECTORY", "ROOT");
