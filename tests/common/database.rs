@@ -196,15 +196,20 @@ impl Server {
 
     /// Runs SQL as the owner of everything; returns what it gives, bare.
     pub(crate) fn sql(&self, sql: &str) -> String {
+        self.sql_in("glance", sql)
+    }
+
+    /// As [`Self::sql`], in another database.
+    pub(crate) fn sql_in(&self, database: &str, sql: &str) -> String {
         let mut client = match self.kind {
             Kind::Postgres => {
                 let mut client = Command::new(program("psql", "postgresql-client"));
-                client.arg("-h").arg(self.folder.path()).args(["-U", "glance", "-d", "glance", "-AtXq", "-c", sql]);
+                client.arg("-h").arg(self.folder.path()).args(["-U", "glance", "-d", database, "-AtXq", "-c", sql]);
                 client
             }
             Kind::MariaDb => {
                 let mut client = self.mariadb_client();
-                client.args(["-N", "-B", "-D", "glance", "-e", sql]);
+                client.args(["-N", "-B", "-D", database, "-e", sql]);
                 client
             }
         };

@@ -45,12 +45,17 @@ impl Place {
         }
     }
 
-    /// A configuration file for a database.
-    pub(crate) fn conf(&self, database: &str) -> PathBuf {
-        let url = match &self.server {
+    /// The value of `[database] connection`.
+    pub(crate) fn url(&self, database: &str) -> String {
+        match &self.server {
             Some(server) => server.url_of(database),
             None => format!("sqlite:///{}", self.file(database).display()),
-        };
+        }
+    }
+
+    /// A configuration file for a database.
+    pub(crate) fn conf(&self, database: &str) -> PathBuf {
+        let url = self.url(database);
         let path = self.folder.path().join(format!("{database}.conf"));
         std::fs::write(&path, format!("[database]\nconnection = {url}\n")).unwrap();
         path
@@ -66,6 +71,11 @@ impl Place {
     pub(crate) fn run_sqlite(&self, database: &str, sql: &str) {
         let done = Command::new("sqlite3").arg(self.file(database)).arg(sql).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Runs SQL on a database of the server; what it gives.
+    pub(crate) fn run_in(&self, database: &str, sql: &str) -> String {
+        self.server.as_ref().expect("a server").sql_in(database, sql)
     }
 
     /// Ours.

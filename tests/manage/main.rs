@@ -6,6 +6,7 @@ mod cache;
 mod commands;
 mod harness;
 mod interruptions;
+mod purge;
 mod upgrades;
 
 #[path = "../common/mod.rs"]

@@ -1,0 +1,89 @@
+//! Many old rows are purged while the service works.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::common::database::Kind;
+use crate::common::{Request, Server, is_thorough};
+use crate::harness::Place;
+
+const DATABASE: &str = "purged";
+/// How long requests are timed before.
+const CALM: Duration = Duration::from_millis(1500);
+/// What a busy machine does to any request now and then.
+const NOISE: Duration = Duration::from_millis(40);
+
+fn fill(place: &Place, kind: Kind, rows: usize) {
+    place.make(DATABASE, None);
+    assert_eq!(place.ours(DATABASE, &["db", "sync"]).status, 0);
+    let numbers = match kind {
+        Kind::Postgres => format!("generate_series(1, {rows}) AS n(seq)"),
+        Kind::MariaDb => format!("seq_1_to_{rows}"),
+    };
+    let (yes, old) = (if kind == Kind::Postgres { "TRUE" } else { "1" }, "'2020-01-01 00:00:00'");
+    for sql in [
+        format!(
+            "INSERT INTO images (id, status, created_at, deleted_at, deleted, min_disk, min_ram) \
+             SELECT CONCAT('gone-', seq), 'deleted', {old}, {old}, {yes}, 0, 0 FROM {numbers}"
+        ),
+        format!(
+            "INSERT INTO image_properties (image_id, name, value, created_at, deleted_at, deleted) \
+             SELECT CONCAT('gone-', seq), 'p', 'v', {old}, {old}, {yes} FROM {numbers}"
+        ),
+    ] {
+        place.run_in(DATABASE, &sql);
+    }
+}
+
+/// Shows and creates images until `is_over`, and returns the time below which 99 of 100 requests stay.
+fn p99(server: &Server, mut is_over: impl FnMut() -> bool) -> Duration {
+    let image = json!({"name": "meanwhile", "disk_format": "raw", "container_format": "bare"});
+    let mut client = server.client();
+    let mut times = Vec::new();
+    while !is_over() {
+        let mut timed = |request: &Request| {
+            let start = Instant::now();
+            let answer = client.send(request);
+            times.push(start.elapsed());
+            answer
+        };
+        let made = timed(&Request::new("POST", "/v2/images").json(&image)).expect(201).json();
+        let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
+        timed(&Request::new("GET", &path)).expect(200);
+        timed(&Request::new("GET", "/v2/images?limit=10")).expect(200);
+    }
+    times.sort_unstable();
+    assert!(times.len() > 50, "only {} requests", times.len());
+    times[times.len() * 99 / 100]
+}
+
+fn exercise(kind: Kind, rows: usize) {
+    let place = Place::server(kind);
+    fill(&place, kind, rows);
+    let server = Server::with(|conf| conf.set("database.connection", place.url(DATABASE)));
+    let start = Instant::now();
+    let before = p99(&server, || start.elapsed() > CALM);
+    let meanwhile = thread::scope(|scope| {
+        let purge = scope.spawn(|| {
+            for command in ["purge", "purge_images_table"] {
+                let said = place.ours(DATABASE, &["db", command, "--max_rows", "-1"]);
+                assert_eq!(said.status, 0, "{said:?}");
+            }
+        });
+        p99(&server, || purge.is_finished())
+    });
+    let left = place.run_in(DATABASE, "SELECT COUNT(*) FROM images WHERE id LIKE 'gone-%'");
+    assert_eq!(left.trim(), "0");
+    assert!(meanwhile <= (before * 2).max(NOISE), "{before:?} before, {meanwhile:?} while {rows} rows are purged");
+}
+
+#[test]
+fn requests_hardly_notice() {
+    let rows = if is_thorough() { 1_000_000 } else { 2000 };
+    exercise(Kind::Postgres, rows);
+    if is_thorough() {
+        exercise(Kind::MariaDb, rows);
+    }
+}
