@@ -28,6 +28,11 @@ impl Conf {
             .set("oslo_concurrency.lock_path", path("locks"))
     }
 
+    /// The same database and stores, with a folder and a port of its own.
+    pub(crate) fn on_another_host(self, dir: &Path, port: u16) -> Self {
+        Self { dir: dir.to_owned(), port, ..self }.set("DEFAULT.bind_port", port)
+    }
+
     /// Two file stores, `fast` (the default one) and `slow`.
     pub(crate) fn two_stores(self) -> Self {
         let path = |name: &str| self.dir.join(name).display().to_string();

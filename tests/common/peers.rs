@@ -168,6 +168,11 @@ impl Upstream {
     pub(crate) fn client(&self) -> http::Client {
         http::Client::new(self.address)
     }
+
+    /// Ends it, and waits until it is gone.
+    pub(crate) fn end(self) {
+        peers(&["stop", &self.name]);
+    }
 }
 
 impl Drop for Upstream {

@@ -42,7 +42,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -199,8 +199,12 @@ pub(crate) fn file_names() -> Vec<String> {
 
 /// The text of a file of cases, and its meaning.
 pub(crate) fn load(name: &str) -> (String, CaseFile) {
-    let path = folder().join(format!("{name}.yaml"));
-    let text = fs::read_to_string(&path).unwrap();
+    read(&folder().join(format!("{name}.yaml")))
+}
+
+/// As [`load`], of any file.
+pub(crate) fn read(path: &Path) -> (String, CaseFile) {
+    let text = fs::read_to_string(path).unwrap();
     let file = serde_norway::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     (text, file)
 }

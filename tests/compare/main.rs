@@ -3,6 +3,7 @@
 //! The cases are data: `cases/*.yaml`, one file for a family of behaviour, each with the configuration it needs. How a case
 //! is written is told in `case.rs`, what counts as the same in `difference.rs` and `rules.yaml`.
 //!
+//! `GLANCE_COMPARE_DATABASE` says on which database; see `databases.rs`.
 //! With `GLANCE_COMPARE_WITH=upstream` a second upstream takes our place: that shows that the cases themselves are stable.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
@@ -11,8 +12,10 @@
 mod common;
 
 mod case;
+mod databases;
 mod difference;
 mod run;
+mod takeover;
 
 /// A test for each file of cases, so that they run side by side and are counted one by one.
 macro_rules! files {

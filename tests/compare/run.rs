@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::case::{self, Base, CaseFile, Setup};
 use crate::common::peers::{Keystone, Upstream};
 use crate::common::{Answer, Client, Conf, Server, free_port, pause};
+use crate::databases::with_database;
 use crate::difference::{Names, differences, out_of_date};
 
 /// Names of users in the cases, and how Keystone knows them.
@@ -31,12 +32,12 @@ const USERS: [(&str, &str); 11] = [
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One of the two services, with what it answered so far.
-struct Side {
-    client: Client,
-    values: BTreeMap<String, String>,
-    names: Names,
+pub(crate) struct Side {
+    pub(crate) client: Client,
+    pub(crate) values: BTreeMap<String, String>,
+    pub(crate) names: Names,
     // Ends the service when dropped.
-    _service: Box<dyn std::any::Any>,
+    pub(crate) _service: Box<dyn std::any::Any>,
 }
 
 #[derive(Default)]
@@ -76,9 +77,8 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
     let Outcome { mut report, mut answers, mut same, mut different } = Outcome::default();
     for step in case::steps(file) {
         let token = match (file.config.base, step.who.as_str()) {
-            (Base::Open, _) | (_, "anonymous") => None,
-            (_, "garbage") => Some("gAAAAABgarbage"),
-            (_, who) => Some(tokens().get(who).unwrap_or_else(|| panic!("nobody is called {who}")).as_str()),
+            (Base::Open, _) => None,
+            (_, who) => token_of(who),
         };
         let their_answer = theirs.answer(&step, token);
         let our_answer = ours.answer(&step, token);
@@ -127,7 +127,7 @@ fn excerpt(answer: &Answer) -> String {
 }
 
 impl Side {
-    fn answer(&mut self, step: &case::Step, token: Option<&str>) -> std::io::Result<Answer> {
+    pub(crate) fn answer(&mut self, step: &case::Step, token: Option<&str>) -> std::io::Result<Answer> {
         let request = step.request(&self.values, token);
         let end = Instant::now() + PATIENCE;
         loop {
@@ -140,7 +140,7 @@ impl Side {
     }
 
     /// Keeps what the case wants of the answer; tells when it is not there.
-    fn save(&mut self, case: &case::Case, answer: &Answer) -> Option<String> {
+    pub(crate) fn save(&mut self, case: &case::Case, answer: &Answer) -> Option<String> {
         for (name, pointer) in case.saves() {
             let document = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default();
             let Some(value) = document.pointer(&pointer).and_then(serde_json::Value::as_str) else {
@@ -171,18 +171,12 @@ fn elsewhere(file: &CaseFile, dir: &Path) -> Option<(String, Upstream)> {
 }
 
 fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
-    let mut conf = Conf::new(dir, free_port());
+    let (mut conf, database) = with_database(Conf::new(dir, free_port()));
     let mut values = BTreeMap::from([("server".to_owned(), format!("127.0.0.1:{}", conf.port))]);
     if setup.base == Base::Keystone {
         let keystone = Keystone::shared();
         conf = conf.two_stores().keystone(keystone);
-        values.insert(
-            "keystone".to_owned(),
-            keystone.url.trim_start_matches("http://").trim_end_matches("/v3").to_owned(),
-        );
-        values.extend(keystone.projects.iter().map(|(name, id)| (format!("project:{name}"), id.clone())));
-        values.extend(keystone.users.iter().map(|(name, id)| (format!("user:{name}"), id.clone())));
-        values.extend(tokens().iter().map(|(name, token)| (format!("token:{name}"), token.clone())));
+        values.extend(known_values(keystone));
     }
     if let Some(limits) = &setup.limits {
         let keystone = Keystone::shared();
@@ -203,15 +197,37 @@ fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
         conf = conf.protections(protections);
     }
     let mut names = Names::default();
+    if database.is_some() {
+        names = names.unordered();
+    }
     names.keep_uuids_of(text);
     names.replace(&format!("127.0.0.1:{}", conf.port), "server");
     names.replace(&dir.display().to_string(), "dir");
     if upstream {
         let service = Upstream::start(conf);
-        Side { client: service.client(), values, names, _service: Box::new(service) }
+        Side { client: service.client(), values, names, _service: Box::new((service, database)) }
     } else {
         let service = Server::start(conf);
-        Side { client: service.client(), values, names, _service: Box::new(service) }
+        Side { client: service.client(), values, names, _service: Box::new((service, database)) }
+    }
+}
+
+/// What cases may name of the cloud.
+pub(crate) fn known_values(keystone: &Keystone) -> BTreeMap<String, String> {
+    let address = keystone.url.trim_start_matches("http://").trim_end_matches("/v3").to_owned();
+    let mut values = BTreeMap::from([("keystone".to_owned(), address)]);
+    values.extend(keystone.projects.iter().map(|(name, id)| (format!("project:{name}"), id.clone())));
+    values.extend(keystone.users.iter().map(|(name, id)| (format!("user:{name}"), id.clone())));
+    values.extend(tokens().iter().map(|(name, token)| (format!("token:{name}"), token.clone())));
+    values
+}
+
+/// What one of the users sends as token.
+pub(crate) fn token_of(who: &str) -> Option<&'static str> {
+    match who {
+        "anonymous" => None,
+        "garbage" => Some("gAAAAABgarbage"),
+        who => Some(tokens().get(who).unwrap_or_else(|| panic!("nobody is called {who}")).as_str()),
     }
 }
 

@@ -26,6 +26,7 @@ def a_clean_system_serves_after_the_installation(i, packages):
                  "/usr/lib/systemd/system/glance-api@.service", "/usr/lib/sysusers.d/glance-api.conf",
                  "/usr/lib/tmpfiles.d/glance-api.conf", "/usr/share/doc/glance-api/policy.yaml.sample",
                  "/usr/share/man/man1/glance-api.1.gz", "/usr/share/man/man5/glance-api.conf.5.gz",
+                 "/usr/share/man/man7/glance-api-migration.7.gz",
                  "/usr/share/man/man8/glance-api.service.8.gz", "/usr/share/man/man8/glance-api-generator.8.gz",
                  "/usr/share/man/man8/glance-api-rolling-restart.8.gz", "/usr/share/bash-completion/completions/glance-api",
                  "/usr/share/doc/glance-api/copyright", "/usr/share/doc/glance-api/changelog.Debian.gz",
