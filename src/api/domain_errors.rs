@@ -196,7 +196,7 @@ pub(super) fn of_download(error: image::Error) -> Error {
 
 pub(super) fn of_delete(error: image::Error, id: &str) -> Error {
     match error {
-        image::Error::NotFound(_) | image::Error::Raced { .. } => {
+        image::Error::NotFound(_) => {
             Error::explanation(StatusCode::NOT_FOUND, format!("Failed to find image {id} to delete"))
         }
         image::Error::Store(refused) => of_store_deletion(&refused, id).because(refused),

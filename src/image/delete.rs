@@ -16,7 +16,7 @@ use crate::identity::Context;
 use crate::notifications::Change;
 use crate::store::StoreContext;
 
-/// How often an image is looked at whose locations change while it is deleted.
+/// How often an image is looked at whose status or locations change while it is deleted.
 const ATTEMPTS: u32 = 5;
 
 impl Images {
@@ -46,13 +46,18 @@ impl Images {
         if image.protected {
             return Err(Error::Protected(image.id.clone()));
         }
-        let mut attempts = 1;
+        let (mut image, mut attempts) = (image.clone(), 1);
         loop {
             // Just as the database has them, and all of them: whatever lies at one is to go.
             let record =
                 rows::get(&self.db, &image.id, false).await?.ok_or_else(|| Error::NotFound(image.id.clone()))?;
-            match self.delete_with_locations(caller, image, &record.locations).await {
+            match self.delete_with_locations(caller, &image, &record.locations).await {
                 Err(Error::Db(DbError::LocationsChanged { .. })) if attempts < ATTEMPTS => attempts += 1,
+                // An upload has begun or ended meanwhile. The image is there, so nobody may be told that it is not.
+                Err(Error::Raced { current, .. }) if attempts < ATTEMPTS => {
+                    image.status = current;
+                    attempts += 1;
+                }
                 Err(Error::Db(error @ DbError::LocationsChanged { .. })) => {
                     return Err(Error::Conflict(error.to_string()));
                 }

@@ -25,7 +25,7 @@ async fn postgresql() {
             (write(&folder.join("server.crt"), certificate), write(&folder.join("server.key"), key));
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
         // Who the server runs as must own its key.
-        let _ = std::process::Command::new("chown").args(["postgres", &key]).status().unwrap();
+        let _ = Command::new("chown").args(["postgres", &key]).status().unwrap();
         let settings = ["ssl=on".to_owned(), format!("ssl_cert_file={certificate}"), format!("ssl_key_file={key}")];
         settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]).collect()
     });

@@ -91,6 +91,11 @@ impl Cloud {
         variables
     }
 
+    /// Whether the database is a server's.
+    pub(super) fn has_server(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// Our service, if it is the one that runs.
     pub(super) fn ours(&self) -> Option<&Server> {
         match &self.running {

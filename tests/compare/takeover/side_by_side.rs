@@ -9,6 +9,8 @@ use super::cloud::Cloud;
 use crate::common::{Answer, Body, Client, Request};
 use crate::run::token_of;
 
+/// Upstream's service answers 500 when two of its requests write to one file of SQLite at the same time.
+const CLIENTS_OF_SQLITE: usize = 1;
 const CLIENTS: usize = 4;
 const ROUNDS: usize = 4;
 
@@ -62,8 +64,9 @@ pub(super) fn exercise(cloud: &Cloud) {
     let ours = cloud.another_host(folder.path(), |conf| conf);
     let addresses = [SocketAddr::from(([127, 0, 0, 1], cloud.conf.port)), ours.address];
     let crowd = Caller::new(addresses, 0).create("crowd");
+    let clients = if cloud.has_server() { CLIENTS } else { CLIENTS_OF_SQLITE };
     thread::scope(|scope| {
-        for number in 0..CLIENTS {
+        for number in 0..clients {
             let crowd = &crowd;
             scope.spawn(move || {
                 let mut caller = Caller::new(addresses, number);
@@ -77,10 +80,12 @@ pub(super) fn exercise(cloud: &Cloud) {
     });
     for mut caller in [0, 1].map(|first| Caller::new(addresses, first)) {
         let members = caller.get(&format!("{crowd}/members")).expect(200).json();
-        assert_eq!(members["members"].as_array().unwrap().len(), CLIENTS * ROUNDS);
+        assert_eq!(members["members"].as_array().unwrap().len(), clients * ROUNDS);
     }
-    for _ in 0..ROUNDS {
-        rivals(addresses);
+    if cloud.has_server() {
+        for _ in 0..ROUNDS {
+            rivals(addresses);
+        }
     }
 }
 
