@@ -49,7 +49,7 @@ async fn what_comes_is_found_until_it_goes(db: &Db) {
         checksum: new.checksum.clone(),
     };
     assert_eq!(found, expected);
-    assert_eq!(cache::list(db, &node).await.unwrap(), [expected.clone()]);
+    assert_eq!(cache::list(db, &node).await.unwrap(), std::slice::from_ref(&expected));
     // What is there stays as it is, even if the node registers again.
     cache::register_node(db, &node).await.unwrap();
     assert!(!cache::add(db, &node, NewCachedImage { size: 1, ..new }).await.unwrap());
@@ -99,7 +99,7 @@ async fn each_node_has_its_own(db: &Db) {
     assert_eq!(cache::get(db, &here, &image).await.unwrap().unwrap().hits, 1);
     assert_eq!(cache::get(db, &there, &image).await.unwrap().unwrap().hits, 0);
     assert!(cache::remove(db, &here, &image).await.unwrap());
-    assert_eq!(cache::nodes(db, &image).await.unwrap(), [there.clone()]);
+    assert_eq!(cache::nodes(db, &image).await.unwrap(), std::slice::from_ref(&there));
     assert_eq!(cache::remove_all(db, &there).await.unwrap(), 2);
     assert_eq!(cache::list(db, &there).await.unwrap(), []);
     assert_eq!(cache::list(db, &here).await.unwrap().len(), 1);

@@ -151,19 +151,19 @@ fn both_work_on_one_directory() {
     queue();
     done(upstream.run_program("glance-cache-prefetcher", &["--config-file", &conf]));
     assert_eq!(bed.state()["queued_images"], json!([]));
-    assert_eq!(bed.cached(), [id.clone()]);
+    assert_eq!(bed.cached(), std::slice::from_ref(&id));
     assert_eq!(std::fs::read_to_string(bed.cache.join(&id)).unwrap(), "hello");
     assert_eq!(bed.data(&id), "hello");
     assert_eq!(hits(), json!(1));
     done(ours("glance-cache-pruner", &["--config-file", &conf]));
-    assert_eq!(bed.cached(), [id.clone()]);
+    assert_eq!(bed.cached(), std::slice::from_ref(&id));
     done(ours("glance-cache-pruner", &["--config-file", &without_room]));
     assert_eq!(bed.cached(), Vec::<String>::new());
 
     // And the other way round.
     queue();
     done(ours("glance-cache-prefetcher", &["--config-file", &conf]));
-    assert_eq!(bed.cached(), [id.clone()]);
+    assert_eq!(bed.cached(), std::slice::from_ref(&id));
     assert_eq!(bed.state()["queued_images"], json!([]));
     done(upstream.run_program("glance-cache-pruner", &["--config-file", &without_room]));
     assert_eq!(bed.cached(), Vec::<String>::new());
