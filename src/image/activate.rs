@@ -6,7 +6,6 @@ use super::model::Image;
 use super::save::check_owner;
 use super::status::Status;
 use super::visibility::Viewer;
-use crate::db::DbError;
 use crate::db::images as rows;
 use crate::db::model::ImageUpdate;
 use crate::notifications::Change;
@@ -50,11 +49,7 @@ impl Images {
                 self.announce(image, if is_barred { Change::Deactivated } else { Change::Reactivated });
                 Ok(())
             }
-            Err(DbError::StateConflict { current, .. }) => {
-                Err(Error::Raced { id: image.id.clone(), current: current.as_str().into() })
-            }
-            Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
-            Err(other) => Err(other.into()),
+            Err(error) => Err(Error::of_change(&image.id, error)),
         }
     }
 }

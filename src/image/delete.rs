@@ -8,7 +8,6 @@ use super::intent_log::{Intent, Token};
 use super::model::Image;
 use super::remove::is_for_recovery;
 use super::status::Status;
-use super::transitions::Outcome;
 use crate::db::DbError;
 use crate::db::images as rows;
 use crate::db::model::LocationRecord;
@@ -89,13 +88,9 @@ impl Images {
         }
         let places = locations.iter().map(|location| location.url.clone()).collect();
         let token = Token::new();
-        let entry = self.begin_entry(Intent::Delete, &image.id, &token, places).await?;
-        let (is_settled, outcome) = match self.erase(image, read, &token).await {
-            Outcome::Done => self.remove_data(&context, image, &locations).await,
-            Outcome::Refused(error) => (true, Err(error)),
-            Outcome::Unknown(error) => (false, Err(error.into())),
-        };
-        // Where the row is not known to be as it was, or data is left, recovery looks.
+        let entry = self.begin(Intent::Delete, &image.id, &token, places, self.erase(image, read, &token)).await?;
+        let (is_settled, outcome) = self.remove_data(&context, image, &locations).await;
+        // Where data is left, or the row not back, recovery looks.
         if is_settled {
             self.finish_entry(entry).await;
         }
@@ -137,13 +132,6 @@ impl Images {
             Status::PendingDelete => rows::delete(&self.db, &image.id, to.as_str(), Some(&from)).await,
             _ => rows::delete_without_data(&self.db, &image.id, to.as_str(), &from).await,
         };
-        match deleted {
-            Ok(()) => Ok(()),
-            Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
-            Err(DbError::StateConflict { current, .. }) => {
-                Err(Error::Raced { id: image.id.clone(), current: current.as_str().into() })
-            }
-            Err(other) => Err(other.into()),
-        }
+        deleted.map_err(|error| Error::of_change(&image.id, error))
     }
 }

@@ -134,6 +134,19 @@ pub enum Error {
     IntentLog(#[source] std::io::Error),
 }
 
+impl Error {
+    /// What a change of an image's row that asks for a status has failed with.
+    pub(super) fn of_change(id: &str, error: DbError) -> Self {
+        match error {
+            DbError::StateConflict { current, .. } => {
+                Self::Raced { id: id.to_owned(), current: current.as_str().into() }
+            }
+            DbError::NotFound { .. } => Self::NotFound(id.to_owned()),
+            other => other.into(),
+        }
+    }
+}
+
 impl From<IngestError> for Error {
     fn from(error: IngestError) -> Self {
         match error {

@@ -8,10 +8,11 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::Error;
+use super::import::Reclaims;
 use super::intent_log::IntentLog;
 use super::limits::Limits;
 use super::model::Image;
-use super::recover::Reported;
+use super::recover::{Reported, Turns};
 use super::visibility::{Sight, Viewer};
 use crate::config::Config;
 use crate::db::images::{self as rows, list::ListQuery};
@@ -37,6 +38,8 @@ pub struct Images {
     /// Work that must come to its end though the client has gone.
     pub(super) tasks: TaskTracker,
     pub(super) reported: Arc<Reported>,
+    pub(super) reclaims: Arc<Reclaims>,
+    pub(super) recovery_turns: Arc<Turns>,
 }
 
 /// What the configuration says about images.
@@ -81,6 +84,8 @@ impl Images {
             unified_limits: None,
             tasks,
             reported: Arc::default(),
+            reclaims: Arc::default(),
+            recovery_turns: Arc::default(),
         }
     }
 
@@ -88,6 +93,12 @@ impl Images {
     #[must_use]
     pub(crate) fn with_unified_limits(self, unified_limits: Option<Arc<UnifiedLimits>>) -> Self {
         Self { unified_limits, ..self }
+    }
+
+    /// The same, in the place of those of a former configuration: what they do about dead workers goes on.
+    #[must_use]
+    pub(crate) fn succeeding(self, former: &Self) -> Self {
+        Self { reclaims: Arc::clone(&former.reclaims), ..self }
     }
 
     /// The image of this id.

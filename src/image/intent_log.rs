@@ -142,11 +142,6 @@ impl Token {
         Self(task_id.to_owned())
     }
 
-    /// As it stands in an image's row.
-    pub(super) fn of_row(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
     /// Another one for whoever takes over the work of a token on another host, and tells whose work it is.
     pub(super) fn successor(&self) -> Self {
         Self(format!("{}/{}", self.task_id(), Uuid::new_v4()))

@@ -44,7 +44,6 @@ pub use edit::Edit;
 pub use error::Error;
 pub use events::Sending;
 pub use images::Images;
-pub use import::LEASE;
 pub(crate) use import::{
     FAILED, Fault, HashFault, Hold, IMPORTING, Imported, LOCK, Placement, Plan, Transformed, hashed,
 };
@@ -54,6 +53,7 @@ pub use limits::RESERVED_NAMESPACE;
 pub use members::{Member, MemberStatus, UnknownMemberStatus};
 pub use model::Image;
 pub use properties::Properties;
+pub(crate) use staging::FileIdentity;
 pub use status::Status;
 pub use unified_limits::{LimitUsage, Resource, mebibytes};
 pub use upload::Upload;

@@ -9,11 +9,14 @@ use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
 use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
 
 use super::Error;
 use super::images::Images;
@@ -22,8 +25,13 @@ use super::status::Status;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::store::{LocationRef, StoreContext, StoreError, Stores};
 
-/// Entries that are worked on at a time: a store that does not answer holds up its own entries, not those of others.
+/// Entries that are worked on side by side, and how long each is waited for. After that it goes on, locked, and others get their turn:
+/// a store that does not answer holds up its own entries alone.
 const AT_A_TIME: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Entries that are worked on in all, those that wait for such a store included.
+const MOST: usize = 64;
 
 /// Why an entry stays, to be tried again.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +47,16 @@ enum Unfinished {
 /// What the log has been told of entries that stay: each is tried again every minute, perhaps for ever.
 #[derive(Debug, Default)]
 pub(super) struct Reported(Mutex<HashMap<OsString, String>>);
+
+/// The right to work on an entry; as many as [`MOST`] are given at a time.
+#[derive(Debug)]
+pub(super) struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(MOST))
+    }
+}
 
 impl Reported {
     /// Whether this has not been said of the entry yet, or something else since.
@@ -86,8 +104,23 @@ impl Images {
         self.reported.retain(&names);
         // When a run ends at its limit, those at the end have had no turn; the next time others are there.
         fastrand::shuffle(&mut names);
-        stream::iter(names).for_each_concurrent(AT_A_TIME, |name| self.recover_entry(name)).await;
+        stream::iter(names).for_each_concurrent(AT_A_TIME, |name| self.begin_recovery(name)).await;
         Ok(())
+    }
+
+    /// Recovers an entry, and waits a while for that.
+    async fn begin_recovery(&self, name: OsString) {
+        let images = self.clone();
+        let shown = name.clone();
+        let waiting = async move {
+            // Never closed.
+            let Ok(_turn) = images.recovery_turns.0.acquire().await else { return };
+            images.recover_entry(name).await;
+        };
+        // On its own, as what a store does late must not meet what others have put there meanwhile: the entry's lock is held so long.
+        if timeout(PATIENCE, tokio::spawn(waiting)).await.is_err() {
+            debug!(entry = %shown.display(), "cleaning up after a dead worker takes long; it goes on while others are looked at");
+        }
     }
 
     /// Whatever is wrong with one entry does not concern the others.

@@ -69,12 +69,8 @@ impl Images {
             || update.locations.is_some();
         let from_states = depends_on_status.then_some(&wanted[..]);
         rows::update(&self.db, &before.id, update, from_states).await.map_err(|error| match error {
-            DbError::StateConflict { current, .. } => {
-                Error::Raced { id: before.id.clone(), current: current.as_str().into() }
-            }
             DbError::LocationsChanged { .. } => Error::Conflict(error.to_string()),
-            DbError::NotFound { .. } => Error::NotFound(before.id.clone()),
-            other => other.into(),
+            other => Error::of_change(&before.id, other),
         })
     }
 

@@ -43,15 +43,8 @@ impl Images {
         let staging = self.stores.staging()?;
         let token = Token::new();
         let places = staging.store.candidates(&image.id).await?;
-        let entry = self.begin_entry(Intent::Stage, &image.id, &token, places).await?;
-        match self.claim(image, Status::Uploading, &token).await {
-            Outcome::Done => {}
-            Outcome::Refused(error) => {
-                self.finish_entry(entry).await;
-                return Err(error);
-            }
-            Outcome::Unknown(error) => return Err(error.into()),
-        }
+        let claim = self.claim(image, Status::Uploading, &token);
+        let entry = self.begin(Intent::Stage, &image.id, &token, places, claim).await?;
         self.announce(image, Change::Updated);
         // Nobody else has the image now, so what lies there under its name is what an earlier attempt has left.
         let project = upload.project.clone();
@@ -151,9 +144,9 @@ impl Images {
         Ok(())
     }
 
-    /// Whether staged data of an image is here.
-    pub(super) async fn is_staged_here(&self, image_id: &str) -> bool {
-        self.open_staged(image_id).await.is_ok()
+    /// Bytes of an image's staged data, if that is here.
+    pub(super) async fn staged_length(&self, image_id: &str) -> Option<u64> {
+        self.open_staged(image_id).await.ok()?.length()
     }
 
     /// Opens the staged data of an image.

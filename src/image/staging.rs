@@ -1,7 +1,9 @@
 //! Staged data that nobody will import any more.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
@@ -19,10 +21,50 @@ const BATCH: usize = 200;
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// A file of the staging area whose name begins with an image's id.
+#[derive(Clone, Debug)]
 struct Staged {
     path: PathBuf,
     image_id: String,
     is_old: bool,
+    /// What it was when it was listed.
+    identity: FileIdentity,
+}
+
+/// What tells a file from another one that gets its name later: device, inode, and the time of its last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity(u64, u64, Option<SystemTime>);
+
+impl FileIdentity {
+    /// Blocking.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be looked at.
+    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
+        Ok(Self::from(&std::fs::symlink_metadata(path)?))
+    }
+}
+
+impl From<&Metadata> for FileIdentity {
+    fn from(metadata: &Metadata) -> Self {
+        Self(metadata.dev(), metadata.ino(), metadata.modified().ok())
+    }
+}
+
+impl Staged {
+    /// Removes the file, if it is still the one that was listed: another may have got its name. Blocking.
+    fn remove(&self, why: &str) {
+        let Self { path, image_id, .. } = self;
+        let removed = match FileIdentity::of(path) {
+            Ok(identity) if identity != self.identity => return,
+            Ok(_) => std::fs::remove_file(path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Ok(()) => info!(image_id, "{why}"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => warn!(image_id, %error, "staged data that nobody waits for cannot be removed"),
+        }
+    }
 }
 
 impl Images {
@@ -37,19 +79,33 @@ impl Images {
         for batch in listed.chunks(BATCH) {
             let ids = batch.iter().map(|staged| staged.image_id.clone()).collect();
             let known = rows::staging_states(&self.db, ids).await?;
-            for Staged { path, image_id, is_old } in batch {
-                let state = known.iter().find(|state| state.id == *image_id);
-                if state.is_some_and(|state| state.is_awaited || !is_old) {
-                    continue;
-                }
-                match tokio::fs::remove_file(path).await {
-                    Ok(()) => info!(image_id, "staged data removed that nobody waits for"),
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => warn!(image_id, %error, "staged data that nobody waits for cannot be removed"),
-                }
-            }
+            let is_kept = |staged: &&Staged| {
+                let state = known.iter().find(|state| state.id == staged.image_id);
+                state.is_some_and(|state| state.is_awaited || !staged.is_old)
+            };
+            let unwanted: Vec<Staged> = batch.iter().filter(|staged| !is_kept(staged)).cloned().collect();
+            let removed = spawn_blocking(move || {
+                unwanted.iter().for_each(|staged| staged.remove("staged data removed that nobody waits for"));
+            });
+            removed.await.map_err(Error::Interrupted)?;
         }
         Ok(())
+    }
+
+    /// Removes all that an import keeps in the staging area: the data that was staged, and what plugins were making of it. For whoever has
+    /// the image for himself. What cannot be removed now, the log names, and the sweep removes later.
+    pub(super) async fn drop_all_staged(&self, image_id: &str) {
+        let _ = self.remove_staged(image_id).await;
+        let Some(folder) = self.staging_folder() else { return };
+        let id = image_id.to_owned();
+        let removed = spawn_blocking(move || {
+            for staged in list(&folder).into_iter().filter(|staged| staged.image_id == id) {
+                staged.remove("staged data removed that an import has left");
+            }
+        });
+        if let Err(error) = removed.await {
+            warn!(image_id, %error, "staged data stays for now");
+        }
     }
 
     pub(super) fn staging_folder(&self) -> Option<PathBuf> {
@@ -71,9 +127,9 @@ fn list(folder: &Path) -> Vec<Staged> {
         let name = entry.file_name().into_string().ok()?;
         let image_id = name.split('.').next()?.to_owned();
         Uuid::try_parse(&image_id).ok()?;
-        let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let metadata = entry.metadata().ok().filter(Metadata::is_file)?;
         let age = metadata.modified().ok()?.elapsed().unwrap_or_default();
-        Some(Staged { path: entry.path(), image_id, is_old: age > KEPT })
+        Some(Staged { path: entry.path(), image_id, is_old: age > KEPT, identity: FileIdentity::from(&metadata) })
     };
     entries.flatten().filter_map(staged).collect()
 }
@@ -94,5 +150,28 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|staged| staged.image_id == id && !staged.is_old));
         assert!(list(&folder.path().join("none")).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_has_got_the_name_of_one_that_was_listed_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0a0a0a0a-0000-4000-8000-00000000000a");
+        let listed = || list(folder.path()).remove(0);
+        std::fs::write(&path, "data").unwrap();
+        let former = listed();
+        std::fs::write(folder.path().join("new"), "new data").unwrap();
+        std::fs::rename(folder.path().join("new"), &path).unwrap();
+        former.remove("of the test");
+        assert_eq!(std::fs::read(&path).unwrap(), b"new data");
+        // So does the same one when it is written to.
+        let former = listed();
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        former.remove("of the test");
+        assert!(path.try_exists().unwrap());
+        let present = listed();
+        for _ in 0..2 {
+            present.remove("of the test");
+            assert!(!path.try_exists().unwrap());
+        }
     }
 }

@@ -12,12 +12,13 @@ use tracing::warn;
 
 use super::Error;
 use super::images::Images;
-use super::intent_log::Token;
+use super::intent_log::{Entry, Intent, Token};
 use super::model::Image;
 use super::status::Status;
 use crate::db::DbError;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::model::{ImageUpdate, LocationRecord, OtherProperties};
+use crate::db::tasks::{self, TakeOver};
 use crate::store::Hashes;
 
 /// How long a client waits for a look at a row whose last change had no answer.
@@ -25,6 +26,9 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// The property that says where others reach the worker that has an image's staged data.
 pub(super) const STAGE_HOST: &str = "os_glance_stage_host";
+
+/// The property that names the task which has an image for itself.
+pub(crate) const LOCK: &str = "os_glance_import_task";
 
 /// How a step of an image's row ended.
 #[derive(Debug)]
@@ -49,15 +53,78 @@ pub(super) struct Facts {
     pub(super) locations: Vec<LocationRecord>,
 }
 
+/// An image that was taken from a worker that died.
+pub(super) struct Taken {
+    /// As it is by now.
+    pub(super) found: ImageAndOwner,
+    /// The owner of its data.
+    pub(super) token: Token,
+}
+
 impl Images {
+    /// Begins work on an image's data: first the intent log says what will be done, then the image's row takes its first step. The entry
+    /// is to be finished when the work is.
+    ///
+    /// # Errors
+    /// [`Error::IntentLog`], or why the step was refused. When nobody knows whether it was taken, the entry stays, and recovery looks.
+    pub(super) async fn begin(
+        &self,
+        intent: Intent,
+        image_id: &str,
+        token: &Token,
+        places: Vec<String>,
+        step: impl Future<Output = Outcome>,
+    ) -> Result<Entry, Error> {
+        let entry = self.begin_entry(intent, image_id, token, places).await?;
+        match step.await {
+            Outcome::Done => Ok(entry),
+            Outcome::Refused(error) => {
+                self.finish_entry(entry).await;
+                Err(error)
+            }
+            Outcome::Unknown(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes an image from a task whose worker has died, before anything of it is removed: from then on nobody else can claim it, since
+    /// it is `importing`, or active and locked for the task. It is read again then, as it may have changed since it was `found`.
+    /// `None`: it has changed in a way that makes it somebody else's.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) async fn take_over(&self, found: ImageAndOwner, task_id: &str) -> Result<Option<Taken>, Error> {
+        let token = Token::of_task(task_id).successor();
+        if found.image.deleted {
+            // It is nobody's any more, and comes back only with the locations that it had.
+            return Ok(Some(Taken { found, token }));
+        }
+        let id = found.image.id.clone();
+        let is_claimable = matches!(found.image.status.as_str().into(), Status::Queued | Status::Uploading);
+        let step = TakeOver {
+            image: id.clone(),
+            from: found.image.status,
+            former: found.owner,
+            to: is_claimable.then(|| Status::Importing.as_str().to_owned()),
+            token: token.as_str().to_owned(),
+            task: task_id.to_owned(),
+            property: LOCK,
+        };
+        match tasks::take_over(&self.db, step).await {
+            Ok(()) => {}
+            Err(DbError::StateConflict { .. } | DbError::NotFound { .. } | DbError::Duplicate { .. }) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let found = rows::with_owner(&self.db, &id).await?;
+        Ok(found.filter(|found| found.owner.as_deref() == Some(token.as_str())).map(|found| Taken { found, token }))
+    }
+
     /// `queued` → the status in which data is written; the token owns the data then.
     pub(super) async fn claim(&self, image: &Image, writing: Status, token: &Token) -> Outcome {
         let change = to(writing);
         let taken = rows::take(&self.db, &image.id, change, &[Status::Queued.as_str()], token.as_str()).await;
-        let outcome = outcome(taken, |current| match current {
-            Some(current) => Error::Raced { id: image.id.clone(), current },
-            None => Error::NotFound(image.id.clone()),
-        });
+        let outcome = outcome(taken, |error| Error::of_change(&image.id, error));
         self.look_if_unknown(outcome, image, |with_owner| owns(with_owner, token)).await
     }
 
@@ -104,10 +171,7 @@ impl Images {
     pub(super) async fn erase(&self, image: &Image, locations: &[LocationRecord], token: &Token) -> Outcome {
         let (from, to) = ([image.status.as_str()], Status::Deleted.as_str());
         let deleted = rows::delete_and_take(&self.db, &image.id, to, &from, locations, token.as_str()).await;
-        let outcome = outcome(deleted, |current| match current {
-            Some(current) => Error::Raced { id: image.id.clone(), current },
-            None => Error::NotFound(image.id.clone()),
-        });
+        let outcome = outcome(deleted, |error| Error::of_change(&image.id, error));
         let is_own = |with_owner: &ImageAndOwner| {
             with_owner.image.deleted && with_owner.owner.as_deref() == Some(token.as_str())
         };
@@ -170,11 +234,10 @@ pub(super) fn to(status: Status) -> ImageUpdate {
 }
 
 /// `refusal`: what to say when the row is in another status, or is gone.
-fn outcome(step: Result<(), DbError>, refusal: impl FnOnce(Option<Status>) -> Error) -> Outcome {
+pub(super) fn outcome(step: Result<(), DbError>, refusal: impl FnOnce(DbError) -> Error) -> Outcome {
     match step {
         Ok(()) => Outcome::Done,
-        Err(DbError::StateConflict { current, .. }) => Outcome::Refused(refusal(Some(Status::from(current.as_str())))),
-        Err(DbError::NotFound { .. }) => Outcome::Refused(refusal(None)),
+        Err(error @ (DbError::StateConflict { .. } | DbError::NotFound { .. })) => Outcome::Refused(refusal(error)),
         Err(error) if error.is_unknown() => Outcome::Unknown(error),
         Err(error) => Outcome::Refused(error.into()),
     }

@@ -71,16 +71,8 @@ impl Images {
         }
         let token = Token::new();
         let places = store.store.candidates(&image.id).await?;
-        let entry = self.begin_entry(Intent::Upload, &image.id, &token, places).await?;
-        match self.claim(image, Status::Saving, &token).await {
-            Outcome::Done => {}
-            Outcome::Refused(error) => {
-                self.finish_entry(entry).await;
-                return Err(error);
-            }
-            // The image may be `saving` now: the entry stays, so that recovery puts it back.
-            Outcome::Unknown(error) => return Err(error.into()),
-        }
+        let claim = self.claim(image, Status::Saving, &token);
+        let entry = self.begin(Intent::Upload, &image.id, &token, places, claim).await?;
         self.announce(image, Change::Updated);
         let received = match self.enforce_upload(image, upload.project.as_deref(), upload.announced).await {
             Ok(()) => self.prepare_and_receive(image, &token, store, upload).await,

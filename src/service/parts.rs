@@ -109,6 +109,10 @@ impl Parts {
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
         let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier, work)
             .with_unified_limits(local.unified_limits.clone());
+        let images = match before {
+            Some(before) => images.succeeding(&before.images),
+            None => images,
+        };
         let tasks = Tasks::new(config, database.clone(), images.clone(), pool).map_err(AssembleError::configuration)?;
         let callers = local
             .identity

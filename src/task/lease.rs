@@ -17,7 +17,8 @@ impl Tasks {
     /// Those of the database. Tasks are given up only when it has said so.
     pub async fn renew_leases(&self) -> Result<(), DbError> {
         let held = self.pool.ids();
-        let unfinished = rows::renew(&self.db, held.clone()).await?;
+        let kept = held.iter().cloned().chain(self.images.under_way_for_others()).collect();
+        let unfinished = rows::renew(&self.db, kept).await?;
         for id in held.iter().filter(|id| !unfinished.contains(id)) {
             // It may just have ended by itself; then nobody is told.
             self.pool.give_up(id);

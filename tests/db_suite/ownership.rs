@@ -55,10 +55,6 @@ async fn one_owner_at_a_time(db: &Db) {
         assert_eq!(with_owner(db, &id).await.owner.as_deref(), Some(token));
     }
     assert_conflict(images::give_back(db, &id, to("active"), &["saving"], "three").await, "saving");
-    // Of those who have seen the same owner one takes over.
-    images::take_over(db, &id, &["saving"], "four", "five").await.unwrap();
-    assert_conflict(images::take_over(db, &id, &["saving"], "four", "six").await, "saving");
-    assert_eq!(with_owner(db, &id).await.owner.as_deref(), Some("five"));
 }
 
 async fn an_update_leaves_the_owner(db: &Db) {

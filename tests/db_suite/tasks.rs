@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::glance_api::db::images::{self, StagingState};
 use super::super::glance_api::db::model::{ImageUpdate, NewImage, OtherProperties};
 use super::super::glance_api::db::tasks::{
-    self, ImageStep, NewTask, TaskLock, TaskQuery, TaskRecord, TaskStep, TaskViewer,
+    self, ImageStep, NewTask, TakeOver, TaskLock, TaskQuery, TaskRecord, TaskStep, TaskViewer,
 };
 use super::super::glance_api::db::{Db, DbError};
 use super::{create, get, now, pairs, uuid};
@@ -18,6 +18,7 @@ pub(super) async fn run(db: &Db) {
     a_task_has_an_image_for_itself(db).await;
     steps_are_taken_whole_or_not_at_all(db).await;
     leases_are_renewed(db).await;
+    an_image_is_taken_from_a_dead_worker_once(db).await;
     staged_data_is_awaited(db).await;
 }
 
@@ -168,14 +169,7 @@ fn image_step(image: &str, token: &str, status: &str, from: &str) -> ImageStep {
         other_properties: OtherProperties::DeleteNamed(Vec::new()),
         ..ImageUpdate::default()
     };
-    ImageStep {
-        id: image.to_owned(),
-        change,
-        from: vec![from.to_owned()],
-        token: token.to_owned(),
-        unlocks: None,
-        disowns: false,
-    }
+    ImageStep { id: image.to_owned(), change, from: vec![from.to_owned()], token: token.to_owned(), unlocks: None }
 }
 
 async fn steps_are_taken_whole_or_not_at_all(db: &Db) {
@@ -201,7 +195,7 @@ async fn steps_are_taken_whole_or_not_at_all(db: &Db) {
     assert_eq!(get(db, &image).await.unwrap().status, "importing");
 
     tasks::report(db, id, "half".to_owned()).await.unwrap();
-    let end = ImageStep { unlocks: Some(LOCK), disowns: true, ..image_step(&image, id, "active", "importing") };
+    let end = ImageStep { unlocks: Some(LOCK), ..image_step(&image, id, "active", "importing") };
     let end =
         TaskStep { result: Some(json!({"image_id": image})), image: Some(end), ..step(id, &["processing"], "success") };
     tasks::take_step(db, end).await.unwrap();
@@ -222,15 +216,59 @@ async fn leases_are_renewed(db: &Db) {
         tasks::create(db, task.clone()).await.unwrap();
     }
     tasks::take_step(db, step(&done.id, &["pending"], "failure")).await.unwrap();
-    let before = now() + time::Duration::hours(1);
-    let silent = |found: Vec<TaskRecord>| found.into_iter().map(|task| task.id).collect::<Vec<_>>();
-    let found = silent(tasks::unfinished_since(db, before, 1000).await.unwrap());
-    assert!(found.contains(&living.id) && !found.contains(&done.id));
+    let renewed_at = async |id: &str| {
+        let leases = tasks::leases(db, 1000).await.unwrap();
+        leases.into_iter().find(|lease| lease.task == id).map(|lease| lease.renewed_at)
+    };
+    let begin = renewed_at(&living.id).await.unwrap();
+    assert_eq!(renewed_at(&done.id).await, None);
     let held = vec![living.id.clone(), done.id.clone(), uuid()];
     assert_eq!(tasks::renew(db, held).await.unwrap(), std::slice::from_ref(&living.id));
     assert_eq!(tasks::renew(db, Vec::new()).await.unwrap(), [""; 0]);
-    let found = silent(tasks::unfinished_since(db, now() - time::Duration::minutes(1), 1000).await.unwrap());
-    assert!(!found.contains(&living.id));
+    assert!(renewed_at(&living.id).await.unwrap() >= begin);
+    assert_eq!(tasks::leases(db, 1).await.unwrap().len(), 1);
+}
+
+async fn an_image_is_taken_from_a_dead_worker_once(db: &Db) {
+    let image = uuid();
+    create(db, NewImage::new(&image)).await;
+    let dead = new("p", Some(&image));
+    tasks::create_locked(db, dead.clone(), lock(&image, true)).await.unwrap();
+    let seen = |from: &str, former: Option<&str>, token: &str| TakeOver {
+        image: image.clone(),
+        from: from.to_owned(),
+        former: former.map(str::to_owned),
+        to: Some("importing".to_owned()),
+        token: token.to_owned(),
+        task: dead.id.clone(),
+        property: LOCK,
+    };
+    let refused = |outcome: Result<(), DbError>| matches!(outcome, Err(DbError::StateConflict { .. }));
+    let own = Some(dead.id.as_str());
+    for (from, former) in [("uploading", own), ("queued", Some("another")), ("queued", None)] {
+        assert!(refused(tasks::take_over(db, seen(from, former, "one")).await), "{from} {former:?}");
+    }
+    tasks::take_over(db, seen("queued", own, "one")).await.unwrap();
+    assert!(refused(tasks::take_over(db, seen("queued", own, "two")).await));
+    let taken = images::with_owner(db, &image).await.unwrap().unwrap();
+    assert_eq!((taken.image.status.as_str(), taken.owner.as_deref()), ("importing", Some("one")));
+    assert_eq!(taken.image.properties, pairs(&[(LOCK, own)]));
+    // Nobody else can have it until it is given back.
+    assert!(refused(images::take(db, &image, ImageUpdate::default(), &["queued"], "upload").await));
+    let rival = TaskLock { status: "importing".to_owned(), ..lock(&image, true) };
+    let rival = tasks::create_locked(db, new("p", Some(&image)), rival).await;
+    assert!(matches!(rival, Err(DbError::Duplicate { .. })), "{rival:?}");
+
+    // One that nobody has is locked for the task; one that another task has is left alone, and as it was.
+    let end = ImageStep { unlocks: Some(LOCK), ..image_step(&image, "one", "queued", "importing") };
+    tasks::take_step(db, TaskStep { image: Some(end), ..step(&dead.id, &["pending"], "failure") }).await.unwrap();
+    tasks::take_over(db, seen("queued", None, "three")).await.unwrap();
+    let locked = images::with_owner(db, &image).await.unwrap().unwrap();
+    assert_eq!(locked.owner.as_deref(), Some("three"));
+    assert!(locked.image.properties.contains(&pairs(&[(LOCK, own)])[0]), "{locked:?}");
+    let other = TakeOver { task: uuid(), ..seen("importing", Some("three"), "four") };
+    assert!(matches!(tasks::take_over(db, other).await, Err(DbError::Duplicate { .. })));
+    assert_eq!(images::with_owner(db, &image).await.unwrap().unwrap(), locked);
 }
 
 async fn staged_data_is_awaited(db: &Db) {

@@ -75,14 +75,33 @@ pub(in crate::db) async fn lock_and_own(
     Ownership::Take(value.to_owned()).apply(session, id, now).await
 }
 
-/// As [`delete_property_atomic`] if the property is there, and `token`, if given, owns the image's data no more; in a
-/// transaction that does more.
+/// As [`set_property_atomic`] where the property does not have the value already, in a transaction that does more.
+///
+/// # Errors
+/// [`DbError::Duplicate`] if it has another value.
+pub(in crate::db) async fn lock(session: &mut Session, id: &str, name: &str, value: &str) -> Result<(), DbError> {
+    let query = Query::select()
+        .column("value")
+        .from("image_properties")
+        .and_where(Expr::col("image_id").eq(id))
+        .and_where(Expr::col("name").eq(name))
+        .and_where(live("image_properties"))
+        .take();
+    match session.row(&query, |row| Columns::of(row).maybe_text()).await? {
+        Some(Some(known)) if known == value => Ok(()),
+        Some(_) => Err(DbError::Duplicate { what: "property", key: name.to_owned() }),
+        None => Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }.run(session).await,
+    }
+}
+
+/// As [`delete_property_atomic`] if the property is there, and `token` owns the image's data no more; in a transaction that
+/// does more.
 pub(in crate::db) async fn unlock_and_disown(
     session: &mut Session,
     id: &str,
     name: &str,
     value: &str,
-    token: Option<&str>,
+    token: &str,
 ) -> Result<(), DbError> {
     let delete = Delete { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() };
     match delete.run(session).await {
@@ -90,10 +109,7 @@ pub(in crate::db) async fn unlock_and_disown(
         Ok(()) | Err(DbError::NotFound { .. }) => {}
         Err(error) => return Err(error),
     }
-    match token {
-        Some(token) => Ownership::GiveBack(token.to_owned()).apply(session, id, clock::now()).await,
-        None => Ok(()),
-    }
+    Ownership::GiveBack(token.to_owned()).apply(session, id, clock::now()).await
 }
 
 struct Set {

@@ -14,13 +14,13 @@ mod update;
 mod usage;
 
 pub use atomic::{ATOMIC_PROPERTIES, TaskLock, delete_property_atomic, set_property_atomic};
-pub(in crate::db) use atomic::{lock_and_own, unlock_and_disown};
+pub(in crate::db) use atomic::{lock, lock_and_own, unlock_and_disown};
 pub use create::create;
 pub use delete::{delete, delete_and_take, delete_without_data, restore};
 pub use get::{get, member_status};
 pub use list::list;
 pub use ownership::{ImageAndOwner, OWNER_PROPERTY, SIZE_PROPERTY, announce_size, with_owner};
 pub use staging::{StagingState, staging_states};
-pub(in crate::db) use update::change_owned;
-pub use update::{give_back, take, take_over, update};
+pub(in crate::db) use update::{change_and_take_from, change_owned};
+pub use update::{give_back, take, update};
 pub use usage::{Measure, Owner, used};

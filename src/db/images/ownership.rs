@@ -33,8 +33,8 @@ pub(super) enum Ownership {
     Unasked,
     /// This token becomes the owner, whoever was.
     Take(String),
-    /// The second token becomes the owner, if the first is.
-    TakeFrom(String, String),
+    /// The second token becomes the owner, if the first is, or if nobody is and there is no first.
+    TakeFrom(Option<String>, String),
     /// Nobody is the owner from then on. Refused when another token is.
     GiveBack(String),
     /// Nothing, but refused when another token is the owner.
@@ -115,7 +115,12 @@ impl Ownership {
     pub(super) fn condition(&self, id: &str) -> Option<Expr> {
         match self {
             Self::Unasked | Self::Take(_) => None,
-            Self::TakeFrom(former, _) => {
+            Self::TakeFrom(None, _) => {
+                let mut owned = tokens(id);
+                owned.expr(Expr::cust("1"));
+                Some(Expr::exists(owned).not())
+            }
+            Self::TakeFrom(Some(former), _) => {
                 let mut owned = tokens(id);
                 owned.expr(Expr::cust("1")).and_where(Expr::col("value").eq(former.as_str()));
                 Some(Expr::exists(owned))

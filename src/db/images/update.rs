@@ -35,15 +35,6 @@ pub async fn take(db: &Db, id: &str, change: ImageUpdate, from: &[&str], token: 
     change_as(db, id, change, Some(from), Ownership::Take(token.to_owned())).await.map(drop)
 }
 
-/// `token` becomes the owner of the data of an image in one of the statuses `from`, if `former` is.
-///
-/// # Errors
-/// As [`update`]; [`DbError::StateConflict`] also if the owner is not `former`.
-pub async fn take_over(db: &Db, id: &str, from: &[&str], former: &str, token: &str) -> Result<(), DbError> {
-    let ownership = Ownership::TakeFrom(former.to_owned(), token.to_owned());
-    change_as(db, id, ImageUpdate::default(), Some(from), ownership).await.map(drop)
-}
-
 /// As [`update`], and nobody is the owner of the image's data any more.
 ///
 /// # Errors
@@ -65,6 +56,24 @@ pub(in crate::db) async fn change_owned(
 ) -> Result<(), DbError> {
     let ownership = Ownership::Ask(token.to_owned());
     let update = Update { id: id.to_owned(), change: change.clone(), from: Some(from.to_vec()), ownership };
+    update.run(session).await.map(drop)
+}
+
+/// As [`update`] of an image in the status `from`, and `token` becomes the owner of its data if `former` is, or nobody where there is
+/// none; in a transaction that does more.
+///
+/// # Errors
+/// As [`update`]; [`DbError::StateConflict`] also if the owner is another one.
+pub(in crate::db) async fn change_and_take_from(
+    session: &mut Session,
+    id: &str,
+    change: &ImageUpdate,
+    from: &str,
+    former: Option<&str>,
+    token: &str,
+) -> Result<(), DbError> {
+    let ownership = Ownership::TakeFrom(former.map(str::to_owned), token.to_owned());
+    let update = Update { id: id.to_owned(), change: change.clone(), from: Some(vec![from.to_owned()]), ownership };
     update.run(session).await.map(drop)
 }
 

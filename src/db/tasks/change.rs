@@ -41,10 +41,8 @@ pub struct ImageStep {
     pub from: Vec<String>,
     /// The owner of the image's data; with another one the step is refused.
     pub token: String,
-    /// The property that keeps other tasks from the image goes.
+    /// The property that keeps other tasks from the image goes, and nobody owns the image's data any more.
     pub unlocks: Option<&'static str>,
-    /// Nobody owns the image's data any more.
-    pub disowns: bool,
 }
 
 /// Takes a step, or nothing of it.
@@ -65,8 +63,7 @@ impl Operation for TaskStep {
         if let Some(image) = &self.image {
             images::change_owned(session, &image.id, &image.change, &image.from, &image.token).await?;
             if let Some(lock) = image.unlocks {
-                let token = image.disowns.then_some(image.token.as_str());
-                images::unlock_and_disown(session, &image.id, lock, &self.task, token).await?;
+                images::unlock_and_disown(session, &image.id, lock, &self.task, &image.token).await?;
             }
         }
         let mut update = Query::update();

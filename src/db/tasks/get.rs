@@ -43,21 +43,45 @@ pub async fn of_image(db: &Db, image: &str, viewer: &TaskViewer) -> Result<Vec<T
     Ok(found.into_iter().filter(|task| viewer.can_see(&task.owner)).collect())
 }
 
-/// Unfinished tasks that concern an image and whose lease was not renewed since then, at most so many.
-pub async fn unfinished_since(
-    db: &Db,
-    renewed_before: PrimitiveDateTime,
+/// An unfinished task that concerns an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub task: String,
+    /// By the clock of whoever renewed it.
+    pub renewed_at: PrimitiveDateTime,
+}
+
+/// The unfinished tasks that concern an image, those that were renewed last first, at most so many.
+pub async fn leases(db: &Db, limit: u64) -> Result<Vec<Lease>, DbError> {
+    db.read(Leases { limit }).await
+}
+
+struct Leases {
     limit: u64,
-) -> Result<Vec<TaskRecord>, DbError> {
-    let mut select = whole();
-    select
-        .and_where(Expr::col(("tasks", "status")).is_in(["pending", "processing"]))
-        .and_where(Expr::col(("tasks", "updated_at")).lt(renewed_before))
-        .and_where(Expr::col(("tasks", "image_id")).is_not_null())
-        .and_where(live("tasks"))
-        .order_by(("tasks", "updated_at"), Order::Desc)
-        .limit(limit);
-    db.read(Find { select }).await
+}
+
+impl Operation for Leases {
+    type Output = Vec<Lease>;
+    const NAME: &'static str = "look at the leases of tasks";
+
+    async fn run(&self, session: &mut Session) -> Result<Vec<Lease>, DbError> {
+        let select = Query::select()
+            .columns(["id", "updated_at"])
+            .from("tasks")
+            .and_where(Expr::col("status").is_in(["pending", "processing"]))
+            .and_where(Expr::col("updated_at").is_not_null())
+            .and_where(Expr::col("image_id").is_not_null())
+            .and_where(live("tasks"))
+            .order_by("updated_at", Order::Desc)
+            .limit(self.limit)
+            .take();
+        session
+            .rows(&select, |row| {
+                let mut columns = Columns::of(row);
+                Ok(Lease { task: columns.text()?, renewed_at: columns.time()? })
+            })
+            .await
+    }
 }
 
 /// Not past the time up to which it is shown.

@@ -7,13 +7,15 @@ mod create;
 mod get;
 mod list;
 mod model;
+mod take_over;
 
 pub use super::images::TaskLock;
 pub use change::{ImageStep, TaskStep, remove_expired, renew, report, take_step};
 pub use create::{create, create_locked};
-pub use get::{get, of_image, unfinished_since};
+pub use get::{Lease, get, leases, of_image};
 pub use list::{TaskQuery, list};
 pub use model::{NewTask, TaskRecord, TaskViewer};
+pub use take_over::{TakeOver, take_over};
 
 use super::error::DbError;
 

@@ -7,10 +7,11 @@ use tracing::warn;
 
 use super::LOCK;
 use crate::db::DbError;
-use crate::db::images::delete_property_atomic;
+use crate::db::images::{self, delete_property_atomic};
 use crate::db::tasks::{self as rows, NewTask, TaskLock};
 use crate::identity::Context;
 use crate::image::intent_log::{Entry, Intent, Token};
+use crate::image::transitions::{Outcome, outcome};
 use crate::image::{Error, Image, Images, Status};
 use crate::store::{StoreEntry, StoreError};
 
@@ -77,28 +78,51 @@ impl Images {
     /// As [`Images::hold`], where a crash may leave data at these places.
     pub(super) async fn hold_with(&self, image: &Image, task: NewTask, places: Vec<String>) -> Result<Hold, Error> {
         let (id, token) = (&image.id, Token::of_task(&task.id));
-        let entry = self.begin_entry(Intent::Import, id, &token, places).await?;
         // While data is staged its owner is the one who stages; in other statuses it is somebody who has died.
         let takes_over = image.status != Status::Uploading;
         let status = image.status.as_str().to_owned();
         let lock = TaskLock { image: id.clone(), property: LOCK, status, takes_over };
-        let refused = match rows::create_locked(&self.db, task, lock).await {
-            Ok(()) => return Ok(Hold { token, entry }),
-            Err(DbError::Duplicate { .. } | DbError::StateConflict { .. }) => Error::Conflict(format!(
-                "New operation on image '{id}' is not permitted as prior operation is still in progress"
-            )),
-            Err(DbError::NotFound { .. }) => Error::NotFound(id.clone()),
-            // The entry stays, and recovery looks.
-            Err(error) if error.is_unknown() => return Err(error.into()),
-            Err(error) => error.into(),
+        let busy = || {
+            let text =
+                format!("New operation on image '{id}' is not permitted as prior operation is still in progress");
+            Error::Conflict(text)
         };
-        self.finish_entry(entry).await;
-        Err(refused)
+        let locking = async {
+            match rows::create_locked(&self.db, task, lock).await {
+                Err(DbError::Duplicate { .. }) => Outcome::Refused(busy()),
+                created => outcome(created, |error| match error {
+                    DbError::NotFound { .. } => Error::NotFound(id.clone()),
+                    _ => busy(),
+                }),
+            }
+        };
+        let entry = self.begin(Intent::Import, id, &token, places, locking).await?;
+        Ok(Hold { token, entry })
     }
 
     /// The image is everybody's again, or gone; nothing is left to look at.
     pub(crate) async fn let_go(&self, hold: Hold) {
         self.finish_entry(hold.entry).await;
+    }
+
+    /// As [`Images::let_go`] of an image that was deleted. When somebody else has taken it, recovery has to look at what this worker
+    /// has written meanwhile: the other one may write to the same places.
+    ///
+    /// # Errors
+    /// Those of the database; recovery looks then, too.
+    pub(crate) async fn let_go_if_deleted(&self, image_id: &str, hold: Hold) -> Result<(), Error> {
+        if self.is_deleted(image_id).await? {
+            self.let_go(hold).await;
+        }
+        Ok(())
+    }
+
+    /// Whether nobody can have the image any more.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn is_deleted(&self, image_id: &str) -> Result<bool, Error> {
+        Ok(images::with_owner(&self.db, image_id).await?.is_none_or(|found| found.image.deleted))
     }
 
     /// Frees an image of the task that has it; false if that does not have it any more.

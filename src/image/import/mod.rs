@@ -5,19 +5,18 @@
 //! import of a worker that died; another host does when the task's row was not renewed for a while.
 
 mod hold;
+mod lease;
 mod place;
 mod pour;
 mod reclaim;
 mod steps;
 mod stores;
 
+pub(crate) use super::transitions::LOCK;
 pub(crate) use hold::{Hold, Plan, Transformed};
+pub(super) use lease::Reclaims;
 pub(crate) use place::{HashFault, Placement, hashed};
 pub(crate) use pour::{Fault, Imported};
-pub use reclaim::LEASE;
-
-/// The property that names the task which has an image for itself.
-pub(crate) const LOCK: &str = "os_glance_import_task";
 
 /// The property that lists the stores to which an import is still to write.
 pub(crate) const IMPORTING: &str = "os_glance_importing_to_stores";

@@ -133,7 +133,6 @@ impl Images {
             from: from.iter().map(|status| status.as_str().to_owned()).collect(),
             token: hold.token.as_str().to_owned(),
             unlocks: is_end.then_some(LOCK),
-            disowns: is_end,
         }
     }
 

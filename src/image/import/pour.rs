@@ -196,11 +196,7 @@ impl Images {
 
     /// Staged data that has been imported, or never will be.
     pub(crate) async fn drop_staged(&self, plan: &Plan) {
-        // What cannot be removed now, the log names, and the sweep of the staging area removes later.
-        let _ = self.remove_staged(&plan.image.id).await;
-        if let Some(path) = &plan.transformed.path {
-            let _ = tokio::fs::remove_file(path).await;
-        }
+        self.drop_all_staged(&plan.image.id).await;
     }
 
     /// Takes data into the staging area, so that plugins find all of it in a file.
@@ -225,6 +221,6 @@ impl Images {
 
     /// Whether the plan's image has staged data here.
     pub(crate) async fn has_staged(&self, plan: &Plan) -> bool {
-        self.is_staged_here(&plan.image.id).await
+        self.staged_length(&plan.image.id).await.is_some()
     }
 }

@@ -1,26 +1,34 @@
-//! Ending the imports of workers that died: at once by an entry of this machine's intent log, and for other machines when the row of a
-//! task was not renewed for a while.
+//! Ending the imports of workers that died: at once by an entry of this machine's intent log, and for other machines when the lease of
+//! a task was not renewed for a while.
+//!
+//! The order is always the same. The image is taken first, so that nobody else can have it; what is to be removed is read after that;
+//! then it is removed, and the image is given back with the end of the task.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use serde_json::Value;
 use time::{OffsetDateTime, PrimitiveDateTime};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::db::DbError;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
 use crate::image::intent_log::{Intent, Record, Token, Work};
+use crate::image::transitions::Taken;
 use crate::image::{Error, Image, Images, Status};
 
-/// How long after its last renewal the row of a task says that its worker has died. A worker renews it several times meanwhile, and
-/// the clocks of hosts may differ by most of it.
-pub const LEASE: Duration = Duration::from_secs(75);
+/// Leases that are looked at, those renewed last first.
+const MOST_LEASES: u64 = 10_000;
 
-/// Tasks of dead workers that are looked at in one go.
-const BATCH: u64 = 100;
+/// Tasks that are ended side by side, and how long each is waited for. After that it goes on, but others get their turn: a store that does
+/// not answer holds up its own images alone.
+const AT_A_TIME: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a task says that was ended so.
 const DIED: &str = "The service ended while it worked on this task. Nothing was kept; the image can be imported again.";
@@ -32,29 +40,49 @@ const LOCATION: &str = "location_import";
 /// The statuses in which a task still has a worker, or should have.
 const UNFINISHED: [&str; 2] = ["pending", "processing"];
 
+/// Where the worker was that died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Machine {
+    /// Its staging area is here.
+    This,
+    Other,
+}
+
 impl Images {
     /// Ends what an entry of the intent log has left of an import. False: the entry stays.
     pub(in crate::image) async fn reclaim(&self, record: &Record, work: &Work) -> Result<bool, Error> {
         let task_id = work.token.task_id();
-        let everybody = TaskViewer { is_admin: true, project: None };
-        let task = tasks::get(&self.db, task_id, &everybody).await?;
-        let with_owner = rows::with_owner(&self.db, &record.image_id).await?;
-        let owner = with_owner.as_ref().and_then(|found| found.owner.as_deref());
-        let is_own = owner.is_some_and(|owner| work.token.is_or_precedes(owner));
+        let task = tasks::get(&self.db, task_id, &everybody()).await?;
+        let task = task.as_ref();
+        let Some(found) = rows::with_owner(&self.db, &record.image_id).await? else {
+            self.remove_unknown(record, None).await?;
+            self.end_task(task, None).await?;
+            return Ok(true);
+        };
         // The worker may have died after the image became active, and before its staged data was removed.
-        let has_data = |found: &ImageAndOwner| matches!(found.image.status.as_str(), "active" | "deactivated");
-        if is_direct(task.as_ref()) && with_owner.as_ref().is_some_and(has_data) {
+        let has_data = matches!(found.image.status.as_str(), "active" | "deactivated");
+        if is_direct(task) && has_data {
             self.remove_staged(&record.image_id).await?;
         }
-        if !is_own && with_owner.as_ref().is_some_and(|found| !found.image.deleted) {
-            // Somebody else has the image, or nobody has any more: only the task may still be open.
-            self.end_task(task.as_ref(), None).await?;
+        let is_own = found.owner.as_deref().is_some_and(|owner| work.token.is_or_precedes(owner));
+        if !is_own && !found.image.deleted {
+            self.end_task(task, None).await?;
             self.unlock(&record.image_id, task_id).await?;
-            return Ok(true);
+            if found.owner.is_some() {
+                // What the worker has written late, after it lost the image, is looked at when nobody else writes.
+                return Ok(false);
+            }
+            let is_at_rest = has_data || found.image.status == Status::Queued.as_str();
+            let is_known = |url: &String| found.image.locations.iter().any(|location| location.url == *url);
+            if !is_at_rest || record.places.iter().all(is_known) {
+                return Ok(true);
+            }
         }
-        self.remove_unknown(record, with_owner.as_ref()).await?;
-        let token = owner.filter(|_| is_own).map_or_else(|| work.token.clone(), Token::of_row);
-        self.end(record.image_id.as_str(), task.as_ref(), with_owner, &token, true).await?;
+        let Some(taken) = self.take_over(found, task_id).await? else { return Ok(false) };
+        self.remove_unknown(record, Some(&taken.found)).await?;
+        // An import that has ended has said already what became of its stores.
+        let stores = if is_own { stores_of(task) } else { Vec::new() };
+        self.end(taken, task, &stores, Machine::This).await?;
         info!(image_id = record.image_id, task_id, "the import of a dead worker was ended");
         Ok(true)
     }
@@ -64,26 +92,37 @@ impl Images {
     /// # Errors
     /// Those of the database.
     pub async fn reclaim_from_others(&self, held: &[String]) -> Result<(), Error> {
-        let before = now() - LEASE;
-        for task in tasks::unfinished_since(&self.db, before, BATCH).await? {
-            if held.contains(&task.id) {
-                continue;
+        let asked = Instant::now();
+        let leases = tasks::leases(&self.db, MOST_LEASES).await?;
+        let mut expired = self.reclaims.expired(leases, asked, Instant::now());
+        expired.retain(|task| !held.contains(task));
+        let end = |task: String| async move {
+            let Some(turn) = self.reclaims.begin(&task) else { return };
+            let images = self.clone();
+            let work = tokio::spawn(async move {
+                if let Err(error) = images.reclaim_from_other(&task).await {
+                    let error: &dyn std::error::Error = &error;
+                    warn!(task_id = task, error, "cannot end the import of a dead worker yet");
+                }
+                drop(turn);
+            });
+            if timeout(PATIENCE, work).await.is_err() {
+                warn!("ending the import of a dead worker takes long; it goes on while others are looked at");
             }
-            let id = task.id.clone();
-            if let Err(error) = self.reclaim_from_other(&task).await {
-                warn!(
-                    task_id = id,
-                    error = &error as &dyn std::error::Error,
-                    "cannot end the import of a dead worker yet"
-                );
-            }
-        }
+        };
+        stream::iter(expired).for_each_concurrent(AT_A_TIME, end).await;
         Ok(())
     }
 
-    async fn reclaim_from_other(&self, task: &TaskRecord) -> Result<(), Error> {
+    /// The tasks of other hosts that are being ended here.
+    pub(crate) fn under_way_for_others(&self) -> Vec<String> {
+        self.reclaims.under_way()
+    }
+
+    async fn reclaim_from_other(&self, task_id: &str) -> Result<(), Error> {
+        let Some(task) = tasks::get(&self.db, task_id, &everybody()).await? else { return Ok(()) };
         let Some(image_id) = task.image_id.as_deref() else { return Ok(()) };
-        let token = Token::of_task(&task.id);
+        let token = Token::of_task(task_id);
         let (intent_log, own) = (Arc::clone(&self.intent_log), token.clone());
         // A worker of this machine cannot reach the database, or recovery will see to what it has left.
         if spawn_blocking(move || intent_log.has(&own)).await.map_err(Error::Interrupted)? {
@@ -91,33 +130,23 @@ impl Images {
         }
         let Some(found) = rows::with_owner(&self.db, image_id).await? else { return Ok(()) };
         // Upstream's server has tasks too, which it does not renew; theirs own no data.
-        let Some(owner) = found.owner.as_deref().filter(|owner| token.is_or_precedes(owner)) else { return Ok(()) };
+        if !found.owner.as_deref().is_some_and(|owner| token.is_or_precedes(owner)) {
+            return Ok(());
+        }
         // Before the image is taken, since a store that does not answer must not leave it with a token that nobody works for.
-        let mut places = Vec::new();
+        let (stores, mut places) = (stores_of(Some(&task)), Vec::new());
         // A location that was told is no data of ours.
         if task.kind != LOCATION {
-            for entry in self.targets(&self.configured(stores_of(Some(task))))? {
+            for entry in self.targets(&self.configured(stores.clone()))? {
                 places.extend(entry.store.candidates(image_id).await?);
             }
         }
-        let token = token.successor();
-        let found = if found.image.deleted {
-            found
-        } else {
-            match rows::take_over(&self.db, image_id, &[found.image.status.as_str()], owner, token.as_str()).await {
-                Ok(()) => {}
-                Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-            // Its locations may have changed since.
-            let Some(found) = rows::with_owner(&self.db, image_id).await? else { return Ok(()) };
-            found
-        };
-        let work = Work { intent: Intent::Import, token: token.clone(), host: String::new() };
+        let Some(taken) = self.take_over(found, task_id).await? else { return Ok(()) };
+        let work = Work { intent: Intent::Import, token: taken.token.clone(), host: String::new() };
         let record = Record { image_id: image_id.to_owned(), work: Some(work), places };
-        self.remove_unknown(&record, Some(&found)).await?;
-        self.end(image_id, Some(task), Some(found), &token, false).await?;
-        info!(image_id, task_id = task.id, "the import of a dead worker of another host was ended");
+        self.remove_unknown(&record, Some(&taken.found)).await?;
+        self.end(taken, Some(&task), &stores, Machine::Other).await?;
+        info!(image_id, task_id, "the import of a dead worker of another host was ended");
         Ok(())
     }
 
@@ -133,28 +162,51 @@ impl Images {
         stores
     }
 
-    /// The task fails, and the image is everybody's again.
+    /// The task fails, and the image is everybody's again. `stores`: those to which the import was still to write.
     async fn end(
         &self,
-        image_id: &str,
+        taken: Taken,
         task: Option<&TaskRecord>,
-        found: Option<ImageAndOwner>,
-        token: &Token,
-        is_this_machine: bool,
+        stores: &[String],
+        machine: Machine,
     ) -> Result<(), Error> {
-        let live = found.filter(|found| !found.image.deleted).map(|found| Image::from_record(found.image, None));
-        let Some(image) = live else { return self.end_task(task, None).await };
-        let is_staged = is_this_machine && self.is_staged_here(image_id).await && is_direct(task);
-        let back = if is_staged { Status::Uploading } else { Status::Queued };
-        let step = self.step_of_reclaim(&image, &stores_of(task), back, token, is_this_machine);
+        let Taken { found: ImageAndOwner { image, .. }, token } = taken;
+        if image.deleted {
+            if machine == Machine::This {
+                self.drop_all_staged(&image.id).await;
+            }
+            return self.end_task(task, None).await;
+        }
+        let image = Image::from_record(image, None);
+        let keeps = is_direct(task) && self.has_good_data(&image, task, machine).await;
+        let back = if keeps { Status::Uploading } else { Status::Queued };
+        if !keeps && machine == Machine::This && image.status == Status::Importing {
+            // While nobody can stage anew.
+            self.drop_all_staged(&image.id).await;
+        }
+        let host = self.options.self_url.as_deref().filter(|_| machine == Machine::This);
+        let step = self.step_of_reclaim(&image, stores, back, &token, host);
         match task.filter(|task| UNFINISHED.contains(&task.status.as_str())) {
             Some(task) => self.end_task(Some(task), Some(step)).await,
-            // The row of the task is gone, or was ended by hand: the image must not stay as it is.
+            // The row of the task is gone, or has ended: the image must not stay as it is.
             None => {
                 let from: Vec<&str> = step.from.iter().map(String::as_str).collect();
-                rows::give_back(&self.db, image_id, step.change, &from, token.as_str()).await?;
-                self.unlock(image_id, token.task_id()).await.map(drop)
+                rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
+                self.unlock(&image.id, token.task_id()).await.map(drop)
             }
+        }
+    }
+
+    /// Whether the staged data of an image is what its client has sent, so that it can be imported again.
+    async fn has_good_data(&self, image: &Image, task: Option<&TaskRecord>, machine: Machine) -> bool {
+        match machine {
+            // A plugin may have put something else in its place.
+            Machine::This => {
+                let staged = self.staged_length(&image.id).await.and_then(|length| i64::try_from(length).ok());
+                staged.is_some() && staged == image.size
+            }
+            // An import that has not begun has touched nothing, and the image says which host has its data.
+            Machine::Other => task.is_some_and(|task| task.status == "pending"),
         }
     }
 
@@ -175,6 +227,10 @@ impl Images {
             outcome => Ok(outcome?),
         }
     }
+}
+
+fn everybody() -> TaskViewer {
+    TaskViewer { is_admin: true, project: None }
 }
 
 /// The stores that a task was to write to.

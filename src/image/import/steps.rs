@@ -75,19 +75,34 @@ impl Images {
         let change = if plan.is_copy { ImageUpdate::default() } else { self.back_to(back) };
         let mut properties = outcome(known, &plan.stores, failed);
         inject(plan, &mut properties);
-        self.remember_host(back, &mut properties);
+        if let Some(host) = &self.options.self_url {
+            remember_host(host, back, &mut properties);
+        }
         step(known, change, from_of_end(plan), &hold.token, properties, true)
     }
 
-    /// As [`Images::step_of_failure`], for a worker that died. `disowns`: whether this is its own machine, which has looked at
-    /// what it left.
+    /// A limit forbids the import (upstream: `assert_quota` in `glance/async_/flows/api_image_import.py`). No store is to blame.
+    pub(crate) fn step_of_refusal(&self, plan: &Plan, hold: &Hold) -> ImageStep {
+        let image = &plan.image;
+        let set = vec![(IMPORTING.to_owned(), Some(stores::without(image.property(IMPORTING), &plan.stores)))];
+        let change = if plan.is_copy { ImageUpdate::default() } else { to(Status::Queued) };
+        step(image, change, from_of_end(plan), &hold.token, Properties { set, gone: Vec::new() }, true)
+    }
+
+    /// Nothing was begun: the image is as it was when the import was asked for.
+    pub(crate) fn step_of_nothing(&self, image: &Image, hold: &Hold) -> ImageStep {
+        step(image, ImageUpdate::default(), from_of(image), &hold.token, Properties::default(), true)
+    }
+
+    /// As [`Images::step_of_failure`], for a worker that died. `host`: where others reach the machine that has the staged data, if this
+    /// is the one.
     pub(super) fn step_of_reclaim(
         &self,
         known: &Image,
         stores: &[String],
         back: Status,
         token: &Token,
-        disowns: bool,
+        host: Option<&str>,
     ) -> ImageStep {
         let is_importing = known.status == Status::Importing;
         let change = if is_importing && !known.locations.is_empty() {
@@ -103,11 +118,10 @@ impl Images {
         } else {
             outcome(known, stores, stores)
         };
-        if is_importing {
-            self.remember_host(back, &mut properties);
+        if is_importing && let Some(host) = host {
+            remember_host(host, back, &mut properties);
         }
-        let from = vec![known.status.as_str().to_owned()];
-        ImageStep { disowns, ..step(known, change, from, token, properties, true) }
+        step(known, change, from_of(known), token, properties, true)
     }
 
     /// Whether an image may have these properties besides its own.
@@ -124,12 +138,24 @@ impl Images {
         let size = (status == Status::Queued).then_some(None);
         ImageUpdate { size, virtual_size: size.map(|_| None), ..to(status) }
     }
+}
 
-    fn remember_host(&self, back: Status, properties: &mut Properties) {
-        if let Some(host) = self.options.self_url.clone().filter(|_| back == Status::Uploading) {
-            properties.set.push((STAGE_HOST.to_owned(), Some(host)));
-        }
+/// The statuses of an image that has its data. Barred or not, it is there.
+const AT_REST: [Status; 2] = [Status::Active, Status::Deactivated];
+
+/// The statuses of an image in which others have left it as it was.
+fn from_of(image: &Image) -> Vec<String> {
+    if AT_REST.contains(&image.status) { words(&AT_REST) } else { words(&[image.status]) }
+}
+
+fn remember_host(host: &str, back: Status, properties: &mut Properties) {
+    if back == Status::Uploading {
+        properties.set.push((STAGE_HOST.to_owned(), Some(host.to_owned())));
     }
+}
+
+fn words(statuses: &[Status]) -> Vec<String> {
+    statuses.iter().map(|status| status.as_str().to_owned()).collect()
 }
 
 /// What plugins want to stand on the image, whatever becomes of its data.
@@ -148,10 +174,7 @@ fn from_of_begin(plan: &Plan) -> Vec<String> {
 }
 
 fn from_of_end(plan: &Plan) -> Vec<String> {
-    // Barred or not, the image is there.
-    let copied = [Status::Active, Status::Deactivated];
-    let from = if plan.is_copy { &copied[..] } else { &[Status::Importing] };
-    from.iter().map(|status| status.as_str().to_owned()).collect()
+    words(if plan.is_copy { &AT_REST } else { &[Status::Importing] })
 }
 
 /// None of the stores is written to any more, and these have failed.
@@ -176,14 +199,7 @@ fn step(
         other_properties: OtherProperties::DeleteNamed(properties.gone),
         ..change
     };
-    ImageStep {
-        id: image.id.clone(),
-        change,
-        from,
-        token: token.as_str().to_owned(),
-        unlocks: is_end.then_some(LOCK),
-        disowns: is_end,
-    }
+    ImageStep { id: image.id.clone(), change, from, token: token.as_str().to_owned(), unlocks: is_end.then_some(LOCK) }
 }
 
 /// The locations of data that was just stored.

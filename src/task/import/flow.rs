@@ -160,6 +160,14 @@ impl Tasks {
                 }
             }
         }
+        match self.images.is_deleted(&plan.image.id).await {
+            Ok(true) => {}
+            // Somebody else has it, and may have written to the same places: recovery looks at what is left there.
+            Ok(false) => return warn!(task_id, "an import has lost its image to somebody else"),
+            Err(error) => {
+                return warn!(task_id, error = &error as &dyn StdError, "the end of an import cannot be written down yet");
+            }
+        }
         // Nobody wants the data any more.
         match self.images.remove_imported(plan, &imported).await {
             Ok(()) => self.end_without_image(plan, hold, DELETED.to_owned()).await,
@@ -211,8 +219,12 @@ impl Tasks {
             Ok(()) | Err(DbError::NotFound { .. }) => self.images.unlock(&plan.image.id, &plan.task_id).await,
             Err(error) => Err(error.into()),
         };
+        let ended = match ended {
+            Ok(_) => self.images.let_go_if_deleted(&plan.image.id, hold).await,
+            Err(error) => Err(error),
+        };
         match ended {
-            Ok(_) => self.images.let_go(hold).await,
+            Ok(()) => {}
             Err(error) => {
                 let error: &dyn StdError = &error;
                 warn!(task_id = plan.task_id, error, "the end of a task cannot be written down yet");

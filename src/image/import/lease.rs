@@ -1,0 +1,115 @@
+//! When the worker of a task counts as dead, and which tasks of such workers are being ended here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use time::PrimitiveDateTime;
+
+use crate::db::tasks::Lease;
+
+/// How long the lease of a task must have been seen without a renewal for its worker to be dead. A worker renews it several times
+/// meanwhile. Only the time that passes here counts, so that the clocks of hosts may differ.
+const LEASE: Duration = Duration::from_secs(75);
+
+/// Tasks that are ended at a time. Those that wait for a store which does not answer count until it does.
+const MOST: usize = 64;
+
+/// What a process knows of the leases of others, and what it does about them. Outlives a configuration.
+#[derive(Debug, Default)]
+pub(in crate::image) struct Reclaims {
+    /// When a task was first seen with the renewal that it has.
+    seen: Mutex<HashMap<String, (PrimitiveDateTime, Instant)>>,
+    under_way: Mutex<HashSet<String>>,
+}
+
+/// A task that is being ended; nobody else does so until this is dropped.
+pub(super) struct Turn {
+    reclaims: Arc<Reclaims>,
+    task: String,
+}
+
+impl Reclaims {
+    /// Takes note of all leases, and gives the tasks of which none was renewed for the time of one. `asked`, `answered`: when the
+    /// leases were read.
+    pub(super) fn expired(&self, leases: Vec<Lease>, asked: Instant, answered: Instant) -> Vec<String> {
+        let mut seen = lock(&self.seen);
+        let mut now = HashMap::with_capacity(leases.len());
+        let mut expired = Vec::new();
+        for Lease { task, renewed_at } in leases {
+            let known = seen.get(&task).filter(|(renewal, _)| *renewal == renewed_at).map(|(_, since)| *since);
+            let since = known.unwrap_or(answered);
+            if asked.saturating_duration_since(since) >= LEASE {
+                expired.push(task.clone());
+            }
+            now.insert(task, (renewed_at, since));
+        }
+        *seen = now;
+        expired
+    }
+
+    /// The right to end a task; `None` while that goes on already, or while enough others are ended.
+    pub(super) fn begin(self: &Arc<Self>, task: &str) -> Option<Turn> {
+        let mut under_way = lock(&self.under_way);
+        let is_free = under_way.len() < MOST && under_way.insert(task.to_owned());
+        is_free.then(|| Turn { reclaims: Arc::clone(self), task: task.to_owned() })
+    }
+
+    /// The tasks that are being ended. Their leases are to be renewed: else another host begins, too, and what is removed here late
+    /// may be new by then.
+    pub(super) fn under_way(&self) -> Vec<String> {
+        lock(&self.under_way).iter().cloned().collect()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        lock(&self.reclaims.under_way).remove(&self.task);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_is_dead_when_its_lease_was_seen_unrenewed_for_the_time_of_one() {
+        let (reclaims, begin) = (Reclaims::default(), Instant::now());
+        let (long_ago, later) = (datetime!(2020-01-01 0:00), datetime!(2999-01-01 0:00));
+        let mut look = |seconds, leases: &[(&str, PrimitiveDateTime)]| {
+            let at = begin + Duration::from_secs(seconds);
+            let lease = |&(task, renewed_at): &(&str, PrimitiveDateTime)| Lease { task: task.to_owned(), renewed_at };
+            reclaims.expired(leases.iter().map(lease).collect(), at, at)
+        };
+        let none: [&str; 0] = [];
+        // Whatever the clock of its host says.
+        assert_eq!(look(0, &[("dead", long_ago), ("ahead", later), ("alive", long_ago)]), none);
+        assert_eq!(look(40, &[("dead", long_ago), ("ahead", later), ("alive", later)]), none);
+        assert_eq!(look(74, &[("dead", long_ago), ("ahead", later), ("new", long_ago), ("alive", later)]), none);
+        assert_eq!(look(75, &[("dead", long_ago), ("ahead", later), ("alive", later)]), ["dead", "ahead"]);
+        // One that has ended is forgotten.
+        assert_eq!(look(114, &[("alive", later), ("new", long_ago)]), none);
+        assert_eq!(look(115, &[("alive", later), ("dead", long_ago)]), ["alive"]);
+        assert_eq!(reclaims.seen.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_task_is_ended_once_at_a_time_and_not_too_many_are() {
+        let reclaims = Arc::new(Reclaims::default());
+        let first = reclaims.begin("a").unwrap();
+        assert!(reclaims.begin("a").is_none());
+        assert_eq!(reclaims.under_way(), ["a"]);
+        drop(first);
+        let turns: Vec<Turn> = (0..MOST).filter_map(|task| reclaims.begin(&task.to_string())).collect();
+        assert_eq!(turns.len(), MOST);
+        assert!(reclaims.begin("a").is_none());
+        drop(turns);
+        assert!(reclaims.begin("a").is_some() && reclaims.under_way().is_empty());
+    }
+}
