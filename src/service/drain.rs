@@ -27,6 +27,7 @@ const AFTERWARDS: Duration = Duration::from_secs(8);
 /// use `grace` whole.
 pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Manager) -> usize {
     shared.drain.cancel();
+    shared.pool.close();
     shared.connections.close();
     // It can be waited for then, and still takes work.
     shared.work.close();

@@ -162,7 +162,9 @@ async fn serve<R: Reload>(
     let (sockets, grace, _report) = reloader.into_parts();
     let ending = async {
         sockets.close().await;
-        let (cut, ()) = tokio::join!(drain::run(&shared, grace, &manager), background.stop());
+        background.drain();
+        let cut = drain::run(&shared, grace, &manager).await;
+        background.stop().await;
         cut
     };
     let cut = tokio::select! {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::model::{TaskKind, TaskStatus};
+use super::pool::Turn;
 use super::tasks::{Tasks, new_task};
 use super::{Asker, Error};
 use crate::db::DbError;
@@ -84,7 +85,12 @@ impl Tasks {
         info!(task_id, image_id = placement.image.id, "a location was told");
         let tasks = self.clone();
         // Dropped when the queue is full after all, the hold is left to recovery, which ends the task.
-        self.pool.submit(&task_id, move |stop| async move { tasks.import_location(&placement, hold, stop).await })
+        self.pool.submit(&task_id, move |turn| async move {
+            match turn {
+                Turn::Begin(stop) => tasks.import_location(&placement, hold, stop).await,
+                Turn::Never => tasks.end_unbegun(&placement.task_id, Some((&placement.image, hold))).await,
+            }
+        })
     }
 
     async fn import_location(&self, placement: &Placement, hold: Hold, stop: CancellationToken) {

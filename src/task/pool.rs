@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,8 +16,20 @@ use super::Error;
 /// Tasks that may wait for their turn. Each holds its request in memory, and its image for itself.
 const MOST_WAITING: usize = 1000;
 
-/// The work of one task. It should end soon when the token is cancelled, as the task is no longer this worker's then.
-type Work = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
+/// Tasks that are told side by side that they have no turn any more.
+const TOLD_AT_A_TIME: usize = 8;
+
+/// What has become of a task's wait.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// It runs. It should end soon when the token is cancelled, as the task is no longer this worker's then.
+    Begin(CancellationToken),
+    /// The worker ends before the task has begun.
+    Never,
+}
+
+/// The work of one task.
+type Work = Box<dyn FnOnce(Turn) -> BoxFuture<'static, ()> + Send>;
 
 /// Runs tasks, of all configurations of a worker.
 pub struct Pool {
@@ -30,12 +43,14 @@ struct State {
     limit: usize,
     running: BTreeMap<String, CancellationToken>,
     waiting: VecDeque<(String, Work)>,
+    /// Nothing begins any more.
+    is_closed: bool,
 }
 
 impl Pool {
     /// `tracker`: whoever ends the process waits for it.
     pub fn new(tracker: TaskTracker) -> Arc<Self> {
-        let state = State { limit: 1, running: BTreeMap::new(), waiting: VecDeque::new() };
+        let state = State { limit: 1, running: BTreeMap::new(), waiting: VecDeque::new(), is_closed: false };
         Arc::new(Self { tracker, state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -47,7 +62,28 @@ impl Pool {
 
     /// Whether another task would be taken.
     pub(crate) fn has_room(&self) -> bool {
-        self.lock().waiting.len() < MOST_WAITING
+        let state = self.lock();
+        !state.is_closed && state.waiting.len() < MOST_WAITING
+    }
+
+    /// Nothing begins from now on: the worker ends when what runs has ended. What waits is told.
+    pub fn close(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.tell_never(waiting);
+        self.changed.notify_one();
+    }
+
+    fn tell_never(&self, waiting: VecDeque<(String, Work)>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let told = stream::iter(waiting).for_each_concurrent(TOLD_AT_A_TIME, |(_, work)| {
+            AssertUnwindSafe(async move { work(Turn::Never).await }).catch_unwind().map(drop)
+        });
+        self.tracker.spawn(told);
     }
 
     /// Runs a task when there is room.
@@ -57,7 +93,7 @@ impl Pool {
     pub(crate) fn submit<F>(
         self: &Arc<Self>,
         id: &str,
-        work: impl FnOnce(CancellationToken) -> F + Send + 'static,
+        work: impl FnOnce(Turn) -> F + Send + 'static,
     ) -> Result<(), Error>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -66,7 +102,13 @@ impl Pool {
         if state.waiting.len() >= MOST_WAITING {
             return Err(Error::Full);
         }
-        state.waiting.push_back((id.to_owned(), Box::new(|token| Box::pin(work(token)))));
+        let entry: (String, Work) = (id.to_owned(), Box::new(|turn| Box::pin(work(turn))));
+        if state.is_closed {
+            drop(state);
+            self.tell_never([entry].into());
+            return Ok(());
+        }
+        state.waiting.push_back(entry);
         drop(state);
         self.start_waiting();
         Ok(())
@@ -101,7 +143,7 @@ impl Pool {
     fn start_waiting(self: &Arc<Self>) {
         let mut state = self.lock();
         let mut started = Vec::new();
-        while state.running.len() < state.limit {
+        while !state.is_closed && state.running.len() < state.limit {
             let Some((id, work)) = state.waiting.pop_front() else { break };
             let token = CancellationToken::new();
             state.running.insert(id.clone(), token.clone());
@@ -112,7 +154,7 @@ impl Pool {
             let pool = Arc::clone(self);
             self.tracker.spawn(async move {
                 // Also when the work panics, the next one can run; the panic itself is in the log already.
-                let _ = AssertUnwindSafe(async move { work(token).await }).catch_unwind().await;
+                let _ = AssertUnwindSafe(async move { work(Turn::Begin(token)).await }).catch_unwind().await;
                 pool.end(&id);
             });
         }
@@ -173,11 +215,46 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_is_given_up_is_told() {
         let pool = Pool::new(TaskTracker::new());
-        pool.submit("a", |token| async move { token.cancelled().await }).unwrap();
+        let work = |turn| async move {
+            let Turn::Begin(token) = turn else { panic!("{turn:?}") };
+            token.cancelled().await;
+        };
+        pool.submit("a", work).unwrap();
         pool.give_up("a");
         while !pool.ids().is_empty() {
             yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_the_worker_ends_never_begins_and_is_told() {
+        let tracker = TaskTracker::new();
+        let pool = Pool::new(tracker.clone());
+        let (open, told) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Vec::new())));
+        let submit = |name: &'static str| {
+            let (open, told) = (Arc::clone(&open), Arc::clone(&told));
+            let work = move |turn| async move {
+                if matches!(turn, Turn::Begin(_)) {
+                    open.notified().await;
+                }
+                told.lock().unwrap().push((name, matches!(turn, Turn::Begin(_))));
+                assert_ne!(name, "second", "of the test");
+            };
+            pool.submit(name, work).unwrap();
+        };
+        for name in ["first", "second", "third"] {
+            submit(name);
+        }
+        pool.close();
+        assert!(!pool.has_room());
+        submit("late");
+        assert_eq!(pool.counts(), (1, 0));
+        open.notify_one();
+        tracker.close();
+        tracker.wait().await;
+        let mut told = told.lock().unwrap().clone();
+        told.sort_unstable();
+        assert_eq!(told, [("first", true), ("late", false), ("second", false), ("third", false)]);
     }
 
     #[tokio::test]

@@ -11,13 +11,13 @@ use uuid::Uuid;
 use super::hashing::Hashing;
 use super::import::{Plugins, Remote, UnknownPlugin, Web};
 use super::model::{Task, TaskKind, TaskStatus};
-use super::pool::Pool;
+use super::pool::{Pool, Turn};
 use super::{Error, TaskQuery, TaskViewer};
 use crate::config::Config;
 use crate::db::tasks::{self as rows, NewTask, TaskStep};
 use crate::db::{Db, DbError};
 use crate::identity::Context;
-use crate::image::Images;
+use crate::image::{Hold, Image, Images};
 use crate::keystone::outgoing::ClientError;
 
 /// Characters that the column of request ids holds.
@@ -25,6 +25,9 @@ const REQUEST_ID_LENGTH: usize = 64;
 
 /// Characters that the column of image ids holds.
 const ID_LENGTH: usize = 36;
+
+/// What a task says that was not begun when its worker was stopped.
+const NO_TIME: &str = "The service was stopped before it began this task. The image can be imported again.";
 
 /// The tasks, with one configuration's limits. Cheap to clone.
 #[derive(Clone)]
@@ -123,7 +126,12 @@ impl Tasks {
         rows::create(&self.db, new).await?;
         let created = self.get(&TaskViewer { is_admin: true, project: None }, &id).await?;
         let (tasks, work_id) = (self.clone(), id.clone());
-        self.pool.submit(&id, move |_| async move { tasks.refuse(&work_id, kind).await })?;
+        self.pool.submit(&id, move |turn| async move {
+            match turn {
+                Turn::Begin(_) => tasks.refuse(&work_id, kind).await,
+                Turn::Never => tasks.end_unbegun(&work_id, None).await,
+            }
+        })?;
         Ok(created)
     }
 
@@ -146,6 +154,21 @@ impl Tasks {
         };
         if let Err(error) = end.await {
             warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task");
+        }
+    }
+
+    /// Ends a task for which this worker has no time any more. Its image is as it was before.
+    pub(super) async fn end_unbegun(&self, id: &str, held: Option<(&Image, Hold)>) {
+        let image = held.as_ref().map(|(image, hold)| self.images.step_of_nothing(image, hold));
+        let step = self.step(id, &[TaskStatus::Pending], TaskStatus::Failure);
+        match rows::take_step(&self.db, TaskStep { message: Some(NO_TIME.to_owned()), image, ..step }).await {
+            Ok(()) => {
+                if let Some((_, hold)) = held {
+                    self.images.let_go(hold).await;
+                }
+            }
+            // Recovery ends it at the next start.
+            Err(error) => warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task that waits"),
         }
     }
 

@@ -18,6 +18,9 @@ pub(in crate::service) trait Job<P>: Send + Sync + 'static {
     /// The pause after a failed run grows to this, or to the period where that is longer.
     const LONGEST_RETRY: Duration = LONGEST_RETRY;
 
+    /// Whether it goes on while the worker only finishes what is in flight.
+    const RUNS_WHILE_DRAINING: bool = false;
+
     /// When it runs, by the configuration in force; asked anew before each run and after each reload.
     fn schedule(&self, parts: &P) -> Schedule;
 

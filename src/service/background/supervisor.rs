@@ -37,6 +37,9 @@ struct Context<P> {
     /// The parts in force.
     current: Box<dyn Fn() -> Arc<P> + Send + Sync>,
     board: Arc<Board>,
+    /// Cancelled when the worker only finishes what is in flight.
+    drain: CancellationToken,
+    /// Cancelled at the very end.
     stop: CancellationToken,
     patience: Patience,
 }
@@ -72,7 +75,8 @@ impl<P: Send + Sync + 'static> Supervisor<P> {
         board: Arc<Board>,
         patience: Patience,
     ) -> Self {
-        let context = Context { current: Box::new(current), board, stop: CancellationToken::new(), patience };
+        let stop = CancellationToken::new();
+        let context = Context { current: Box::new(current), board, drain: stop.child_token(), stop, patience };
         Self { context: Arc::new(context), tasks: TaskTracker::new(), reloads: watch::Sender::new(()) }
     }
 
@@ -89,6 +93,11 @@ impl<P: Send + Sync + 'static> Supervisor<P> {
         self.reloads.send_replace(());
     }
 
+    /// Tells the jobs to stop that do not [run while draining](Job::RUNS_WHILE_DRAINING).
+    pub(in crate::service) fn drain(&self) {
+        self.context.drain.cancel();
+    }
+
     /// Tells all jobs to stop, and waits for runs in progress as long as a run may take to stop.
     pub(in crate::service) async fn stop(&self) {
         self.context.stop.cancel();
@@ -100,12 +109,13 @@ impl<P: Send + Sync + 'static> Supervisor<P> {
 /// The life of one job.
 async fn supervise<P, J: Job<P>>(job: J, context: Arc<Context<P>>, trigger: Trigger, mut reloads: watch::Receiver<()>) {
     let (mut failures, mut ended) = (0_u32, Instant::now());
+    let stop = if J::RUNS_WHILE_DRAINING { &context.stop } else { &context.drain };
     loop {
         let schedule = job.schedule(&(context.current)());
         let due =
             pause(schedule.period, failures, J::LONGEST_RETRY).map(|pause| ended + spread(pause, fastrand::f64()));
         tokio::select! {
-            () = context.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             changed = reloads.changed() => match changed {
                 Ok(()) if failures == 0 && !schedule.after_reload => continue,
                 Ok(()) => {}
@@ -119,7 +129,7 @@ async fn supervise<P, J: Job<P>>(job: J, context: Arc<Context<P>>, trigger: Trig
         let _ = trigger.0.notified().now_or_never();
         let parts = (context.current)();
         let limit = job.schedule(&parts).limit;
-        let Some(outcome) = run(&job, parts, limit, &context).await else { return };
+        let Some(outcome) = run(&job, parts, limit, &context, stop).await else { return };
         ended = Instant::now();
         failures = match outcome {
             Ok(()) => {
@@ -145,15 +155,16 @@ async fn run<P, J: Job<P>>(
     parts: Arc<P>,
     limit: Duration,
     context: &Context<P>,
+    stop: &CancellationToken,
 ) -> Option<Result<(), Failure>> {
-    let attempt = attempt(limit, job.run(parts, context.stop.clone()));
+    let attempt = attempt(limit, job.run(parts, stop.clone()));
     let told = async {
         sleep(context.patience.long).await;
         context.board.takes_long(J::NAME);
         std::future::pending::<()>().await;
     };
     let stopped = async {
-        context.stop.cancelled().await;
+        stop.cancelled().await;
         sleep(context.patience.stop).await;
     };
     let outcome = tokio::select! {
@@ -164,7 +175,7 @@ async fn run<P, J: Job<P>>(
             None
         }
     };
-    outcome.filter(|_| !context.stop.is_cancelled())
+    outcome.filter(|_| !stop.is_cancelled())
 }
 
 /// Runs `work` within a limit of time, and turns a panic into an error.

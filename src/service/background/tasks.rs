@@ -16,6 +16,8 @@ impl Job<Parts> for Leases {
     const NAME: &'static str = "leases of tasks";
     // Soon after the database is back: other hosts end the tasks whose leases are over.
     const LONGEST_RETRY: Duration = RENEWAL;
+    // Other hosts would end the imports that the worker finishes.
+    const RUNS_WHILE_DRAINING: bool = true;
 
     fn schedule(&self, _parts: &Parts) -> Schedule {
         Schedule { period: Some(RENEWAL), after_reload: false, limit: Duration::from_secs(60) }
