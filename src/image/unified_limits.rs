@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::images::Images;
+use super::import::Plan;
 use super::model::Image;
 use crate::db::images::{self as rows, Measure, Owner};
 use crate::keystone::ProjectLimits;
@@ -94,6 +95,35 @@ impl Images {
     pub(super) async fn enforce_uploaded(&self, image: &Image, project: Option<&str>, size: u64) -> Result<(), Error> {
         let Some(limits) = self.limits_of(project).await? else { return Ok(()) };
         self.enforce_size(&limits, image, project, size, 0).await
+    }
+
+    /// Judges an import that has just begun (upstream: `get_flow` in `glance/async_/flows/api_image_import.py`). Staged data has a size, and
+    /// goes into stores; all else counts as staged by the caller's project, as it passes through the staging area at upstream's.
+    ///
+    /// # Errors
+    /// As [`Images::enforce_limit`].
+    pub(crate) async fn enforce_import(&self, plan: &Plan, is_staged: bool) -> Result<(), Error> {
+        let project = plan.project.as_deref();
+        let Some(limits) = self.limits_of(project).await? else { return Ok(()) };
+        let size = plan.image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        let delta = mebibytes(size.into());
+        if is_staged {
+            rows::announce_size(&self.db, &plan.image.id, in_all_stores(plan, size)).await?;
+            return self.enforce(&limits, project, Resource::ImageSizeTotal, delta, Some(&plan.image.id)).await;
+        }
+        self.enforce(&limits, project, Resource::ImageStageTotal, delta, None).await?;
+        self.enforce(&limits, project, Resource::ImageCountUploading, 0, None).await
+    }
+
+    /// Notes what an import is about to store, so that uploads and other imports see it. `size`: bytes, where they are known beforehand.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn announce_import(&self, plan: &Plan, size: Option<u64>) -> Result<(), Error> {
+        match size.filter(|_| self.unified_limits.is_some()) {
+            Some(size) => Ok(rows::announce_size(&self.db, &plan.image.id, in_all_stores(plan, size)).await?),
+            None => Ok(()),
+        }
     }
 
     /// The limits of a project and what it uses of them; nothing without limits kept by Keystone.
@@ -187,6 +217,11 @@ impl Images {
             Some(limits) => limits.of_project(project).await.map(Some).map_err(Error::Limits),
         }
     }
+}
+
+/// Bytes that an import of data of this size stores.
+fn in_all_stores(plan: &Plan, size: u64) -> u64 {
+    size.saturating_mul(u64::try_from(plan.stores.len().max(1)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

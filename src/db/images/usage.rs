@@ -68,7 +68,7 @@ impl Operation for Usage {
                 query.column(("image_properties", "value"));
                 query.inner_join("image_properties", column("id").eq(Expr::col(("image_properties", "image_id"))));
                 query.and_where(Expr::col(("image_properties", "name")).eq(SIZE_PROPERTY));
-                query.and_where(column("status").is_in(["saving", "importing"]));
+                query.and_where(busy(&["saving", "importing"]));
                 query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
                 // As many as there are uploads at this moment.
                 let announced = session.rows(&query, |row| Columns::of(row).maybe_text()).await?;

@@ -66,14 +66,25 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
         Taken::Refused => return tasks.end_without_image(&plan, hold, DELETED.to_owned()).await,
         Taken::Unclear => return,
     }
+    if let Err(error) = tasks.images.enforce_import(&plan, method == Method::GlanceDirect).await {
+        return match error {
+            image::Error::OverLimit { .. } => tasks.refuse_import(&plan, hold, &method, error.to_string()).await,
+            // Keystone or the database does not answer.
+            other => tasks.give_back(&plan, hold, &method, Failed::before_data(&plan, &other)).await,
+        };
+    }
     let progress = Progress::default();
+    let threads = progress.threads().clone();
     let imported = tokio::select! {
-        imported = tasks.bring(&mut plan, &method, &progress) => imported,
-        () = stop.cancelled() => {
-            warn!(task_id, image_id = plan.image.id, "an import was ended by somebody else");
-            // Whoever it was has the image now; recovery makes sure.
-            return;
-        }
+        imported = tasks.bring(&mut plan, &method, &progress) => Some(imported),
+        () = stop.cancelled() => None,
+    };
+    // What a plugin does late must not meet what others have staged meanwhile.
+    threads.close();
+    threads.wait().await;
+    let Some(imported) = imported else {
+        // Whoever has ended it has the image now; recovery makes sure.
+        return warn!(task_id, image_id = plan.image.id, "an import was ended by somebody else");
     };
     match imported {
         Ok(imported) => tasks.succeed(&plan, hold, &method, imported).await,
@@ -90,6 +101,10 @@ impl Tasks {
         }
         let opened = self.open(plan, method).await;
         let source = opened.map_err(|error| Failed::without_data(plan, &error))?;
+        if let Err(error) = self.images.announce_import(plan, source.size).await {
+            // It is for the judgement of others alone.
+            warn!(task_id = plan.task_id, error = &error as &dyn StdError, "an import cannot announce its size");
+        }
         let task_id = plan.task_id.clone();
         let transform = self.transform(plan, method, source, progress);
         let transformed = self.reporting(&task_id, progress, None, transform).await;
@@ -165,7 +180,11 @@ impl Tasks {
             // Somebody else has it, and may have written to the same places: recovery looks at what is left there.
             Ok(false) => return warn!(task_id, "an import has lost its image to somebody else"),
             Err(error) => {
-                return warn!(task_id, error = &error as &dyn StdError, "the end of an import cannot be written down yet");
+                return warn!(
+                    task_id,
+                    error = &error as &dyn StdError,
+                    "the end of an import cannot be written down yet"
+                );
             }
         }
         // Nobody wants the data any more.
@@ -203,6 +222,23 @@ impl Tasks {
         match self.take(task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(failed.message), step).await {
             Taken::Done => {
                 if is_staged && !keeps {
+                    self.images.drop_staged(plan).await;
+                }
+                self.images.let_go(hold).await;
+            }
+            Taken::Refused => self.end_without_image(plan, hold, DELETED.to_owned()).await,
+            Taken::Unclear => {}
+        }
+    }
+
+    /// The caller may not have so much: the image is queued, with nothing of its data.
+    async fn refuse_import(&self, plan: &Plan, hold: Hold, method: &Method, message: String) {
+        let task_id = &plan.task_id;
+        warn!(task_id, image_id = plan.image.id, "an import is over a limit: {message}");
+        let step = self.images.step_of_refusal(plan, &hold);
+        match self.take(task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(message), step).await {
+            Taken::Done => {
+                if *method == Method::GlanceDirect {
                     self.images.drop_staged(plan).await;
                 }
                 self.images.let_go(hold).await;
@@ -257,6 +293,11 @@ impl Failed {
     fn without_data(plan: &Plan, error: &impl ToString) -> Self {
         let (message, stores) = (error.to_string(), plan.stores.clone());
         Self { message, stores, is_data_good: false, leaves_something: false }
+    }
+
+    /// Nothing was begun, so that staged data is as good as before.
+    fn before_data(plan: &Plan, error: &image::Error) -> Self {
+        Self { message: message(error), stores: plan.stores.clone(), is_data_good: true, leaves_something: false }
     }
 
     fn of(fault: Fault, plan: &Plan) -> Self {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use tokio_util::task::TaskTracker;
 
 const MIB: u64 = 1 << 20;
 
@@ -14,6 +15,8 @@ pub(super) struct Progress {
     copied: Arc<AtomicU64>,
     /// Percent; 0 where nothing is.
     converted: Arc<AtomicU8>,
+    /// Where plugins work that block.
+    threads: TaskTracker,
 }
 
 impl Progress {
@@ -28,6 +31,11 @@ impl Progress {
                 bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
         })
+    }
+
+    /// The threads of plugins: they may go on for a moment when nobody waits for them any more.
+    pub(super) fn threads(&self) -> &TaskTracker {
+        &self.threads
     }
 
     /// So much of the data has another format by now.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing::{error, info, warn};
 
-use super::interrupt::Interrupt;
+use super::interrupt::{Interrupt, Original};
 use super::outcome::{Findings, Percent, PluginError, Staged};
 use super::qemu_img::QemuImg;
 use crate::config::Config;
@@ -64,6 +64,7 @@ impl Conversion {
         progress: &dyn Fn(Percent),
     ) -> Result<Findings, PluginError> {
         let source = staged.path.as_path();
+        let original = Original::at(source)?;
         let claimed = staged.disk_format.as_deref().unwrap_or("None");
         let detected = self.inspect(source, interrupt)?;
         if detected == Format::Iso {
@@ -88,6 +89,7 @@ impl Conversion {
             return Err(refused("Converted image in unexpected format"));
         }
         let size = fs::metadata(&target.path).map_err(PluginError::io("looking at the converted image"))?.len();
+        original.check(interrupt)?;
         fs::remove_file(source).map_err(PluginError::io("removing the image that was converted"))?;
         info!(source = %source.display(), size, disk_format = self.target, "image converted");
         Ok(Findings {

@@ -1,9 +1,11 @@
 //! Word to a thread that blocks that nobody waits for it any more.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::outcome::PluginError;
+use crate::image::FileIdentity;
 
 /// Shared by who works and who may stop waiting.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,34 @@ impl Interrupt {
     /// [`PluginError::Interrupted`]
     pub(super) fn check(&self) -> Result<(), PluginError> {
         if self.0.load(Ordering::Relaxed) { Err(PluginError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// The staged file on which a plugin works.
+pub(super) struct Original<'a> {
+    path: &'a Path,
+    identity: FileIdentity,
+}
+
+impl<'a> Original<'a> {
+    /// # Errors
+    /// There is no such file.
+    pub(super) fn at(path: &'a Path) -> Result<Self, PluginError> {
+        let identity = FileIdentity::of(path).map_err(PluginError::io("looking at the staged data"))?;
+        Ok(Self { path, identity })
+    }
+
+    /// Right before something else takes the place of the file: its name may be that of somebody else's data by now.
+    ///
+    /// # Errors
+    /// [`PluginError::Interrupted`] if nobody waits any more, or the file is another one.
+    pub(super) fn check(&self, interrupt: &Interrupt) -> Result<(), PluginError> {
+        interrupt.check()?;
+        if FileIdentity::of(self.path).is_ok_and(|identity| identity == self.identity) {
+            Ok(())
+        } else {
+            Err(PluginError::Interrupted)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod qemu_img;
 
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
+use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::progress::Progress;
@@ -83,7 +83,7 @@ impl Plugins {
             debug!(plugin = plugin.name(), "an import plugin runs");
             let counted = progress.clone();
             let tell: Tell = Arc::new(move |Percent(percent)| counted.converted(percent));
-            let found = plugin.apply(staged, roles, tell).await?;
+            let found = plugin.apply(staged, roles, progress.threads(), tell).await?;
             if let Some(path) = &found.path {
                 staged.path.clone_from(path);
             }
@@ -130,11 +130,18 @@ impl Plugin {
         matches!(self, Self::Decompress(_) | Self::Convert(_))
     }
 
-    /// Does its work. `roles`: the caller's. When the future is dropped, the work ends soon and leaves nothing beside the staged file.
+    /// Does its work. `roles`: the caller's. When the future is dropped, the work ends soon and leaves nothing beside the staged file;
+    /// `threads` tells when.
     ///
     /// # Errors
     /// Why the image cannot be imported.
-    async fn apply(&self, staged: &Staged, roles: &[String], tell: Tell) -> Result<Findings, PluginError> {
+    async fn apply(
+        &self,
+        staged: &Staged,
+        roles: &[String],
+        threads: &TaskTracker,
+        tell: Tell,
+    ) -> Result<Findings, PluginError> {
         match self {
             Self::NoOp => Ok(Findings::default()),
             Self::InjectMetadata(injection) => {
@@ -142,11 +149,11 @@ impl Plugin {
             }
             Self::Decompress(decompression) => {
                 let (work, staged) = (Arc::clone(decompression), staged.clone());
-                aside(move |interrupt| work.run(&staged, interrupt)).await
+                aside(threads, move |interrupt| work.run(&staged, interrupt)).await
             }
             Self::Convert(conversion) => {
                 let (work, staged) = (Arc::clone(conversion), staged.clone());
-                aside(move |interrupt| work.run(&staged, interrupt, &*tell)).await
+                aside(threads, move |interrupt| work.run(&staged, interrupt, &*tell)).await
             }
         }
     }
@@ -161,11 +168,12 @@ impl Injection {
 
 /// Runs what blocks on a thread of its own, and tells it when nobody waits any more.
 async fn aside<T: Send + 'static>(
+    threads: &TaskTracker,
     work: impl FnOnce(&Interrupt) -> Result<T, PluginError> + Send + 'static,
 ) -> Result<T, PluginError> {
     let interrupt = Interrupt::default();
     let _on_drop = InterruptOnDrop(interrupt.clone());
-    let done = spawn_blocking(move || work(&interrupt)).await;
+    let done = threads.spawn_blocking(move || work(&interrupt)).await;
     done.map_err(|error| match error.is_panic() {
         // A parser met what its author did not expect.
         true => PluginError::Refused("The image cannot be read".to_owned()),

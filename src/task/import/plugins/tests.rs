@@ -35,15 +35,16 @@ async fn metadata_is_injected_unless_the_caller_is_spared() {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     config.inject_metadata_properties.inject = vec![pair("origin", "import"), pair("b", "")];
     config.inject_metadata_properties.ignore_user_roles = vec!["admin".to_owned(), "robot".to_owned()];
+    let threads = TaskTracker::new();
     let [nothing_done, injecting] = <[Plugin; 2]>::try_from(Plugins::new(&config).unwrap().0).unwrap();
     for (roles, wanted) in
         [(&["member", "reader"][..], 2), (&[], 2), (&["administrator"], 2), (&["member", "robot"], 0), (&["admin"], 0)]
     {
         let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-        let findings = injecting.apply(&staged, &roles, nothing()).await.unwrap();
+        let findings = injecting.apply(&staged, &roles, &threads, nothing()).await.unwrap();
         assert_eq!(findings.properties.len(), wanted, "{roles:?}");
         assert_eq!(Findings { properties: Vec::new(), ..findings }, Findings::default());
-        assert_eq!(nothing_done.apply(&staged, &roles, nothing()).await.unwrap(), Findings::default());
+        assert_eq!(nothing_done.apply(&staged, &roles, &threads, nothing()).await.unwrap(), Findings::default());
     }
 }
 
@@ -51,18 +52,20 @@ async fn metadata_is_injected_unless_the_caller_is_spared() {
 async fn a_plugin_for_which_nobody_waits_stops_and_one_that_panics_refuses() {
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = Arc::clone(&stopped);
-    let endless = aside(move |interrupt| {
+    let threads = TaskTracker::new();
+    let endless = aside(&threads, move |interrupt| {
         while interrupt.check().is_ok() {
             std::thread::yield_now();
         }
+        std::thread::sleep(std::time::Duration::from_millis(50));
         seen.store(true, std::sync::atomic::Ordering::SeqCst);
         Ok(())
     });
     assert!(tokio::time::timeout(std::time::Duration::from_millis(50), endless).await.is_err());
-    while !stopped.load(std::sync::atomic::Ordering::SeqCst) {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    let crafted: Result<(), _> = aside(|_| panic!("an index is out of bounds")).await;
+    threads.close();
+    threads.wait().await;
+    assert!(stopped.load(std::sync::atomic::Ordering::SeqCst), "the thread goes on");
+    let crafted: Result<(), _> = aside(&threads, |_| panic!("an index is out of bounds")).await;
     assert_eq!(crafted.unwrap_err().to_string(), "The image cannot be read");
 }
 

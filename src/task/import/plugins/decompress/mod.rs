@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::info;
 
-use super::interrupt::Interrupt;
+use super::interrupt::{Interrupt, Original};
 use super::outcome::{Findings, PluginError, Staged};
 use crate::config::Config;
 
@@ -64,6 +64,7 @@ impl Decompression {
             return Ok(Findings::default());
         }
         let Some(method) = Method::of(path)? else { return Ok(Findings::default()) };
+        let original = Original::at(path)?;
         let compressed = fs::metadata(path).map_err(PluginError::io("looking at the staged data"))?.len();
         let target = Target::create(path)?;
         let budget = Budget { compressed, most: self.most(compressed), interrupt };
@@ -72,6 +73,7 @@ impl Decompression {
             Method::Lha => lha::unpack(path, &target, &budget)?,
             Method::Gzip => gzip::unpack(path, &target, &budget)?,
         };
+        original.check(interrupt)?;
         target.replace(path)?;
         info!(path = %path.display(), compressed, size, ?method, "staged data decompressed");
         Ok(Findings { size: Some(size), ..Findings::default() })
