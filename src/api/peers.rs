@@ -6,12 +6,14 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 use serde_json::Value;
 
-use super::{Call, Error};
+use super::{Call, Error, Response};
 use crate::config::Config;
 use crate::image::Image;
 use crate::keystone::outgoing::{ClientError, Options, Outgoing, RequestError, Timeout};
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
 /// Properties with the URL of the host that works on an image, or has what it works on.
 const HOSTS: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
@@ -60,7 +62,8 @@ impl Peers {
         hosts.filter(|host| !host.is_empty()).find(|host| self.self_url.as_deref() != Some(host))
     }
 
-    /// Sends the request on, with the caller's token. `path`: with its leading slash.
+    /// Sends the request on, with the caller's token, and gives the client's `answer` the request id of the other host, whose log tells
+    /// what became of it. `path`: with its leading slash.
     ///
     /// # Errors
     /// [`NotForwarded`], with the answer for the client.
@@ -71,7 +74,8 @@ impl Peers {
         host: &str,
         path: &str,
         document: Option<&Value>,
-    ) -> Result<(), NotForwarded> {
+        mut answer: Response,
+    ) -> Result<Response, NotForwarded> {
         tracing::info!(host, %method, path, "a request is sent on to the host that has the staged data");
         let mut request = self.client.request(method, format!("{host}{path}"));
         if let Some(token) = &call.context.token {
@@ -80,13 +84,17 @@ impl Peers {
         if let Some(document) = document {
             request = request.json(document);
         }
-        let answer = request.send().await.map_err(unreachable)?;
-        let status = answer.status();
+        let answered = request.send().await.map_err(unreachable)?;
+        let (status, request_id) = (answered.status(), answered.headers().get(REQUEST_ID).cloned());
+        tracing::debug!(host, %status, ?request_id, "the other host has answered");
         if status.is_success() {
-            return Ok(());
+            answer.headers_mut().extend(request_id.map(|id| (REQUEST_ID, id)));
+            return Ok(answer);
         }
         // Upstream passes on the status with its words and nothing of the document.
-        Err(NotForwarded::Refused(Error::explanation(status, "")))
+        let mut refusal = Error::explanation(status, "");
+        refusal.headers.extend(request_id.map(|id| (REQUEST_ID, id)));
+        Err(NotForwarded::Refused(refusal))
     }
 }
 

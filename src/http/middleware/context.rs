@@ -64,10 +64,10 @@ fn administrator() -> Context {
     Context { is_admin: true, roles: vec!["admin".to_owned()], ..Context::default() }
 }
 
-/// Shows the request id.
+/// Shows the request id, where the answer does not have that of another host already, which has done the work.
 pub(in crate::http) fn sign(exchange: &Exchange, mut response: Response) -> Response {
     if let Ok(id) = HeaderValue::try_from(exchange.request_id.as_ref()) {
-        response.headers_mut().insert(REQUEST_ID, id);
+        response.headers_mut().entry(REQUEST_ID).or_insert(id);
     }
     response
 }

@@ -15,8 +15,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     call.policy.enforce_on_own(call.rule, &found).await?;
     if let Some(host) = api.peers.host_of(&found) {
         let path = format!("/v2/images/{}", found.id);
-        match api.peers.forward(call, Method::DELETE, host, &path, None).await {
-            Ok(()) => return Ok(reply::no_content()),
+        match api.peers.forward(call, Method::DELETE, host, &path, None, reply::no_content()).await {
+            Ok(answer) => return Ok(answer),
             Err(NotForwarded::Refused(error)) => return Err(error),
             // The client gets what it wants; the staged data goes when the other host looks at what it has.
             Err(NotForwarded::Unreachable(_)) => {}

@@ -29,12 +29,12 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let header = joined(call.headers, IMAGE_STORE);
     let host = api.peers.host_of(&found).filter(|_| request.method == Method::GlanceDirect).map(str::to_owned);
     let (document, path) = (request.document.clone(), format!("/v2/images/{}/import", found.id));
+    let accepted = reply::empty(StatusCode::ACCEPTED);
     if let Some(prepared) = api.tasks.prepare_import(found, request, header).await? {
         if let Some(host) = host {
-            api.peers.forward(call, HttpMethod::POST, &host, &path, Some(&document)).await?;
-            return Ok(reply::empty(StatusCode::ACCEPTED));
+            return Ok(api.peers.forward(call, HttpMethod::POST, &host, &path, Some(&document), accepted).await?);
         }
         api.tasks.begin_import(prepared, call.context).await?;
     }
-    Ok(reply::empty(StatusCode::ACCEPTED))
+    Ok(accepted)
 }
