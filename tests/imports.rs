@@ -8,16 +8,20 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use common::disk::FuseMount;
 use common::{Body, Conf, Request, Server, free_port, http, pause, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const MIB: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(40);
+/// As long as a worker of another host may be silent.
+const LEASE: Duration = Duration::from_secs(75);
 const NOWHERE: &str = "None of the uploads finished!";
 
 /// A web server with one file of three MiB. It sends the first MiB, and the rest when it is told to; what is sent is only half of what was
@@ -82,6 +86,15 @@ fn import(server: &Server, id: &str, document: &Value) {
 
 fn download(web: &Web) -> Value {
     json!({"method": {"name": "web-download", "uri": web.url()}, "stores": ["fast", "slow"]})
+}
+
+fn direct() -> Value {
+    json!({"method": {"name": "glance-direct"}})
+}
+
+fn stage(server: &Server, id: &str, data: &[u8]) {
+    let request = Request::new("PUT", &format!("/v2/images/{id}/stage")).data(Body::Sized(data.to_vec()));
+    server.send(&request).expect(204);
 }
 
 fn shown(server: &Server, id: &str) -> Value {
@@ -179,8 +192,7 @@ fn a_download_goes_into_all_stores_and_a_failed_one_names_its_cause() {
     let nowhere = |method: Value| json!({"method": method, "stores": []});
     import(&server, &id, &nowhere(json!({"name": "web-download", "uri": web.url()})));
     let staged = create(&server);
-    let stage = Request::new("PUT", &format!("/v2/images/{staged}/stage")).data(Body::Sized(vec![b'w'; 1000]));
-    server.send(&stage).expect(204);
+    stage(&server, &staged, &[b'w'; 1000]);
     import(&server, &staged, &nowhere(json!({"name": "glance-direct"})));
     for id in [&id, &staged] {
         wait_for("the task's end", PATIENCE, || (task(&server, id)["message"] == NOWHERE).then_some(()));
@@ -224,8 +236,7 @@ fn a_crash_while_staging_leaves_a_queued_image_and_staged_data_survives_one() {
     let mut server = Server::with(conf(&web));
     let (half, whole, gone) = (create(&server), create(&server), create(&server));
     for id in [&whole, &gone] {
-        let stage = Request::new("PUT", &format!("/v2/images/{id}/stage")).data(Body::Sized(vec![b'w'; MIB]));
-        server.send(&stage).expect(204);
+        stage(&server, id, &vec![b'w'; MIB]);
     }
     let mut stream = http::connect(server.address).unwrap();
     let head = Request::new("PUT", &format!("/v2/images/{half}/stage"))
@@ -272,30 +283,157 @@ fn an_image_that_is_deleted_during_its_import_leaves_nothing() {
 }
 
 #[test]
-fn the_import_of_a_host_that_died_is_ended_by_another_host() {
-    let web = Web::start();
-    let mut server = Server::with(conf(&web));
-    let id = create(&server);
-    import(&server, &id, &download(&web));
-    wait_for_begin(&web, &server, &id);
+fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
+    let (web, mut mount) = (Web::start(), None);
+    let mut server = Server::with(|conf_of| {
+        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
+        conf(&web)(conf_of)
+    });
+    let mount = mount.unwrap();
+    let [running, hung, waiting, staged] = [(); 4].map(|()| create(&server));
+    stage(&server, &staged, &[b'w'; 1000]);
+    let to = |stores: &[&str]| json!({"method": {"name": "web-download", "uri": web.url()}, "stores": stores});
+    import(&server, &running, &to(&["fast"]));
+    wait_for_begin(&web, &server, &running);
+    import(&server, &hung, &to(&["slow", "fast"]));
+    import(&server, &waiting, &to(&["fast"]));
+    import(&server, &staged, &direct());
     server.crash();
     web.go_on.send(false).unwrap();
     let other = Server::start(elsewhere(&server.conf, "other"));
-    assert_eq!(task(&other, &id)["status"], "processing", "the host may live");
+    mount.stall();
+    // Whatever the clock of the other host said: only what is seen from here counts.
     sqlite(&server.conf.database(), "update tasks set updated_at = '2020-01-01 00:00:00.000000'");
-    let ended = wait_for_task(&other, &id, "failure");
-    assert!(ended["message"].as_str().unwrap().contains("The service ended"), "{ended}");
-    assert_free(&shown(&other, &id), "queued");
-    import(&other, &id, &download(&web));
+    let begin = Instant::now();
+    let ended = |id: &String| {
+        wait_for("the end of a task", LEASE * 2, || Some(task(&other, id)).filter(|task| task["status"] == "failure"))
+    };
+    let message = ended(&running)["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("The service ended while it worked on this task"), "{message}");
+    assert!(begin.elapsed() > LEASE - Duration::from_secs(5), "{:?}: the host may live", begin.elapsed());
+    assert_free(&shown(&other, &running), "queued");
+    // A store that does not answer holds up nobody else, and its image is nobody's until it does.
+    ended(&waiting);
+    assert_free(&shown(&other, &waiting), "queued");
+    ended(&staged);
+    assert_eq!(shown(&other, &staged)["status"], "uploading");
+    import(&other, &staged, &direct());
+    wait_for_task(&other, &staged, "success");
+    wait_for("the image is taken", PATIENCE, || (shown(&other, &hung)["status"] == "importing").then_some(()));
+    assert_eq!(task(&other, &hung)["status"], "pending");
+    let upload = Request::new("PUT", &format!("/v2/images/{hung}/file")).data(Body::Sized(vec![b'u'; 1000]));
+    assert_eq!(other.send(&upload).status, 409);
+    mount.go_on();
+    ended(&hung);
+    assert_free(&shown(&other, &hung), "queued");
+    other.send(&upload).expect(204);
+
+    import(&other, &running, &download(&web));
     web.go_on.send(true).unwrap();
-    wait_for_task(&other, &id, "success");
-    assert_free(&shown(&other, &id), "active");
+    wait_for_task(&other, &running, "success");
+    assert_free(&shown(&other, &running), "active");
     drop(other);
     // The host that had died comes back, and leaves alone what is not its own any more.
     server.start_again();
-    assert_eq!(shown(&server, &id)["status"], "active");
-    let data = server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200).body;
-    assert_eq!(data.len(), 3 * MIB);
+    for (id, size) in [(&running, 3 * MIB), (&hung, 1000), (&staged, 1000)] {
+        assert_eq!(shown(&server, id)["status"], "active");
+        let data = server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200).body;
+        assert_eq!(data.len(), size);
+    }
+    drop((server, mount));
+}
+
+#[test]
+fn a_stop_finishes_what_runs_keeps_its_lease_and_begins_nothing_more() {
+    let web = Web::start();
+    let mut server = Server::with(conf(&web));
+    let [running, waiting, staged] = [(); 3].map(|()| create(&server));
+    stage(&server, &staged, &[b'w'; 1000]);
+    import(&server, &running, &download(&web));
+    wait_for_begin(&web, &server, &running);
+    import(&server, &waiting, &download(&web));
+    import(&server, &staged, &direct());
+    let other = Server::start(elsewhere(&server.conf, "other"));
+    server.signal(Signal::SIGTERM);
+    for (id, status) in [(&waiting, "queued"), (&staged, "uploading")] {
+        let ended = wait_for_task(&other, id, "failure");
+        assert!(ended["message"].as_str().unwrap().contains("stopped before it began this task"), "{ended}");
+        let image = shown(&other, id);
+        assert_eq!((&image["status"], image.get("os_glance_import_task")), (&json!(status), None), "{image}");
+    }
+    import(&other, &staged, &direct());
+    wait_for_task(&other, &staged, "success");
+    // Twice before the task tells how far it is.
+    let renewed_at =
+        || sqlite(&server.conf.database(), &format!("select updated_at from tasks where image_id = '{running}'"));
+    let before = renewed_at();
+    wait_for("a renewal of the lease", Duration::from_secs(22), || (renewed_at() != before).then_some(()));
+    web.go_on.send(true).unwrap();
+    wait_for_task(&other, &running, "success");
+    assert_free(&shown(&other, &running), "active");
+    assert!(server.wait_end(PATIENCE).success());
+}
+
+#[test]
+fn data_that_a_plugin_has_changed_does_not_survive_a_crash() {
+    let (web, mut mount) = (Web::start(), None);
+    let mut server = Server::with(|conf_of| {
+        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
+        conf(&web)(conf_of).set("image_import_opts.image_import_plugins", "[image_decompression]")
+    });
+    let mount = mount.unwrap();
+    let id = create(&server);
+    let disk = server.conf.dir.join("disk");
+    fs::write(&disk, vec![b'd'; MIB]).unwrap();
+    let compressed = Command::new("gzip").arg("-c").arg(&disk).output().unwrap().stdout;
+    stage(&server, &id, &compressed);
+    mount.stall();
+    import(&server, &id, &json!({"method": {"name": "glance-direct"}, "stores": ["slow"]}));
+    let staged = server.conf.dir.join("staging").join(&id);
+    let is_decompressed = || fs::metadata(&staged).is_ok_and(|file| file.len() == MIB as u64).then_some(());
+    wait_for("the staged data is decompressed", PATIENCE, is_decompressed);
+    // It ends when the store answers.
+    server.signal(Signal::SIGKILL);
+    mount.go_on();
+    server.wait_end(PATIENCE);
+    server.start_again();
+    // It would not fit the image's size.
+    let image = shown(&server, &id);
+    assert_free(&image, "queued");
+    assert_eq!(image["size"], Value::Null);
+    assert_nothing_left(&server.conf);
+    stage(&server, &id, &compressed);
+    import(&server, &id, &json!({"method": {"name": "glance-direct"}, "all_stores": true}));
+    wait_for_task(&server, &id, "success");
+    assert_eq!(shown(&server, &id)["size"], MIB);
+    drop((server, mount));
+}
+
+#[test]
+fn formats_that_were_to_be_changed_during_an_import_stay_once_the_image_is_active() {
+    let server = Server::simple();
+    let id = create(&server);
+    let database = server.conf.database();
+    sqlite(&database, &format!("update images set status = 'importing' where id = '{id}'"));
+    // The image becomes active between the look at it and the change.
+    let mut other =
+        Command::new("sqlite3").arg(&database).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = other.stdin.take().unwrap();
+    let begin = format!("begin immediate; update images set status = 'active' where id = '{id}'; select 'held';\n");
+    input.write_all(begin.as_bytes()).unwrap();
+    let mut held = String::new();
+    BufReader::new(other.stdout.take().unwrap()).read_line(&mut held).unwrap();
+    assert_eq!(held.trim(), "held");
+    let mut patch = Request::new("PATCH", &format!("/v2/images/{id}"))
+        .json(&json!([{"op": "replace", "path": "/disk_format", "value": "qcow2"}]));
+    patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
+    let (address, id_of_client) = (server.address, id.clone());
+    let client = thread::spawn(move || (http::Client::new(address).send(&patch).status, id_of_client));
+    pause(Duration::from_millis(500));
+    input.write_all(b"commit;\n.quit\n").unwrap();
+    assert!(other.wait().unwrap().success());
+    assert_eq!(client.join().unwrap().0, 409);
+    assert_eq!(shown(&server, &id)["disk_format"], "raw");
 }
 
 #[test]
@@ -362,16 +500,19 @@ fn the_host_that_has_the_staged_data_imports_and_deletes() {
     let [mut near, far] = ["near", "far"].map(|name| host(&first.conf, name));
     let stage = |server: &Server| {
         let id = create(server);
-        let request = Request::new("PUT", &format!("/v2/images/{id}/stage")).data(Body::Sized(vec![b'w'; MIB]));
-        server.send(&request).expect(204);
+        stage(server, &id, &vec![b'w'; MIB]);
         assert_eq!(shown(server, &id).get("os_glance_stage_host"), None);
         id
     };
     let staged = |name: &str, id: &str| first.conf.dir.join(name).join("staging").join(id).try_exists().unwrap();
-    let direct = json!({"method": {"name": "glance-direct"}});
+    let direct = direct();
     let id = stage(&near);
     assert!(staged("near", &id) && !staged("far", &id));
-    import(&far, &id, &direct);
+    let forwarded = Request::new("POST", &format!("/v2/images/{id}/import")).header("x-openstack-request-id", "far");
+    let accepted = far.send(&forwarded.json(&direct)).expect(202);
+    // The log of the host that has done the work tells of the request under that id.
+    let request_id = accepted.header("x-openstack-request-id").unwrap().to_owned();
+    assert!(request_id != "req-far" && near.log().contains(&request_id), "{request_id}");
     wait_for_task(&far, &id, "success");
     assert_eq!(shown(&far, &id)["status"], "active");
     wait_for("the staged data goes", PATIENCE, || (!staged("near", &id)).then_some(()));
