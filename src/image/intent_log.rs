@@ -56,6 +56,8 @@ pub(super) enum Intent {
     Stage,
     /// An import writes to stores.
     Import,
+    /// A task makes an image.
+    Make,
     /// An image's data is removed.
     Delete,
     /// The data at locations is removed that an image no longer has.

@@ -161,6 +161,9 @@ impl Images {
         if let Some(work) = record.work.as_ref().filter(|work| work.intent == Intent::Import) {
             return Ok(self.reclaim(record, work).await?);
         }
+        if let Some(work) = record.work.as_ref().filter(|work| work.intent == Intent::Make) {
+            return Ok(self.recover_making(record, work).await?);
+        }
         let with_owner = rows::with_owner(&self.db, &record.image_id).await.map_err(Error::from)?;
         match fate(record, with_owner.as_ref()) {
             Fate::Over => Ok(true),
@@ -248,8 +251,8 @@ fn fate(record: &Record, with_owner: Option<&ImageAndOwner>) -> Fate {
     let writing = match work.intent {
         Intent::Upload => Status::Saving,
         Intent::Stage => Status::Uploading,
-        // See `reclaim`.
-        Intent::Import => return Fate::Leave,
+        // See `reclaim` and `recover_making`.
+        Intent::Import | Intent::Make => return Fate::Leave,
         Intent::Delete if is_owner && is_erased(with_owner) => return Fate::Remove,
         // The row is there, or somebody else deletes.
         Intent::Delete => return Fate::Over,

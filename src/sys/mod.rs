@@ -4,6 +4,7 @@
 pub(crate) mod aes;
 pub(crate) mod ceph;
 pub(crate) mod child;
+pub(crate) mod crash_point;
 pub(crate) mod heap;
 pub(crate) mod localtime;
 pub(crate) mod md5;

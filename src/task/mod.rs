@@ -7,6 +7,7 @@ mod error;
 mod hashing;
 mod import;
 mod lease;
+mod legacy;
 mod location;
 mod model;
 mod pool;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::hashing::Hashing;
 use super::import::{Plugins, Remote, UnknownPlugin, Web};
+use super::legacy::Legacy;
 use super::model::{Task, TaskKind, TaskStatus};
 use super::pool::{Pool, Turn};
 use super::{Error, TaskQuery, TaskViewer};
@@ -27,7 +28,7 @@ const REQUEST_ID_LENGTH: usize = 64;
 const ID_LENGTH: usize = 36;
 
 /// What a task says that was not begun when its worker was stopped.
-const NO_TIME: &str = "The service was stopped before it began this task. The image can be imported again.";
+pub(super) const NO_TIME: &str = "The service was stopped before it began this task. The image can be imported again.";
 
 /// The tasks, with one configuration's limits. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub struct Tasks {
     pub(super) web: Web,
     pub(super) remote: Remote,
     pub(super) plugins: Arc<Plugins>,
+    pub(super) legacy: Arc<Legacy>,
     pub(super) hashing: Hashing,
     /// How long a task that is done is shown.
     time_to_live: Duration,
@@ -80,7 +82,8 @@ impl Tasks {
         let web = Web::new(images.url_filter()).map_err(unusable)?;
         let remote = Remote::new(config, images.url_filter()).map_err(unusable)?;
         let plugins = Arc::new(Plugins::new(config)?);
-        Ok(Self { db, images, pool, web, remote, plugins, hashing: Hashing::new(config), time_to_live })
+        let legacy = Arc::new(Legacy::new(config));
+        Ok(Self { db, images, pool, web, remote, plugins, legacy, hashing: Hashing::new(config), time_to_live })
     }
 
     /// The task of this id.
@@ -116,13 +119,16 @@ impl Tasks {
     /// Registers a task and runs it when there is room.
     ///
     /// # Errors
-    /// [`Error::Full`]
-    pub async fn create(&self, kind: TaskKind, asker: &Asker, input: Value) -> Result<Task, Error> {
+    /// [`Error::Full`], [`Error::Image`]
+    pub async fn create(&self, kind: TaskKind, caller: &Arc<Context>, input: Value) -> Result<Task, Error> {
         if !self.pool.has_room() {
             return Err(Error::Full);
         }
-        let new = new_task(kind, asker, image_of(&input), input);
+        let new = new_task(kind, &Asker::of(caller), image_of(&input), input.clone());
         let id = new.id.clone();
+        if kind == TaskKind::Import {
+            return self.begin_legacy(new, caller, input).await;
+        }
         rows::create(&self.db, new).await?;
         let created = self.get(&TaskViewer { is_admin: true, project: None }, &id).await?;
         let (tasks, work_id) = (self.clone(), id.clone());

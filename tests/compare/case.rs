@@ -9,6 +9,7 @@
 //!   properties: {size_class: {type: integer}}   # schema-image.json
 //!   protections: "[x]\ncreate = @\n…"            # who may do what with single properties
 //!   elsewhere: [{POST: /v2/images, json: {}}]   # what another region, <elsewhere>, is sent first, whose Image service is upstream's
+//!   web: {/raw: 1000}           # what a web server, <web>, has: paths with so many bytes
 //!   limits: {registered: {image_count_total: 3}, projects: {demo: {image_count_total: 5}}}   # kept by Keystone
 //! as: demo                     # who sends a request that does not say
 //! cases:
@@ -78,6 +79,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Option<Value>,
     #[serde(default)]
     pub(crate) elsewhere: Vec<Case>,
+    #[serde(default)]
+    pub(crate) web: BTreeMap<String, usize>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]

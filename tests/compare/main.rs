@@ -86,6 +86,7 @@ files! {
     stores_policy
     tags
     tasks
+    tasks_import
     typed_properties
     upload
     versions

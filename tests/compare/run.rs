@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -53,6 +55,7 @@ struct Outcome {
 pub(crate) fn file(name: &str) {
     let (text, file) = case::load(name);
     let folder = tempfile::Builder::new().prefix("glance-compare-").tempdir().unwrap();
+    let web = web(&file.config.web);
     let region = elsewhere(&file, &folder.path().join("elsewhere"));
     let mut theirs = side(&file.config, &text, &folder.path().join("upstream"), true);
     let with_upstream = std::env::var("GLANCE_COMPARE_WITH").is_ok_and(|with| with == "upstream");
@@ -62,6 +65,10 @@ pub(crate) fn file(name: &str) {
         for side in [&mut theirs, &mut ours] {
             side.values.insert("elsewhere".to_owned(), name.clone());
         }
+    }
+
+    for side in [&mut theirs, &mut ours] {
+        side.values.extend(web.clone().map(|address| ("web".to_owned(), address)));
     }
 
     let result = compare(&file, &mut theirs, &mut ours, with_upstream);
@@ -168,6 +175,29 @@ fn elsewhere(file: &CaseFile, dir: &Path) -> Option<(String, Upstream)> {
     let name = format!("Elsewhere{port}");
     keystone.add_region(&name, &format!("http://127.0.0.1:{port}"));
     Some((name, service))
+}
+
+/// A web server that has so many bytes under each path, until the end of the process; its host and port.
+fn web(files: &BTreeMap<String, usize>) -> Option<String> {
+    if files.is_empty() {
+        return None;
+    }
+    let (files, listener) = (files.clone(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
+            let line = lines.next().unwrap_or_default();
+            while lines.next().is_some_and(|line| !line.is_empty()) {}
+            let size = line.split(' ').nth(1).and_then(|path| files.get(path));
+            let (status, body) = size.map_or(("404 Not Found", vec![]), |size| ("200 OK", vec![b'x'; *size]));
+            let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            // Who asked may be gone.
+            let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&body));
+        }
+    });
+    Some(address)
 }
 
 fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {

@@ -12,6 +12,6 @@ section! {
         /// Hours a finished task is kept.
         task_time_to_live: i64 = 48, tier1().old(&[("DEFAULT", "task_time_to_live")]);
         /// Scratch directory of the legacy import task (single-store mode).
-        work_dir: Option<String> = None, tier1().later("tasks");
+        work_dir: Option<String> = None, tier1();
     }
 }

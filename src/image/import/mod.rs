@@ -6,6 +6,7 @@
 
 mod hold;
 mod lease;
+mod making;
 mod place;
 mod pour;
 mod reclaim;
@@ -15,6 +16,7 @@ mod stores;
 pub(crate) use super::transitions::LOCK;
 pub(crate) use hold::{Hold, Plan, Transformed};
 pub(super) use lease::Reclaims;
+pub(crate) use making::Making;
 pub(crate) use place::{HashFault, Placement, hashed};
 pub(crate) use pour::{Fault, Imported};
 

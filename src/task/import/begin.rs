@@ -12,6 +12,7 @@ use crate::db::tasks::{self as rows, TaskViewer};
 use crate::identity::Context;
 use crate::image::{FAILED, IMPORTING, Image, LOCK, Plan, Transformed};
 use crate::schema::python::Excerpt;
+use crate::sys::crash_point::crash_point;
 use crate::task::pool::Turn;
 use crate::task::tasks::{new_task, now};
 use crate::task::{Asker, Error, Task, TaskKind, Tasks};
@@ -94,6 +95,7 @@ impl Tasks {
             transformed: Transformed::default(),
         };
         let hold = self.images.hold(&plan, task).await.map_err(Error::Image)?;
+        crash_point("import.held");
         info!(task_id, image_id = plan.image.id, method = request.method.name(), "an import was asked for");
         let job = Job { plan, hold, method: request.method };
         let tasks = self.clone();

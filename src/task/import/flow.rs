@@ -9,9 +9,11 @@ use tracing::{info, warn};
 
 use super::progress::Progress;
 use super::request::Method;
+use super::source;
 use crate::db::DbError;
 use crate::db::tasks::{self as rows, ImageStep, TaskStep};
 use crate::image::{self, Fault, Hold, Imported, Plan, Status};
+use crate::sys::crash_point::crash_point;
 use crate::task::model::TaskStatus;
 use crate::task::tasks::Tasks;
 
@@ -62,7 +64,7 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
     let Job { mut plan, hold, method } = job;
     let begin = tasks.images.step_of_begin(&plan, &hold);
     match tasks.take(&task_id, &[TaskStatus::Pending], TaskStatus::Processing, None, begin).await {
-        Taken::Done => {}
+        Taken::Done => crash_point("import.begun"),
         Taken::Refused => return tasks.end_without_image(&plan, hold, DELETED.to_owned()).await,
         Taken::Unclear => return,
     }
@@ -86,6 +88,7 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
         // Whoever has ended it has the image now; recovery makes sure.
         return warn!(task_id, image_id = plan.image.id, "an import was ended by somebody else");
     };
+    crash_point("import.brought");
     match imported {
         Ok(imported) => tasks.succeed(&plan, hold, &method, imported).await,
         Err(failed) => tasks.give_back(&plan, hold, &method, failed).await,
@@ -99,16 +102,18 @@ impl Tasks {
             // A copy to no store leaves an active image as it is, and that is all that upstream asks of it.
             return if plan.is_copy { Ok(Imported::default()) } else { Err(Failed::without_data(plan, &NOWHERE)) };
         }
-        let opened = self.open(plan, method).await;
+        let opened = source::open(&self.images, (&self.web, &self.remote), plan, method).await;
         let source = opened.map_err(|error| Failed::without_data(plan, &error))?;
         if let Err(error) = self.images.announce_import(plan, source.size).await {
             // It is for the judgement of others alone.
             warn!(task_id = plan.task_id, error = &error as &dyn StdError, "an import cannot announce its size");
         }
+        crash_point("import.opened");
         let task_id = plan.task_id.clone();
         let transform = self.transform(plan, method, source, progress);
         let transformed = self.reporting(&task_id, progress, None, transform).await;
         let source = transformed.map_err(|error| Failed::without_data(plan, &error))?;
+        crash_point("import.transformed");
         let size = source.size;
         let pour = self.images.pour_import(plan, size, progress.count(source.data));
         let poured = self.reporting(&task_id, progress, size, pour).await;
@@ -116,7 +121,7 @@ impl Tasks {
     }
 
     /// Does the work, and has the task say how far it is. `size`: bytes that are to come.
-    async fn reporting<T>(
+    pub(in crate::task) async fn reporting<T>(
         &self,
         task_id: &str,
         progress: &Progress,
@@ -159,10 +164,12 @@ impl Tasks {
             };
             match rows::take_step(&self.db, step).await {
                 Ok(()) => {
+                    crash_point("import.succeeded");
                     self.images.tell_imported(plan, &imported);
                     if *method == Method::GlanceDirect || plan.transformed.is_changed {
                         self.images.drop_staged(plan).await;
                     }
+                    crash_point("import.unstaged");
                     self.images.let_go(hold).await;
                     info!(task_id, image_id = plan.image.id, bytes = imported.size, "an import has ended well");
                     return;
@@ -221,6 +228,7 @@ impl Tasks {
         let step = self.images.step_of_failure(plan, &hold, &known, &failed.stores, back);
         match self.take(task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(failed.message), step).await {
             Taken::Done => {
+                crash_point("import.failed");
                 if is_staged && !keeps {
                     self.images.drop_staged(plan).await;
                 }

@@ -15,7 +15,11 @@ mod transform;
 mod web;
 
 pub use begin::Prepared;
+pub(super) use plugins::{Conversion, Interrupt, Percent, PluginError, aside};
 pub use plugins::{Plugins, UnknownPlugin};
+pub(super) use progress::Progress;
 pub(super) use remote::Remote;
 pub use request::{ImportRequest, Method};
-pub(super) use web::Web;
+pub(super) use source::Source;
+pub(super) use transform::open as file_source;
+pub(super) use web::{FetchError, Web};

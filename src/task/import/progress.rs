@@ -11,7 +11,7 @@ const MIB: u64 = 1 << 20;
 
 /// Counts bytes as they pass, and keeps how much of the data is converted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress {
+pub(in crate::task) struct Progress {
     copied: Arc<AtomicU64>,
     /// Percent; 0 where nothing is.
     converted: Arc<AtomicU8>,
@@ -21,7 +21,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// The same data, counted.
-    pub(super) fn count<S>(&self, data: S) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<S>
+    pub(in crate::task) fn count<S>(&self, data: S) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<S>
     where
         S: Stream<Item = std::io::Result<Bytes>> + Send,
     {
@@ -34,12 +34,12 @@ impl Progress {
     }
 
     /// The threads of plugins: they may go on for a moment when nobody waits for them any more.
-    pub(super) fn threads(&self) -> &TaskTracker {
+    pub(in crate::task) fn threads(&self) -> &TaskTracker {
         &self.threads
     }
 
     /// So much of the data has another format by now.
-    pub(super) fn converted(&self, percent: u8) {
+    pub(in crate::task) fn converted(&self, percent: u8) {
         self.converted.store(percent, Ordering::Relaxed);
     }
 

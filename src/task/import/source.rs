@@ -3,18 +3,17 @@
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use super::remote::{Found, RemoteError};
+use super::remote::{Found, Remote, RemoteError};
 use super::request::Method;
-use super::web::FetchError;
-use crate::image::{self, Plan};
+use super::web::{FetchError, Web};
+use crate::image::{self, Images, Plan};
 use crate::store::StoreError;
-use crate::task::tasks::Tasks;
 
 /// Data that is ready to be read.
-pub(super) struct Source {
+pub(in crate::task) struct Source {
     /// Bytes that are to come, where that is known.
-    pub(super) size: Option<u64>,
-    pub(super) data: BoxStream<'static, std::io::Result<Bytes>>,
+    pub(in crate::task) size: Option<u64>,
+    pub(in crate::task) data: BoxStream<'static, std::io::Result<Bytes>>,
 }
 
 /// There is no data.
@@ -37,43 +36,46 @@ pub(super) enum SourceError {
     Image(image::Error),
 }
 
-impl Tasks {
-    /// Opens the data that a method means. What comes along with it is in the plan then.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub(super) async fn open(&self, plan: &mut Plan, method: &Method) -> Result<Source, SourceError> {
-        let (opened, missing) = match method {
-            Method::WebDownload { uri } => return Ok(self.web.open(uri.as_deref().unwrap_or_default()).await?),
-            Method::GlanceDownload(image) => {
-                let found = self.remote.open(&plan.caller, image, &plan.task_id).await?;
-                return self.take_over(plan, found);
-            }
-            Method::GlanceDirect => (self.images.open_for_import(plan).await, SourceError::NotStaged),
-            Method::CopyImage => (self.images.open_for_copy(plan).await, SourceError::NotStored),
-        };
-        let reader = opened.map_err(|error| match error {
-            StoreError::NotFound { .. } => missing,
-            other => SourceError::Store(other),
-        })?;
-        let known = plan.image.size.and_then(|size| u64::try_from(size).ok());
-        // What is there must be what the image says.
-        if let (Some(expected), Some(actual)) = (known, reader.length())
-            && expected != actual
-        {
-            return Err(SourceError::Size { expected, actual });
+/// Opens the data that a method means. What comes along with it is in the plan then.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn open(
+    images: &Images,
+    (web, remote): (&Web, &Remote),
+    plan: &mut Plan,
+    method: &Method,
+) -> Result<Source, SourceError> {
+    let (opened, missing) = match method {
+        Method::WebDownload { uri } => return Ok(web.open(uri.as_deref().unwrap_or_default()).await?),
+        Method::GlanceDownload(image) => {
+            let found = remote.open(&plan.caller, image, &plan.task_id).await?;
+            return take_over(images, plan, found);
         }
-        let size = reader.length().or(known);
-        Ok(Source { size, data: reader.into_stream() })
+        Method::GlanceDirect => (images.open_for_import(plan).await, SourceError::NotStaged),
+        Method::CopyImage => (images.open_for_copy(plan).await, SourceError::NotStored),
+    };
+    let reader = opened.map_err(|error| match error {
+        StoreError::NotFound { .. } => missing,
+        other => SourceError::Store(other),
+    })?;
+    let known = plan.image.size.and_then(|size| u64::try_from(size).ok());
+    // What is there must be what the image says.
+    if let (Some(expected), Some(actual)) = (known, reader.length())
+        && expected != actual
+    {
+        return Err(SourceError::Size { expected, actual });
     }
+    let size = reader.length().or(known);
+    Ok(Source { size, data: reader.into_stream() })
+}
 
-    /// The image is to become what another Glance says of its own.
-    fn take_over(&self, plan: &mut Plan, found: Found) -> Result<Source, SourceError> {
-        self.images.check_copied(&plan.image, &found.properties).map_err(SourceError::Image)?;
-        // The data is judged as what it is there.
-        plan.image.disk_format = Some(found.disk_format);
-        plan.image.container_format = Some(found.container_format);
-        plan.transformed.copied = found.properties;
-        Ok(found.source)
-    }
+/// The image is to become what another Glance says of its own.
+fn take_over(images: &Images, plan: &mut Plan, found: Found) -> Result<Source, SourceError> {
+    images.check_copied(&plan.image, &found.properties).map_err(SourceError::Image)?;
+    // The data is judged as what it is there.
+    plan.image.disk_format = Some(found.disk_format);
+    plan.image.container_format = Some(found.container_format);
+    plan.transformed.copied = found.properties;
+    Ok(found.source)
 }

@@ -12,6 +12,7 @@ use super::request::Method;
 use super::source::Source;
 use crate::image::{self, Plan};
 use crate::store::{FileRegion, Reader};
+use crate::sys::crash_point::crash_point;
 use crate::task::tasks::Tasks;
 
 /// The plugins could not do their work.
@@ -53,11 +54,13 @@ impl Tasks {
         if *method != Method::GlanceDirect {
             plan.transformed.is_changed = true;
             self.images.stage_for_import(plan, source.size, source.data).await?;
+            crash_point("import.staged");
         }
         let outcome = self.plugins.run(&mut staged, &plan.caller.roles, progress).await;
         let made = &mut plan.transformed;
         made.path = (staged.path != path).then(|| staged.path.clone());
         let found = outcome?;
+        crash_point("import.converted");
         made.is_changed |= found.size.is_some();
         made.disk_format = found.disk_format;
         made.container_format = found.container_format;
@@ -70,7 +73,11 @@ impl Tasks {
     }
 }
 
-async fn open(path: &Path) -> std::io::Result<Source> {
+/// The data in a file.
+///
+/// # Errors
+/// It cannot be opened.
+pub(in crate::task) async fn open(path: &Path) -> std::io::Result<Source> {
     let path = path.to_owned();
     let opened = spawn_blocking(move || {
         let file = File::open(path)?;

@@ -41,7 +41,7 @@ pub(in crate::task) struct Web {
 
 /// Nothing comes. No text holds more of a URL than its origin.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub(in crate::task) enum FetchError {
     #[error("{0}")]
     Request(#[from] RequestError),
     #[error("the server answered {0}")]
@@ -81,7 +81,7 @@ impl Web {
     ///
     /// # Errors
     /// Nothing comes.
-    pub(super) async fn open(&self, url: &str) -> Result<Source, FetchError> {
+    pub(in crate::task) async fn open(&self, url: &str) -> Result<Source, FetchError> {
         let (url, answer) = self.follow(url).await?;
         let size = length(answer.headers());
         let transfer = Transfer {

@@ -4,8 +4,8 @@ use http::header::{HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+use super::task_schema;
 use super::view::{TaskView, path};
-use super::{asker, task_schema};
 use crate::api::documents::Held;
 use crate::api::policy::NoTarget;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
@@ -20,7 +20,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     if kind == TaskKind::Import {
         check_source(api, input.get("import_from")).await?;
     }
-    let task = api.tasks.create(kind, &asker(call.context), input).await?;
+    let task = api.tasks.create(kind, call.context, input).await?;
     let mut response = reply::json(StatusCode::CREATED, &TaskView::new(&task))?;
     let location = HeaderValue::try_from(path(&task.id)).map_err(Error::internal)?;
     response.headers_mut().insert(LOCATION, location);

@@ -10,12 +10,8 @@ mod view;
 pub(in crate::api) use schema::{partial_schema, task_schema};
 
 use crate::identity::Context;
-use crate::task::{Asker, TaskViewer};
+use crate::task::TaskViewer;
 
 pub(in crate::api) fn viewer(context: &Context) -> TaskViewer {
     TaskViewer { is_admin: context.is_admin, project: context.project_id.clone() }
-}
-
-pub(in crate::api) fn asker(context: &Context) -> Asker {
-    Asker { project: context.project_id.clone(), user: context.user_id.clone(), request_id: context.request_id.clone() }
 }

@@ -14,6 +14,7 @@ use super::qemu_img::QemuImg;
 use crate::config::Config;
 use crate::inspect::{self, Format, Inspector, Rejection};
 use crate::sys::child::ChildLimits;
+use crate::sys::crash_point::crash_point;
 
 /// Seconds of processor time for a look at a file; upstream's `QEMU_IMG_PROC_LIMITS`.
 const CPU_OF_A_LOOK: u64 = 2;
@@ -24,7 +25,7 @@ const PIECE: usize = 64 << 10;
 
 /// What is converted to what, and what that may take.
 #[derive(Debug)]
-pub(crate) struct Conversion {
+pub(in crate::task) struct Conversion {
     target: String,
     vmdk_types: Vec<String>,
     inspection: inspect::Options,
@@ -32,7 +33,7 @@ pub(crate) struct Conversion {
 }
 
 impl Conversion {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(in crate::task) fn new(config: &Config) -> Self {
         let positive = |value: i64| u64::try_from(value).unwrap_or(0);
         let service = &config.service;
         let limits = ChildLimits {
@@ -75,13 +76,16 @@ impl Conversion {
             error!(claimed, %detected, "an image to be converted is not what it claims to be");
             return Err(refused("Image format mismatch"));
         }
+        crash_point("convert.inspected");
         let virtual_size = self.look(claimed, source, interrupt)?;
+        crash_point("convert.looked");
         let findings = Findings { virtual_size: Some(virtual_size), ..Findings::default() };
         if claimed == self.target {
             return Ok(findings);
         }
         let target = Target::beside(source, &self.target);
         self.qemu_img.convert((claimed, source), (&self.target, &target.path), interrupt, progress)?;
+        crash_point("convert.written");
         let made = plain(self.inspect(&target.path, interrupt)?);
         if made != self.target {
             // One format hidden in another.
@@ -91,6 +95,7 @@ impl Conversion {
         let size = fs::metadata(&target.path).map_err(PluginError::io("looking at the converted image"))?.len();
         original.check(interrupt)?;
         fs::remove_file(source).map_err(PluginError::io("removing the image that was converted"))?;
+        crash_point("convert.replaced");
         info!(source = %source.display(), size, disk_format = self.target, "image converted");
         Ok(Findings {
             path: Some(target.keep()),
@@ -99,6 +104,34 @@ impl Conversion {
             container_format: Some("bare".to_owned()),
             ..findings
         })
+    }
+
+    /// The format that a file is in, whatever it claims, and that is safe to work on (upstream: `introspect.py`, and the checks of
+    /// `_ImportToFS` in `base_import.py`). Blocks.
+    ///
+    /// # Errors
+    /// It refers to other files, or qemu-img sees something else in it.
+    pub(in crate::task) fn introspect(&self, path: &Path, interrupt: &Interrupt) -> Result<&'static str, PluginError> {
+        let detected = self.inspect(path, interrupt)?;
+        self.look(known_to_qemu(detected), path, interrupt)?;
+        Ok(plain(detected))
+    }
+
+    /// Writes the data of a file to another one in another format. Blocks.
+    ///
+    /// # Errors
+    /// As qemu-img says; there is no other file then.
+    pub(in crate::task) fn rewrite(
+        &self,
+        from: (&str, &Path),
+        (target, path): (&str, &Path),
+        interrupt: &Interrupt,
+        progress: &dyn Fn(Percent),
+    ) -> Result<(), PluginError> {
+        let written = Target { path: path.to_owned(), is_kept: false };
+        self.qemu_img.convert(from, (target, path), interrupt, progress)?;
+        written.keep();
+        Ok(())
     }
 
     /// The format of a file that is safe to work on.
@@ -170,6 +203,15 @@ impl Conversion {
 /// A partition table is the beginning of a plain disk.
 fn plain(format: Format) -> &'static str {
     if format == Format::Gpt { Format::Raw.name() } else { format.name() }
+}
+
+/// As qemu-img calls it; what it does not know is a plain disk to it.
+fn known_to_qemu(format: Format) -> &'static str {
+    match format {
+        Format::Vhd => "vpc",
+        Format::Iso | Format::Luks => Format::Raw.name(),
+        other => plain(other),
+    }
 }
 
 fn refused(text: &str) -> PluginError {

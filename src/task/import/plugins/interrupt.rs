@@ -9,7 +9,7 @@ use crate::image::FileIdentity;
 
 /// Shared by who works and who may stop waiting.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub(in crate::task) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// To be asked every moment.

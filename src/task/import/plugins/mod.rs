@@ -16,11 +16,12 @@ use tracing::debug;
 
 use super::progress::Progress;
 use crate::config::Config;
-use convert::Conversion;
+pub(in crate::task) use convert::Conversion;
 use decompress::Decompression;
-use interrupt::{Interrupt, InterruptOnDrop};
-use outcome::Percent;
-pub(in crate::task::import) use outcome::{Findings, PluginError, Staged};
+pub(in crate::task) use interrupt::Interrupt;
+use interrupt::InterruptOnDrop;
+pub(in crate::task::import) use outcome::{Findings, Staged};
+pub(in crate::task) use outcome::{Percent, PluginError};
 
 /// Is told how far a plugin has come.
 type Tell = Arc<dyn Fn(Percent) + Send + Sync>;
@@ -167,7 +168,7 @@ impl Injection {
 }
 
 /// Runs what blocks on a thread of its own, and tells it when nobody waits any more.
-async fn aside<T: Send + 'static>(
+pub(in crate::task) async fn aside<T: Send + 'static>(
     threads: &TaskTracker,
     work: impl FnOnce(&Interrupt) -> Result<T, PluginError> + Send + 'static,
 ) -> Result<T, PluginError> {

@@ -28,7 +28,7 @@ pub(in crate::task::import) struct Findings {
 
 /// A plugin could not do its work; the import fails, and whatever the plugin wrote beside the staged file is gone.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::task::import) enum PluginError {
+pub(in crate::task) enum PluginError {
     /// The data is not what it should be, or dangerous.
     #[error("{0}")]
     Refused(String),
@@ -46,7 +46,7 @@ pub(in crate::task::import) enum PluginError {
 }
 
 impl PluginError {
-    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(in crate::task) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let doing = doing.into();
         |source| Self::Io { doing, source }
     }
@@ -54,7 +54,7 @@ impl PluginError {
 
 /// From 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Percent(pub(super) u8);
+pub(in crate::task) struct Percent(pub(in crate::task) u8);
 
 impl Findings {
     /// What a later plugin says counts.

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::ImportFilteringOptsSection;
+use crate::keystone::outgoing::Changing;
 
 const DATA: &str = "0123456789abcdef";
 
@@ -124,6 +125,18 @@ async fn each_redirect_has_to_pass_the_filter() {
     }
     let (port, _) = server((0..20).map(|_| to("/round")).collect()).await;
     assert!(fetch(port).await.unwrap_err().contains("redirects"));
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_is_not_followed() {
+    let inside = vec![["169.254.169.254".parse().unwrap(), "127.0.0.1".parse().unwrap()].to_vec()];
+    let resolver = Arc::new(Changing::new(inside));
+    let web = Web::new(UrlFilter::with_resolver(&ImportFilteringOptsSection::default(), resolver)).unwrap();
+    let error = web.open("http://metadata.example/latest").await.err().unwrap();
+    assert!(error.to_string().contains("no allowed addresses for host metadata.example"), "{error}");
+    // A redirect is a request like any other.
+    let target = redirected("http://192.0.2.1/", "http://metadata.example/latest").unwrap();
+    assert!(web.open(&target).await.is_err());
 }
 
 #[tokio::test]

@@ -1,0 +1,212 @@
+//! An image that a task makes from nothing, and that goes with the task when that fails.
+//!
+//! An entry of the intent log says so on this machine from the time at which the task is asked for. The image's data is uploaded
+//! like any other, so a crash leaves a queued image at most, which recovery removes, or an active one, with which the task has succeeded.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, PrimitiveDateTime};
+use tokio::time::sleep;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::db::DbError;
+use crate::db::images::{self as rows, ImageAndOwner};
+use crate::db::model::{ImageUpdate, OtherProperties};
+use crate::db::tasks::{self, TaskStep, TaskViewer};
+use crate::image::intent_log::{Entry, Intent, Record, Token, Work};
+use crate::image::{Error, Image, Images, Status};
+use crate::notifications::Change;
+
+/// How often recovery looks whether an image is still being given data, before it puts that off to its next run.
+const LOOKS: u32 = 20;
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a task says that was ended so.
+const DIED: &str = "The service ended while it worked on this task. Nothing was kept.";
+
+/// A task that makes an image. Dropped, it is left to recovery.
+pub(crate) struct Making {
+    task_id: String,
+    image_id: String,
+    entry: Entry,
+}
+
+impl Making {
+    pub(crate) fn task_id(&self) -> &str {
+        &self.task_id
+    }
+
+    /// The id that the image has, or will have.
+    pub(crate) fn image_id(&self) -> &str {
+        &self.image_id
+    }
+}
+
+impl Images {
+    /// Notes that a task is about to make an image. `files`: where an image's data may lie besides stores, given its id.
+    ///
+    /// # Errors
+    /// [`Error::IntentLog`]
+    pub(crate) async fn begin_making(
+        &self,
+        task_id: &str,
+        files: impl FnOnce(&str) -> Vec<PathBuf>,
+    ) -> Result<Making, Error> {
+        let image_id = Uuid::new_v4().to_string();
+        let places = files(&image_id).iter().map(|file| format!("file://{}", file.display())).collect();
+        let entry = self.begin_entry(Intent::Make, &image_id, &Token::of_task(task_id), places).await?;
+        Ok(Making { task_id: task_id.to_owned(), image_id, entry })
+    }
+
+    /// Registers the image.
+    ///
+    /// # Errors
+    /// As [`Images::create`].
+    pub(crate) async fn make(
+        &self,
+        making: &Making,
+        base: &Map<String, Value>,
+        properties: &Map<String, Value>,
+        owner: Option<String>,
+    ) -> Result<Image, Error> {
+        let mut base = base.clone();
+        base.insert("id".to_owned(), making.image_id.clone().into());
+        self.create(&base, properties, owner).await
+    }
+
+    /// Writes down the formats and properties of an image that waits for its data.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`], [`Error::Raced`] if it waits no more, [`Error::NotFound`].
+    pub(crate) async fn amend(&self, image: &Image) -> Result<(), Error> {
+        self.options.limits.check_properties(image.properties.names())?;
+        let properties = image.properties.iter();
+        let change = ImageUpdate {
+            disk_format: Some(image.disk_format.clone()),
+            container_format: Some(image.container_format.clone()),
+            properties: Some(properties.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))).collect()),
+            other_properties: OtherProperties::DeleteNamed(Vec::new()),
+            ..ImageUpdate::default()
+        };
+        match rows::update(&self.db, &image.id, change, Some(&[Status::Queued.as_str()])).await {
+            Ok(_) => {
+                self.announce(image, Change::Updated);
+                Ok(())
+            }
+            Err(DbError::StateConflict { current, .. }) => {
+                Err(Error::Raced { id: image.id.clone(), current: current.as_str().into() })
+            }
+            Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Nothing is left to look at.
+    pub(crate) async fn end_making(&self, making: Making) {
+        self.finish_entry(making.entry).await;
+    }
+
+    /// Removes an image that got no data. False: its data is being written, or taken back.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn unmake(&self, image_id: &str) -> Result<bool, Error> {
+        let Some(record) = rows::get(&self.db, image_id, false).await? else { return Ok(true) };
+        let image = Image::from_record(record, None);
+        match image.status {
+            Status::Queued => {}
+            Status::Saving => return Ok(false),
+            // Somebody else has given it data.
+            _ => return Ok(true),
+        }
+        let (to, from) = (Status::Deleted.as_str(), [Status::Queued.as_str()]);
+        match rows::delete_without_data(&self.db, image_id, to, &from).await {
+            Ok(()) => {
+                self.announce(&image, Change::Deleted);
+                Ok(true)
+            }
+            Err(DbError::NotFound { .. }) => Ok(true),
+            Err(DbError::StateConflict { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The image, once its upload is over: that has an entry of its own, which is taken up at the same time.
+    async fn look_at_made(&self, image_id: &str) -> Result<Option<ImageAndOwner>, Error> {
+        for _ in 0..LOOKS {
+            let found = rows::with_owner(&self.db, image_id).await?;
+            if found.as_ref().is_none_or(|found| found.image.status != Status::Saving.as_str()) {
+                return Ok(found);
+            }
+            sleep(LOOK).await;
+        }
+        Ok(rows::with_owner(&self.db, image_id).await?)
+    }
+
+    /// Ends what an entry of the intent log has left of a task that made an image. False: the entry stays.
+    pub(in crate::image) async fn recover_making(&self, record: &Record, work: &Work) -> Result<bool, Error> {
+        let task_id = work.token.task_id();
+        let found = self.look_at_made(&record.image_id).await?;
+        let has_status =
+            |found: &ImageAndOwner, status: Status| !found.image.deleted && found.image.status == status.as_str();
+        if found.as_ref().is_some_and(|found| has_status(found, Status::Saving)) {
+            return Ok(false);
+        }
+        for file in record.places.iter().filter_map(|place| place.strip_prefix("file://")) {
+            remove(Path::new(file)).await?;
+        }
+        let everybody = TaskViewer { is_admin: true, project: None };
+        let Some(task) = tasks::get(&self.db, task_id, &everybody).await? else {
+            return self.unmake(&record.image_id).await;
+        };
+        let is_made = found.as_ref().is_some_and(|found| has_status(found, Status::Active));
+        if !is_made && task.status != "success" && !self.unmake(&record.image_id).await? {
+            return Ok(false);
+        }
+        // A task goes through all of its states.
+        let begun = TaskStep { from: vec!["pending"], to: "processing", ..end(task_id) };
+        let step = TaskStep {
+            to: if is_made { "success" } else { "failure" },
+            result: is_made.then(|| serde_json::json!({"image_id": record.image_id})),
+            message: (!is_made).then(|| DIED.to_owned()),
+            expires_at: Some(now() + self.options.task_time_to_live),
+            ..end(task_id)
+        };
+        for step in [begun, step] {
+            match tasks::take_step(&self.db, step).await {
+                // It is further, or has ended.
+                Ok(()) | Err(DbError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        info!(image_id = record.image_id, task_id, "the import task of a dead worker was ended");
+        Ok(true)
+    }
+}
+
+fn end(task_id: &str) -> TaskStep {
+    TaskStep {
+        task: task_id.to_owned(),
+        from: vec!["processing"],
+        to: "failure",
+        result: None,
+        message: None,
+        expires_at: None,
+        image: None,
+    }
+}
+
+async fn remove(file: &Path) -> Result<(), Error> {
+    match tokio::fs::remove_file(file).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::IntentLog(error)),
+        _ => Ok(()),
+    }
+}
+
+fn now() -> PrimitiveDateTime {
+    let now = OffsetDateTime::now_utc();
+    PrimitiveDateTime::new(now.date(), now.time())
+}

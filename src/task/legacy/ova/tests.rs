@@ -1,0 +1,110 @@
+use std::fs;
+
+use super::*;
+
+const OVF: &str = r#"<?xml version="1.0"?>
+<ovf:Envelope xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
+    xmlns:p="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ProcessorAllocationSettingData">
+  <ovf:References>
+    <ovf:File ovf:id="other" ovf:href="other.iso"/>
+    <ovf:File ovf:id="disk1" ovf:href="disk.vmdk"/>
+  </ovf:References>
+  <ovf:DiskSection><ovf:Info/><ovf:Disk ovf:diskId="d" ovf:fileRef="disk1"/></ovf:DiskSection>
+  <p:InstructionSet> DMTF:x86:64 </p:InstructionSet>
+  <p:Limit>5</p:Limit>
+  <p:Empty/>
+  <InstructionSet>no namespace</InstructionSet>
+</ovf:Envelope>"#;
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// An archive of these members in a folder.
+fn archive(folder: &Path, members: &[(&str, &[u8])]) -> std::path::PathBuf {
+    let path = folder.join("image.ova");
+    let mut builder = tar::Builder::new(File::create(&path).unwrap());
+    for (name, data) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(data.len() as u64);
+        header.set_mode(0o600);
+        header.set_cksum();
+        builder.append_data(&mut header, name, *data).unwrap();
+    }
+    builder.into_inner().unwrap();
+    path
+}
+
+#[test]
+fn the_disk_comes_out_with_the_properties_of_interest() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(folder.path(), &[("x/a.ovf", OVF.as_bytes()), ("other.iso", b"iso"), ("disk.vmdk", b"disk")]);
+    let disk = folder.path().join("disk");
+    let found = extract(&archive, &disk, &names(&["InstructionSet", "Empty", "Absent"]), 4).unwrap();
+    let expected = [("cim_pasd_InstructionSet", "DMTF:x86:64"), ("cim_pasd_Empty", "")];
+    assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(fs::read(&disk).unwrap(), b"disk");
+    fs::remove_file(&disk).unwrap();
+    let error = extract(&archive, &disk, &[], 3).unwrap_err();
+    assert!(error.to_string().contains("larger than image_size_cap"), "{error}");
+}
+
+#[test]
+fn archives_without_one_disk_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let two = OVF.replace("<ovf:Disk ", "<ovf:Disk ovf:fileRef=\"other\"/><ovf:Disk ");
+    let bomb = format!("<!DOCTYPE x [<!ENTITY a \"aaaa\">]>{}", OVF.split_once("?>").unwrap().1);
+    for (members, expected) in [
+        (vec![("disk.vmdk", "disk")], "Could not find OVF file in OVA archive file."),
+        (vec![("a.ovf", OVF)], "is not in the OVA archive file"),
+        (vec![("a.ovf", two.as_str()), ("disk.vmdk", "")], "OVA packages containing multiple disk are not supported"),
+        (vec![("a.ovf", bomb.as_str()), ("disk.vmdk", "")], "cannot be read"),
+        (vec![("a.ovf", "<x/>")], "it has no DiskSection"),
+        (vec![("a.ovf", "<x><DiskSection/></x>")], "it has no Disk"),
+        (vec![("a.ovf", "<x><DiskSection><Disk/></DiskSection></x>")], "the Disk has no fileRef"),
+        (vec![("a.ovf", "<x><DiskSection><Disk fileRef='a'/></DiskSection></x>")], "it has no References"),
+        (
+            vec![(
+                "a.ovf",
+                "<x><References><File id='b' href='x'/></References><DiskSection><Disk fileRef='a'/></DiskSection></x>",
+            )],
+            "the Disk refers to nothing",
+        ),
+    ] {
+        let members: Vec<(&str, &[u8])> = members.into_iter().map(|(name, text)| (name, text.as_bytes())).collect();
+        let error = extract(&archive(folder.path(), &members), &disk, &[], 100).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    fs::write(folder.path().join("image.ova"), vec![b'x'; 2000]).unwrap();
+    extract(&folder.path().join("image.ova"), &disk, &[], 100).unwrap_err();
+    assert!(!disk.try_exists().unwrap());
+}
+
+#[test]
+fn a_link_is_no_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image.ova");
+    let mut builder = tar::Builder::new(File::create(&path).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(OVF.len() as u64);
+    header.set_cksum();
+    builder.append_data(&mut header, "a.ovf", OVF.as_bytes()).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(EntryType::Symlink);
+    header.set_size(0);
+    builder.append_link(&mut header, "disk.vmdk", "/etc/passwd").unwrap();
+    builder.into_inner().unwrap();
+    let error = extract(&path, &folder.path().join("disk"), &[], 100).unwrap_err();
+    assert!(error.to_string().contains("is not in the OVA archive file"), "{error}");
+}
+
+#[test]
+fn names_of_interest_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(METADATA);
+    fs::write(&path, r#"{"cim_pasd": ["A", 1, "B"]}"#).unwrap();
+    assert_eq!(interesting(Some(&path)), ["A", "B"]);
+    fs::write(&path, "{").unwrap();
+    assert!(interesting(Some(&path)).is_empty() && interesting(None).is_empty());
+}

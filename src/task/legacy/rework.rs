@@ -1,0 +1,151 @@
+//! What becomes of a downloaded file before it is stored: out of its archive, into another format, and looked at.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::io::AsyncWriteExt;
+
+use super::ova;
+use crate::sys::crash_point::crash_point;
+use crate::task::import::{Conversion, Interrupt, Percent, PluginError};
+
+/// A folder of the service, and what is done there.
+#[derive(Debug)]
+pub(in crate::task) struct Rework {
+    /// `[task] work_dir`, or that of the store `os_glance_tasks_store`.
+    pub(super) folder: PathBuf,
+    /// Bytes of a file.
+    pub(super) most: u64,
+    /// `[taskflow_executor] conversion_format`
+    pub(super) target: Option<String>,
+    pub(super) disks: Conversion,
+    /// Names what of an OVF file becomes properties.
+    pub(super) metadata: Option<PathBuf>,
+}
+
+/// What the file turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reworked {
+    /// As `disk_format` of an image.
+    pub(super) disk_format: String,
+    /// From an archive.
+    pub(super) properties: Vec<(String, String)>,
+}
+
+impl Rework {
+    /// The file with the data of an image, and those that are beside it for a while.
+    pub(super) fn files(&self, image_id: &str) -> [PathBuf; 3] {
+        ["", ".extracted", ".converted"].map(|suffix| self.folder.join(format!("{image_id}{suffix}")))
+    }
+
+    /// Writes data to a new file.
+    ///
+    /// # Errors
+    /// There is more than may be, it does not come whole, or cannot be written.
+    pub(super) async fn keep(
+        &self,
+        path: &Path,
+        mut data: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
+    ) -> Result<(), PluginError> {
+        let failed = || PluginError::io("keeping the downloaded data");
+        let mut file = tokio::fs::File::create_new(path).await.map_err(failed())?;
+        let mut left = self.most;
+        while let Some(piece) = data.next().await {
+            let piece = piece.map_err(failed())?;
+            left = left
+                .checked_sub(piece.len() as u64)
+                .ok_or_else(|| PluginError::Refused("The downloaded data is larger than image_size_cap".to_owned()))?;
+            file.write_all(&piece).await.map_err(failed())?;
+        }
+        file.flush().await.map_err(failed())
+    }
+
+    /// Brings the file at the first path into its final form; blocks. `source`: what format the image says it has.
+    ///
+    /// # Errors
+    /// The data is dangerous, or not what it must be.
+    pub(super) fn run(
+        &self,
+        [path, extracted, converted]: &[PathBuf; 3],
+        is_archive: bool,
+        source: &str,
+        interrupt: &Interrupt,
+        tell: &dyn Fn(Percent),
+    ) -> Result<Reworked, PluginError> {
+        let replace = |from: &Path| fs::rename(from, path).map_err(PluginError::io("replacing the data"));
+        self.disks.introspect(path, interrupt)?;
+        let mut properties = Vec::new();
+        if is_archive {
+            let interesting = ova::interesting(self.metadata.as_deref());
+            properties = ova::extract(path, extracted, &interesting, self.most)?;
+            replace(extracted)?;
+        }
+        if let Some(target) = &self.target {
+            if is_archive {
+                self.disks.introspect(path, interrupt)?;
+            }
+            self.disks.rewrite((source, path), (target, converted), interrupt, tell)?;
+            crash_point("make.converted");
+            replace(converted)?;
+        }
+        let disk_format = self.disks.introspect(path, interrupt)?.to_owned();
+        Ok(Reworked { disk_format, properties })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use futures_util::stream;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn rework(folder: &Path, most: u64, target: Option<&str>) -> Rework {
+        let disks = Conversion::new(&Config::default());
+        let (folder, target) = (folder.to_owned(), target.map(str::to_owned));
+        Rework { folder, most, target, disks, metadata: None }
+    }
+
+    #[tokio::test]
+    async fn no_more_is_kept_than_may_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = rework(folder.path(), 5, None);
+        let data =
+            |pieces: &'static [&'static [u8]]| stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece))));
+        let [path, ..] = work.files("a");
+        work.keep(&path, data(&[b"123", b"45"])).await.unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"12345");
+        work.keep(&path, data(&[b"x"])).await.unwrap_err();
+        let error = work.keep(&folder.path().join("b"), data(&[b"123", b"456"])).await.unwrap_err();
+        assert!(error.to_string().contains("image_size_cap"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_is_converted_and_dangerous_ones_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = rework(folder.path(), 1 << 30, Some("raw"));
+        let files = work.files("a");
+        let make = |arguments: &[&str]| {
+            let done = Command::new("qemu-img")
+                .args(["create", "-q", "-f", "qcow2"])
+                .args(arguments)
+                .arg(&files[0])
+                .arg("1M")
+                .output();
+            assert!(done.expect("qemu-img: apt-get install qemu-utils").status.success());
+        };
+        let run = |format: &str| work.run(&files, false, format, &Interrupt::default(), &|_| ());
+        make(&[]);
+        assert_eq!(run("qcow2").unwrap(), Reworked { disk_format: "raw".to_owned(), properties: Vec::new() });
+        assert_eq!(fs::metadata(&files[0]).unwrap().len(), 1 << 20);
+        assert!(!files[2].try_exists().unwrap());
+        make(&["-b", "/etc/hostname", "-F", "raw"]);
+        assert!(run("qcow2").unwrap_err().to_string().contains("disallowed configuration"));
+        fs::write(&files[0], vec![0; 4096]).unwrap();
+        assert!(run("qcow2").is_err(), "it is none");
+    }
+}
