@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
 mod common;
+mod import_suite;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

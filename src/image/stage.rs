@@ -19,6 +19,7 @@ use super::upload::Upload;
 use crate::ingest::{Allowance, Destination, Ingest, Ingested, Needed, Order};
 use crate::notifications::Change;
 use crate::store::{Location, Reader, StoreContext, StoreEntry, StoreError};
+use crate::sys::crash_point::crash_point;
 
 impl Images {
     /// Takes the data into the staging area. The work goes on by itself if the caller is dropped.
@@ -84,9 +85,11 @@ impl Images {
             Err(error @ Error::Store(StoreError::LeftBehind(_))) => return (false, Err(error)),
             Err(error) => return (true, Err(error)),
         };
+        crash_point("stage.written");
         let host = self.options.self_url.as_deref();
         match self.keep_staged(image, token, stored.size, host).await {
             Outcome::Done => {
+                crash_point("stage.kept");
                 self.announce(image, Change::Updated);
                 (true, Ok(()))
             }

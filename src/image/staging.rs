@@ -96,10 +96,16 @@ impl Images {
     /// the image for himself. What cannot be removed now, the log names, and the sweep removes later.
     pub(super) async fn drop_all_staged(&self, image_id: &str) {
         let _ = self.remove_staged(image_id).await;
+        self.drop_made(image_id).await;
+    }
+
+    /// As [`Images::drop_all_staged`], but the data that was staged stays.
+    pub(super) async fn drop_made(&self, image_id: &str) {
         let Some(folder) = self.staging_folder() else { return };
         let id = image_id.to_owned();
         let removed = spawn_blocking(move || {
-            for staged in list(&folder).into_iter().filter(|staged| staged.image_id == id) {
+            let is_made = |staged: &Staged| staged.image_id == id && !staged.path.ends_with(&id);
+            for staged in list(&folder).into_iter().filter(is_made) {
                 staged.remove("staged data removed that an import has left");
             }
         });

@@ -20,6 +20,7 @@ use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::model::{ImageUpdate, LocationRecord, OtherProperties};
 use crate::db::tasks::{self, TakeOver};
 use crate::store::Hashes;
+use crate::sys::crash_point::crash_point;
 
 /// How long a client waits for a look at a row whose last change had no answer.
 const LOOK: Duration = Duration::from_secs(10);
@@ -76,8 +77,12 @@ impl Images {
         step: impl Future<Output = Outcome>,
     ) -> Result<Entry, Error> {
         let entry = self.begin_entry(intent, image_id, token, places).await?;
+        crash_point("work.noted");
         match step.await {
-            Outcome::Done => Ok(entry),
+            Outcome::Done => {
+                crash_point("work.claimed");
+                Ok(entry)
+            }
             Outcome::Refused(error) => {
                 self.finish_entry(entry).await;
                 Err(error)

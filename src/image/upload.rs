@@ -26,6 +26,7 @@ use crate::ingest::{Allowance, Destination, Ingest, Lost, Needed, Order, Poured}
 use crate::inspect::Inspector;
 use crate::notifications::Change;
 use crate::store::{Algorithm, Hashes, StoreContext, StoreEntry, StoreError};
+use crate::sys::crash_point::crash_point;
 
 /// Data as it comes from a client.
 pub struct Upload<S> {
@@ -159,8 +160,10 @@ impl Images {
         let locations: Vec<LocationRecord> =
             ingested.stored.into_iter().map(|stored| LocationRecord::active(stored.url, stored.metadata)).collect();
         let facts = Facts { size: ingested.size, virtual_size, hashes: ingested.hashes, locations: locations.clone() };
+        crash_point("upload.stored");
         match self.activate(image, token, facts).await {
             Outcome::Done => {
+                crash_point("upload.activated");
                 for change in [Change::Uploaded { bytes: ingested.size }, Change::Activated, Change::Updated] {
                     self.announce(image, change);
                 }

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::FailedStores;
 use crate::store::{Location, Store, StoreContext, StoreError, Stored, Writer};
+use crate::sys::crash_point::crash_point;
 
 /// A store that is to get the data.
 #[derive(Clone)]
@@ -127,6 +128,7 @@ impl FanOut {
         let lanes = std::mem::take(&mut self.lanes);
         let committed = join_all(lanes.into_iter().map(|Lane { target, writer }| async move {
             let outcome = writer.commit().await;
+            crash_point("ingest.stored");
             (target, outcome)
         }))
         .await;

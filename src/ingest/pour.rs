@@ -12,6 +12,7 @@ use super::fan_out::{Destination, FanOut, Lost, Needed};
 use super::{Allowance, IngestError};
 use crate::inspect::Inspector;
 use crate::store::{Algorithm, Digests, Hashes, StoreContext, StoreError, Stored};
+use crate::sys::crash_point::crash_point;
 
 /// A source that sends nothing for this long may have stalled: what it has sent is then written, however little, because
 /// thousands of such sources may be waited for.
@@ -92,6 +93,7 @@ impl Ingest {
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
+        crash_point("ingest.begun");
         let seen = match self.read(data, allowance).await {
             Ok(size) => match self.digests.take() {
                 Some(digests) => digests.finish().await.map(|hashes| (size, Some(hashes))).map_err(IngestError::from),
@@ -137,6 +139,7 @@ impl Ingest {
                 digests.update(piece.clone()).await?;
             }
             self.writers.write(&piece).await?;
+            crash_point("ingest.written");
         }
         match self.announced.filter(|expected| *expected != 0 && *expected != i128::from(size)) {
             Some(expected) => Err(StoreError::SizeMismatch { expected, actual: size }.into()),
@@ -151,7 +154,9 @@ impl Poured {
     /// # Errors
     /// [`IngestError::Store`]; the data is removed then.
     pub(crate) async fn commit(self) -> Result<Ingested, IngestError> {
+        crash_point("ingest.read");
         let durable = self.writers.commit().await?;
+        crash_point("ingest.committed");
         Ok(Ingested { size: self.size, hashes: self.hashes, stored: durable.stored, lost: durable.lost })
     }
 

@@ -13,6 +13,9 @@ use nix::unistd::Pid;
 
 use super::{Answer, Client, Conf, Request, free_port, wait_for};
 
+/// Says at which point a service dies.
+const CRASH_AT: &str = "GLANCE_TEST_CRASH_AT";
+
 /// A running glance-api; killed when dropped. When the test fails, the end of its log is shown.
 pub(crate) struct Server {
     pub(crate) conf: Conf,
@@ -51,6 +54,23 @@ impl Server {
     pub(crate) fn start_again(&mut self) {
         self.child = spawn(&self.conf);
         self.wait_ready();
+    }
+
+    /// Starts again, to die at a [point](../../src/sys/crash_point.rs) of that name.
+    pub(crate) fn start_to_crash_at(&mut self, point: &str) {
+        self.child = spawn_with(&self.conf, &[(CRASH_AT, point)]);
+        self.wait_ready();
+    }
+
+    /// Starts again, and dies at a point before it answers.
+    pub(crate) fn crash_at_start(&mut self, point: &str) {
+        self.child = spawn_with(&self.conf, &[(CRASH_AT, point)]);
+        self.wait_crash();
+    }
+
+    /// Waits until the process is dead.
+    pub(crate) fn wait_crash(&mut self) {
+        assert_eq!(self.wait_end(Duration::from_secs(30)).signal(), Some(9));
     }
 
     fn wait_ready(&mut self) {
@@ -134,12 +154,17 @@ impl Drop for Server {
 }
 
 fn spawn(conf: &Conf) -> Child {
+    spawn_with(conf, &[])
+}
+
+fn spawn_with(conf: &Conf, environment: &[(&str, &str)]) -> Child {
     let log = File::options().create(true).append(true).open(conf.dir.join("log")).unwrap();
     // setpriv: the server must not outlive a test binary that is killed.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_glance-api"), "--config-file"])
         .arg(conf.path())
         .env_remove("NOTIFY_SOCKET")
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

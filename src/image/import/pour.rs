@@ -19,6 +19,7 @@ use crate::image::{Error, Image, Images, Upload};
 use crate::ingest::{Allowance, Destination, Ingest, IngestError, Lost, Needed, Order, Poured};
 use crate::notifications::Change;
 use crate::store::{Algorithm, Hashes, LocationRef, Reader, StoreContext, StoreError};
+use crate::sys::crash_point::crash_point;
 
 /// Data that is durable in its stores.
 #[derive(Default)]
@@ -87,6 +88,7 @@ impl Images {
             return Err(Error::SignatureUnverified(image.id.clone()).into());
         }
         let mut poured = self.fill(plan, &context, announced, data).await?;
+        crash_point("import.filled");
         let project = plan.project.as_deref();
         let virtual_size = match self.judge(image, project, &mut poured).await {
             Ok(virtual_size) => virtual_size,
@@ -95,6 +97,7 @@ impl Images {
                 return Err(discarded.map_or_else(Error::from, |()| error).into());
             }
         };
+        crash_point("import.judged");
         let ingested = poured.commit().await?;
         for Lost { id, error } in &ingested.lost {
             let error: &dyn StdError = error;

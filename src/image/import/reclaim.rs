@@ -21,6 +21,7 @@ use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
 use crate::image::intent_log::{Intent, Record, Token, Work};
 use crate::image::transitions::Taken;
 use crate::image::{Error, Image, Images, Status};
+use crate::sys::crash_point::crash_point;
 
 /// Leases that are looked at, those renewed last first.
 const MOST_LEASES: u64 = 10_000;
@@ -61,8 +62,8 @@ impl Images {
         };
         // The worker may have died after the image became active, and before its staged data was removed.
         let has_data = matches!(found.image.status.as_str(), "active" | "deactivated");
-        if is_direct(task) && has_data {
-            self.remove_staged(&record.image_id).await?;
+        if has_data && !is_copy(task) {
+            self.drop_all_staged(&record.image_id).await;
         }
         let is_own = found.owner.as_deref().is_some_and(|owner| work.token.is_or_precedes(owner));
         if !is_own && !found.image.deleted {
@@ -78,11 +79,15 @@ impl Images {
                 return Ok(true);
             }
         }
+        crash_point("reclaim.begun");
         let Some(taken) = self.take_over(found, task_id).await? else { return Ok(false) };
+        crash_point("reclaim.taken");
         self.remove_unknown(record, Some(&taken.found)).await?;
+        crash_point("reclaim.removed");
         // An import that has ended has said already what became of its stores.
         let stores = if is_own { stores_of(task) } else { Vec::new() };
         self.end(taken, task, &stores, Machine::This).await?;
+        crash_point("reclaim.ended");
         info!(image_id = record.image_id, task_id, "the import of a dead worker was ended");
         Ok(true)
     }
@@ -180,9 +185,13 @@ impl Images {
         let image = Image::from_record(image, None);
         let keeps = is_direct(task) && self.has_good_data(&image, task, machine).await;
         let back = if keeps { Status::Uploading } else { Status::Queued };
-        if !keeps && machine == Machine::This && image.status == Status::Importing {
+        if machine == Machine::This && image.status == Status::Importing {
             // While nobody can stage anew.
-            self.drop_all_staged(&image.id).await;
+            if keeps {
+                self.drop_made(&image.id).await;
+            } else {
+                self.drop_all_staged(&image.id).await;
+            }
         }
         let host = self.options.self_url.as_deref().filter(|_| machine == Machine::This);
         let step = self.step_of_reclaim(&image, stores, back, &token, host);
@@ -239,10 +248,18 @@ fn stores_of(task: Option<&TaskRecord>) -> Vec<String> {
     stores.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// Whether a task copies what an image has already.
+fn is_copy(task: Option<&TaskRecord>) -> bool {
+    method(task) == Some("copy-image")
+}
+
 /// Whether a task imports what was staged.
 fn is_direct(task: Option<&TaskRecord>) -> bool {
-    let method = task.and_then(|task| task.input.as_ref()?.pointer("/import_req/method/name")?.as_str());
-    method == Some("glance-direct")
+    method(task) == Some("glance-direct")
+}
+
+fn method(task: Option<&TaskRecord>) -> Option<&str> {
+    task?.input.as_ref()?.pointer("/import_req/method/name")?.as_str()
 }
 
 fn now() -> PrimitiveDateTime {

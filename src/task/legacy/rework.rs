@@ -50,6 +50,7 @@ impl Rework {
         mut data: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
     ) -> Result<(), PluginError> {
         let failed = || PluginError::io("keeping the downloaded data");
+        tokio::fs::create_dir_all(&self.folder).await.map_err(failed())?;
         let mut file = tokio::fs::File::create_new(path).await.map_err(failed())?;
         let mut left = self.most;
         while let Some(piece) = data.next().await {

@@ -1,0 +1,77 @@
+//! Imports that others disturb: another host that begins the same one, and a store that is full.
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::super::common::disk::SmallDisk;
+use super::super::common::{Conf, Request, Server};
+use super::super::{MIB, assert_free, assert_nothing_left, create, elsewhere, import, objects, shown, wait_for_task};
+use super::serve;
+
+fn conf(conf: Conf) -> Conf {
+    let state = conf.dir.join("state").display().to_string();
+    conf.two_stores()
+        .set("service.state_directory", state)
+        .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+        .set("import_filtering_opts.allowed_ports", "[]")
+}
+
+/// A document that asks for data from a web server of ours.
+fn download(stores: &[&str], needs_all: bool) -> Value {
+    let port = serve(BTreeMap::from([("/data".to_owned(), vec![b'd'; MIB])]));
+    let method = json!({"name": "web-download", "uri": format!("http://127.0.0.1:{port}/data")});
+    json!({"method": method, "stores": stores, "all_stores_must_succeed": needs_all})
+}
+
+#[test]
+fn of_two_hosts_that_begin_one_import_one_does_it() {
+    let near = Server::with(conf);
+    let far = Server::start(elsewhere(&near.conf, "far"));
+    let document = download(&["fast", "slow"], true);
+    for _ in 0..5 {
+        let id = create(&near);
+        let request = Request::new("POST", &format!("/v2/images/{id}/import")).json(&document);
+        let mut answers = thread::scope(|scope| {
+            let rivals = [&near, &far].map(|host| scope.spawn(|| host.send(&request).status));
+            rivals.map(|rival| rival.join().unwrap())
+        });
+        answers.sort_unstable();
+        assert_eq!(answers, [202, 409]);
+        wait_for_task(&near, &id, "success");
+        let tasks = near.send(&Request::new("GET", &format!("/v2/images/{id}/tasks"))).expect(200).json();
+        assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1, "{tasks}");
+        let image = shown(&far, &id);
+        assert_free(&image, "active");
+        assert_eq!((&image["stores"], &image["size"]), (&json!("fast,slow"), &json!(MIB)));
+        far.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    }
+    assert_nothing_left(&near.conf);
+}
+
+#[test]
+fn a_store_that_is_full_takes_nothing_and_leaves_nothing() {
+    let mut disk = None;
+    let server = Server::with(|given| {
+        disk = Some(SmallDisk::on(given.dir.join("slow"), MIB / 2));
+        conf(given)
+    });
+    let id = create(&server);
+    import(&server, &id, &download(&["fast", "slow"], true));
+    let failed = wait_for_task(&server, &id, "failure");
+    assert!(!failed["message"].as_str().unwrap().is_empty(), "{failed}");
+    let image = shown(&server, &id);
+    assert_free(&image, "queued");
+    assert_eq!(image["os_glance_failed_import"], "slow");
+    assert_nothing_left(&server.conf);
+
+    import(&server, &id, &download(&["fast", "slow"], false));
+    wait_for_task(&server, &id, "success");
+    let image = shown(&server, &id);
+    assert_free(&image, "active");
+    assert_eq!((&image["stores"], &image["os_glance_failed_import"]), (&json!("fast"), &json!("slow")));
+    assert!(objects(&server.conf, "slow").is_empty());
+    drop(server);
+    drop(disk);
+}
