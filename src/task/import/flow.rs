@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::progress::Progress;
+use super::progress::{Progress, copied};
 use super::request::Method;
 use super::source;
 use crate::db::DbError;
@@ -159,6 +159,8 @@ impl Tasks {
             let result = serde_json::json!({"image_id": plan.image.id});
             let step = TaskStep {
                 result: Some(result),
+                // As upstream leaves it.
+                message: (!imported.locations.is_empty()).then(|| copied(imported.size)),
                 image: Some(step),
                 ..self.step(task_id, &[TaskStatus::Processing], TaskStatus::Success)
             };

@@ -50,12 +50,17 @@ impl Progress {
             percent @ 1.. if bytes == 0 => return format!("Converting ({percent} %)"),
             _ => {}
         }
-        let copied = format!("Copied {} MiB", bytes / MIB);
+        let copied = copied(bytes);
         match total.filter(|total| *total > 0) {
             Some(total) => format!("{copied} ({} %)", bytes.min(total) * 100 / total),
             None => copied,
         }
     }
+}
+
+/// Upstream's words for so many bytes.
+pub(super) fn copied(bytes: u64) -> String {
+    format!("Copied {} MiB", bytes / MIB)
 }
 
 #[cfg(test)]
