@@ -12,8 +12,8 @@ use crate::harness::Place;
 const DATABASE: &str = "purged";
 /// How long requests are timed before.
 const CALM: Duration = Duration::from_millis(1500);
-/// What a busy machine does to any request now and then.
-const NOISE: Duration = Duration::from_millis(40);
+/// Fewer requests say nothing.
+const LEAST: usize = 60;
 
 fn fill(place: &Place, kind: Kind, rows: usize) {
     place.make(DATABASE, None);
@@ -37,12 +37,12 @@ fn fill(place: &Place, kind: Kind, rows: usize) {
     }
 }
 
-/// Shows and creates images until `is_over`, and returns the time below which 99 of 100 requests stay.
+/// Shows and creates images until `is_over`, a few times at least, and returns the time below which 99 of 100 requests stay.
 fn p99(server: &Server, mut is_over: impl FnMut() -> bool) -> Duration {
     let image = json!({"name": "meanwhile", "disk_format": "raw", "container_format": "bare"});
     let mut client = server.client();
     let mut times = Vec::new();
-    while !is_over() {
+    while times.len() < LEAST || !is_over() {
         let mut timed = |request: &Request| {
             let start = Instant::now();
             let answer = client.send(request);
@@ -55,7 +55,6 @@ fn p99(server: &Server, mut is_over: impl FnMut() -> bool) -> Duration {
         timed(&Request::new("GET", "/v2/images?limit=10")).expect(200);
     }
     times.sort_unstable();
-    assert!(times.len() > 50, "only {} requests", times.len());
     times[times.len() * 99 / 100]
 }
 
@@ -76,7 +75,9 @@ fn exercise(kind: Kind, rows: usize) {
     });
     let left = place.run_in(DATABASE, "SELECT COUNT(*) FROM images WHERE id LIKE 'gone-%'");
     assert_eq!(left.trim(), "0");
-    assert!(meanwhile <= (before * 2).max(NOISE), "{before:?} before, {meanwhile:?} while {rows} rows are purged");
+    // What a machine that is busy with other tests does to any request now and then.
+    let noise = Duration::from_millis(if is_thorough() { 40 } else { 500 });
+    assert!(meanwhile <= (before * 2).max(noise), "{before:?} before, {meanwhile:?} while {rows} rows are purged");
 }
 
 #[test]
