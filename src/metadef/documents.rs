@@ -10,7 +10,9 @@ use crate::schema::{Mismatch, Schema};
 /// A kind of document that clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Document {
-    Namespace,
+    NewNamespace,
+    /// What is in the namespace stays as it is, so a client may send it back as it was shown.
+    ChangedNamespace,
     NewObject,
     ChangedObject,
     Property,
@@ -37,7 +39,7 @@ pub(crate) enum BadDocument {
 impl Document {
     fn schema(self) -> &'static Schema {
         match self {
-            Self::Namespace => &schemas::NAMESPACE,
+            Self::NewNamespace | Self::ChangedNamespace => &schemas::NAMESPACE,
             Self::NewObject | Self::ChangedObject => &schemas::OBJECT,
             Self::Property => &schemas::PROPERTY,
             Self::Association => &schemas::ASSOCIATION,
@@ -48,7 +50,7 @@ impl Document {
 
     fn model(self) -> &'static Model {
         match self {
-            Self::Namespace => &NAMESPACE,
+            Self::NewNamespace | Self::ChangedNamespace => &NAMESPACE,
             Self::NewObject | Self::ChangedObject => &OBJECT,
             Self::Property => &PROPERTY,
             Self::Association => &ASSOCIATION,
@@ -59,7 +61,9 @@ impl Document {
 
     fn read_only(self) -> &'static [&'static str] {
         match self {
-            Self::Namespace | Self::NewObject | Self::ChangedObject => &["self", "schema", "created_at", "updated_at"],
+            Self::NewNamespace | Self::ChangedNamespace | Self::NewObject | Self::ChangedObject => {
+                &["self", "schema", "created_at", "updated_at"]
+            }
             Self::Property | Self::Association | Self::Tag | Self::Tags => &["created_at", "updated_at"],
         }
     }
@@ -81,14 +85,14 @@ impl Document {
             }
         }
         let document = form::read(self.model(), value)?;
-        if self == Self::Namespace {
+        if self == Self::NewNamespace {
             check_objects(&document)?;
         }
         Ok(document)
     }
 }
 
-/// An object within a namespace's document has no link to itself: only the service knows it.
+/// An object within a new namespace's document has no link to itself: only the service knows it.
 fn check_objects(namespace: &Map<String, Value>) -> Result<(), Malformed> {
     let objects = namespace.get("objects").and_then(Value::as_array);
     match objects.into_iter().flatten().any(|object| object.get("self").is_some()) {
@@ -116,8 +120,8 @@ mod tests {
             json!({"name": "o", "properties": {"p": property}})
         };
         for (kind, value, expected) in [
-            (Document::Namespace, json!([]), "Request body must be a JSON object."),
-            (Document::Namespace, json!({"self": 1, "x": 2}), "Attribute 'self' is read-only."),
+            (Document::NewNamespace, json!([]), "Request body must be a JSON object."),
+            (Document::NewNamespace, json!({"self": 1, "x": 2}), "Attribute 'self' is read-only."),
             (Document::Tag, json!({"created_at": "x"}), "Attribute 'created_at' is read-only."),
             (
                 Document::Tags,
@@ -137,7 +141,7 @@ mod tests {
             ),
             (Document::ChangedObject, property(json!({"x": 1})), "Unknown attribute for argument properties: x"),
             (
-                Document::Namespace,
+                Document::NewNamespace,
                 json!({"namespace": "n", "objects": [{"name": "o", "self": "x"}]}),
                 "Unknown attribute for argument objects: self",
             ),
@@ -145,5 +149,7 @@ mod tests {
             assert_eq!(refused(kind, value), expected, "{kind:?}");
         }
         assert!(Document::NewObject.read(property(json!({"maxLength": 1}))).is_ok());
+        let as_shown = json!({"namespace": "n", "objects": [{"name": "o", "self": "x", "schema": "y"}]});
+        assert!(Document::ChangedNamespace.read(as_shown).is_ok());
     }
 }

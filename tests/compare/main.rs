@@ -47,6 +47,7 @@ files! {
     glance_download
     hashing
     health
+    horizon
     import
     import_single
     import_plugins

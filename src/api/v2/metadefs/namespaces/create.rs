@@ -22,7 +22,7 @@ const PARTS: [(&str, &str); 4] = [
 /// Creates a namespace with all that is in its document. Where something is refused, nothing stays; upstream leaves some of it
 /// behind in some cases.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Response, Error> {
-    let held = read(api, call, body, Document::Namespace).await?;
+    let held = read(api, call, body, Document::NewNamespace).await?;
     let document = &held.content;
     enforce(call, call.rule, None).await?;
     for (part, rule) in PARTS {

@@ -14,7 +14,7 @@ pub(in crate::api) async fn handle(
     body: RequestBody,
     name: &str,
 ) -> Result<Response, Error> {
-    let held = read(api, call, body, Document::Namespace).await?;
+    let held = read(api, call, body, Document::ChangedNamespace).await?;
     let namespace = find(api, call, name).await?;
     let owner = call.context.project_id.as_deref();
     let namespace = api.metadefs.update_namespace(namespace, &held.content, owner).await?;
