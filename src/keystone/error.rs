@@ -48,6 +48,16 @@ pub enum KeystoneError {
 }
 
 impl KeystoneError {
+    /// Whether there is no such thing as was asked for.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Status { status: StatusCode::NOT_FOUND, .. })
+    }
+
+    /// Whether no answer came.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+
     /// Whether it may answer later, rather than being used wrongly.
     pub(crate) fn is_away(&self) -> bool {
         match self {

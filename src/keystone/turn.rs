@@ -23,7 +23,7 @@ impl Turn {
     pub(super) async fn take<T>(
         &self,
         known: impl Fn() -> Option<T>,
-        fetch: impl Future<Output = Result<T, KeystoneError>>,
+        fetch: impl Future<Output = Result<T, Arc<KeystoneError>>>,
     ) -> Result<T, Arc<KeystoneError>> {
         if let Some(known) = known() {
             return Ok(known);
@@ -37,7 +37,7 @@ impl Turn {
             tracing::debug!(ago = ?when.elapsed(), "sharing the failure of another request to Keystone");
             return Err(shared.clone());
         }
-        let fetched = fetch.await.map_err(Arc::new);
+        let fetched = fetch.await;
         *failure = fetched.as_ref().err().map(|error| (Instant::now(), error.clone()));
         fetched
     }

@@ -37,17 +37,17 @@ impl Keystone {
     /// The instance that all test binaries share. It runs as long as one of them does.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Keystone> = OnceLock::new();
-        SHARED.get_or_init(|| Self::named("shared"))
+        SHARED.get_or_init(|| Self::named("shared", "flat"))
     }
 
-    /// An instance of this test's own, to be taken away and brought back.
+    /// An instance of this test's own, to be taken away and brought back. Its limits hold for two levels, the domain being the upper one.
     pub(crate) fn private() -> Self {
-        Self::named(&format!("keystone-{}-{}", std::process::id(), super::free_port()))
+        Self::named(&format!("keystone-{}-{}", std::process::id(), super::free_port()), "strict_two_level")
     }
 
-    fn named(name: &str) -> Self {
+    fn named(name: &str, model: &str) -> Self {
         let user = std::process::id().to_string();
-        serde_json::from_str(&peers(&["keystone", "up", name, "--user", &user])).unwrap()
+        serde_json::from_str(&peers(&["keystone", "up", name, "--user", &user, "--model", model])).unwrap()
     }
 
     /// Ends the service, keeping its users and tokens.

@@ -3,14 +3,17 @@
 It is set up once, into a template below the cache; an instance is a copy of that on a free port. All passwords are "secret".
 
     user           project     roles
-    admin          admin       admin (bootstrap; also on the system)
-    glance         service     admin, service: what glance-api itself logs in as
+    admin          admin       admin (bootstrap; also on the system, and on the domain)
+    glance         service     admin, service: what glance-api itself logs in as; reader on the system
     nova           service     service
-    demo           demo        member
-    demo_reader    demo        reader
+    demo           demo        member; also on the domain
+    demo_admin     demo        admin
     demo_manager   demo        manager
+    demo_reader    demo        reader
     demo_norole    demo        creator: a role that no rule names
     alt_demo       alt_demo    member
+    alt_manager    alt_demo    manager
+    alt_reader     alt_demo    reader
 """
 
 import hashlib
@@ -28,16 +31,23 @@ from environments import Failure, Lock, cache, run
 PASSWORD = "secret"
 GRANTS = (("glance", "service", ("admin", "service")), ("nova", "service", ("service",)), ("demo", "demo", ("member",)),
           ("demo_reader", "demo", ("reader",)), ("demo_manager", "demo", ("manager",)),
-          ("demo_norole", "demo", ("creator",)), ("alt_demo", "alt_demo", ("member",)))
+          ("demo_norole", "demo", ("creator",)), ("alt_demo", "alt_demo", ("member",)),
+          ("demo_admin", "demo", ("admin",)), ("alt_manager", "alt_demo", ("manager",)),
+          ("alt_reader", "alt_demo", ("reader",)))
 # Stands for the instance's own address in the template's catalogue.
 TEMPLATE_URL = "http://keystone.invalid/v3"
+# The instance that all tests use which change nothing of it.
+SHARED = "shared"
 
 
-def up(name, user):
-    """Starts the instance NAME unless it runs, notes that the process USER uses it, and tells about it."""
+def up(name, user, model="flat"):
+    """Starts the instance NAME unless it runs, notes that the process USER uses it, and tells about it. MODEL is how limits hold.
+    Another version of this file has users of its own, so it shares no instance with this one."""
+    if name == SHARED:
+        name = f"{name}-{version()}"
     with processes.lock(name):
         if not processes.keeper_pid(name):
-            start(name, processes.free_port())
+            start(name, processes.free_port(), model)
         processes.use(name, user)
         return processes.about(name)
 
@@ -61,12 +71,12 @@ def away(name):
         (processes.folder(name) / "keeper.pid").unlink(missing_ok=True)
 
 
-def start(name, port):
+def start(name, port, model):
     state = processes.folder(name)
     shutil.rmtree(state, ignore_errors=True)
     shutil.copytree(template(), state)
     url = f"http://127.0.0.1:{port}/v3"
-    write_conf(state)
+    write_conf(state, model)
     with sqlite3.connect(state / "keystone.db") as db:
         db.execute("update endpoint set url = ? where url = ?", (url, TEMPLATE_URL))
         # Keystone notes a user's first login of the day in the transaction that reads the user. Of two such at a time SQLite
@@ -92,7 +102,7 @@ def environment(state):
     return {"OS_KEYSTONE_CONFIG_FILES": str(state / "keystone.conf"), "OS_KEYSTONE_CONFIG_DIR": str(state)}
 
 
-def write_conf(state):
+def write_conf(state, model="flat"):
     (state / "keystone.conf").write_text(f"""[DEFAULT]
 log_file = {state}/keystone.log
 max_token_size = 4096
@@ -109,14 +119,21 @@ key_repository = {state}/receipts
 key_repository = {state}/credential
 [identity]
 password_hash_rounds = 4
+[unified_limit]
+enforcement_model = {model}
 """)
+
+
+def version():
+    """Of this file and the packages."""
+    packages = environments.place("server").name.encode()
+    return hashlib.sha256(pathlib.Path(__file__).read_bytes() + packages).hexdigest()[:12]
 
 
 def template():
     """The folder of a Keystone that has everything, made on first use."""
     bin = environments.ready("server")
-    digest = hashlib.sha256(pathlib.Path(__file__).read_bytes() + bin.parent.name.encode()).hexdigest()[:12]
-    state = cache() / f"keystone-{digest}"
+    state = cache() / f"keystone-{version()}"
     with Lock(cache() / "keystone.lock"):
         if not (state / "ids.json").exists():
             shutil.rmtree(state, ignore_errors=True)
@@ -164,6 +181,8 @@ def populate(state, bin):
         users = known("user")
         # Limits are read with a system-scoped token.
         api("PUT", f"{url}/system/users/{users['glance']}/roles/{roles['reader']}", token)
+        for user, role in (("admin", "admin"), ("demo", "member")):
+            api("PUT", f"{url}/domains/default/users/{users[user]}/roles/{roles[role]}", token)
         service = make("service", name="glance", type="image")
         for interface in ("public", "internal", "admin"):
             make("endpoint", service_id=service, interface=interface, region_id="RegionOne", url="http://127.0.0.1:9292")

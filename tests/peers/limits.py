@@ -4,7 +4,8 @@ import keystone
 
 
 def register(told, wanted):
-    """Makes limits what WANTED says: {"registered": {resource: limit}, "projects": {project: {resource: limit}}}."""
+    """Makes limits what WANTED says: {"registered": {resource: limit}, "projects": {project: {resource: limit}},
+    "domain": {resource: limit}}."""
     url = told["url"]
     token = keystone.log_in(url, "admin", "system")
     services = keystone.api("GET", f"{url}/services?type=image", token)[1]["services"]
@@ -14,6 +15,7 @@ def register(told, wanted):
     for limit in keystone.api("GET", f"{url}/limits?{query}", token)[1]["limits"]:
         keystone.api("DELETE", f"{url}/limits/{limit['id']}", token)
     put(url, token, "registered_limits", "default_limit", common, wanted.get("registered", {}))
+    put(url, token, "limits", "resource_limit", {**common, "domain_id": "default"}, wanted.get("domain", {}))
     for project, limits in wanted.get("projects", {}).items():
         put(url, token, "limits", "resource_limit", {**common, "project_id": told["projects"][project]}, limits)
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde::Deserialize;
 
 use super::Account;
@@ -40,11 +39,8 @@ impl Wanted {
     /// There is none, or several.
     pub(super) async fn find(&self, keystone: &Account) -> Result<Endpoint, Arc<KeystoneError>> {
         let missing = |what: String| {
-            move |error: Arc<KeystoneError>| match &*error {
-                KeystoneError::Status { status: StatusCode::NOT_FOUND, .. } => {
-                    Arc::new(KeystoneError::LimitEndpoint(what))
-                }
-                _ => error,
+            move |error: Arc<KeystoneError>| {
+                if error.is_missing() { Arc::new(KeystoneError::LimitEndpoint(what)) } else { error }
             }
         };
         let (kind, name, region, interface) = match self {

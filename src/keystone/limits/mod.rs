@@ -4,7 +4,7 @@ mod endpoint;
 mod options;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::ACCEPT;
@@ -12,7 +12,6 @@ use http::{HeaderName, StatusCode};
 use moka::future::Cache;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
 
 use self::endpoint::{Endpoint, Wanted};
 use self::options::{LimitOptions, Origin};
@@ -20,6 +19,7 @@ use super::error::KeystoneError;
 use super::identity_url::IdentityUrl;
 use super::outgoing::{Answer, Outgoing};
 use super::session::{Grant, Session};
+use super::turn::Turn;
 use super::{answer, discovery};
 use crate::config::Config;
 
@@ -36,6 +36,8 @@ pub(crate) struct UnifiedLimits {
     keystone: Account,
     wanted: Wanted,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
+    /// To look up the endpoint.
+    turn: Turn,
     /// By project; `None` is nobody's.
     answers: Cache<Option<String>, Arc<ProjectLimits>>,
     /// How long an answer is good for those who come later.
@@ -96,6 +98,7 @@ impl UnifiedLimits {
             keystone: Account { client, session, url },
             wanted: options.endpoint,
             endpoint: Mutex::new(None),
+            turn: Turn::default(),
             answers: answers.build(),
             keep: options.keep,
             made_from,
@@ -124,14 +127,23 @@ impl UnifiedLimits {
     async fn ask(&self, project: Option<&str>) -> Result<Arc<ProjectLimits>, Arc<KeystoneError>> {
         let endpoint = self.endpoint().await?;
         let asked = self.ask_about(&endpoint, project).await;
-        if asked.is_err() {
-            // It may have been made anew.
-            *self.endpoint.lock().await = None;
+        let may_be_another = match &asked {
+            // Keystone answers a question about a service that is gone with an empty list.
+            Ok((registered, _)) => *registered == 0,
+            Err(error) => error.is_missing() || error.is_unreachable(),
+        };
+        if may_be_another {
+            self.forget(&endpoint);
         }
-        asked.map(Arc::new)
+        asked.map(|(_, limits)| Arc::new(limits))
     }
 
-    async fn ask_about(&self, endpoint: &Endpoint, project: Option<&str>) -> Result<ProjectLimits, Arc<KeystoneError>> {
+    /// How many limits are registered for the endpoint, and those of the project.
+    async fn ask_about(
+        &self,
+        endpoint: &Endpoint,
+        project: Option<&str>,
+    ) -> Result<(usize, ProjectLimits), Arc<KeystoneError>> {
         let keystone = &self.keystone;
         let own = async {
             match project {
@@ -146,7 +158,7 @@ impl UnifiedLimits {
             "strict_two_level" | "strict-two-level" => self.tree(endpoint, project, &registered).await?,
             _ => return Err(Arc::new(KeystoneError::LimitModel(model.model.name))),
         };
-        Ok(ProjectLimits { limits: over(registered, own), tree })
+        Ok((registered.len(), ProjectLimits { limits: over(registered, own), tree }))
     }
 
     async fn tree(
@@ -158,8 +170,9 @@ impl UnifiedLimits {
         let Some(project) = project else { return Ok(None) };
         let found = self.keystone.get::<OneProject>(&["projects", project], &[], "a project").await?;
         // A domain that acts as a project is the top itself.
-        let domain = found.project.parent_id.or(found.project.domain_id).unwrap_or_else(|| project.to_owned());
-        let query = [("parent_id", Some(domain.as_str()))];
+        let domain = found.project.domain_id.unwrap_or_else(|| project.to_owned());
+        // With two levels, each of them has the domain as its parent. Keystone does not take `default` for `parent_id`.
+        let query = [("domain_id", Some(domain.as_str()))];
         let projects = self.keystone.get::<Projects>(&["projects"], &query, "the projects of a domain");
         let (projects, own) = tokio::try_join!(projects, self.limits(endpoint, "domain_id", &domain))?;
         let mut projects: Vec<String> = projects.projects.into_iter().map(|project| project.id).collect();
@@ -194,15 +207,23 @@ impl UnifiedLimits {
         Ok(limits)
     }
 
-    /// Looked up by one task, and kept until a question fails.
+    /// Looked up by one task, whose failure others share, and kept until it may have been made anew.
     async fn endpoint(&self) -> Result<Arc<Endpoint>, Arc<KeystoneError>> {
-        let mut known = self.endpoint.lock().await;
-        if let Some(endpoint) = known.as_ref() {
-            return Ok(Arc::clone(endpoint));
+        let known = || self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let look = async {
+            let found = Arc::new(self.wanted.find(&self.keystone).await?);
+            *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&found));
+            Ok(found)
+        };
+        self.turn.take(known, look).await
+    }
+
+    /// Unless somebody has looked it up again meanwhile.
+    fn forget(&self, endpoint: &Arc<Endpoint>) {
+        let mut known = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, endpoint)) {
+            *known = None;
         }
-        let found = Arc::new(self.wanted.find(&self.keystone).await?);
-        *known = Some(Arc::clone(&found));
-        Ok(found)
     }
 }
 
@@ -306,8 +327,6 @@ struct Projects {
 #[derive(Deserialize)]
 struct Project {
     id: String,
-    #[serde(default)]
-    parent_id: Option<String>,
     #[serde(default)]
     domain_id: Option<String>,
 }

@@ -41,7 +41,7 @@ impl Fake {
                     ]}),
                 ),
             ),
-            ("/v3/projects/p", (200, json!({"project": {"id": "p", "parent_id": "d", "domain_id": "d"}}))),
+            ("/v3/projects/p", (200, json!({"project": {"id": "p", "domain_id": "d"}}))),
             ("/v3/projects", (200, json!({"projects": [{"id": "p"}, {"id": "q"}]}))),
         ])));
         let known = Arc::clone(&documents);
@@ -116,6 +116,40 @@ async fn those_who_ask_at_the_same_time_share_a_question() {
 }
 
 #[tokio::test]
+async fn those_who_wait_for_the_endpoint_share_a_failure() {
+    let fake = Fake::start().await;
+    fake.set("/v3/endpoints/e", 500, json!({}));
+    let limits = fake.limits();
+    let projects: Vec<String> = (0..50).map(|n| format!("p{n}")).collect();
+    let asked = futures_util::future::join_all(projects.iter().map(|project| limits.of_project(Some(project)))).await;
+    assert!(asked.into_iter().all(|found| found.unwrap_err().is_away()));
+    let questions = fake.server.count("GET", "/v3/endpoints/e");
+    assert!(questions < 5, "{questions}");
+}
+
+#[tokio::test]
+async fn the_endpoint_is_looked_up_again_only_where_it_may_be_another() {
+    let fake = Fake::start().await;
+    let limits = fake.limits();
+    let looked = || fake.server.count("GET", "/v3/endpoints/e");
+    let good = fake.documents.lock().unwrap()["/v3/registered_limits"].clone();
+    let mut wanted = 1;
+    for (status, document, is_again) in [
+        (503, json!({}), false),
+        (403, json!({}), false),
+        (404, json!({}), true),
+        (200, json!({"registered_limits": []}), true),
+    ] {
+        fake.set("/v3/registered_limits", status, document);
+        let _ = limits.of_project(Some("p")).await;
+        fake.set("/v3/registered_limits", 200, good.1.clone());
+        assert_eq!(limits.of_project(Some("p")).await.unwrap().of("b"), -1);
+        wanted += usize::from(is_again);
+        assert_eq!(looked(), wanted, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_is_kept_where_the_operator_wants_that() {
     let fake = Fake::start().await;
     let mut config = fake.config();
@@ -169,7 +203,7 @@ async fn in_two_strict_levels_the_domain_has_limits_too() {
     let tree = found.tree.as_ref().unwrap();
     assert_eq!((tree.of("a"), tree.of("b"), tree.domain.as_str()), (7, -1, "d"));
     assert_eq!(tree.projects, ["p", "q", "d"]);
-    assert_eq!(fake.server.count("GET", "/v3/projects?parent_id=d"), 1);
+    assert_eq!(fake.server.count("GET", "/v3/projects?domain_id=d"), 1);
     assert_eq!(fake.server.count("GET", "/v3/limits?service_id=s&region_id=r&domain_id=d"), 1);
     assert!(fake.limits().of_project(None).await.unwrap().tree.is_none());
 
