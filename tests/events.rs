@@ -1,4 +1,4 @@
-//! What happens to an image is told to the listeners, in the order in which upstream's notifier would; the log is one of them.
+//! What happens to an image or a metadata definition is told to the listeners, in the order in which upstream's notifier would; the log is one of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
@@ -64,4 +64,64 @@ fn each_transition_of_an_image_is_told() {
     }
     let sent = log.lines().find(|line| line.contains("image data sent")).unwrap();
     assert!(sent.contains("bytes=5") && sent.contains("expected=5"), "{sent}");
+}
+
+#[test]
+fn each_change_of_a_metadata_definition_is_told() {
+    let server = Server::simple();
+    let namespaces = "/v2/metadefs/namespaces";
+    let send = |method: &str, path: &str, body: serde_json::Value, status: u16| {
+        let request = Request::new(method, &format!("{namespaces}{path}"));
+        server.send(&if body.is_null() { request } else { request.json(&body) }).expect(status);
+    };
+    let none = serde_json::Value::Null;
+    let property = |name: &str| json!({"name": name, "title": "P", "type": "string"});
+    let contents = json!({
+        "namespace": "told", "owner": "us", "objects": [{"name": "o"}], "tags": [{"name": "t"}],
+        "properties": {"p": {"title": "P", "type": "string"}}, "resource_type_associations": [{"name": "r"}],
+    });
+    send("POST", "", contents, 201);
+    // What is refused is not told.
+    send("POST", "/told/objects", json!({"name": "o"}), 409);
+    send("PUT", "/told/objects/o", json!({"name": "o2"}), 200);
+    send("DELETE", "/told/objects/o2", none.clone(), 204);
+    send("POST", "/told/properties", property("q"), 201);
+    send("PUT", "/told/properties/q", property("q2"), 200);
+    send("DELETE", "/told/properties/q2", none.clone(), 204);
+    send("POST", "/told/tags/u", none.clone(), 201);
+    send("PUT", "/told/tags/u", json!({"name": "u2"}), 200);
+    send("DELETE", "/told/tags/u2", none.clone(), 204);
+    send("POST", "/told/tags", json!({"tags": [{"name": "v"}, {"name": "w"}]}), 201);
+    send("POST", "/told/resource_types", json!({"name": "r2"}), 201);
+    send("DELETE", "/told/resource_types/r2", none.clone(), 204);
+    send("DELETE", "/told/objects", none.clone(), 204);
+    send("DELETE", "/told/properties", none.clone(), 204);
+    send("DELETE", "/told/tags", none.clone(), 204);
+    send("PUT", "/told", json!({"namespace": "renamed", "owner": "us"}), 200);
+    send("DELETE", "/renamed", none, 204);
+
+    let expected = "namespace.create told|resource_type.create r|object.create o|tag.create t|property.create p|\
+        object.update o2|object.delete o2|property.create q|property.update q2|property.delete q2|\
+        tag.create u|tag.update u2|tag.delete u2|tag.create v|tag.create w|resource_type.create r2|resource_type.delete r2|\
+        namespace.delete_objects told|namespace.delete_properties told|namespace.delete_tags told|\
+        namespace.update renamed|namespace.delete renamed";
+    let told = || -> Vec<String> {
+        let log = server.log();
+        let word = |line: &str, name: &str| {
+            let rest = line.split_once(&format!(" {name}="))?.1;
+            Some(rest.split(' ').next()?.trim_matches('"').to_owned())
+        };
+        let of_line = |line: &str| {
+            let event = word(line, "event")?;
+            Some(format!("{} {}", event.strip_prefix("metadef_")?, word(line, "name")?))
+        };
+        log.lines().filter_map(of_line).collect()
+    };
+    let found = wait_for("all is told", Duration::from_secs(10), || {
+        let told = told();
+        told.last().is_some_and(|last| last == "namespace.delete renamed").then_some(told)
+    });
+    assert_eq!(found, expected.split('|').collect::<Vec<_>>(), "{}", server.log());
+    let log = server.log();
+    assert!(log.lines().any(|line| line.contains("name=u2 old_name=u ")), "{log}");
 }

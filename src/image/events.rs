@@ -2,12 +2,13 @@
 
 use super::images::Images;
 use super::model::Image;
-use crate::notifications::{Change, Event, Notifier, Receiver, Subject};
+use crate::notifications::{Change, Event, ImageEvent, Notifier, Receiver, Subject};
 
 impl Images {
     /// Tells of a change that has taken effect.
     pub(super) fn announce(&self, image: &Image, change: Change<'_>) {
-        self.notifier.emit(&Event { image: Subject { id: &image.id, owner: image.owner.as_deref() }, change });
+        let image = Subject { id: &image.id, owner: image.owner.as_deref() };
+        self.notifier.emit(&Event::Image(ImageEvent { image, change }));
     }
 
     /// An account of data that goes out to somebody, to be closed when the last byte has left. `expected`: bytes that are to leave, where
@@ -41,6 +42,7 @@ impl Sending {
     pub fn finish(self, bytes: u64) {
         let receiver = Receiver { project: self.project.as_deref(), user: self.user.as_deref() };
         let image = Subject { id: &self.image_id, owner: self.owner.as_deref() };
-        self.notifier.emit(&Event { image, change: Change::Sent { bytes, expected: self.expected, receiver } });
+        let change = Change::Sent { bytes, expected: self.expected, receiver };
+        self.notifier.emit(&Event::Image(ImageEvent { image, change }));
     }
 }

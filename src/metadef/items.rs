@@ -6,6 +6,7 @@ use time::PrimitiveDateTime;
 use tracing::warn;
 
 use super::error::{Error, Kind};
+use super::events::part;
 use super::form;
 use super::metadefs::Metadefs;
 use super::models::PROPERTY;
@@ -14,6 +15,7 @@ use super::text::{check_default, check_plane};
 use crate::db::DbError;
 pub use crate::db::metadefs::Item as Tag;
 use crate::db::metadefs::{self as rows, Item, ItemKind, NewItem, TagQuery};
+use crate::notifications::MetadefChange;
 use crate::schema::python::json::to_bytes;
 
 /// A group of properties.
@@ -267,9 +269,13 @@ impl Metadefs {
             return Ok(());
         }
         let refused = |why: String| Error::Invalid(format!("Couldn't create metadata tags: {why}"));
-        let tags = names.into_iter().map(NewItem::named).collect();
+        let tags = names.iter().map(|name| NewItem::named(name.as_str())).collect();
         let added = rows::add_tags(&self.db, namespace.id(), tags, keeps_others).await;
-        added.map_err(|error| of_write(error, namespace, refused))
+        added.map_err(|error| of_write(error, namespace, refused))?;
+        for name in &names {
+            self.announce(namespace.name(), part(ItemKind::Tag, name), MetadefChange::Created);
+        }
+        Ok(())
     }
 
     /// Renames a tag. The result tells the times from before.
@@ -300,8 +306,11 @@ impl Metadefs {
         new: NewItem,
         refused: impl Fn(String) -> Error,
     ) -> Result<(), Error> {
+        let item = new.name.clone();
         let added = rows::add_item(&self.db, kind, namespace.id(), new).await;
-        added.map_err(|error| of_write(error, namespace, refused))
+        added.map_err(|error| of_write(error, namespace, refused))?;
+        self.announce(namespace.name(), part(kind, &item), MetadefChange::Created);
+        Ok(())
     }
 
     /// `old`: row id and name.
@@ -314,6 +323,7 @@ impl Metadefs {
         refused: impl Fn(String) -> Error,
     ) -> Result<(), Error> {
         let (id, name) = old;
+        let new_name = new.name.clone();
         rows::update_item(&self.db, kind, id, new).await.map_err(|error| match error {
             DbError::NotFound { .. } => missing(kind, name),
             DbError::Duplicate { key, .. } if kind != ItemKind::Tag => {
@@ -321,7 +331,10 @@ impl Metadefs {
                 Error::DuplicateRename { kind: of_item(kind), name: key, namespace }
             }
             other => of_write(other, namespace, refused),
-        })
+        })?;
+        let change = MetadefChange::Updated { old_name: name };
+        self.announce(namespace.name(), part(kind, &new_name), change);
+        Ok(())
     }
 
     async fn remove(&self, namespace: &Namespace, kind: ItemKind, name: &str) -> Result<(), Error> {
@@ -330,7 +343,9 @@ impl Metadefs {
         rows::remove_item(&self.db, kind, item.id).await.map_err(|error| match error {
             DbError::NotFound { .. } => missing(kind, name),
             other => other.into(),
-        })
+        })?;
+        self.announce(namespace.name(), part(kind, &item.name), MetadefChange::Deleted);
+        Ok(())
     }
 }
 

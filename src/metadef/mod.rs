@@ -3,6 +3,7 @@
 
 mod documents;
 mod error;
+mod events;
 mod files;
 mod form;
 mod items;

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::error::{Error, Kind};
+use super::events::cleared;
 use super::items::{Object, Property, Tag, new_object, new_property};
 use super::metadefs::Metadefs;
 use super::resource_types::{Association, new_association};
@@ -13,6 +14,7 @@ use crate::db::metadefs::{
     self as rows, ItemKind, NamespaceFields, NamespaceQuery, NamespaceRecord, NewItem, NewNamespace,
 };
 use crate::image::Viewer;
+use crate::notifications::{MetadefChange, MetadefPart};
 
 /// A namespace without what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,10 +151,11 @@ impl Metadefs {
                 .map(|(name, property)| new_property(name, property, refused))
                 .collect::<Result<_, Error>>()?,
         };
-        rows::create(&self.db, new).await.map_err(|error| match error {
+        rows::create(&self.db, new.clone()).await.map_err(|error| match error {
             DbError::Rejected(_) => refused("a value is missing or too long".to_owned()),
             other => of_database(other, &fields.namespace),
         })?;
+        self.announce_new(&new);
         let now = now();
         Ok(Namespace::of_row(NamespaceRecord { id: 0, fields, created_at: now, updated_at: Some(now) }))
     }
@@ -182,6 +185,8 @@ impl Metadefs {
             DbError::Rejected(_) => refused("a value is missing or too long".to_owned()),
             other => of_database(other, namespace.name()),
         })?;
+        let change = MetadefChange::Updated { old_name: namespace.name() };
+        self.announce(&fields.namespace, MetadefPart::Namespace, change);
         Ok(Namespace::of_row(NamespaceRecord { fields, ..namespace.record }))
     }
 
@@ -191,7 +196,9 @@ impl Metadefs {
     /// [`Error::Protected`], [`Error::NamespaceGone`].
     pub async fn delete_namespace(&self, namespace: &Namespace) -> Result<(), Error> {
         namespace.check_deletable(Kind::Namespace, namespace.name())?;
-        rows::delete(&self.db, namespace.id()).await.map_err(|error| of_database(error, namespace.name()))
+        rows::delete(&self.db, namespace.id()).await.map_err(|error| of_database(error, namespace.name()))?;
+        self.announce(namespace.name(), MetadefPart::Namespace, MetadefChange::Deleted);
+        Ok(())
     }
 
     /// Deletes all objects, properties or tags of a namespace.
@@ -200,7 +207,9 @@ impl Metadefs {
     /// [`Error::Protected`], in the name of the namespace.
     pub async fn clear(&self, namespace: &Namespace, kind: ItemKind) -> Result<(), Error> {
         namespace.check_deletable(Kind::Namespace, namespace.name())?;
-        Ok(rows::clear(&self.db, kind, namespace.id()).await?)
+        rows::clear(&self.db, kind, namespace.id()).await?;
+        self.announce(namespace.name(), MetadefPart::Namespace, cleared(kind));
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use super::namespaces::{Namespace, now, of_database, text};
 use crate::db::DbError;
 use crate::db::metadefs::{self as rows, NewAssociation};
 pub use crate::db::metadefs::{Association, ResourceType};
+use crate::notifications::{MetadefChange, MetadefPart};
 
 impl Metadefs {
     /// All resource types.
@@ -53,6 +54,7 @@ impl Metadefs {
             DbError::Rejected(_) => Error::Invalid("Couldn't associate resource type: a value is too long".to_owned()),
             other => of_database(other, namespace.name()),
         })?;
+        self.announce(namespace.name(), MetadefPart::ResourceType(&new.name), MetadefChange::Created);
         let NewAssociation { name, prefix, properties_target } = new;
         let now = now();
         let updated_at = Some(now);
@@ -71,7 +73,9 @@ impl Metadefs {
         rows::dissociate(&self.db, namespace.id(), found.resource_type_id).await.map_err(|error| match error {
             DbError::NotFound { .. } => missing(),
             other => other.into(),
-        })
+        })?;
+        self.announce(namespace.name(), MetadefPart::ResourceType(name), MetadefChange::Deleted);
+        Ok(())
     }
 }
 

@@ -1,10 +1,36 @@
 //! Events as upstream's notifier has them (`glance/notifier.py`).
 
+use super::metadef::MetadefEvent;
 use crate::db::model::MemberRecord;
+
+/// Something that has happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    Image(ImageEvent<'a>),
+    Metadef(MetadefEvent<'a>),
+}
+
+impl Event<'_> {
+    /// Upstream's name for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Image(event) => event.name(),
+            Self::Metadef(event) => event.name(),
+        }
+    }
+
+    /// What it is about: the id of an image, the name of a namespace.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Image(event) => event.image.id,
+            Self::Metadef(event) => event.namespace,
+        }
+    }
+}
 
 /// Something that has happened to an image.
 #[derive(Clone, Copy, Debug)]
-pub struct Event<'a> {
+pub struct ImageEvent<'a> {
     pub image: Subject<'a>,
     pub change: Change<'a>,
 }
@@ -68,7 +94,7 @@ pub struct Receiver<'a> {
     pub user: Option<&'a str>,
 }
 
-impl Event<'_> {
+impl ImageEvent<'_> {
     /// Upstream's name for it.
     pub fn name(&self) -> &'static str {
         match self.change {
@@ -113,7 +139,7 @@ mod tests {
             (Change::MemberRemoved { member: "m" }, "image.member.delete", false),
         ];
         for (change, name, is_failure) in table {
-            let event = Event { image: Subject { id: "i", owner: None }, change };
+            let event = ImageEvent { image: Subject { id: "i", owner: None }, change };
             assert_eq!((event.name(), event.is_failure()), (name, is_failure), "{event:?}");
         }
     }

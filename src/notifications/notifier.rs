@@ -34,7 +34,7 @@ impl Notifier {
     pub fn emit(&self, event: &Event<'_>) {
         for listener in &*self.listeners {
             if catch_unwind(AssertUnwindSafe(|| listener.notice(event))).is_err() {
-                tracing::error!(event = event.name(), image_id = event.image.id, "a listener of events has failed");
+                tracing::error!(event = event.name(), subject = event.subject(), "a listener of events has failed");
             }
         }
     }
@@ -44,7 +44,7 @@ impl Notifier {
 mod tests {
     use std::sync::Mutex;
 
-    use super::super::{Change, Subject};
+    use super::super::{Change, ImageEvent, Subject};
     use super::*;
 
     #[derive(Clone, Default)]
@@ -69,7 +69,7 @@ mod tests {
         let names = Names::default();
         let notifier = Notifier::new(vec![Box::new(Broken), Box::new(names.clone())]);
         for change in [Change::Created, Change::Activated] {
-            notifier.emit(&Event { image: Subject { id: "i", owner: None }, change });
+            notifier.emit(&Event::Image(ImageEvent { image: Subject { id: "i", owner: None }, change }));
         }
         assert_eq!(*names.0.lock().unwrap(), ["image.create", "image.activate"]);
     }

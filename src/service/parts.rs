@@ -107,7 +107,7 @@ impl Parts {
         let database = database.with_cipher(cipher(config)?);
         let (stores, intent_log) = (Arc::new(local.stores), Arc::new(local.intent_log));
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
-        let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier, work)
+        let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier.clone(), work)
             .with_unified_limits(local.unified_limits.clone());
         let images = match before {
             Some(before) => images.succeeding(&before.images),
@@ -118,7 +118,7 @@ impl Parts {
             .identity
             .clone()
             .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
-        let metadefs = Metadefs::new(database.clone());
+        let metadefs = Metadefs::new(database.clone()).with_notifier(notifier);
         let cache = open_cache(config, &database, &local.plan, before).await?;
         let stores_of_api = Arc::clone(&stores);
         let api = Api::new(config, images.clone(), tasks.clone(), stores_of_api, metadefs, local.policy, local.schema)
