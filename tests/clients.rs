@@ -344,7 +344,12 @@ fn metadata_definitions() {
     for side in &sides {
         fs::write(side.work.join("namespace.json"), NAMESPACE).unwrap();
     }
-    same_outcomes(&sides, include_str!("data/metadef_commands.txt"));
+    let lines = include_str!("data/metadef_commands.txt");
+    for command in commands_for_metadata(&sides[0]) {
+        let is_it = |line: &str| format!("{} ", line.trim_start_matches('!')).starts_with(&format!("{command} "));
+        assert!(lines.lines().any(is_it), "nothing runs {command}");
+    }
+    same_outcomes(&sides, lines);
 }
 
 /// Every command for the image cache, on both services.
@@ -387,6 +392,21 @@ fn same_outcomes(sides: &[Side; 2], commands: &str) {
             );
         }
     }
+}
+
+/// All that the clients themselves list.
+fn commands_for_metadata(side: &Side) -> Vec<String> {
+    let program = "from importlib.metadata import entry_points\n\
+                   from glanceclient.v2 import shell\n\
+                   for name in dir(shell):\n\
+                   \x20   if name.startswith('do_md_'): print('glance', name[3:].replace('_', '-'))\n\
+                   for point in entry_points(group='openstack.image.v2'):\n\
+                   \x20   if 'metadef' in point.name: print('openstack', point.name.replace('_', ' '))\n";
+    let listed = side.run("python", &["-c", program]);
+    assert!(listed.ok, "{}", listed.errors);
+    let commands: Vec<String> = listed.printed.lines().map(str::to_owned).collect();
+    assert!(commands.len() > 50, "{commands:?}");
+    commands
 }
 
 /// The words of a command, with blanks where quotation marks begin a word.
