@@ -71,7 +71,7 @@ fn config(url: String) -> Config {
     section.auth_type = Some("password".to_owned());
     section.auth_url = Some(url);
     section.username = Some("glance".to_owned());
-    section.password = Some("secret".to_owned());
+    section.password = Some("secret".into());
     section.project_name = Some("service".to_owned());
     section.http_request_max_retries = 0;
     section.http_connect_timeout = Some(2);

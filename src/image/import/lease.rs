@@ -82,7 +82,7 @@ mod tests {
     fn a_worker_is_dead_when_its_lease_was_seen_unrenewed_for_the_time_of_one() {
         let (reclaims, begin) = (Reclaims::default(), Instant::now());
         let (long_ago, later) = (datetime!(2020-01-01 0:00), datetime!(2999-01-01 0:00));
-        let mut look = |seconds, leases: &[(&str, PrimitiveDateTime)]| {
+        let look = |seconds, leases: &[(&str, PrimitiveDateTime)]| {
             let at = begin + Duration::from_secs(seconds);
             let lease = |&(task, renewed_at): &(&str, PrimitiveDateTime)| Lease { task: task.to_owned(), renewed_at };
             reclaims.expired(leases.iter().map(lease).collect(), at, at)
