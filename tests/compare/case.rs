@@ -216,17 +216,8 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/compare/cases")
 }
 
-/// All steps of a file in order, the variations of a case one after the other.
-pub(crate) fn steps(file: &CaseFile) -> Vec<Step> {
-    steps_of(&file.cases, &file.who)
-}
-
-/// All steps of the cases that another region is sent.
-pub(crate) fn steps_elsewhere(file: &CaseFile) -> Vec<Step> {
-    steps_of(&file.config.elsewhere, &file.who)
-}
-
-fn steps_of(cases: &[Case], sender: &str) -> Vec<Step> {
+/// All steps of these cases in order, the variations of a case one after the other. `who` sends what does not say.
+pub(crate) fn steps(cases: &[Case], who: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for (index, case) in cases.iter().enumerate() {
         let (method, path) = case.line();
@@ -234,7 +225,7 @@ fn steps_of(cases: &[Case], sender: &str) -> Vec<Step> {
         let each: Vec<Option<Value>> =
             if case.each.is_empty() { vec![None] } else { case.each.iter().cloned().map(Some).collect() };
         let (whos, accepts) = (
-            case.who.as_ref().map_or_else(|| vec![sender.to_owned()], Many::list),
+            case.who.as_ref().map_or_else(|| vec![who.to_owned()], Many::list),
             case.accept.as_ref().map_or_else(|| vec!["*/*".to_owned()], Many::list),
         );
         for picked in up_to_two_faults(&case.vary) {
@@ -316,6 +307,16 @@ impl Case {
 }
 
 impl Step {
+    /// Method, path and name, without values.
+    pub(crate) fn title(&self) -> String {
+        let (method, path) = self.case.line();
+        let each = self.each.as_ref().map(|each| each.as_str().map_or_else(|| each.to_string(), str::to_owned));
+        let title = format!("{method} {}", path.replace("<each>", each.as_deref().unwrap_or_default()));
+        let is_in_path = path.contains("<each>");
+        let rest = [self.case.name.clone(), each.filter(|_| !is_in_path)];
+        rest.into_iter().flatten().fold(title, |title, word| format!("{title}, {word}"))
+    }
+
     /// The request, with placeholders replaced by the values of one side.
     pub(crate) fn request(&self, values: &BTreeMap<String, String>, token: Option<&str>) -> Request {
         let case = &self.case;
@@ -382,7 +383,7 @@ impl Step {
         match value {
             Value::String(text) if text == "<each>" => match self.each.clone().expect("`each` for <each>") {
                 Value::String(text) => Value::String(self.fill(&text, values)),
-                other => other,
+                other => self.fill_json(&other, values),
             },
             Value::String(text) => Value::String(self.fill(text, values)),
             Value::Array(items) => items.iter().map(|item| self.fill_json(item, values)).collect(),

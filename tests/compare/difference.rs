@@ -68,8 +68,14 @@ impl Names {
         self.replaced.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
     }
 
+    /// Something else has this name now.
+    pub(crate) fn forget(&mut self, name: &str) {
+        let name = format!("<{name}>");
+        self.replaced.retain(|(_, known)| *known != name);
+    }
+
     /// The text with everything replaced that differs from run to run.
-    fn normal(&self, text: &str) -> String {
+    pub(crate) fn normal(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (from, to) in &self.replaced {
             text = text.replace(from, to);

@@ -3,6 +3,8 @@
 //! The cases are data: `cases/*.yaml`, one file for a family of behaviour, each with the configuration it needs. How a case
 //! is written is told in `case.rs`, what counts as the same in `difference.rs` and `rules.yaml`.
 //!
+//! Who may do what is a table of its own (`policy/`), which upstream has answered once.
+//!
 //! `GLANCE_COMPARE_DATABASE` says on which database; see `databases.rs`.
 //! With `GLANCE_COMPARE_WITH=upstream` a second upstream takes our place: that shows that the cases themselves are stable.
 
@@ -14,6 +16,7 @@ mod common;
 mod case;
 mod databases;
 mod difference;
+mod policy;
 mod run;
 mod takeover;
 

@@ -16,16 +16,22 @@ use crate::databases::with_database;
 use crate::difference::{Names, differences, out_of_date};
 
 /// Names of users in the cases, and how Keystone knows them.
-const USERS: [(&str, &str); 11] = [
+const USERS: [(&str, &str); 17] = [
     ("admin", "admin@admin"),
     ("demo", "demo@demo"),
+    ("demo_admin", "demo_admin@demo"),
     ("reader", "demo_reader@demo"),
     ("manager", "demo_manager@demo"),
     ("norole", "demo_norole@demo"),
     ("alt", "alt_demo@alt_demo"),
+    ("alt_manager", "alt_manager@alt_demo"),
+    ("alt_reader", "alt_reader@alt_demo"),
     ("nova", "nova@service"),
     ("glance", "glance@service"),
     ("system", "admin@system"),
+    ("system_reader", "glance@system"),
+    ("domain_admin", "admin@domain"),
+    ("domain_member", "demo@domain"),
     ("unscoped", "demo@unscoped"),
     ("revoked", "revoked:alt_demo@alt_demo"),
 ];
@@ -58,7 +64,7 @@ pub(crate) fn file(name: &str) {
     let web = web(&file.config.web);
     let region = elsewhere(&file, &folder.path().join("elsewhere"));
     let mut theirs = side(&file.config, &text, &folder.path().join("upstream"), true);
-    let with_upstream = std::env::var("GLANCE_COMPARE_WITH").is_ok_and(|with| with == "upstream");
+    let with_upstream = with_upstream();
     let mut ours = side(&file.config, &text, &folder.path().join("ours"), with_upstream);
 
     if let Some((name, _)) = &region {
@@ -80,13 +86,15 @@ pub(crate) fn file(name: &str) {
     assert_eq!(result.different, 0, "{summary}\n{report}");
 }
 
+/// Whether a second upstream takes our place.
+pub(crate) fn with_upstream() -> bool {
+    std::env::var("GLANCE_COMPARE_WITH").is_ok_and(|with| with == "upstream")
+}
+
 fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: bool) -> Outcome {
     let Outcome { mut report, mut answers, mut same, mut different } = Outcome::default();
-    for step in case::steps(file) {
-        let token = match (file.config.base, step.who.as_str()) {
-            (Base::Open, _) => None,
-            (_, who) => token_of(who),
-        };
+    for step in case::steps(&file.cases, &file.who) {
+        let token = token(file.config.base, &step.who);
         let their_answer = theirs.answer(&step, token);
         let our_answer = ours.answer(&step, token);
         let mut found = Vec::new();
@@ -167,7 +175,7 @@ fn elsewhere(file: &CaseFile, dir: &Path) -> Option<(String, Upstream)> {
     }
     let (keystone, port) = (Keystone::shared(), free_port());
     let service = Upstream::start(Conf::new(dir, port).two_stores().keystone(keystone));
-    for step in case::steps_elsewhere(file) {
+    for step in case::steps(&file.config.elsewhere, &file.who) {
         let answer = service.client().send(&step.request(&BTreeMap::new(), Some(&tokens()[&step.who])));
         assert!(answer.status < 300, "{}: {} {}", step.label, answer.status, answer.text());
     }
@@ -200,7 +208,8 @@ fn web(files: &BTreeMap<String, usize>) -> Option<String> {
     Some(address)
 }
 
-fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
+/// A service of its own on fresh state. `text`: what names the UUIDs that are no chance.
+pub(crate) fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Side {
     let (mut conf, database) = with_database(Conf::new(dir, free_port()));
     let mut values = BTreeMap::from([("server".to_owned(), format!("127.0.0.1:{}", conf.port))]);
     if setup.base == Base::Keystone {
@@ -250,6 +259,11 @@ pub(crate) fn known_values(keystone: &Keystone) -> BTreeMap<String, String> {
     values.extend(keystone.users.iter().map(|(name, id)| (format!("user:{name}"), id.clone())));
     values.extend(tokens().iter().map(|(name, token)| (format!("token:{name}"), token.clone())));
     values
+}
+
+/// What the user sends as token to a service of this kind.
+pub(crate) fn token(base: Base, who: &str) -> Option<&'static str> {
+    if base == Base::Open { None } else { token_of(who) }
 }
 
 /// What one of the users sends as token.

@@ -207,5 +207,6 @@ impl Cloud {
 
 fn steps(name: &str) -> Vec<Step> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compare/takeover");
-    case::steps(&case::read(&folder.join(format!("{name}.yaml"))).1)
+    let (_, file) = case::read(&folder.join(format!("{name}.yaml")));
+    case::steps(&file.cases, &file.who)
 }
