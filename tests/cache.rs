@@ -453,7 +453,7 @@ fn many_workers_do_everything_at_once_in_one_directory() {
                 while Instant::now() < end {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     let image = &images[usize::try_from(state >> 33).unwrap() % images.len()];
-                    if (state >> 20) % 10 == 0 {
+                    if (state >> 20).is_multiple_of(10) {
                         let _ = fs::remove_file(cloud.cache().join(&image.id));
                     } else {
                         cloud.read(number % workers, image);

@@ -57,7 +57,7 @@ async fn a_plugin_for_which_nobody_waits_stops_and_one_that_panics_refuses() {
         while interrupt.check().is_ok() {
             std::thread::yield_now();
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
         seen.store(true, std::sync::atomic::Ordering::SeqCst);
         Ok(())
     });
