@@ -85,7 +85,7 @@ impl Images {
     pub(crate) fn step_of_refusal(&self, plan: &Plan, hold: &Hold) -> ImageStep {
         let image = &plan.image;
         let set = vec![(IMPORTING.to_owned(), Some(stores::without(image.property(IMPORTING), &plan.stores)))];
-        let change = if plan.is_copy { ImageUpdate::default() } else { to(Status::Queued) };
+        let change = if plan.is_copy { ImageUpdate::default() } else { self.back_to(Status::Queued) };
         step(image, change, from_of_end(plan), &hold.token, Properties { set, gone: Vec::new() }, true)
     }
 
