@@ -306,7 +306,7 @@ fn a_told_location_leads_to_no_forbidden_address_by_odd_spelling_or_redirect() {
     let (port, visits) = internal();
     let server = Server::with(|conf| {
         conf.set("glance_store.stores", "file,http")
-            .set("import_filtering_opts.disallowed_hosts", "[127.0.0.1,::1]")
+            .set("import_filtering_opts.allowed_hosts", "[127.0.0.2]")
             .set("import_filtering_opts.allowed_ports", "[]")
     });
     let spellings = [
