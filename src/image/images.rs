@@ -98,7 +98,12 @@ impl Images {
     /// The same, in the place of those of a former configuration: what they do about dead workers goes on.
     #[must_use]
     pub(crate) fn succeeding(self, former: &Self) -> Self {
-        Self { reclaims: Arc::clone(&former.reclaims), ..self }
+        Self {
+            reclaims: Arc::clone(&former.reclaims),
+            reported: Arc::clone(&former.reported),
+            recovery_turns: Arc::clone(&former.recovery_turns),
+            ..self
+        }
     }
 
     /// The image of this id.

@@ -144,9 +144,9 @@ impl Token {
         Self(task_id.to_owned())
     }
 
-    /// Another one for whoever takes over the work of a token on another host, and tells whose work it is.
-    pub(super) fn successor(&self) -> Self {
-        Self(format!("{}/{}", self.task_id(), Uuid::new_v4()))
+    /// Another one for a machine that takes over the work of a token. It tells whose work it is.
+    pub(super) fn successor(&self, host: &str) -> Self {
+        Self(format!("{}/{host}/{}", self.task_id(), Uuid::new_v4()))
     }
 
     /// The id of the task of which this is the token or a successor.
@@ -165,6 +165,16 @@ impl Token {
 }
 
 impl IntentLog {
+    /// The token of this machine for work that it takes over from another token's.
+    pub(super) fn successor(&self, token: &Token) -> Token {
+        token.successor(&self.host)
+    }
+
+    /// Whether an owner of data has taken it over on another machine.
+    pub(super) fn is_taken_elsewhere(&self, owner: &str) -> bool {
+        owner.split('/').nth(1).is_some_and(|host| host != self.host)
+    }
+
     /// # Errors
     /// The folder cannot be made.
     pub fn open(folder: PathBuf) -> io::Result<Self> {

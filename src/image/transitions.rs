@@ -98,7 +98,7 @@ impl Images {
     /// # Errors
     /// Those of the database.
     pub(super) async fn take_over(&self, found: ImageAndOwner, task_id: &str) -> Result<Option<Taken>, Error> {
-        let token = Token::of_task(task_id).successor();
+        let token = self.intent_log.successor(&Token::of_task(task_id));
         if found.image.deleted {
             // It is nobody's any more, and comes back only with the locations that it had.
             return Ok(Some(Taken { found, token }));

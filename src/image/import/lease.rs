@@ -12,15 +12,26 @@ use crate::db::tasks::Lease;
 /// meanwhile. Only the time that passes here counts, so that the clocks of hosts may differ.
 const LEASE: Duration = Duration::from_secs(75);
 
+/// Longest time between two looks after which what was seen before still counts. While the database was away nobody could renew
+/// anything.
+const BLIND: Duration = Duration::from_secs(45);
+
 /// Tasks that are ended at a time. Those that wait for a store which does not answer count until it does.
 const MOST: usize = 64;
 
 /// What a process knows of the leases of others, and what it does about them. Outlives a configuration.
 #[derive(Debug, Default)]
 pub(in crate::image) struct Reclaims {
-    /// When a task was first seen with the renewal that it has.
-    seen: Mutex<HashMap<String, (PrimitiveDateTime, Instant)>>,
+    seen: Mutex<Seen>,
     under_way: Mutex<HashSet<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// When a task was first seen with the renewal that it has.
+    leases: HashMap<String, (PrimitiveDateTime, Instant)>,
+    /// When the leases were last read.
+    at: Option<Instant>,
 }
 
 /// A task that is being ended; nobody else does so until this is dropped.
@@ -34,18 +45,27 @@ impl Reclaims {
     /// leases were read.
     pub(super) fn expired(&self, leases: Vec<Lease>, asked: Instant, answered: Instant) -> Vec<String> {
         let mut seen = lock(&self.seen);
+        if seen.at.is_none_or(|at| asked.saturating_duration_since(at) >= BLIND) {
+            seen.leases.clear();
+        }
         let mut now = HashMap::with_capacity(leases.len());
         let mut expired = Vec::new();
         for Lease { task, renewed_at } in leases {
-            let known = seen.get(&task).filter(|(renewal, _)| *renewal == renewed_at).map(|(_, since)| *since);
+            let known = seen.leases.get(&task).filter(|(renewal, _)| *renewal == renewed_at).map(|(_, since)| *since);
             let since = known.unwrap_or(answered);
             if asked.saturating_duration_since(since) >= LEASE {
                 expired.push(task.clone());
             }
             now.insert(task, (renewed_at, since));
         }
-        *seen = now;
+        *seen = Seen { leases: now, at: Some(answered) };
         expired
+    }
+
+    /// Whether some worker may still have a task: its lease was not seen unrenewed for long enough.
+    pub(super) fn may_be_alive(&self, task: &str, now: Instant) -> bool {
+        let seen = lock(&self.seen);
+        seen.leases.get(task).is_none_or(|(_, since)| now.saturating_duration_since(*since) < LEASE)
     }
 
     /// The right to end a task; `None` while that goes on already, or while enough others are ended.
@@ -96,7 +116,25 @@ mod tests {
         // One that has ended is forgotten.
         assert_eq!(look(114, &[("alive", later), ("new", long_ago)]), none);
         assert_eq!(look(115, &[("alive", later), ("dead", long_ago)]), ["alive"]);
-        assert_eq!(reclaims.seen.lock().unwrap().len(), 2);
+        assert_eq!(reclaims.seen.lock().unwrap().leases.len(), 2);
+    }
+
+    #[test]
+    fn while_the_database_was_away_nobody_was_seen_dead() {
+        let (reclaims, begin) = (Reclaims::default(), Instant::now());
+        let look = |seconds| {
+            let at = begin + Duration::from_secs(seconds);
+            let lease = Lease { task: "alive".to_owned(), renewed_at: datetime!(2020-01-01 0:00) };
+            reclaims.expired(vec![lease], at, at)
+        };
+        let (none, may_be_alive) =
+            ([""; 0], |seconds| reclaims.may_be_alive("alive", begin + Duration::from_secs(seconds)));
+        assert!(may_be_alive(0), "nobody has looked");
+        assert_eq!(look(0), none);
+        assert_eq!(look(80), none);
+        assert_eq!(look(120), none);
+        assert!(may_be_alive(154) && !may_be_alive(155));
+        assert_eq!(look(155), ["alive"]);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Images {
         self.finish_entry(making.entry).await;
     }
 
-    /// Removes an image that got no data. False: its data is being written, or taken back.
+    /// Removes an image that got no data. False: its data is being written or taken back, or is there after all, which recovery sees.
     ///
     /// # Errors
     /// Those of the database.
@@ -118,7 +118,7 @@ impl Images {
         let image = Image::from_record(record, None);
         match image.status {
             Status::Queued => {}
-            Status::Saving => return Ok(false),
+            Status::Saving | Status::Active | Status::Deactivated => return Ok(false),
             // Somebody else has given it data.
             _ => return Ok(true),
         }
@@ -162,7 +162,9 @@ impl Images {
         let Some(task) = tasks::get(&self.db, task_id, &everybody).await? else {
             return self.unmake(&record.image_id).await;
         };
-        let is_made = found.as_ref().is_some_and(|found| has_status(found, Status::Active));
+        let is_made = found
+            .as_ref()
+            .is_some_and(|found| has_status(found, Status::Active) || has_status(found, Status::Deactivated));
         if !is_made && task.status != "success" && !self.unmake(&record.image_id).await? {
             return Ok(false);
         }

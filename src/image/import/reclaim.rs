@@ -62,10 +62,20 @@ impl Images {
         };
         // The worker may have died after the image became active, and before its staged data was removed.
         let has_data = matches!(found.image.status.as_str(), "active" | "deactivated");
-        if has_data && !is_copy(task) {
+        let is_own = found.owner.as_deref().is_some_and(|owner| work.token.is_or_precedes(owner));
+        if has_data && !is_copy(task) && (is_own || found.owner.is_none()) {
             self.drop_all_staged(&record.image_id).await;
         }
-        let is_own = found.owner.as_deref().is_some_and(|owner| work.token.is_or_precedes(owner));
+        if found.image.status == Status::PendingDelete.as_str() {
+            // Its data is still wanted, and its row names none of it until it is restored or deleted for good.
+            self.end_task(task, None).await?;
+            return Ok(false);
+        }
+        let is_elsewhere = found.owner.as_deref().is_some_and(|owner| self.intent_log.is_taken_elsewhere(owner));
+        if is_own && is_elsewhere && is_unfinished(task) && self.reclaims.may_be_alive(task_id, Instant::now()) {
+            // Another machine ends this import, and may remove what a new one would write.
+            return Ok(false);
+        }
         if !is_own && !found.image.deleted {
             self.end_task(task, None).await?;
             self.unlock(&record.image_id, task_id).await?;
@@ -73,10 +83,13 @@ impl Images {
                 // What the worker has written late, after it lost the image, is looked at when nobody else writes.
                 return Ok(false);
             }
-            let is_at_rest = has_data || found.image.status == Status::Queued.as_str();
             let is_known = |url: &String| found.image.locations.iter().any(|location| location.url == *url);
-            if !is_at_rest || record.places.iter().all(is_known) {
+            // One that waits for its import with staged data is its client's, and not to be taken away.
+            if record.places.iter().all(is_known) || found.image.status == Status::Uploading.as_str() {
                 return Ok(true);
+            }
+            if !has_data && found.image.status != Status::Queued.as_str() {
+                return Ok(false);
             }
         }
         crash_point("reclaim.begun");
@@ -134,6 +147,9 @@ impl Images {
             return Ok(());
         }
         let Some(found) = rows::with_owner(&self.db, image_id).await? else { return Ok(()) };
+        if found.image.status == Status::PendingDelete.as_str() {
+            return self.end_task(Some(&task), None).await.map(drop);
+        }
         // Upstream's server has tasks too, which it does not renew; theirs own no data.
         if !found.owner.as_deref().is_some_and(|owner| token.is_or_precedes(owner)) {
             return Ok(());
@@ -180,7 +196,7 @@ impl Images {
             if machine == Machine::This {
                 self.drop_all_staged(&image.id).await;
             }
-            return self.end_task(task, None).await;
+            return self.end_task(task, None).await.map(drop);
         }
         let image = Image::from_record(image, None);
         let keeps = is_direct(task) && self.has_good_data(&image, task, machine).await;
@@ -195,15 +211,13 @@ impl Images {
         }
         let host = self.options.self_url.as_deref().filter(|_| machine == Machine::This);
         let step = self.step_of_reclaim(&image, stores, back, &token, host);
-        match task.filter(|task| UNFINISHED.contains(&task.status.as_str())) {
-            Some(task) => self.end_task(Some(task), Some(step)).await,
-            // The row of the task is gone, or has ended: the image must not stay as it is.
-            None => {
-                let from: Vec<&str> = step.from.iter().map(String::as_str).collect();
-                rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
-                self.unlock(&image.id, token.task_id()).await.map(drop)
-            }
+        if self.end_task(task, Some(step.clone())).await? {
+            return Ok(());
         }
+        // The row of the task is gone, or has ended: the image must not stay as it is.
+        let from: Vec<&str> = step.from.iter().map(String::as_str).collect();
+        rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
+        self.unlock(&image.id, token.task_id()).await.map(drop)
     }
 
     /// Whether the staged data of an image is what its client has sent, so that it can be imported again.
@@ -219,8 +233,9 @@ impl Images {
         }
     }
 
-    async fn end_task(&self, task: Option<&TaskRecord>, image: Option<tasks::ImageStep>) -> Result<(), Error> {
-        let Some(task) = task.filter(|task| UNFINISHED.contains(&task.status.as_str())) else { return Ok(()) };
+    /// The task fails, together with a step of its image. False: it had ended, and nothing was done.
+    async fn end_task(&self, task: Option<&TaskRecord>, image: Option<tasks::ImageStep>) -> Result<bool, Error> {
+        let Some(task) = task.filter(|task| is_unfinished(Some(task))) else { return Ok(false) };
         let step = TaskStep {
             task: task.id.clone(),
             from: UNFINISHED.to_vec(),
@@ -232,8 +247,8 @@ impl Images {
         };
         match tasks::take_step(&self.db, step).await {
             // It was ended meanwhile.
-            Err(DbError::NotFound { what: "task", .. }) => Ok(()),
-            outcome => Ok(outcome?),
+            Err(DbError::NotFound { what: "task", .. }) => Ok(false),
+            outcome => Ok(outcome.map(|()| true)?),
         }
     }
 }
@@ -246,6 +261,10 @@ fn everybody() -> TaskViewer {
 fn stores_of(task: Option<&TaskRecord>) -> Vec<String> {
     let stores = task.and_then(|task| task.input.as_ref()?.get("backend")?.as_array());
     stores.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn is_unfinished(task: Option<&TaskRecord>) -> bool {
+    task.is_some_and(|task| UNFINISHED.contains(&task.status.as_str()))
 }
 
 /// Whether a task copies what an image has already.

@@ -260,6 +260,15 @@ impl Tasks {
 
     /// The task fails, and there is no image to do anything about.
     async fn end_without_image(&self, plan: &Plan, hold: Hold, message: String) {
+        match self.images.is_deleted(&plan.image.id).await {
+            Ok(true) => {}
+            // Who has taken the image ends the task with it; its lock is of the same task.
+            Ok(false) => return warn!(task_id = plan.task_id, "an import has lost its image to somebody else"),
+            Err(error) => {
+                let error: &dyn StdError = &error;
+                return warn!(task_id = plan.task_id, error, "the end of a task cannot be written down yet");
+            }
+        }
         let ended = match self.fail(&plan.task_id, message).await {
             // Somebody else, who has the image by now, must not find it locked.
             Ok(()) | Err(DbError::NotFound { .. }) => self.images.unlock(&plan.image.id, &plan.task_id).await,
