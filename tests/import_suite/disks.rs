@@ -80,7 +80,7 @@ fn a_task_unpacks_converts_and_looks_at_a_disk() {
 
     for (path, format, container, expected) in [
         ("/empty.ova", "vmdk", "ova", "Could not find OVF file in OVA archive file."),
-        ("/vmdk", "qcow2", "bare", "qemu-img"),
+        ("/vmdk", "qcow2", "bare", "Image format mismatch"),
         ("/none", "vmdk", "bare", "the server answered 404"),
     ] {
         let task = make(&server, &url(path), &json!({"disk_format": format, "container_format": container}));

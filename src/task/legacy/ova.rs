@@ -15,7 +15,11 @@ use crate::task::import::PluginError;
 pub(super) const METADATA: &str = "ovf-metadata.json";
 
 /// Bytes of an OVF file; it describes one machine.
-const OVF_SIZE: u64 = 4 << 20;
+const OVF_SIZE: u64 = 512 << 10;
+
+/// Elements and texts of an OVF file, and declarations of namespaces: the work of reading grows faster than these.
+const NODES: u32 = 10_000;
+const NAMESPACES: usize = 100;
 
 /// Members of an archive: one description, its signature, and disks.
 const MEMBERS: usize = 1000;
@@ -73,7 +77,8 @@ fn with_member(
 ) -> Result<bool, PluginError> {
     let failed = || PluginError::io("reading the OVA archive");
     let mut archive = Archive::new(File::open(archive).map_err(failed())?);
-    for member in archive.entries().map_err(failed())?.take(MEMBERS) {
+    // Raw: else the library reads extensions of headers into memory, however long they are.
+    for member in archive.entries().map_err(failed())?.raw(true).take(MEMBERS) {
         let mut member = member.map_err(failed())?;
         // Links lead to other files, and sparse files have sizes that nothing bounds.
         let is_file = matches!(member.header().entry_type(), EntryType::Regular | EntryType::Continuous);
@@ -90,7 +95,12 @@ fn with_member(
 /// Reads an OVF file. Document types, whose entities can grow beyond all bounds, are refused.
 fn describe(text: &str, interesting: &[String]) -> Result<Description, PluginError> {
     let malformed = |cause: &str| refused(&format!("The OVF file cannot be read: {cause}"));
-    let document = roxmltree::Document::parse(text).map_err(|error| malformed(&error.to_string()))?;
+    if text.matches("xmlns").nth(NAMESPACES).is_some() || text.matches('=').nth(NODES as usize).is_some() {
+        return Err(malformed("it has too many attributes"));
+    }
+    let options = roxmltree::ParsingOptions { nodes_limit: NODES, ..roxmltree::ParsingOptions::default() };
+    let document =
+        roxmltree::Document::parse_with_options(text, options).map_err(|error| malformed(&error.to_string()))?;
     let elements = || document.descendants().filter(roxmltree::Node::is_element);
     let named = |name: &'static str| elements().filter(move |element| element.tag_name().name() == name);
     let attribute = |element: roxmltree::Node<'_, '_>, name: &str| {

@@ -76,16 +76,18 @@ impl Rework {
         tell: &dyn Fn(Percent),
     ) -> Result<Reworked, PluginError> {
         let replace = |from: &Path| fs::rename(from, path).map_err(PluginError::io("replacing the data"));
-        self.disks.introspect(path, interrupt)?;
+        let mut found = self.disks.introspect(path, interrupt)?;
         let mut properties = Vec::new();
         if is_archive {
             let interesting = ova::interesting(self.metadata.as_deref());
             properties = ova::extract(path, extracted, &interesting, self.most)?;
             replace(extracted)?;
+            found = self.disks.introspect(path, interrupt)?;
         }
         if let Some(target) = &self.target {
-            if is_archive {
-                self.disks.introspect(path, interrupt)?;
+            // qemu-img is told the format: in one that the look has not seen, the data may name files of this host.
+            if found != source {
+                return Err(PluginError::Refused("Image format mismatch".to_owned()));
             }
             self.disks.rewrite((source, path), (target, converted), interrupt, tell)?;
             crash_point("make.converted");
@@ -147,6 +149,11 @@ mod tests {
         make(&["-b", "/etc/hostname", "-F", "raw"]);
         assert!(run("qcow2").unwrap_err().to_string().contains("disallowed configuration"));
         fs::write(&files[0], vec![0; 4096]).unwrap();
-        assert!(run("qcow2").is_err(), "it is none");
+        assert_eq!(run("qcow2").unwrap_err().to_string(), "Image format mismatch");
+        // A disk by description, which the look does not take for one: qemu-img must not be told that it is.
+        let text =
+            "\u{e9}# Disk DescriptorFile\nversion=1\ncreateType=\"monolithicFlat\"\nRW 1 FLAT \"/etc/hostname\" 0\n";
+        fs::write(&files[0], text.repeat(20)).unwrap();
+        assert_eq!(run("vmdk").unwrap_err().to_string(), "Image format mismatch");
     }
 }

@@ -108,3 +108,14 @@ fn names_of_interest_come_from_a_file() {
     fs::write(&path, "{").unwrap();
     assert!(interesting(Some(&path)).is_empty() && interesting(None).is_empty());
 }
+
+#[test]
+fn descriptions_that_take_long_to_read_are_refused() {
+    let attributes: String = (0..20_000).map(|number| format!(" a{number}=''")).collect();
+    let nested = format!("{}{}", "<a xmlns:b='c'>".repeat(200), "</a>".repeat(200));
+    let elements = "<a/>".repeat(20_000);
+    for text in [format!("<x{attributes}/>"), nested, format!("<x>{elements}</x>")] {
+        let error = describe(&text, &[]).unwrap_err();
+        assert!(error.to_string().starts_with("The OVF file cannot be read: "), "{error}");
+    }
+}
