@@ -249,11 +249,15 @@ fn an_image_that_was_read_once_needs_its_store_no_more() {
         cloud.read(0, &image);
         assert_eq!(cloud.origin.reads(), 2, "{driver}");
         assert_eq!((cloud.check_files(std::slice::from_ref(&image)), cloud.files("invalid")), (1, 1));
+        // Nor is one that is older than the image: ids can be used again.
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        cloud.read(0, &image);
+        assert_eq!(cloud.origin.reads(), 3, "{driver}");
         // An image that is deactivated or deleted is none of the cache's.
         let path = format!("/v2/images/{}", image.id);
         cloud.servers[0].send(&Request::new("POST", &format!("{path}/actions/deactivate"))).expect(204);
         cloud.read(0, &image);
-        assert_eq!(cloud.origin.reads(), 3, "{driver}");
+        assert_eq!(cloud.origin.reads(), 4, "{driver}");
         cloud.servers[0].send(&Request::new("DELETE", &path)).expect(204);
         assert!(!cloud.is_cached(&image));
         cloud.servers[0].send(&image.request()).expect(404);

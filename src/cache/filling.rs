@@ -120,7 +120,9 @@ async fn fill_from_store(listed: &Listed, wanted: &Wanted, expected: &Expected, 
         Err(error) => {
             add(&inner.counters.failed_fills, 1);
             inner.complain(id, &error);
-            abandon(inner, id, file).await;
+            abandon(inner, id, Arc::clone(&file)).await;
+            // It will not be in the cache, but those who read it now get the rest of it: the data is right.
+            fill.tell(Progress::Whole { file, size });
         }
     }
 }
@@ -145,11 +147,14 @@ async fn failed(listed: &Listed, file: Arc<File>, error: WriteError) {
 }
 
 /// The image is in the cache, and the index knows, when this returns.
-async fn commit(inner: &Inner, id: &str, file: &Arc<File>, size: u64) -> Result<(), Error> {
-    // Its file is marked first, as upstream does: a crash right after leaves nothing that upstream could not read.
-    inner.index.mark(file)?;
-    let (layout, name, whole) = (inner.layout.clone(), id.to_owned(), Arc::clone(file));
-    blocking(move || layout.commit(&name, &whole)).await?;
+async fn commit(inner: &Arc<Inner>, id: &str, file: &Arc<File>, size: u64) -> Result<(), Error> {
+    let (cache, name, whole) = (Arc::clone(inner), id.to_owned(), Arc::clone(file));
+    let committed = blocking(move || {
+        // Its file is marked first, as upstream does: a crash right after leaves nothing that upstream could not read.
+        cache.index.mark(&whole)?;
+        cache.layout.commit(&name, &whole)
+    });
+    committed.await?;
     if let Err(error) = inner.index.insert(Entry::new(id, size, OffsetDateTime::now_utc())).await {
         // It can be served all the same, and is taken up later.
         tracing::warn!(image_id = id, %error, "a cached image is missing in the index for now");

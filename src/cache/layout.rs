@@ -159,7 +159,7 @@ impl Layout {
         file.sync_all()?;
         let path = self.incomplete(id);
         if !is_at(file, &path) {
-            return Err(io::Error::other("somebody removed the file while it was written"));
+            return Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed the file while it was written"));
         }
         fs::rename(&path, self.image(id))?;
         File::open(&self.base)?.sync_all()?;
@@ -249,11 +249,13 @@ impl Layout {
         Ok(sum)
     }
 
-    /// Removes a cached image, whoever reads it. False: there was none.
+    /// Removes a cached image, whoever reads it, and one that is being written, whose writer finds that out. False: there was none.
     ///
     /// # Errors
     /// Those of the file system.
     pub(super) fn remove(&self, id: &str) -> io::Result<bool> {
+        // In this order: the writer may give it its name in between.
+        remove(&self.incomplete(id))?;
         remove(&self.image(id))
     }
 

@@ -130,13 +130,22 @@ impl Cache {
         .await
     }
 
-    /// Removes an image from the cache; fine where it is not there. Who reads it just now reads on.
+    /// Removes an image from the cache, also one that is on its way into it; fine where it is not there. Who reads it just now reads on.
     ///
     /// # Errors
     /// Those of the directory and the index.
     pub async fn delete_cached(&self, id: &str) -> Result<(), Error> {
         self.ask(id, Layout::remove).await?;
         Ok(self.inner.index.remove(id).await?)
+    }
+
+    /// Removes all of an image that no longer exists.
+    ///
+    /// # Errors
+    /// Those of the directory and the index.
+    pub(crate) async fn forget(&self, id: &str) -> Result<(), Error> {
+        self.delete_queued(id).await?;
+        self.delete_cached(id).await
     }
 
     /// Removes all images from the cache; how many.

@@ -33,6 +33,7 @@ impl Cache {
             Ok(image) => image,
             Err(image::Error::NotFound(_)) => {
                 tracing::warn!(image_id = id, "Image '{id}' not found");
+                self.delete_queued(id).await.unwrap_or_else(|error| self.inner.complain(id, &error));
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -48,12 +49,16 @@ impl Cache {
         let mut progress = join(&self.inner, &wanted);
         let ended =
             progress.wait_for(|progress| matches!(progress, Progress::Whole { .. } | Progress::Failed(_))).await;
-        let is_cached = ended.is_ok_and(|progress| matches!(*progress, Progress::Whole { .. }));
+        let mut is_cached = ended.is_ok_and(|progress| matches!(*progress, Progress::Whole { .. }));
+        drop(progress);
         if is_cached {
-            // Where it was there before, nobody has taken the wish away.
+            // It may have been kept from the cache at its end. And where it was there before, nobody has taken the wish away.
             let (layout, name) = (self.inner.layout.clone(), id.to_owned());
-            let _ = blocking(move || layout.unqueue(&name)).await;
-        } else {
+            let settled =
+                blocking(move || Ok(layout.image(&name).try_exists()? && layout.unqueue(&name).map(|_| true)?));
+            is_cached = settled.await.unwrap_or(false);
+        }
+        if !is_cached {
             tracing::warn!(image_id = id, "Image '{id}' could not be cached");
         }
         Ok(is_cached)

@@ -5,11 +5,13 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::ready;
 use futures_util::stream::{Stream, StreamExt as _};
+use time::OffsetDateTime;
 
 use super::Cache;
 use super::blocking::blocking;
@@ -21,11 +23,15 @@ use crate::identity::Context;
 use crate::image::{self, Image, Images, Status};
 use crate::store::{FileRegion, Reader, StoreError};
 
+/// By how much the clocks of hosts may differ.
+const SKEW: Duration = Duration::from_secs(3600);
+
 /// A file of the cache that seems to be an image; it stays as long as this is kept.
 #[derive(Debug)]
 pub(crate) struct Cached {
     file: Arc<File>,
     size: u64,
+    modified: SystemTime,
 }
 
 impl Cached {
@@ -44,8 +50,8 @@ impl Cache {
         let (layout, name) = (self.inner.layout.clone(), id.to_owned());
         let found = blocking(move || {
             let Some(file) = layout.open(&name)? else { return Ok(None) };
-            let size = file.metadata()?.len();
-            Ok(Some(Cached { file: Arc::new(file), size }))
+            let metadata = file.metadata()?;
+            Ok(Some(Cached { size: metadata.len(), modified: metadata.modified()?, file: Arc::new(file) }))
         });
         found.await.unwrap_or_else(|error| {
             if self.inner.is_news(id) {
@@ -55,17 +61,19 @@ impl Cache {
         })
     }
 
-    /// Whether what was found is this image, as far as its size tells. What is not is put aside, so that the image can come anew.
+    /// Whether what was found is this image, as far as size and age tell. What is not is put aside, so that the image can come anew.
     pub(crate) async fn check(&self, found: Cached, image: &Image) -> Option<Cached> {
         if image.status != Status::Active {
             return None;
         }
         let wanted = Expected::of(image).size;
-        if wanted.is_none_or(|wanted| wanted == found.size) {
+        // After a purge of old rows an id can be used again, and another image must not get the data of the old one.
+        let is_older = OffsetDateTime::from(found.modified) + SKEW < image.created_at.assume_utc();
+        if !is_older && wanted.is_none_or(|wanted| wanted == found.size) {
             return Some(found);
         }
         if self.inner.is_news(&image.id) {
-            tracing::warn!(image_id = image.id, size = found.size, wanted, "a cached image has a wrong size");
+            tracing::warn!(image_id = image.id, size = found.size, wanted, is_older, "a cached image is another one");
         }
         let (layout, name) = (self.inner.layout.clone(), image.id.clone());
         if let Err(error) = blocking(move || layout.reject(&name, &found.file)).await {

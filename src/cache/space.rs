@@ -66,8 +66,8 @@ impl Inner {
         let layout = self.layout.clone();
         let mut usage = blocking(move || layout.usage()).await?;
         let fits = |usage: u64| usage.saturating_add(need) <= self.options.max_size;
-        if fits(usage) {
-            return Ok((pruned, true));
+        if fits(usage) || need > self.options.max_size {
+            return Ok((pruned, fits(usage)));
         }
         // What dead writers have left goes first. Nobody is about to lock such a file: who begins one holds the lock of the host.
         let layout = self.layout.clone();
@@ -81,7 +81,16 @@ impl Inner {
         }
         for image in self.by_last_access().await? {
             let (layout, name) = (self.layout.clone(), image.image_id.clone());
-            let Some(bytes) = blocking(move || layout.evict(&name)).await? else { continue };
+            let bytes = match blocking(move || layout.evict(&name)).await {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                Err(error) => {
+                    if self.is_news(&image.image_id) {
+                        tracing::warn!(image_id = image.image_id, %error, "a cached image cannot be evicted");
+                    }
+                    continue;
+                }
+            };
             if let Err(error) = self.index.remove(&image.image_id).await {
                 // It is brought to order later; the file is gone, and the room is there.
                 tracing::warn!(image_id = image.image_id, %error, "an evicted image stays in the index for now");

@@ -65,6 +65,8 @@ async fn what_was_read_longest_ago_makes_room() {
     drop((held, all));
     assert!(put(&cache, &id(4), 100_000).await);
     assert_eq!(ids(&cache).await, [id(4)]);
+    assert!(!put(&cache, &id(5), 100_001).await);
+    assert_eq!(ids(&cache).await, [id(4)], "nothing is evicted for what never fits");
     let stats = cache.stats();
     assert_eq!((stats.evictions, stats.bytes_evicted), (4, 120_000));
 }
@@ -107,6 +109,16 @@ async fn images_are_queued_once_and_deleted_quietly() {
     assert_eq!((cache.delete_all_cached().await.unwrap(), cache.delete_all_queued().await.unwrap()), (1, 1));
     assert_eq!(ids(&cache).await, [""; 0]);
     assert_eq!(cache.nodes(&id(3)).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_image_that_is_deleted_on_its_way_into_the_cache_does_not_come_in() {
+    let (_folder, cache) = open(|_| {}).await;
+    let Some(Begun::Mine(file)) = cache.inner.begin(&id(1), Some(3)).await.unwrap() else { panic!("it is nobody's") };
+    assert!(cache.inner.layout.queue(&id(1)).unwrap());
+    cache.forget(&id(1)).await.unwrap();
+    assert_eq!(cache.inner.layout.commit(&id(1), &file).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    assert!(!cache.is_cached(&id(1)).await.unwrap() && !cache.is_queued(&id(1)).await.unwrap());
 }
 
 #[tokio::test]

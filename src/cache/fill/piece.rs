@@ -62,7 +62,7 @@ impl Behind {
                 return None;
             }
             if let Some(rest) = &mut self.rest {
-                let bytes = rest.next().await?;
+                let Some(bytes) = rest.next().await else { return self.ended() };
                 return Some(bytes.map(|mut bytes| {
                     let left = self.end.map_or(u64::MAX, |end| end - self.at);
                     bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
@@ -81,8 +81,7 @@ impl Behind {
                 }
                 Progress::Whole { file, size } => {
                     let end = self.end.unwrap_or(size).min(size);
-                    // A file that is too short ends the answer, which then misses bytes that were announced.
-                    return self.region(file, end).map(Ok);
+                    return self.region(file, end).map(Ok).or_else(|| self.ended());
                 }
                 Progress::Failed(Failure::Refuted) => {
                     let error = io::Error::new(io::ErrorKind::InvalidData, "the checksum of the image's data is wrong");
@@ -104,6 +103,12 @@ impl Behind {
                 }
             }
         }
+    }
+
+    /// The data has ended. That it is too short may not pass for its end, also where no length was announced.
+    fn ended(&self) -> Option<io::Result<Piece>> {
+        let is_short = self.end.is_some_and(|end| self.at < end);
+        is_short.then(|| Err(io::ErrorKind::UnexpectedEof.into()))
     }
 
     /// What lies between what was read and `end`; `None`: nothing yet.

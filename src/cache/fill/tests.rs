@@ -114,6 +114,18 @@ async fn when_the_writer_gives_up_the_rest_comes_from_the_store() {
         let part = part.map_or(0..SIZE, |part| part.start as usize..part.end as usize);
         assert!(got.unwrap() == data()[part]);
     }
+    // What is too short does not pass for the end.
+    for fill_ends in [Progress::Failed(Failure::GivenUp), Progress::Whole { file: file(), size: 10 }] {
+        let fill = Fill::new();
+        let short: Fallback = Box::new(|_, _| async { Ok(pieces(b"short")) }.boxed());
+        let reader = Behind::new(fill.listen(), None, Some(SIZE as u64), short).into_reader();
+        if let Progress::Whole { file, .. } = &fill_ends {
+            file.set_len(10).unwrap();
+        }
+        fill.tell(fill_ends);
+        let (_, error) = read(reader).await.unwrap_err();
+        assert_eq!(error, io::ErrorKind::UnexpectedEof);
+    }
     // A writer that is gone without a word is no different.
     let fill = Fill::new();
     let reader = Behind::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader();

@@ -33,7 +33,11 @@ impl XattrIndex {
             let probe = layout.base().join("checkme");
             let file = File::create(&probe)?;
             let set = set_hits(&file, 1);
-            std::fs::remove_file(&probe)?;
+            match std::fs::remove_file(&probe) {
+                // Another worker that starts at the same time has removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
             match set {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
                 other => other.map(|()| Some(layout)),

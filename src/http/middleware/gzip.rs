@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::{StreamExt, stream};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::task::spawn_blocking;
 
@@ -35,6 +35,12 @@ pub(in crate::http) async fn compress(exchange: &Exchange, response: Response) -
     let (mut parts, body) = response.into_parts();
     parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     parts.headers.remove(CONTENT_LENGTH);
+    // The validator is that of the data as it is: a client must not put parts of both together (RFC 9110, 8.8.3.3).
+    let weak = parts.headers.get(ETAG).filter(|etag| !etag.as_bytes().starts_with(b"W/"));
+    let weak = weak.and_then(|etag| HeaderValue::from_bytes(&[b"W/", etag.as_bytes()].concat()).ok());
+    if let Some(etag) = weak {
+        parts.headers.insert(ETAG, etag);
+    }
     // What leaves is not as long as the data.
     if let Some(sending) = parts.extensions.get_mut::<Sending>() {
         sending.expected = None;
@@ -167,8 +173,11 @@ mod tests {
         ] {
             let mut response = Response::new(Body::Bytes(Bytes::from_static(b"some text")));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response.headers_mut().insert(ETAG, HeaderValue::from_static("\"a\""));
             let exchange = exchange("GET", "/", &[("accept-encoding", accept)]);
-            let (is_encoded, length, plain) = collect(compress(&exchange, response).await.unwrap()).await;
+            let response = compress(&exchange, response).await.unwrap();
+            assert_eq!(response.headers()[ETAG], if expected { "W/\"a\"" } else { "\"a\"" });
+            let (is_encoded, length, plain) = collect(response).await;
             assert_eq!((is_encoded, plain.as_slice()), (expected, &b"some text"[..]), "{accept}");
             assert!(length.is_some());
         }

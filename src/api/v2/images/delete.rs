@@ -24,7 +24,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     }
     api.images.delete(Arc::clone(call.context), found).await.map_err(|error| of_delete(error, id))?;
     if let Some(cache) = api.cache_for(call)
-        && let Err(error) = cache.delete_cached(id).await
+        && let Err(error) = cache.forget(id).await
     {
         // Nobody finds it there any more, and it goes when others need the room.
         tracing::warn!(image_id = id, %error, "a deleted image stays in the cache for now");
