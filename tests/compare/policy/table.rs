@@ -60,7 +60,12 @@ impl Table {
         let mut setup = self.config.clone();
         setup.set.extend(set.clone());
         let folder = tempfile::Builder::new().prefix("glance-policy-").tempdir().unwrap();
-        let mut cloud = Cloud { side: side(&setup, &self.text, folder.path(), upstream), table: self };
+        let mut side = side(&setup, &self.text, folder.path(), upstream);
+        // Each Keystone gives its projects ids of its own.
+        for (name, id) in side.values.iter().filter(|(name, _)| name.starts_with("project:")) {
+            side.names.replace(id, name);
+        }
+        let mut cloud = Cloud { side, table: self };
         for name in self.things.keys() {
             cloud.make(name);
         }
