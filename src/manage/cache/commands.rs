@@ -296,7 +296,9 @@ fn queued(images: Vec<String>) -> String {
 
 /// Seconds since 1970 as Python's `isoformat` writes them: microseconds are there when there are any.
 fn moment(seconds: f64) -> String {
-    let nanoseconds = ((seconds * 1e6).round_ties_even() as i128).saturating_mul(1000);
+    // The fraction by itself, as Python does it: it has more digits so.
+    let micros = (seconds.fract() * 1e6).round_ties_even() as i128;
+    let nanoseconds = (seconds.trunc() as i128).saturating_mul(1_000_000).saturating_add(micros).saturating_mul(1000);
     let Ok(time) = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds) else { return seconds.to_string() };
     let (date, micros) = (time.date(), time.microsecond());
     let text = format!("{date}T{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
@@ -337,6 +339,7 @@ mod tests {
     fn times_are_written_as_python_writes_them() {
         assert_eq!(moment(1_700_000_000.0), "2023-11-14T22:13:20");
         assert_eq!(moment(1_700_000_000.000_012), "2023-11-14T22:13:20.000012");
+        assert_eq!(moment(1_730_461_757.393_775_5), "2024-11-01T11:49:17.393775");
         assert_eq!(moment(1e300), 1e300.to_string());
     }
 
