@@ -78,7 +78,7 @@ impl Cache {
         tokio::spawn(async move { cache.serve_wishes(&images).await });
     }
 
-    /// Fetches all that is queued, and waits for it. What cannot be had stays queued.
+    /// Fetches all that is queued, and waits for it. What cannot be had stays queued, unless there is no such image.
     ///
     /// # Errors
     /// Those of the directory.
