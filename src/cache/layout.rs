@@ -336,14 +336,16 @@ impl Layout {
         remove(&self.wish(id))
     }
 
-    /// Removes the invalid files; how many.
+    /// Removes the invalid files that were last written to before `before`; how many.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn remove_invalid(&self) -> io::Result<u64> {
+    pub(super) fn remove_invalid(&self, before: SystemTime) -> io::Result<u64> {
         let mut removed = 0;
-        for (path, _) in entries(&self.base.join("invalid"))? {
-            removed += u64::from(remove(&path)?);
+        for (path, metadata) in entries(&self.base.join("invalid"))? {
+            if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) < before {
+                removed += u64::from(remove(&path)?);
+            }
         }
         Ok(removed)
     }

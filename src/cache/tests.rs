@@ -135,6 +135,8 @@ async fn files_and_index_come_to_agree_again() {
     cache.tidy().await.unwrap();
     assert_eq!(ids(&cache).await, [id(2), id(3)]);
     assert!(!layout.base().join("incomplete").join(id(4)).try_exists().unwrap());
+    assert!(!layout.base().join("invalid").join(id(5)).try_exists().unwrap());
+    fs::write(layout.base().join("invalid").join(id(5)), b"wrong").unwrap();
     fs::write(layout.base().join("incomplete").join(id(4)), b"half").unwrap();
     assert_eq!(cache.clean().await.unwrap(), Cleaned { invalid: 1, stalled: 1 });
     assert_eq!(cache.clean().await.unwrap(), Cleaned::default());

@@ -12,6 +12,13 @@ use super::space::Pruned;
 /// An incomplete file without a writer is left alone for this long: its writer may be about to lock it.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// By how much the clock of a file server may be ahead of this host's.
+const AHEAD: Duration = Duration::from_secs(86_400);
+
+fn ago(time: Duration) -> SystemTime {
+    SystemTime::now().checked_sub(time).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// Files that were removed because they were of no use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
@@ -37,22 +44,22 @@ impl Cache {
     pub async fn clean(&self) -> Result<Cleaned, Error> {
         let (layout, stall_time) = (self.inner.layout.clone(), self.inner.options.stall_time);
         Ok(blocking(move || {
-            let before = SystemTime::now().checked_sub(stall_time).unwrap_or(SystemTime::UNIX_EPOCH);
-            Ok(Cleaned { invalid: layout.remove_invalid()?, stalled: layout.remove_stalled(before)? })
+            let all = SystemTime::now() + AHEAD;
+            Ok(Cleaned { invalid: layout.remove_invalid(all)?, stalled: layout.remove_stalled(ago(stall_time))? })
         })
         .await?)
     }
 
-    /// What the service does from time to time: removes what dead writers have left, and makes files and index agree again
+    /// What the service does from time to time: removes what dead writers have left and what has been invalid for long, and makes files and index agree again
     /// where a crash, an operator or another program has come between them.
     ///
     /// # Errors
     /// Those of the directory and the index.
     pub async fn tidy(&self) -> Result<(), Error> {
-        let (layout, grace) = (self.inner.layout.clone(), self.inner.options.stall_time.min(GRACE));
+        let (layout, stall_time) = (self.inner.layout.clone(), self.inner.options.stall_time);
         let files = blocking(move || {
-            let before = SystemTime::now().checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
-            layout.remove_stalled(before)?;
+            layout.remove_stalled(ago(stall_time.min(GRACE)))?;
+            layout.remove_invalid(ago(stall_time))?;
             layout.images()
         });
         let files = files.await?;
