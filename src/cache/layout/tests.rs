@@ -59,7 +59,7 @@ fn one_writes_and_the_others_see_how_far_it_is() {
     let Begun::Foreign(seen) = layout.begin(OTHER).unwrap() else { panic!("two writers") };
     layout.refute(OTHER, &wrong).unwrap();
     assert_eq!(layout.look_at(OTHER, &seen).unwrap(), Foreign::Refuted);
-    assert_eq!(layout.remove_invalid(std::time::SystemTime::now() + std::time::Duration::from_secs(60)).unwrap(), 1);
+    assert_eq!(layout.remove_invalid(SystemTime::now() + Duration::from_secs(60)).unwrap(), 1);
     assert_eq!(layout.look_at(OTHER, &seen).unwrap(), Foreign::Abandoned);
 }
 
