@@ -30,7 +30,7 @@ def the_timers_of_the_cache_are_off_and_their_services_work_in_their_sandbox(i):
         enabled = i.run(f"systemctl is-enabled glance-cache-{tool}.timer", expect=None).strip()
         check(enabled == "disabled", tool, enabled)
     i.configure("[DEFAULT]\nimage_cache_dir = /var/cache/glance/images\nimage_cache_max_size = 0\nimage_cache_driver = xattr\n")
-    i.run("install -d -o glance -g glance /var/cache/glance/images/invalid && "
+    i.run("install -d -o glance -g glance /var/cache/glance/images /var/cache/glance/images/invalid && "
           "install -o glance -g glance /dev/null /var/cache/glance/images/invalid/00000000-0000-4000-8000-000000000001")
     for tool in ("pruner", "cleaner"):
         i.run(f"systemctl start glance-cache-{tool}.service")
