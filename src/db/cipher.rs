@@ -8,6 +8,9 @@ use super::error::DbError;
 use crate::config::Secret;
 use crate::sys::aes::{AesCbc, BLOCK};
 
+/// What each URL of a location has, and base64 has not.
+const SEPARATOR: &str = "://";
+
 /// Encrypts and decrypts the URLs of locations.
 pub struct LocationCipher(AesCbc);
 
@@ -33,10 +36,13 @@ impl LocationCipher {
     /// The URL behind what is stored. What is a URL as it stands was stored without the key, as parts of upstream do even
     /// now, and as everything was before the key was set.
     ///
+    /// Nothing in what is stored tells which key it was made with, and another key gives a readable text now and then (as
+    /// where the first byte happens to be the zero that ends it), so only a URL is believed.
+    ///
     /// # Errors
     /// It was stored with another key, or is nothing of the kind.
     pub(super) fn open(&self, stored: &str) -> Result<String, DbError> {
-        if stored.contains("://") {
+        if stored.contains(SEPARATOR) {
             return Ok(stored.to_owned());
         }
         self.decrypt(stored).ok_or_else(|| DbError::Corrupt {
@@ -53,7 +59,7 @@ impl LocationCipher {
         self.0.decrypt(vector, &mut blocks);
         let padded = blocks.as_flattened();
         let end = padded.iter().rposition(|byte| *byte == 0).filter(|_| part.is_empty())?;
-        String::from_utf8(padded.get(..end)?.to_vec()).ok()
+        String::from_utf8(padded.get(..end)?.to_vec()).ok().filter(|text| text.contains(SEPARATOR))
     }
 }
 
@@ -83,11 +89,20 @@ mod tests {
     fn what_is_sealed_can_be_opened() {
         let cipher = cipher(KEY);
         for length in 0..50 {
-            let url = "x".repeat(length);
+            let url = format!("x://{}", "x".repeat(length));
             let stored = cipher.seal(&url);
-            assert_eq!(stored.len(), (16 + (length / 16 + 1) * 16).div_ceil(3) * 4);
+            assert_eq!(stored.len(), (16 + (url.len() / 16 + 1) * 16).div_ceil(3) * 4);
             assert_eq!(cipher.open(&stored).unwrap(), url);
             assert_ne!(cipher.seal(&url), stored);
+        }
+    }
+
+    #[test]
+    fn another_key_never_opens_anything() {
+        let (sealing, other) = (cipher(KEY), cipher(&KEY[..16]));
+        for _ in 0..5000 {
+            let stored = sealing.seal("file:///after");
+            assert!(other.open(&stored).is_err(), "{stored}");
         }
     }
 

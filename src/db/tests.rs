@@ -73,7 +73,7 @@ async fn a_change_of_locations_leaves_what_cannot_be_read_as_it_is() {
     let with = |key: &str| plain.clone().with_cipher(LocationCipher::new(&Secret::from(key)));
     let (before, now) = (with("0123456789abcdef"), with("fedcba9876543210"));
     let mut new = NewImage::new(suite::uuid());
-    new.locations.extend(["first", "second", "third"].map(suite::location));
+    new.locations.extend(["x://first", "x://second", "x://third"].map(suite::location));
     let id = images::create(&before, new).await.unwrap().id;
     plain
         .writer()
@@ -96,7 +96,7 @@ async fn a_change_of_locations_leaves_what_cannot_be_read_as_it_is() {
     let mut known = images::get(&now, &id, false).await.unwrap().unwrap().locations;
     known.retain(LocationRecord::is_active);
     let add = ImageUpdate {
-        locations: Some([known.clone(), vec![suite::location("fourth")]].concat()),
+        locations: Some([known.clone(), vec![suite::location("x://fourth")]].concat()),
         read_locations: Some(known.clone()),
         ..ImageUpdate::default()
     };
@@ -109,7 +109,7 @@ async fn a_change_of_locations_leaves_what_cannot_be_read_as_it_is() {
     let after = stored().await;
     assert_eq!((&after[0][0], after[0][1].as_str()), (&rows[0][0], r#"{"rack": "7"}"#));
     assert_eq!(after[1], rows[1]);
-    assert_eq!(images::get(&before, &id, false).await.unwrap().unwrap().locations[0].url, "first");
+    assert_eq!(images::get(&before, &id, false).await.unwrap().unwrap().locations[0].url, "x://first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
