@@ -27,7 +27,9 @@ struct Rig {
 
 impl Rig {
     fn start(kind: Kind) -> Self {
-        let database = Database::start(kind);
+        // PostgreSQL's own housekeeping would give back the space of what was refused on a full disk.
+        let arguments: &[&str] = if kind == Kind::Postgres { &["-c", "autovacuum=off"] } else { &[] };
+        let database = Database::start_with(kind, |_| arguments.iter().map(|&word| word.to_owned()).collect());
         make_tables(&database);
         let proxy = Proxy::before(&database);
         let server = Server::with(|conf| conf.set("database.connection", proxy.url()));
@@ -132,7 +134,7 @@ fn lost_commits(kind: Kind) {
     rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(503);
     assert!(start.elapsed() < Duration::from_secs(28), "{:?}", start.elapsed());
     assert_eq!(rig.get(&format!("/v2/images/{id}")).0, 200);
-    assert!(rig.server.log().contains("it is not known whether the database has committed the change"));
+    rig.server.log_with("it is not known whether the database has committed the change");
     // MariaDB itself ends when its disk is full.
     if kind == Kind::Postgres {
         full_disk(Some(&rig.database));
@@ -177,7 +179,7 @@ fn full_disk(postgres: Option<&Database>) {
     drop(file);
     let refused = (0..400).map(|_| create(&uuid())).find(|answer| answer.status != 201).expect("it never fills up");
     assert_eq!(refused.status, 503, "{}\n{}", refused.text(), server.log());
-    assert!(server.log().contains("the database has no space left"));
+    server.log_with("the database has no space left");
     create(&uuid()).expect(503);
     for shown in
         server.send(&Request::new("GET", "/v2/images?limit=500")).expect(200).json()["images"].as_array().unwrap()

@@ -58,7 +58,7 @@ fn each_transition_of_an_image_is_told() {
         (found.last().is_some_and(|last| last == "image.delete")).then_some(found)
     });
     assert_eq!(found, expected, "{}", server.log());
-    let log = server.log();
+    let log = server.log_with("image data sent");
     for words in ["image data stored", "image is deactivated now", "image is active now"] {
         assert!(log.lines().any(|line| line.contains(words) && line.contains(&id)), "{words}: {log}");
     }

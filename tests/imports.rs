@@ -513,7 +513,8 @@ fn the_host_that_has_the_staged_data_imports_and_deletes() {
     let accepted = far.send(&forwarded.json(&direct)).expect(202);
     // The log of the host that has done the work tells of the request under that id.
     let request_id = accepted.header("x-openstack-request-id").unwrap().to_owned();
-    assert!(request_id != "req-far" && near.log().contains(&request_id), "{request_id}");
+    assert_ne!(request_id, "req-far");
+    near.log_with(&request_id);
     wait_for_task(&far, &id, "success");
     assert_eq!(shown(&far, &id)["status"], "active");
     wait_for("the staged data goes", PATIENCE, || (!staged("near", &id)).then_some(()));

@@ -132,7 +132,7 @@ fn one_unreadable_entry_does_not_stop_the_rest() {
     nix::unistd::mkfifo(&folder.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     server.start_again();
     assert_queued_and_clean(&server, &id);
-    assert!(server.log().contains("an entry of the intent log cannot be taken up"), "{}", server.log());
+    server.log_with("an entry of the intent log cannot be taken up");
     assert_eq!(entries(&server.conf).len(), 5, "what is not understood is left for somebody who does");
 }
 

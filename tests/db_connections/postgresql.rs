@@ -175,7 +175,7 @@ fn service_behind_a_pooler(bouncer: &Between) {
         service.send(&Request::new("GET", "/v2/images?name=pooled")).expect(200);
         service.send(&Request::new("DELETE", &path)).expect(204);
     }
-    assert!(service.log().contains("by way of a pooler"));
+    service.log_with("by way of a pooler");
 }
 
 /// Nobody notices that a proxy cuts what is idle, neither with one connection nor with several.

@@ -182,6 +182,19 @@ impl Server {
         fs::read_to_string(self.path("err")).unwrap_or_default()
     }
 
+    /// The log as soon as it has the text: a thread of its own writes it, perhaps after the answer.
+    pub(crate) fn log_with(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(start.elapsed() < LONG, "the log never says «{text}»:\n{log}");
+            pause(Duration::from_millis(20));
+        }
+    }
+
     pub(crate) fn configure(&self, text: &str) {
         configure(self.directory.path(), text);
     }

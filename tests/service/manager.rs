@@ -150,5 +150,5 @@ fn a_start_that_waits_for_its_database_says_so_and_asks_for_time() {
         assert!(states.contains("Connection refused") && !states.contains("s3cret"), "{states}");
     }
     assert_eq!(server.wait().code(), Some(69));
-    assert!(server.log().contains("Connection refused"), "{}", server.log());
+    server.log_with("Connection refused");
 }

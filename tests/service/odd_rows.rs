@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::data;
-use super::harness::{Answer, Server, Setup};
+use super::harness::{Answer, Server, Setup, wait_for};
 
 /// Changes the database behind the server's back.
 fn sql(server: &Server, statement: &str) {
@@ -74,9 +74,11 @@ fn whatever_stands_in_a_row_it_is_shown_listed_and_deleted() {
         assert_eq!(answer.status, 204, "{change}: {answer:?}");
         assert_eq!(ask(&server, "GET", &path).status, 404, "{change}");
         if let Some(named) = named {
-            let log = server.log();
-            let line = log.lines().find(|line| line.contains(named) && (line.contains(&id) || named.contains("use")));
-            assert!(line.is_some(), "{change}: nothing of {named} in the log:\n{log}");
+            wait_for(&format!("{change}: {named} in the log"), || {
+                let log = server.log();
+                let is_it = |line: &str| line.contains(named) && (line.contains(&id) || named.contains("use"));
+                log.lines().any(is_it).then_some(())
+            });
         }
         assert_eq!(ask(&server, "DELETE", &format!("/v2/images/{other}")).status, 204);
     }
@@ -101,7 +103,7 @@ fn a_member_whose_row_cannot_be_read_hides_no_others() {
     let members: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let shown: Vec<_> = members["members"].as_array().unwrap().iter().map(|member| member["status"].as_str()).collect();
     assert_eq!(shown, [Some(""), Some("unsure"), Some("accepted")]);
-    assert!(server.log().contains("column image_members.status"), "{}", server.log());
+    server.log_with("column image_members.status");
 }
 
 /// What an administrator sees who has changed `metadata_encryption_key`.
@@ -115,6 +117,5 @@ fn a_location_of_another_key_holds_no_image_up() {
     let path = format!("/v2/images/{id}");
     assert_eq!(ask(&server, "GET", &path).status, 200);
     assert_eq!(ask(&server, "DELETE", &path).status, 204);
-    let log = server.log();
-    assert!(log.contains("not a location encrypted with metadata_encryption_key"), "{log}");
+    server.log_with("not a location encrypted with metadata_encryption_key");
 }

@@ -69,7 +69,7 @@ fn a_bad_configuration_changes_nothing() {
     assert!(states.contains("rejected") && states.contains("glance-api.conf:4"), "{states}");
     answered(kept.get("/versions"));
     answered(server.get("/versions"));
-    assert!(server.log().contains("ERROR glance.service.reload"), "{}", server.log());
+    server.log_with("ERROR glance.service.reload");
     fs::remove_file(server.path("glance-api.conf")).unwrap();
     assert!(!server.reload().0);
     server.configure_more("");

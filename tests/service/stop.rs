@@ -72,6 +72,6 @@ fn a_stop_has_a_limit_and_a_second_signal_none() {
         }
         assert_eq!(server.wait().code(), Some(0));
         assert!(start.elapsed() < Duration::from_secs(10));
-        assert!(server.log().contains("are cut off"), "{}", server.log());
+        server.log_with("are cut off");
     }
 }

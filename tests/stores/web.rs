@@ -128,7 +128,7 @@ fn a_location_that_became_forbidden_is_not_read() {
     });
     // As for whatever else is wrong with a location, upstream as well.
     assert_eq!(server.send(&read).status, 500);
-    assert!(server.log().contains("an image is where nothing may be fetched"));
+    server.log_with("an image is where nothing may be fetched");
     server.send(&Request::new("GET", &path)).expect(200);
     server.send(&Request::new("DELETE", &path)).expect(204);
 }
