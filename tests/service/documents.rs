@@ -151,10 +151,10 @@ fn large_documents_whose_clients_are_gone_hold_nobody_up() {
     }
     let start = Instant::now();
     answered(server.get("/"));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     let start = Instant::now();
     assert_eq!(server.stop().code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
 }
 
 #[test]
