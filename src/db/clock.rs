@@ -3,7 +3,7 @@
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 /// The present, cut to microseconds.
-pub(super) fn now() -> PrimitiveDateTime {
+pub(crate) fn now() -> PrimitiveDateTime {
     let now = OffsetDateTime::now_utc();
     to_micros(PrimitiveDateTime::new(now.date(), now.time()))
 }

@@ -23,7 +23,7 @@ mod backend;
 mod cell;
 mod children;
 mod cipher;
-mod clock;
+pub(crate) mod clock;
 mod connection;
 mod connector;
 mod dialect;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use time::{OffsetDateTime, PrimitiveDateTime};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -16,7 +15,7 @@ use super::pool::{Pool, Turn};
 use super::{Error, TaskQuery, TaskViewer};
 use crate::config::Config;
 use crate::db::tasks::{self as rows, NewTask, TaskStep};
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, clock};
 use crate::identity::Context;
 use crate::image::{Hold, Image, Images};
 use crate::keystone::outgoing::ClientError;
@@ -130,7 +129,7 @@ impl Tasks {
             return self.begin_legacy(new, caller, input).await;
         }
         rows::create(&self.db, new).await?;
-        let created = self.get(&TaskViewer { is_admin: true, project: None }, &id).await?;
+        let created = self.get(&TaskViewer::service(), &id).await?;
         let (tasks, work_id) = (self.clone(), id.clone());
         self.pool.submit(&id, move |turn| async move {
             match turn {
@@ -199,7 +198,7 @@ impl Tasks {
             to: to.as_str(),
             result: None,
             message: None,
-            expires_at: is_end.then(|| now() + self.time_to_live),
+            expires_at: is_end.then(|| clock::now() + self.time_to_live),
             image: None,
         }
     }
@@ -220,9 +219,4 @@ pub(super) fn new_task(kind: TaskKind, asker: &Asker, image_id: Option<String>, 
 /// The image that a request to the tasks API says the task is about.
 fn image_of(input: &Value) -> Option<String> {
     input.get("image_id")?.as_str().filter(|id| id.chars().count() <= ID_LENGTH).map(str::to_owned)
-}
-
-pub(super) fn now() -> PrimitiveDateTime {
-    let now = OffsetDateTime::now_utc();
-    PrimitiveDateTime::new(now.date(), now.time())
 }

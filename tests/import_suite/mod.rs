@@ -2,6 +2,8 @@
 
 mod crashes;
 mod disks;
+mod hosts;
+mod recovery;
 mod rivals;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::super::common::disk::SmallDisk;
 use super::super::common::{Conf, Request, Server};
-use super::super::{MIB, assert_free, assert_nothing_left, create, elsewhere, import, objects, shown, wait_for_task};
+use super::super::{MIB, assert_free, assert_nothing_left, create, import, objects, shown, wait_for_task};
+use super::hosts::elsewhere;
 use super::serve;
 
 fn conf(conf: Conf) -> Conf {

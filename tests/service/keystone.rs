@@ -313,3 +313,55 @@ fn without_the_keystone_that_keeps_limits_images_are_read_and_not_made() {
         (ask(server.address(), "GET", "/v2/info/usage", "", b"", || {}).0 == 200).then_some(())
     });
 }
+
+#[test]
+fn staged_data_outlasts_an_import_while_the_keystone_that_keeps_limits_is_away() {
+    let keystone = Keystone::start();
+    let setup = Setup::new();
+    let folders = ["fast", "os_glance_staging_store", "os_glance_tasks_store"]
+        .map(|store| format!("[{store}]\nfilesystem_store_datadir = {}\n", setup.path(store).display()));
+    let more = format!(
+        "enabled_backends = fast:file\n{}[glance_store]\ndefault_backend = fast\n{}[wsgi]\ntask_pool_threads = 1\n\
+         [import_filtering_opts]\nallowed_hosts = [127.0.0.1]\nallowed_ports = []\n",
+        with_limits(&keystone),
+        folders.concat()
+    );
+    let server = setup.more(&more).start();
+    let send = |method: &str, path: &str, kind: &str, body: &str| {
+        let headers = format!("Content-Type: application/{kind}\r\nContent-Length: {}\r\n", body.len());
+        ask(server.address(), method, path, &headers, body.as_bytes(), || {})
+    };
+    let import = |image: &str, method: &serde_json::Value| {
+        let document = json!({"method": method, "stores": ["fast"], "all_stores_must_succeed": false}).to_string();
+        let (status, answer) = send("POST", &format!("/v2/images/{image}/import"), "json", &document);
+        assert_eq!(status, 202, "{answer}");
+    };
+    let ended = |image: &str| {
+        wait_for("the end of the import", || {
+            let image = ask(server.address(), "GET", &format!("/v2/images/{image}"), "", b"", || {}).1;
+            image.get("os_glance_import_task").is_none().then_some(image)
+        })
+    };
+    // Another import is before it, so that Keystone can go between the request and the work.
+    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", web.local_addr().unwrap());
+    let (first, staged) = (create(&server), create(&server));
+    import(&first, &json!({"name": "web-download", "uri": url}));
+    let (asked, _) = web.accept().unwrap();
+    assert_eq!(send("PUT", &format!("/v2/images/{staged}/stage"), "octet-stream", "ab").0, 204);
+    let direct = json!({"name": "glance-direct"});
+    import(&staged, &direct);
+    keystone.go();
+    drop((web, asked));
+    assert_eq!(ended(&first)["status"], "queued");
+    let image = ended(&staged);
+    assert_eq!((&image["status"], &image["size"]), (&json!("uploading"), &json!(2)), "{image}");
+    keystone.come();
+    // Limits are asked for again after a moment.
+    wait_for("limits to be known again", || {
+        (ask(server.address(), "GET", "/v2/info/usage", "", b"", || {}).0 == 200).then_some(())
+    });
+    import(&staged, &direct);
+    let image = ended(&staged);
+    assert_eq!((&image["status"], &image["stores"]), (&json!("active"), &json!("fast")), "{image}");
+}

@@ -105,18 +105,6 @@ impl Images {
         self.finish_entry(hold.entry).await;
     }
 
-    /// As [`Images::let_go`] of an image that was deleted. When somebody else has taken it, recovery has to look at what this worker
-    /// has written meanwhile: the other one may write to the same places.
-    ///
-    /// # Errors
-    /// Those of the database; recovery looks then, too.
-    pub(crate) async fn let_go_if_deleted(&self, image_id: &str, hold: Hold) -> Result<(), Error> {
-        if self.is_deleted(image_id).await? {
-            self.let_go(hold).await;
-        }
-        Ok(())
-    }
-
     /// Whether nobody can have the image any more.
     ///
     /// # Errors

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use time::{OffsetDateTime, PrimitiveDateTime};
 use tokio::time::sleep;
 use tracing::info;
 use uuid::Uuid;
 
-use crate::db::DbError;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::model::{ImageUpdate, OtherProperties};
 use crate::db::tasks::{self, TaskStep, TaskViewer};
+use crate::db::{DbError, clock};
 use crate::image::intent_log::{Entry, Intent, Record, Token, Work};
 use crate::image::{Error, Image, Images, Status};
 use crate::notifications::Change;
@@ -91,17 +90,10 @@ impl Images {
             other_properties: OtherProperties::DeleteNamed(Vec::new()),
             ..ImageUpdate::default()
         };
-        match rows::update(&self.db, &image.id, change, Some(&[Status::Queued.as_str()])).await {
-            Ok(_) => {
-                self.announce(image, Change::Updated);
-                Ok(())
-            }
-            Err(DbError::StateConflict { current, .. }) => {
-                Err(Error::Raced { id: image.id.clone(), current: current.as_str().into() })
-            }
-            Err(DbError::NotFound { .. }) => Err(Error::NotFound(image.id.clone())),
-            Err(error) => Err(error.into()),
-        }
+        let changed = rows::update(&self.db, &image.id, change, Some(&[Status::Queued.as_str()])).await;
+        changed.map_err(|error| Error::of_change(&image.id, error))?;
+        self.announce(image, Change::Updated);
+        Ok(())
     }
 
     /// Nothing is left to look at.
@@ -158,8 +150,7 @@ impl Images {
         for file in record.places.iter().filter_map(|place| place.strip_prefix("file://")) {
             remove(Path::new(file)).await?;
         }
-        let everybody = TaskViewer { is_admin: true, project: None };
-        let Some(task) = tasks::get(&self.db, task_id, &everybody).await? else {
+        let Some(task) = tasks::get(&self.db, task_id, &TaskViewer::service()).await? else {
             return self.unmake(&record.image_id).await;
         };
         let is_made = found
@@ -174,7 +165,7 @@ impl Images {
             to: if is_made { "success" } else { "failure" },
             result: is_made.then(|| serde_json::json!({"image_id": record.image_id})),
             message: (!is_made).then(|| DIED.to_owned()),
-            expires_at: Some(now() + self.options.task_time_to_live),
+            expires_at: Some(clock::now() + self.options.task_time_to_live),
             ..end(task_id)
         };
         for step in [begun, step] {
@@ -206,9 +197,4 @@ async fn remove(file: &Path) -> Result<(), Error> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::IntentLog(error)),
         _ => Ok(()),
     }
-}
-
-fn now() -> PrimitiveDateTime {
-    let now = OffsetDateTime::now_utc();
-    PrimitiveDateTime::new(now.date(), now.time())
 }

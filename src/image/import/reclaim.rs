@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::Value;
-use time::{OffsetDateTime, PrimitiveDateTime};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::db::DbError;
+use crate::db::{DbError, clock};
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
 use crate::image::intent_log::{Intent, Record, Token, Work};
@@ -53,7 +52,7 @@ impl Images {
     /// Ends what an entry of the intent log has left of an import. False: the entry stays.
     pub(in crate::image) async fn reclaim(&self, record: &Record, work: &Work) -> Result<bool, Error> {
         let task_id = work.token.task_id();
-        let task = tasks::get(&self.db, task_id, &everybody()).await?;
+        let task = tasks::get(&self.db, task_id, &TaskViewer::service()).await?;
         let task = task.as_ref();
         let Some(found) = rows::with_owner(&self.db, &record.image_id).await? else {
             self.remove_unknown(record, None).await?;
@@ -138,7 +137,7 @@ impl Images {
     }
 
     async fn reclaim_from_other(&self, task_id: &str) -> Result<(), Error> {
-        let Some(task) = tasks::get(&self.db, task_id, &everybody()).await? else { return Ok(()) };
+        let Some(task) = tasks::get(&self.db, task_id, &TaskViewer::service()).await? else { return Ok(()) };
         let Some(image_id) = task.image_id.as_deref() else { return Ok(()) };
         let token = Token::of_task(task_id);
         let (intent_log, own) = (Arc::clone(&self.intent_log), token.clone());
@@ -242,7 +241,7 @@ impl Images {
             to: "failure",
             result: None,
             message: Some(if task.status == "pending" { NEVER_BEGUN } else { DIED }.to_owned()),
-            expires_at: Some(now() + self.options.task_time_to_live),
+            expires_at: Some(clock::now() + self.options.task_time_to_live),
             image,
         };
         match tasks::take_step(&self.db, step).await {
@@ -251,10 +250,6 @@ impl Images {
             outcome => Ok(outcome.map(|()| true)?),
         }
     }
-}
-
-fn everybody() -> TaskViewer {
-    TaskViewer { is_admin: true, project: None }
 }
 
 /// The stores that a task was to write to.
@@ -279,9 +274,4 @@ fn is_direct(task: Option<&TaskRecord>) -> bool {
 
 fn method(task: Option<&TaskRecord>) -> Option<&str> {
     task?.input.as_ref()?.pointer("/import_req/method/name")?.as_str()
-}
-
-fn now() -> PrimitiveDateTime {
-    let now = OffsetDateTime::now_utc();
-    PrimitiveDateTime::new(now.date(), now.time())
 }

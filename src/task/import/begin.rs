@@ -7,14 +7,14 @@ use tracing::{info, warn};
 
 use super::flow::{self, Job};
 use super::request::{ImportRequest, Method};
-use crate::db::DbError;
 use crate::db::tasks::{self as rows, TaskViewer};
+use crate::db::{DbError, clock};
 use crate::identity::Context;
 use crate::image::{FAILED, IMPORTING, Image, LOCK, Plan, Transformed};
 use crate::schema::python::Excerpt;
 use crate::sys::crash_point::crash_point;
 use crate::task::pool::Turn;
-use crate::task::tasks::{new_task, now};
+use crate::task::tasks::new_task;
 use crate::task::{Asker, Error, Task, TaskKind, Tasks};
 
 /// How long after its last change a task is given up that has not ended, or has ended without letting go of its image.
@@ -166,12 +166,11 @@ impl Tasks {
 
     /// Frees an image of a task that has long been silent (upstream: `_enforce_import_lock`). Gives the task, if there is one.
     pub(in crate::task) async fn take_from(&self, image: &Image, holder: &str) -> Result<Option<Task>, Error> {
-        let everybody = TaskViewer { is_admin: true, project: None };
-        let task = rows::get(&self.db, holder, &everybody).await?.map(Task::from);
+        let task = rows::get(&self.db, holder, &TaskViewer::service()).await?.map(Task::from);
         let busy = || Err(Error::Conflict("Image has active task".to_owned()));
         if let Some(task) = &task {
             let expiry = if task.status == "pending" { EXPIRY * 2 } else { EXPIRY };
-            if now() - task.updated_at < expiry {
+            if clock::now() - task.updated_at < expiry {
                 return busy();
             }
             match self.fail(&task.id, "Expired lock preempted".to_owned()).await {

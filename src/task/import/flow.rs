@@ -43,8 +43,8 @@ struct Failed {
     message: String,
     /// The stores to blame, or all.
     stores: Vec<String>,
-    /// Whether the same data may be imported again.
-    is_data_good: bool,
+    /// Whether staged data stays, to be imported again.
+    keeps_staged: bool,
     /// Something of the data may still be in a store.
     leaves_something: bool,
 }
@@ -58,14 +58,14 @@ enum Taken {
     Unclear,
 }
 
-/// Runs an import to one of its ends. `stop`: the task was ended by somebody else.
+/// Runs an import to one of its ends. `stop`: the task was ended by somebody else, or soon will be.
 pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
     let task_id = job.plan.task_id.clone();
     let Job { mut plan, hold, method } = job;
     let begin = tasks.images.step_of_begin(&plan, &hold);
     match tasks.take(&task_id, &[TaskStatus::Pending], TaskStatus::Processing, None, begin).await {
         Taken::Done => crash_point("import.begun"),
-        Taken::Refused => return tasks.end_without_image(&plan, hold, DELETED.to_owned()).await,
+        Taken::Refused => return tasks.end_without_image(&plan, hold, None).await,
         Taken::Unclear => return,
     }
     if let Err(error) = tasks.images.enforce_import(&plan, method == Method::GlanceDirect).await {
@@ -85,8 +85,8 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
     threads.close();
     threads.wait().await;
     let Some(imported) = imported else {
-        // Whoever has ended it has the image now; recovery makes sure.
-        return warn!(task_id, image_id = plan.image.id, "an import was ended by somebody else");
+        // Whoever has ended it has the image now, or will have; recovery makes sure.
+        return warn!(task_id, image_id = plan.image.id, "an import was given up");
     };
     crash_point("import.brought");
     match imported {
@@ -150,10 +150,7 @@ impl Tasks {
             let known = match self.images.look_at_held(&plan.image.id, &hold).await {
                 Ok(Some(known)) => known,
                 Ok(None) => break,
-                Err(error) => {
-                    warn!(task_id, error = &error as &dyn StdError, "the end of an import cannot be written down yet");
-                    return;
-                }
+                Err(error) => return unclear(task_id, &error),
             };
             let step = self.images.step_of_success(plan, &hold, &known, &imported);
             let result = serde_json::json!({"image_id": plan.image.id});
@@ -178,32 +175,11 @@ impl Tasks {
                 }
                 Err(DbError::LocationsChanged { .. }) => {}
                 Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => break,
-                Err(error) => {
-                    warn!(task_id, error = &error as &dyn StdError, "the end of an import cannot be written down yet");
-                    return;
-                }
-            }
-        }
-        match self.images.is_deleted(&plan.image.id).await {
-            Ok(true) => {}
-            // Somebody else has it, and may have written to the same places: recovery looks at what is left there.
-            Ok(false) => return warn!(task_id, "an import has lost its image to somebody else"),
-            Err(error) => {
-                return warn!(
-                    task_id,
-                    error = &error as &dyn StdError,
-                    "the end of an import cannot be written down yet"
-                );
+                Err(error) => return unclear(task_id, &error),
             }
         }
         // Nobody wants the data any more.
-        match self.images.remove_imported(plan, &imported).await {
-            Ok(()) => self.end_without_image(plan, hold, DELETED.to_owned()).await,
-            // Recovery tries again.
-            Err(error) => {
-                warn!(task_id, error = &error as &dyn StdError, "imported data that is not wanted stays for now")
-            }
-        }
+        self.end_without_image(plan, hold, Some(&imported)).await;
     }
 
     /// Nothing was kept: the image goes back to where it was.
@@ -216,75 +192,65 @@ impl Tasks {
         }
         let known = match self.images.look_at_held(&plan.image.id, &hold).await {
             Ok(Some(known)) => known,
-            Ok(None) => return self.end_without_image(plan, hold, DELETED.to_owned()).await,
-            Err(error) => {
-                warn!(task_id, error = &error as &dyn StdError, "the end of an import cannot be written down yet");
-                return;
-            }
+            Ok(None) => return self.end_without_image(plan, hold, None).await,
+            Err(error) => return unclear(task_id, &error),
         };
         let is_direct = *method == Method::GlanceDirect;
         let is_staged = is_direct || plan.transformed.is_changed;
-        let is_good = is_direct && failed.is_data_good && !plan.transformed.is_changed;
-        let keeps = is_good && plan.needs_all && self.images.has_staged(plan).await;
+        let may_keep = is_direct && failed.keeps_staged && !plan.transformed.is_changed;
+        let keeps = may_keep && self.images.has_staged(plan).await;
         let back = if keeps { Status::Uploading } else { Status::Queued };
         let step = self.images.step_of_failure(plan, &hold, &known, &failed.stores, back);
-        match self.take(task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(failed.message), step).await {
-            Taken::Done => {
-                crash_point("import.failed");
-                if is_staged && !keeps {
-                    self.images.drop_staged(plan).await;
-                }
-                self.images.let_go(hold).await;
-            }
-            Taken::Refused => self.end_without_image(plan, hold, DELETED.to_owned()).await,
-            Taken::Unclear => {}
-        }
+        self.end_in_failure(plan, hold, failed.message, step, is_staged && !keeps).await;
     }
 
     /// The caller may not have so much: the image is queued, with nothing of its data.
     async fn refuse_import(&self, plan: &Plan, hold: Hold, method: &Method, message: String) {
-        let task_id = &plan.task_id;
-        warn!(task_id, image_id = plan.image.id, "an import is over a limit: {message}");
+        warn!(task_id = plan.task_id, image_id = plan.image.id, "an import is over a limit: {message}");
         let step = self.images.step_of_refusal(plan, &hold);
-        match self.take(task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(message), step).await {
+        self.end_in_failure(plan, hold, message, step, *method == Method::GlanceDirect).await;
+    }
+
+    /// Takes the last step of an import that has failed. `unstages`: what is staged goes as well.
+    async fn end_in_failure(&self, plan: &Plan, hold: Hold, message: String, step: ImageStep, unstages: bool) {
+        match self.take(&plan.task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(message), step).await {
             Taken::Done => {
-                if *method == Method::GlanceDirect {
+                crash_point("import.failed");
+                if unstages {
                     self.images.drop_staged(plan).await;
                 }
                 self.images.let_go(hold).await;
             }
-            Taken::Refused => self.end_without_image(plan, hold, DELETED.to_owned()).await,
+            Taken::Refused => self.end_without_image(plan, hold, None).await,
             Taken::Unclear => {}
         }
     }
 
-    /// The task fails, and there is no image to do anything about.
-    async fn end_without_image(&self, plan: &Plan, hold: Hold, message: String) {
-        match self.images.is_deleted(&plan.image.id).await {
-            Ok(true) => {}
-            // Who has taken the image ends the task with it; its lock is of the same task.
-            Ok(false) => return warn!(task_id = plan.task_id, "an import has lost its image to somebody else"),
-            Err(error) => {
-                let error: &dyn StdError = &error;
-                return warn!(task_id = plan.task_id, error, "the end of a task cannot be written down yet");
-            }
+    /// The task fails, and there is no image to do anything about. `imported`: what is stored of its data already.
+    async fn end_without_image(&self, plan: &Plan, hold: Hold, imported: Option<&Imported>) {
+        match self.try_end_without_image(plan, imported).await {
+            Ok(true) => self.images.let_go(hold).await,
+            // Who has taken the image ends the task with it; its lock is of the same task. He may have written to the same places, so
+            // recovery looks at what is left there.
+            Ok(false) => warn!(task_id = plan.task_id, "an import has lost its image to somebody else"),
+            Err(error) => unclear(&plan.task_id, &error),
         }
-        let ended = match self.fail(&plan.task_id, message).await {
-            // Somebody else, who has the image by now, must not find it locked.
-            Ok(()) | Err(DbError::NotFound { .. }) => self.images.unlock(&plan.image.id, &plan.task_id).await,
-            Err(error) => Err(error.into()),
-        };
-        let ended = match ended {
-            Ok(_) => self.images.let_go_if_deleted(&plan.image.id, hold).await,
-            Err(error) => Err(error),
-        };
-        match ended {
-            Ok(()) => {}
-            Err(error) => {
-                let error: &dyn StdError = &error;
-                warn!(task_id = plan.task_id, error, "the end of a task cannot be written down yet");
-            }
+    }
+
+    /// False: the image is not deleted, and nothing was done.
+    async fn try_end_without_image(&self, plan: &Plan, imported: Option<&Imported>) -> Result<bool, image::Error> {
+        if !self.images.is_deleted(&plan.image.id).await? {
+            return Ok(false);
         }
+        if let Some(imported) = imported {
+            self.images.remove_imported(plan, imported).await?;
+        }
+        match self.fail(&plan.task_id, DELETED.to_owned()).await {
+            // Whoever restores the image must not find it locked.
+            Ok(()) | Err(DbError::NotFound { .. }) => self.images.unlock(&plan.image.id, &plan.task_id).await?,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(true)
     }
 
     async fn take(
@@ -311,20 +277,27 @@ impl Failed {
     /// Nothing came to the stores.
     fn without_data(plan: &Plan, error: &impl ToString) -> Self {
         let (message, stores) = (error.to_string(), plan.stores.clone());
-        Self { message, stores, is_data_good: false, leaves_something: false }
+        Self { message, stores, keeps_staged: false, leaves_something: false }
     }
 
     /// Nothing was begun, so that staged data is as good as before.
     fn before_data(plan: &Plan, error: &image::Error) -> Self {
-        Self { message: message(error), stores: plan.stores.clone(), is_data_good: true, leaves_something: false }
+        Self { message: message(error), stores: plan.stores.clone(), keeps_staged: true, leaves_something: false }
     }
 
     fn of(fault: Fault, plan: &Plan) -> Self {
         let is_data_good = !fault.stores.is_empty();
         let leaves_something = fault.leaves_something();
         let stores = if is_data_good { fault.stores.clone() } else { plan.stores.clone() };
-        Self { message: message(&fault.error), stores, is_data_good, leaves_something }
+        // Where not all stores must succeed, upstream removes the staged data before it looks whether one has.
+        let keeps_staged = is_data_good && plan.needs_all;
+        Self { message: message(&fault.error), stores, keeps_staged, leaves_something }
     }
+}
+
+/// Recovery looks at it.
+fn unclear(task_id: &str, error: &(dyn StdError + 'static)) {
+    warn!(task_id, error, "the end of an import cannot be written down yet");
 }
 
 /// What went wrong, in words that name the cause.

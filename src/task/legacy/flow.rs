@@ -71,7 +71,7 @@ impl Tasks {
                 return Err(error.into());
             }
         }
-        let created = self.get(&TaskViewer { is_admin: true, project: None }, &id).await?;
+        let created = self.get(&TaskViewer::service(), &id).await?;
         let (tasks, caller) = (self.clone(), Arc::clone(caller));
         // Dropped when the queue is full after all, the making is left to recovery, which ends the task.
         self.pool.submit(&id, move |turn| async move {

@@ -1,0 +1,203 @@
+//! Several hosts: one that dies, one that stops, and one that has what another needs.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::super::common::disk::FuseMount;
+use super::super::common::{Body, Conf, Request, Server, free_port, wait_for};
+use super::super::{
+    LEASE, MIB, PATIENCE, Web, assert_free, conf, create, direct, download, import, shown, sqlite, stage, task,
+    wait_for_begin, wait_for_task,
+};
+
+/// Another host: the same database and stores, with a state directory of its own.
+pub(super) fn elsewhere(conf: &Conf, name: &str) -> Conf {
+    let mut other = conf.clone();
+    other.dir = conf.dir.join(name);
+    other.port = free_port();
+    fs::create_dir_all(&other.dir).unwrap();
+    let (port, state) = (other.port, other.dir.join("state").display().to_string());
+    other.set("DEFAULT.bind_port", port).set("service.state_directory", state)
+}
+
+/// As [`elsewhere`], with a staging area of its own.
+fn host(conf: &Conf, name: &str) -> Server {
+    let other = elsewhere(conf, name);
+    let staging = other.dir.join("staging").display().to_string();
+    let url = format!("http://127.0.0.1:{}", other.port);
+    let other = other.set("os_glance_staging_store.filesystem_store_datadir", staging);
+    Server::start(other.set("DEFAULT.worker_self_reference_url", url))
+}
+
+#[test]
+fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
+    let (web, mut mount) = (Web::start(), None);
+    let mut server = Server::with(|conf_of| {
+        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
+        conf(&web)(conf_of)
+    });
+    let mount = mount.unwrap();
+    let [running, hung, waiting, staged] = [(); 4].map(|()| create(&server));
+    stage(&server, &staged, &[b'w'; 1000]);
+    let to = |stores: &[&str]| json!({"method": {"name": "web-download", "uri": web.url()}, "stores": stores});
+    import(&server, &running, &to(&["fast"]));
+    wait_for_begin(&web, &server, &running);
+    import(&server, &hung, &to(&["slow", "fast"]));
+    import(&server, &waiting, &to(&["fast"]));
+    import(&server, &staged, &direct());
+    server.crash();
+    web.go_on.send(false).unwrap();
+    let other = Server::start(elsewhere(&server.conf, "other"));
+    mount.stall();
+    // Whatever the clock of the other host said: only what is seen from here counts.
+    sqlite(&server.conf.database(), "update tasks set updated_at = '2020-01-01 00:00:00.000000'");
+    let begin = Instant::now();
+    let ended = |id: &String| {
+        wait_for("the end of a task", LEASE * 2, || Some(task(&other, id)).filter(|task| task["status"] == "failure"))
+    };
+    let message = ended(&running)["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("The service ended while it worked on this task"), "{message}");
+    assert!(begin.elapsed() > LEASE - Duration::from_secs(5), "{:?}: the host may live", begin.elapsed());
+    assert_free(&shown(&other, &running), "queued");
+    // A store that does not answer holds up nobody else, and its image is nobody's until it does.
+    ended(&waiting);
+    assert_free(&shown(&other, &waiting), "queued");
+    ended(&staged);
+    assert_eq!(shown(&other, &staged)["status"], "uploading");
+    import(&other, &staged, &direct());
+    wait_for_task(&other, &staged, "success");
+    wait_for("the image is taken", PATIENCE, || (shown(&other, &hung)["status"] == "importing").then_some(()));
+    assert_eq!(task(&other, &hung)["status"], "pending");
+    let upload = Request::new("PUT", &format!("/v2/images/{hung}/file")).data(Body::Sized(vec![b'u'; 1000]));
+    assert_eq!(other.send(&upload).status, 409);
+    mount.go_on();
+    ended(&hung);
+    assert_free(&shown(&other, &hung), "queued");
+    other.send(&upload).expect(204);
+
+    import(&other, &running, &download(&web));
+    web.go_on.send(true).unwrap();
+    wait_for_task(&other, &running, "success");
+    assert_free(&shown(&other, &running), "active");
+    drop(other);
+    // The host that had died comes back, and leaves alone what is not its own any more.
+    server.start_again();
+    for (id, size) in [(&running, 3 * MIB), (&hung, 1000), (&staged, 1000)] {
+        assert_eq!(shown(&server, id)["status"], "active");
+        let data = server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200).body;
+        assert_eq!(data.len(), size);
+    }
+    drop((server, mount));
+}
+
+#[test]
+fn a_stop_finishes_what_runs_keeps_its_lease_and_begins_nothing_more() {
+    let web = Web::start();
+    let mut server = Server::with(conf(&web));
+    let [running, waiting, staged] = [(); 3].map(|()| create(&server));
+    stage(&server, &staged, &[b'w'; 1000]);
+    import(&server, &running, &download(&web));
+    wait_for_begin(&web, &server, &running);
+    import(&server, &waiting, &download(&web));
+    import(&server, &staged, &direct());
+    let other = Server::start(elsewhere(&server.conf, "other"));
+    server.signal(Signal::SIGTERM);
+    for (id, status) in [(&waiting, "queued"), (&staged, "uploading")] {
+        let ended = wait_for_task(&other, id, "failure");
+        assert!(ended["message"].as_str().unwrap().contains("stopped before it began this task"), "{ended}");
+        let image = shown(&other, id);
+        assert_eq!((&image["status"], image.get("os_glance_import_task")), (&json!(status), None), "{image}");
+    }
+    import(&other, &staged, &direct());
+    wait_for_task(&other, &staged, "success");
+    // Twice before the task tells how far it is.
+    let renewed_at =
+        || sqlite(&server.conf.database(), &format!("select updated_at from tasks where image_id = '{running}'"));
+    let before = renewed_at();
+    wait_for("a renewal of the lease", Duration::from_secs(22), || (renewed_at() != before).then_some(()));
+    web.go_on.send(true).unwrap();
+    wait_for_task(&other, &running, "success");
+    assert_free(&shown(&other, &running), "active");
+    assert!(server.wait_end(PATIENCE).success());
+}
+
+#[test]
+fn an_image_is_taken_from_a_task_that_has_long_been_silent() {
+    let web = Web::start();
+    let server = Server::with(conf(&web));
+    let id = create(&server);
+    let database = server.conf.database();
+    for (task, time, status) in [("t-new", "2999-01-01", 409), ("t-old", "2020-01-01", 202), ("t-none", "", 202)] {
+        // Of upstream's server: nobody owns the data.
+        if !time.is_empty() {
+            sqlite(
+                &database,
+                &format!(
+                    "insert into tasks (id, type, status, owner, created_at, updated_at, deleted, image_id) values \
+                     ('{task}', 'api_image_import', 'processing', '', '{time} 00:00:00.000000', '{time} 00:00:00.000000', 0, \
+                     '{id}'); insert into task_info (task_id, input) values ('{task}', '{{\"backend\": [\"fast\"]}}')"
+                ),
+            );
+        }
+        sqlite(
+            &database,
+            &format!(
+                "delete from image_properties; insert into image_properties (image_id, name, value, created_at, deleted) values \
+                 ('{id}', 'os_glance_import_task', '{task}', '2020-01-01 00:00:00.000000', 0)"
+            ),
+        );
+        let request = Request::new("POST", &format!("/v2/images/{id}/import")).json(&download(&web));
+        assert_eq!(server.send(&request).status, status, "{task}");
+        if status == 202 {
+            web.go_on.send(false).unwrap();
+            wait_for("the import's end", PATIENCE, || {
+                shown(&server, &id).get("os_glance_import_task").is_none().then_some(())
+            });
+        }
+    }
+    let old = server.send(&Request::new("GET", "/v2/tasks/t-old")).expect(200).json();
+    assert_eq!((&old["status"], &old["message"]), (&json!("failure"), &json!("Expired lock preempted")));
+}
+
+#[test]
+fn the_host_that_has_the_staged_data_imports_and_deletes() {
+    let web = Web::start();
+    let first = Server::with(conf(&web));
+    let [mut near, far] = ["near", "far"].map(|name| host(&first.conf, name));
+    let stage = |server: &Server| {
+        let id = create(server);
+        stage(server, &id, &vec![b'w'; MIB]);
+        assert_eq!(shown(server, &id).get("os_glance_stage_host"), None);
+        id
+    };
+    let staged = |name: &str, id: &str| first.conf.dir.join(name).join("staging").join(id).try_exists().unwrap();
+    let direct = direct();
+    let id = stage(&near);
+    assert!(staged("near", &id) && !staged("far", &id));
+    let forwarded = Request::new("POST", &format!("/v2/images/{id}/import")).header("x-openstack-request-id", "far");
+    let accepted = far.send(&forwarded.json(&direct)).expect(202);
+    // The log of the host that has done the work tells of the request under that id.
+    let request_id = accepted.header("x-openstack-request-id").unwrap().to_owned();
+    assert_ne!(request_id, "req-far");
+    near.log_with(&request_id);
+    wait_for_task(&far, &id, "success");
+    assert_eq!(shown(&far, &id)["status"], "active");
+    wait_for("the staged data goes", PATIENCE, || (!staged("near", &id)).then_some(()));
+
+    let id = stage(&near);
+    far.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    assert!(!staged("near", &id));
+
+    let id = stage(&near);
+    near.crash();
+    let refused = far.send(&Request::new("POST", &format!("/v2/images/{id}/import")).json(&direct));
+    assert!(refused.status == 504 && refused.text().contains("Stage host is unavailable"), "{}", refused.text());
+    assert_eq!(shown(&far, &id)["status"], "uploading");
+    far.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    assert!(staged("near", &id));
+    near.start_again();
+    wait_for("the staged data of a deleted image goes", PATIENCE, || (!staged("near", &id)).then_some(()));
+}
