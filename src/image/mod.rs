@@ -45,7 +45,7 @@ pub use error::Error;
 pub use events::Sending;
 pub use images::Images;
 pub(crate) use import::{
-    FAILED, Fault, HashFault, Hold, IMPORTING, Imported, LOCK, Making, Placement, Plan, Transformed, hashed,
+    FAILED, Fault, HashFault, Hold, IMPORTING, Imported, LEASE, LOCK, Making, Placement, Plan, Transformed, hashed,
 };
 pub use intent_log::{FOREIGN_AGE, IntentLog};
 use limits::Limits;

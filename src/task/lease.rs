@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::tasks::Tasks;
 use crate::db::DbError;
 use crate::db::tasks as rows;
@@ -11,14 +13,17 @@ use crate::image;
 pub const RENEWAL: Duration = Duration::from_secs(15);
 
 impl Tasks {
-    /// Renews the rows of all tasks that this worker has, running or waiting, and gives up those that others have ended.
+    /// Renews the rows of all tasks that this worker has, running or waiting, and gives up those that others have ended. While this
+    /// fails, the [pool](super::Pool) gives up what runs before other hosts may take it over.
     ///
     /// # Errors
-    /// Those of the database. Tasks are given up only when it has said so.
+    /// Those of the database.
     pub async fn renew_leases(&self) -> Result<(), DbError> {
+        let asked_at = Instant::now();
         let held = self.pool.ids();
         let kept = held.iter().cloned().chain(self.images.under_way_for_others()).collect();
         let unfinished = rows::renew(&self.db, kept).await?;
+        self.pool.renewed(asked_at);
         for id in held.iter().filter(|id| !unfinished.contains(id)) {
             // It may just have ended by itself; then nobody is told.
             self.pool.give_up(id);

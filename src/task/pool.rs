@@ -2,22 +2,30 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use super::Error;
+use crate::image::LEASE;
 
 /// Tasks that may wait for their turn. Each holds its request in memory, and its image for itself.
 const MOST_WAITING: usize = 1000;
 
 /// Tasks that are told side by side that they have no turn any more.
 const TOLD_AT_A_TIME: usize = 8;
+
+/// How long after the last renewal of its lease a task is given up here: early enough for its work to have ended when another host ends it.
+const HELD: Duration = LEASE.saturating_sub(Duration::from_secs(15));
 
 /// What has become of a task's wait.
 #[derive(Debug)]
@@ -34,6 +42,8 @@ type Work = Box<dyn FnOnce(Turn) -> BoxFuture<'static, ()> + Send>;
 /// Runs tasks, of all configurations of a worker.
 pub struct Pool {
     tracker: TaskTracker,
+    /// How long a task runs after the last renewal of its lease.
+    held: Duration,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -42,16 +52,32 @@ struct State {
     /// How many may run at a time.
     limit: usize,
     running: BTreeMap<String, CancellationToken>,
-    waiting: VecDeque<(String, Work)>,
+    waiting: VecDeque<Waiting>,
+    /// When the last renewal of all leases was begun that went well.
+    renewed_at: Instant,
     /// Nothing begins any more.
     is_closed: bool,
+}
+
+/// A task that waits for its turn.
+struct Waiting {
+    id: String,
+    /// When its row was new.
+    since: Instant,
+    work: Work,
 }
 
 impl Pool {
     /// `tracker`: whoever ends the process waits for it.
     pub fn new(tracker: TaskTracker) -> Arc<Self> {
-        let state = State { limit: 1, running: BTreeMap::new(), waiting: VecDeque::new(), is_closed: false };
-        Arc::new(Self { tracker, state: Mutex::new(state), changed: Notify::new() })
+        Self::holding(tracker, HELD)
+    }
+
+    /// As [`Pool::new`]; tasks are given up so long after the last renewal of their leases.
+    fn holding(tracker: TaskTracker, held: Duration) -> Arc<Self> {
+        let (running, waiting) = (BTreeMap::new(), VecDeque::new());
+        let state = State { limit: 1, running, waiting, renewed_at: Instant::now(), is_closed: false };
+        Arc::new(Self { tracker, held, state: Mutex::new(state), changed: Notify::new() })
     }
 
     /// How many tasks may run at a time from now on.
@@ -76,11 +102,11 @@ impl Pool {
         self.changed.notify_one();
     }
 
-    fn tell_never(&self, waiting: VecDeque<(String, Work)>) {
+    fn tell_never(&self, waiting: VecDeque<Waiting>) {
         if waiting.is_empty() {
             return;
         }
-        let told = stream::iter(waiting).for_each_concurrent(TOLD_AT_A_TIME, |(_, work)| {
+        let told = stream::iter(waiting).for_each_concurrent(TOLD_AT_A_TIME, |Waiting { work, .. }| {
             AssertUnwindSafe(async move { work(Turn::Never).await }).catch_unwind().map(drop)
         });
         self.tracker.spawn(told);
@@ -102,7 +128,7 @@ impl Pool {
         if state.waiting.len() >= MOST_WAITING {
             return Err(Error::Full);
         }
-        let entry: (String, Work) = (id.to_owned(), Box::new(|turn| Box::pin(work(turn))));
+        let entry = Waiting { id: id.to_owned(), since: Instant::now(), work: Box::new(|turn| Box::pin(work(turn))) };
         if state.is_closed {
             drop(state);
             self.tell_never([entry].into());
@@ -117,13 +143,19 @@ impl Pool {
     /// The ids of all tasks that this worker has.
     pub(crate) fn ids(&self) -> Vec<String> {
         let state = self.lock();
-        state.running.keys().chain(state.waiting.iter().map(|(id, _)| id)).cloned().collect()
+        state.running.keys().chain(state.waiting.iter().map(|waiting| &waiting.id)).cloned().collect()
+    }
+
+    /// The leases of all tasks are renewed: the database was asked to at that time.
+    pub(crate) fn renewed(&self, asked_at: Instant) {
+        let mut state = self.lock();
+        state.renewed_at = state.renewed_at.max(asked_at);
     }
 
     /// Ends the work on a task that is somebody else's by now.
     pub(crate) fn give_up(&self, id: &str) {
         let mut state = self.lock();
-        state.waiting.retain(|(waiting, _)| waiting != id);
+        state.waiting.retain(|waiting| waiting.id != id);
         if let Some(token) = state.running.get(id) {
             token.cancel();
         }
@@ -144,21 +176,39 @@ impl Pool {
         let mut state = self.lock();
         let mut started = Vec::new();
         while !state.is_closed && state.running.len() < state.limit {
-            let Some((id, work)) = state.waiting.pop_front() else { break };
+            let Some(Waiting { id, since, work }) = state.waiting.pop_front() else { break };
             let token = CancellationToken::new();
             state.running.insert(id.clone(), token.clone());
-            started.push((id, work, token));
+            started.push((id, since, work, token));
         }
         drop(state);
-        for (id, work, token) in started {
+        for (id, since, work, token) in started {
             let pool = Arc::clone(self);
             self.tracker.spawn(async move {
-                // Also when the work panics, the next one can run; the panic itself is in the log already.
-                let _ = AssertUnwindSafe(async move { work(Turn::Begin(token)).await }).catch_unwind().await;
+                let work = AssertUnwindSafe(async move { work(Turn::Begin(token)).await }).catch_unwind();
+                tokio::select! {
+                    // Also when the work panics, the next one can run; the panic itself is in the log already.
+                    _ = work => {}
+                    () = pool.watch(&id, since) => unreachable!("it has no end"),
+                }
                 pool.end(&id);
             });
         }
         self.changed.notify_one();
+    }
+
+    /// Gives a task up whose lease could not be renewed in time. Does not end.
+    async fn watch(&self, id: &str, since: Instant) {
+        loop {
+            let over_at = self.lock().renewed_at.max(since) + self.held;
+            if Instant::now() >= over_at {
+                break;
+            }
+            sleep_until(over_at).await;
+        }
+        warn!(task_id = id, "a task is given up, as the database could not be told that this worker still has it");
+        self.give_up(id);
+        pending().await
     }
 
     fn end(self: &Arc<Self>, id: &str) {
@@ -182,6 +232,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::task::yield_now;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -227,6 +278,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_task_whose_lease_is_not_renewed_in_time_is_given_up() {
+        assert!(HELD < LEASE, "another host would be first");
+        const SHORT: Duration = Duration::from_millis(100);
+        let pool = || Pool::holding(TaskTracker::new(), SHORT);
+        let submit = |pool: &Arc<Pool>| {
+            let work = |turn| async move {
+                let Turn::Begin(token) = turn else { panic!("{turn:?}") };
+                token.cancelled().await;
+            };
+            pool.submit("a", work).unwrap();
+        };
+        let (late, renewed) = (pool(), pool());
+        submit(&renewed);
+        renewed.renewed(Instant::now() + LEASE);
+        sleep(SHORT * 3).await;
+        assert_eq!(renewed.ids(), ["a"]);
+        // Its row is younger than the last renewal.
+        let begun = Instant::now();
+        submit(&late);
+        while !late.ids().is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
     async fn what_waits_when_the_worker_ends_never_begins_and_is_told() {
         let tracker = TaskTracker::new();
         let pool = Pool::new(tracker.clone());
@@ -261,10 +338,10 @@ mod tests {
     async fn not_all_may_wait() {
         let pool = Pool::new(TaskTracker::new());
         for number in 0..=MOST_WAITING {
-            pool.submit(&number.to_string(), |_| std::future::pending()).unwrap();
+            pool.submit(&number.to_string(), |_| pending()).unwrap();
         }
         assert!(!pool.has_room());
-        assert!(matches!(pool.submit("more", |_| std::future::pending()), Err(Error::Full)));
+        assert!(matches!(pool.submit("more", |_| pending()), Err(Error::Full)));
         pool.set_limit(2);
         assert!(pool.has_room());
     }

@@ -10,7 +10,7 @@ use crate::db::tasks::Lease;
 
 /// How long the lease of a task must have been seen without a renewal for its worker to be dead. A worker renews it several times
 /// meanwhile. Only the time that passes here counts, so that the clocks of hosts may differ.
-const LEASE: Duration = Duration::from_secs(75);
+pub(crate) const LEASE: Duration = Duration::from_secs(75);
 
 /// Longest time between two looks after which what was seen before still counts. While the database was away nobody could renew
 /// anything.

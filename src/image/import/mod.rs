@@ -15,6 +15,7 @@ mod stores;
 
 pub(crate) use super::transitions::LOCK;
 pub(crate) use hold::{Hold, Plan, Transformed};
+pub(crate) use lease::LEASE;
 pub(super) use lease::Reclaims;
 pub(crate) use making::Making;
 pub(crate) use place::{HashFault, Placement, hashed};
