@@ -48,6 +48,10 @@ fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
     import(&server, &hung, &to(&["slow", "fast"]));
     import(&server, &waiting, &to(&["fast"]));
     import(&server, &staged, &direct());
+    let image = json!({"disk_format": "raw", "container_format": "bare"});
+    let input = json!({"import_from": web.url(), "import_from_format": "", "image_properties": image});
+    let making = server.send(&Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input})));
+    let making = making.expect(201).json()["id"].as_str().unwrap().to_owned();
     server.crash();
     web.go_on.send(false).unwrap();
     let other = Server::start(elsewhere(&server.conf, "other"));
@@ -62,6 +66,11 @@ fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
     assert!(message.contains("The service ended while it worked on this task"), "{message}");
     assert!(begin.elapsed() > LEASE - Duration::from_secs(5), "{:?}: the host may live", begin.elapsed());
     assert_free(&shown(&other, &running), "queued");
+    let gone = wait_for("the end of a task without an image", LEASE, || {
+        let task = other.send(&Request::new("GET", &format!("/v2/tasks/{making}"))).expect(200).json();
+        (task["status"] == "failure").then_some(task)
+    });
+    assert!(gone["message"].as_str().unwrap().contains("was not heard of any more"), "{gone}");
     // A store that does not answer holds up nobody else, and its image is nobody's until it does.
     ended(&waiting);
     assert_free(&shown(&other, &waiting), "queued");

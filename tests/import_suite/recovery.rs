@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::common::disk::FuseMount;
 use super::super::common::{Body, Request, Server, http, pause, wait_for};
 use super::super::{
-    MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, download, import, objects, shown,
+    MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, direct, download, import, objects, shown,
     sqlite, stage, task, wait_for_begin, wait_for_task,
 };
 
@@ -167,4 +167,61 @@ fn whenever_a_worker_is_killed_nothing_is_stuck_and_nothing_left() {
             server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
         }
     }
+}
+
+#[test]
+fn what_others_have_done_since_a_crash_is_respected() {
+    let web = Web::start();
+    let mut server = Server::with(conf(&web));
+    let [running, taken, ended, deleted, late] = [(); 5].map(|()| create(&server));
+    import(&server, &running, &download(&web));
+    wait_for_begin(&web, &server, &running);
+    let tasks = [&taken, &ended, &deleted, &late].map(|id| {
+        import(&server, id, &download(&web));
+        task(&server, id)["id"].as_str().unwrap().to_owned()
+    });
+    server.crash();
+    web.go_on.send(false).unwrap();
+    let (database, dir) = (server.conf.database(), server.conf.dir.clone());
+    let write = |sql: &str| drop(sqlite(&database, sql));
+    // Another machine ends it just now.
+    write(&format!(
+        "update images set status = 'importing' where id = '{taken}'; update image_properties set value = value || '/elsewhere/x' \
+         where image_id = '{taken}' and name = 'os_glance_data_owner'"
+    ));
+    // Its task has ended without it.
+    write(&format!("update images set status = 'importing' where id = '{ended}'"));
+    write(&format!("update tasks set status = 'failure' where image_id in ('{ended}', '{late}')"));
+    // Its data waits for the scrubber.
+    write(&format!(
+        "update images set status = 'pending_delete', deleted = 1, deleted_at = updated_at where id = '{deleted}'"
+    ));
+    fs::write(dir.join("fast").join(&deleted), "wanted").unwrap();
+    // It was given back, its client has staged data, and then the slow worker has written.
+    write(&format!(
+        "update images set status = 'uploading', size = 6 where id = '{late}'; delete from image_properties where image_id = '{late}'"
+    ));
+    fs::write(dir.join("staging").join(&late), "staged").unwrap();
+    fs::write(dir.join("slow").join(&late), "late").unwrap();
+    server.start_again();
+
+    let status = |id: &str| sqlite(&database, &format!("select status from tasks where id = '{id}'"));
+    let locked = |image: &Value| image.get("os_glance_import_task").is_some();
+    let mut wrong = Vec::new();
+    let mut check = |what: &'static str, is_right: bool| wrong.extend((!is_right).then_some(what));
+    let image = shown(&server, &taken);
+    check("taken elsewhere", image["status"] == "importing" && locked(&image) && status(&tasks[0]) == "pending");
+    let image = shown(&server, &ended);
+    check("ended", image["status"] == "queued" && !locked(&image));
+    let is_there = |store: &str, id: &str| dir.join(store).join(id).try_exists().unwrap();
+    check("pending delete", is_there("fast", &deleted) && status(&tasks[2]) == "failure");
+    check("late data", shown(&server, &late)["status"] == "uploading" && is_there("staging", &late));
+    import(&server, &late, &direct());
+    wait_for_task(&server, &late, "success");
+    // Recovery looks at once after a start, and else each minute.
+    server.crash();
+    server.start_again();
+    check("late data that stays", !is_there("slow", &late) && is_there("fast", &late));
+    check("image with late data", shown(&server, &late)["status"] == "active");
+    assert!(wrong.is_empty(), "{wrong:?}");
 }

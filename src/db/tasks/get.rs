@@ -43,15 +43,17 @@ pub async fn of_image(db: &Db, image: &str, viewer: &TaskViewer) -> Result<Vec<T
     Ok(found.into_iter().filter(|task| viewer.can_see(&task.owner)).collect())
 }
 
-/// An unfinished task that concerns an image.
+/// An unfinished task that concerns an image, or makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     pub task: String,
+    pub kind: String,
+    pub status: String,
     /// By the clock of whoever renewed it.
     pub renewed_at: PrimitiveDateTime,
 }
 
-/// The unfinished tasks that concern an image, those that were renewed last first, at most so many.
+/// The unfinished tasks that concern or make an image, those that were renewed last first, at most so many.
 pub async fn leases(db: &Db, limit: u64) -> Result<Vec<Lease>, DbError> {
     db.read(Leases { limit }).await
 }
@@ -66,11 +68,11 @@ impl Operation for Leases {
 
     async fn run(&self, session: &mut Session) -> Result<Vec<Lease>, DbError> {
         let select = Query::select()
-            .columns(["id", "updated_at"])
+            .columns(["id", "type", "status", "updated_at"])
             .from("tasks")
             .and_where(Expr::col("status").is_in(["pending", "processing"]))
             .and_where(Expr::col("updated_at").is_not_null())
-            .and_where(Expr::col("image_id").is_not_null())
+            .and_where(Expr::col("image_id").is_not_null().or(Expr::col("type").eq("import")))
             .and_where(live("tasks"))
             .order_by("updated_at", Order::Desc)
             .limit(self.limit)
@@ -78,7 +80,8 @@ impl Operation for Leases {
         session
             .rows(&select, |row| {
                 let mut columns = Columns::of(row);
-                Ok(Lease { task: columns.text()?, renewed_at: columns.time()? })
+                let (task, kind, status) = (columns.text()?, columns.text()?, columns.text()?);
+                Ok(Lease { task, kind, status, renewed_at: columns.time()? })
             })
             .await
     }

@@ -6,11 +6,17 @@ use std::time::{Duration, Instant};
 
 use time::PrimitiveDateTime;
 
+use super::MAKING;
+use crate::db::clock;
 use crate::db::tasks::Lease;
 
 /// How long the lease of a task must have been seen without a renewal for its worker to be dead. A worker renews it several times
 /// meanwhile. Only the time that passes here counts, so that the clocks of hosts may differ.
 pub(crate) const LEASE: Duration = Duration::from_secs(75);
+
+/// How old the last renewal of a task that makes an image must be, besides, unless such a renewal was seen here. Upstream's server has such
+/// tasks too, which it does not renew. It writes down their ends whatever others have written meanwhile.
+const SILENCE: time::Duration = time::Duration::hours(1);
 
 /// Longest time between two looks after which what was seen before still counts. While the database was away nobody could renew
 /// anything.
@@ -28,10 +34,20 @@ pub(in crate::image) struct Reclaims {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// When a task was first seen with the renewal that it has.
-    leases: HashMap<String, (PrimitiveDateTime, Instant)>,
+    leases: HashMap<String, Known>,
     /// When the leases were last read.
     at: Option<Instant>,
+}
+
+/// A lease as it was seen.
+#[derive(Debug)]
+struct Known {
+    status: String,
+    renewed_at: PrimitiveDateTime,
+    /// When it was first seen with the renewal that it has.
+    since: Instant,
+    /// Whether it was seen renewed.
+    is_ours: bool,
 }
 
 /// A task that is being ended; nobody else does so until this is dropped.
@@ -50,13 +66,17 @@ impl Reclaims {
         }
         let mut now = HashMap::with_capacity(leases.len());
         let mut expired = Vec::new();
-        for Lease { task, renewed_at } in leases {
-            let known = seen.leases.get(&task).filter(|(renewal, _)| *renewal == renewed_at).map(|(_, since)| *since);
-            let since = known.unwrap_or(answered);
-            if asked.saturating_duration_since(since) >= LEASE {
+        for Lease { task, kind, status, renewed_at } in leases {
+            let former = seen.leases.get(&task).filter(|former| former.status == status);
+            let same = former.filter(|former| former.renewed_at == renewed_at);
+            let is_renewed = former.is_some() && same.is_none();
+            let since = same.map_or(answered, |same| same.since);
+            let is_ours = is_renewed || former.is_some_and(|former| former.is_ours);
+            let is_silent = asked.saturating_duration_since(since) >= LEASE;
+            if is_silent && (kind != MAKING || is_ours || clock::now() - renewed_at >= SILENCE) {
                 expired.push(task.clone());
             }
-            now.insert(task, (renewed_at, since));
+            now.insert(task, Known { status, renewed_at, since, is_ours });
         }
         *seen = Seen { leases: now, at: Some(answered) };
         expired
@@ -65,7 +85,7 @@ impl Reclaims {
     /// Whether some worker may still have a task: its lease was not seen unrenewed for long enough.
     pub(super) fn may_be_alive(&self, task: &str, now: Instant) -> bool {
         let seen = lock(&self.seen);
-        seen.leases.get(task).is_none_or(|(_, since)| now.saturating_duration_since(*since) < LEASE)
+        seen.leases.get(task).is_none_or(|known| now.saturating_duration_since(known.since) < LEASE)
     }
 
     /// The right to end a task; `None` while that goes on already, or while enough others are ended.
@@ -98,13 +118,39 @@ mod tests {
 
     use super::*;
 
+    fn lease(task: &str, kind: &str, renewed_at: PrimitiveDateTime) -> Lease {
+        Lease { task: task.to_owned(), kind: kind.to_owned(), status: "processing".to_owned(), renewed_at }
+    }
+
+    #[test]
+    fn a_task_that_upstreams_server_may_have_is_dead_after_an_hour_or_when_it_was_seen_renewed() {
+        let (reclaims, begin) = (Reclaims::default(), Instant::now());
+        let (now, old) = (clock::now(), datetime!(2020-01-01 0:00));
+        let look = |seconds, ours, begun: &str| {
+            let at = begin + Duration::from_secs(seconds);
+            let leases = [("theirs", now), ("ours", ours), ("old", old), ("begun", now)];
+            let mut leases = leases.map(|(task, renewed_at)| lease(task, "import", renewed_at));
+            leases[3].status = begun.to_owned();
+            leases[3].renewed_at += time::Duration::seconds(i64::from(begun == "processing"));
+            reclaims.expired(leases.to_vec(), at, at)
+        };
+        let none: [&str; 0] = [];
+        let renewed = now + time::Duration::seconds(15);
+        assert_eq!(look(0, now, "pending"), none);
+        assert_eq!(look(20, renewed, "processing"), none);
+        assert_eq!(look(60, renewed, "processing"), none);
+        assert_eq!(look(75, renewed, "processing"), ["old"]);
+        assert_eq!(look(95, renewed, "processing"), ["ours", "old"]);
+        assert_eq!(look(135, renewed, "processing"), ["ours", "old"], "a task that has begun was not renewed");
+    }
+
     #[test]
     fn a_worker_is_dead_when_its_lease_was_seen_unrenewed_for_the_time_of_one() {
         let (reclaims, begin) = (Reclaims::default(), Instant::now());
         let (long_ago, later) = (datetime!(2020-01-01 0:00), datetime!(2999-01-01 0:00));
         let look = |seconds, leases: &[(&str, PrimitiveDateTime)]| {
             let at = begin + Duration::from_secs(seconds);
-            let lease = |&(task, renewed_at): &(&str, PrimitiveDateTime)| Lease { task: task.to_owned(), renewed_at };
+            let lease = |&(task, renewed_at): &(&str, PrimitiveDateTime)| lease(task, "api_image_import", renewed_at);
             reclaims.expired(leases.iter().map(lease).collect(), at, at)
         };
         let none: [&str; 0] = [];
@@ -124,7 +170,7 @@ mod tests {
         let (reclaims, begin) = (Reclaims::default(), Instant::now());
         let look = |seconds| {
             let at = begin + Duration::from_secs(seconds);
-            let lease = Lease { task: "alive".to_owned(), renewed_at: datetime!(2020-01-01 0:00) };
+            let lease = lease("alive", "api_image_import", datetime!(2020-01-01 0:00));
             reclaims.expired(vec![lease], at, at)
         };
         let (none, may_be_alive) =

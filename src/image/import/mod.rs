@@ -26,3 +26,6 @@ pub(crate) const IMPORTING: &str = "os_glance_importing_to_stores";
 
 /// The property that lists the stores that have failed.
 pub(crate) const FAILED: &str = "os_glance_failed_import";
+
+/// The kind of tasks that make their image themselves.
+const MAKING: &str = "import";

@@ -14,12 +14,14 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::db::{DbError, clock};
+use super::MAKING;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
+use crate::db::{DbError, clock};
 use crate::image::intent_log::{Intent, Record, Token, Work};
 use crate::image::transitions::Taken;
 use crate::image::{Error, Image, Images, Status};
+use crate::store::{LocationRef, StoreContext, StoreError};
 use crate::sys::crash_point::crash_point;
 
 /// Leases that are looked at, those renewed last first.
@@ -33,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a task says that was ended so.
 const DIED: &str = "The service ended while it worked on this task. Nothing was kept; the image can be imported again.";
 const NEVER_BEGUN: &str = "The service ended before it began this task. The image can be imported again.";
+
+const NOT_HEARD_OF: &str =
+    "The host that worked on this task was not heard of any more. Whether it has made an image is not known here.";
 
 /// The kind of tasks that look at locations.
 const LOCATION: &str = "location_import";
@@ -83,9 +88,12 @@ impl Images {
                 return Ok(false);
             }
             let is_known = |url: &String| found.image.locations.iter().any(|location| location.url == *url);
-            // One that waits for its import with staged data is its client's, and not to be taken away.
-            if record.places.iter().all(is_known) || found.image.status == Status::Uploading.as_str() {
+            if record.places.iter().all(is_known) {
                 return Ok(true);
+            }
+            if found.image.status == Status::Uploading.as_str() {
+                // It waits for its import with staged data, is its client's, and not to be taken away: what lies there goes later.
+                return Ok(!self.may_have_data(record).await);
             }
             if !has_data && found.image.status != Status::Queued.as_str() {
                 return Ok(false);
@@ -138,13 +146,17 @@ impl Images {
 
     async fn reclaim_from_other(&self, task_id: &str) -> Result<(), Error> {
         let Some(task) = tasks::get(&self.db, task_id, &TaskViewer::service()).await? else { return Ok(()) };
-        let Some(image_id) = task.image_id.as_deref() else { return Ok(()) };
         let token = Token::of_task(task_id);
         let (intent_log, own) = (Arc::clone(&self.intent_log), token.clone());
         // A worker of this machine cannot reach the database, or recovery will see to what it has left.
         if spawn_blocking(move || intent_log.has(&own)).await.map_err(Error::Interrupted)? {
             return Ok(());
         }
+        if task.kind == MAKING {
+            // What it has made is known to the intent log of its host alone.
+            return self.end_task(Some(&task), None).await.map(drop);
+        }
+        let Some(image_id) = task.image_id.as_deref() else { return Ok(()) };
         let Some(found) = rows::with_owner(&self.db, image_id).await? else { return Ok(()) };
         if found.image.status == Status::PendingDelete.as_str() {
             return self.end_task(Some(&task), None).await.map(drop);
@@ -168,6 +180,19 @@ impl Images {
         self.end(taken, Some(&task), &stores, Machine::Other).await?;
         info!(image_id, task_id, "the import of a dead worker of another host was ended");
         Ok(())
+    }
+
+    /// Whether something lies at a place of an entry, as far as that can be told.
+    async fn may_have_data(&self, record: &Record) -> bool {
+        let context = StoreContext::default();
+        for url in &record.places {
+            let place = LocationRef { url, store: self.stores.id_for_url(url) };
+            match self.stores.size(&context, place).await {
+                Err(StoreError::NotFound { .. }) => {}
+                Ok(_) | Err(_) => return true,
+            }
+        }
+        false
     }
 
     /// Of these stores those that still are in the configuration; nothing can be removed from others.
@@ -240,7 +265,7 @@ impl Images {
             from: UNFINISHED.to_vec(),
             to: "failure",
             result: None,
-            message: Some(if task.status == "pending" { NEVER_BEGUN } else { DIED }.to_owned()),
+            message: Some(message(task).to_owned()),
             expires_at: Some(clock::now() + self.options.task_time_to_live),
             image,
         };
@@ -249,6 +274,15 @@ impl Images {
             Err(DbError::NotFound { what: "task", .. }) => Ok(false),
             outcome => Ok(outcome.map(|()| true)?),
         }
+    }
+}
+
+/// Why a task has failed that lost its worker.
+fn message(task: &TaskRecord) -> &'static str {
+    match (task.kind.as_str(), task.status.as_str()) {
+        (MAKING, _) => NOT_HEARD_OF,
+        (_, "pending") => NEVER_BEGUN,
+        _ => DIED,
     }
 }
 
