@@ -39,6 +39,25 @@ pub async fn delete_all(db: &Db, image: &str) -> Result<(), DbError> {
     db.write(DeleteAll { image: image.to_owned() }).await
 }
 
+/// Marks the placeholders of an image as deleted: rows of locations whose data is still on its way.
+pub async fn drop_placeholders(db: &Db, image: &str) -> Result<(), DbError> {
+    db.write(DropPlaceholders { image: image.to_owned() }).await
+}
+
+/// The statuses of locations whose data is still on its way (upstream: `glance/async_/flows/parallel_api_image_import.py`).
+pub(super) const ON_THEIR_WAY: [&str; 2] = ["pending", "uploading"];
+
+/// As [`drop_placeholders`], in a transaction that does more.
+pub(super) async fn drop_placeholders_of(session: &mut Session, image: &str) -> Result<(), DbError> {
+    let update = soft_delete("image_locations", clock::now())
+        .value("status", "deleted")
+        .and_where(Expr::col("image_id").eq(image))
+        .and_where(Expr::col("status").is_in(ON_THEIR_WAY))
+        .and_where(live("image_locations"))
+        .take();
+    session.execute(&update).await.map(drop)
+}
+
 /// Checks that the active locations of an image are still those that somebody has read.
 ///
 /// # Errors
@@ -134,6 +153,19 @@ impl Operation for SetStatus {
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
         set(session, Query::update(), &self.image, self.location, clock::now(), &self.status).await
+    }
+}
+
+struct DropPlaceholders {
+    image: String,
+}
+
+impl Operation for DropPlaceholders {
+    type Output = ();
+    const NAME: &'static str = "delete placeholder locations";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        drop_placeholders_of(session, &self.image).await
     }
 }
 

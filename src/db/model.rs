@@ -256,7 +256,7 @@ pub struct LocationRecord {
     /// Row id; `None` while not stored.
     pub id: Option<i64>,
     pub url: String,
-    /// `active`, `pending_delete` or `deleted`.
+    /// `active`, `pending_delete` or `deleted`; `pending` or `uploading` while an import is to write there.
     pub status: String,
     /// Upstream's pickled or JSON dictionary, always with the store's id under `store` in a multi-store cloud.
     pub metadata: serde_json::Map<String, serde_json::Value>,

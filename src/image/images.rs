@@ -54,6 +54,8 @@ pub(super) struct Options {
     pub(super) self_url: Option<String>,
     /// How long a task that is done is shown.
     pub(super) task_time_to_live: Duration,
+    /// How many stores make an import's data durable at a time.
+    pub(super) parallel_stores: usize,
 }
 
 impl Images {
@@ -74,6 +76,7 @@ impl Images {
             inspection: inspect::Options::from(&config.image_format),
             self_url: self_url(config),
             task_time_to_live: task_time_to_live(config),
+            parallel_stores: usize::try_from(config.image_import_opts.max_parallel_stores).unwrap_or(1),
         };
         Self {
             db,

@@ -16,7 +16,7 @@ pub(super) async fn check_storage(
     size: Option<i128>,
 ) -> Result<Option<i64>, Error> {
     let Some(quota) = images.options.limits.owner_storage else { return Ok(None) };
-    let measure = rows::Measure::Stored { but: except.map(str::to_owned) };
+    let measure = rows::Measure::Stored { but: except.map(str::to_owned), placeholders: true };
     let used = rows::used(&images.db, &[project.map(str::to_owned)], measure).await?;
     let left = quota.saturating_sub(used);
     let fits = size.map_or(left > 0, |size| size <= i128::from(left));

@@ -119,6 +119,7 @@ impl Images {
             algorithm: None,
             inspects: false,
             needed: Needed::All,
+            at_once: 1,
             context: context.clone(),
         };
         let target = Destination { id: staging.id.clone(), store: Arc::clone(&staging.store) };

@@ -137,7 +137,7 @@ impl Images {
         for resource in Resource::ALL {
             let usage = match resource {
                 // What is in flight is not there yet.
-                Resource::ImageSizeTotal => self.stored(&owner).await?.div_euclid(MEBIBYTE),
+                Resource::ImageSizeTotal => self.stored(&owner, true).await?.div_euclid(MEBIBYTE),
                 _ => self.used(&owner, resource, None).await?,
             };
             all.push((resource, LimitUsage { limit: limits.of(resource.name()), usage }));
@@ -199,7 +199,8 @@ impl Images {
         match resource {
             Resource::ImageSizeTotal => {
                 let in_flight = used(Measure::InFlight { but: but.map(str::to_owned) }).await?;
-                Ok(self.stored(owners).await?.saturating_add(in_flight).div_euclid(MEBIBYTE))
+                // What placeholders stand for has been announced.
+                Ok(self.stored(owners, false).await?.saturating_add(in_flight).div_euclid(MEBIBYTE))
             }
             Resource::ImageStageTotal => Ok(used(Measure::Staged).await?.div_euclid(MEBIBYTE)),
             Resource::ImageCountTotal => used(Measure::Images).await,
@@ -207,8 +208,8 @@ impl Images {
         }
     }
 
-    async fn stored(&self, owners: &[Owner]) -> Result<i64, Error> {
-        Ok(rows::used(&self.db, owners, Measure::Stored { but: None }).await?)
+    async fn stored(&self, owners: &[Owner], placeholders: bool) -> Result<i64, Error> {
+        Ok(rows::used(&self.db, owners, Measure::Stored { but: None, placeholders }).await?)
     }
 
     async fn limits_of(&self, project: Option<&str>) -> Result<Option<Arc<ProjectLimits>>, Error> {

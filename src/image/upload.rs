@@ -202,6 +202,7 @@ impl Images {
             // Other containers are not opened.
             inspects: image.container_format.as_deref() == Some("bare"),
             needed: Needed::All,
+            at_once: 1,
             context: context.clone(),
         };
         let target = Destination { id: store.id.clone(), store: Arc::clone(&store.store) };

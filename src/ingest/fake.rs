@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) open: usize,
     /// Pieces taken so far.
     pub(super) pieces: usize,
+    /// Whether a commit was begun.
+    pub(super) is_committing: bool,
     /// Bytes that were announced to `begin` and to `check_room`.
     pub(super) announced: (Option<u64>, Option<u64>),
 }
@@ -184,6 +186,7 @@ impl Writer for FakeWriter {
 
     fn commit(mut self: Box<Self>) -> BoxFuture<'static, Result<Stored, StoreError>> {
         async move {
+            self.store.state().is_committing = true;
             self.store.check(Step::Commit)?;
             let pieces = std::mem::take(&mut self.pieces);
             let size = pieces.iter().map(|piece| piece.len() as u64).sum();

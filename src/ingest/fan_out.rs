@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tracing::warn;
 
-use super::FailedStores;
+use super::{FailedStores, Order};
 use crate::store::{Location, Store, StoreContext, StoreError, Stored, Writer};
 use crate::sys::crash_point::crash_point;
 
@@ -43,6 +43,7 @@ pub(crate) struct Lost {
 /// Writers of one object in several stores.
 pub(super) struct FanOut {
     needed: Needed,
+    at_once: usize,
     context: StoreContext,
     lanes: Vec<Lane>,
     lost: Vec<Lost>,
@@ -60,30 +61,28 @@ pub(super) struct Durable {
 }
 
 impl FanOut {
-    /// Opens the writers. `announced`: bytes, as [`Store::begin`] takes them; `certain`: bytes that will come for sure.
+    /// Opens the writers. `announced`: bytes, as [`Store::begin`] takes them.
     ///
     /// # Errors
     /// Those of [`Store::check_room`] and [`Store::begin`]; [`StoreError::Io`] if there is no store to write to.
     pub(super) async fn begin(
         targets: Vec<Destination>,
-        needed: Needed,
-        context: &StoreContext,
-        object: &str,
+        order: &Order<'_>,
         announced: Option<u64>,
-        certain: Option<u64>,
     ) -> Result<Self, FailedStores> {
         if targets.is_empty() {
             return Err(nowhere());
         }
         let writers = join_all(targets.iter().map(|Destination { store, .. }| async move {
-            if let Some(size) = certain {
+            if let Some(size) = order.length {
                 store.check_room(size).await?;
             }
-            store.begin(context, object, announced).await
+            store.begin(&order.context, order.object, announced).await
         }))
         .await;
         let lanes = Vec::with_capacity(targets.len());
-        let mut fan_out = Self { needed, context: context.clone(), lanes, lost: Vec::new() };
+        let (needed, at_once, context) = (order.needed, order.at_once.max(1), order.context.clone());
+        let mut fan_out = Self { needed, at_once, context, lanes, lost: Vec::new() };
         let mut failed = Vec::new();
         for (target, writer) in targets.into_iter().zip(writers) {
             match writer {
@@ -120,31 +119,36 @@ impl FanOut {
         self.lanes.iter_mut().for_each(|lane| lane.writer.flush());
     }
 
-    /// Makes the data durable and visible.
+    /// Makes the data durable and visible, in so many stores at a time as the order says.
     ///
     /// # Errors
     /// That of a store without which the data is not wanted; then it is removed from all.
     pub(super) async fn commit(mut self) -> Result<Durable, FailedStores> {
-        let lanes = std::mem::take(&mut self.lanes);
-        let committed = join_all(lanes.into_iter().map(|Lane { target, writer }| async move {
-            let outcome = writer.commit().await;
-            crash_point("ingest.stored");
-            (target, outcome)
-        }))
-        .await;
+        let mut lanes = std::mem::take(&mut self.lanes).into_iter();
         let (mut kept, mut failed) = (Vec::new(), Vec::new());
-        for (target, outcome) in committed {
-            match outcome {
-                Ok(stored) => kept.push((target, stored)),
-                Err(error) => failed.push(Lost { id: target.id, error }),
+        while lanes.len() > 0 && (self.needed == Needed::Any || failed.is_empty()) {
+            let next = lanes.by_ref().take(self.at_once);
+            let committed = join_all(next.map(|Lane { target, writer }| async move {
+                let outcome = writer.commit().await;
+                crash_point("ingest.stored");
+                (target, outcome)
+            }))
+            .await;
+            for (target, outcome) in committed {
+                match outcome {
+                    Ok(stored) => kept.push((target, stored)),
+                    Err(error) => failed.push(Lost { id: target.id, error }),
+                }
             }
         }
+        let aborted = join_all(lanes.map(|lane| lane.writer.abort())).await;
         if self.needed == Needed::All || kept.is_empty() {
             let (ids, errors) = apart(failed.into_iter().chain(std::mem::take(&mut self.lost)));
             let mut errors = errors.into_iter();
             if let Some(error) = errors.next() {
                 let removed = join_all(kept.iter().map(|(target, stored)| remove(&self.context, target, stored))).await;
-                let error = worst(error, errors.chain(removed.into_iter().filter_map(Result::err)));
+                let left = removed.into_iter().chain(aborted).filter_map(Result::err);
+                let error = worst(error, errors.chain(left));
                 return Err(FailedStores { ids, error });
             }
             if kept.is_empty() {

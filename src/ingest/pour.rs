@@ -31,6 +31,8 @@ pub(crate) struct Order<'a> {
     /// Whether to look at what the data is.
     pub(crate) inspects: bool,
     pub(crate) needed: Needed,
+    /// How many stores make the data durable at a time; the others wait, in their order.
+    pub(crate) at_once: usize,
     /// On whose behalf the stores work.
     pub(crate) context: StoreContext,
 }
@@ -77,8 +79,7 @@ impl Ingest {
         // No store holds so much, nor less than nothing: such data is read until it disagrees.
         let plausible = order.announced.and_then(|size| u64::try_from(size).ok());
         Ok(Self {
-            writers: FanOut::begin(targets, order.needed, &order.context, order.object, plausible, order.length)
-                .await?,
+            writers: FanOut::begin(targets, order, plausible).await?,
             digests: order.algorithm.map(Digests::start),
             inspector: order.inspects.then(Inspector::new),
             announced: order.announced,

@@ -123,7 +123,7 @@ impl Tasks {
             (Some(expected), true) => {
                 let located = self.images.locate(placement, Status::Importing).await?;
                 let algorithm = expected.algorithm();
-                self.go_on(placement, hold, with_algorithm(located, algorithm), Status::Queued).await?;
+                self.take_place(placement, hold, with_algorithm(located, algorithm), Status::Queued).await?;
                 let hashes = self.hash(placement, hold, algorithm).await?;
                 if !expected.is_that_of(&hashes) {
                     return Err(Refused::Digest { expected: expected.value().to_owned(), found: hashes.value });
@@ -133,7 +133,7 @@ impl Tasks {
             (None, true) => {
                 let algorithm = self.images.hashing_algorithm().map_err(image::Error::from)?;
                 let located = self.images.locate(placement, Status::Active).await?;
-                self.go_on(placement, hold, with_algorithm(located, algorithm), Status::Queued).await?;
+                self.take_place(placement, hold, with_algorithm(located, algorithm), Status::Queued).await?;
                 let change = match self.hash(placement, hold, algorithm).await {
                     Ok(hashes) => hashed(None, hashes),
                     // The image has its data; what it is stays unknown.
@@ -170,25 +170,16 @@ impl Tasks {
         }
     }
 
-    /// A step of the image in the middle of the task.
-    async fn go_on(
+    /// The place becomes the image's in the middle of the task.
+    async fn take_place(
         &self,
         placement: &Placement,
         hold: &Hold,
         change: ImageUpdate,
         from: Status,
     ) -> Result<(), Refused> {
-        let processing = TaskStatus::Processing.as_str();
-        let step = TaskStep {
-            task: placement.task_id.clone(),
-            from: vec![processing],
-            to: processing,
-            result: None,
-            message: None,
-            expires_at: None,
-            image: Some(self.images.step_of_place(placement, hold, change, &[from], false)),
-        };
-        Ok(rows::take_step(&self.db, step).await?)
+        let step = self.images.step_of_place(placement, hold, change, &[from], false);
+        Ok(self.go_on(&placement.task_id, step).await?)
     }
 
     async fn end(

@@ -14,7 +14,7 @@ use super::model::{Task, TaskKind, TaskStatus};
 use super::pool::{Pool, Turn};
 use super::{Error, TaskQuery, TaskViewer};
 use crate::config::Config;
-use crate::db::tasks::{self as rows, NewTask, TaskStep};
+use crate::db::tasks::{self as rows, ImageStep, NewTask, TaskStep};
 use crate::db::{Db, DbError, clock};
 use crate::identity::Context;
 use crate::image::{Hold, Image, Images};
@@ -180,6 +180,21 @@ impl Tasks {
     /// `pending` → `processing`
     pub(super) async fn begin(&self, id: &str) -> Result<(), DbError> {
         rows::take_step(&self.db, self.step(id, &[TaskStatus::Pending], TaskStatus::Processing)).await
+    }
+
+    /// A step of the image in the middle of its task.
+    pub(super) async fn go_on(&self, id: &str, image: ImageStep) -> Result<(), DbError> {
+        let processing = TaskStatus::Processing.as_str();
+        let step = TaskStep {
+            task: id.to_owned(),
+            from: vec![processing],
+            to: processing,
+            result: None,
+            message: None,
+            expires_at: None,
+            image: Some(image),
+        };
+        rows::take_step(&self.db, step).await
     }
 
     /// To `failure`, whatever it did.

@@ -290,7 +290,7 @@ async fn restoration(db: &Db) {
 async fn usage(db: &Db) {
     let owner = uuid();
     let used = async |measure| images::used(db, &[Some(owner.clone())], measure).await.unwrap();
-    let stored = |but: Option<&String>| Measure::Stored { but: but.cloned() };
+    let stored = |but: Option<&String>| Measure::Stored { but: but.cloned(), placeholders: true };
     assert_eq!(used(stored(None)).await, 0);
     let image = |status: &str, size: Option<i64>, locations: Vec<LocationRecord>, importing: Option<&str>| NewImage {
         owner: Some(owner.clone()),
@@ -309,13 +309,19 @@ async fn usage(db: &Db) {
     create(db, image("active", Some(10), vec![location("a"), pending], Some("slow"))).await;
     create(db, image("queued", None, vec![], Some(""))).await;
     create(db, image("uploading", Some(100), vec![], None)).await;
-    create(db, image("importing", Some(1000), vec![], Some("slow"))).await;
+    let placeholder = LocationRecord { status: "uploading".to_owned(), ..location("u") };
+    let importing = image("importing", Some(1000), vec![placeholder], Some("slow"));
+    let importing = create(db, importing).await.id;
     let saving = create(db, image("saving", Some(10_000), vec![], None)).await.id;
     create(db, image("killed", Some(100_000), vec![location("k")], Some("slow"))).await;
     let gone = create(db, image("active", Some(1_000_000), vec![location("g")], None)).await.id;
     images::delete(db, &gone, "deleted", None).await.unwrap();
+    assert_eq!(used(stored(None)).await, (2 << 40) + 1020);
+    assert_eq!(used(stored(Some(&two))).await, 1020);
+    assert_eq!(used(Measure::Stored { but: Some(two.clone()), placeholders: false }).await, 20);
+    locations::drop_placeholders(db, &importing).await.unwrap();
+    locations::drop_placeholders(db, &two).await.unwrap();
     assert_eq!(used(stored(None)).await, (2 << 40) + 20);
-    assert_eq!(used(stored(Some(&two))).await, 20);
     assert_eq!(used(Measure::Staged).await, 1110);
     assert_eq!(used(Measure::Images).await, 6);
     assert_eq!(used(Measure::Uploading).await, 4);

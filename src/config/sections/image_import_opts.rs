@@ -7,7 +7,8 @@ section! {
     ImageImportOptsSection = "image_import_opts" {
         /// Import plugins, in execution order.
         image_import_plugins: Vec<String> = [], tier1().bounded().quoted();
-        /// Stores written at the same time by one import.
-        max_parallel_stores: i64 = 1, tier1().min(1.0).idle("an import writes to all of its stores at once");
+        /// In how many stores at a time an import makes its data durable, in the order in which they are asked for. More than one: places
+        /// that are being written have placeholder locations.
+        max_parallel_stores: i64 = 1, tier1().min(1.0);
     }
 }

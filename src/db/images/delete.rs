@@ -123,7 +123,7 @@ impl Operation for Delete {
             if table == "image_locations" {
                 // The scrubber looks for the locations that wait for it.
                 let waits = self.status == PENDING_DELETE;
-                update.value("status", if waits { PENDING_DELETE.into() } else { turned("active", "deleted") });
+                update.value("status", turned("active", if waits { PENDING_DELETE } else { "deleted" }));
             }
             update.and_where(Expr::col("image_id").eq(self.id.as_str())).and_where(live(table));
             session.execute(&update).await?;

@@ -7,6 +7,7 @@ use super::ownership::SIZE_PROPERTY;
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
+use crate::db::locations;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
@@ -25,6 +26,8 @@ pub enum Measure {
     Stored {
         /// An image that is left out of the sum.
         but: Option<String>,
+        /// Whether locations count whose data is still on its way, as upstream counts them.
+        placeholders: bool,
     },
     /// Bytes that are on their way into stores, as far as whoever writes them has [said so](super::announce_size).
     InFlight {
@@ -57,10 +60,14 @@ impl Operation for Usage {
         let mut query = Query::select();
         query.from("images").and_where(self.is_owned());
         match &self.measure {
-            Measure::Stored { but } => {
+            Measure::Stored { but, placeholders } => {
                 query.expr(sum_of_sizes(session.dialect()));
                 query.inner_join("image_locations", column("id").eq(Expr::col(("image_locations", "image_id"))));
-                query.and_where(Expr::col(("image_locations", "status")).ne("deleted"));
+                let status = || Expr::col(("image_locations", "status"));
+                query.and_where(status().ne("deleted"));
+                if !placeholders {
+                    query.and_where(status().is_not_in(locations::ON_THEIR_WAY));
+                }
                 query.and_where(column("size").gt(0)).and_where(column("status").is_not_in(GONE));
                 query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
             }

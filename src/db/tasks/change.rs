@@ -8,11 +8,11 @@ use super::missing;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
-use crate::db::images;
 use crate::db::model::ImageUpdate;
 use crate::db::retry::Operation;
 use crate::db::session::Session;
 use crate::db::sql::{live, padded};
+use crate::db::{images, locations};
 use crate::schema::python::json;
 
 /// The statuses of a task that somebody works on, or will.
@@ -41,7 +41,7 @@ pub struct ImageStep {
     pub from: Vec<String>,
     /// The owner of the image's data; with another one the step is refused.
     pub token: String,
-    /// The property that keeps other tasks from the image goes, and nobody owns the image's data any more.
+    /// The property that keeps other tasks from the image goes, placeholder locations go, and nobody owns the image's data any more.
     pub unlocks: Option<&'static str>,
 }
 
@@ -64,6 +64,7 @@ impl Operation for TaskStep {
             images::change_owned(session, &image.id, &image.change, &image.from, &image.token).await?;
             if let Some(lock) = image.unlocks {
                 images::unlock_and_disown(session, &image.id, lock, &self.task, &image.token).await?;
+                locations::drop_placeholders_of(session, &image.id).await?;
             }
         }
         let mut update = Query::update();

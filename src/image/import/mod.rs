@@ -8,6 +8,7 @@ mod hold;
 mod lease;
 mod making;
 mod place;
+mod placeholders;
 mod pour;
 mod reclaim;
 mod steps;

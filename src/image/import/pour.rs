@@ -138,6 +138,7 @@ impl Images {
             algorithm: Some(Algorithm::parse(algorithm)?),
             inspects: image.container_format.as_deref() == Some("bare"),
             needed: if plan.needs_all { Needed::All } else { Needed::Any },
+            at_once: self.options.parallel_stores,
             context: context.clone(),
         };
         let targets = self.targets(&plan.stores)?.into_iter();

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::MAKING;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
-use crate::db::{DbError, clock};
+use crate::db::{DbError, clock, locations};
 use crate::image::intent_log::{Intent, Record, Token, Work};
 use crate::image::transitions::Taken;
 use crate::image::{Error, Image, Images, Status};
@@ -241,6 +241,7 @@ impl Images {
         // The row of the task is gone, or has ended: the image must not stay as it is.
         let from: Vec<&str> = step.from.iter().map(String::as_str).collect();
         rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
+        locations::drop_placeholders(&self.db, &image.id).await?;
         self.unlock(&image.id, token.task_id()).await.map(drop)
     }
 

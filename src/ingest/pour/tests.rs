@@ -19,6 +19,7 @@ fn order(needed: Needed) -> Order<'static> {
         algorithm: Some(algorithm),
         inspects: false,
         needed,
+        at_once: 2,
         context: StoreContext::default(),
     }
 }
@@ -96,6 +97,22 @@ async fn where_all_stores_are_needed_one_failure_removes_everything() {
         for store in [&good, &bad, &other] {
             assert_eq!((store.content(), store.state().open), (None, 0), "{step:?} leaves something");
         }
+    }
+}
+
+#[tokio::test]
+async fn stores_make_data_durable_in_their_order_and_not_after_one_that_failed() {
+    for (at_once, needed, expected) in
+        [(1, Needed::All, [true, true, false]), (3, Needed::All, [true; 3]), (1, Needed::Any, [true; 3])]
+    {
+        let stores = [Fake::new("good", &[]), Fake::new("bad", &[Step::Commit]), Fake::new("other", &[])];
+        let order = Order { at_once, ..order(needed) };
+        let ingest = Ingest::begin(stores.iter().map(Fake::target).collect(), &order).await.unwrap();
+        let ended = ingest.pour(source(&pieces(1)), WIDE).await.unwrap().commit().await;
+        assert_eq!(ended.is_ok(), needed == Needed::Any);
+        let begun = stores.each_ref().map(|store| store.state().is_committing);
+        assert_eq!(begun, expected, "{at_once} {needed:?}");
+        assert!(stores.iter().all(|store| store.state().open == 0));
     }
 }
 

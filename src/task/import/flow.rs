@@ -114,6 +114,13 @@ impl Tasks {
         let transformed = self.reporting(&task_id, progress, None, transform).await;
         let source = transformed.map_err(|error| Failed::without_data(plan, &error))?;
         crash_point("import.transformed");
+        if let Some(step) = self.images.step_of_placeholders(plan)
+            && let Err(error) = self.go_on(&task_id, step).await
+        {
+            // Whose image it is by now, the end tells.
+            warn!(task_id, error = &error as &dyn StdError, "an import cannot write down where its data goes");
+        }
+        crash_point("import.placed");
         let size = source.size;
         let pour = self.images.pour_import(plan, size, progress.count(source.data));
         let poured = self.reporting(&task_id, progress, size, pour).await;
