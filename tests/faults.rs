@@ -42,7 +42,7 @@ fn begin_upload(server: &Server, id: &str, length: usize, part: usize) -> TcpStr
         .head("localhost");
     stream.write_all(&head).unwrap();
     stream.write_all(&vec![b'x'; part]).unwrap();
-    wait_for("the image is being saved", Duration::from_secs(10), || (status(server, id) == "saving").then_some(()));
+    wait_for("the image is being saved", Duration::from_secs(30), || (status(server, id) == "saving").then_some(()));
     stream
 }
 
@@ -259,7 +259,7 @@ fn client_vanishes_between_chunks() {
     stream.write_all(&upload(&id, Body::Chunked(Vec::new())).head("localhost")).unwrap();
     stream.write_all(b"100000\r\n").unwrap();
     stream.write_all(&vec![b'x'; 500_000]).unwrap();
-    wait_for("the image is being saved", Duration::from_secs(10), || (status(&server, &id) == "saving").then_some(()));
+    wait_for("the image is being saved", Duration::from_secs(30), || (status(&server, &id) == "saving").then_some(()));
     drop(stream);
     assert_recovered(&server, &id);
 }
@@ -328,7 +328,7 @@ fn clients_that_dawdle() {
 
 #[test]
 fn one_byte_a_time_disturbs_nobody() {
-    let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 5));
+    let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 30));
     let uploads: Vec<(String, TcpStream)> = (0..50)
         .map(|_| {
             let id = create(&server);

@@ -57,7 +57,7 @@ fn begin_upload(server: &Server, id: &str, length: usize) -> TcpStream {
         .head("localhost");
     stream.write_all(&head).unwrap();
     stream.write_all(&vec![b'x'; MIB]).unwrap();
-    wait_for("the image is being saved", Duration::from_secs(10), || (status(server, id) == "saving").then_some(()));
+    wait_for("the image is being saved", Duration::from_secs(30), || (status(server, id) == "saving").then_some(()));
     stream
 }
 
@@ -312,11 +312,14 @@ fn a_mount_without_links_is_good_enough() {
     // What a crash leaves has a name there, and is removed once its writer has been silent for long.
     let id = create(&server, &json!({}));
     let stream = begin_upload(&server, &id, 64 * MIB);
+    let drafts = wait_for("a draft", Duration::from_secs(20), || {
+        let entries = fs::read_dir(folder.join(".glance-drafts")).unwrap();
+        let drafts: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        (!drafts.is_empty()).then_some(drafts)
+    });
+    assert_eq!(drafts.len(), 1, "{drafts:?}");
     server.crash();
     drop(stream);
-    let drafts: Vec<PathBuf> =
-        fs::read_dir(folder.join(".glance-drafts")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(drafts.len(), 1, "{drafts:?}");
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(24 * 60 * 60);
     fs::File::options().write(true).open(&drafts[0]).unwrap().set_modified(long_ago).unwrap();
     server.start_again();

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// Nothing here takes longer unless it is broken.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(45);
 
 /// A directory with a configuration, from which the program can be started.
 pub(crate) struct Setup {
