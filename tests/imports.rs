@@ -241,7 +241,7 @@ fn formats_that_were_to_be_changed_during_an_import_stay_once_the_image_is_activ
     patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
     let (address, id_of_client) = (server.address, id.clone());
     let client = thread::spawn(move || (http::Client::new(address).send(&patch).status, id_of_client));
-    pause(Duration::from_millis(500));
+    pause(Duration::from_secs(2));
     input.write_all(b"commit;\n.quit\n").unwrap();
     assert!(other.wait().unwrap().success());
     assert_eq!(client.join().unwrap().0, 409);
