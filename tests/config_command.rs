@@ -76,6 +76,12 @@ fn check_config_refuses_what_a_start_refuses() {
             "a.conf:2: [glance_store] filesystem_store_datadirs: Invalid priority value high",
         ),
         ("[glance_store]\nstores = s3\ndefault_store = s3", "this version has no driver for stores of type s3"),
+        ("[paste_deploy]\nflavor = caching", "the pipeline has the filter cache, but image_cache_dir is not set"),
+        (
+            "[paste_deploy]\nflavor = caching\n[DEFAULT]\nimage_cache_dir = HOME/cache",
+            "image_cache_driver = centralized_db: worker_self_reference_url needs to be set",
+        ),
+        ("[DEFAULT]\nimage_cache_dir = HOME/c.pem", "image_cache_dir = HOME/c.pem: "),
         (
             "[glance_store]\nstores = rbd\ndefault_store = rbd\nrbd_store_ceph_conf = /nowhere.conf",
             "cannot read rbd_store_ceph_conf /nowhere.conf: ",

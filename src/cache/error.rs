@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::blocking::is_passing;
 use super::index::{IndexError, OpenError};
 
 /// The cache cannot do what was asked of it.
@@ -14,6 +15,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the disk is in a state that can pass.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Directory(error) => is_passing(error),
+            Self::Index(error) => error.is_of_disk(),
+        }
+    }
+
     /// Whether the database is at fault, and the same may succeed a little later.
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, Self::Index(IndexError::Table(error)) if error.is_unavailable())
@@ -23,6 +32,8 @@ impl Error {
 /// There cannot be a cache with these options.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
+    #[error("the pipeline has the filter cache, but image_cache_dir is not set")]
+    NoDirectory,
     #[error("image_cache_dir = {path}: {source}")]
     Directory { path: String, source: io::Error },
     #[error(transparent)]

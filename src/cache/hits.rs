@@ -19,7 +19,7 @@ pub(super) struct Hits {
 struct Waiting {
     images: HashMap<String, (u64, Option<OffsetDateTime>)>,
     /// Somebody is going to write them.
-    is_taken: bool,
+    is_writing: bool,
 }
 
 impl Hits {
@@ -29,7 +29,7 @@ impl Hits {
         let (count, last) = waiting.images.entry(id.to_owned()).or_default();
         *count += 1;
         *last = Some(OffsetDateTime::now_utc());
-        !std::mem::replace(&mut waiting.is_taken, true)
+        !std::mem::replace(&mut waiting.is_writing, true)
     }
 
     /// Writes all that is noted. What the index does not take is lost: it is a counter.
@@ -39,7 +39,7 @@ impl Hits {
             let images = {
                 let mut waiting = self.lock();
                 if waiting.images.is_empty() {
-                    waiting.is_taken = false;
+                    waiting.is_writing = false;
                     return;
                 }
                 std::mem::take(&mut waiting.images)

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::fill::Fill;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::fill::{Fill, Progress};
 use super::hits::Hits;
 use super::index::Index;
 use super::layout::Layout;
@@ -14,10 +17,13 @@ use super::totals::Totals;
 use crate::config::Config;
 
 /// Images about whose files something was said in the log; more are not told apart.
-const COMPLAINTS: usize = 1000;
+const MOST_WARNED_IMAGES: usize = 1000;
+
+/// Fills that go on at the same time in one process though nobody reads (`image_cache_complete_fills`).
+const MOST_UNREAD_FILLS: usize = 8;
 
 /// Between two words in the log about a directory that cannot be used.
-const SILENCE: Duration = Duration::from_secs(3600);
+const WARNING_PERIOD: Duration = Duration::from_secs(3600);
 
 pub(super) struct Inner {
     pub(super) layout: Layout,
@@ -30,10 +36,14 @@ pub(super) struct Inner {
     pub(super) fills: Fills,
     /// Held while room is made: one evicts at a time.
     pub(super) room: tokio::sync::Mutex<()>,
-    pub(super) wishes: Mutex<Wishes>,
+    /// Fills that go on though nobody reads.
+    pub(super) unread_fills: Semaphore,
+    /// Cancelled when the process is to end.
+    pub(super) stopping: CancellationToken,
+    pub(super) prefetching: Mutex<Prefetching>,
     /// When the log last said that the directory cannot be used.
-    complained_at: Mutex<Option<Instant>>,
-    complained: Mutex<HashSet<String>>,
+    warned_at: Mutex<Option<Instant>>,
+    warned_images: Mutex<HashSet<String>>,
 }
 
 /// What the configuration says about the cache. Of two that are equal one cache can serve both.
@@ -58,9 +68,9 @@ pub(super) struct Options {
 
 /// Prefetching, as far as this process does it.
 #[derive(Debug, Default)]
-pub(super) struct Wishes {
+pub(super) struct Prefetching {
     /// Somebody fulfils what is queued.
-    pub(super) is_served: bool,
+    pub(super) is_running: bool,
     /// What could not be had, and is not tried again before somebody asks for it anew.
     pub(super) failed: HashSet<String>,
     /// How many of them were fetched, and how many there were, in the present run.
@@ -99,7 +109,7 @@ impl Options {
 }
 
 impl Inner {
-    pub(super) fn new(layout: Layout, index: Box<dyn Index>, options: Options) -> Self {
+    pub(super) fn new(layout: Layout, index: Box<dyn Index>, options: Options, stopping: CancellationToken) -> Self {
         Self {
             layout,
             index,
@@ -109,32 +119,50 @@ impl Inner {
             hits: Hits::default(),
             fills: Fills::default(),
             room: tokio::sync::Mutex::default(),
-            wishes: Mutex::default(),
-            complained_at: Mutex::default(),
-            complained: Mutex::default(),
+            unread_fills: Semaphore::new(MOST_UNREAD_FILLS),
+            stopping,
+            prefetching: Mutex::default(),
+            warned_at: Mutex::default(),
+            warned_images: Mutex::default(),
         }
     }
 
-    /// The directory could not be written to or read: said once in a while, as a full disk may take small images and refuse large
+    /// Says that the directory cannot be written to or read: once in a while, as a full disk may take small images and refuse large
     /// ones in turn.
-    pub(super) fn complain(&self, image_id: &str, error: &dyn std::error::Error) {
-        let mut last = self.complained_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|last| last.elapsed() < SILENCE) {
-            tracing::debug!(image_id, %error, "the image cache cannot be used");
-        } else {
-            *last = Some(Instant::now());
+    pub(super) fn warn(&self, image_id: &str, error: &dyn std::error::Error) {
+        if self.may_warn() {
             tracing::warn!(image_id, %error, "the image cache cannot be used; images come from their stores until it can");
+        } else {
+            tracing::debug!(image_id, %error, "the image cache cannot be used");
         }
+    }
+
+    /// The same of what the service does by itself.
+    pub(super) fn warn_of_housekeeping(&self, error: &dyn std::error::Error) {
+        if self.may_warn() {
+            tracing::warn!(%error, "the directory of the image cache cannot be kept in order");
+        } else {
+            tracing::debug!(%error, "the directory of the image cache cannot be kept in order");
+        }
+    }
+
+    fn may_warn(&self) -> bool {
+        let mut last = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|last| last.elapsed() >= WARNING_PERIOD);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
     }
 
     /// Whether nothing was said yet about the file of an image.
-    pub(super) fn is_news(&self, image_id: &str) -> bool {
-        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
-        complained.len() < COMPLAINTS && complained.insert(image_id.to_owned())
+    pub(super) fn is_first_warning(&self, image_id: &str) -> bool {
+        let mut warned_images = self.warned_images.lock().unwrap_or_else(PoisonError::into_inner);
+        warned_images.len() < MOST_WARNED_IMAGES && warned_images.insert(image_id.to_owned())
     }
 
-    pub(super) fn wishes(&self) -> MutexGuard<'_, Wishes> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn prefetching(&self) -> MutexGuard<'_, Prefetching> {
+        self.prefetching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,6 +195,16 @@ impl Fills {
 
     pub(super) fn end(&self, id: &str, fill: &Arc<Fill>) {
         remove(&mut self.lock(), id, fill);
+    }
+
+    /// Those whose data is right and that are about to become cached images.
+    pub(super) fn ending(&self) -> Vec<watch::Receiver<Progress>> {
+        self.lock().values().filter(|fill| fill.has_ended()).map(|fill| fill.listen()).collect()
+    }
+
+    /// Bytes that they have written so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().values().map(|fill| fill.written()).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Fill>>> {

@@ -1,15 +1,21 @@
 //! The directory of the cache: who may call a file his own, and what is in which folder.
 //!
 //! Laid out as upstream does (`glance/image_cache/drivers/base.py`): `<directory>/<image id>` is a whole image, `incomplete/<image id>` one
-//! that is being written, `invalid/<image id>` one that turned out to be wrong, `queue/<image id>` the wish for one.
+//! that is being written, `invalid/<image id>` one that turned out to be wrong, `queue/<image id>` says that one is
+//! to be fetched.
 //!
 //! Processes agree by flock(2), which ends with its process: the writer of an incomplete file holds an exclusive lock on it, and
-//! whoever reads a cached file a shared one, so that nobody takes it for unused. Everything here blocks on the file system.
+//! whoever reads a cached file a shared one, so that nobody takes it for unused. For what writers and their followers tell each
+//! other see [`locks`]. Everything here blocks on the file system.
+
+mod locks;
+mod queue;
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Modes of what is made here: what upstream's give under its umask.
@@ -35,40 +41,58 @@ pub(super) struct OnDisk {
     pub(super) modified: SystemTime,
 }
 
-/// What came of asking to write an image.
+/// What is to be done about an image that is not in the cache.
 #[derive(Debug)]
 pub(super) enum Begun {
-    /// It is ours to write: a locked, empty file.
-    Mine(File),
-    /// Another process, or another configuration of this one, is writing it.
-    Foreign(File),
-    /// It is there already.
-    Cached(File),
+    /// Writing it: the file is ours, locked and empty.
+    Write(Arc<File>),
+    /// Following its writer: another process, or another configuration of this one.
+    Follow(Arc<File>),
+    /// Asking again soon: its writer is giving up.
+    Wait,
+    /// Nothing: it is there already.
+    Cached(Arc<File>),
 }
 
-/// How far the file of another writer is.
+/// What the writer of an incomplete file is doing, as others see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Foreign {
-    /// This many bytes are written.
-    Growing(u64),
-    /// It is a cached image of this many bytes.
+pub(super) enum WriterState {
+    /// It has written this many bytes.
+    Writing(u64),
+    /// It has written all bytes, so many, and found them right; they are not durable yet.
+    Verified(u64),
+    /// It has made the file a cached image of this many bytes.
     Finished(u64),
-    /// Its checksum is wrong.
-    Refuted,
-    /// Its writer has given up or is dead.
-    Abandoned,
+    /// It has found the data wrong.
+    Invalid,
+    /// It has given up or is dead.
+    Gone,
+}
+
+/// What came of evicting an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evicted {
+    /// This many bytes are free.
+    Removed(u64),
+    InUse,
+    /// There is none.
+    Absent,
 }
 
 impl Layout {
-    /// Makes the folders.
+    pub(super) fn new(base: &Path) -> Self {
+        Self { base: base.to_owned() }
+    }
+
+    /// Makes the folders where they are missing.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn create(base: &Path) -> io::Result<Self> {
+    pub(super) fn create_folders(&self) -> io::Result<()> {
         for folder in ["incomplete", "invalid", "queue"] {
-            DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(base.join(folder))?;
+            DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(self.base.join(folder))?;
         }
-        Ok(Self { base: base.to_owned() })
+        Ok(())
     }
 
     pub(super) fn base(&self) -> &Path {
@@ -87,10 +111,6 @@ impl Layout {
         self.base.join("invalid").join(id)
     }
 
-    fn wish(&self, id: &str) -> PathBuf {
-        self.base.join("queue").join(id)
-    }
-
     /// Opens a cached image and keeps it from being evicted for as long as the file is open. `None`: there is none.
     ///
     /// # Errors
@@ -101,11 +121,11 @@ impl Layout {
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(self.image(id)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(foreign()),
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(not_a_regular_file()),
             Err(error) => return Err(error),
         };
         if !file.metadata()?.is_file() {
-            return Err(foreign());
+            return Err(not_a_regular_file());
         }
         // Whoever is about to evict it holds the lock; the open file can be read all the same.
         let _ = file.try_lock_shared();
@@ -130,7 +150,11 @@ impl Layout {
             };
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) if is_at(&file, &path) => return Ok(Begun::Foreign(file)),
+                Err(TryLockError::WouldBlock) if is_at(&file, &path) => {
+                    // Without such locks it is followed unseen.
+                    let is_followed = locks::follow(&file).unwrap_or(true);
+                    return Ok(if is_followed { Begun::Follow(Arc::new(file)) } else { Begun::Wait });
+                }
                 Err(TryLockError::WouldBlock) => continue,
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -144,11 +168,29 @@ impl Layout {
             }
             if let Some(cached) = self.open(id)? {
                 remove(&path)?;
-                return Ok(Begun::Cached(cached));
+                return Ok(Begun::Cached(Arc::new(cached)));
             }
-            return Ok(Begun::Mine(file));
+            return Ok(Begun::Write(Arc::new(file)));
         }
         Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// Before an incomplete file that is ours is given up: keeps others from following. False: somebody on this host follows.
+    pub(super) fn close_to_followers(file: &File) -> bool {
+        // Without such locks nobody is seen.
+        locks::close_to_followers(file).unwrap_or(true)
+    }
+
+    /// Undoes [`Self::close_to_followers`].
+    pub(super) fn open_to_followers(file: &File) {
+        // There are none without such locks.
+        let _ = locks::open_to_followers(file);
+    }
+
+    /// Tells the followers that all bytes of a file that is ours are right.
+    pub(super) fn mark_verified(file: &File) {
+        // Without such locks they wait for the end.
+        let _ = locks::mark_verified(file);
     }
 
     /// Makes a whole, verified file a cached image; it is one, durably, when this returns. Its lock becomes that of a reader.
@@ -164,7 +206,7 @@ impl Layout {
         fs::rename(&path, self.image(id))?;
         File::open(&self.base)?.sync_all()?;
         let _ = file.try_lock_shared();
-        remove(&self.wish(id))?;
+        remove(&self.queue_entry(id))?;
         Ok(())
     }
 
@@ -181,7 +223,7 @@ impl Layout {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn refute(&self, id: &str, file: &File) -> io::Result<()> {
+    pub(super) fn invalidate_incomplete(&self, id: &str, file: &File) -> io::Result<()> {
         let path = self.incomplete(id);
         if is_at(file, &path) { fs::rename(path, self.invalid(id)) } else { Ok(()) }
     }
@@ -190,37 +232,41 @@ impl Layout {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn reject(&self, id: &str, file: &File) -> io::Result<()> {
+    pub(super) fn invalidate(&self, id: &str, file: &File) -> io::Result<()> {
         let path = self.image(id);
         if is_at(file, &path) { fs::rename(path, self.invalid(id)) } else { Ok(()) }
     }
 
-    /// How far the writer of a file that [`Self::begin`] found is.
+    /// What the writer of a file that [`Self::begin`] found is doing.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn look_at(&self, id: &str, file: &File) -> io::Result<Foreign> {
+    pub(super) fn writer_state(&self, id: &str, file: &File) -> io::Result<WriterState> {
         let path = self.incomplete(id);
         if is_at(file, &path) {
             let size = file.metadata()?.len();
             match file.try_lock_shared() {
-                Err(TryLockError::WouldBlock) => return Ok(Foreign::Growing(size)),
+                Err(TryLockError::WouldBlock) if locks::is_verified(file).unwrap_or(false) => {
+                    // It has grown to its end before that was said.
+                    return Ok(WriterState::Verified(file.metadata()?.len()));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(WriterState::Writing(size)),
                 Err(TryLockError::Error(error)) => return Err(error),
                 // Either its writer is dead or it has just finished, which only the name tells.
                 Ok(()) if is_at(file, &path) => {
                     file.unlock()?;
-                    return Ok(Foreign::Abandoned);
+                    return Ok(WriterState::Gone);
                 }
                 Ok(()) => {}
             }
         }
         Ok(if is_at(file, &self.image(id)) {
             let _ = file.try_lock_shared();
-            Foreign::Finished(file.metadata()?.len())
+            WriterState::Finished(file.metadata()?.len())
         } else if is_at(file, &self.invalid(id)) {
-            Foreign::Refuted
+            WriterState::Invalid
         } else {
-            Foreign::Abandoned
+            WriterState::Gone
         })
     }
 
@@ -232,7 +278,7 @@ impl Layout {
         list(&self.base)
     }
 
-    /// Bytes that whole images take, and those that are being written will take.
+    /// Bytes that whole and invalid images take, and those that are being written will take.
     ///
     /// # Errors
     /// Those of the file system.
@@ -241,10 +287,11 @@ impl Layout {
         for file in list(&self.base)? {
             sum = sum.saturating_add(file.size);
         }
-        for entry in entries(&self.base.join("incomplete"))? {
-            // A writer sets aside what it will need; the blocks show it to others.
-            let (_, metadata) = entry;
-            sum = sum.saturating_add(metadata.len().max(metadata.blocks().saturating_mul(512)));
+        for folder in ["incomplete", "invalid"] {
+            for (_, metadata) in entries(&self.base.join(folder))? {
+                // A writer sets aside what it will need; the blocks show it to others.
+                sum = sum.saturating_add(metadata.len().max(metadata.blocks().saturating_mul(512)));
+            }
         }
         Ok(sum)
     }
@@ -259,56 +306,25 @@ impl Layout {
         remove(&self.image(id))
     }
 
-    /// Removes a cached image that nobody is reading. The bytes that this gives back; `None`: it is in use.
+    /// Removes a cached image that nobody is reading.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn evict(&self, id: &str) -> io::Result<Option<u64>> {
+    pub(super) fn evict(&self, id: &str) -> io::Result<Evicted> {
         let path = self.image(id);
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(0)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Evicted::Absent),
             Err(error) => return Err(error),
         };
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::WouldBlock) => return Ok(Evicted::InUse),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let size = file.metadata()?.len();
-        if is_at(&file, &path) && remove(&path)? { Ok(Some(size)) } else { Ok(Some(0)) }
-    }
-
-    /// Makes a wish; false: it was there.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn queue(&self, id: &str) -> io::Result<bool> {
-        let made = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(self.wish(id));
-        match made {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The wishes, oldest first.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn queued(&self) -> io::Result<Vec<String>> {
-        let mut wishes = list(&self.base.join("queue"))?;
-        wishes.sort_by(|a, b| (a.modified, &a.image_id).cmp(&(b.modified, &b.image_id)));
-        Ok(wishes.into_iter().map(|wish| wish.image_id).collect())
-    }
-
-    /// Whether there is a wish for an image.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn is_queued(&self, id: &str) -> io::Result<bool> {
-        self.wish(id).try_exists()
+        Ok(if is_at(&file, &path) && remove(&path)? { Evicted::Removed(size) } else { Evicted::Absent })
     }
 
     /// Whether somebody is writing an image.
@@ -326,14 +342,6 @@ impl Layout {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
-    }
-
-    /// Removes a wish. False: there was none.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn unqueue(&self, id: &str) -> io::Result<bool> {
-        remove(&self.wish(id))
     }
 
     /// Removes the invalid files that were last written to before `before`; how many.
@@ -374,7 +382,7 @@ pub(super) fn is_id(text: &str) -> bool {
     text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
 }
 
-fn foreign() -> io::Error {
+fn not_a_regular_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
 }
 

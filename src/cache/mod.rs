@@ -6,36 +6,43 @@
 
 mod blocking;
 mod error;
+mod eviction;
 mod fill;
 mod filling;
 mod hits;
+mod housekeeping;
 mod index;
 mod inner;
 mod layout;
 mod prefetch;
 mod reading;
-mod space;
 mod stats;
 mod totals;
-mod upkeep;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::db::Db;
 
 pub use error::{Error, SetupError};
+pub use eviction::Pruned;
+pub use housekeeping::Cleaned;
 pub use prefetch::Fetched;
 pub(crate) use reading::Cached;
-pub use space::Pruned;
 pub use stats::Stats;
 pub use totals::totals_of_host;
-pub use upkeep::Cleaned;
 
-use blocking::blocking;
+use blocking::{blocking, is_passing};
 use index::Entry;
 use inner::{Inner, Options};
 use layout::{Layout, is_id};
+
+/// How long a list waits for images that are complete and not yet durable.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The image cache of this host. Cheap to clone.
 #[derive(Clone)]
@@ -65,16 +72,50 @@ impl Cache {
     /// The cache in `image_cache_dir`, with the index of `image_cache_driver`; `None` where no directory is configured. `db`: needed
     /// for the driver `centralized_db`.
     ///
+    /// A disk that cannot be written to and a database that does not answer are no errors: the cache begins to work when they do.
+    /// `stopping`: cancelled when the process is to end, which keeps only fills that somebody reads.
+    ///
     /// # Errors
     /// A directory or an index that cannot be used.
-    pub async fn open(config: &Config, db: Option<&Db>) -> Result<Option<Self>, SetupError> {
+    pub async fn open(
+        config: &Config,
+        db: Option<&Db>,
+        stopping: CancellationToken,
+    ) -> Result<Option<Self>, SetupError> {
         let Some(options) = Options::read(config) else { return Ok(None) };
-        let directory = options.directory().to_owned();
-        let path = directory.display().to_string();
-        let layout = blocking(move || Layout::create(&directory)).await;
-        let layout = layout.map_err(|source| SetupError::Directory { path, source })?;
+        let layout = Layout::new(options.directory());
+        let create = layout.clone();
+        match blocking(move || create.create_folders()).await {
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, "image_cache_dir cannot be written to; images come from their stores until it can");
+            }
+            Err(source) => {
+                return Err(SetupError::Directory { path: options.directory().display().to_string(), source });
+            }
+            Ok(()) => {}
+        }
         let index = index::open(config, db, &layout).await?;
-        Ok(Some(Self { inner: Arc::new(Inner::new(layout, index, options)) }))
+        Ok(Some(Self { inner: Arc::new(Inner::new(layout, index, options, stopping)) }))
+    }
+
+    /// What [`Self::open`] would refuse, as far as it shows without changing or contacting anything. `is_needed`: images are to go
+    /// through the cache.
+    ///
+    /// # Errors
+    /// What is missing or wrong in the configuration.
+    pub fn check(config: &Config, is_needed: bool) -> Result<(), SetupError> {
+        let Some(options) = Options::read(config) else {
+            return if is_needed { Err(SetupError::NoDirectory) } else { Ok(()) };
+        };
+        let directory = options.directory();
+        if std::fs::metadata(directory).is_ok_and(|there| !there.is_dir()) {
+            let (path, source) = (directory.display().to_string(), std::io::ErrorKind::NotADirectory.into());
+            return Err(SetupError::Directory { path, source });
+        }
+        match index::node(config) {
+            Err(error) if is_needed => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether these options would make the same cache, so that a reload can keep it (with the same database).
@@ -87,6 +128,14 @@ impl Cache {
     /// # Errors
     /// Those of the index.
     pub async fn cached(&self) -> Result<Vec<CachedImage>, Error> {
+        let ending = self.inner.fills.ending();
+        // Who has just read an image that came into the cache expects to find it here.
+        let settled = async {
+            for mut fill in ending {
+                while fill.changed().await.is_ok() {}
+            }
+        };
+        let _ = timeout(SETTLE_TIMEOUT, settled).await;
         self.inner.hits.write(&*self.inner.index).await;
         Ok(self.inner.index.list().await?.into_iter().map(CachedImage::from).collect())
     }
@@ -136,7 +185,7 @@ impl Cache {
     /// Those of the directory and the index.
     pub async fn delete_cached(&self, id: &str) -> Result<(), Error> {
         self.ask(id, Layout::remove).await?;
-        Ok(self.inner.index.remove(id).await?)
+        Ok(self.inner.index.remove(&[id.to_owned()]).await?)
     }
 
     /// Removes all of an image that no longer exists.
@@ -207,6 +256,20 @@ impl Cache {
     /// What the cache of this process has done.
     pub fn stats(&self) -> Stats {
         self.inner.counters.read()
+    }
+
+    /// Bytes that the fills that go on have written so far.
+    pub(crate) fn bytes_filling(&self) -> u64 {
+        self.inner.fills.bytes()
+    }
+
+    /// Writes down all that was counted: for the end of the process.
+    ///
+    /// # Errors
+    /// Those of the directory.
+    pub(crate) async fn write_counters(&self) -> Result<(), Error> {
+        self.inner.hits.write(&*self.inner.index).await;
+        self.write_totals().await
     }
 
     /// Asks the directory about an image. Nothing is there that no image can be called.

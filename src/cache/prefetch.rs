@@ -8,7 +8,7 @@ use super::Cache;
 use super::blocking::blocking;
 use super::error::Error;
 use super::fill::Progress;
-use super::filling::{Wanted, join};
+use super::filling::{FillRequest, join};
 use super::layout::is_id;
 use crate::image::{self, Images, Status, Viewer};
 
@@ -33,7 +33,7 @@ impl Cache {
             Ok(image) => image,
             Err(image::Error::NotFound(_)) => {
                 tracing::warn!(image_id = id, "Image '{id}' not found");
-                self.delete_queued(id).await.unwrap_or_else(|error| self.inner.complain(id, &error));
+                self.delete_queued(id).await.unwrap_or_else(|error| self.inner.warn(id, &error));
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -45,14 +45,22 @@ impl Cache {
         if !is_id(id) {
             return Ok(false);
         }
-        let wanted = Wanted { images: images.clone(), caller: None, image: Arc::new(image) };
+        let wanted = FillRequest { images: images.clone(), caller: None, image: Arc::new(image) };
         let mut progress = join(&self.inner, &wanted);
-        let ended =
-            progress.wait_for(|progress| matches!(progress, Progress::Whole { .. } | Progress::Failed(_))).await;
-        let mut is_cached = ended.is_ok_and(|progress| matches!(*progress, Progress::Whole { .. }));
+        // Its sender goes when the image is in the cache, or is known not to come into it.
+        let ended = async { while progress.changed().await.is_ok() {} };
+        let has_ended = tokio::select! {
+            () = ended => true,
+            () = self.inner.stopping.cancelled() => false,
+        };
+        let mut is_cached = has_ended && matches!(*progress.borrow(), Progress::Whole { .. });
         drop(progress);
+        if !has_ended {
+            tracing::info!(image_id = id, "stopping; a queued image is fetched after the next start");
+            return Ok(false);
+        }
         if is_cached {
-            // It may have been kept from the cache at its end. And where it was there before, nobody has taken the wish away.
+            // It may have been kept from the cache at its end. And where it was there before, it is queued still.
             let (layout, name) = (self.inner.layout.clone(), id.to_owned());
             let settled =
                 blocking(move || Ok(layout.image(&name).try_exists()? && layout.unqueue(&name).map(|_| true)?));
@@ -67,15 +75,15 @@ impl Cache {
     /// Fetches a queued image soon, behind others that are queued.
     pub fn fetch_soon(&self, images: &Images, id: &str) {
         {
-            let mut wishes = self.inner.wishes();
-            wishes.failed.remove(id);
-            if std::mem::replace(&mut wishes.is_served, true) {
+            let mut prefetching = self.inner.prefetching();
+            prefetching.failed.remove(id);
+            if std::mem::replace(&mut prefetching.is_running, true) {
                 return;
             }
-            (wishes.fetched, wishes.total) = (0, 0);
+            (prefetching.fetched, prefetching.total) = (0, 0);
         }
         let (cache, images) = (self.clone(), images.clone());
-        tokio::spawn(async move { cache.serve_wishes(&images).await });
+        tokio::spawn(async move { cache.run_prefetching(&images).await });
     }
 
     /// Fetches all that is queued, and waits for it. What cannot be had stays queued, unless there is no such image.
@@ -86,7 +94,7 @@ impl Cache {
         let queued = self.queued().await?;
         let tried = queued.len() as u64;
         let fetched = stream::iter(queued)
-            .map(|id| async move { u64::from(self.fetch_or_say(images, &id).await) })
+            .map(|id| async move { u64::from(self.fetch_or_warn(images, &id).await) })
             .buffer_unordered(AT_ONCE)
             .fold(0, |sum, one| std::future::ready(sum + one))
             .await;
@@ -95,43 +103,43 @@ impl Cache {
 
     /// How many of the queued images have been fetched, and how many there are, while it goes on.
     pub fn fetching(&self) -> Option<(u64, u64)> {
-        let wishes = self.inner.wishes();
-        wishes.is_served.then_some((wishes.fetched, wishes.total))
+        let prefetching = self.inner.prefetching();
+        prefetching.is_running.then_some((prefetching.fetched, prefetching.total))
     }
 
     /// Fetches what is queued until nothing is left that could be had.
-    async fn serve_wishes(&self, images: &Images) {
+    async fn run_prefetching(&self, images: &Images) {
         loop {
             let queued = self.queued().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "queued images cannot be fetched");
                 Vec::new()
             });
             let next: Vec<String> = {
-                let mut wishes = self.inner.wishes();
-                let next: Vec<String> = queued.into_iter().filter(|id| !wishes.failed.contains(id)).collect();
-                wishes.total += next.len() as u64;
+                let mut prefetching = self.inner.prefetching();
+                let next: Vec<String> = queued.into_iter().filter(|id| !prefetching.failed.contains(id)).collect();
+                prefetching.total += next.len() as u64;
                 // Under the lock, so that whoever queues now begins anew.
-                wishes.is_served = !next.is_empty();
+                prefetching.is_running = !next.is_empty();
                 next
             };
-            if next.is_empty() {
+            if next.is_empty() || self.inner.stopping.is_cancelled() {
                 return;
             }
             stream::iter(next)
                 .for_each_concurrent(AT_ONCE, |id| async move {
-                    let is_fetched = self.fetch_or_say(images, &id).await;
-                    let mut wishes = self.inner.wishes();
+                    let is_fetched = self.fetch_or_warn(images, &id).await;
+                    let mut prefetching = self.inner.prefetching();
                     if is_fetched {
-                        wishes.fetched += 1;
+                        prefetching.fetched += 1;
                     } else {
-                        wishes.failed.insert(id);
+                        prefetching.failed.insert(id);
                     }
                 })
                 .await;
         }
     }
 
-    async fn fetch_or_say(&self, images: &Images, id: &str) -> bool {
+    async fn fetch_or_warn(&self, images: &Images, id: &str) -> bool {
         self.fetch(images, id).await.unwrap_or_else(|error| {
             tracing::warn!(image_id = id, %error, "a queued image cannot be fetched");
             false

@@ -15,8 +15,8 @@ use time::OffsetDateTime;
 
 use super::Cache;
 use super::blocking::blocking;
-use super::fill::{Behind, Expected, Fallback, Progress};
-use super::filling::{Wanted, join};
+use super::fill::{Expected, Fallback, FillReader, Progress};
+use super::filling::{FillRequest, join};
 use super::layout::is_id;
 use super::stats::add;
 use crate::identity::Context;
@@ -54,7 +54,7 @@ impl Cache {
             Ok(Some(Cached { size: metadata.len(), modified: metadata.modified()?, file: Arc::new(file) }))
         });
         found.await.unwrap_or_else(|error| {
-            if self.inner.is_news(id) {
+            if self.inner.is_first_warning(id) {
                 tracing::warn!(image_id = id, %error, "the file of a cached image cannot be used");
             }
             None
@@ -62,7 +62,7 @@ impl Cache {
     }
 
     /// Whether what was found is this image, as far as size and age tell. What is not is put aside, so that the image can come anew.
-    pub(crate) async fn check(&self, found: Cached, image: &Image) -> Option<Cached> {
+    pub(crate) async fn confirm(&self, found: Cached, image: &Image) -> Option<Cached> {
         if image.status != Status::Active {
             return None;
         }
@@ -72,12 +72,12 @@ impl Cache {
         if !is_older && wanted.is_none_or(|wanted| wanted == found.size) {
             return Some(found);
         }
-        if self.inner.is_news(&image.id) {
+        if self.inner.is_first_warning(&image.id) {
             tracing::warn!(image_id = image.id, size = found.size, wanted, is_older, "a cached image is another one");
         }
         let (layout, name) = (self.inner.layout.clone(), image.id.clone());
-        if let Err(error) = blocking(move || layout.reject(&name, &found.file)).await {
-            self.inner.complain(&image.id, &error);
+        if let Err(error) = blocking(move || layout.invalidate(&name, &found.file)).await {
+            self.inner.warn(&image.id, &error);
         }
         None
     }
@@ -113,14 +113,17 @@ impl Cache {
     ) -> Result<Reader, image::Error> {
         add(&self.inner.counters.misses, 1);
         if self.takes(images, image, part.is_some()) {
-            let wanted =
-                Wanted { images: images.clone(), caller: Some(Arc::clone(caller)), image: Arc::new(image.clone()) };
+            let wanted = FillRequest {
+                images: images.clone(),
+                caller: Some(Arc::clone(caller)),
+                image: Arc::new(image.clone()),
+            };
             let mut progress = join(&self.inner, &wanted);
             let begun = progress.wait_for(|progress| !matches!(progress, Progress::Starting)).await;
             let is_open = begun.is_ok_and(|progress| !matches!(*progress, Progress::Failed(_)));
             if is_open {
                 let size = Expected::of(image).size;
-                return Ok(Behind::new(progress, part, size, fallback(wanted)).into_reader());
+                return Ok(FillReader::new(progress, part, size, fallback(wanted)).into_reader());
             }
         }
         images.open(Some(caller), image, part).await
@@ -144,15 +147,15 @@ impl Cache {
 type Data = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// Opens the rest of an image at its store, for readers whose writer has given up.
-fn fallback(wanted: Wanted) -> Fallback {
+fn fallback(wanted: FillRequest) -> Fallback {
     Box::new(move |at, end| {
         let wanted = wanted.clone();
         async move { rest(&wanted, at, end).await.map_err(io::Error::other) }.boxed()
     })
 }
 
-async fn rest(wanted: &Wanted, at: u64, end: Option<u64>) -> Result<Data, image::Error> {
-    let Wanted { images, caller, image } = wanted;
+async fn rest(wanted: &FillRequest, at: u64, end: Option<u64>) -> Result<Data, image::Error> {
+    let FillRequest { images, caller, image } = wanted;
     if let Some(end) = end.filter(|_| at > 0) {
         match images.open(caller.as_ref(), image, Some(at..end)).await {
             Err(image::Error::Store(StoreError::Unsupported { .. })) => {}

@@ -2,8 +2,11 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
+use super::fill::Room as _;
+use super::index::Index as _;
 use super::layout::Begun;
 use super::*;
+use crate::config::DatabaseSection;
 
 fn id(number: usize) -> String {
     format!("7d0b7c4c-9a4a-4d5c-8a3e-{number:012}")
@@ -15,18 +18,26 @@ async fn open(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Cache) {
     config.default.image_cache_dir = folder.path().join("cache").to_str().map(str::to_owned);
     config.default.image_cache_driver = "sqlite".to_owned();
     change(&mut config);
-    let cache = Cache::open(&config, None).await.unwrap().unwrap();
+    let cache = Cache::open(&config, None, CancellationToken::new()).await.unwrap().unwrap();
     assert!(cache.is_made_from(&config) && !cache.is_made_from(&Config::default()));
     (folder, cache)
 }
 
 /// Puts an image into the cache; false: there is no room for it.
 async fn put(cache: &Cache, id: &str, size: usize) -> bool {
+    let is_put = put_file(cache, id, size).await;
+    if is_put {
+        cache.inner.index.insert(Entry::new(id, size as u64, time::OffsetDateTime::now_utc())).await.unwrap();
+    }
+    is_put
+}
+
+/// The same without its entry in the index.
+async fn put_file(cache: &Cache, id: &str, size: usize) -> bool {
     let begun = cache.inner.begin(id, Some(size as u64)).await.unwrap();
-    let Some(Begun::Mine(mut file)) = begun else { return false };
+    let Some(Begun::Write(mut file)) = begun else { return false };
     file.write_all(&vec![7; size]).unwrap();
     cache.inner.layout.commit(id, &file).unwrap();
-    cache.inner.index.insert(Entry::new(id, size as u64, time::OffsetDateTime::now_utc())).await.unwrap();
     true
 }
 
@@ -36,18 +47,19 @@ async fn ids(cache: &Cache) -> Vec<String> {
 
 #[tokio::test]
 async fn without_a_directory_there_is_no_cache() {
-    assert!(Cache::open(&Config::default(), None).await.unwrap().is_none());
+    assert!(Cache::open(&Config::default(), None, CancellationToken::new()).await.unwrap().is_none());
     let mut config = Config::default();
     config.default.image_cache_dir = Some("/proc/no/cache".to_owned());
-    let error = Cache::open(&config, None).await.err().unwrap().to_string();
+    let error = Cache::open(&config, None, CancellationToken::new()).await.err().unwrap().to_string();
     assert!(error.contains("image_cache_dir = /proc/no/cache"), "{error}");
 }
 
 #[tokio::test]
 async fn what_was_read_longest_ago_makes_room() {
     let (_folder, cache) = open(|config| config.default.image_cache_max_size = 100_000).await;
-    // A dead writer's file takes no room from anybody.
+    // Neither a dead writer's file nor an invalid one takes room from anybody.
     fs::write(cache.inner.layout.base().join("incomplete").join(id(9)), vec![7; 90_000]).unwrap();
+    fs::write(cache.inner.layout.base().join("invalid").join(id(8)), vec![7; 90_000]).unwrap();
     for number in 0..3 {
         assert!(put(&cache, &id(number), 30_000).await);
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -87,6 +99,104 @@ async fn a_limit_that_only_a_prune_keeps_is_upstreams() {
     assert_eq!(cache.prune().await.unwrap(), Pruned::default());
 }
 
+/// More than one round removes.
+#[tokio::test]
+async fn a_prune_goes_by_the_index_and_counts_only_what_it_removes() {
+    let (_folder, cache) = open(|config| config.default.image_cache_max_size = 20).await;
+    let inner = &cache.inner;
+    let at = |number: usize| time::OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + number as u64);
+    // The first ten are in the index alone, the last ten in the directory alone.
+    inner.index.insert_unknown((0..190).map(|number| Entry::new(&id(number), 1, at(number))).collect()).await.unwrap();
+    (10..200).for_each(|number| fs::write(inner.layout.image(&id(number)), b"x").unwrap());
+    let held = cache.find(&id(10)).await.unwrap();
+    assert_eq!(cache.prune().await.unwrap(), Pruned { files: 170, bytes: 170 });
+    drop(held);
+    assert_eq!((cache.stats().evictions, cache.stats().bytes_evicted), (170, 170));
+    let known = ids(&cache).await;
+    let expected: Vec<String> = std::iter::once(10).chain(181..190).map(id).collect();
+    assert_eq!(known, expected);
+    assert_eq!(inner.layout.images().unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn an_image_of_unknown_size_keeps_the_limit_while_it_grows() {
+    const MOST: u64 = 1_048_576;
+    let (_folder, cache) = open(|config| config.default.image_cache_max_size = 1_048_576).await;
+    assert!(put(&cache, &id(1), 600_000).await);
+    let Some(Begun::Write(file)) = cache.inner.begin(&id(2), None).await.unwrap() else { panic!("it is nobody's") };
+    assert_eq!(ids(&cache).await, [id(1)], "nothing goes before it has to");
+    let room = filling::Growing::for_tests(&cache.inner, &file);
+    assert_eq!(room.grow(0, 300_000).await.unwrap(), Some(MOST));
+    assert_eq!(cache.inner.layout.usage().unwrap(), MOST);
+    assert_eq!(ids(&cache).await, [""; 0]);
+    assert_eq!(room.grow(MOST, MOST + 1).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_follows_or_finds_an_image_waits_for_no_eviction() {
+    let (_folder, cache) = open(|_| {}).await;
+    assert!(put(&cache, &id(1), 10).await);
+    let writing = cache.inner.begin(&id(2), Some(10)).await.unwrap();
+    let _room = cache.inner.room.lock().await;
+    let begin = async |id: &str| {
+        let begun = cache.inner.begin(id, Some(10));
+        timeout(Duration::from_secs(60), begun).await.expect("it waits").unwrap().unwrap()
+    };
+    assert!(matches!(begin(&id(1)).await, Begun::Cached(_)));
+    assert!(matches!(begin(&id(2)).await, Begun::Follow(_)));
+    drop(writing);
+}
+
+#[tokio::test]
+async fn what_a_start_refuses_is_found_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    assert!(matches!(Cache::check(&config, true), Err(SetupError::NoDirectory)));
+    Cache::check(&config, false).unwrap();
+    config.default.image_cache_dir = folder.path().to_str().map(str::to_owned);
+    assert!(Cache::check(&config, true).unwrap_err().is_about_node());
+    Cache::check(&config, false).unwrap();
+    config.default.image_cache_driver = "Sqlite".to_owned();
+    Cache::check(&config, true).unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    config.default.image_cache_dir = file.to_str().map(str::to_owned);
+    assert!(matches!(Cache::check(&config, true), Err(SetupError::Directory { .. })));
+}
+
+/// A node is made known, and its old counters are taken over, when the database answers again.
+#[tokio::test]
+async fn a_database_that_does_not_answer_at_the_start_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:///{}", folder.path().join("glance.db").display());
+    let section = DatabaseSection { connection: Some(url.as_str().into()), ..DatabaseSection::default() };
+    let connect = async || {
+        let db = Db::connect(&section).await.unwrap();
+        db.create_schema().await.unwrap();
+        db
+    };
+    let away = connect().await;
+    away.clone().close().await;
+    let mut config = Config::default();
+    config.default.image_cache_dir = folder.path().join("cache").to_str().map(str::to_owned);
+    config.default.worker_self_reference_url = Some("http://here".to_owned());
+    let cache = Cache::open(&config, Some(&away), CancellationToken::new()).await.unwrap().unwrap();
+    assert!(cache.tidy().await.is_err_and(|error| error.is_unavailable()));
+    assert!(put_file(&cache, &id(1), 10).await);
+    drop(cache);
+
+    let sqlite = index::local(&folder.path().join("cache/cache.db"));
+    let before = Entry { hits: 5, ..Entry::new(&id(1), 10, time::OffsetDateTime::UNIX_EPOCH) };
+    sqlite.insert(before).await.unwrap();
+    let db = connect().await;
+    let cache = Cache::open(&config, Some(&db), CancellationToken::new()).await.unwrap().unwrap();
+    cache.tidy().await.unwrap();
+    let cached = cache.cached().await.unwrap();
+    assert_eq!((cached.len(), cached[0].hits, cached[0].size), (1, 5, 10));
+    assert_eq!(sqlite.list().await.unwrap(), []);
+    assert_eq!(cache.nodes(&id(1)).await.unwrap(), ["http://here"]);
+}
+
 #[tokio::test]
 async fn images_are_queued_once_and_deleted_quietly() {
     let (_folder, cache) = open(|_| {}).await;
@@ -114,7 +224,7 @@ async fn images_are_queued_once_and_deleted_quietly() {
 #[tokio::test]
 async fn an_image_that_is_deleted_on_its_way_into_the_cache_does_not_come_in() {
     let (_folder, cache) = open(|_| {}).await;
-    let Some(Begun::Mine(file)) = cache.inner.begin(&id(1), Some(3)).await.unwrap() else { panic!("it is nobody's") };
+    let Some(Begun::Write(file)) = cache.inner.begin(&id(1), Some(3)).await.unwrap() else { panic!("it is nobody's") };
     assert!(cache.inner.layout.queue(&id(1)).unwrap());
     cache.forget(&id(1)).await.unwrap();
     assert_eq!(cache.inner.layout.commit(&id(1), &file).unwrap_err().kind(), std::io::ErrorKind::NotFound);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::Cache;
-use super::blocking::blocking;
+use super::blocking::{blocking, is_passing};
 use super::error::Error;
 use super::stats::Stats;
 
@@ -25,23 +25,30 @@ const MOST_WORKERS: u32 = 1024;
 
 /// The file of this worker, once it has one.
 #[derive(Debug, Default)]
-pub(super) struct Totals(Mutex<Option<Taken>>);
+pub(super) struct Totals(Mutex<Option<OwnFile>>);
 
 #[derive(Debug)]
-struct Taken {
+struct OwnFile {
     file: File,
     /// What those have done whose file it was.
     before: Stats,
 }
 
 impl Cache {
-    /// Writes down what the cache of this process has done so far.
+    /// Writes down what the cache of this process has done so far. A disk that cannot be written to is no error.
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn keep_totals(&self) -> Result<(), Error> {
+    pub async fn write_totals(&self) -> Result<(), Error> {
         let inner = self.inner.clone();
-        Ok(blocking(move || inner.totals.keep(inner.layout.base(), &inner.counters.read())).await?)
+        let written = blocking(move || inner.totals.write(inner.layout.base(), &inner.counters.read())).await;
+        match written {
+            Err(error) if is_passing(&error) => {
+                self.inner.warn_of_housekeeping(&error);
+                Ok(())
+            }
+            written => Ok(written?),
+        }
     }
 }
 
@@ -62,11 +69,11 @@ pub fn totals_of_host(directory: &Path) -> io::Result<Stats> {
 }
 
 impl Totals {
-    fn keep(&self, directory: &Path, now: &Stats) -> io::Result<()> {
+    fn write(&self, directory: &Path, now: &Stats) -> io::Result<()> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = match &mut *taken {
             Some(taken) => taken,
-            none => match Taken::take(&directory.join(FOLDER))? {
+            none => match OwnFile::take(&directory.join(FOLDER))? {
                 Some(file) => none.insert(file),
                 None => return Ok(()),
             },
@@ -77,7 +84,7 @@ impl Totals {
     }
 }
 
-impl Taken {
+impl OwnFile {
     /// Takes the first file that no living worker has. `None`: there are too many workers.
     fn take(folder: &Path) -> io::Result<Option<Self>> {
         match DirBuilder::new().mode(0o750).create(folder) {
@@ -126,14 +133,14 @@ mod tests {
         let (path, sum) = (directory.path(), || totals_of_host(directory.path()).unwrap());
         assert_eq!(sum(), Stats::default());
         let (first, second) = (Totals::default(), Totals::default());
-        first.keep(path, &stats(3)).unwrap();
-        second.keep(path, &stats(10)).unwrap();
-        first.keep(path, &stats(4)).unwrap();
+        first.write(path, &stats(3)).unwrap();
+        second.write(path, &stats(10)).unwrap();
+        first.write(path, &stats(4)).unwrap();
         assert_eq!(sum(), stats(14));
         drop(first);
         let third = Totals::default();
-        third.keep(path, &stats(0)).unwrap();
-        third.keep(path, &stats(100)).unwrap();
+        third.write(path, &stats(0)).unwrap();
+        third.write(path, &stats(100)).unwrap();
         assert_eq!(sum(), stats(114));
         assert_eq!(fs::read_dir(path.join(FOLDER)).unwrap().count(), 2);
         // Upstream's drivers see no file.
@@ -147,7 +154,7 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("0"), "{\"hits\": -1").unwrap();
         assert_eq!(totals_of_host(directory.path()).unwrap(), Stats::default());
-        Totals::default().keep(directory.path(), &stats(2)).unwrap();
+        Totals::default().write(directory.path(), &stats(2)).unwrap();
         assert_eq!(totals_of_host(directory.path()).unwrap(), stats(2));
     }
 }

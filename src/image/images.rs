@@ -109,6 +109,11 @@ impl Images {
         }
     }
 
+    /// Does something for images in a task for which whoever ends the process waits.
+    pub(crate) fn spawn_work(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
     /// The image of this id.
     ///
     /// # Errors

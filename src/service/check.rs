@@ -5,6 +5,7 @@ use super::logging;
 use super::parts::{AssembleError, database_error};
 use super::settings::Settings;
 use super::tls::Tls;
+use crate::cache::Cache;
 use crate::config::{Config, Loaded};
 use crate::db::Db;
 use crate::http::Plan;
@@ -21,7 +22,7 @@ type Part = fn(&Config) -> Result<(), Error>;
 /// database see [`check_database`].
 pub fn check(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
-    let parts: [Part; 9] = [worker, log, pipeline, policy, protections, limits, database, stores, schema];
+    let parts: [Part; 10] = [worker, log, pipeline, policy, protections, limits, database, stores, cache, schema];
     parts.iter().filter_map(|part| part(config).err()).map(|error| loaded.locate(&error)).collect()
 }
 
@@ -79,6 +80,12 @@ fn database(config: &Config) -> Result<(), Error> {
 
 fn stores(config: &Config) -> Result<(), Error> {
     Ok(Stores::check(config).map_err(AssembleError::configuration)?)
+}
+
+fn cache(config: &Config) -> Result<(), Error> {
+    // What is wrong with the pipeline is said of the pipeline.
+    let is_needed = Plan::from_config(config).is_ok_and(|plan| plan.has_cache());
+    Ok(Cache::check(config, is_needed).map_err(AssembleError::configuration)?)
 }
 
 fn schema(config: &Config) -> Result<(), Error> {

@@ -39,7 +39,7 @@ pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Mana
     let deadline = grace.map(|grace| Instant::now() + grace);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut bytes = shared.counters.bytes();
+    let mut bytes = bytes_moved(shared);
     loop {
         tokio::select! {
             () = &mut ended => return 0,
@@ -49,7 +49,7 @@ pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Mana
             _ = ticks.tick() => {
                 let in_flight = unfinished(shared);
                 let line = format!("stopping: waiting for {in_flight} request{} in flight", plural(in_flight));
-                let now = shared.counters.bytes();
+                let now = bytes_moved(shared);
                 if now == bytes {
                     manager.status(&line);
                 } else {
@@ -60,6 +60,11 @@ pub(super) async fn run(shared: &Shared, grace: Option<Duration>, manager: &Mana
             }
         }
     }
+}
+
+/// A number that changes while bytes move: to and from clients, and into the image cache for readers in other workers.
+fn bytes_moved(shared: &Shared) -> u64 {
+    shared.counters.bytes().wrapping_add(shared.parts().bytes_filling())
 }
 
 /// What to ask for when bytes have moved and `left` remains of the limit; `None`: there is none.

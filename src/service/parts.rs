@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::manager::Manager;
 use crate::api::Api;
-use crate::cache::Cache;
+use crate::cache::{Cache, SetupError};
 use crate::config::Config;
 use crate::db::{self, Db, DbError, Dialect, LocationCipher};
 use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
@@ -26,6 +28,9 @@ use crate::task::{Pool, Tasks};
 
 /// What a start may take once the database answers, before it tells the service manager anything again.
 const REST_OF_START: Duration = Duration::from_secs(60);
+
+/// How long the end of the process may wait for the counters of the image cache.
+const COUNTERS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The composition root: it owns the parts that requests and background work need, made from one configuration, and hands
 /// to each layer what that layer needs.
@@ -85,7 +90,7 @@ pub(super) enum Occasion<'a> {
 
 impl Parts {
     /// Makes the parts of a configuration. `work`: where the domain registers what must come to its end though its client has
-    /// gone. `pool`: runs the tasks of all configurations.
+    /// gone. `pool`: runs the tasks of all configurations. `drain`: cancelled when the worker is to end.
     ///
     /// # Errors
     /// What is wrong with the configuration or missing; the parts in force are untouched then.
@@ -93,6 +98,7 @@ impl Parts {
         config: &Config,
         work: TaskTracker,
         pool: Arc<Pool>,
+        drain: CancellationToken,
         occasion: Occasion<'_>,
     ) -> Result<Self, AssembleError> {
         let before = match occasion {
@@ -119,7 +125,7 @@ impl Parts {
             .clone()
             .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
         let metadefs = Metadefs::new(database.clone()).with_notifier(notifier);
-        let cache = open_cache(config, &database, &local.plan, before).await?;
+        let cache = open_cache(config, &database, &local.plan, before, drain).await?;
         let stores_of_api = Arc::clone(&stores);
         let api = Api::new(config, images.clone(), tasks.clone(), stores_of_api, metadefs, local.policy, local.schema)
             .map_err(AssembleError::configuration)?
@@ -131,6 +137,21 @@ impl Parts {
         let (identity, unified_limits) = (local.identity, local.unified_limits);
         let app = Arc::new(app);
         Ok(Self { app, images, tasks, stores, cache, database, identity, unified_limits, authenticated })
+    }
+
+    /// Bytes of the fills of the image cache that go on.
+    pub(super) fn bytes_filling(&self) -> u64 {
+        self.cache.as_ref().map_or(0, Cache::bytes_filling)
+    }
+
+    /// Writes down what the image cache has counted and not written yet.
+    pub(super) async fn write_counters(&self) {
+        let Some(cache) = &self.cache else { return };
+        match timeout(COUNTERS_TIMEOUT, cache.write_counters()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last counters of the image cache are lost"),
+            Err(_) => tracing::warn!("the last counters of the image cache are lost: writing them takes too long"),
+        }
     }
 
     /// How many images of how many have been fetched into the cache, while queued ones are fetched.
@@ -145,12 +166,13 @@ async fn open_cache(
     database: &Db,
     plan: &Plan,
     before: Option<&Parts>,
+    drain: CancellationToken,
 ) -> Result<Option<Cache>, AssembleError> {
     let same = |parts: &&Parts| parts.database.is_made_from(&config.database);
     let kept = before.filter(same).and_then(|parts| parts.cache.clone()).filter(|cache| cache.is_made_from(config));
     let cache = match kept {
         Some(kept) => Some(kept),
-        None => match Cache::open(config, Some(database)).await {
+        None => match Cache::open(config, Some(database), drain).await {
             // Upstream asks for the name of the node only where images go through the cache.
             Err(error) if error.is_about_node() && !plan.has_cache() => {
                 tracing::warn!("{error}; there is no image cache");
@@ -160,8 +182,7 @@ async fn open_cache(
         },
     };
     if cache.is_none() && plan.has_cache() {
-        let text = "the pipeline has the filter cache, but image_cache_dir is not set";
-        return Err(AssembleError::Configuration(text.to_owned()));
+        return Err(AssembleError::configuration(SetupError::NoDirectory));
     }
     Ok(cache)
 }
@@ -212,6 +233,7 @@ impl LocalParts {
     fn new(config: &Config, before: Option<Kept>) -> Result<Self, AssembleError> {
         let Kept { identity, unified_limits, stores } = before.unwrap_or_default();
         let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
+        Cache::check(config, plan.has_cache()).map_err(AssembleError::configuration)?;
         let policy = Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
         let protections = Protections::load(config).map_err(AssembleError::configuration)?;
         let identity = match identity.filter(|identity| identity.is_made_from(config)) {

@@ -96,6 +96,7 @@ impl Reloader {
             &loaded.config,
             self.shared.work.clone(),
             Arc::clone(&self.shared.pool),
+            self.shared.drain.clone(),
             Occasion::Reload(&current.parts),
         )
         .await?;

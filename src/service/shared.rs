@@ -38,13 +38,19 @@ pub(super) struct Active {
 }
 
 impl Shared {
-    /// `work`, `pool`: given to the parts as well.
-    pub(super) fn new(active: Active, max_connections: usize, work: TaskTracker, pool: Arc<Pool>) -> Arc<Self> {
+    /// `work`, `pool`, `drain`: given to the parts as well.
+    pub(super) fn new(
+        active: Active,
+        max_connections: usize,
+        work: TaskTracker,
+        pool: Arc<Pool>,
+        drain: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             active: ArcSwap::from_pointee(active),
             connection_limit: ConnectionLimit::new(max_connections),
             counters: Arc::new(Counters::default()),
-            drain: CancellationToken::new(),
+            drain,
             abandon: CancellationToken::new(),
             connections: TaskTracker::new(),
             work,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::background::{self, Board, recover_before_serving};
@@ -65,8 +66,9 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
     manager.status("starting: opening the database and the stores");
     let work = TaskTracker::new();
     let pool = Pool::new(work.clone());
+    let drain = CancellationToken::new();
     let parts = tokio::select! {
-        parts = Parts::new(&loaded.config, work.clone(), Arc::clone(&pool), Occasion::Start(&manager)) => parts?,
+        parts = Parts::new(&loaded.config, work.clone(), Arc::clone(&pool), drain.clone(), Occasion::Start(&manager)) => parts?,
         () = signals.stop.signalled() => return Ok(()),
     };
     tokio::select! {
@@ -82,7 +84,7 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
     check_exposure(listeners.iter().map(|listener| &listener.address), &settings, parts.authenticated)?;
 
     let active = Active { parts: Arc::new(parts), limits: settings.limits, tls };
-    let shared = Shared::new(active, settings.max_connections, work, pool);
+    let shared = Shared::new(active, settings.max_connections, work, pool, drain);
     serve(shared, listeners, Context { loaded, settings, environment, logging, manager, signals }, reload).await
 }
 
@@ -178,6 +180,7 @@ async fn serve<R: Reload>(
         tracing::warn!(requests = cut, "requests in flight are cut off");
         drain::abandon(&shared).await;
     }
+    shared.parts().write_counters().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -18,6 +18,13 @@ impl SmallDisk {
         assert!(done.success(), "mounting needs root");
         Self(folder)
     }
+
+    /// Whether it may be written to. Nothing may be open for writing when that ends.
+    pub(crate) fn set_writable(&self, is_writable: bool) {
+        let options = if is_writable { "remount,rw" } else { "remount,ro" };
+        let done = Command::new("mount").args(["-o", options]).arg(&self.0).status().unwrap();
+        assert!(done.success(), "{options}");
+    }
 }
 
 impl Drop for SmallDisk {

@@ -18,6 +18,7 @@ import os
 import sys
 import tempfile
 import traceback
+import types
 import warnings
 
 warnings.simplefilter("ignore")
@@ -32,6 +33,9 @@ from alembic import command
 from oslo_config import cfg
 from oslo_db.sqlalchemy import enginefacade
 from oslo_log import log as logging
+
+# The package of the cache's driver xattr is none of those that the service itself requires; these are the same calls.
+sys.modules["xattr"] = types.SimpleNamespace(getxattr=os.getxattr, setxattr=os.setxattr)
 
 # The prefetcher asks for a kind of threads that its own release does not have any more.
 threads = async_.set_threadpool_model

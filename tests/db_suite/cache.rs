@@ -62,8 +62,10 @@ async fn what_comes_is_found_until_it_goes(db: &Db) {
     let read = cache::get(db, &node, &image).await.unwrap().unwrap();
     assert_eq!((read.hits, read.last_modified, read.last_accessed), (44, modified, datetime!(2024-03-01 00:00:02)));
 
-    assert!(cache::remove(db, &node, &image).await.unwrap());
-    assert!(!cache::remove(db, &node, &image).await.unwrap());
+    let images = [image.clone(), uuid()];
+    assert_eq!(cache::remove(db, &node, &images).await.unwrap(), 1);
+    assert_eq!(cache::remove(db, &node, &images).await.unwrap(), 0);
+    assert_eq!(cache::remove(db, &node, &[]).await.unwrap(), 0);
     assert!(!cache::count_hits(db, &node, &image, 1, now()).await.unwrap());
     assert_eq!(cache::get(db, &node, &image).await.unwrap(), None);
 }
@@ -80,10 +82,19 @@ async fn the_longest_unread_come_first(db: &Db) {
     assert_eq!(ids(cache::list(db, &node).await.unwrap()), images);
     let [first, second, third, fourth] = images;
     let order = [fourth.clone(), second, third, first];
-    assert_eq!(ids(cache::least_recently_accessed(db, &node, 10).await.unwrap()), order);
-    assert_eq!(ids(cache::least_recently_accessed(db, &node, 2).await.unwrap()), order[..2]);
+    assert_eq!(cache::least_recently_accessed(db, &node, 10).await.unwrap(), order);
+    assert_eq!(cache::least_recently_accessed(db, &node, 2).await.unwrap(), order[..2]);
     cache::count_hits(db, &node, &fourth, 1, now()).await.unwrap();
-    assert_eq!(ids(cache::least_recently_accessed(db, &node, 1).await.unwrap()), order[1..2]);
+    assert_eq!(cache::least_recently_accessed(db, &node, 1).await.unwrap(), order[1..2]);
+    // More than one statement takes, and one that is known, which stays as it is.
+    let mut more: Vec<NewCachedImage> = (0..600).map(|_| NewCachedImage::new(uuid(), 2)).collect();
+    more.insert(550, NewCachedImage::new(&order[1], 2));
+    cache::add_unknown(db, &node, more.clone()).await.unwrap();
+    cache::add_unknown(db, &node, more).await.unwrap();
+    let all = cache::list(db, &node).await.unwrap();
+    assert_eq!(all.len(), 604);
+    assert!(all.iter().all(|cached| (cached.size == 1) == order.contains(&cached.image_id)));
+    assert_eq!(cache::remove(db, &node, &ids(all)).await.unwrap(), 604);
 }
 
 async fn each_node_has_its_own(db: &Db) {
@@ -98,7 +109,7 @@ async fn each_node_has_its_own(db: &Db) {
     assert!(cache::count_hits(db, &here, &image, 1, now()).await.unwrap());
     assert_eq!(cache::get(db, &here, &image).await.unwrap().unwrap().hits, 1);
     assert_eq!(cache::get(db, &there, &image).await.unwrap().unwrap().hits, 0);
-    assert!(cache::remove(db, &here, &image).await.unwrap());
+    assert_eq!(cache::remove(db, &here, std::slice::from_ref(&image)).await.unwrap(), 1);
     assert_eq!(cache::nodes(db, &image).await.unwrap(), std::slice::from_ref(&there));
     assert_eq!(cache::remove_all(db, &there).await.unwrap(), 2);
     assert_eq!(cache::list(db, &there).await.unwrap(), []);

@@ -1,7 +1,7 @@
 //! The tools of the image cache beside upstream's: on one service, and on one directory.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -21,18 +21,18 @@ struct Bed {
 
 impl Bed {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = folder.path().join("cache");
-        let server = Server::start(Self::conf(folder.path(), free_port(), 1 << 30));
-        Self { server, cache, _folder: folder }
+        Self::with_driver("sqlite")
     }
 
-    fn conf(folder: &Path, port: u16, max_size: u64) -> Conf {
-        Conf::new(folder, port)
+    fn with_driver(driver: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("cache");
+        let conf = Conf::new(folder.path(), free_port())
             .set("paste_deploy.flavor", "cachemanagement")
-            .set("DEFAULT.image_cache_dir", folder.join("cache").display())
-            .set("DEFAULT.image_cache_driver", "sqlite")
-            .set("DEFAULT.image_cache_max_size", max_size)
+            .set("DEFAULT.image_cache_dir", cache.display())
+            .set("DEFAULT.image_cache_driver", driver)
+            .set("DEFAULT.image_cache_max_size", 1 << 30);
+        Self { server: Server::start(conf), cache, _folder: folder }
     }
 
     /// The file of a configuration in which everything in the cache is too much.
@@ -140,7 +140,14 @@ fn both_tools_say_the_same_of_one_service() {
 
 #[test]
 fn both_work_on_one_directory() {
-    let (bed, mut upstream) = (Bed::start(), Upstream::start());
+    let mut upstream = Upstream::start();
+    for driver in ["sqlite", "xattr"] {
+        work_on_one_directory(driver, &mut upstream);
+    }
+}
+
+fn work_on_one_directory(driver: &str, upstream: &mut Upstream) {
+    let bed = Bed::with_driver(driver);
     let (conf, without_room) = (bed.conf_file(), bed.conf_without_room());
     let id = bed.image("hello");
     let done = |done: Said| assert_eq!(done.status, 0, "{done:?}");

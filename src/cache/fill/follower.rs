@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::progress::{Failure, Fill, Progress};
 use crate::cache::blocking::blocking;
-use crate::cache::layout::{Foreign, Layout};
+use crate::cache::layout::{Layout, WriterState};
 
 /// Between two looks. A gigabyte a second is ten megabytes in this time.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -14,39 +14,51 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The pause grows to this while nothing comes.
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
-/// Tells `fill` how far the writer is, until that has ended or nobody of this process reads any more. `true`: nobody does, and
-/// `fill` has not ended.
-pub(in crate::cache) async fn follow(fill: &Fill, layout: &Layout, id: &str, file: Arc<File>) -> bool {
+/// Why a writer is not followed any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cache) enum Followed {
+    /// The fill has ended, and its readers know.
+    Ended,
+    /// The writer was gone before anything was seen of it; somebody else may write the image.
+    Gone,
+    /// Nobody of this process reads any more; the fill has not ended.
+    Unread,
+}
+
+/// Tells `fill` how far the writer is, until that has ended or nobody of this process reads any more.
+pub(in crate::cache) async fn follow(fill: &Fill, layout: &Layout, id: &str, file: &Arc<File>) -> Followed {
     let mut pause = PAUSE;
     let mut before = None;
     loop {
-        let (place, name, seen) = (layout.clone(), id.to_owned(), Arc::clone(&file));
-        let looked = blocking(move || place.look_at(&name, &seen)).await;
+        let (place, name, seen) = (layout.clone(), id.to_owned(), Arc::clone(file));
+        let looked = blocking(move || place.writer_state(&name, &seen)).await;
+        let file = Arc::clone(file);
         match looked {
-            Ok(Foreign::Growing(written)) => {
+            Ok(WriterState::Writing(written)) => {
                 if before.replace(written) == Some(written) {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 } else {
                     pause = PAUSE;
-                    fill.tell(Progress::Growing { file: Arc::clone(&file), written });
+                    fill.tell(Progress::Growing { file, written });
                 }
             }
-            Ok(Foreign::Finished(size)) => {
+            Ok(WriterState::Verified(size) | WriterState::Finished(size)) => {
                 fill.tell(Progress::Whole { file, size });
-                return false;
+                return Followed::Ended;
             }
-            Ok(Foreign::Refuted) => {
-                fill.tell(Progress::Failed(Failure::Refuted));
-                return false;
+            Ok(WriterState::Invalid) => {
+                fill.tell(Progress::Failed(Failure::Invalid));
+                return Followed::Ended;
             }
-            Ok(Foreign::Abandoned) | Err(_) => {
-                fill.tell(Progress::Failed(Failure::GivenUp));
-                return false;
+            Ok(WriterState::Gone) | Err(_) if before.is_none() => return Followed::Gone,
+            Ok(WriterState::Gone) | Err(_) => {
+                fill.tell(Progress::Failed(Failure::Abandoned));
+                return Followed::Ended;
             }
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = fill.unread() => return true,
+            () = fill.unread() => return Followed::Unread,
         }
     }
 }

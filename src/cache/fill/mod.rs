@@ -1,16 +1,16 @@
 //! An image on its way into the cache: one writer, any number of readers behind it.
 
+mod expected;
 mod follower;
-mod piece;
 mod progress;
-mod verdict;
+mod reader;
 mod writer;
 
-pub(super) use follower::follow;
-pub(super) use piece::{Behind, Fallback};
+pub(super) use expected::Expected;
+pub(super) use follower::{Followed, follow};
 pub(super) use progress::{Failure, Fill, Progress};
-pub(super) use verdict::Expected;
-pub(super) use writer::{WriteError, write};
+pub(super) use reader::{Fallback, FillReader};
+pub(super) use writer::{Room, WriteError, write};
 
 #[cfg(test)]
 mod tests;

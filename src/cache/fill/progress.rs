@@ -18,7 +18,8 @@ pub(in crate::cache) enum Progress {
     Starting,
     /// So many bytes can be read from the file. Nobody knows yet whether they are right.
     Growing { file: Arc<File>, written: u64 },
-    /// All bytes are there and right.
+    /// All bytes are there and right. The fill goes on until they are durable and the image is in the cache, which readers need
+    /// not wait for.
     Whole { file: Arc<File>, size: u64 },
     /// It will not become an image of the cache.
     Failed(Failure),
@@ -28,9 +29,9 @@ pub(in crate::cache) enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cache) enum Failure {
     /// For a reason that says nothing about the data: readers take the rest from the store.
-    GivenUp,
+    Abandoned,
     /// The data is not that of the image.
-    Refuted,
+    Invalid,
 }
 
 impl Fill {
@@ -40,6 +41,15 @@ impl Fill {
 
     pub(in crate::cache) fn tell(&self, progress: Progress) {
         self.progress.send_replace(progress);
+    }
+
+    /// Bytes that can be read so far.
+    pub(in crate::cache) fn written(&self) -> u64 {
+        match *self.progress.borrow() {
+            Progress::Growing { written, .. } => written,
+            Progress::Whole { size, .. } => size,
+            Progress::Starting | Progress::Failed(_) => 0,
+        }
     }
 
     /// Whether there is nothing more to tell.

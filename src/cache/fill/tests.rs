@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::timeout;
 
@@ -45,6 +46,16 @@ fn again() -> Fallback {
     })
 }
 
+/// Room for so many bytes.
+struct Limit(u64);
+
+impl Room for Limit {
+    fn grow(&self, _reserved: u64, needed: u64) -> BoxFuture<'_, io::Result<Option<u64>>> {
+        let grown = needed.saturating_add(1000).min(self.0);
+        std::future::ready(Ok((needed <= self.0).then_some(grown))).boxed()
+    }
+}
+
 fn none() -> Fallback {
     Box::new(|_, _| async { Err(io::Error::other("no store")) }.boxed())
 }
@@ -65,12 +76,12 @@ fn file() -> Arc<File> {
 #[tokio::test]
 async fn readers_get_every_byte_behind_the_writer() {
     let (fill, file) = (Fill::new(), file());
-    let whole = Behind::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
-    let unknown = Behind::new(fill.listen(), None, None, none()).into_reader();
-    let part = Behind::new(fill.listen(), Some(10..150_000), Some(SIZE as u64), none()).into_reader();
+    let whole = FillReader::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
+    let unknown = FillReader::new(fill.listen(), None, None, none()).into_reader();
+    let part = FillReader::new(fill.listen(), Some(10..150_000), Some(SIZE as u64), none()).into_reader();
     let expected = expected(&md5(&data()).await);
     let writing = async {
-        let size = write(&fill, &file, pieces(&data()), &expected, u64::MAX).await.unwrap();
+        let size = write(&fill, &file, pieces(&data()), &expected, u64::MAX, &Limit(0)).await.unwrap();
         fill.tell(Progress::Whole { file: Arc::clone(&file), size });
         assert!(fill.has_ended());
         size
@@ -86,12 +97,12 @@ async fn readers_get_every_byte_behind_the_writer() {
 async fn the_end_is_held_back_until_the_data_is_found_right() {
     let (fill, file) = (Fill::new(), file());
     let wrong = expected(WRONG);
-    let mut reading = Box::pin(read(Behind::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader()));
-    let refused = write(&fill, &file, pieces(&data()), &wrong, u64::MAX).await;
-    assert!(matches!(refused, Err(WriteError::Refuted)), "{refused:?}");
+    let mut reading = Box::pin(read(FillReader::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader()));
+    let refused = write(&fill, &file, pieces(&data()), &wrong, u64::MAX, &Limit(0)).await;
+    assert!(matches!(refused, Err(WriteError::Invalid)), "{refused:?}");
     // All bytes are written, and the reader still waits for the verdict.
     assert!(timeout(Duration::from_millis(200), &mut reading).await.is_err());
-    fill.tell(Progress::Failed(Failure::Refuted));
+    fill.tell(Progress::Failed(Failure::Invalid));
     let (got, error) = reading.await.unwrap_err();
     assert!(got > 0 && got < SIZE, "{got} bytes");
     assert_eq!(error, io::ErrorKind::InvalidData);
@@ -101,24 +112,24 @@ async fn the_end_is_held_back_until_the_data_is_found_right() {
 async fn when_the_writer_gives_up_the_rest_comes_from_the_store() {
     for part in [None, Some(5..190_000)] {
         let (fill, file) = (Fill::new(), file());
-        let reader = Behind::new(fill.listen(), part.clone(), Some(SIZE as u64), again()).into_reader();
+        let reader = FillReader::new(fill.listen(), part.clone(), Some(SIZE as u64), again()).into_reader();
         let broken = stream::iter([Ok(Bytes::from(data()[..150_000].to_vec())), Err(io::Error::other("gone"))]);
         let expected = expected(WRONG);
         let writing = async {
-            let failed = write(&fill, &file, Box::pin(broken), &expected, u64::MAX).await;
+            let failed = write(&fill, &file, Box::pin(broken), &expected, u64::MAX, &Limit(0)).await;
             assert!(matches!(failed, Err(WriteError::Store(_))), "{failed:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
-            fill.tell(Progress::Failed(Failure::GivenUp));
+            fill.tell(Progress::Failed(Failure::Abandoned));
         };
         let ((), got) = tokio::join!(writing, read(reader));
         let part = part.map_or(0..SIZE, |part| part.start as usize..part.end as usize);
         assert!(got.unwrap() == data()[part]);
     }
     // What is too short does not pass for the end.
-    for fill_ends in [Progress::Failed(Failure::GivenUp), Progress::Whole { file: file(), size: 10 }] {
+    for fill_ends in [Progress::Failed(Failure::Abandoned), Progress::Whole { file: file(), size: 10 }] {
         let fill = Fill::new();
         let short: Fallback = Box::new(|_, _| async { Ok(pieces(b"short")) }.boxed());
-        let reader = Behind::new(fill.listen(), None, Some(SIZE as u64), short).into_reader();
+        let reader = FillReader::new(fill.listen(), None, Some(SIZE as u64), short).into_reader();
         if let Progress::Whole { file, .. } = &fill_ends {
             file.set_len(10).unwrap();
         }
@@ -128,7 +139,7 @@ async fn when_the_writer_gives_up_the_rest_comes_from_the_store() {
     }
     // A writer that is gone without a word is no different.
     let fill = Fill::new();
-    let reader = Behind::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader();
+    let reader = FillReader::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader();
     drop(fill);
     assert!(read(reader).await.unwrap() == data());
 }
@@ -138,55 +149,59 @@ async fn data_that_cannot_be_the_image_is_not_written_to_its_end() {
     let checksum = md5(&data()).await;
     let mut longer = data();
     longer.push(1);
-    let try_write =
-        async |data: &[u8], most| write(&Fill::new(), &file(), pieces(data), &expected(&checksum), most).await;
+    let try_write = async |data: &[u8], most| {
+        write(&Fill::new(), &file(), pieces(data), &expected(&checksum), 0, &Limit(most)).await
+    };
     assert_eq!(try_write(&longer, u64::MAX).await.unwrap(), SIZE as u64, "it ends with the image");
     longer[0] ^= 1;
-    assert!(matches!(try_write(&longer, u64::MAX).await, Err(WriteError::Refuted)));
+    assert!(matches!(try_write(&longer, u64::MAX).await, Err(WriteError::Invalid)));
     assert!(matches!(try_write(&data()[1..], u64::MAX).await, Err(WriteError::Store(_))));
-    assert!(matches!(try_write(&data(), 1000).await, Err(WriteError::TooLarge)));
+    assert!(matches!(try_write(&data(), 1000).await, Err(WriteError::NoRoom)));
     let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
-    let failed = write(&Fill::new(), &full, pieces(&data()), &expected(&checksum), u64::MAX).await;
+    let failed = write(&Fill::new(), &full, pieces(&data()), &expected(&checksum), u64::MAX, &Limit(0)).await;
     assert!(matches!(failed, Err(WriteError::Disk(_))), "{failed:?}");
 }
 
 #[tokio::test]
 async fn the_writer_of_another_process_is_followed() {
     let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::create(folder.path()).unwrap();
+    let layout = Layout::new(folder.path());
+    layout.create_folders().unwrap();
     let begin = || match layout.begin(ID).unwrap() {
-        Begun::Mine(file) => Arc::new(file),
+        Begun::Write(file) => file,
         other => panic!("{other:?}"),
     };
     let seen = || match layout.begin(ID).unwrap() {
-        Begun::Foreign(file) => Arc::new(file),
+        Begun::Follow(file) => file,
         other => panic!("{other:?}"),
     };
     let (theirs, expected) = (begin(), expected(&md5(&data()).await));
     let fill = Fill::new();
-    let reader = Behind::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
+    let reader = FillReader::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
     let writing = async {
-        write(&Fill::new(), &theirs, pieces(&data()), &expected, u64::MAX).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        layout.commit(ID, &theirs).unwrap();
+        write(&Fill::new(), &theirs, pieces(&data()), &expected, u64::MAX, &Limit(0)).await.unwrap();
+        // Its readers elsewhere do not wait until it is durable.
+        Layout::mark_verified(&theirs);
     };
-    let ((), unread, got) = tokio::join!(writing, follow(&fill, &layout, ID, seen()), read(reader));
-    assert!(!unread && got.unwrap() == data());
+    let theirs_seen = seen();
+    let ((), followed, got) = tokio::join!(writing, follow(&fill, &layout, ID, &theirs_seen), read(reader));
+    assert!(followed == Followed::Ended && got.unwrap() == data());
 
+    layout.commit(ID, &theirs).unwrap();
     layout.remove(ID).unwrap();
     let theirs = begin();
     let fill = Fill::new();
     let listening = fill.listen();
     let seen = seen();
     drop(theirs);
-    assert!(!follow(&fill, &layout, ID, Arc::clone(&seen)).await);
-    assert!(matches!(*listening.borrow(), Progress::Failed(Failure::GivenUp)));
+    assert_eq!(follow(&fill, &layout, ID, &seen).await, Followed::Gone);
+    assert!(matches!(*listening.borrow(), Progress::Starting), "somebody else may write it");
     let _theirs = begin();
     drop(listening);
     let fill = Fill::new();
     let living = match layout.begin(ID).unwrap() {
-        Begun::Foreign(file) => Arc::new(file),
+        Begun::Follow(file) => file,
         other => panic!("{other:?}"),
     };
-    assert!(follow(&fill, &layout, ID, living).await, "nobody of this process reads");
+    assert_eq!(follow(&fill, &layout, ID, &living).await, Followed::Unread);
 }

@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{Stream, StreamExt as _};
 
+use super::expected::{Expected, finish};
 use super::progress::{Fill, Progress};
-use super::verdict::{Expected, finish};
 use crate::cache::blocking::blocking;
 use crate::store::StoreError;
 use crate::sys::write_back::start_write_back;
@@ -29,15 +30,23 @@ pub(in crate::cache) enum WriteError {
     Disk(#[source] io::Error),
     #[error("{0}")]
     Digest(#[from] StoreError),
-    #[error("it is larger than the cache")]
-    TooLarge,
+    #[error("it is larger than the room in the cache")]
+    NoRoom,
     #[error("size or checksum is not that of the image")]
-    Refuted,
+    Invalid,
 }
 
 type Data = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
-/// Reads `data` to its end into `file` and judges it; the number of bytes. `most`: bytes that there is room for.
+/// Room that an image needs whose size nobody knows.
+///
+/// Gives how many bytes of the file there is room for, which are enough for `needed`; `None`: there is not enough.
+pub(in crate::cache) trait Room {
+    /// `reserved`: bytes for which there was room so far.
+    fn grow(&self, reserved: u64, needed: u64) -> BoxFuture<'_, io::Result<Option<u64>>>;
+}
+
+/// Reads `data` to its end into `file` and judges it; the number of bytes. `reserved`: bytes for which there is room already.
 ///
 /// # Errors
 /// Why it did not come to its end.
@@ -46,7 +55,8 @@ pub(in crate::cache) async fn write(
     file: &Arc<File>,
     data: Data,
     expected: &Expected,
-    most: u64,
+    mut reserved: u64,
+    room: &(dyn Room + Sync),
 ) -> Result<u64, WriteError> {
     let mut digests = expected.digests();
     let (mut written, mut flushed) = (0, 0);
@@ -70,8 +80,9 @@ pub(in crate::cache) async fn write(
                 }
             }
         }
-        if written + length > most {
-            return Err(WriteError::TooLarge);
+        if written + length > reserved {
+            let grown = room.grow(reserved, written + length).await.map_err(WriteError::Disk)?;
+            reserved = grown.ok_or(WriteError::NoRoom)?;
         }
         if let Some(digests) = &mut digests {
             for piece in &pieces {
@@ -107,7 +118,7 @@ pub(in crate::cache) async fn write(
         return Err(WriteError::Store(io::Error::new(io::ErrorKind::UnexpectedEof, words)));
     }
     let hashes = finish(digests).await?;
-    if expected.fits(written, hashes.as_ref()) { Ok(written) } else { Err(WriteError::Refuted) }
+    if expected.matches(written, hashes.as_ref()) { Ok(written) } else { Err(WriteError::Invalid) }
 }
 
 fn write_all(mut file: &File, pieces: &[Bytes]) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The driver `centralized_db`: the tables of the service's database, which all nodes share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -15,21 +15,21 @@ pub(in crate::cache) struct CentralIndex {
     db: Db,
     /// This node's name among others.
     node: String,
+    /// Where the driver `sqlite` kept its table.
+    sqlite: PathBuf,
+    /// The others know this node.
+    is_registered: tokio::sync::Mutex<bool>,
 }
 
 impl CentralIndex {
-    /// Makes the node known to the others.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub(in crate::cache) async fn open(db: &Db, node: &str) -> Result<Self, IndexError> {
-        rows::register_node(db, node).await?;
-        Ok(Self { db: db.clone(), node: node.to_owned() })
+    /// `sqlite`: where the driver `sqlite` kept its table, if there was one.
+    pub(super) fn new(db: &Db, node: &str, sqlite: PathBuf) -> Self {
+        Self { db: db.clone(), node: node.to_owned(), sqlite, is_registered: tokio::sync::Mutex::default() }
     }
 
     /// Takes over the rows of the driver `sqlite`, which many clouds had before (upstream: `glance/sqlite_migration.py`). What cannot be
     /// read is left as it is.
-    pub(in crate::cache) async fn adopt(&self, sqlite: &Path) {
+    async fn adopt(&self, sqlite: &Path) {
         if !tokio::fs::try_exists(sqlite).await.unwrap_or(false) {
             return;
         }
@@ -39,13 +39,16 @@ impl CentralIndex {
     }
 
     async fn move_rows(&self, sqlite: &Path) -> Result<(), IndexError> {
-        let before = SqliteIndex::open(sqlite).await?;
-        for entry in before.list().await? {
-            let image_id = entry.image_id.clone();
-            rows::add(&self.db, &self.node, new(entry)).await?;
-            before.remove(&image_id).await?;
-        }
-        Ok(())
+        let before = SqliteIndex::new(sqlite);
+        before.prepare().await?;
+        let entries = before.list().await?;
+        let ids: Vec<String> = entries.iter().map(|entry| entry.image_id.clone()).collect();
+        self.add_unknown(entries).await?;
+        before.remove(&ids).await
+    }
+
+    async fn add_unknown(&self, entries: Vec<Entry>) -> Result<(), IndexError> {
+        Ok(rows::add_unknown(&self.db, &self.node, entries.into_iter().map(new).collect()).await?)
     }
 }
 
@@ -58,13 +61,40 @@ impl Index for CentralIndex {
         .boxed()
     }
 
+    /// Makes the node known to the others.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), IndexError>> {
+        async {
+            let mut is_registered = self.is_registered.lock().await;
+            if !*is_registered {
+                rows::register_node(&self.db, &self.node).await?;
+                self.adopt(&self.sqlite).await;
+                *is_registered = true;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn least_recently_accessed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<String>, IndexError>> {
+        async move { Ok(rows::least_recently_accessed(&self.db, &self.node, limit.into()).await?) }.boxed()
+    }
+
     fn insert(&self, entry: Entry) -> BoxFuture<'_, Result<(), IndexError>> {
         async move {
+            self.prepare().await?;
             if !rows::add(&self.db, &self.node, new(entry.clone())).await? {
-                rows::remove(&self.db, &self.node, &entry.image_id).await?;
+                rows::remove(&self.db, &self.node, std::slice::from_ref(&entry.image_id)).await?;
                 rows::add(&self.db, &self.node, new(entry)).await?;
             }
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn insert_unknown(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), IndexError>> {
+        async move {
+            self.prepare().await?;
+            self.add_unknown(entries).await
         }
         .boxed()
     }
@@ -78,9 +108,9 @@ impl Index for CentralIndex {
         .boxed()
     }
 
-    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), IndexError>> {
+    fn remove<'a>(&'a self, ids: &'a [String]) -> BoxFuture<'a, Result<(), IndexError>> {
         async move {
-            rows::remove(&self.db, &self.node, id).await?;
+            rows::remove(&self.db, &self.node, ids).await?;
             Ok(())
         }
         .boxed()

@@ -19,7 +19,20 @@ pub enum OpenError {
     Index(#[from] IndexError),
 }
 
-/// Opens the index of `image_cache_driver`.
+/// The name of this node for the driver `centralized_db`; `None`: another driver is configured.
+///
+/// # Errors
+/// It is missing.
+pub(in crate::cache) fn node(config: &Config) -> Result<Option<&str>, OpenError> {
+    let own = &config.default;
+    if ["xattr", "sqlite"].iter().any(|driver| own.image_cache_driver.eq_ignore_ascii_case(driver)) {
+        return Ok(None);
+    }
+    let node = own.worker_self_reference_url.as_deref().filter(|url| !url.is_empty());
+    node.map(Some).ok_or(OpenError::NoNode)
+}
+
+/// Opens the index of `image_cache_driver`. One that cannot be prepared now, but perhaps later, is prepared when it is needed.
 ///
 /// # Errors
 /// Options that are missing, and those of the index.
@@ -28,23 +41,28 @@ pub(in crate::cache) async fn open(
     db: Option<&Db>,
     layout: &Layout,
 ) -> Result<Box<dyn Index>, OpenError> {
-    let sqlite = layout.base().join(&config.default.image_cache_sqlite_db);
-    Ok(match config.default.image_cache_driver.to_ascii_lowercase().as_str() {
-        "xattr" => match XattrIndex::open(layout.clone()).await? {
-            Some(index) => Box::new(index),
-            None => {
-                tracing::warn!(
-                    "image_cache_driver = xattr: the file system of image_cache_dir keeps no attributes; the driver sqlite is used"
-                );
-                Box::new(SqliteIndex::open(&sqlite).await?)
-            }
-        },
-        "sqlite" => Box::new(SqliteIndex::open(&sqlite).await?),
-        _ => {
-            let node = config.default.worker_self_reference_url.as_deref().filter(|url| !url.is_empty());
-            let index = CentralIndex::open(db.ok_or(OpenError::NoDatabase)?, node.ok_or(OpenError::NoNode)?).await?;
-            index.adopt(&sqlite).await;
-            Box::new(index)
+    let index = choose(config, db, layout).await?;
+    match index.prepare().await {
+        Err(error) if error.is_passing() => {
+            tracing::warn!(%error, "the index of the image cache cannot be used yet; images are served without it");
         }
-    })
+        prepared => prepared?,
+    }
+    Ok(index)
+}
+
+async fn choose(config: &Config, db: Option<&Db>, layout: &Layout) -> Result<Box<dyn Index>, OpenError> {
+    let sqlite = layout.base().join(&config.default.image_cache_sqlite_db);
+    if let Some(node) = node(config)? {
+        return Ok(Box::new(CentralIndex::new(db.ok_or(OpenError::NoDatabase)?, node, sqlite)));
+    }
+    if config.default.image_cache_driver.eq_ignore_ascii_case("xattr") {
+        if let Some(index) = XattrIndex::open(layout.clone()).await? {
+            return Ok(Box::new(index));
+        }
+        tracing::warn!(
+            "image_cache_driver = xattr: the file system of image_cache_dir keeps no attributes; the driver sqlite is used"
+        );
+    }
+    Ok(Box::new(SqliteIndex::new(&sqlite)))
 }

@@ -1,45 +1,45 @@
 //! The driver `sqlite`: a table in a file of the cache's directory.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool};
 use time::OffsetDateTime;
 
 use super::{Entry, Index, IndexError, seconds};
 
 /// How long a writer waits for the others of this host, as upstream's do.
-const PATIENCE: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS cached_images (image_id TEXT PRIMARY KEY, last_accessed REAL DEFAULT 0.0, \
                       last_modified REAL DEFAULT 0.0, size INTEGER DEFAULT 0, hits INTEGER DEFAULT 0, checksum TEXT)";
 
+/// Rows of one statement: SQLite once took no more than 999 values.
+const ROWS: usize = 100;
+
 pub(in crate::cache) struct SqliteIndex {
     pool: SqlitePool,
+    has_table: AtomicBool,
 }
 
 impl SqliteIndex {
-    /// Makes the table where there is none.
-    ///
-    /// # Errors
-    /// Those of SQLite.
-    pub(in crate::cache) async fn open(path: &Path) -> Result<Self, IndexError> {
+    /// The file is opened when it is needed.
+    pub(in crate::cache) fn new(path: &Path) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
-            .busy_timeout(PATIENCE)
+            .busy_timeout(BUSY_TIMEOUT)
             .synchronous(SqliteSynchronous::Normal);
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(3 * PATIENCE)
+            .acquire_timeout(3 * BUSY_TIMEOUT)
             .idle_timeout(Duration::from_secs(60))
-            .connect_with(options)
-            .await?;
-        sqlx::query(CREATE).execute(&pool).await?;
-        Ok(Self { pool })
+            .connect_lazy_with(options);
+        Self { pool, has_table: AtomicBool::new(false) }
     }
 }
 
@@ -66,8 +66,29 @@ impl Index for SqliteIndex {
         .boxed()
     }
 
+    /// Makes the table where there is none.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), IndexError>> {
+        async {
+            if !self.has_table.load(Ordering::Relaxed) {
+                sqlx::query(CREATE).execute(&self.pool).await?;
+                self.has_table.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn least_recently_accessed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<String>, IndexError>> {
+        async move {
+            let ids = sqlx::query_scalar("SELECT image_id FROM cached_images ORDER BY last_accessed, image_id LIMIT ?");
+            Ok(ids.bind(limit).fetch_all(&self.pool).await?)
+        }
+        .boxed()
+    }
+
     fn insert(&self, entry: Entry) -> BoxFuture<'_, Result<(), IndexError>> {
         async move {
+            self.prepare().await?;
             let insert = sqlx::query(
                 "INSERT OR REPLACE INTO cached_images (image_id, last_accessed, last_modified, hits, size) VALUES (?, ?, ?, ?, ?)",
             );
@@ -84,6 +105,27 @@ impl Index for SqliteIndex {
         .boxed()
     }
 
+    fn insert_unknown(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), IndexError>> {
+        async move {
+            self.prepare().await?;
+            for entries in entries.chunks(ROWS) {
+                let mut insert = QueryBuilder::<Sqlite>::new(
+                    "INSERT OR IGNORE INTO cached_images (image_id, last_accessed, last_modified, hits, size) ",
+                );
+                insert.push_values(entries, |mut row, entry| {
+                    row.push_bind(&entry.image_id)
+                        .push_bind(seconds(entry.last_accessed))
+                        .push_bind(seconds(entry.last_modified))
+                        .push_bind(signed(entry.hits))
+                        .push_bind(signed(entry.size));
+                });
+                insert.build().execute(&self.pool).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn count<'a>(&'a self, id: &'a str, hits: u64, at: OffsetDateTime) -> BoxFuture<'a, Result<(), IndexError>> {
         async move {
             let update = sqlx::query("UPDATE cached_images SET hits = hits + ?, last_accessed = ? WHERE image_id = ?");
@@ -93,9 +135,15 @@ impl Index for SqliteIndex {
         .boxed()
     }
 
-    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), IndexError>> {
+    fn remove<'a>(&'a self, ids: &'a [String]) -> BoxFuture<'a, Result<(), IndexError>> {
         async move {
-            sqlx::query("DELETE FROM cached_images WHERE image_id = ?").bind(id).execute(&self.pool).await?;
+            for ids in ids.chunks(ROWS) {
+                let mut delete = QueryBuilder::<Sqlite>::new("DELETE FROM cached_images WHERE image_id IN ");
+                delete.push_tuples(ids, |mut row, id| {
+                    row.push_bind(id);
+                });
+                delete.build().execute(&self.pool).await?;
+            }
             Ok(())
         }
         .boxed()

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr, getxattr};
 use rustix::io::Errno;
 use time::OffsetDateTime;
 
@@ -24,24 +24,16 @@ pub(in crate::cache) struct XattrIndex {
 }
 
 impl XattrIndex {
-    /// `None`: the file system keeps no attributes.
+    /// `None`: the file system keeps no attributes, as far as that shows where it may be read only for now.
     ///
     /// # Errors
     /// Those of the file system.
     pub(in crate::cache) async fn open(layout: Layout) -> Result<Option<Self>, IndexError> {
-        let is_able = blocking(move || {
-            let probe = layout.base().join("checkme");
-            let file = File::create(&probe)?;
-            let set = set_hits(&file, 1);
-            match std::fs::remove_file(&probe) {
-                // Another worker that starts at the same time has removed it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed?,
-            }
-            match set {
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
-                other => other.map(|()| Some(layout)),
-            }
+        let is_able = blocking(move || match getxattr(layout.base(), HITS, &mut [0_u8; LONGEST]) {
+            // A folder that could not be made yet is missing.
+            Ok(_) | Err(Errno::NODATA | Errno::NOENT) => Ok(Some(layout)),
+            Err(Errno::OPNOTSUPP) => Ok(None),
+            Err(error) => Err(error.into()),
         });
         Ok(is_able.await?.map(|layout| Self { layout }))
     }
@@ -64,14 +56,32 @@ impl Index for XattrIndex {
         .boxed()
     }
 
-    fn insert(&self, entry: Entry) -> BoxFuture<'_, Result<(), IndexError>> {
-        let path = self.layout.image(&entry.image_id);
+    fn least_recently_accessed(&self, limit: u32) -> BoxFuture<'_, Result<Vec<String>, IndexError>> {
+        let layout = self.layout.clone();
         async move {
             Ok(blocking(move || {
-                let Some(file) = open(&path)? else { return Ok(()) };
-                // What was taken over from another driver brings its counter along.
-                let hits = entry.hits.max(hits(&file));
-                set_hits(&file, hits)
+                let mut files = layout.images()?;
+                files.sort_by(|a, b| (a.accessed, &a.image_id).cmp(&(b.accessed, &b.image_id)));
+                Ok(files.into_iter().take(limit as usize).map(|file| file.image_id).collect())
+            })
+            .await?)
+        }
+        .boxed()
+    }
+
+    fn insert(&self, entry: Entry) -> BoxFuture<'_, Result<(), IndexError>> {
+        self.insert_unknown(vec![entry])
+    }
+
+    fn insert_unknown(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), IndexError>> {
+        let layout = self.layout.clone();
+        async move {
+            Ok(blocking(move || {
+                for entry in entries {
+                    let Some(file) = open(&layout.image(&entry.image_id))? else { continue };
+                    set_hits(&file, entry.hits.max(hits(&file)))?;
+                }
+                Ok(())
             })
             .await?)
         }
@@ -92,7 +102,7 @@ impl Index for XattrIndex {
         .boxed()
     }
 
-    fn remove<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<(), IndexError>> {
+    fn remove<'a>(&'a self, _ids: &'a [String]) -> BoxFuture<'a, Result<(), IndexError>> {
         // It went with the file.
         async { Ok(()) }.boxed()
     }

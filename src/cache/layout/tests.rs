@@ -8,13 +8,14 @@ const OTHER: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b12";
 
 fn layout() -> (tempfile::TempDir, Layout) {
     let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::create(&folder.path().join("cache")).unwrap();
+    let layout = Layout::new(&folder.path().join("cache"));
+    layout.create_folders().unwrap();
     (folder, layout)
 }
 
-fn mine(layout: &Layout, id: &str) -> File {
+fn mine(layout: &Layout, id: &str) -> Arc<File> {
     match layout.begin(id).unwrap() {
-        Begun::Mine(file) => file,
+        Begun::Write(file) => file,
         other => panic!("{other:?}"),
     }
 }
@@ -30,7 +31,7 @@ fn filled(layout: &Layout, id: &str, data: &[u8]) {
 }
 
 #[test]
-fn an_image_is_there_when_it_is_whole_and_its_wish_is_gone() {
+fn an_image_is_there_when_it_is_whole_and_queued_no_more() {
     let (_folder, layout) = layout();
     assert!(layout.queue(ID).unwrap() && !layout.queue(ID).unwrap() && layout.is_queued(ID).unwrap());
     let mut file = mine(&layout, ID);
@@ -48,19 +49,35 @@ fn an_image_is_there_when_it_is_whole_and_its_wish_is_gone() {
 fn one_writes_and_the_others_see_how_far_it_is() {
     let (_folder, layout) = layout();
     let mut file = mine(&layout, ID);
-    let Begun::Foreign(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
+    let Begun::Follow(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
     assert!(layout.is_being_written(ID).unwrap() && !layout.is_being_written(OTHER).unwrap());
     file.write_all(b"data").unwrap();
-    assert_eq!(layout.look_at(ID, &seen).unwrap(), Foreign::Growing(4));
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Writing(4));
+    Layout::mark_verified(&file);
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Verified(4));
     layout.commit(ID, &file).unwrap();
-    assert_eq!(layout.look_at(ID, &seen).unwrap(), Foreign::Finished(4));
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Finished(4));
 
     let wrong = mine(&layout, OTHER);
-    let Begun::Foreign(seen) = layout.begin(OTHER).unwrap() else { panic!("two writers") };
-    layout.refute(OTHER, &wrong).unwrap();
-    assert_eq!(layout.look_at(OTHER, &seen).unwrap(), Foreign::Refuted);
+    let Begun::Follow(seen) = layout.begin(OTHER).unwrap() else { panic!("two writers") };
+    layout.invalidate_incomplete(OTHER, &wrong).unwrap();
+    assert_eq!(layout.writer_state(OTHER, &seen).unwrap(), WriterState::Invalid);
     assert_eq!(layout.remove_invalid(SystemTime::now() + Duration::from_secs(60)).unwrap(), 1);
-    assert_eq!(layout.look_at(OTHER, &seen).unwrap(), Foreign::Abandoned);
+    assert_eq!(layout.writer_state(OTHER, &seen).unwrap(), WriterState::Gone);
+}
+
+#[test]
+fn who_comes_while_a_writer_gives_up_waits_until_it_has() {
+    let (_folder, layout) = layout();
+    let mut file = mine(&layout, ID);
+    file.write_all(b"half").unwrap();
+    let Begun::Follow(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
+    assert!(!Layout::close_to_followers(&file));
+    drop(seen);
+    assert!(Layout::close_to_followers(&file));
+    assert!(matches!(layout.begin(ID).unwrap(), Begun::Wait));
+    layout.abandon(ID, &file).unwrap();
+    assert_eq!(mine(&layout, ID).metadata().unwrap().len(), 0);
 }
 
 #[test]
@@ -68,9 +85,9 @@ fn the_file_of_a_dead_writer_is_never_written_to_again() {
     let (_folder, layout) = layout();
     let mut dead = mine(&layout, ID);
     dead.write_all(b"half").unwrap();
-    let Begun::Foreign(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
+    let Begun::Follow(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
     drop(dead);
-    assert_eq!(layout.look_at(ID, &seen).unwrap(), Foreign::Abandoned);
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Gone);
     let next = mine(&layout, ID);
     assert_eq!(next.metadata().unwrap().len(), 0);
     assert_eq!(seen.metadata().unwrap().len(), 4, "who reads it reads on");
@@ -88,10 +105,10 @@ fn what_is_read_is_not_evicted() {
     let (_folder, layout) = layout();
     filled(&layout, ID, b"data");
     let reading = layout.open(ID).unwrap().unwrap();
-    assert_eq!(layout.evict(ID).unwrap(), None);
+    assert_eq!(layout.evict(ID).unwrap(), Evicted::InUse);
     drop(reading);
-    assert_eq!(layout.evict(ID).unwrap(), Some(4));
-    assert_eq!(layout.evict(ID).unwrap(), Some(0), "it is gone already");
+    assert_eq!(layout.evict(ID).unwrap(), Evicted::Removed(4));
+    assert_eq!(layout.evict(ID).unwrap(), Evicted::Absent);
     assert!(layout.open(ID).unwrap().is_none());
 }
 
@@ -117,6 +134,9 @@ fn usage_counts_what_is_set_aside() {
     let mut file = mine(&layout, OTHER);
     file.write_all(&[7; 10_000]).unwrap();
     assert!((11_000..30_000).contains(&layout.usage().unwrap()), "{:?}", layout.usage());
+    let before = layout.usage().unwrap();
+    layout.invalidate_incomplete(OTHER, &file).unwrap();
+    assert_eq!(layout.usage().unwrap(), before, "what is invalid takes its room");
 }
 
 #[test]
@@ -133,11 +153,11 @@ fn stalled_files_go_and_living_ones_stay() {
 }
 
 #[test]
-fn wishes_are_told_in_their_order() {
+fn queued_images_are_told_in_their_order() {
     let (_folder, layout) = layout();
     layout.queue(ID).unwrap();
     layout.queue(OTHER).unwrap();
-    let older = File::options().write(true).open(layout.wish(OTHER)).unwrap();
+    let older = File::options().write(true).open(layout.queue_entry(OTHER)).unwrap();
     older.set_modified(SystemTime::now() - Duration::from_secs(5)).unwrap();
     assert_eq!(layout.queued().unwrap(), [OTHER, ID]);
     assert!(layout.unqueue(OTHER).unwrap() && !layout.unqueue(OTHER).unwrap());

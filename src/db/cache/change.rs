@@ -1,6 +1,8 @@
 //! What comes into the cache of a node, is read from it, and leaves it.
 
-use sea_query::{DeleteStatement, Expr, ExprTrait, Query, SelectStatement};
+use std::collections::HashSet;
+
+use sea_query::{DeleteStatement, Expr, ExprTrait, InsertStatement, Query, SelectStatement};
 use time::PrimitiveDateTime;
 
 use super::model::NewCachedImage;
@@ -11,6 +13,9 @@ use crate::db::error::DbError;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
+
+/// Images of one statement.
+const ROWS: usize = 500;
 
 /// Writes down that there is a node of this URL; one that is known stays as it is (`node_reference_create` in
 /// `glance/db/sqlalchemy/api.py`, whose callers ignore that it is known).
@@ -58,24 +63,68 @@ impl Operation for Add {
     const NAME: &'static str = "add a cached image";
 
     async fn run(&self, session: &mut Session) -> Result<bool, DbError> {
-        let (node, image) = (find_id(session, &node_id(&self.node)).await?, &self.image);
-        let node = node.ok_or_else(|| DbError::NotFound { what: "node", key: self.node.clone() })?;
+        let (node, image) = (find_node(session, &self.node).await?, &self.image);
         let mut known = Query::select();
         known.column("id").from("cached_images").and_where(Expr::col("image_id").eq(image.image_id.as_str()));
         known.and_where(Expr::col("node_reference_id").eq(node));
         if find_id(session, &known).await?.is_some() {
             return Ok(false);
         }
-        let mut insert = Query::insert();
-        insert.into_table("cached_images").columns([
-            "image_id",
-            "last_accessed",
-            "last_modified",
-            "size",
-            "hits",
-            "checksum",
-            "node_reference_id",
-        ]);
+        let insert = insertion(node, std::iter::once(image));
+        session.execute(&insert).await.map_err(DbError::again_if_duplicate)?;
+        Ok(true)
+    }
+}
+
+/// Adds those of these images that are not in the cache of a node yet.
+///
+/// # Errors
+/// [`DbError::NotFound`] of a node that is not registered.
+pub async fn add_unknown(db: &Db, node: &str, images: Vec<NewCachedImage>) -> Result<(), DbError> {
+    db.write(AddUnknown { node: node.to_owned(), images }).await
+}
+
+struct AddUnknown {
+    node: String,
+    images: Vec<NewCachedImage>,
+}
+
+impl Operation for AddUnknown {
+    type Output = ();
+    const NAME: &'static str = "add cached images";
+
+    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
+        let node = find_node(session, &self.node).await?;
+        for images in self.images.chunks(ROWS) {
+            let mut known = Query::select();
+            known.column("image_id").from("cached_images").and_where(Expr::col("node_reference_id").eq(node));
+            known.and_where(Expr::col("image_id").is_in(images.iter().map(|image| image.image_id.as_str())));
+            let known: HashSet<String> =
+                session.rows(&known, |row| Columns::of(row).text()).await?.into_iter().collect();
+            let insert = {
+                let new: Vec<_> = images.iter().filter(|image| !known.contains(&image.image_id)).collect();
+                (!new.is_empty()).then(|| insertion(node, new.into_iter()))
+            };
+            if let Some(insert) = insert {
+                session.execute(&insert).await.map_err(DbError::again_if_duplicate)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn insertion<'a>(node: i64, images: impl Iterator<Item = &'a NewCachedImage>) -> InsertStatement {
+    let mut insert = Query::insert();
+    insert.into_table("cached_images").columns([
+        "image_id",
+        "last_accessed",
+        "last_modified",
+        "size",
+        "hits",
+        "checksum",
+        "node_reference_id",
+    ]);
+    for image in images {
         insert.values_panic([
             image.image_id.as_str().into(),
             clock::to_micros(image.last_accessed).into(),
@@ -85,9 +134,13 @@ impl Operation for Add {
             image.checksum.clone().into(),
             node.into(),
         ]);
-        session.execute(&insert).await.map_err(DbError::again_if_duplicate)?;
-        Ok(true)
     }
+    insert
+}
+
+async fn find_node(session: &mut Session, node: &str) -> Result<i64, DbError> {
+    let found = find_id(session, &node_id(node)).await?;
+    found.ok_or_else(|| DbError::NotFound { what: "node", key: node.to_owned() })
 }
 
 async fn find_id(session: &mut Session, query: &SelectStatement) -> Result<Option<i64>, DbError> {
@@ -132,14 +185,17 @@ impl Operation for CountHits {
     }
 }
 
-/// Removes an image from what is known of a node's cache, and gives whether it was there (`delete_cached_image`).
+/// Removes images from what is known of a node's cache, and gives how many were there (`delete_cached_image`, which removes one).
 ///
 /// # Errors
 /// Those of the database.
-pub async fn remove(db: &Db, node: &str, image: &str) -> Result<bool, DbError> {
-    let mut delete = all_of(node);
-    delete.and_where(Expr::col("image_id").eq(image));
-    Ok(db.write(Remove { delete }).await? > 0)
+pub async fn remove(db: &Db, node: &str, images: &[String]) -> Result<u64, DbError> {
+    let of = |images: &[String]| {
+        let mut delete = all_of(node);
+        delete.and_where(Expr::col("image_id").is_in(images.iter().map(String::as_str)));
+        delete
+    };
+    db.write(Remove { deletes: images.chunks(ROWS).map(of).collect() }).await
 }
 
 /// Removes all that is known of a node's cache, and gives the number of images (`delete_all_cached_images`).
@@ -147,7 +203,7 @@ pub async fn remove(db: &Db, node: &str, image: &str) -> Result<bool, DbError> {
 /// # Errors
 /// Those of the database.
 pub async fn remove_all(db: &Db, node: &str) -> Result<u64, DbError> {
-    db.write(Remove { delete: all_of(node) }).await
+    db.write(Remove { deletes: vec![all_of(node)] }).await
 }
 
 fn all_of(node: &str) -> DeleteStatement {
@@ -160,7 +216,7 @@ fn is_of(node: &str) -> Expr {
 }
 
 struct Remove {
-    delete: DeleteStatement,
+    deletes: Vec<DeleteStatement>,
 }
 
 impl Operation for Remove {
@@ -168,6 +224,10 @@ impl Operation for Remove {
     const NAME: &'static str = "remove cached images";
 
     async fn run(&self, session: &mut Session) -> Result<u64, DbError> {
-        session.execute(&self.delete).await
+        let mut removed = 0;
+        for delete in &self.deletes {
+            removed += session.execute(delete).await?;
+        }
+        Ok(removed)
     }
 }

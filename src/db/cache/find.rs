@@ -35,18 +35,20 @@ pub async fn list(db: &Db, node: &str) -> Result<Vec<CachedImageRecord>, DbError
     db.read(Find { select }).await
 }
 
-/// The images of a node's cache that were not read for the longest time, longest first, at most so many
+/// The ids of the images of a node's cache that were not read for the longest time, longest first, at most so many
 /// (`get_least_recently_accessed`, which gives one).
 ///
 /// # Errors
 /// Those of the database.
-pub async fn least_recently_accessed(db: &Db, node: &str, limit: u64) -> Result<Vec<CachedImageRecord>, DbError> {
-    let mut select = of_node(node);
+pub async fn least_recently_accessed(db: &Db, node: &str, limit: u64) -> Result<Vec<String>, DbError> {
+    let mut select = joined();
     select
+        .column(("cached_images", "image_id"))
+        .and_where(has_url(node))
         .order_by(("cached_images", "last_accessed"), Order::Asc)
         .order_by(("cached_images", "id"), Order::Asc)
         .limit(limit);
-    db.read(Find { select }).await
+    db.read(Texts { select }).await
 }
 
 /// The URLs of the nodes that have an image in their cache, in the order in which they were registered (`get_cached_nodes`).
@@ -60,7 +62,7 @@ pub async fn nodes(db: &Db, image: &str) -> Result<Vec<String>, DbError> {
         .order_by(("node_reference", "node_reference_id"), Order::Asc)
         .limit(MOST)
         .take();
-    db.read(Nodes { select }).await
+    db.read(Texts { select }).await
 }
 
 fn of_node(node: &str) -> SelectStatement {
@@ -85,13 +87,14 @@ impl Operation for Find {
     }
 }
 
-struct Nodes {
+/// The first column of the rows.
+struct Texts {
     select: SelectStatement,
 }
 
-impl Operation for Nodes {
+impl Operation for Texts {
     type Output = Vec<String>;
-    const NAME: &'static str = "find the nodes of a cached image";
+    const NAME: &'static str = "find the names of cached images or of their nodes";
 
     async fn run(&self, session: &mut Session) -> Result<Vec<String>, DbError> {
         session.rows(&self.select, |row| Columns::of(row).text()).await

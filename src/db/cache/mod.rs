@@ -7,7 +7,7 @@ mod change;
 mod find;
 mod model;
 
-pub use change::{add, count_hits, register_node, remove, remove_all};
+pub use change::{add, add_unknown, count_hits, register_node, remove, remove_all};
 pub use find::{get, least_recently_accessed, list, nodes};
 pub use model::{CachedImageRecord, NewCachedImage};
 

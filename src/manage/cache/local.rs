@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser};
 use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Level;
 
@@ -60,7 +61,7 @@ impl Tool {
     }
 
     /// What upstream's tool says first.
-    fn farewell(self) -> String {
+    fn deprecation_notice(self) -> String {
         let what = match self {
             Self::Pruner => "pruner",
             Self::Cleaner => "cleaner",
@@ -75,7 +76,7 @@ impl Tool {
 
 /// Does what the tool is for. Its exit status says whether that went well, not whether every image could be fetched: as upstream's.
 pub(super) fn run(tool: Tool, arguments: Vec<OsString>) -> Status {
-    say_to_stderr(tool.farewell());
+    say_to_stderr(tool.deprecation_notice());
     let parsed = tool
         .command_line()
         .try_get_matches_from(arguments)
@@ -103,7 +104,9 @@ fn perform(tool: Tool, sources: &Sources) -> Result<(), CommandError> {
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     runtime.block_on(async {
         let database = database(tool, &config).await?;
-        let cache = Cache::open(&config, database.as_ref()).await?.ok_or_else(CommandError::no_cache)?;
+        let cache = Cache::open(&config, database.as_ref(), CancellationToken::new())
+            .await?
+            .ok_or_else(CommandError::no_cache)?;
         let done = Box::pin(work(tool, &config, &cache, database.as_ref())).await;
         if let Some(database) = database {
             database.close().await;

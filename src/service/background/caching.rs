@@ -67,7 +67,7 @@ impl Job<Parts> for Totals {
 
     async fn run(&self, parts: Arc<Parts>, _stop: CancellationToken) -> Result<(), Failure> {
         match &parts.cache {
-            Some(cache) => Ok(cache.keep_totals().await?),
+            Some(cache) => Ok(cache.write_totals().await?),
             None => Ok(()),
         }
     }

@@ -37,7 +37,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     }
     call.policy.enforce_on(call.rule, &found).await?;
     if let (Some(cache), Some(there)) = (cache, hit.take()) {
-        hit = cache.check(there, &found).await;
+        hit = cache.confirm(there, &found).await;
     }
     let validator = Validator::of(&found);
     if let Some(validator) = validator.as_ref().filter(|validator| validator.is_known(call.headers)) {

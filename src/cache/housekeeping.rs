@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use super::Cache;
 use super::blocking::blocking;
 use super::error::Error;
+use super::eviction::Pruned;
 use super::index::Entry;
-use super::space::Pruned;
 
 /// An incomplete file without a writer is left alone for this long: its writer may be about to lock it.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// By how much the clock of a file server may be ahead of this host's.
-const AHEAD: Duration = Duration::from_secs(86_400);
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(86_400);
 
 fn ago(time: Duration) -> SystemTime {
     SystemTime::now().checked_sub(time).unwrap_or(SystemTime::UNIX_EPOCH)
@@ -44,39 +44,61 @@ impl Cache {
     pub async fn clean(&self) -> Result<Cleaned, Error> {
         let (layout, stall_time) = (self.inner.layout.clone(), self.inner.options.stall_time);
         Ok(blocking(move || {
-            let all = SystemTime::now() + AHEAD;
+            let all = SystemTime::now() + CLOCK_SKEW;
             Ok(Cleaned { invalid: layout.remove_invalid(all)?, stalled: layout.remove_stalled(ago(stall_time))? })
         })
         .await?)
     }
 
-    /// What the service does from time to time: removes what dead writers have left and what has been invalid for long, and makes files and index agree again
-    /// where a crash, an operator or another program has come between them.
+    /// What the service does from time to time: removes what dead writers have left and what has been invalid for long, and makes
+    /// files and index agree again where a crash, an operator or another program has come between them. A disk that cannot be
+    /// written to is no error: that is said once, and it is tried again the next time.
     ///
     /// # Errors
     /// Those of the directory and the index.
     pub async fn tidy(&self) -> Result<(), Error> {
+        match self.tidy_all().await {
+            Err(error) if error.is_passing() => {
+                self.inner.warn_of_housekeeping(&error);
+                Ok(())
+            }
+            tidied => tidied,
+        }
+    }
+
+    async fn tidy_all(&self) -> Result<(), Error> {
         let (layout, stall_time) = (self.inner.layout.clone(), self.inner.options.stall_time);
         let files = blocking(move || {
+            layout.create_folders()?;
             layout.remove_stalled(ago(stall_time.min(GRACE)))?;
             layout.remove_invalid(ago(stall_time))?;
             layout.images()
         });
         let files = files.await?;
+        self.inner.index.prepare().await?;
         let entries = self.inner.index.list().await?;
         let known: HashSet<&str> = entries.iter().map(|entry| entry.image_id.as_str()).collect();
-        for file in files.iter().filter(|file| !known.contains(file.image_id.as_str())) {
-            // Another process may have taken it up meanwhile, which then counts as new once more.
-            let entry = Entry::new(&file.image_id, file.size, file.modified.into());
-            self.inner.index.insert(entry).await?;
+        let unknown = files.iter().filter(|file| !known.contains(file.image_id.as_str()));
+        let unknown: Vec<Entry> =
+            unknown.map(|file| Entry::new(&file.image_id, file.size, file.modified.into())).collect();
+        if !unknown.is_empty() {
+            self.inner.index.insert_unknown(unknown).await?;
         }
         let there: HashSet<&str> = files.iter().map(|file| file.image_id.as_str()).collect();
-        for entry in entries.iter().filter(|entry| !there.contains(entry.image_id.as_str())) {
-            let path = self.inner.layout.image(&entry.image_id);
-            if !blocking(move || path.try_exists()).await? {
-                self.inner.index.remove(&entry.image_id).await?;
+        let missing = entries.into_iter().map(|entry| entry.image_id).filter(|id| !there.contains(id.as_str()));
+        let missing: Vec<String> = missing.collect();
+        // It may have come since.
+        let layout = self.inner.layout.clone();
+        let absent = blocking(move || {
+            let mut absent = Vec::new();
+            for id in missing {
+                if !layout.image(&id).try_exists()? {
+                    absent.push(id);
+                }
             }
-        }
-        Ok(())
+            Ok(absent)
+        });
+        let absent = absent.await?;
+        if absent.is_empty() { Ok(()) } else { Ok(self.inner.index.remove(&absent).await?) }
     }
 }

@@ -24,7 +24,7 @@ pub(in crate::cache) type Fallback = Box<
 >;
 
 /// A reader behind a writer.
-pub(in crate::cache) struct Behind {
+pub(in crate::cache) struct FillReader {
     progress: watch::Receiver<Progress>,
     at: u64,
     /// The byte behind the last; `None`: where the image ends, which only the writer will know.
@@ -34,7 +34,7 @@ pub(in crate::cache) struct Behind {
     rest: Option<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>,
 }
 
-impl Behind {
+impl FillReader {
     /// A reader of a part of an image, or of all of it (`end` being its size where that is known).
     pub(in crate::cache) fn new(
         progress: watch::Receiver<Progress>,
@@ -83,11 +83,11 @@ impl Behind {
                     let end = self.end.unwrap_or(size).min(size);
                     return self.region(file, end).map(Ok).or_else(|| self.ended());
                 }
-                Progress::Failed(Failure::Refuted) => {
+                Progress::Failed(Failure::Invalid) => {
                     let error = io::Error::new(io::ErrorKind::InvalidData, "the checksum of the image's data is wrong");
                     return Some(Err(error));
                 }
-                Progress::Failed(Failure::GivenUp) => match (self.fallback)(self.at, self.end).await {
+                Progress::Failed(Failure::Abandoned) => match (self.fallback)(self.at, self.end).await {
                     Ok(rest) => {
                         self.rest = Some(rest);
                         continue;

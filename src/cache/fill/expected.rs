@@ -40,7 +40,7 @@ impl Expected {
     }
 
     /// Whether data of these digests and this size is the image.
-    pub(super) fn fits(&self, size: u64, hashes: Option<&Hashes>) -> bool {
+    pub(super) fn matches(&self, size: u64, hashes: Option<&Hashes>) -> bool {
         let same =
             |wanted: Option<&String>, found: &str| wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(found));
         self.size.is_none_or(|wanted| wanted == size)
@@ -73,10 +73,10 @@ mod tests {
             Expected { size: Some(3), checksum: Some("AB".to_owned()), hash: Some((sha256, "cd".to_owned())) };
         let hashes =
             |md5: &str, value: &str| Hashes { md5: md5.to_owned(), algorithm: sha256, value: value.to_owned() };
-        assert!(expected.fits(3, Some(&hashes("ab", "CD"))));
-        assert!(!expected.fits(4, Some(&hashes("ab", "cd"))));
-        assert!(!expected.fits(3, Some(&hashes("aa", "cd"))));
-        assert!(!expected.fits(3, Some(&hashes("ab", "cc"))));
-        assert!(Expected::default().fits(3, None), "nothing is known of it");
+        assert!(expected.matches(3, Some(&hashes("ab", "CD"))));
+        assert!(!expected.matches(4, Some(&hashes("ab", "cd"))));
+        assert!(!expected.matches(3, Some(&hashes("aa", "cd"))));
+        assert!(!expected.matches(3, Some(&hashes("ab", "cc"))));
+        assert!(Expected::default().matches(3, None), "nothing is known of it");
     }
 }

@@ -1,0 +1,124 @@
+//! Images on their way into the cache, and who reads them meanwhile.
+
+use std::fs;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::cloud::{Cloud, Image, Reader};
+use crate::common::{Client, pause, wait_for};
+
+#[test]
+fn a_store_is_read_once_however_many_ask_and_wherever() {
+    let cloud = Cloud::start(2, |conf| conf);
+    let image = cloud.image(2, 6_000_000);
+    cloud.origin.slow_down(Duration::from_millis(5));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        // The first one's client leaves soon.
+        let first = Reader::start(&cloud.servers[0], &image);
+        for number in 0..24 {
+            let (cloud, image) = (&cloud, &image);
+            scope.spawn(move || {
+                pause(Duration::from_millis(number * 10));
+                cloud.read(usize::from(number % 2 == 0), image);
+            });
+        }
+        pause(Duration::from_millis(150));
+        drop(first);
+    });
+    assert_eq!(cloud.origin.reads(), 1, "after {:?}", start.elapsed());
+    cloud.wait_cached(&image);
+    cloud.settle();
+    assert_eq!(cloud.files("invalid"), 0);
+}
+
+/// The worker that writes has no client any more, and is then told to stop: neither ends what the other worker's clients read.
+#[test]
+fn a_fill_goes_on_as_long_as_another_worker_reads() {
+    let mut cloud = Cloud::start(2, |conf| conf);
+    let image = cloud.image(3, 4_000_000);
+    cloud.origin.slow_down(Duration::from_millis(40));
+    let mut first = Reader::start(&cloud.servers[0], &image);
+    first.read(100_000);
+    let mut others: Vec<Reader> = (0..3).map(|_| Reader::start(&cloud.servers[1], &image)).collect();
+    for other in &mut others {
+        other.read(100_000);
+    }
+    drop(first);
+    cloud.servers[0].signal(Signal::SIGTERM);
+    let stopped = cloud.servers[0].wait_end(Duration::from_secs(60));
+    assert!(stopped.success(), "{stopped}");
+    for other in others {
+        other.finish(&image);
+    }
+    assert_eq!(cloud.origin.reads(), 1);
+    assert!(cloud.is_cached(&image), "the worker that has ended has brought it into the cache");
+    // It has also written down what it has done, however shortly before its end.
+    let written: Vec<Value> = fs::read_dir(cloud.cache().join(".stats"))
+        .unwrap()
+        .map(|entry| serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap())
+        .collect();
+    assert!(written.iter().any(|counters| counters["fills"] == 1), "{written:?}");
+}
+
+#[test]
+fn a_fill_that_nobody_reads_is_given_up() {
+    let cloud = Cloud::start(1, |conf| conf);
+    let image = cloud.image(4, 3_000_000);
+    cloud.origin.slow_down(Duration::from_millis(100));
+    drop(Reader::start(&cloud.servers[0], &image));
+    cloud.settle();
+    assert!(!cloud.is_cached(&image));
+    cloud.origin.slow_down(Duration::ZERO);
+    cloud.read(0, &image);
+    assert_eq!(cloud.origin.reads(), 2);
+}
+
+/// By an option it goes on. Not so many do that they take all of the host, and none keeps the service from ending.
+#[test]
+fn some_fills_that_nobody_reads_go_on_when_told_to() {
+    let most = 8;
+    let mut cloud = Cloud::start(1, |conf| conf.set("service.image_cache_complete_fills", true));
+    let images: Vec<Image> = (0..most + 2).map(|seed| cloud.image(60 + seed as u64, 300_000)).collect();
+    let last = cloud.image(80, 300_000);
+    cloud.origin.slow_down(Duration::from_secs(3600));
+    let readers: Vec<Reader> = images.iter().map(|image| Reader::start(&cloud.servers[0], image)).collect();
+    assert_eq!(cloud.files("incomplete"), most + 2);
+    drop(readers);
+    wait_for("some are given up", Duration::from_secs(60), || (cloud.files("incomplete") == most).then_some(()));
+    let stop = Instant::now();
+    cloud.servers[0].signal(Signal::SIGTERM);
+    assert!(cloud.servers[0].wait_end(Duration::from_secs(60)).success());
+    assert_eq!(cloud.files("incomplete"), 0, "after {:?}", stop.elapsed());
+
+    cloud.servers[0].start_again();
+    cloud.origin.slow_down(Duration::from_millis(20));
+    drop(Reader::start(&cloud.servers[0], &last));
+    cloud.wait_cached(&last);
+}
+
+#[test]
+fn wrong_data_never_seems_whole() {
+    let cloud = Cloud::start(2, |conf| conf);
+    let image = cloud.image(4, 2_000_000);
+    cloud.origin.slow_down(Duration::from_millis(10));
+    cloud.origin.knobs.lies.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        for worker in [0, 1, 0, 1] {
+            let (cloud, image) = (&cloud, &image);
+            scope.spawn(move || {
+                let answer = Client::new(cloud.servers[worker].address).try_send(&image.request());
+                assert!(answer.is_err(), "a whole answer of status {}", answer.unwrap().status);
+            });
+        }
+    });
+    assert!(!cloud.is_cached(&image));
+    cloud.settle();
+    assert!(cloud.files("invalid") == 1, "who wants to know what came finds it there");
+    cloud.origin.knobs.lies.store(false, Ordering::SeqCst);
+    cloud.read(0, &image);
+    cloud.wait_cached(&image);
+}

@@ -1,0 +1,87 @@
+//! A web server whose files are made up by their names.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::common::pause;
+
+/// A web server whose files are made up by their names: `/<seed>-<size>`. It knows no ranges.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    pub(crate) knobs: Arc<Knobs>,
+}
+
+#[derive(Default)]
+pub(crate) struct Knobs {
+    /// Times that data was asked for.
+    pub(crate) reads: AtomicUsize,
+    /// The last byte is not what it was.
+    pub(crate) lies: AtomicBool,
+    /// Microseconds between two pieces of 64 KiB.
+    pub(crate) pause: AtomicU64,
+}
+
+impl Origin {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let knobs = Arc::new(Knobs::default());
+        let shared = Arc::clone(&knobs);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let knobs = Arc::clone(&shared);
+                std::thread::spawn(move || answer(connection, &knobs));
+            }
+        });
+        Self { address, knobs }
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.knobs.reads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn slow_down(&self, time: Duration) {
+        self.knobs.pause.store(u64::try_from(time.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+/// Who wants no more of it may go.
+fn answer(mut connection: TcpStream, knobs: &Knobs) -> Option<()> {
+    let mut reader = BufReader::new(connection.try_clone().ok()?);
+    let (mut first, mut line) = (String::new(), String::new());
+    reader.read_line(&mut first).ok()?;
+    while reader.read_line(&mut line).ok()? > 2 {
+        line.clear();
+    }
+    let (method, rest) = first.split_once(' ')?;
+    let (seed, size) = rest.strip_prefix('/')?.split(' ').next()?.split_once('-')?;
+    let mut data = pattern(seed.parse().ok()?, size.parse().ok()?);
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", data.len());
+    connection.write_all(head.as_bytes()).ok()?;
+    if method == "HEAD" {
+        return None;
+    }
+    knobs.reads.fetch_add(1, Ordering::SeqCst);
+    if knobs.lies.load(Ordering::SeqCst) {
+        *data.last_mut()? ^= 1;
+    }
+    for piece in data.chunks(64 * 1024) {
+        connection.write_all(piece).ok()?;
+        pause(Duration::from_micros(knobs.pause.load(Ordering::SeqCst)));
+    }
+    Some(())
+}
+
+pub(crate) fn pattern(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut data = Vec::with_capacity(size + 8);
+    while data.len() < size {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        data.extend_from_slice(&state.to_be_bytes());
+    }
+    data.truncate(size);
+    data
+}
