@@ -23,6 +23,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Images that are evicted in one round at most. Between two rounds others have their turn.
 const ROUND: u32 = 64;
 
+/// Rounds of one eviction, however much comes into the cache meanwhile.
+const MOST_ROUNDS: u32 = 10_000;
+
 /// How long the index is waited for, which may be a database that is away.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -45,31 +48,38 @@ enum Outcome {
     Full,
 }
 
-/// Kept while room is made: one process and one task of it does so at a time.
+/// Kept while room is made: one process and one task of it does so at a time. Only work on files is done meanwhile.
 struct RoomLock<'a> {
     _process: MutexGuard<'a, ()>,
-    /// `None`: others have taken too long. At worst more is removed than is needed.
-    _host: Option<File>,
+    _host: File,
 }
 
 impl Inner {
     /// Sets aside `bytes` of room for a file that is being written, from its byte `from` on. False: there is no room.
     ///
     /// # Errors
-    /// Those of the directory.
+    /// Those of the directory; `TimedOut` where others make room for too long.
     pub(super) async fn reserve(&self, file: &Arc<File>, from: u64, bytes: u64) -> Result<bool, Error> {
-        if self.options.is_enforced && bytes > self.options.max_size {
+        let target = Arc::clone(file);
+        let set_aside = move || {
+            let target = Arc::clone(&target);
+            blocking(move || set_aside(&target, from, bytes))
+        };
+        if !self.options.is_enforced {
+            set_aside().await?;
+            return Ok(true);
+        }
+        if bytes > self.options.max_size {
             return Ok(false);
         }
-        loop {
-            let mut round = Round::default();
+        for _ in 0..MOST_ROUNDS {
+            let mut round = Round::prepare(self, bytes).await?;
             let outcome = {
                 let _lock = self.lock_room().await?;
-                let outcome = if self.options.is_enforced { round.run(self, bytes).await? } else { Outcome::Fits };
+                let outcome = round.run(self).await?;
                 if outcome == Outcome::Fits {
                     // Under the lock: others are to see that it is taken.
-                    let target = Arc::clone(file);
-                    blocking(move || set_aside(&target, from, bytes)).await?;
+                    set_aside().await?;
                 }
                 outcome
             };
@@ -78,19 +88,20 @@ impl Inner {
                 return Ok(outcome == Outcome::Fits);
             }
         }
+        Ok(false)
     }
 
     /// Removes images until the cache is not larger than it may be. Downloads that need room have their turn in between.
     ///
     /// # Errors
-    /// Those of the directory.
+    /// Those of the directory; `TimedOut` where others make room for too long.
     pub(super) async fn prune(&self) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
-        loop {
-            let mut round = Round::default();
+        for _ in 0..MOST_ROUNDS {
+            let mut round = Round::prepare(self, 0).await?;
             let outcome = {
                 let _lock = self.lock_room().await?;
-                round.run(self, 0).await?
+                round.run(self).await?
             };
             round.forget_evicted(self).await;
             pruned.files += round.pruned.files;
@@ -101,6 +112,7 @@ impl Inner {
             // Other processes look for the lock at such intervals.
             sleep(2 * LOCK_PAUSE).await;
         }
+        Ok(pruned)
     }
 
     async fn lock_room(&self) -> Result<RoomLock<'_>, Error> {
@@ -109,16 +121,18 @@ impl Inner {
     }
 
     /// Keeps other processes of this host from making room at the same time.
-    async fn lock_host(&self) -> Result<Option<File>, Error> {
+    async fn lock_host(&self) -> io::Result<File> {
         let layout = self.layout.clone();
         let folder = blocking(move || File::open(layout.base())).await?;
         let end = Instant::now() + LOCK_TIMEOUT;
         loop {
             match folder.try_lock() {
-                Ok(()) => return Ok(Some(folder)),
+                Ok(()) => return Ok(folder),
                 Err(TryLockError::WouldBlock) if Instant::now() < end => sleep(LOCK_PAUSE).await,
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error.into()),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "another process makes room for too long"));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
             }
         }
     }
@@ -141,14 +155,26 @@ impl Inner {
 /// Evictions under one lock.
 #[derive(Default)]
 struct Round {
+    /// Bytes that there must be room for.
+    need: u64,
+    /// The images that the index would see go first. `None`: it seemed that none need go.
+    candidates: Option<Vec<String>>,
     pruned: Pruned,
     /// What is no longer there, though the index has it.
     gone: Vec<String>,
 }
 
 impl Round {
-    /// Removes what is useless, and then images, until there is room for this many bytes more or enough is done for one round.
-    async fn run(&mut self, inner: &Inner, need: u64) -> Result<Outcome, Error> {
+    /// Asks the index before the lock is taken: others are not to wait for it.
+    async fn prepare(inner: &Inner, need: u64) -> Result<Self, Error> {
+        let is_full = usage(inner, false).await?.saturating_add(need) > inner.options.max_size;
+        let candidates = if is_full { Some(inner.least_recently_accessed().await) } else { None };
+        Ok(Self { need, candidates, ..Self::default() })
+    }
+
+    /// Removes what is useless, and then images, until there is room or enough is done for one round.
+    async fn run(&mut self, inner: &Inner) -> Result<Outcome, Error> {
+        let need = self.need;
         let mut usage = usage(inner, false).await?;
         let fits = |usage: u64| usage.saturating_add(need) <= inner.options.max_size;
         if fits(usage) {
@@ -158,7 +184,9 @@ impl Round {
         if fits(usage) {
             return Ok(Outcome::Fits);
         }
-        for id in inner.least_recently_accessed().await {
+        // Others have taken the room in between.
+        let Some(candidates) = self.candidates.take() else { return Ok(Outcome::More) };
+        for id in candidates {
             usage = usage.saturating_sub(self.evict(inner, id).await);
             if fits(usage) {
                 return Ok(Outcome::Fits);
