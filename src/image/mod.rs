@@ -59,3 +59,4 @@ pub use unified_limits::{LimitUsage, Resource, mebibytes};
 pub use upload::Upload;
 pub use validation::ExpectedDigest;
 pub use visibility::{Viewer, Visibility};
+pub(crate) use word::keep as keep_word;

@@ -10,7 +10,7 @@ const LENGTH_MAX: usize = 255;
 
 /// The word for as long as the process runs, so that whoever holds it stays as small as with a word that is known. A word too many,
 /// or too long, is not kept.
-pub(super) fn keep(word: &str) -> &'static str {
+pub(crate) fn keep(word: &str) -> &'static str {
     let find = |met: &[&'static str]| met.iter().copied().find(|known| *known == word);
     if let Some(known) = find(&MET.read().unwrap_or_else(PoisonError::into_inner)) {
         return known;

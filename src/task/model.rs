@@ -5,6 +5,7 @@ use time::PrimitiveDateTime;
 
 use super::Error;
 use crate::db::tasks::TaskRecord;
+use crate::image::keep_word;
 
 /// What a task does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum TaskKind {
     ApiImageImport,
     /// Hashes data at a location that was added to an image.
     LocationImport,
+    /// Nothing that is known here; the word in the database.
+    Unknown(&'static str),
 }
 
 /// How far a task is.
@@ -25,16 +28,16 @@ pub enum TaskStatus {
     Processing,
     Success,
     Failure,
+    /// None that is known here; the word in the database.
+    Unknown(&'static str),
 }
 
 /// One task. Times are naive UTC.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
     pub id: String,
-    /// The word in the database, which need not be one of [`TaskKind`].
-    pub kind: String,
-    /// The word in the database, which need not be one of [`TaskStatus`].
-    pub status: String,
+    pub kind: TaskKind,
+    pub status: TaskStatus,
     /// Project id.
     pub owner: String,
     /// `None` in a list.
@@ -61,10 +64,11 @@ impl TaskKind {
             Self::Import => "import",
             Self::ApiImageImport => "api_image_import",
             Self::LocationImport => "location_import",
+            Self::Unknown(word) => word,
         }
     }
 
-    /// The kind that a word means.
+    /// The kind that a word means, if any.
     pub fn named(word: &str) -> Option<Self> {
         [Self::Import, Self::ApiImageImport, Self::LocationImport].into_iter().find(|kind| kind.as_str() == word)
     }
@@ -78,6 +82,7 @@ impl TaskStatus {
             Self::Processing => "processing",
             Self::Success => "success",
             Self::Failure => "failure",
+            Self::Unknown(word) => word,
         }
     }
 
@@ -95,6 +100,19 @@ impl TaskStatus {
     }
 }
 
+impl From<&str> for TaskKind {
+    fn from(word: &str) -> Self {
+        Self::named(word).unwrap_or_else(|| Self::Unknown(keep_word(word)))
+    }
+}
+
+impl From<&str> for TaskStatus {
+    fn from(word: &str) -> Self {
+        let known = [Self::Pending, Self::Processing, Self::Success, Self::Failure];
+        known.into_iter().find(|status| status.as_str() == word).unwrap_or_else(|| Self::Unknown(keep_word(word)))
+    }
+}
+
 impl From<TaskRecord> for Task {
     fn from(record: TaskRecord) -> Self {
         let TaskRecord { id, kind, status, owner, expires_at, created_at, updated_at, deleted_at, deleted, .. } =
@@ -102,8 +120,8 @@ impl From<TaskRecord> for Task {
         let TaskRecord { image_id, request_id, user_id, input, result, message, .. } = record;
         Self {
             id,
-            kind,
-            status,
+            kind: kind.as_str().into(),
+            status: status.as_str().into(),
             owner,
             input,
             result,
@@ -145,5 +163,15 @@ mod tests {
             assert_eq!(TaskKind::named(kind.as_str()), Some(kind));
         }
         assert_eq!(TaskKind::named("export"), None);
+        assert_eq!((TaskKind::from("import"), TaskKind::from("export").as_str()), (TaskKind::Import, "export"));
+    }
+
+    #[test]
+    fn a_status_that_nobody_knows_is_shown_and_leads_nowhere() {
+        for status in ALL {
+            assert_eq!(TaskStatus::from(status.as_str()), status);
+            assert!(TaskStatus::from("odd").transition(status).is_err());
+        }
+        assert_eq!(TaskStatus::from("odd").as_str(), "odd");
     }
 }

@@ -147,7 +147,7 @@ impl Tasks {
             TaskKind::ApiImageImport => {
                 "The task has no import of its image to do; imports are begun at /v2/images/{id}/import.".to_owned()
             }
-            TaskKind::Import | TaskKind::LocationImport => format!(
+            TaskKind::Import | TaskKind::LocationImport | TaskKind::Unknown(_) => format!(
                 "This task type {} is not supported by the current deployment of Glance. Please refer the documentation provided \
                  by OpenStack or your operator for more information.",
                 kind.as_str()

@@ -15,7 +15,7 @@ use crate::schema::python::Excerpt;
 use crate::sys::crash_point::crash_point;
 use crate::task::pool::Turn;
 use crate::task::tasks::new_task;
-use crate::task::{Asker, Error, Task, TaskKind, Tasks};
+use crate::task::{Asker, Error, Task, TaskKind, TaskStatus, Tasks};
 
 /// How long after its last change a task is given up that has not ended, or has ended without letting go of its image.
 const EXPIRY: time::Duration = time::Duration::minutes(60);
@@ -169,7 +169,7 @@ impl Tasks {
         let task = rows::get(&self.db, holder, &TaskViewer::service()).await?.map(Task::from);
         let busy = || Err(Error::Conflict("Image has active task".to_owned()));
         if let Some(task) = &task {
-            let expiry = if task.status == "pending" { EXPIRY * 2 } else { EXPIRY };
+            let expiry = if task.status == TaskStatus::Pending { EXPIRY * 2 } else { EXPIRY };
             if clock::now() - task.updated_at < expiry {
                 return busy();
             }

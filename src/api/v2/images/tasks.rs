@@ -50,8 +50,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
 fn record(task: &Task) -> RecordView<'_> {
     RecordView {
         id: &task.id,
-        kind: &task.kind,
-        status: &task.status,
+        kind: task.kind.as_str(),
+        status: task.status.as_str(),
         owner: &task.owner,
         expires_at: task.expires_at.and_then(moment),
         created_at: moment(task.created_at),

@@ -56,8 +56,8 @@ impl<'a> TaskView<'a> {
         Self {
             id: &task.id,
             input: &task.input,
-            kind: &task.kind,
-            status: &task.status,
+            kind: task.kind.as_str(),
+            status: task.status.as_str(),
             owner: &task.owner,
             message: &task.message,
             result: &task.result,
@@ -77,8 +77,8 @@ impl<'a> StubView<'a> {
     pub(super) fn new(task: &'a Task) -> Self {
         Self {
             id: &task.id,
-            kind: &task.kind,
-            status: &task.status,
+            kind: task.kind.as_str(),
+            status: task.status.as_str(),
             owner: &task.owner,
             created_at: timestamp(task.created_at),
             updated_at: timestamp(task.updated_at),
