@@ -7,7 +7,7 @@ use super::children::{insert_locations, is_deleted, metadata_text};
 use super::clock;
 use super::connection::Db;
 use super::error::DbError;
-use super::model::LocationRecord;
+use super::model::{LocationRecord, ON_THEIR_WAY};
 use super::retry::Operation;
 use super::session::Session;
 use super::sql::{live, soft_delete};
@@ -43,9 +43,6 @@ pub async fn delete_all(db: &Db, image: &str) -> Result<(), DbError> {
 pub async fn drop_placeholders(db: &Db, image: &str) -> Result<(), DbError> {
     db.write(DropPlaceholders { image: image.to_owned() }).await
 }
-
-/// The statuses of locations whose data is still on its way (upstream: `glance/async_/flows/parallel_api_image_import.py`).
-pub(super) const ON_THEIR_WAY: [&str; 2] = ["pending", "uploading"];
 
 /// As [`drop_placeholders`], in a transaction that does more.
 pub(super) async fn drop_placeholders_of(session: &mut Session, image: &str) -> Result<(), DbError> {

@@ -250,6 +250,9 @@ impl Column {
     }
 }
 
+/// The statuses of locations whose data is still on its way (upstream: `glance/async_/flows/parallel_api_image_import.py`).
+pub(super) const ON_THEIR_WAY: [&str; 2] = ["pending", "uploading"];
+
 /// One place where an image's data lies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocationRecord {
@@ -271,6 +274,11 @@ impl LocationRecord {
     /// Whether data can be read there.
     pub fn is_active(&self) -> bool {
         self.status == "active"
+    }
+
+    /// Whether it stands for a location whose data is still on its way.
+    pub fn is_placeholder(&self) -> bool {
+        ON_THEIR_WAY.contains(&self.status.as_str())
     }
 }
 

@@ -47,9 +47,11 @@ impl Images {
         }
         let (mut image, mut attempts) = (image.clone(), 1);
         loop {
-            // Just as the database has them, and all of them: whatever lies at one is to go.
-            let record =
+            // Just as the database has them, and all of them: whatever lies at one is to go. What an import still writes, it removes
+            // itself when it finds the image gone.
+            let mut record =
                 rows::get(&self.db, &image.id, false).await?.ok_or_else(|| Error::NotFound(image.id.clone()))?;
+            record.locations.retain(|location| !location.is_placeholder());
             match self.delete_with_locations(caller, &image, &record.locations).await {
                 Err(Error::Db(DbError::LocationsChanged { .. })) if attempts < ATTEMPTS => attempts += 1,
                 // An upload has begun or ended meanwhile. The image is there, so nobody may be told that it is not.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::common::{Request, Server};
 use super::super::{
-    MIB, Web, assert_free, conf, create, download, import, shown, sqlite, wait_for_begin, wait_for_task,
+    MIB, Web, assert_free, conf, create, download, import, objects, shown, sqlite, wait_for_begin, wait_for_task,
 };
 use super::super::{PATIENCE, common::wait_for};
 
@@ -51,6 +51,12 @@ fn where_an_import_writes_stands_in_the_database_and_nowhere_else() {
     assert_eq!(shown(&server, &id)["size"], Value::from(3 * MIB));
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
 
+    a_deletion_meanwhile(&server, &web, &rows);
+    server.conf.clone().set("DEFAULT.delayed_delete", true).write();
+    server.crash();
+    server.start_again();
+    a_deletion_meanwhile(&server, &web, &rows);
+
     let id = create(&server);
     import(&server, &id, &download(&web));
     wait_for_begin(&web, &server, &id);
@@ -58,6 +64,28 @@ fn where_an_import_writes_stands_in_the_database_and_nowhere_else() {
     server.crash();
     web.go_on.send(false).unwrap();
     server.start_again();
+    let status = || shown(&server, &id)["status"].as_str().unwrap().to_owned();
+    wait_for("recovery", PATIENCE, || (status() == "queued").then_some(()));
     assert_free(&shown(&server, &id), "queued");
     assert!(rows().is_empty(), "{:?}", rows());
+}
+
+/// An image whose data is on its way has nothing that could wait to be removed: it is gone, and the import removes what it wrote.
+fn a_deletion_meanwhile(server: &Server, web: &Web, rows: &dyn Fn() -> Vec<String>) {
+    let id = create(server);
+    import(server, &id, &download(web));
+    wait_for_begin(web, server, &id);
+    wait_for("placeholders", PATIENCE, || (rows().len() == 2).then_some(()));
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    assert!(!server.log().contains("stays"), "{}", server.log());
+    let status = sqlite(&server.conf.database(), &format!("select status from images where id = '{id}'"));
+    assert_eq!(status.trim(), "deleted");
+    assert!(rows().is_empty(), "{:?}", rows());
+    web.go_on.send(true).unwrap();
+    let unfinished = "select count(*) from tasks where status in ('pending', 'processing')";
+    let is_over = || sqlite(&server.conf.database(), unfinished).trim() == "0";
+    wait_for("the end of the import", PATIENCE, || is_over().then_some(()));
+    for folder in ["fast", "slow"] {
+        wait_for("the data goes", PATIENCE, || objects(&server.conf, folder).is_empty().then_some(()));
+    }
 }

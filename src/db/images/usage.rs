@@ -7,7 +7,7 @@ use super::ownership::SIZE_PROPERTY;
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
-use crate::db::locations;
+use crate::db::model::ON_THEIR_WAY;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
@@ -66,7 +66,7 @@ impl Operation for Usage {
                 let status = || Expr::col(("image_locations", "status"));
                 query.and_where(status().ne("deleted"));
                 if !placeholders {
-                    query.and_where(status().is_not_in(locations::ON_THEIR_WAY));
+                    query.and_where(status().is_not_in(ON_THEIR_WAY));
                 }
                 query.and_where(column("size").gt(0)).and_where(column("status").is_not_in(GONE));
                 query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
