@@ -23,6 +23,23 @@ pub(super) async fn check_storage(
     if fits { Ok(Some(left)) } else { Err(over(size, left)) }
 }
 
+/// Whether data that has come may become the image's. It is noted before others are looked at, so that of uploads and imports which end at
+/// the same time at least the later one sees the others: together they do not go over the limit.
+///
+/// # Errors
+/// [`Error::StorageQuota`]
+pub(super) async fn check_arrived(images: &Images, id: &str, project: Option<&str>, size: u64) -> Result<(), Error> {
+    let Some(left) = check_storage(images, Some(id), project, Some(size.into())).await? else { return Ok(()) };
+    // With limits kept by Keystone, it is noted already, with all stores that an import writes to.
+    if images.unified_limits.is_none() {
+        rows::announce_size(&images.db, id, size).await?;
+    }
+    let measure = rows::Measure::InFlight { but: Some(id.to_owned()) };
+    let others = rows::used(&images.db, &[project.map(str::to_owned)], measure).await?;
+    let left = left.saturating_sub(others);
+    if i128::from(size) <= i128::from(left) { Ok(()) } else { Err(over(Some(size.into()), left)) }
+}
+
 fn over(size: Option<i128>, remaining: i64) -> Error {
     Error::StorageQuota { size: size.map_or_else(|| "None".to_owned(), |size| size.to_string()), remaining }
 }

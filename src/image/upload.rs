@@ -17,7 +17,7 @@ use super::Error;
 use super::images::{Images, store_context};
 use super::intent_log::{Intent, Token};
 use super::model::Image;
-use super::quota::check_storage;
+use super::quota::{check_arrived, check_storage};
 use super::status::Status;
 use super::transitions::{Facts, Outcome};
 use crate::db::model::LocationRecord;
@@ -218,7 +218,7 @@ impl Images {
         poured: &mut Poured,
     ) -> Result<Option<u64>, Error> {
         // With the size now known, and whatever other uploads have taken meanwhile.
-        check_storage(self, Some(&image.id), project, Some(poured.size.into())).await?;
+        check_arrived(self, &image.id, project, poured.size).await?;
         check_known_digests(image, poured.hashes.as_ref())?;
         Ok(poured.inspector.take().map(|inspector| self.inspect(image, inspector)).transpose()?.flatten())
     }

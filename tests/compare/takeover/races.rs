@@ -9,9 +9,11 @@ use serde_json::json;
 
 use super::cloud::Cloud;
 use super::side_by_side::{Caller, rivals, upload};
-use crate::common::{Answer, Request, is_thorough, wait_for};
+use crate::common::{Answer, Body, Request, is_thorough, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes that a project may store.
+const QUOTA: usize = 2_500_000;
 
 struct Race {
     addresses: [SocketAddr; 2],
@@ -22,7 +24,7 @@ pub(super) fn exercise(cloud: &Cloud) {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let workers = [0, 1].map(|number| {
         cloud.another_host(folders[number].path(), |conf| {
-            conf.set("DEFAULT.delayed_delete", false).set("DEFAULT.user_storage_quota", "500000000B")
+            conf.set("DEFAULT.delayed_delete", false).set("DEFAULT.user_storage_quota", format!("{QUOTA}B"))
         })
     });
     let stores = ["fast", "slow"].map(|store| cloud.conf.dir.join(store));
@@ -34,6 +36,7 @@ pub(super) fn exercise(cloud: &Cloud) {
         race.two_patches();
         race.members();
         race.two_imports();
+        race.quota_edge();
     }
     for worker in &workers {
         assert!(!worker.log().contains("panicked"), "{}", worker.log());
@@ -47,11 +50,15 @@ impl Race {
 
     /// One request to each worker, at once.
     fn both(&self, requests: [Request; 2]) -> [Answer; 2] {
+        self.both_of("demo", requests)
+    }
+
+    fn both_of(&self, who: &'static str, requests: [Request; 2]) -> [Answer; 2] {
         thread::scope(|scope| {
             let mut which = 0;
             let both = requests.map(|request| {
                 which += 1;
-                let mut caller = Caller::new(self.addresses, which);
+                let mut caller = Caller::new(self.addresses, which).of(who);
                 scope.spawn(move || caller.send(request))
             });
             both.map(|one| one.join().unwrap())
@@ -108,7 +115,7 @@ impl Race {
     fn two_imports(&self) {
         let path = self.caller().create("imported");
         let data = b"i".repeat(100_000);
-        let stage = Request::new("PUT", &format!("{path}/stage")).data(crate::common::Body::Sized(data.clone()));
+        let stage = Request::new("PUT", &format!("{path}/stage")).data(Body::Sized(data.clone()));
         self.caller().send(stage).expect(204);
         let import =
             || Request::new("POST", &format!("{path}/import")).json(&json!({"method": {"name": "glance-direct"}}));
@@ -122,5 +129,27 @@ impl Race {
         assert!(self.caller().get(&format!("{path}/file")).expect(200).body == data);
         self.caller().send(Request::new("DELETE", &path)).expect(204);
         wait_for("the data goes", PATIENCE, || (!self.is_stored(&path)).then_some(()));
+    }
+
+    /// There is room for one of two images, whether or not their sizes are known beforehand. Both may be refused.
+    fn quota_edge(&self) {
+        let mut owner = self.caller().of("alt");
+        let paths = [owner.create("large"), owner.create("larger")];
+        let sized = upload(&paths[0], &b"q".repeat(QUOTA / 5 * 3));
+        let pieces = vec![b"r".repeat(QUOTA / 5); 3];
+        let of_unknown_size = Request { body: Body::Chunked(pieces), ..upload(&paths[1], b"") };
+        let statuses = self.both_of("alt", [sized, of_unknown_size.clone()]).map(|answer| answer.status);
+        assert!(statuses.iter().all(|status| [204, 413].contains(status)) && statuses != [204, 204], "{statuses:?}");
+        for (path, status) in paths.iter().zip(statuses) {
+            let shown = owner.get(path).expect(200).json();
+            assert_eq!(shown["status"], if status == 204 { "active" } else { "queued" }, "{shown}");
+            assert_eq!(self.is_stored(path), status == 204, "{shown}");
+        }
+        owner.send(Request::new("DELETE", &paths[0])).expect(204);
+        // Nothing of what was refused counts any more.
+        if statuses[1] != 204 {
+            owner.send(of_unknown_size).expect(204);
+        }
+        owner.send(Request::new("DELETE", &paths[1])).expect(204);
     }
 }

@@ -16,18 +16,24 @@ const ROUNDS: usize = 4;
 
 /// Somebody whose requests go to one service and to the other in turn.
 pub(super) struct Caller {
+    who: &'static str,
     both: [Client; 2],
     next: usize,
 }
 
 impl Caller {
     pub(super) fn new(addresses: [SocketAddr; 2], first: usize) -> Self {
-        Self { both: addresses.map(Client::new), next: first }
+        Self { who: "demo", both: addresses.map(Client::new), next: first }
+    }
+
+    /// The same as another user.
+    pub(super) fn of(self, who: &'static str) -> Self {
+        Self { who, ..self }
     }
 
     pub(super) fn send(&mut self, request: Request) -> Answer {
         self.next += 1;
-        let request = request.header("X-Auth-Token", token_of("demo").unwrap());
+        let request = request.header("X-Auth-Token", token_of(self.who).unwrap());
         let answer = self.both[self.next % 2].send(&request);
         let who = self.next % 2;
         assert!(answer.status < 500, "{who} {} {}: {}", request.method, request.target, answer.text());
@@ -134,4 +140,5 @@ pub(super) fn rivals(addresses: [SocketAddr; 2]) {
         assert!(caller.get(&format!("{path}/file")).expect(200).body == data[winners[0]], "{statuses:?}");
         assert_eq!(caller.get(&path).expect(200).json()["status"], "active");
     }
+    Caller::new(addresses, 0).send(Request::new("DELETE", &path)).expect(204);
 }
