@@ -46,6 +46,7 @@ pub(super) enum Backend {
     MySql {
         pool: Pool<MySqlConnection>,
         answer: Option<Duration>,
+        is_strict: bool,
         limit: Duration,
     },
 }
@@ -134,9 +135,11 @@ fn mysql(mut address: MySqlAddress, options: &DatabaseSection) -> Result<Backend
         *server = server.clone().statement_cache_capacity(STATEMENTS).disable_statement_logging();
     }
     let answer = address.read_timeout;
+    // A command of the operator's comes last, and may change the mode.
+    let is_strict = address::is_strict(&options.mysql_sql_mode) && address.init_command.is_none();
     let connector = MySqlConnector::new(address, mysql_settings(options)?);
     let limit = connector.limit();
-    Ok(Backend::MySql { pool: Pool::new(Arc::new(connector), server_limits(options)), answer, limit })
+    Ok(Backend::MySql { pool: Pool::new(Arc::new(connector), server_limits(options)), answer, is_strict, limit })
 }
 
 fn sqlite(address: &SqliteAddress, options: &DatabaseSection) -> Backend {

@@ -1,5 +1,6 @@
 //! Times as upstream stores them: naive UTC, microseconds.
 
+use super::dialect::Dialect;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 /// The present, cut to microseconds.
@@ -11,6 +12,14 @@ pub(crate) fn now() -> PrimitiveDateTime {
 /// The same time without what lies below a microsecond.
 pub(super) fn to_micros(time: PrimitiveDateTime) -> PrimitiveDateTime {
     time.replace_nanosecond(time.nanosecond() / 1000 * 1000).unwrap_or(time)
+}
+
+/// The same time as the database keeps it: MySQL has whole seconds, to which some of its versions would round it up.
+pub(super) fn as_kept(dialect: Dialect, time: PrimitiveDateTime) -> PrimitiveDateTime {
+    match dialect {
+        Dialect::MySql => time.replace_nanosecond(0).unwrap_or(time),
+        Dialect::Postgres | Dialect::Sqlite => to_micros(time),
+    }
 }
 
 /// As SQLAlchemy's `DateTime` writes it on SQLite: `2024-02-29 23:59:59.000001`. Text comparison is time comparison, so

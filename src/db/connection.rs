@@ -182,8 +182,9 @@ impl Db {
                 // Known at the latest when the connection was made.
                 (link, Traits { is_pooled: is_pooled.load(Ordering::SeqCst), ..Traits::default() })
             }
-            Backend::MySql { pool, answer, .. } => {
-                (Link::MySql(self.connection(pool, on_turn).await?), Traits { answer: *answer, ..Traits::default() })
+            Backend::MySql { pool, answer, is_strict, .. } => {
+                let traits = Traits { answer: *answer, is_strict: *is_strict, ..Traits::default() };
+                (Link::MySql(self.connection(pool, on_turn).await?), traits)
             }
         };
         Ok(Session::new(link, traits, self.cipher.clone()))

@@ -49,6 +49,8 @@ pub(super) struct Traits {
     pub(super) is_pooled: bool,
     /// How long an answer may take.
     pub(super) answer: Option<Duration>,
+    /// MySQL refuses a value that it cannot store as it is. In some of its modes it stores what is left of it.
+    pub(super) is_strict: bool,
 }
 
 pub(super) enum Link {
@@ -82,6 +84,11 @@ impl Session {
     /// Whether even one query must be in a transaction; see [`Traits::is_pooled`].
     pub(super) fn is_pooled(&self) -> bool {
         self.traits.is_pooled
+    }
+
+    /// Whether what was written can be told without reading it, but for fractions of a second on MySQL.
+    pub(super) fn stores_as_given(&self) -> bool {
+        self.traits.is_strict || self.dialect() != Dialect::MySql
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {
@@ -202,7 +209,7 @@ impl Session {
     async fn execute_one<S: Statement>(&mut self, statement: &S) -> Result<u64, DbError> {
         self.busy = true;
         let (sql, values) = statement.render(self.dialect());
-        let Traits { is_pooled, answer } = self.traits;
+        let Traits { is_pooled, answer, .. } = self.traits;
         let done = match self.link()? {
             Wire::Sqlite(link) => {
                 link.execute(sqlx::query_with(sql, with_text_times(values))).await.map(|done| done.rows_affected())
@@ -237,7 +244,7 @@ impl Session {
     {
         self.busy = true;
         let (sql, values) = statement.render(self.dialect());
-        let Traits { is_pooled, answer } = self.traits;
+        let Traits { is_pooled, answer, .. } = self.traits;
         match self.link()? {
             Wire::Sqlite(link) => {
                 let rows = link.fetch_all(sqlx::query_with(sql, with_text_times(values))).await;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::error::DbError;
 pub(super) use mysql::MySqlAddress;
 use parsed::refused;
-pub(super) use parsed::{Parsed, sql_mode};
+pub(super) use parsed::{Parsed, is_strict, sql_mode};
 pub(super) use postgres::{PostgresAddress, PostgresServer, SessionKind};
 use url::Url;
 

@@ -38,7 +38,28 @@ pub(in crate::db) fn sql_mode(mode: &str) -> Result<String, DbError> {
     Ok(format!("SESSION sql_mode = '{mode}'"))
 }
 
+/// Whether MySQL in this mode refuses a value that does not fit its column; else it may cut it off.
+pub(in crate::db) fn is_strict(mode: &str) -> bool {
+    const STRICT: [&str; 3] = ["STRICT_ALL_TABLES", "STRICT_TRANS_TABLES", "TRADITIONAL"];
+    mode.split(',').any(|name| STRICT.iter().any(|strict| name.trim().eq_ignore_ascii_case(strict)))
+}
+
 /// A parameter that decides where or how safely one connects, and that this program cannot honour.
 pub(super) fn refused(name: &str) -> DbError {
     DbError::Url(format!("{name} decides where or how safely one connects, and this program cannot do what it says"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_is_strict_if_one_of_its_names_is() {
+        for mode in ["TRADITIONAL", "traditional", "ANSI, STRICT_ALL_TABLES", "STRICT_TRANS_TABLES,NO_ZERO_DATE"] {
+            assert!(is_strict(mode), "{mode}");
+        }
+        for mode in ["", "ANSI", "NO_ENGINE_SUBSTITUTION", "TRADITIONAL_ONES"] {
+            assert!(!is_strict(mode), "{mode}");
+        }
+    }
 }

@@ -35,17 +35,23 @@ impl Operation for NewImage {
     const NAME: &'static str = "create image";
 
     async fn run(&self, session: &mut Session) -> Result<ImageRecord, DbError> {
-        let now = clock::now();
+        let now = clock::as_kept(session.dialect(), clock::now());
         let is_simple = self.locations.is_empty() && self.properties.iter().all(|(_, value)| value.is_some());
         if is_simple && session.dialect() == Dialect::Postgres {
             insert_at_once(session, self, now).await?;
         } else {
             insert(session, self, now).await?;
         }
-        if is_simple && session.dialect() != Dialect::MySql {
-            return Ok(self.to_record(now));
+        if is_simple && session.stores_as_given() {
+            let record = self.to_record(now);
+            let kept = |time| clock::as_kept(session.dialect(), time);
+            return Ok(ImageRecord {
+                created_at: kept(record.created_at),
+                updated_at: kept(record.updated_at),
+                ..record
+            });
         }
-        // Read back: locations have ids now, and MySQL keeps whole seconds, and less of a text where its mode allows that.
+        // Read back: locations have ids now, and MySQL keeps less of a text where its mode allows that.
         read(session, &self.id, false).await?.ok_or_else(|| DbError::no_image(&self.id))
     }
 }
@@ -54,7 +60,7 @@ impl Operation for NewImage {
 async fn insert(session: &mut Session, image: &NewImage, now: PrimitiveDateTime) -> Result<(), DbError> {
     let mut insert = Query::insert();
     insert.into_table("images");
-    let columns = columns(image, now);
+    let columns = columns(session.dialect(), image, now);
     insert.columns(columns.iter().map(|(column, _)| column.name()));
     insert.values_panic(columns.into_iter().map(|(column, given)| value(column, given)));
     session.execute(&insert).await.map_err(|error| taken(error, &image.id))?;
@@ -63,11 +69,12 @@ async fn insert(session: &mut Session, image: &NewImage, now: PrimitiveDateTime)
     children::insert_locations(session, &image.id, now, &image.locations.iter().collect::<Vec<_>>()).await
 }
 
-fn columns(image: &NewImage, now: PrimitiveDateTime) -> Vec<(Column, Value)> {
+fn columns(dialect: Dialect, image: &NewImage, now: PrimitiveDateTime) -> Vec<(Column, Value)> {
     let mut columns = vec![(Column::Id, image.id.as_str().into())];
     columns.extend(image.given());
-    columns.push((Column::CreatedAt, clock::to_micros(image.created_at.unwrap_or(now)).into()));
-    columns.push((Column::UpdatedAt, clock::to_micros(image.updated_at.unwrap_or(now)).into()));
+    let kept = |time: Option<PrimitiveDateTime>| clock::as_kept(dialect, time.unwrap_or(now)).into();
+    columns.push((Column::CreatedAt, kept(image.created_at)));
+    columns.push((Column::UpdatedAt, kept(image.updated_at)));
     columns.push((Column::Deleted, false.into()));
     columns
 }
@@ -112,7 +119,7 @@ static AT_ONCE: LazyLock<Arc<Text>> = LazyLock::new(|| {
 
 /// For an image without locations, whose properties all have a value: the driver's arrays have no NULL.
 async fn insert_at_once(session: &mut Session, image: &NewImage, now: PrimitiveDateTime) -> Result<(), DbError> {
-    let mut values: Vec<Value> = columns(image, now)
+    let mut values: Vec<Value> = columns(Dialect::Postgres, image, now)
         .into_iter()
         .map(|(column, given)| match (column, given) {
             (Column::Owner, Value::String(owner)) => Value::String(owner.filter(|owner| !owner.is_empty())),

@@ -31,8 +31,16 @@ pub(super) enum Set {
     },
 }
 
+const VISIBILITIES: [&str; 4] = ["public", "private", "shared", "community"];
+
 /// The sets that make up what the viewer sees; at most four.
 pub(super) fn sets(viewer: &Viewer, asked: &VisibilityCondition, status: Option<&str>) -> Vec<Set> {
+    if let VisibilityCondition::Only(other) = asked
+        && !VISIBILITIES.contains(&other.as_str())
+    {
+        // PostgreSQL's type knows no other word.
+        return vec![Set::Nothing];
+    }
     if viewer.is_admin {
         return vec![match asked {
             VisibilityCondition::Default => Set::AllButOthers("community"),
@@ -101,25 +109,34 @@ const FEW: u64 = 1000;
 
 /// The conditions by which a page looks for the images of a set, one query for each; their images are disjoint.
 ///
-/// PostgreSQL keeps one plan for the statement, whoever asks, so the statement decides: images that are shared with the viewer are found
-/// by the viewer's memberships, or, if these are many, by looking at shared images along the order. One of the two parts has
-/// nothing to do. SQLite and MySQL plan each list, and see for themselves.
+/// PostgreSQL keeps one plan for the statement, whoever asks, and MySQL reads all memberships before it looks at an image. So the statement
+/// decides: images that are shared with the viewer are found by the viewer's memberships, or, if these are many, by looking at
+/// shared images along the order. One of the two parts has nothing to do. SQLite plans each list, and sees for itself.
 pub(super) fn parts(dialect: Dialect, viewer: &Viewer, set: Set) -> Vec<Cond> {
     let Set::Shared { status } = &set else { return vec![condition(dialect, viewer, set, false)] };
-    if dialect != Dialect::Postgres {
-        return vec![condition(dialect, viewer, set, false)];
-    }
-    let count = |comparison| Expr::cust(format!("(SELECT COUNT(*) FROM {MEMBERSHIPS}) {comparison} {FEW}"));
-    let known = image_ids(Query::select().from(MEMBERSHIPS).take());
-    // LIMIT and OFFSET keep PostgreSQL from making a join of it, which could start with the memberships after all.
-    let is_member = is_member(members(viewer, status.as_deref()).limit(1).offset(0).take());
+    let members = members(viewer, status.as_deref());
+    let (count, ids, is_member) = match dialect {
+        Dialect::Sqlite => return vec![condition(dialect, viewer, set, false)],
+        Dialect::Postgres => (
+            Query::select().expr(Expr::cust("COUNT(*)")).from(MEMBERSHIPS).take(),
+            image_ids(Query::select().from(MEMBERSHIPS).take()),
+            // LIMIT and OFFSET keep PostgreSQL from making a join of it, which could start with the memberships after all.
+            is_member(members.clone().limit(1).offset(0).take()),
+        ),
+        Dialect::MySql => {
+            let some = image_ids(members.clone()).limit(FEW + 1).take();
+            let count = Query::select().expr(Expr::cust("COUNT(*)")).from_subquery(some, MEMBERSHIPS).take();
+            (count, image_ids(members.clone()), is_member_by_value(members))
+        }
+    };
+    let (count, few) = (Expr::from(count), Expr::cust(FEW.to_string()));
     vec![
-        shared(dialect, viewer).add(count("<=")).add(column(Column::Id).in_subquery(known)),
-        shared(dialect, viewer).add(count(">")).add(is_member),
+        shared(dialect, viewer).add(count.clone().lte(few.clone())).add(column(Column::Id).in_subquery(ids)),
+        shared(dialect, viewer).add(count.gt(few)).add(is_member),
     ]
 }
 
-/// What [`parts`] needs before the query: one membership more than are few.
+/// What [`parts`] needs before the query: one membership more than are few. MySQL 5.7 has no such expressions.
 pub(super) fn memberships(dialect: Dialect, viewer: &Viewer, sets: &[Set]) -> Option<CommonTableExpression> {
     let status = sets.iter().find_map(|set| match set {
         Set::Shared { status } if dialect == Dialect::Postgres => Some(status.as_deref()),
@@ -157,6 +174,12 @@ fn is_member(mut members: SelectStatement) -> Expr {
     Expr::exists(members.expr(Expr::cust("1")).and_where(image).take())
 }
 
+/// The same for MySQL, which makes a join of EXISTS, and reads all memberships for it.
+fn is_member_by_value(mut members: SelectStatement) -> Expr {
+    let image = Expr::col(("image_members", "image_id")).eq(column(Column::Id));
+    Expr::from(members.expr(Expr::cust("1")).and_where(image).limit(1).take()).eq(1)
+}
+
 fn visibility(text: &str) -> Expr {
     value(Column::Visibility, text)
 }
@@ -179,8 +202,8 @@ mod tests {
         for (expected, times) in [
             (r#"WITH "memberships" AS (SELECT "image_id" FROM "image_members" WHERE"#, 1),
             ("LIMIT 1001)", 1),
-            ("(SELECT COUNT(*) FROM memberships) <= 1000", 1),
-            ("(SELECT COUNT(*) FROM memberships) > 1000", 1),
+            (r#"(SELECT COUNT(*) FROM "memberships") <= (1000)"#, 1),
+            (r#"(SELECT COUNT(*) FROM "memberships") > (1000)"#, 1),
             (r#""images"."id" IN (SELECT "image_id" FROM "memberships")"#, 1),
             ("LIMIT 1 OFFSET 0)", 1),
             (r#""member" = 'p'"#, 2),
@@ -193,10 +216,28 @@ mod tests {
         assert!(nobody.contains("memberships") && !nobody.contains(r#""member" ="#), "{nobody}");
         for other in [
             text(Dialect::Postgres, viewer(true, Some("p"))),
-            text(Dialect::MySql, viewer(false, Some("p"))),
+            text(Dialect::MySql, viewer(true, Some("p"))),
             text(Dialect::Sqlite, viewer(false, Some("p"))),
         ] {
             assert!(!other.contains("memberships"), "{other}");
+        }
+    }
+
+    #[test]
+    fn mysql_counts_them_in_the_part_itself() {
+        let sort = [(Column::CreatedAt, Direction::Descending)];
+        let query = select(Dialect::MySql, &ListQuery::new(viewer(false, Some("p")), 25), &sort, None);
+        let text = query.to_string(sea_query::MysqlQueryBuilder);
+        for (expected, times) in [
+            ("LIMIT 1001) AS `memberships`) <= (1000)", 1),
+            ("LIMIT 1001) AS `memberships`) > (1000)", 1),
+            ("`images`.`id` IN (SELECT `image_id` FROM `image_members` WHERE", 1),
+            ("`image_members`.`image_id` = `images`.`id` LIMIT 1) = 1", 1),
+            ("`member` = 'p'", 4),
+            ("WITH", 0),
+            ("EXISTS", 0),
+        ] {
+            assert_eq!(text.matches(expected).count(), times, "{expected} in {text}");
         }
     }
 
@@ -213,6 +254,8 @@ mod tests {
             (&admin, VisibilityCondition::Default, vec![Set::AllButOthers("community")]),
             (&admin, VisibilityCondition::All, vec![Set::All]),
             (&admin, only("private"), vec![Set::Only("private".to_owned())]),
+            (&admin, only(""), vec![Set::Nothing]),
+            (&user, only("x"), vec![Set::Nothing]),
             (
                 &user,
                 VisibilityCondition::Default,
