@@ -93,7 +93,10 @@ pub enum DbError {
     /// A text holds a character that the database cannot store, such as NUL on PostgreSQL.
     #[error("the database does not take a character of a text")]
     Characters(#[source] sqlx::Error),
-    /// The database refused a value: too long, out of range, a reference to nothing.
+    /// A text is longer than its column.
+    #[error("the database does not take a text of that length")]
+    Length(#[source] sqlx::Error),
+    /// The database refused a value: out of range, a reference to nothing.
     #[error("the database does not take a value")]
     Rejected(#[source] sqlx::Error),
     /// A stored value is not what its column promises.
@@ -122,6 +125,8 @@ pub(super) enum Cause {
     Duplicate,
     /// A text has a character that does not fit.
     Characters,
+    /// A text is too long.
+    Length,
     /// A value does not fit.
     Rejected,
     /// A table or a column is missing.
@@ -166,7 +171,8 @@ impl Cause {
                 1022 | 1062 | 1586 => Self::Duplicate,
                 // Characters that the column or the other side of a comparison does not have.
                 1267 | 1366 | 3988 => Self::Characters,
-                1048 | 1264 | 1265 | 1406 | 1451 | 1452 | 4025 => Self::Rejected,
+                1406 => Self::Length,
+                1048 | 1264 | 1265 | 1451 | 1452 | 4025 => Self::Rejected,
                 // No such column, no such table.
                 1054 | 1146 => Self::Tables,
                 // No right to a database, a table, a column, or to make triggers.
@@ -202,6 +208,7 @@ impl Cause {
             // that was not seen.
             "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" | "26000" | "42P05" => Self::Disconnect,
             "22021" | "22P05" => Self::Characters,
+            "22001" => Self::Length,
             "42P01" | "42703" | "3F000" => Self::Tables,
             "42501" => Self::Denied,
             "53100" => Self::Full,
@@ -218,6 +225,7 @@ impl From<sqlx::Error> for DbError {
             Cause::Contention => Self::Contention { attempts: 1, source: error },
             Cause::Disconnect | Cause::Unfit => Self::Unreachable(error),
             Cause::Characters => Self::Characters(error),
+            Cause::Length => Self::Length(error),
             Cause::Rejected => Self::Rejected(error),
             Cause::Tables => Self::Tables(words(&error)),
             Cause::Denied => Self::Denied(words(&error)),

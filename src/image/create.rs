@@ -54,7 +54,7 @@ impl Images {
         check_plane(image.owner.as_deref().unwrap_or(""), || field_message("owner"))?;
         limits.check_properties(properties.keys().map(String::as_str))?;
         for (name, value) in properties {
-            set_property(&mut image, name, value)?;
+            set_property(&mut image, name, value, self.db.dialect())?;
         }
         let record = rows::create(&self.db, row(image)).await.map_err(|error| match error {
             DbError::Duplicate { what: "image", key } => Error::Duplicate(key),

@@ -10,6 +10,7 @@ use super::model::Image;
 use super::patch::{Change, Operation};
 use super::visibility::Viewer;
 use super::{Error, Limits};
+use crate::db::Dialect;
 use crate::db::model::LocationRecord;
 use crate::identity::Context;
 
@@ -74,13 +75,13 @@ impl Edit {
             }
             // Upstream asks for an administrator at a replace only, and lets an add give the image away.
             "owner" if !viewer.is_admin && change.op != Operation::Remove => Err(Error::OwnerFixed),
-            _ => apply(&mut self.after, change, &self.images.options.limits),
+            _ => apply(&mut self.after, change, &self.images.options.limits, self.images.db.dialect()),
         }
     }
 }
 
 /// Applies a change whose path is a field or a custom property.
-fn apply(image: &mut Image, change: &Change, limits: &Limits) -> Result<(), Error> {
+fn apply(image: &mut Image, change: &Change, limits: &Limits, dialect: Dialect) -> Result<(), Error> {
     let name = change.root();
     let field = Field::named(name);
     let is_present = field.is_some() || image.has_property(name);
@@ -95,7 +96,7 @@ fn apply(image: &mut Image, change: &Change, limits: &Limits) -> Result<(), Erro
         (_, None) => Ok(()),
         (_, Some(value)) => match field {
             Some(field) => field.set(image, value, limits),
-            None => set_property(image, name, value),
+            None => set_property(image, name, value, dialect),
         },
     }
 }

@@ -9,6 +9,7 @@ use super::status::Status;
 use super::text::{check_plane, field_message};
 use super::visibility::Visibility;
 use super::{Error, Limits};
+use crate::db::Dialect;
 use crate::schema::python::{Excerpt, display};
 
 /// A field that a client may set (upstream: the setters of `glance/domain/__init__.py`, `Image`).
@@ -78,22 +79,23 @@ impl Field {
 ///
 /// # Errors
 /// [`Error::Invalid`] for text that not every database can hold, and for values that are no text and have no usual one.
-pub(super) fn set_property(image: &mut Image, name: &str, value: &Value) -> Result<(), Error> {
+pub(super) fn set_property(image: &mut Image, name: &str, value: &Value, dialect: Dialect) -> Result<(), Error> {
     check_plane(name, || "Property names can't contain 4 byte unicode.".to_owned())?;
-    let value = property_text(value)
+    let value = property_text(value, dialect)
         .ok_or_else(|| Error::Invalid(format!("The value of {} cannot be stored.", Excerpt(name))))?;
     check_plane(value.as_deref().unwrap_or(""), || field_message(name))?;
     image.properties.set(name, value);
     Ok(())
 }
 
-/// The text by which the databases know a value; `Some(None)` is NULL. Upstream fails on a list, an object or an integer that is
+/// The text by which the database knows a value; `Some(None)` is NULL. Upstream fails on a list, an object or an integer that is
 /// not within 64 bits.
-fn property_text(value: &Value) -> Option<Option<String>> {
+fn property_text(value: &Value, dialect: Dialect) -> Option<Option<String>> {
     match value {
         Value::Null => Some(None),
-        Value::Bool(flag) => Some(Some(i32::from(*flag).to_string())),
-        Value::Number(number) if number.is_i64() || number.is_f64() => Some(Some(display(value).into_owned())),
+        Value::Bool(flag) => Some(Some(dialect.truth(*flag).to_owned())),
+        Value::Number(number) if number.is_i64() => Some(Some(number.to_string())),
+        Value::Number(number) if number.is_f64() => Some(Some(dialect.float(&display(value)).to_owned())),
         Value::String(text) => Some(Some(text.clone())),
         Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     }

@@ -11,6 +11,8 @@
 //!   elsewhere: [{POST: /v2/images, json: {}}]   # what another region, <elsewhere>, is sent first, whose Image service is upstream's
 //!   web: {/raw: 1000}           # what a web server, <web>, has: paths with so many bytes
 //!   limits: {registered: {image_count_total: 3}, projects: {demo: {image_count_total: 5}}}   # kept by Keystone
+//!   spaced: true                # the cases depend on what was made first: where times are whole seconds, each thing gets its own
+//!   not_on: {mariadb: why}      # databases on which the file is left out
 //! as: demo                     # who sends a request that does not say
 //! cases:
 //! - {POST: /v2/images, json: {name: a}, save: img}      # keeps `/id` of each answer as <img>
@@ -39,6 +41,8 @@
 //! `status` (with its words), `headers` (null for one that we do not send), `body` or `error` (the text in an error document) or, for
 //! fields of a document, `json`: pointers with values. All else is compared with upstream's answer, unless it gives none. A field that upstream answers as
 //! well is out of date and fails.
+//! What `ours_on` gives for `postgresql` or `mariadb` is in force there in its place; `not_on` leaves a case out on a database, with
+//! the reason.
 //! `ignore` leaves out headers by name, `body` or `reason`, for what upstream leaves to chance.
 
 use std::collections::BTreeMap;
@@ -50,6 +54,7 @@ use serde_json::Value;
 
 use crate::common::images::image;
 use crate::common::{Body, Request};
+use crate::databases;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +86,10 @@ pub(crate) struct Setup {
     pub(crate) elsewhere: Vec<Case>,
     #[serde(default)]
     pub(crate) web: BTreeMap<String, usize>,
+    #[serde(default)]
+    pub(crate) spaced: bool,
+    #[serde(default)]
+    pub(crate) not_on: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
@@ -173,6 +182,10 @@ pub(crate) struct Case {
     pub(crate) until: BTreeMap<String, Vec<Value>>,
     pub(crate) ours: Option<Differs>,
     #[serde(default)]
+    ours_on: BTreeMap<String, Differs>,
+    #[serde(default)]
+    not_on: BTreeMap<String, String>,
+    #[serde(default)]
     pub(crate) ignore: Vec<String>,
 }
 
@@ -216,10 +229,13 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/compare/cases")
 }
 
-/// All steps of these cases in order, the variations of a case one after the other. `who` sends what does not say.
+/// All steps of these cases on the database of this run in order, the variations of a case one after the other. `who` sends what does not say.
 pub(crate) fn steps(cases: &[Case], who: &str) -> Vec<Step> {
     let mut steps = Vec::new();
-    for (index, case) in cases.iter().enumerate() {
+    let database = databases::name();
+    for (index, case) in cases.iter().enumerate().filter(|(_, case)| !case.not_on.contains_key(database)) {
+        let mut case = case.clone();
+        case.ours = case.ours_on.remove(database).or(case.ours);
         let (method, path) = case.line();
         let title = case.name.clone().map_or_else(String::new, |name| format!(" ({name})"));
         let each: Vec<Option<Value>> =
@@ -315,6 +331,11 @@ impl Step {
         let is_in_path = path.contains("<each>");
         let rest = [self.case.name.clone(), each.filter(|_| !is_in_path)];
         rest.into_iter().flatten().fold(title, |title, word| format!("{title}, {word}"))
+    }
+
+    /// Whether the request may make something.
+    pub(crate) fn makes(&self) -> bool {
+        self.case.line().0 == "POST"
     }
 
     /// The request, with placeholders replaced by the values of one side.

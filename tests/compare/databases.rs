@@ -4,9 +4,12 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::common::Conf;
 use crate::common::database::{Kind, Server};
+use crate::common::{Conf, pause};
+
+const SQLITE: &str = "sqlite";
 
 /// The server, and how many databases it was asked for. It ends with the last test that uses it.
 #[derive(Default)]
@@ -17,13 +20,35 @@ struct Shared {
 
 static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
 
+/// The kind of database of this run.
+pub(crate) fn name() -> &'static str {
+    match std::env::var("GLANCE_COMPARE_DATABASE").as_deref() {
+        Err(_) | Ok("" | "sqlite") => SQLITE,
+        Ok("postgresql") => "postgresql",
+        Ok("mariadb") => "mariadb",
+        Ok(other) => panic!("GLANCE_COMPARE_DATABASE is sqlite, postgresql or mariadb, not {other}"),
+    }
+}
+
+/// Whether the database is a server's.
+pub(crate) fn is_server() -> bool {
+    name() != SQLITE
+}
+
+/// Where times are kept in whole seconds, waits until the next one, so that what is made from then on has a later time.
+pub(crate) fn wait_for_another_time() {
+    if name() == "mariadb" {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        pause(Duration::from_millis(1000 - u64::from(now.subsec_millis())));
+    }
+}
+
 /// The configuration with a database that has tables and no rows, and what keeps its server running.
 pub(crate) fn with_database(conf: Conf) -> (Conf, Option<Arc<Server>>) {
-    let kind = match std::env::var("GLANCE_COMPARE_DATABASE").as_deref() {
-        Err(_) | Ok("" | "sqlite") => return (conf, None),
-        Ok("postgresql") => Kind::Postgres,
-        Ok("mariadb") => Kind::MariaDb,
-        Ok(other) => panic!("GLANCE_COMPARE_DATABASE is sqlite, postgresql or mariadb, not {other}"),
+    let kind = match name() {
+        "postgresql" => Kind::Postgres,
+        "mariadb" => Kind::MariaDb,
+        _ => return (conf, None),
     };
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let shared = shared.get_or_insert_default();

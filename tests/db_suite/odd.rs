@@ -65,7 +65,7 @@ async fn strange_text(db: &Db) {
 /// Whether a database may say this of the text.
 fn is_refused(error: &DbError, text: &str) -> bool {
     let is_odd = text.contains(|c| c == '\0' || c > '\u{ffff}');
-    matches!(error, DbError::Characters(_)) && is_odd || matches!(error, DbError::Rejected(_)) && !is_odd
+    matches!(error, DbError::Characters(_)) && is_odd || matches!(error, DbError::Length(_)) && !is_odd
 }
 
 /// A caller that goes away at any moment leaves whole changes and no lock.

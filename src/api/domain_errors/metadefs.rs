@@ -19,7 +19,9 @@ impl From<metadef::Error> for Error {
             | Domain::AssociationMissing { .. } => Self::explanation(StatusCode::NOT_FOUND, text),
             Domain::NamespaceHidden(_) | Domain::Protected { .. } => Self::explanation(StatusCode::FORBIDDEN, text),
             Domain::Duplicate { .. } | Domain::DuplicateRename { .. } => Self::explanation(StatusCode::CONFLICT, text),
-            Domain::Invalid(_) | Domain::NotAscii | Domain::Db(DbError::Characters(_)) => Self::bad_request(text),
+            Domain::Invalid(_) | Domain::NotAscii | Domain::Db(DbError::Characters(_) | DbError::Length(_)) => {
+                Self::bad_request(text)
+            }
             Domain::Db(database) if database.is_unavailable() => {
                 Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
             }

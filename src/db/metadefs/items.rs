@@ -12,6 +12,7 @@ use super::namespaces::lock;
 use super::page::{after, sort};
 use crate::db::clock;
 use crate::db::connection::Db;
+use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::retry::Operation;
 use crate::db::row::{Columns, Row};
@@ -197,8 +198,7 @@ fn check_distinct(kind: ItemKind, known: Vec<String>, new: &[NewItem]) -> Result
 /// Inserts things into a namespace.
 ///
 /// # Errors
-/// [`DbError::Duplicate`] with the first name that comes twice. Where only the database knows, as it takes two names for the same,
-/// it is the first name of the statement that was refused.
+/// [`DbError::Duplicate`] with the first name that comes twice, or that the database takes for one that is there.
 pub(super) async fn insert_items(
     session: &mut Session,
     kind: ItemKind,
@@ -207,21 +207,46 @@ pub(super) async fn insert_items(
 ) -> Result<(), DbError> {
     check_distinct(kind, Vec::new(), new)?;
     for part in new.chunks(ROWS) {
-        let mut insert = Query::insert();
-        insert.into_table(kind.table());
-        for item in part {
-            let now = clock::now();
-            let (mut columns, mut row): (Vec<_>, Vec<_>) = values_of(kind, item).into_iter().unzip();
-            columns.extend(["namespace_id", "created_at", "updated_at"]);
-            row.extend([namespace.into(), now.into(), now.into()]);
-            insert.columns(columns).values_panic(row);
+        match insert_part(session, kind, namespace, part).await {
+            Err(error) if error.is_duplicate() => {
+                return Err(first_taken(session, kind, namespace, part).await?.map_or(error, |item| taken(kind, item)));
+            }
+            done => done?,
         }
-        session.execute(&insert).await.map_err(|error| match part.first() {
-            Some(first) if error.is_duplicate() => taken(kind, first),
-            _ => error,
-        })?;
     }
     Ok(())
+}
+
+async fn insert_part(session: &mut Session, kind: ItemKind, namespace: i64, part: &[NewItem]) -> Result<(), DbError> {
+    let mut insert = Query::insert();
+    insert.into_table(kind.table());
+    for item in part {
+        let now = clock::now();
+        let (mut columns, mut row): (Vec<_>, Vec<_>) = values_of(kind, item).into_iter().unzip();
+        columns.extend(["namespace_id", "created_at", "updated_at"]);
+        row.extend([namespace.into(), now.into(), now.into()]);
+        insert.columns(columns).values_panic(row);
+    }
+    session.execute(&insert).await.map(drop)
+}
+
+/// The one for whose name a statement was refused: MySQL takes names for the same that differ in case or accents. The transaction is taken
+/// back afterwards, so it may be found out by inserting.
+async fn first_taken<'a>(
+    session: &mut Session,
+    kind: ItemKind,
+    namespace: i64,
+    mut part: &'a [NewItem],
+) -> Result<Option<&'a NewItem>, DbError> {
+    while part.len() > 1 && session.dialect() == Dialect::MySql {
+        let (first, second) = part.split_at(part.len() / 2);
+        part = match insert_part(session, kind, namespace, first).await {
+            Ok(()) => second,
+            Err(error) if error.is_duplicate() => first,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(part.first())
 }
 
 fn taken(kind: ItemKind, new: &NewItem) -> DbError {
