@@ -11,6 +11,7 @@
 mod locks;
 mod queue;
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -283,14 +284,17 @@ impl Layout {
     /// # Errors
     /// Those of the file system.
     pub(super) fn usage(&self) -> io::Result<u64> {
-        let mut sum = 0_u64;
-        for file in list(&self.base)? {
-            sum = sum.saturating_add(file.size);
-        }
-        for folder in ["incomplete", "invalid"] {
-            for (_, metadata) in entries(&self.base.join(folder))? {
+        let (mut sum, mut counted) = (0_u64, HashSet::new());
+        // Files move on in this order meanwhile: none is missed, and what is seen twice counts once.
+        for folder in [&*self.base.join("incomplete"), &*self.base, &*self.base.join("invalid")] {
+            for (path, metadata) in entries(folder)? {
+                let is_image = path.file_name().and_then(|name| name.to_str()).is_some_and(is_id);
+                if (folder == self.base && !is_image) || !counted.insert(metadata.ino()) {
+                    continue;
+                }
                 // A writer sets aside what it will need; the blocks show it to others.
-                sum = sum.saturating_add(metadata.len().max(metadata.blocks().saturating_mul(512)));
+                let reserved = if folder == self.base { 0 } else { metadata.blocks().saturating_mul(512) };
+                sum = sum.saturating_add(metadata.len().max(reserved));
             }
         }
         Ok(sum)

@@ -135,6 +135,9 @@ fn usage_counts_what_is_set_aside() {
     file.write_all(&[7; 10_000]).unwrap();
     assert!((11_000..30_000).contains(&layout.usage().unwrap()), "{:?}", layout.usage());
     let before = layout.usage().unwrap();
+    fs::hard_link(layout.incomplete(OTHER), layout.image(OTHER)).unwrap();
+    assert_eq!(layout.usage().unwrap(), before, "what is seen in two places as it moves counts once");
+    fs::remove_file(layout.image(OTHER)).unwrap();
     layout.invalidate_incomplete(OTHER, &file).unwrap();
     assert_eq!(layout.usage().unwrap(), before, "what is invalid takes its room");
 }
