@@ -23,11 +23,12 @@ impl Tasks {
         let held = self.pool.ids();
         let kept = held.iter().cloned().chain(self.images.under_way_for_others()).collect();
         let unfinished = rows::renew(&self.db, kept).await?;
-        self.pool.renewed(asked_at);
+        // First, so that none of these begins.
         for id in held.iter().filter(|id| !unfinished.contains(id)) {
             // It may just have ended by itself; then nobody is told.
             self.pool.give_up(id);
         }
+        self.pool.renewed(asked_at);
         Ok(())
     }
 

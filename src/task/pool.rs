@@ -25,7 +25,7 @@ const MOST_WAITING: usize = 1000;
 const TOLD_AT_A_TIME: usize = 8;
 
 /// How long after the last renewal of its lease a task is given up here: early enough for its work to have ended when another host ends it.
-const HELD: Duration = LEASE.saturating_sub(Duration::from_secs(15));
+pub(crate) const HELD: Duration = LEASE.saturating_sub(Duration::from_secs(15));
 
 /// What has become of a task's wait.
 #[derive(Debug)]
@@ -146,10 +146,12 @@ impl Pool {
         state.running.keys().chain(state.waiting.iter().map(|waiting| &waiting.id)).cloned().collect()
     }
 
-    /// The leases of all tasks are renewed: the database was asked to at that time.
-    pub(crate) fn renewed(&self, asked_at: Instant) {
+    /// The leases of all tasks are renewed: the database was asked to at that time. What waited for that begins.
+    pub(crate) fn renewed(self: &Arc<Self>, asked_at: Instant) {
         let mut state = self.lock();
         state.renewed_at = state.renewed_at.max(asked_at);
+        drop(state);
+        self.start_waiting();
     }
 
     /// Ends the work on a task that is somebody else's by now.
@@ -176,6 +178,11 @@ impl Pool {
         let mut state = self.lock();
         let mut started = Vec::new();
         while !state.is_closed && state.running.len() < state.limit {
+            let Some(first) = state.waiting.front() else { break };
+            // While the database is away a task could not even be begun, and would fail instead of waiting.
+            if Instant::now() >= state.renewed_at.max(first.since) + self.held {
+                break;
+            }
             let Some(Waiting { id, since, work }) = state.waiting.pop_front() else { break };
             let token = CancellationToken::new();
             state.running.insert(id.clone(), token.clone());
@@ -301,6 +308,34 @@ mod tests {
             sleep(Duration::from_millis(5)).await;
         }
         assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_waits_stays_until_the_leases_are_renewed_again() {
+        const SHORT: Duration = Duration::from_millis(100);
+        let pool = Pool::holding(TaskTracker::new(), SHORT);
+        let begun = Arc::new(AtomicUsize::new(0));
+        for id in ["running", "waiting", "last"] {
+            let begun = Arc::clone(&begun);
+            let work = move |turn| async move {
+                let Turn::Begin(token) = turn else { panic!("{turn:?}") };
+                begun.fetch_add(1, Ordering::SeqCst);
+                token.cancelled().await;
+            };
+            pool.submit(id, work).unwrap();
+        }
+        pool.renewed(Instant::now());
+        while pool.counts().0 > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!((begun.load(Ordering::SeqCst), pool.ids()), (1, vec!["waiting".to_owned(), "last".to_owned()]));
+        pool.set_limit(2);
+        assert_eq!(pool.counts(), (0, 2));
+        pool.renewed(Instant::now() + LEASE);
+        assert_eq!(pool.counts(), (2, 0));
+        while begun.load(Ordering::SeqCst) < 3 {
+            yield_now().await;
+        }
     }
 
     #[tokio::test]
