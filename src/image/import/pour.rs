@@ -67,6 +67,18 @@ impl From<StoreError> for Fault {
 }
 
 impl Fault {
+    /// Whether the data was judged, and may not become the image's. Else nobody knows yet: the database or a disk failed.
+    pub(crate) fn is_verdict(&self) -> bool {
+        match &self.error {
+            Error::Store(error) => {
+                matches!(error, StoreError::SizeExceeded { .. } | StoreError::SizeMismatch { .. })
+            }
+            Error::BadData(_) | Error::DataDiffers(_) | Error::TooLarge | Error::StorageQuota { .. } => true,
+            Error::OverLimit { .. } | Error::SignatureUnverified(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether something of the data may still be in a store.
     pub(crate) fn leaves_something(&self) -> bool {
         matches!(self.error, Error::Store(StoreError::LeftBehind(_)))
@@ -226,5 +238,25 @@ impl Images {
     /// Whether the plan's image has staged data here.
     pub(crate) async fn has_staged(&self, plan: &Plan) -> bool {
         self.staged_length(&plan.image.id).await.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::DbError;
+
+    #[test]
+    fn only_what_is_said_of_the_data_is_a_verdict() {
+        let broken = || io::Error::from_raw_os_error(libc::EIO);
+        let is_verdict = |error: Error| Fault::from(error).is_verdict();
+        assert!(is_verdict(Error::BadData(String::new())));
+        assert!(is_verdict(Error::DataDiffers("checksum")));
+        assert!(is_verdict(Error::StorageQuota { size: "1".to_owned(), remaining: 0 }));
+        assert!(is_verdict(IngestError::TooLarge { most: 1 }.into()));
+        assert!(is_verdict(StoreError::SizeMismatch { expected: 2, actual: 1 }.into()));
+        assert!(!is_verdict(IngestError::Source(broken()).into()));
+        assert!(!is_verdict(StoreError::Io { doing: String::new(), source: broken() }.into()));
+        assert!(!is_verdict(DbError::LocationsChanged { id: String::new() }.into()));
     }
 }

@@ -9,7 +9,8 @@ use tracing::{info, warn};
 
 use super::progress::{Progress, copied};
 use super::request::Method;
-use super::source;
+use super::source::{self, SourceError};
+use super::transform::TransformError;
 use crate::db::DbError;
 use crate::db::tasks::{self as rows, ImageStep, TaskStep};
 use crate::image::{self, Fault, Hold, Imported, Plan, Status};
@@ -103,7 +104,7 @@ impl Tasks {
             return if plan.is_copy { Ok(Imported::default()) } else { Err(Failed::without_data(plan, &NOWHERE)) };
         }
         let opened = source::open(&self.images, (&self.web, &self.remote), plan, method).await;
-        let source = opened.map_err(|error| Failed::without_data(plan, &error))?;
+        let source = opened.map_err(|error| Failed::without_source(plan, &error))?;
         if let Err(error) = self.images.announce_import(plan, source.size).await {
             // It is for the judgement of others alone.
             warn!(task_id = plan.task_id, error = &error as &dyn StdError, "an import cannot announce its size");
@@ -112,7 +113,7 @@ impl Tasks {
         let task_id = plan.task_id.clone();
         let transform = self.transform(plan, method, source, progress);
         let transformed = self.reporting(&task_id, progress, None, transform).await;
-        let source = transformed.map_err(|error| Failed::without_data(plan, &error))?;
+        let source = transformed.map_err(|error| Failed::untransformed(plan, &error))?;
         crash_point("import.transformed");
         if let Some(step) = self.images.step_of_placeholders(plan)
             && let Err(error) = self.go_on(&task_id, step).await
@@ -287,17 +288,27 @@ impl Failed {
         Self { message, stores, keeps_staged: false, leaves_something: false }
     }
 
+    /// Data cannot be opened. Where it is not wrong itself, it may be read another time.
+    fn without_source(plan: &Plan, error: &SourceError) -> Self {
+        Self { keeps_staged: !error.is_verdict(), ..Self::without_data(plan, error) }
+    }
+
+    /// As [`Failed::without_source`], of a plugin.
+    fn untransformed(plan: &Plan, error: &TransformError) -> Self {
+        Self { keeps_staged: !error.is_verdict(), ..Self::without_data(plan, error) }
+    }
+
     /// Nothing was begun, so that staged data is as good as before.
     fn before_data(plan: &Plan, error: &image::Error) -> Self {
         Self { message: message(error), stores: plan.stores.clone(), keeps_staged: true, leaves_something: false }
     }
 
     fn of(fault: Fault, plan: &Plan) -> Self {
-        let is_data_good = !fault.stores.is_empty();
+        let is_of_stores = !fault.stores.is_empty();
         let leaves_something = fault.leaves_something();
-        let stores = if is_data_good { fault.stores.clone() } else { plan.stores.clone() };
+        let stores = if is_of_stores { fault.stores.clone() } else { plan.stores.clone() };
         // Where not all stores must succeed, upstream removes the staged data before it looks whether one has.
-        let keeps_staged = is_data_good && plan.needs_all;
+        let keeps_staged = if is_of_stores { plan.needs_all } else { !fault.is_verdict() };
         Self { message: message(&fault.error), stores, keeps_staged, leaves_something }
     }
 }

@@ -36,6 +36,13 @@ pub(super) enum SourceError {
     Image(image::Error),
 }
 
+impl SourceError {
+    /// Whether it is the data that is wrong, so that another attempt would end the same way.
+    pub(super) fn is_verdict(&self) -> bool {
+        matches!(self, Self::NotStaged | Self::NotStored | Self::Size { .. })
+    }
+}
+
 /// Opens the data that a method means. What comes along with it is in the plan then.
 ///
 /// # Errors

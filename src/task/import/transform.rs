@@ -26,6 +26,13 @@ pub(super) enum TransformError {
     Read(std::io::Error),
 }
 
+impl TransformError {
+    /// Whether it may be the data that is wrong: helper programs fail for that, too.
+    pub(super) fn is_verdict(&self) -> bool {
+        matches!(self, Self::Plugin(PluginError::Refused(_) | PluginError::TooLarge { .. } | PluginError::Program(_)))
+    }
+}
+
 impl Tasks {
     /// Has the plugins do their work, and gives the data that is to be stored. What they found is in the plan then.
     ///
