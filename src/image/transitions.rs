@@ -92,7 +92,8 @@ impl Images {
     }
 
     /// Takes an image from a task whose worker has died, before anything of it is removed: from then on nobody else can claim it, since
-    /// it is `importing`, or active and locked for the task. It is read again then, as it may have changed since it was `found`.
+    /// it is `importing`, or locked for the task with an owner of its data. One with staged data stays as it is, so that whoever ends this,
+    /// be it after a crash, leaves the staged data alone. It is read again then, as it may have changed since it was `found`.
     /// `None`: it has changed in a way that makes it somebody else's.
     ///
     /// # Errors
@@ -104,7 +105,7 @@ impl Images {
             return Ok(Some(Taken { found, token }));
         }
         let id = found.image.id.clone();
-        let is_claimable = matches!(found.image.status.as_str().into(), Status::Queued | Status::Uploading);
+        let is_claimable = found.image.status == Status::Queued.as_str();
         let step = TakeOver {
             image: id.clone(),
             from: found.image.status,

@@ -21,7 +21,6 @@ use crate::db::{DbError, clock, locations};
 use crate::image::intent_log::{Intent, Record, Token, Work};
 use crate::image::transitions::Taken;
 use crate::image::{Error, Image, Images, Status};
-use crate::store::{LocationRef, StoreContext, StoreError};
 use crate::sys::crash_point::crash_point;
 
 /// Leases that are looked at, those renewed last first.
@@ -91,11 +90,10 @@ impl Images {
             if record.places.iter().all(is_known) {
                 return Ok(true);
             }
-            if found.image.status == Status::Uploading.as_str() {
-                // It waits for its import with staged data, is its client's, and not to be taken away: what lies there goes later.
-                return Ok(!self.may_have_data(record).await);
-            }
-            if !has_data && found.image.status != Status::Queued.as_str() {
+            // What lies there would be in the way of the next import.
+            let is_waiting =
+                [Status::Queued, Status::Uploading].iter().any(|status| found.image.status == status.as_str());
+            if !has_data && !is_waiting {
                 return Ok(false);
             }
         }
@@ -182,19 +180,6 @@ impl Images {
         Ok(())
     }
 
-    /// Whether something lies at a place of an entry, as far as that can be told.
-    async fn may_have_data(&self, record: &Record) -> bool {
-        let context = StoreContext::default();
-        for url in &record.places {
-            let place = LocationRef { url, store: self.stores.id_for_url(url) };
-            match self.stores.size(&context, place).await {
-                Err(StoreError::NotFound { .. }) => {}
-                Ok(_) | Err(_) => return true,
-            }
-        }
-        false
-    }
-
     /// Of these stores those that still are in the configuration; nothing can be removed from others.
     fn configured(&self, mut stores: Vec<String>) -> Vec<String> {
         stores.retain(|id| {
@@ -240,8 +225,9 @@ impl Images {
         }
         // The row of the task is gone, or has ended: the image must not stay as it is.
         let from: Vec<&str> = step.from.iter().map(String::as_str).collect();
-        rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
+        // First, while the token still keeps others away who would write such rows of their own.
         locations::drop_placeholders(&self.db, &image.id).await?;
+        rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
         self.unlock(&image.id, token.task_id()).await.map(drop)
     }
 
