@@ -20,5 +20,7 @@ pub use import::{ImportRequest, Method, Plugins, Prepared, UnknownPlugin};
 pub use lease::RENEWAL;
 pub use location::AddedLocation;
 pub use model::{Task, TaskKind, TaskStatus};
+#[cfg(test)]
+pub(crate) use pool::HELD;
 pub use pool::Pool;
 pub use tasks::{Asker, Tasks};

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::job::{Failure, Job, Schedule};
 use crate::service::parts::Parts;
 use crate::task::RENEWAL;
+
+/// How long a renewal is waited for. With two in a run, and a pause, three begin before the tasks are given up.
+const ATTEMPT: Duration = Duration::from_secs(12);
 
 /// Renews the rows of the tasks that this worker has.
 pub(super) struct Leases;
@@ -20,11 +24,15 @@ impl Job<Parts> for Leases {
     const RUNS_WHILE_DRAINING: bool = true;
 
     fn schedule(&self, _parts: &Parts) -> Schedule {
-        Schedule { period: Some(RENEWAL), after_reload: false, limit: Duration::from_secs(60) }
+        Schedule { period: Some(RENEWAL), after_reload: false, limit: ATTEMPT * 2 }
     }
 
     async fn run(&self, parts: Arc<Parts>, _stop: CancellationToken) -> Result<(), Failure> {
-        Ok(parts.tasks.renew_leases().await?)
+        // Another connection may answer at once where this one hangs.
+        match timeout(ATTEMPT, parts.tasks.renew_leases()).await {
+            Ok(renewed) => Ok(renewed?),
+            Err(_) => Ok(parts.tasks.renew_leases().await?),
+        }
     }
 }
 
@@ -59,5 +67,19 @@ impl Job<Parts> for Expiry {
 
     async fn run(&self, parts: Arc<Parts>, _stop: CancellationToken) -> Result<(), Failure> {
         Ok(parts.tasks.remove_expired().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::background::pace::{pause, spread};
+    use crate::task::HELD;
+
+    #[test]
+    fn three_renewals_may_be_tried_before_the_tasks_are_given_up() {
+        let wait = |failures| spread(pause(Some(RENEWAL), failures, Leases::LONGEST_RETRY).unwrap(), 1.0);
+        let third = wait(0) + ATTEMPT * 2 + wait(1);
+        assert!(third + Duration::from_secs(5) < HELD, "{third:?}");
     }
 }
