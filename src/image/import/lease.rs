@@ -15,8 +15,8 @@ use crate::db::tasks::Lease;
 pub(crate) const LEASE: Duration = Duration::from_secs(75);
 
 /// How old the last renewal of a task that makes an image must be, besides, unless such a renewal was seen here. Upstream's server has such
-/// tasks too, which it does not renew. It writes down their ends whatever others have written meanwhile.
-const SILENCE: time::Duration = time::Duration::hours(1);
+/// tasks too, which it does not renew, and cannot end any more when others have: its image would be there, and its task have failed.
+const SILENCE: time::Duration = time::Duration::days(1);
 
 /// Longest time between two looks after which what was seen before still counts. While the database was away nobody could renew
 /// anything.
@@ -123,12 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_upstreams_server_may_have_is_dead_after_an_hour_or_when_it_was_seen_renewed() {
+    fn a_task_that_upstreams_server_may_have_is_dead_after_a_day_or_when_it_was_seen_renewed() {
         let (reclaims, begin) = (Reclaims::default(), Instant::now());
         let (now, old) = (clock::now(), datetime!(2020-01-01 0:00));
         let look = |seconds, ours, begun: &str| {
             let at = begin + Duration::from_secs(seconds);
-            let leases = [("theirs", now), ("ours", ours), ("old", old), ("begun", now)];
+            let hours_ago = now - time::Duration::hours(23);
+            let leases = [("theirs", hours_ago), ("ours", ours), ("old", old), ("begun", now)];
             let mut leases = leases.map(|(task, renewed_at)| lease(task, "import", renewed_at));
             leases[3].status = begun.to_owned();
             leases[3].renewed_at += time::Duration::seconds(i64::from(begun == "processing"));
