@@ -29,15 +29,22 @@ pub(super) async fn check_storage(
 /// # Errors
 /// [`Error::StorageQuota`]
 pub(super) async fn check_arrived(images: &Images, id: &str, project: Option<&str>, size: u64) -> Result<(), Error> {
-    let Some(left) = check_storage(images, Some(id), project, Some(size.into())).await? else { return Ok(()) };
+    let Some(quota) = images.options.limits.owner_storage else { return Ok(()) };
     // With limits kept by Keystone, it is noted already, with all stores that an import writes to.
     if images.unified_limits.is_none() {
         rows::announce_size(&images.db, id, size).await?;
     }
-    let measure = rows::Measure::InFlight { but: Some(id.to_owned()) };
-    let others = rows::used(&images.db, &[project.map(str::to_owned)], measure).await?;
-    let left = left.saturating_sub(others);
-    if i128::from(size) <= i128::from(left) { Ok(()) } else { Err(over(Some(size.into()), left)) }
+    let used = async |measure| rows::used(&images.db, &[project.map(str::to_owned)], measure).await;
+    let but = Some(id.to_owned());
+    // What is in flight first: whoever is no longer in flight then is among what is stored.
+    let in_flight = used(rows::Measure::InFlight { but: but.clone() }).await?;
+    // What placeholders stand for is in flight.
+    let stored = used(rows::Measure::Stored { but, placeholders: false }).await?;
+    let left = quota.saturating_sub(stored).saturating_sub(in_flight);
+    if i128::from(size) > i128::from(left) {
+        return Err(over(Some(size.into()), left));
+    }
+    check_storage(images, Some(id), project, Some(size.into())).await.map(drop)
 }
 
 fn over(size: Option<i128>, remaining: i64) -> Error {
