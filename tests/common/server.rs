@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Answer, Client, Conf, Request, free_port, pause, wait_for};
+use super::{Answer, Client, Conf, Request, free_port, wait_for};
 
 /// Says at which point a service dies.
 const CRASH_AT: &str = "GLANCE_TEST_CRASH_AT";
@@ -140,15 +140,9 @@ impl Server {
 
     /// The log as soon as it has the text: a thread of its own writes it, perhaps after the answer.
     pub(crate) fn log_with(&self, text: &str) -> String {
-        let start = Instant::now();
-        loop {
-            let log = self.log();
-            if log.contains(text) {
-                return log;
-            }
-            assert!(start.elapsed() < Duration::from_secs(20), "the log never says «{text}»:\n{log}");
-            pause(Duration::from_millis(20));
-        }
+        wait_for(&format!("«{text}» in the log"), Duration::from_secs(20), || {
+            Some(self.log()).filter(|log| log.contains(text))
+        })
     }
 
     fn log_path(&self) -> PathBuf {

@@ -184,15 +184,7 @@ impl Server {
 
     /// The log as soon as it has the text: a thread of its own writes it, perhaps after the answer.
     pub(crate) fn log_with(&self, text: &str) -> String {
-        let start = Instant::now();
-        loop {
-            let log = self.log();
-            if log.contains(text) {
-                return log;
-            }
-            assert!(start.elapsed() < LONG, "the log never says «{text}»:\n{log}");
-            pause(Duration::from_millis(20));
-        }
+        wait_for(&format!("«{text}» in the log"), || Some(self.log()).filter(|log| log.contains(text)))
     }
 
     pub(crate) fn configure(&self, text: &str) {
@@ -269,6 +261,9 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the server's log\n{}", self.log());
+        }
     }
 }
 

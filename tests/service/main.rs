@@ -1,6 +1,6 @@
 //! The worker itself, from outside: the real binary, real sockets, real signals.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
 mod audit;
 #[path = "../common/certificates.rs"]
