@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 use tracing::Level;
 
 use super::date::strftime;
-use super::record::{CONTEXT, Record, Value, level_name};
+use super::record::{CONTEXT, PROCESS, Record, Value, level_name};
 use super::text::{file_name, message};
 
 /// One line, without its end. `date`: `log_date_format`.
@@ -38,7 +38,7 @@ pub(super) fn line(record: &Record, date: &str, host: &str) -> String {
         "relative_created": record.relative(),
         "thread": record.thread.id,
         "thread_name": record.thread.name(),
-        "process": std::process::id(),
+        "process": *PROCESS,
         "process_name": "glance-api",
         "traceback": null,
         "hostname": host,

@@ -45,7 +45,10 @@ pub(super) struct Thread {
 
 impl Thread {
     fn current() -> Self {
-        Self { id: nix::unistd::gettid().as_raw(), handle: std::thread::current() }
+        thread_local! {
+            static ID: i32 = nix::unistd::gettid().as_raw();
+        }
+        Self { id: ID.with(|id| *id), handle: std::thread::current() }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -53,6 +56,8 @@ impl Thread {
     }
 }
 
+/// The number of this process.
+pub(super) static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
 /// When the log began.
 pub(super) static BEGAN: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);
 

@@ -30,8 +30,15 @@ pub(super) struct Sinks {
 enum Output {
     Journal(Journal),
     File(LogFile),
-    StandardError(Decoration),
+    StandardError(StandardError),
     Syslog(Syslog),
+}
+
+/// Lines that go to standard error together, before the next pause or when they are many.
+#[derive(Debug)]
+struct StandardError {
+    decoration: Decoration,
+    lines: Vec<u8>,
 }
 
 /// What stands before a line on standard error.
@@ -71,11 +78,11 @@ impl Sinks {
         if options.use_journal || (nothing && environment.journal) {
             outputs.push(match Journal::open(levels) {
                 Ok(journal) => Output::Journal(journal),
-                Err(_) => Output::StandardError(decoration(options, environment)),
+                Err(_) => Output::StandardError(StandardError::new(options, environment)),
             });
         }
         if options.use_stderr || (nothing && !environment.journal) {
-            outputs.push(Output::StandardError(decoration(options, environment)));
+            outputs.push(Output::StandardError(StandardError::new(options, environment)));
         }
         if options.use_syslog {
             outputs.push(Output::Syslog(Syslog::new(&options.syslog_log_facility)?));
@@ -135,7 +142,7 @@ impl Sinks {
             });
             match output {
                 Output::File(file) => file.write(line),
-                Output::StandardError(decoration) => to_standard_error(*decoration, record, line),
+                Output::StandardError(error) => error.write(*record.metadata.level(), line),
                 Output::Syslog(syslog) => syslog.write(record, line),
                 Output::Journal(_) => {}
             }
@@ -145,8 +152,10 @@ impl Sinks {
     /// After the last record before a pause.
     pub(super) fn flush(&mut self) {
         for output in &mut self.outputs {
-            if let Output::File(file) = output {
-                let _ = file.writer.flush();
+            match output {
+                Output::File(file) => drop(file.writer.flush()),
+                Output::StandardError(error) => error.flush(),
+                Output::Journal(_) | Output::Syslog(_) => {}
             }
         }
     }
@@ -167,32 +176,44 @@ fn unwritable(options: &DefaultSection, path: &Path, source: io::Error) -> LogEr
     LogError::File { option, path: path.to_owned(), source }
 }
 
-fn decoration(options: &DefaultSection, environment: &Environment) -> Decoration {
-    if environment.journal {
-        Decoration::Priority
-    } else if options.log_color && !options.use_json && io::stderr().is_terminal() {
-        Decoration::Colour
-    } else {
-        Decoration::None
-    }
-}
+impl StandardError {
+    /// Bytes that are written without waiting for the pause.
+    const MANY: usize = 16 * 1024;
 
-fn to_standard_error(decoration: Decoration, record: &Record, line: &str) {
-    let level = *record.metadata.level();
-    let mut out = io::stderr().lock();
-    let _ = match decoration {
-        Decoration::None => writeln!(out, "{line}"),
-        Decoration::Priority => writeln!(out, "<{}>{line}", severity(level)),
-        Decoration::Colour => {
-            let colour = match level {
-                Level::ERROR => "1;31",
-                Level::WARN => "33",
-                Level::INFO => "0",
-                Level::DEBUG | Level::TRACE => "2",
-            };
-            writeln!(out, "\u{1b}[{colour}m{line}\u{1b}[0m")
+    fn new(options: &DefaultSection, environment: &Environment) -> Self {
+        let decoration = if environment.journal {
+            Decoration::Priority
+        } else if options.log_color && !options.use_json && io::stderr().is_terminal() {
+            Decoration::Colour
+        } else {
+            Decoration::None
+        };
+        Self { decoration, lines: Vec::new() }
+    }
+
+    fn write(&mut self, level: Level, line: &str) {
+        let _ = match self.decoration {
+            Decoration::None => writeln!(self.lines, "{line}"),
+            Decoration::Priority => writeln!(self.lines, "<{}>{line}", severity(level)),
+            Decoration::Colour => {
+                let colour = match level {
+                    Level::ERROR => "1;31",
+                    Level::WARN => "33",
+                    Level::INFO => "0",
+                    Level::DEBUG | Level::TRACE => "2",
+                };
+                writeln!(self.lines, "\u{1b}[{colour}m{line}\u{1b}[0m")
+            }
+        };
+        if self.lines.len() >= Self::MANY {
+            self.flush();
         }
-    };
+    }
+
+    fn flush(&mut self) {
+        let _ = io::stderr().write_all(&self.lines);
+        self.lines.clear();
+    }
 }
 
 /// A file that may be moved away by others, as by logrotate.
@@ -251,6 +272,17 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
         assert!(read("old").ends_with("first\n") && !read("old").contains("second"));
         assert!(read("glance-api.log").ends_with("second\n"));
+    }
+
+    #[test]
+    fn lines_on_standard_error_are_written_together() {
+        let mut error =
+            StandardError::new(&DefaultSection::default(), &Environment { journal: true, ..Environment::default() });
+        error.write(Level::WARN, "first");
+        error.write(Level::INFO, "second");
+        assert_eq!(error.lines, b"<4>first\n<6>second\n");
+        error.flush();
+        assert!(error.lines.is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 
 use super::date::strftime;
 use super::error::LogError;
-use super::record::{Record, severity};
+use super::record::{PROCESS, Record, severity};
 
 /// Where syslog(3) writes.
 const SOCKET: &str = "/dev/log";
@@ -29,7 +29,7 @@ impl Syslog {
     pub(super) fn write(&mut self, record: &Record, text: &str) {
         let priority = self.facility * 8 + severity(*record.metadata.level());
         let time = strftime("%b %e %H:%M:%S", record.local_time());
-        let line = format!("<{priority}>{time} glance-api[{}]: {text}", std::process::id());
+        let line = format!("<{priority}>{time} glance-api[{}]: {text}", *PROCESS);
         for _ in 0..2 {
             match self.connect().and_then(|socket| socket.send(line.as_bytes())) {
                 Ok(_) => return,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tracing::Level;
 
 use super::date::strftime;
-use super::record::{Record, level_name};
+use super::record::{PROCESS, Record, level_name};
 use super::template::Template;
 use crate::config::DefaultSection;
 
@@ -41,7 +41,7 @@ impl TextFormat {
             "relativeCreated" => format!("{:.0}", record.relative()),
             "thread" => record.thread.id.to_string(),
             "threadName" => record.thread.name().to_owned(),
-            "process" => std::process::id().to_string(),
+            "process" => PROCESS.to_string(),
             "levelname" => level_name(*record.metadata.level()).to_owned(),
             "name" => record.name(),
             "message" => message(record),
