@@ -44,8 +44,16 @@ fn man_pages_and_completions_name_every_option_and_command() {
         let (options, commands) = names(&command);
         assert!(options.len() > 10);
         let page = read(&format!("man/{program}.1")).replace("\\-", "-");
-        let completions = [format!("completions/{program}.bash"), format!("completions/_{program}")];
-        let fish = read(&format!("completions/{program}.fish"));
+        // Of one program that goes by three names.
+        let is_job = ["glance-cache-pruner", "glance-cache-cleaner", "glance-cache-prefetcher"].contains(&program);
+        let file = if is_job { "glance-cache-jobs" } else { program };
+        let completions = [format!("completions/{file}.bash"), format!("completions/_{file}")];
+        let fish = read(&format!("completions/{file}.fish"));
+        for text in completions.iter().map(|file| read(file)) {
+            assert!(text.contains(program), "the completions do not name {program}");
+        }
+        let named = if is_job { program.trim_start_matches("glance-cache-") } else { program };
+        assert!(fish.contains(named), "{file}.fish does not name {program}");
         for option in options {
             assert!(page.contains(&format!("--{option}")), "{program}(1) does not name --{option}");
             for file in &completions {

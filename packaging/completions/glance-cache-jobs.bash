@@ -1,6 +1,6 @@
-# bash completion for glance-cache-pruner
+# bash completion for glance-cache-pruner, glance-cache-cleaner and glance-cache-prefetcher, which have the same options
 
-_glance_cache_pruner() {
+_glance_cache_jobs() {
     local cur prev
     cur=${COMP_WORDS[COMP_CWORD]}
     prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -21,4 +21,6 @@ _glance_cache_pruner() {
         --syslog-log-facility --help --version' -- "$cur")
 }
 
-complete -F _glance_cache_pruner glance-cache-pruner
+complete -F _glance_cache_jobs glance-cache-pruner
+complete -F _glance_cache_jobs glance-cache-cleaner
+complete -F _glance_cache_jobs glance-cache-prefetcher
