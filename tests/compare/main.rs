@@ -1,7 +1,7 @@
 //! The same requests to upstream's service and to ours, in the same order on fresh state; the answers must be the same.
 //!
 //! The cases are data: `cases/*.yaml`, one file for a family of behaviour, each with the configuration it needs. How a case
-//! is written is told in `case.rs`, what counts as the same in `difference.rs` and `rules.yaml`.
+//! is written is told in `case.rs`, what counts as the same in `difference.rs`, `names.rs` and `rules.yaml`.
 //!
 //! Who may do what is a table of its own (`policy/`), which upstream has answered once.
 //!
@@ -16,6 +16,7 @@ mod common;
 mod case;
 mod databases;
 mod difference;
+mod names;
 mod policy;
 mod run;
 mod takeover;

@@ -13,7 +13,8 @@ use crate::case::{self, Base, CaseFile, Setup};
 use crate::common::peers::{Keystone, Upstream};
 use crate::common::{Answer, Client, Conf, Server, free_port, pause};
 use crate::databases::{self, is_server, wait_for_another_time, with_database};
-use crate::difference::{Names, differences, out_of_date};
+use crate::difference::{differences, out_of_date};
+use crate::names::Names;
 
 /// Names of users in the cases, and how Keystone knows them.
 const USERS: [(&str, &str); 17] = [

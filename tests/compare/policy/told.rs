@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::common::Answer;
-use crate::difference::Names;
+use crate::names::Names;
 
 /// Fields that name what a list holds; the first one counts.
 const NAMES: [&str; 6] = ["name", "namespace", "member_id", "image_id", "type", "id"];

@@ -12,7 +12,8 @@ use crate::case::{self, Step};
 use crate::common::database::{Kind, Server as Database};
 use crate::common::peers::{Keystone, Upstream};
 use crate::common::{Answer, Client, Conf, Server, free_port};
-use crate::difference::{Names, differences};
+use crate::difference::differences;
+use crate::names::Names;
 use crate::run::{Side, known_values, token_of};
 
 /// The same at every request, so that it is left out.
