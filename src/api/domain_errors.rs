@@ -46,7 +46,6 @@ impl From<image::Error> for Error {
             | Domain::DataDiffers(_)
             | Domain::BadLocation
             | Domain::MalformedLocation
-            | Domain::Db(DbError::Characters(_) | DbError::Length(_))
             | Domain::DuplicateLocation(_)
             | Domain::SignatureUnverified(_) => Self::explanation(StatusCode::BAD_REQUEST, text),
             Domain::BadData(_) => Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
@@ -58,6 +57,7 @@ impl From<image::Error> for Error {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("Denying attempt to upload image because it exceeds the quota: {text}"),
             ),
+            Domain::Db(database) if database.is_of_text() => Self::explanation(StatusCode::BAD_REQUEST, text),
             Domain::Db(database) if database.is_unavailable() => {
                 Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
             }
@@ -92,7 +92,7 @@ impl From<task::Error> for Error {
             Domain::Db(database) if database.is_unavailable() => {
                 Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
             }
-            Domain::Db(DbError::Characters(_) | DbError::Length(_)) => Self::bad_request(text),
+            Domain::Db(database) if database.is_of_text() => Self::bad_request(text),
             Domain::Transition { .. } | Domain::Db(_) => Self::internal(error),
         }
     }

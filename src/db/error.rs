@@ -321,6 +321,11 @@ impl DbError {
         )
     }
 
+    /// Whether a text of the request is at fault: the database does not take its characters, or its length.
+    pub fn is_of_text(&self) -> bool {
+        matches!(self, Self::Characters(_) | Self::Length(_))
+    }
+
     /// What a failure means if it is that of a COMMIT that was sent. Only an answer that says why the change was refused is
     /// a refusal.
     pub(super) fn of_commit(self) -> Self {

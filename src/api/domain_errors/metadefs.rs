@@ -3,7 +3,6 @@
 use http::StatusCode;
 
 use crate::api::Error;
-use crate::db::DbError;
 use crate::metadef::{self, BadDocument};
 use crate::schema::python::Excerpt;
 
@@ -19,9 +18,8 @@ impl From<metadef::Error> for Error {
             | Domain::AssociationMissing { .. } => Self::explanation(StatusCode::NOT_FOUND, text),
             Domain::NamespaceHidden(_) | Domain::Protected { .. } => Self::explanation(StatusCode::FORBIDDEN, text),
             Domain::Duplicate { .. } | Domain::DuplicateRename { .. } => Self::explanation(StatusCode::CONFLICT, text),
-            Domain::Invalid(_) | Domain::NotAscii | Domain::Db(DbError::Characters(_) | DbError::Length(_)) => {
-                Self::bad_request(text)
-            }
+            Domain::Invalid(_) | Domain::NotAscii => Self::bad_request(text),
+            Domain::Db(database) if database.is_of_text() => Self::bad_request(text),
             Domain::Db(database) if database.is_unavailable() => {
                 Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
             }

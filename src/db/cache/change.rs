@@ -50,30 +50,7 @@ impl Operation for RegisterNode {
 /// # Errors
 /// [`DbError::NotFound`] of a node that is not registered.
 pub async fn add(db: &Db, node: &str, image: NewCachedImage) -> Result<bool, DbError> {
-    db.write(Add { node: node.to_owned(), image }).await
-}
-
-struct Add {
-    node: String,
-    image: NewCachedImage,
-}
-
-impl Operation for Add {
-    type Output = bool;
-    const NAME: &'static str = "add a cached image";
-
-    async fn run(&self, session: &mut Session) -> Result<bool, DbError> {
-        let (node, image) = (find_node(session, &self.node).await?, &self.image);
-        let mut known = Query::select();
-        known.column("id").from("cached_images").and_where(Expr::col("image_id").eq(image.image_id.as_str()));
-        known.and_where(Expr::col("node_reference_id").eq(node));
-        if find_id(session, &known).await?.is_some() {
-            return Ok(false);
-        }
-        let insert = insertion(node, std::iter::once(image));
-        session.execute(&insert).await.map_err(DbError::again_if_duplicate)?;
-        Ok(true)
-    }
+    Ok(db.write(Add { node: node.to_owned(), images: vec![image] }).await? > 0)
 }
 
 /// Adds those of these images that are not in the cache of a node yet.
@@ -81,35 +58,35 @@ impl Operation for Add {
 /// # Errors
 /// [`DbError::NotFound`] of a node that is not registered.
 pub async fn add_unknown(db: &Db, node: &str, images: Vec<NewCachedImage>) -> Result<(), DbError> {
-    db.write(AddUnknown { node: node.to_owned(), images }).await
+    db.write(Add { node: node.to_owned(), images }).await.map(drop)
 }
 
-struct AddUnknown {
+/// Adds those that are new, and gives their number.
+struct Add {
     node: String,
     images: Vec<NewCachedImage>,
 }
 
-impl Operation for AddUnknown {
-    type Output = ();
+impl Operation for Add {
+    type Output = usize;
     const NAME: &'static str = "add cached images";
 
-    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        let node = find_node(session, &self.node).await?;
+    async fn run(&self, session: &mut Session) -> Result<usize, DbError> {
+        let (node, mut added) = (find_node(session, &self.node).await?, 0);
         for images in self.images.chunks(ROWS) {
             let mut known = Query::select();
             known.column("image_id").from("cached_images").and_where(Expr::col("node_reference_id").eq(node));
             known.and_where(Expr::col("image_id").is_in(images.iter().map(|image| image.image_id.as_str())));
             let known: HashSet<String> =
                 session.rows(&known, |row| Columns::of(row).text()).await?.into_iter().collect();
-            let insert = {
-                let new: Vec<_> = images.iter().filter(|image| !known.contains(&image.image_id)).collect();
-                (!new.is_empty()).then(|| insertion(node, new.into_iter()))
-            };
-            if let Some(insert) = insert {
+            let new: Vec<_> = images.iter().filter(|image| !known.contains(&image.image_id)).collect();
+            if !new.is_empty() {
+                added += new.len();
+                let insert = insertion(node, new.into_iter());
                 session.execute(&insert).await.map_err(DbError::again_if_duplicate)?;
             }
         }
-        Ok(())
+        Ok(added)
     }
 }
 

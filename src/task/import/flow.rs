@@ -9,8 +9,7 @@ use tracing::{info, warn};
 
 use super::progress::{Progress, copied};
 use super::request::Method;
-use super::source::{self, SourceError};
-use super::transform::TransformError;
+use super::source;
 use crate::db::DbError;
 use crate::db::tasks::{self as rows, ImageStep, TaskStep};
 use crate::image::{self, Fault, Hold, Imported, Plan, Status};
@@ -104,7 +103,7 @@ impl Tasks {
             return if plan.is_copy { Ok(Imported::default()) } else { Err(Failed::without_data(plan, &NOWHERE)) };
         }
         let opened = source::open(&self.images, (&self.web, &self.remote), plan, method).await;
-        let source = opened.map_err(|error| Failed::without_source(plan, &error))?;
+        let source = opened.map_err(|error| Failed::before_stores(plan, &error, error.is_verdict()))?;
         if let Err(error) = self.images.announce_import(plan, source.size).await {
             // It is for the judgement of others alone.
             warn!(task_id = plan.task_id, error = &error as &dyn StdError, "an import cannot announce its size");
@@ -113,7 +112,7 @@ impl Tasks {
         let task_id = plan.task_id.clone();
         let transform = self.transform(plan, method, source, progress);
         let transformed = self.reporting(&task_id, progress, None, transform).await;
-        let source = transformed.map_err(|error| Failed::untransformed(plan, &error))?;
+        let source = transformed.map_err(|error| Failed::before_stores(plan, &error, error.is_verdict()))?;
         crash_point("import.transformed");
         if let Some(step) = self.images.step_of_placeholders(plan)
             && let Err(error) = self.go_on(&task_id, step).await
@@ -288,14 +287,9 @@ impl Failed {
         Self { message, stores, keeps_staged: false, leaves_something: false }
     }
 
-    /// Data cannot be opened. Where it is not wrong itself, it may be read another time.
-    fn without_source(plan: &Plan, error: &SourceError) -> Self {
-        Self { keeps_staged: !error.is_verdict(), ..Self::without_data(plan, error) }
-    }
-
-    /// As [`Failed::without_source`], of a plugin.
-    fn untransformed(plan: &Plan, error: &TransformError) -> Self {
-        Self { keeps_staged: !error.is_verdict(), ..Self::without_data(plan, error) }
+    /// Data cannot be opened, or not be worked on. Where it is not wrong itself, it may be read another time.
+    fn before_stores(plan: &Plan, error: &impl ToString, is_verdict: bool) -> Self {
+        Self { keeps_staged: !is_verdict, ..Self::without_data(plan, error) }
     }
 
     /// Nothing was begun, so that staged data is as good as before.
