@@ -24,6 +24,12 @@ pub enum SchemaError {
     /// Somebody else holds the lock for changes of the tables.
     #[error("another program changes the tables; gave up after {} s", .0.as_secs())]
     Locked(Duration),
+    /// A pooler, or `max_pool_size`, lends one connection where the tables cannot be changed with less than two.
+    #[error(
+        "changes of the tables need two connections at a time, and there is only one: give the pooler a larger pool, or connect to \
+         the server itself"
+    )]
+    OneConnection,
 }
 
 /// An operation on the database failed. No variant carries a connection URL or a password.

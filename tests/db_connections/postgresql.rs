@@ -131,18 +131,31 @@ fn upgrades_behind_a_pooler(server: &Server, port: u16) {
     server.make("fresh", None);
     let bouncer = Between::pgbouncer_for(server.folder(), port, "fresh", "default_pool_size = 4");
     let url = format!("postgresql+psycopg2://glance@127.0.0.1:{}/fresh", bouncer.port);
-    let conf = write(&server.folder().join("fresh.conf"), format!("[database]\nconnection = {url}\n"));
-    let tool = |arguments: &[&str]| {
+    let conf = |name: &str, text: String| write(&server.folder().join(name), text);
+    let run = |conf: &str, arguments: &[&str]| {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_glance-manage"));
-        tool.args(["--config-file", &conf]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        tool.args(["--config-file", conf]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         tool.spawn().unwrap()
     };
+    let file = conf("fresh.conf", format!("[database]\nconnection = {url}\n"));
+    let tool = |arguments: &[&str]| run(&file, arguments);
     let succeeds = |tool: Child| {
         let done = tool.wait_with_output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap()
     };
     succeeds(tool(&["db", "upgrade", "mitaka02"]));
+    // With one connection, of the pooler or of the tool itself, nobody waits for ever.
+    let narrow =
+        Between::pgbouncer_for(server.folder(), port, "fresh", "default_pool_size = 1\nquery_wait_timeout = 0");
+    let narrow = format!("postgresql+psycopg2://glance@127.0.0.1:{}/fresh", narrow.port);
+    let own = format!("{url}\nmax_pool_size = 1\nmax_overflow = 0\npool_timeout = 2");
+    for (name, url) in [("narrow.conf", narrow), ("own.conf", own)] {
+        let done = run(&conf(name, format!("[database]\nconnection = {url}\n")), &["db", "sync"]).wait_with_output();
+        let (done, text) = done.map(|done| (done.status, String::from_utf8(done.stderr).unwrap())).unwrap();
+        assert!(!done.success() && text.contains("need two connections"), "{name}: {text}");
+    }
+    assert!(succeeds(tool(&["db", "version"])).contains("mitaka02"));
     let said: Vec<String> = [0, 1, 2].map(|_| tool(&["db", "sync"])).into_iter().map(succeeds).collect();
     assert!(said.iter().all(|text| text.contains("Database is synced successfully.")), "{said:?}");
     assert!(said.iter().any(|text| text.contains("wait")), "nobody had to wait: {said:?}");

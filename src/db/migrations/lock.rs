@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_query::{Expr, Query, SelectStatement};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Observer, Progress};
 use crate::db::connection::Db;
@@ -14,6 +14,8 @@ use crate::db::session::{Session, Transaction};
 
 /// How long somebody else's work is waited for.
 const LIMIT: Duration = Duration::from_secs(600);
+/// How long a second connection is waited for behind a pooler.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 /// Between two attempts.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
@@ -52,18 +54,33 @@ impl Lock {
         }
         let call = question(session.dialect(), "pg_try_advisory_xact_lock", "GET_LOCK", ", 0");
         loop {
-            let mut holder = db.writer().await?;
+            let mut holder = match db.writer().await {
+                Err(DbError::Unreachable(sqlx::Error::PoolTimedOut)) => return Err(SchemaError::OneConnection.into()),
+                holder => holder?,
+            };
             holder.begin(Transaction::Write).await?;
             // It is silent for as long as the work takes.
             if session.dialect() == Dialect::Postgres {
                 holder.plain("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
             }
             if ask(&mut holder, &call).await? {
-                return Ok(Self { holder: Some(holder) });
+                return Self::beside(holder, session).await;
             }
             holder.abandon().await;
             wait.pause().await?;
         }
+    }
+
+    /// The work needs a connection of the server beside the one that has the lock. A pooler that has no other would keep it waiting
+    /// for ever.
+    async fn beside(holder: Session, session: &mut Session) -> Result<Self, DbError> {
+        let error = match timeout(CONNECTION_LIMIT, session.plain("SELECT 1")).await {
+            Ok(Ok(())) => return Ok(Self { holder: Some(holder) }),
+            Ok(Err(error)) => error,
+            Err(_) => SchemaError::OneConnection.into(),
+        };
+        holder.abandon().await;
+        Err(error)
     }
 
     /// A lock that cannot be given back ends with the connection.
