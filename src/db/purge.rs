@@ -1,7 +1,8 @@
 //! Rows that were marked as deleted long ago are removed for good (`purge_deleted_rows` of `glance/db/sqlalchemy/api.py`).
 //!
 //! Upstream does it in one statement for a table. Here it is many small transactions with pauses between them, so that requests
-//! hardly notice. Which rows are to go is found for many of them at once: there is no index for it.
+//! hardly notice. There is no index for what is to go, so a table is walked through once, in the order of its keys. Where only so
+//! many rows may go, the time at which the youngest of them was deleted is found first: the oldest are to go, as upstream has it.
 
 use std::time::Duration;
 
@@ -31,13 +32,15 @@ pub(crate) enum Table {
     Images,
 }
 
-/// The keys of so many rows are looked up at once.
-const CHUNK: u64 = 20_000;
-/// Rows that are deleted by one transaction.
-const LEAST: usize = 16;
+/// The keys of so many rows are looked up at once; few in unit tests, so that they go on after the first.
+const CHUNK: u64 = if cfg!(test) { 64 } else { 20_000 };
+/// Rows that are deleted by one transaction. On a busy machine even a small one takes long: fewer rows would not make it shorter.
+const LEAST: usize = 128;
 const MOST: usize = 1024;
 /// A transaction is to take about this long: whoever waits for it hardly notices.
 const AIM: Duration = Duration::from_millis(20);
+/// The longest pause after a transaction.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Properties by which workers find what is theirs.
 const NOTES: [&str; 2] = [OWNER_PROPERTY, SIZE_PROPERTY];
@@ -70,37 +73,82 @@ impl Table {
         matches!(self, Self::TaskInfo | Self::Tasks | Self::Images)
     }
 
-    /// The keys of the oldest rows.
-    fn oldest(self, before: PrimitiveDateTime, limit: u64) -> SelectStatement {
-        let of = if self == Self::TaskInfo { "tasks" } else { self.name() };
+    /// The table whose rows say when they were deleted.
+    fn dated(self) -> &'static str {
+        if self == Self::TaskInfo { "tasks" } else { self.name() }
+    }
+
+    /// The rows that were deleted before a time; what of them is wanted is left to add.
+    fn rows(self, deleted: Deleted) -> SelectStatement {
         let mut query = Query::select();
-        query.column((self.name(), self.key())).from(self.name());
+        query.from(self.name());
         if self == Self::TaskInfo {
             query.inner_join("tasks", Expr::col(("tasks", "id")).equals(("task_info", "task_id")));
         }
-        query.and_where(Expr::col((of, "deleted_at")).lt(before)).and_where(live(of).not());
+        let deleted_at = Expr::col((self.dated(), "deleted_at"));
+        query.and_where(match deleted {
+            Deleted::Before(time) => deleted_at.lt(time),
+            Deleted::UpTo(time) => deleted_at.lte(time),
+        });
+        query.and_where(live(self.dated()).not());
         if self == Self::ImageProperties {
             // Marked as deleted so that nobody is shown them, these are in use as long as their image is there.
-            let images = Query::select().column("id").from("images").and_where(live("images")).take();
-            let in_use = Expr::col("name").is_in(NOTES).and(Expr::col("image_id").in_subquery(images));
+            let mut image = Query::select();
+            image.expr(Expr::val(1)).from("images").and_where(live("images"));
+            image.and_where(Expr::col(("images", "id")).equals(("image_properties", "image_id")));
+            let in_use = Expr::col("name").is_in(NOTES).and(Expr::exists(image));
             query.and_where(in_use.not());
         }
-        query.order_by((of, "deleted_at"), Order::Asc).limit(limit).take()
+        query
     }
 }
 
-struct Oldest {
+/// When rows were deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deleted {
+    Before(PrimitiveDateTime),
+    UpTo(PrimitiveDateTime),
+}
+
+/// Looks for the time at which the row with this place among the oldest was deleted; the oldest has the place 0.
+struct FindTime {
     table: Table,
-    before: PrimitiveDateTime,
+    deleted: Deleted,
+    place: u64,
+}
+
+impl Operation for FindTime {
+    type Output = Option<PrimitiveDateTime>;
+    const NAME: &'static str = "find the age of rows to purge";
+
+    async fn run(&self, session: &mut Session) -> Result<Option<PrimitiveDateTime>, DbError> {
+        let deleted_at = (self.table.dated(), "deleted_at");
+        let mut query = self.table.rows(self.deleted);
+        query.column(deleted_at).order_by(deleted_at, Order::Asc).limit(1).offset(self.place);
+        session.row(&query, |row| Columns::of(row).time()).await
+    }
+}
+
+/// Looks for the next keys, in their order.
+struct FindKeys {
+    table: Table,
+    deleted: Deleted,
+    /// The last key that is known.
+    after: Option<Value>,
     limit: u64,
 }
 
-impl Operation for Oldest {
+impl Operation for FindKeys {
     type Output = Vec<Value>;
     const NAME: &'static str = "find rows to purge";
 
     async fn run(&self, session: &mut Session) -> Result<Vec<Value>, DbError> {
-        let query = self.table.oldest(self.before, self.limit);
+        let key = (self.table.name(), self.table.key());
+        let mut query = self.table.rows(self.deleted);
+        query.column(key).order_by(key, Order::Asc).limit(self.limit);
+        if let Some(after) = &self.after {
+            query.and_where(Expr::col(key).gt(after.clone()));
+        }
         if self.table.has_text_keys() {
             session.rows(&query, |row| Ok(Columns::of(row).text()?.into())).await
         } else {
@@ -131,8 +179,8 @@ impl Operation for Remove {
 }
 
 impl Db {
-    /// Removes rows of a table that were marked as deleted more than `days` ago, the oldest first, `most` of them at most.
-    /// Returns how many.
+    /// Removes rows of a table that were marked as deleted more than `days` ago, `most` of them at most: the oldest. Returns how
+    /// many.
     ///
     /// # Errors
     /// The first failure; rows that are gone by then stay so. [`DbError::is_reference`]: a row that stays refers to one.
@@ -144,29 +192,67 @@ impl Db {
         observe: Observer<'_>,
     ) -> Result<u64, DbError> {
         let Some(before) = clock::now().checked_sub(time::Duration::days(days)) else { return Ok(0) };
-        let (mut gone, mut size) = (0, LEAST * 4);
-        loop {
-            let limit = most.map_or(CHUNK, |most| std::cmp::min(CHUNK, most.saturating_sub(gone)));
-            if limit == 0 {
-                return Ok(gone);
-            }
-            let found = self.read(Oldest { table, before, limit }).await?;
-            let mut keys = found.as_slice();
-            while !keys.is_empty() {
-                let (piece, rest) = keys.split_at(keys.len().min(size));
-                let start = Instant::now();
-                gone += self.write(Remove { table, keys: piece.to_vec() }).await?;
-                observe(gone);
-                keys = rest;
-                let taken = start.elapsed();
-                size = next_size(size, taken);
-                // Half of the time belongs to the requests.
-                sleep(taken.min(Duration::from_secs(1))).await;
-            }
-            if (found.len() as u64) < limit {
-                return Ok(gone);
+        let deleted = Deleted::Before(before);
+        let mut purge = Purge { db: self, table, most: most.unwrap_or(u64::MAX), gone: 0, size: LEAST, observe };
+        let youngest = match most {
+            None => None,
+            Some(0) => return Ok(0),
+            Some(most) => self.read(FindTime { table, deleted, place: most - 1 }).await?,
+        };
+        match youngest {
+            None => purge.all(deleted).await?,
+            Some(time) => {
+                purge.all(Deleted::Before(time)).await?;
+                purge.all(Deleted::UpTo(time)).await?;
             }
         }
+        Ok(purge.gone)
+    }
+}
+
+/// The work on one table.
+struct Purge<'a> {
+    db: &'a Db,
+    table: Table,
+    /// Rows that may go.
+    most: u64,
+    /// Rows that are gone.
+    gone: u64,
+    /// Rows of the next transaction.
+    size: usize,
+    observe: Observer<'a>,
+}
+
+impl Purge<'_> {
+    async fn all(&mut self, deleted: Deleted) -> Result<(), DbError> {
+        let (table, mut after) = (self.table, None);
+        loop {
+            let limit = std::cmp::min(CHUNK, self.most.saturating_sub(self.gone));
+            if limit == 0 {
+                return Ok(());
+            }
+            let keys = self.db.read(FindKeys { table, deleted, after: after.take(), limit }).await?;
+            self.remove(&keys).await?;
+            if (keys.len() as u64) < limit {
+                return Ok(());
+            }
+            after = keys.last().cloned();
+        }
+    }
+
+    async fn remove(&mut self, mut keys: &[Value]) -> Result<(), DbError> {
+        while !keys.is_empty() {
+            let (piece, rest) = keys.split_at(keys.len().min(self.size));
+            let start = Instant::now();
+            self.gone += self.db.write(Remove { table: self.table, keys: piece.to_vec() }).await?;
+            (self.observe)(self.gone);
+            keys = rest;
+            let taken = start.elapsed();
+            self.size = next_size(self.size, taken);
+            // Half of the time belongs to the requests.
+            sleep(taken.min(PAUSE)).await;
+        }
+        Ok(())
     }
 }
 
@@ -185,7 +271,7 @@ mod tests {
 
     #[test]
     fn pieces_take_about_the_same_time() {
-        let mut size = 64;
+        let mut size = LEAST;
         for _ in 0..10 {
             size = next_size(size, Duration::from_millis(1));
         }
@@ -206,32 +292,34 @@ mod tests {
         db.create_schema().await.unwrap();
         let sql = "INSERT INTO images (id, status, created_at, deleted_at, deleted, min_disk, min_ram) \
             WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 299) \
-            SELECT 'id' || n, 'deleted', '2020-01-01', datetime('2020-01-01', '+' || (300 - n) || ' minutes'), 1, 0, 0 FROM n; \
+            SELECT 'id' || n, 'deleted', '2020-01-01', datetime('2020-01-01', '+' || ((300 - n) / 2) || ' minutes'), 1, 0, 0 FROM n; \
             INSERT INTO images (id, status, created_at, deleted, min_disk, min_ram) VALUES ('alive', 'active', '2020-01-01', 0, 0, 0); \
             INSERT INTO image_tags (image_id, value, created_at, deleted) VALUES ('id0', 't', '2020-01-01', 0)";
         db.writer().await.unwrap().plain(sql).await.unwrap();
         let left = || async {
-            let query = Query::select().expr(Expr::cust("COUNT(*), MIN(id)")).from("images").take();
+            let younger = "COUNT(*), COUNT(CASE WHEN CAST(SUBSTR(id, 3) AS INTEGER) < 199 THEN 1 END), MIN(id)";
+            let query = Query::select().expr(Expr::cust(younger)).from("images").take();
             let read = |row: &dyn super::super::row::Row| {
                 let mut columns = Columns::of(row);
-                Ok((columns.integer()?, columns.text()?))
+                Ok((columns.integer()?, columns.integer()?, columns.text()?))
             };
             db.writer().await.unwrap().row(&query, read).await.unwrap().unwrap()
         };
         let told = std::sync::Mutex::new(Vec::new());
         let observe = |rows| told.lock().unwrap().push(rows);
+        // At each time two were deleted; of the last two, one may go.
         assert_eq!(db.purge(Table::Images, 1, Some(100), &observe).await.unwrap(), 100);
         assert_eq!(told.lock().unwrap().last(), Some(&100));
         assert!(told.lock().unwrap().len() > 1, "in pieces");
         // The last to be made were the first to be deleted.
-        assert_eq!(left().await.0, 201);
+        assert_eq!(left().await, (201, 200, "alive".to_owned()));
         assert_eq!(db.purge(Table::Images, 10_000, None, &observe).await.unwrap(), 0);
         // One of them has a tag.
         let error = db.purge(Table::Images, 1, None, &observe).await.unwrap_err();
         assert!(error.is_reference(), "{error}");
         db.writer().await.unwrap().plain("DELETE FROM image_tags").await.unwrap();
         db.purge(Table::Images, 1, None, &observe).await.unwrap();
-        assert_eq!(left().await, (1, "alive".to_owned()));
+        assert_eq!(left().await, (1, 1, "alive".to_owned()));
         assert_eq!(db.purge(Table::Images, i64::MAX / 100_000_000, None, &observe).await.unwrap(), 0);
     }
 }

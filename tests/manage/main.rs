@@ -1,6 +1,6 @@
 //! `glance-manage` beside upstream's: the same arguments on equal databases, the same answers, the same tables and rows.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
 mod cache;
 mod commands;
