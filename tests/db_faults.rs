@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::database::{Fault, Kind, Proxy, Server as Database};
 use common::disk::SmallDisk;
-use common::{Request, Server, http, pause};
+use common::{Answer, Request, Server, http, pause, wait_for};
 use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::model::{ImageUpdate, NewImage};
 use glance_api::db::{Db, DbError, images};
@@ -27,9 +27,13 @@ struct Rig {
 
 impl Rig {
     fn start(kind: Kind) -> Self {
-        // PostgreSQL's own housekeeping would give back the space of what was refused on a full disk.
-        let arguments: &[&str] = if kind == Kind::Postgres { &["-c", "autovacuum=off"] } else { &[] };
-        let database = Database::start_with(kind, |_| arguments.iter().map(|&word| word.to_owned()).collect());
+        let arguments = match kind {
+            // PostgreSQL's own housekeeping would give back the space of what was refused on a full disk.
+            Kind::Postgres => ["-c", "autovacuum=off"].map(str::to_owned),
+            // MariaDB itself ends when its disk is full; so all tables lie in a file that may not grow without end.
+            Kind::MariaDb => tables_in_one_file("24M"),
+        };
+        let database = Database::start_with(kind, |_| arguments.to_vec());
         make_tables(&database);
         let proxy = Proxy::before(&database);
         let server = Server::with(|conf| conf.set("database.connection", proxy.url()));
@@ -41,6 +45,11 @@ impl Rig {
         let body = if answer.status == 200 { answer.json() } else { Value::Null };
         (answer.status, body)
     }
+}
+
+/// Arguments for MariaDB.
+fn tables_in_one_file(largest: &str) -> [String; 2] {
+    ["--innodb-file-per-table=0".to_owned(), format!("--innodb-data-file-path=ibdata1:12M:autoextend:max:{largest}")]
 }
 
 fn make_tables(database: &Database) {
@@ -91,7 +100,7 @@ fn lost_commits_on_mariadb() {
 
 /// Each change is there as a whole or not at all, and the client learns that nobody knows.
 fn lost_commits(kind: Kind) {
-    let rig = Rig::start(kind);
+    let mut rig = Rig::start(kind);
     for (fault, happened) in [(Fault::CutBefore, false), (Fault::CutAfter, true)] {
         let id = uuid();
         rig.proxy.fault(fault);
@@ -135,9 +144,12 @@ fn lost_commits(kind: Kind) {
     assert!(start.elapsed() < Duration::from_secs(28), "{:?}", start.elapsed());
     assert_eq!(rig.get(&format!("/v2/images/{id}")).0, 200);
     rig.server.log_with("it is not known whether the database has committed the change");
-    // MariaDB itself ends when its disk is full.
-    if kind == Kind::Postgres {
-        full_disk(Some(&rig.database));
+    match kind {
+        Kind::Postgres => full_disk(Some(&rig.database)),
+        Kind::MariaDb => {
+            full_tables(&mut rig);
+            full_disk_in_words(&rig);
+        }
     }
 }
 
@@ -146,8 +158,7 @@ fn a_full_disk_below_sqlite() {
     full_disk(None);
 }
 
-/// The tables lie on a disk that fills up: clients are told that it is not their fault, what is there is whole, and all is well as
-/// soon as there is space again.
+/// The tables lie on a disk that fills up.
 fn full_disk(postgres: Option<&Database>) {
     let folder = tempfile::Builder::new().prefix("glance-full").tempdir_in("/tmp").unwrap();
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -165,37 +176,85 @@ fn full_disk(postgres: Option<&Database>) {
         }
     };
     let server = Server::with(|conf| conf.set("database.connection", url));
-    let create = |id: &str| {
-        let mut image = image(id);
-        for number in 0..20 {
-            image[format!("p{number}")] = json!("x".repeat(2000));
-        }
-        server.send(&Request::new("POST", "/v2/images").json(&image))
-    };
-    create(&uuid()).expect(201);
+    create_large(&server).expect(201);
     let filler = place.join("filler");
     let mut file = std::fs::File::create(&filler).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
     drop(file);
-    let refused = (0..400).map(|_| create(&uuid())).find(|answer| answer.status != 201).expect("it never fills up");
-    assert_eq!(refused.status, 503, "{}\n{}", refused.text(), server.log());
-    server.log_with("the database has no space left");
-    create(&uuid()).expect(503);
-    for shown in
-        server.send(&Request::new("GET", "/v2/images?limit=500")).expect(200).json()["images"].as_array().unwrap()
-    {
-        assert!((0..20).all(|number| shown[format!("p{number}")].is_string()), "{shown}");
-        assert_eq!(shown["tags"].as_array().unwrap().len(), 2);
-    }
-    std::fs::remove_file(&filler).unwrap();
-    let id = uuid();
-    common::wait_for("space again", Duration::from_secs(10), || (create(&id).status == 201).then_some(()));
-    server.send(&patch(&id, "changed")).expect(200);
+    refuses_until_there_is_space(&server, || std::fs::remove_file(&filler).unwrap());
     drop(server);
     if let Some(database) = postgres {
         database.sql("DROP DATABASE small");
     }
     drop(disk);
+}
+
+/// The file of all tables of MariaDB has reached its largest size, until that is made larger.
+fn full_tables(rig: &mut Rig) {
+    rig.database.sql("CREATE TABLE filler (text MEDIUMTEXT)");
+    rig.database.sql(
+        "DELIMITER //\nBEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR 1114 BEGIN END; \
+         LOOP INSERT INTO filler VALUES (REPEAT('x', 100000)); END LOOP; END //",
+    );
+    refuses_until_there_is_space(&rig.server, || rig.database.restart_with(tables_in_one_file("64M").to_vec()));
+}
+
+/// What MariaDB says where it is the disk that is full.
+fn full_disk_in_words(rig: &Rig) {
+    for (number, text) in [
+        (1021, "Disk full (/tmp/#sql-temptable.MAI); waiting for someone to free some space..."),
+        (3, "Error writing file \"/tmp/MY\" (Errcode: 28 \"No space left on device\")"),
+        (1026, "Error writing file \"/tmp/MY\" (Errcode: 28 \"No space left on device\")"),
+        (1030, "Got error 28 \"No space left on device\" from storage engine InnoDB"),
+    ] {
+        rig.database.sql(&format!(
+            "CREATE OR REPLACE TRIGGER disk BEFORE INSERT ON images FOR EACH ROW \
+             SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = '{text}'"
+        ));
+        let id = uuid();
+        rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(503);
+        rig.database.sql("DROP TRIGGER disk");
+        rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(201);
+    }
+}
+
+fn create_large(server: &Server) -> Answer {
+    let mut image = image(&uuid());
+    for number in 0..20 {
+        image[format!("p{number}")] = json!("x".repeat(2000));
+    }
+    server.send(&Request::new("POST", "/v2/images").json(&image))
+}
+
+/// Where the database has no space, clients are told that it is not their fault, what is there is whole, and all is well as soon as
+/// there is space again.
+fn refuses_until_there_is_space(server: &Server, make_space: impl FnOnce()) {
+    let mut made = Vec::new();
+    let refused = (0..400).find_map(|_| {
+        let answer = create_large(server);
+        if answer.status != 201 {
+            return Some(answer);
+        }
+        made.push(answer.json()["id"].as_str().unwrap().to_owned());
+        None
+    });
+    let refused = refused.expect("it never fills up");
+    assert_eq!(refused.status, 503, "{}\n{}", refused.text(), server.log());
+    server.log_with("the database has no space left");
+    create_large(server).expect(503);
+    let list = server.send(&Request::new("GET", "/v2/images?limit=500&name=whole")).expect(200).json();
+    let list = list["images"].as_array().unwrap();
+    for shown in list {
+        assert!(!shown["p0"].is_string() || (0..20).all(|number| shown[format!("p{number}")].is_string()), "{shown}");
+        assert_eq!(shown["tags"].as_array().unwrap().len(), 2);
+    }
+    assert!(made.iter().all(|id| list.iter().any(|shown| shown["id"] == **id)), "{made:?} are not all in {list:?}");
+    make_space();
+    wait_for("space again", Duration::from_secs(30), || (create_large(server).status == 201).then_some(()));
+    let id = made
+        .first()
+        .map_or_else(|| create_large(server).expect(201).json()["id"].as_str().unwrap().to_owned(), Clone::clone);
+    server.send(&patch(&id, "changed")).expect(200);
 }
 
 #[test]

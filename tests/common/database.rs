@@ -159,6 +159,12 @@ impl Server {
         self.launch();
     }
 
+    /// As [`Self::restart`], with other arguments than it had.
+    pub(crate) fn restart_with(&mut self, arguments: Vec<String>) {
+        self.arguments = arguments;
+        self.restart();
+    }
+
     /// Asks the server to end, at once where it has a choice, and waits for it.
     fn stop(&mut self) {
         let Some(mut process) = self.process.take() else { return };
