@@ -177,6 +177,14 @@ impl Server {
         self.directory.path().join(name)
     }
 
+    /// Time of processors that it has used, in hundredths of a second (`proc_pid_stat(5)`).
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// What it wrote to standard error.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("err")).unwrap_or_default()

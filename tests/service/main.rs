@@ -15,6 +15,7 @@ mod limits;
 mod listen;
 mod manager;
 mod odd_rows;
+mod protections;
 mod reload;
 mod stop;
 mod tls;
