@@ -1,5 +1,6 @@
 //! Room for images: what was read longest ago makes way, what is being read stays.
 
+use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::sync::Arc;
@@ -7,21 +8,25 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{FallocateFlags, fallocate};
-use tokio::sync::MutexGuard;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::blocking::blocking;
 use super::inner::Inner;
-use super::layout::{Evicted, Layout};
+use super::layout::{Evicted, Layout, Usage};
 use super::stats::add;
 use crate::cache::Error;
 
-/// How long other processes of this host are waited for that make room just now.
+/// How long others of this host are waited for that make room just now.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Images that are evicted in one round at most. Between two rounds others have their turn.
-const ROUND: u32 = 64;
+/// Images that are evicted in one round at most, and how long it takes at most. Between two rounds others have their turn.
+const ROUND: u64 = 64;
+const ROUND_TIME: Duration = Duration::from_millis(500);
+
+/// Images that the index is asked for at a time.
+const CANDIDATES: u32 = 64;
 
 /// Rounds of one eviction, however much comes into the cache meanwhile.
 const MOST_ROUNDS: u32 = 10_000;
@@ -37,11 +42,22 @@ pub struct Pruned {
     pub bytes: u64,
 }
 
+/// Room that is asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claim {
+    /// The file that is being written, and from which byte on it needs room. `None`: the cache is only to keep its size.
+    pub(super) place: Option<(Arc<File>, u64)>,
+    /// Bytes without which nothing is gained.
+    pub(super) least: u64,
+    /// Bytes that are taken where they are free.
+    pub(super) most: u64,
+}
+
 /// What a round of evictions has come to.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    /// There is room.
-    Fits,
+    /// There is room, and this much of it was set aside.
+    Fits(u64),
     /// There is none yet; the next round may find some.
     More,
     /// There is none.
@@ -49,91 +65,83 @@ enum Outcome {
 }
 
 /// Kept while room is made: one process and one task of it does so at a time. Only work on files is done meanwhile.
-struct RoomLock<'a> {
-    _process: MutexGuard<'a, ()>,
-    _host: File,
+pub(super) struct RoomLock {
+    // Given back before the other, for which tasks of this process wait: they find both free.
+    _host: Arc<File>,
+    _process: OwnedMutexGuard<()>,
 }
 
 impl Inner {
-    /// Sets aside `bytes` of room for a file that is being written, from its byte `from` on. False: there is no room.
+    /// Sets aside room for a file that is being written; how many bytes. `None`: there is not so much.
     ///
     /// # Errors
     /// Those of the directory; `TimedOut` where others make room for too long.
-    pub(super) async fn reserve(&self, file: &Arc<File>, from: u64, bytes: u64) -> Result<bool, Error> {
-        let target = Arc::clone(file);
-        let set_aside = move || {
-            let target = Arc::clone(&target);
-            blocking(move || set_aside(&target, from, bytes))
-        };
+    pub(super) async fn reserve(self: &Arc<Self>, claim: Claim) -> Result<Option<u64>, Error> {
         if !self.options.is_enforced {
-            set_aside().await?;
-            return Ok(true);
+            return Ok(Some(claim.set_aside(claim.least).await?));
         }
-        if bytes > self.options.max_size {
-            return Ok(false);
+        if claim.least > self.options.max_size {
+            return Ok(None);
         }
-        for _ in 0..MOST_ROUNDS {
-            let mut round = Round::prepare(self, bytes).await?;
-            let outcome = {
-                let _lock = self.lock_room().await?;
-                let outcome = round.run(self).await?;
-                if outcome == Outcome::Fits {
-                    // Under the lock: others are to see that it is taken.
-                    set_aside().await?;
-                }
-                outcome
-            };
-            round.forget_evicted(self).await;
-            if outcome != Outcome::More {
-                return Ok(outcome == Outcome::Fits);
-            }
-        }
-        Ok(false)
+        Ok(self.make_room(claim).await?.0)
     }
 
     /// Removes images until the cache is not larger than it may be. Downloads that need room have their turn in between.
     ///
     /// # Errors
     /// Those of the directory; `TimedOut` where others make room for too long.
-    pub(super) async fn prune(&self) -> Result<Pruned, Error> {
-        let mut pruned = Pruned::default();
+    pub(super) async fn prune(self: &Arc<Self>) -> Result<Pruned, Error> {
+        Ok(self.make_room(Claim::default()).await?.1)
+    }
+
+    async fn make_room(self: &Arc<Self>, claim: Claim) -> Result<(Option<u64>, Pruned), Error> {
+        let mut eviction = Eviction::new(claim);
         for _ in 0..MOST_ROUNDS {
-            let mut round = Round::prepare(self, 0).await?;
-            let outcome = {
-                let _lock = self.lock_room().await?;
-                round.run(self).await?
-            };
-            round.forget_evicted(self).await;
-            pruned.files += round.pruned.files;
-            pruned.bytes += round.pruned.bytes;
-            if outcome != Outcome::More {
-                return Ok(pruned);
+            eviction.look_for_candidates(self).await?;
+            let lock = self.lock_room(Instant::now() + LOCK_TIMEOUT).await?;
+            let inner = Arc::clone(self);
+            // In a task of its own, as whoever waits for it may go: what is evicted is counted, and the index told, all the same.
+            let round = tokio::spawn(async move {
+                let outcome = eviction.round(&inner).await;
+                drop(lock);
+                eviction.forget_evicted(&inner).await;
+                (eviction, outcome)
+            });
+            let (after, outcome) = round.await.map_err(io::Error::other)?;
+            eviction = after;
+            match outcome? {
+                Outcome::Fits(bytes) => return Ok((Some(bytes), eviction.pruned)),
+                Outcome::Full => break,
+                // Other processes look for the lock at such intervals.
+                Outcome::More => sleep(2 * LOCK_PAUSE).await,
             }
-            // Other processes look for the lock at such intervals.
-            sleep(2 * LOCK_PAUSE).await;
         }
-        Ok(pruned)
+        Ok((None, eviction.pruned))
     }
 
-    async fn lock_room(&self) -> Result<RoomLock<'_>, Error> {
-        let process = self.room.lock().await;
-        Ok(RoomLock { _process: process, _host: self.lock_host().await? })
-    }
-
-    /// Keeps other processes of this host from making room at the same time.
-    async fn lock_host(&self) -> io::Result<File> {
+    /// Keeps all others of this host from making room at the same time.
+    ///
+    /// # Errors
+    /// Those of the directory; `TimedOut` where that cannot be had until `end`.
+    pub(super) async fn lock_room(&self, end: Instant) -> io::Result<RoomLock> {
+        let too_long = || io::Error::new(io::ErrorKind::TimedOut, "others make room for too long");
+        let process = timeout_at(end, Arc::clone(&self.room).lock_owned()).await.map_err(|_| too_long())?;
         let layout = self.layout.clone();
-        let folder = blocking(move || File::open(layout.base())).await?;
-        let end = Instant::now() + LOCK_TIMEOUT;
+        let folder = Arc::new(blocking(move || File::open(layout.base())).await?);
         loop {
-            match folder.try_lock() {
-                Ok(()) => return Ok(folder),
-                Err(TryLockError::WouldBlock) if Instant::now() < end => sleep(LOCK_PAUSE).await,
-                Err(TryLockError::WouldBlock) => {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "another process makes room for too long"));
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
+            let host = Arc::clone(&folder);
+            let is_locked = blocking(move || match host.try_lock() {
+                Ok(()) => Ok(true),
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) => Err(error),
+            });
+            if is_locked.await? {
+                return Ok(RoomLock { _host: folder, _process: process });
             }
+            if Instant::now() >= end {
+                return Err(too_long());
+            }
+            sleep(LOCK_PAUSE).await;
         }
     }
 
@@ -141,7 +149,7 @@ impl Inner {
     async fn least_recently_accessed(&self) -> Vec<String> {
         let asked = timeout(INDEX_TIMEOUT, async {
             self.hits.write(&*self.index).await;
-            self.index.least_recently_accessed(ROUND).await
+            self.index.least_recently_accessed(CANDIDATES).await
         });
         match asked.await {
             Ok(Ok(ids)) => return ids,
@@ -152,63 +160,93 @@ impl Inner {
     }
 }
 
-/// Evictions under one lock.
-#[derive(Default)]
-struct Round {
-    /// Bytes that there must be room for.
-    need: u64,
-    /// The images that the index would see go first. `None`: it seemed that none need go.
-    candidates: Option<Vec<String>>,
+impl Claim {
+    /// Takes as much of `free` bytes as is of use, at once, so that a full disk shows now; how much.
+    async fn set_aside(&self, free: u64) -> io::Result<u64> {
+        let Some((file, from)) = self.place.clone() else { return Ok(0) };
+        let (least, most) = (self.least, self.most.min(free).max(self.least));
+        blocking(move || match set_aside(&file, from, most) {
+            // The disk has less than the cache may take.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && least < most => {
+                set_aside(&file, from, least).map(|()| least)
+            }
+            taken => taken.map(|()| most),
+        })
+        .await
+    }
+}
+
+/// Evictions until there is room, in rounds.
+struct Eviction {
+    claim: Claim,
+    /// Images that may go, the one first that was read longest ago.
+    candidates: VecDeque<String>,
+    /// How many images had gone when the index was asked for candidates last; `None`: it was not asked yet.
+    gone_before: Option<u64>,
+    /// There are no other candidates: all files of the directory are or were among them.
+    has_listed_all: bool,
     pruned: Pruned,
     /// What is no longer there, though the index has it.
     gone: Vec<String>,
 }
 
-impl Round {
-    /// Asks the index before the lock is taken: others are not to wait for it.
-    async fn prepare(inner: &Inner, need: u64) -> Result<Self, Error> {
-        let is_full = usage(inner, false).await?.saturating_add(need) > inner.options.max_size;
-        let candidates = if is_full { Some(inner.least_recently_accessed().await) } else { None };
-        Ok(Self { need, candidates, ..Self::default() })
+impl Eviction {
+    fn new(claim: Claim) -> Self {
+        let (candidates, gone) = (VecDeque::new(), Vec::new());
+        Self { claim, candidates, gone_before: None, has_listed_all: false, pruned: Pruned::default(), gone }
     }
 
-    /// Removes what is useless, and then images, until there is room or enough is done for one round.
-    async fn run(&mut self, inner: &Inner) -> Result<Outcome, Error> {
-        let need = self.need;
+    /// Sees what may go, where something seems to have to. Before the lock is taken: others are not to wait for the index.
+    async fn look_for_candidates(&mut self, inner: &Inner) -> Result<(), Error> {
+        let is_done = !self.candidates.is_empty() || self.has_listed_all;
+        if is_done || self.free(inner, usage(inner, false).await?).is_some() {
+            return Ok(());
+        }
+        if self.gone_before.replace(self.pruned.files) != Some(self.pruned.files) {
+            self.candidates = inner.least_recently_accessed().await.into();
+        }
+        if self.candidates.is_empty() {
+            // Nothing of what the index told could go. The file system knows all files, and roughly when they were read.
+            let layout = inner.layout.clone();
+            let mut files = blocking(move || layout.images()).await?;
+            files.sort_by(|a, b| (a.accessed, &a.image_id).cmp(&(b.accessed, &b.image_id)));
+            self.candidates = files.into_iter().map(|file| file.image_id).collect();
+            self.has_listed_all = true;
+        }
+        Ok(())
+    }
+
+    /// Removes what is useless, and then images, until there is room, which it takes, or enough is done for one round.
+    async fn round(&mut self, inner: &Inner) -> Result<Outcome, Error> {
+        let already = self.pruned.files;
         let mut usage = usage(inner, false).await?;
-        let fits = |usage: u64| usage.saturating_add(need) <= inner.options.max_size;
-        if fits(usage) {
-            return Ok(Outcome::Fits);
+        if self.free(inner, usage).is_none() {
+            usage = self::usage(inner, true).await?;
         }
-        usage = self::usage(inner, true).await?;
-        if fits(usage) {
-            return Ok(Outcome::Fits);
-        }
-        // Others have taken the room in between.
-        let Some(candidates) = self.candidates.take() else { return Ok(Outcome::More) };
-        for id in candidates {
-            usage = usage.saturating_sub(self.evict(inner, id).await);
-            if fits(usage) {
-                return Ok(Outcome::Fits);
+        // From here on, so that each round tries one image at least.
+        let end = Instant::now() + ROUND_TIME;
+        loop {
+            if let Some(free) = self.free(inner, usage) {
+                // Under the lock: others are to see that it is taken.
+                return Ok(Outcome::Fits(self.claim.set_aside(free).await?));
             }
-        }
-        if self.pruned.files > 0 {
-            return Ok(Outcome::More);
-        }
-        // Nothing of what the index told could go. The file system knows all files, and roughly when they were read.
-        let layout = inner.layout.clone();
-        let mut files = blocking(move || layout.images()).await?;
-        files.sort_by(|a, b| (a.accessed, &a.image_id).cmp(&(b.accessed, &b.image_id)));
-        for file in files {
-            usage = usage.saturating_sub(self.evict(inner, file.image_id).await);
-            if fits(usage) {
-                return Ok(Outcome::Fits);
+            // No other image makes way in vain for one that does not fit beside what is being written.
+            if self.claim.least > inner.options.max_size.saturating_sub(usage.incomplete) {
+                return Ok(Outcome::Full);
             }
-            if self.pruned.files >= u64::from(ROUND) {
+            if self.pruned.files - already >= ROUND || Instant::now() >= end {
                 return Ok(Outcome::More);
             }
+            let Some(id) = self.candidates.pop_front() else {
+                return Ok(if self.has_listed_all { Outcome::Full } else { Outcome::More });
+            };
+            usage.total = usage.total.saturating_sub(self.evict(inner, id).await);
         }
-        Ok(Outcome::Full)
+    }
+
+    /// Bytes that are free, if they are enough.
+    fn free(&self, inner: &Inner, usage: Usage) -> Option<u64> {
+        inner.options.max_size.checked_sub(usage.total).filter(|free| *free >= self.claim.least)
     }
 
     /// Removes an image unless somebody reads it; the bytes that are free now.
@@ -244,16 +282,17 @@ impl Round {
         if gone.is_empty() {
             return;
         }
-        match timeout(INDEX_TIMEOUT, inner.index.remove(&gone)).await {
+        let images = gone.len();
+        match timeout(INDEX_TIMEOUT, inner.forget(gone)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, images = gone.len(), "evicted images stay in the index for now"),
-            Err(_) => tracing::warn!(images = gone.len(), "evicted images stay in the index for now"),
+            Ok(Err(error)) => tracing::warn!(%error, images, "evicted images stay in the index for now"),
+            Err(_) => tracing::warn!(images, "evicted images stay in the index for now"),
         }
     }
 }
 
 /// Bytes in the cache. `clean`: after what is of no use to anybody is removed: invalid files, and those of dead writers.
-async fn usage(inner: &Inner, clean: bool) -> Result<u64, Error> {
+async fn usage(inner: &Inner, clean: bool) -> Result<Usage, Error> {
     let layout: Layout = inner.layout.clone();
     Ok(blocking(move || {
         if clean {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use tokio::time::sleep;
 
 use super::blocking::blocking;
 use super::error::Error;
+use super::eviction::Claim;
 use super::fill::{Expected, Failure, Fill, Followed, Progress, Room, WriteError, follow, write};
 use super::index::Entry;
 use super::inner::Inner;
-use super::layout::{Begun, Layout};
+use super::layout::{Begun, CommitError, Layout};
 use super::stats::add;
 use crate::identity::Context;
-use crate::image::{Image, Images};
+use crate::image::{self, Image, Images};
 
 /// How often it is tried to write or to follow, where writers come and go at the same time.
 const ATTEMPTS: u32 = 50;
@@ -28,7 +30,7 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 /// How often it is looked whether other processes still follow a fill that nobody of this process reads.
 const FOLLOWERS_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes that are set aside at a time for an image whose size nobody knows.
+/// Bytes that are set aside at a time, where they are free, for an image whose size nobody knows.
 const GROWTH: u64 = 64 * 1024 * 1024;
 
 /// An image that is wanted, and on whose behalf the store gives it. Cheap to clone.
@@ -68,41 +70,19 @@ pub(super) fn join(inner: &Arc<Inner>, request: &FillRequest) -> watch::Receiver
     progress
 }
 
-impl Inner {
-    /// Asks to write an image, and sets aside the room that it needs. `None`: there is no room.
-    ///
-    /// # Errors
-    /// Those of the directory.
-    pub(super) async fn begin(&self, id: &str, size: Option<u64>) -> Result<Option<Begun>, Error> {
-        let (layout, name) = (self.layout.clone(), id.to_owned());
-        let begun = blocking(move || layout.begin(&name)).await?;
-        let Begun::Write(file) = begun else { return Ok(Some(begun)) };
-        let reserved = self.reserve(&file, 0, size.unwrap_or(0)).await;
-        if !matches!(reserved, Ok(true)) {
-            abandon(self, id, file).await;
-            return reserved.map(|_| None);
-        }
-        Ok(Some(Begun::Write(file)))
-    }
-}
-
 async fn run(registered: Registered, request: FillRequest) {
     let Registered { inner, id, fill } = &registered;
     let expected = Expected::of(&request.image);
     for _ in 0..ATTEMPTS {
-        match inner.begin(id, expected.size).await {
-            Ok(None) => return tracing::debug!(image_id = id, "no room in the image cache"),
-            Ok(Some(Begun::Cached(file))) => {
-                let size = file.metadata().map(|metadata| metadata.len());
-                match size {
-                    Ok(size) if expected.size.is_none_or(|wanted| wanted == size) => {
-                        fill.tell(Progress::Whole { file, size });
-                    }
-                    _ => {}
+        let (layout, name) = (inner.layout.clone(), id.clone());
+        match blocking(move || layout.begin(&name)).await {
+            Ok(Begun::Cached { file, size }) => {
+                if expected.size.is_none_or(|wanted| wanted == size) {
+                    fill.tell(Progress::Whole { file, size });
                 }
                 return;
             }
-            Ok(Some(Begun::Follow(file))) => loop {
+            Ok(Begun::Follow(file)) => loop {
                 match follow(fill, &inner.layout, id, &file).await {
                     Followed::Ended => return,
                     Followed::Gone => break,
@@ -110,90 +90,136 @@ async fn run(registered: Registered, request: FillRequest) {
                     Followed::Unread => {}
                 }
             },
-            Ok(Some(Begun::Wait)) => {}
-            Ok(Some(Begun::Write(file))) => return fill_from_store(&registered, &request, &expected, file).await,
+            Ok(Begun::Wait) => {}
+            Ok(Begun::Write(file)) => return bring_in(&registered, &request, &expected, file).await,
             Err(error) => return inner.warn(id, &error),
         }
         sleep(ATTEMPT_PAUSE).await;
     }
 }
 
-async fn fill_from_store(registered: &Registered, request: &FillRequest, expected: &Expected, file: Arc<File>) {
+/// Why an image does not come into the cache.
+#[derive(Debug, thiserror::Error)]
+enum FillError {
+    #[error("nobody reads it any more")]
+    Unread,
+    #[error("there is no room")]
+    NoRoom,
+    #[error("making room: {0}")]
+    Room(#[source] Error),
+    #[error("the store does not give it: {0}")]
+    Store(#[source] image::Error),
+    #[error("{0}")]
+    Write(#[from] WriteError),
+    #[error("{0}")]
+    Commit(#[from] CommitError),
+}
+
+/// Brings an image into the cache, in an incomplete file that is ours.
+async fn bring_in(registered: &Registered, request: &FillRequest, expected: &Expected, file: Arc<File>) {
     let Registered { inner, id, fill } = registered;
-    let data = match request.images.open(request.caller.as_ref(), &request.image, None).await {
-        Ok(reader) => reader.into_stream(),
-        Err(error) => {
-            tracing::debug!(image_id = id, %error, "the store does not give an image to the cache");
-            return abandon(inner, id, file).await;
+    let filled = match read_while_wanted(registered, request, expected, &file).await {
+        Ok(size) => {
+            // Those who read it need not wait for the disk. If the image does not come into the cache after all, its data is right still.
+            fill.tell(Progress::Whole { file: Arc::clone(&file), size });
+            commit(inner, id, &file, size).await.map(|()| size).map_err(FillError::from)
         }
+        failed => failed,
     };
-    let room = Growing { inner, file: &file };
-    let reserved = expected.size.unwrap_or(0);
-    let written = tokio::select! {
-        written = write(fill, &file, data, expected, reserved, &room) => Some(written),
-        () = unread(registered, &file) => None,
-    };
-    let size = match written {
-        Some(Ok(size)) => size,
-        None => {
-            tracing::debug!(image_id = id, "nobody reads an image any more that was on its way into the cache");
-            return abandon(inner, id, file).await;
-        }
-        Some(Err(error)) => {
-            add(&inner.counters.failed_fills, 1);
-            return failed(registered, file, error).await;
-        }
-    };
-    // Those who read it need not wait for the disk. If the image does not come into the cache after all, its data is right still.
-    fill.tell(Progress::Whole { file: Arc::clone(&file), size });
-    match commit(inner, id, &file, size).await {
-        Ok(()) => {
+    match filled {
+        Ok(size) => {
             add(&inner.counters.fills, 1);
             add(&inner.counters.bytes_filled, size);
         }
-        Err(error) => {
-            add(&inner.counters.failed_fills, 1);
-            inner.warn(id, &error);
-            abandon(inner, id, file).await;
-        }
-    }
-}
-
-/// Waits until nobody on this host reads any more, and takes no more readers then.
-async fn unread(registered: &Registered, file: &Arc<File>) {
-    let Registered { inner, id, fill } = registered;
-    loop {
-        fill.unread().await;
-        if inner.options.completes
-            && let Ok(_unread) = inner.unread_fills.try_acquire()
-        {
-            // It goes on all the same, but keeps no process that is to end.
-            inner.stopping.cancelled().await;
-        }
-        if close_to_followers(file).await {
-            if inner.fills.end_unread(id, fill) {
-                return;
+        Err(failed) => {
+            if matches!(failed, FillError::Write(_) | FillError::Commit(_)) {
+                add(&inner.counters.failed_fills, 1);
             }
-            Layout::open_to_followers(file);
+            give_back(registered, file, failed).await;
         }
-        sleep(FOLLOWERS_PAUSE).await;
     }
 }
 
-async fn close_to_followers(file: &Arc<File>) -> bool {
-    let file = Arc::clone(file);
-    blocking(move || Ok(Layout::close_to_followers(&file))).await.unwrap_or(false)
+/// Reads an image from its store into the file as long as anybody on this host reads behind it; its size.
+async fn read_while_wanted(
+    registered: &Registered,
+    request: &FillRequest,
+    expected: &Expected,
+    file: &Arc<File>,
+) -> Result<u64, FillError> {
+    let mut reading = pin!(read_from_store(registered, request, expected, file));
+    let mut pause = Duration::ZERO;
+    loop {
+        tokio::select! {
+            biased;
+            read = &mut reading => return read,
+            () = unread(registered, pause) => {}
+        }
+        // Not beside the reading: where that ended first, followers would be kept out by a lock that nobody takes away.
+        if close(registered, file).await {
+            return Err(FillError::Unread);
+        }
+        pause = FOLLOWERS_PAUSE;
+    }
+}
+
+async fn read_from_store(
+    registered: &Registered,
+    request: &FillRequest,
+    expected: &Expected,
+    file: &Arc<File>,
+) -> Result<u64, FillError> {
+    let Registered { inner, fill, .. } = registered;
+    let size = expected.size.unwrap_or(0);
+    let claim = Claim { place: Some((Arc::clone(file), 0)), least: size, most: size };
+    let reserved = inner.reserve(claim).await.map_err(FillError::Room)?.ok_or(FillError::NoRoom)?;
+    let opened = request.images.open(request.caller.as_ref(), &request.image, None).await;
+    let data = opened.map_err(FillError::Store)?.into_stream();
+    Ok(write(fill, file, data, expected, reserved, &Growing { inner, file }).await?)
+}
+
+/// Waits until nobody in this process reads any more, and the fill is not one of those that go on all the same.
+async fn unread(registered: &Registered, pause: Duration) {
+    let Registered { inner, fill, .. } = registered;
+    sleep(pause).await;
+    fill.unread().await;
+    if inner.options.completes
+        && let Ok(_permit) = inner.unread_fills.try_acquire()
+    {
+        // It keeps no process that is to end.
+        inner.stopping.cancelled().await;
+    }
+}
+
+/// Takes no more readers, in this process or another. False: there is one.
+async fn close(registered: &Registered, file: &Arc<File>) -> bool {
+    let Registered { inner, id, fill } = registered;
+    let own = Arc::clone(file);
+    if !blocking(move || Ok(Layout::close_to_followers(&own))).await.unwrap_or(false) {
+        return false;
+    }
+    if inner.fills.end_unread(id, fill) {
+        return true;
+    }
+    let own = Arc::clone(file);
+    // Where no thread can be had, followers wait and go to the store.
+    let _ = blocking(move || {
+        Layout::open_to_followers(&own);
+        Ok(())
+    })
+    .await;
+    false
 }
 
 /// Room for an image whose size nobody knows.
 pub(super) struct Growing<'a> {
-    inner: &'a Inner,
+    inner: &'a Arc<Inner>,
     file: &'a Arc<File>,
 }
 
 #[cfg(test)]
 impl<'a> Growing<'a> {
-    pub(super) fn for_tests(inner: &'a Inner, file: &'a Arc<File>) -> Self {
+    pub(super) fn for_tests(inner: &'a Arc<Inner>, file: &'a Arc<File>) -> Self {
         Self { inner, file }
     }
 }
@@ -201,14 +227,13 @@ impl<'a> Growing<'a> {
 impl Room for Growing<'_> {
     fn grow(&self, reserved: u64, needed: u64) -> BoxFuture<'_, io::Result<Option<u64>>> {
         async move {
-            let options = &self.inner.options;
-            if !options.is_enforced {
+            if !self.inner.options.is_enforced {
                 return Ok(Some(u64::MAX));
             }
-            // Near the size of the cache no more than is needed.
-            let wanted = reserved.saturating_add(GROWTH).min(options.max_size).max(needed);
-            match self.inner.reserve(self.file, reserved, wanted - reserved).await {
-                Ok(has_room) => Ok(has_room.then_some(wanted)),
+            let least = needed.saturating_sub(reserved);
+            let claim = Claim { place: Some((Arc::clone(self.file), reserved)), least, most: GROWTH.max(least) };
+            match self.inner.reserve(claim).await {
+                Ok(taken) => Ok(taken.map(|taken| reserved.saturating_add(taken))),
                 Err(Error::Directory(error)) => Err(error),
                 Err(error) => Err(io::Error::other(error)),
             }
@@ -217,27 +242,8 @@ impl Room for Growing<'_> {
     }
 }
 
-async fn failed(registered: &Registered, file: Arc<File>, error: WriteError) {
-    let Registered { inner, id, fill } = registered;
-    match error {
-        WriteError::Invalid => {
-            tracing::error!(image_id = id, "Checksum verification failed. Aborted caching of image '{id}'.");
-            let (layout, name) = (inner.layout.clone(), id.clone());
-            let moved = blocking(move || layout.invalidate_incomplete(&name, &file)).await;
-            if let Err(error) = moved {
-                inner.warn(id, &error);
-            }
-            fill.tell(Progress::Failed(Failure::Invalid));
-            return;
-        }
-        WriteError::Disk(_) => inner.warn(id, &error),
-        _ => tracing::warn!(image_id = id, %error, "an image does not come into the cache"),
-    }
-    abandon(inner, id, file).await;
-}
-
 /// The image is in the cache, and the index knows, when this returns.
-async fn commit(inner: &Arc<Inner>, id: &str, file: &Arc<File>, size: u64) -> Result<(), Error> {
+async fn commit(inner: &Arc<Inner>, id: &str, file: &Arc<File>, size: u64) -> Result<(), CommitError> {
     let (cache, name, whole) = (Arc::clone(inner), id.to_owned(), Arc::clone(file));
     let committed = blocking(move || {
         Layout::mark_verified(&whole);
@@ -245,19 +251,47 @@ async fn commit(inner: &Arc<Inner>, id: &str, file: &Arc<File>, size: u64) -> Re
         whole.set_len(size)?;
         // Its file is marked first, as upstream does: a crash right after leaves nothing that upstream could not read.
         cache.index.mark(&whole)?;
-        cache.layout.commit(&name, &whole)
+        Ok(cache.layout.commit(&name, &whole))
     });
-    committed.await?;
-    if let Err(error) = inner.index.insert(Entry::new(id, size, OffsetDateTime::now_utc())).await {
+    committed.await??;
+    if let Err(error) = inner.take_up(Entry::new(id, size, OffsetDateTime::now_utc())).await {
         // It can be served all the same, and is taken up later.
         tracing::warn!(image_id = id, %error, "a cached image is missing in the index for now");
     }
     Ok(())
 }
 
-async fn abandon(inner: &Inner, id: &str, file: Arc<File>) {
-    let (layout, name) = (inner.layout.clone(), id.to_owned());
-    if let Err(error) = blocking(move || layout.abandon(&name, &file)).await {
+/// Gives up an incomplete file that is ours.
+async fn give_back(registered: &Registered, file: Arc<File>, failed: FillError) {
+    let Registered { inner, id, fill } = registered;
+    let is_invalid = matches!(failed, FillError::Write(WriteError::Invalid));
+    match &failed {
+        FillError::Write(WriteError::Invalid) => {
+            tracing::error!(image_id = id, "Checksum verification failed. Aborted caching of image '{id}'.");
+        }
+        FillError::Room(error) => inner.warn(id, error),
+        FillError::Write(WriteError::Disk(_)) | FillError::Commit(CommitError::Directory(_)) => inner.warn(id, &failed),
+        FillError::Commit(CommitError::NotDurable(_)) => {
+            inner.warn(id, &failed);
+            // What could not be written to the disk may not be what is read from it.
+            fill.tell(Progress::Failed(Failure::Abandoned));
+        }
+        FillError::Write(error) => tracing::warn!(image_id = id, %error, "an image does not come into the cache"),
+        FillError::Unread | FillError::NoRoom | FillError::Store(_) | FillError::Commit(CommitError::Removed) => {
+            tracing::debug!(image_id = id, reason = %failed, "an image does not come into the cache");
+        }
+    }
+    let (layout, name) = (inner.layout.clone(), id.clone());
+    let given_back =
+        blocking(
+            move || {
+                if is_invalid { layout.invalidate_incomplete(&name, &file) } else { layout.abandon(&name, &file) }
+            },
+        );
+    if let Err(error) = given_back.await {
         inner.warn(id, &error);
+    }
+    if is_invalid {
+        fill.tell(Progress::Failed(Failure::Invalid));
     }
 }

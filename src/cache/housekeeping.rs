@@ -7,7 +7,6 @@ use super::Cache;
 use super::blocking::blocking;
 use super::error::Error;
 use super::eviction::Pruned;
-use super::index::Entry;
 
 /// An incomplete file without a writer is left alone for this long: its writer may be about to lock it.
 const GRACE: Duration = Duration::from_secs(60);
@@ -77,28 +76,11 @@ impl Cache {
         let files = files.await?;
         self.inner.index.prepare().await?;
         let entries = self.inner.index.list().await?;
-        let known: HashSet<&str> = entries.iter().map(|entry| entry.image_id.as_str()).collect();
-        let unknown = files.iter().filter(|file| !known.contains(file.image_id.as_str()));
-        let unknown: Vec<Entry> =
-            unknown.map(|file| Entry::new(&file.image_id, file.size, file.modified.into())).collect();
-        if !unknown.is_empty() {
-            self.inner.index.insert_unknown(unknown).await?;
-        }
         let there: HashSet<&str> = files.iter().map(|file| file.image_id.as_str()).collect();
-        let missing = entries.into_iter().map(|entry| entry.image_id).filter(|id| !there.contains(id.as_str()));
-        let missing: Vec<String> = missing.collect();
-        // It may have come since.
-        let layout = self.inner.layout.clone();
-        let absent = blocking(move || {
-            let mut absent = Vec::new();
-            for id in missing {
-                if !layout.image(&id).try_exists()? {
-                    absent.push(id);
-                }
-            }
-            Ok(absent)
-        });
-        let absent = absent.await?;
-        if absent.is_empty() { Ok(()) } else { Ok(self.inner.index.remove(&absent).await?) }
+        let known: HashSet<&str> = entries.iter().map(|entry| entry.image_id.as_str()).collect();
+        let missing = known.difference(&there).map(|id| (*id).to_owned()).collect();
+        let unknown = files.iter().filter(|file| !known.contains(file.image_id.as_str())).cloned().collect();
+        self.inner.take_up_unknown(unknown).await?;
+        self.inner.forget_absent(missing).await
     }
 }

@@ -34,8 +34,8 @@ pub(super) struct Inner {
     pub(super) hits: Hits,
     /// Fills of this process, by image.
     pub(super) fills: Fills,
-    /// Held while room is made: one evicts at a time.
-    pub(super) room: tokio::sync::Mutex<()>,
+    /// Held by the one task of this process that makes room just now, or has its turn next.
+    pub(super) room: Arc<tokio::sync::Mutex<()>>,
     /// Fills that go on though nobody reads.
     pub(super) unread_fills: Semaphore,
     /// Cancelled when the process is to end.
@@ -118,7 +118,7 @@ impl Inner {
             totals: Totals::default(),
             hits: Hits::default(),
             fills: Fills::default(),
-            room: tokio::sync::Mutex::default(),
+            room: Arc::default(),
             unread_fills: Semaphore::new(MOST_UNREAD_FILLS),
             stopping,
             prefetching: Mutex::default(),

@@ -10,18 +10,27 @@
 
 mod locks;
 mod queue;
+mod removal;
 
-use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::linkat;
+
+pub(super) use removal::{Evicted, Usage};
+
 /// Modes of what is made here: what upstream's give under its umask.
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
+
+/// The sticky bit, which means nothing for files (inode(7)): data with it was found wrong.
+const REFUTED: u32 = 0o1000;
 
 /// How often a name is tried again that others make and remove at the same time.
 const ATTEMPTS: u32 = 32;
@@ -51,8 +60,8 @@ pub(super) enum Begun {
     Follow(Arc<File>),
     /// Asking again soon: its writer is giving up.
     Wait,
-    /// Nothing: it is there already.
-    Cached(Arc<File>),
+    /// Nothing: it is there already, with so many bytes.
+    Cached { file: Arc<File>, size: u64 },
 }
 
 /// What the writer of an incomplete file is doing, as others see it.
@@ -70,14 +79,15 @@ pub(super) enum WriterState {
     Gone,
 }
 
-/// What came of evicting an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Evicted {
-    /// This many bytes are free.
-    Removed(u64),
-    InUse,
-    /// There is none.
-    Absent,
+/// Why a whole file did not become a cached image.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
+    #[error("making the data durable: {0}")]
+    NotDurable(#[source] io::Error),
+    #[error("somebody removed the file while it was written")]
+    Removed,
+    #[error("giving the file its name: {0}")]
+    Directory(#[from] io::Error),
 }
 
 impl Layout {
@@ -169,7 +179,8 @@ impl Layout {
             }
             if let Some(cached) = self.open(id)? {
                 remove(&path)?;
-                return Ok(Begun::Cached(Arc::new(cached)));
+                let size = cached.metadata()?.len();
+                return Ok(Begun::Cached { file: Arc::new(cached), size });
             }
             return Ok(Begun::Write(Arc::new(file)));
         }
@@ -197,14 +208,12 @@ impl Layout {
     /// Makes a whole, verified file a cached image; it is one, durably, when this returns. Its lock becomes that of a reader.
     ///
     /// # Errors
-    /// Those of the file system; the image is not cached then.
-    pub(super) fn commit(&self, id: &str, file: &File) -> io::Result<()> {
-        file.sync_all()?;
-        let path = self.incomplete(id);
-        if !is_at(file, &path) {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed the file while it was written"));
+    /// Why the image is not cached, or not durably.
+    pub(super) fn commit(&self, id: &str, file: &File) -> Result<(), CommitError> {
+        file.sync_all().map_err(CommitError::NotDurable)?;
+        if !move_own(file, &self.incomplete(id), &self.image(id))? {
+            return Err(CommitError::Removed);
         }
-        fs::rename(&path, self.image(id))?;
         File::open(&self.base)?.sync_all()?;
         let _ = file.try_lock_shared();
         remove(&self.queue_entry(id))?;
@@ -216,17 +225,20 @@ impl Layout {
     /// # Errors
     /// Those of the file system.
     pub(super) fn abandon(&self, id: &str, file: &File) -> io::Result<()> {
-        let path = self.incomplete(id);
-        if is_at(file, &path) { remove(&path).map(|_| ()) } else { Ok(()) }
+        remove_own(file, &self.incomplete(id))
     }
 
-    /// Puts an incomplete file that is ours among the invalid ones.
+    /// Puts an incomplete file that is ours among the invalid ones, and tells its followers.
     ///
     /// # Errors
     /// Those of the file system.
     pub(super) fn invalidate_incomplete(&self, id: &str, file: &File) -> io::Result<()> {
-        let path = self.incomplete(id);
-        if is_at(file, &path) { fs::rename(path, self.invalid(id)) } else { Ok(()) }
+        // In the file itself, as it may be removed before they look. Where that cannot be done, its folder tells them.
+        let _ = file.metadata().and_then(|metadata| {
+            let mode = metadata.permissions().mode() | REFUTED;
+            file.set_permissions(fs::Permissions::from_mode(mode))
+        });
+        self.put_aside(id, file, &self.incomplete(id))
     }
 
     /// Puts a cached file that cannot be what it is called among the invalid ones.
@@ -234,8 +246,13 @@ impl Layout {
     /// # Errors
     /// Those of the file system.
     pub(super) fn invalidate(&self, id: &str, file: &File) -> io::Result<()> {
-        let path = self.image(id);
-        if is_at(file, &path) { fs::rename(path, self.invalid(id)) } else { Ok(()) }
+        self.put_aside(id, file, &self.image(id))
+    }
+
+    fn put_aside(&self, id: &str, file: &File, from: &Path) -> io::Result<()> {
+        let place = self.invalid(id);
+        remove(&place)?;
+        move_own(file, from, &place).map(drop)
     }
 
     /// What the writer of a file that [`Self::begin`] found is doing.
@@ -243,6 +260,12 @@ impl Layout {
     /// # Errors
     /// Those of the file system.
     pub(super) fn writer_state(&self, id: &str, file: &File) -> io::Result<WriterState> {
+        let state = self.state_by_name(id, file)?;
+        let is_refuted = || file.metadata().map(|metadata| metadata.permissions().mode() & REFUTED != 0);
+        Ok(if state == WriterState::Gone && is_refuted()? { WriterState::Invalid } else { state })
+    }
+
+    fn state_by_name(&self, id: &str, file: &File) -> io::Result<WriterState> {
         let path = self.incomplete(id);
         if is_at(file, &path) {
             let size = file.metadata()?.len();
@@ -279,56 +302,19 @@ impl Layout {
         list(&self.base)
     }
 
-    /// Bytes that whole and invalid images take, and those that are being written will take.
+    /// The file of a whole image. Nothing has one that no image can be called.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn usage(&self) -> io::Result<u64> {
-        let (mut sum, mut counted) = (0_u64, HashSet::new());
-        // Files move on in this order meanwhile: none is missed, and what is seen twice counts once.
-        for folder in [&*self.base.join("incomplete"), &*self.base, &*self.base.join("invalid")] {
-            for (path, metadata) in entries(folder)? {
-                let is_image = path.file_name().and_then(|name| name.to_str()).is_some_and(is_id);
-                if (folder == self.base && !is_image) || !counted.insert(metadata.ino()) {
-                    continue;
-                }
-                // A writer sets aside what it will need; the blocks show it to others.
-                let reserved = if folder == self.base { 0 } else { metadata.blocks().saturating_mul(512) };
-                sum = sum.saturating_add(metadata.len().max(reserved));
-            }
+    pub(super) fn find(&self, id: &str) -> io::Result<Option<OnDisk>> {
+        if !is_id(id) {
+            return Ok(None);
         }
-        Ok(sum)
-    }
-
-    /// Removes a cached image, whoever reads it, and one that is being written, whose writer finds that out. False: there was none.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn remove(&self, id: &str) -> io::Result<bool> {
-        // In this order: the writer may give it its name in between.
-        remove(&self.incomplete(id))?;
-        remove(&self.image(id))
-    }
-
-    /// Removes a cached image that nobody is reading.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn evict(&self, id: &str) -> io::Result<Evicted> {
-        let path = self.image(id);
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Evicted::Absent),
-            Err(error) => return Err(error),
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Evicted::InUse),
-            Err(TryLockError::Error(error)) => return Err(error),
+        match fs::symlink_metadata(self.image(id)) {
+            Ok(metadata) => Ok(metadata.is_file().then(|| OnDisk::new(id, &metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        let size = file.metadata()?.len();
-        Ok(if is_at(&file, &path) && remove(&path)? { Evicted::Removed(size) } else { Evicted::Absent })
     }
 
     /// Whether somebody is writing an image.
@@ -347,37 +333,16 @@ impl Layout {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+}
 
-    /// Removes the invalid files that were last written to before `before`; how many.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn remove_invalid(&self, before: SystemTime) -> io::Result<u64> {
-        let mut removed = 0;
-        for (path, metadata) in entries(&self.base.join("invalid"))? {
-            if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) < before {
-                removed += u64::from(remove(&path)?);
-            }
+impl OnDisk {
+    fn new(id: &str, metadata: &Metadata) -> Self {
+        Self {
+            image_id: id.to_owned(),
+            size: metadata.len(),
+            accessed: metadata.accessed().unwrap_or(SystemTime::UNIX_EPOCH),
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
         }
-        Ok(removed)
-    }
-
-    /// Removes incomplete files that nobody is writing and that were last written to before `before`; how many.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn remove_stalled(&self, before: SystemTime) -> io::Result<u64> {
-        let mut removed = 0;
-        for (path, metadata) in entries(&self.base.join("incomplete"))? {
-            if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) >= before {
-                continue;
-            }
-            let Ok(file) = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path) else { continue };
-            if file.try_lock().is_ok() && is_at(&file, &path) {
-                removed += u64::from(remove(&path)?);
-            }
-        }
-        Ok(removed)
     }
 }
 
@@ -393,6 +358,31 @@ fn not_a_regular_file() -> io::Error {
 fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(own), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
     (own.dev(), own.ino()) == (there.dev(), there.ino())
+}
+
+/// Gives a file that is ours another name, in place of whatever has it. False: somebody has taken its name away.
+fn move_own(file: &File, from: &Path, to: &Path) -> io::Result<bool> {
+    // The name may be that of another's file by now. So the file itself gets the new one, where that can be done: the file system has
+    // links, and nothing is in the way.
+    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if linkat(AT_FDCWD, descriptor.as_str(), AT_FDCWD, to, AtFlags::AT_SYMLINK_FOLLOW).is_ok() {
+        return remove_own(file, from).map(|()| true);
+    }
+    if !is_at(file, from) {
+        return Ok(false);
+    }
+    fs::rename(from, to)?;
+    let is_ours = is_at(file, to);
+    if !is_ours {
+        // It was removed in between, and another has begun one. What it would have become is not known.
+        remove(to)?;
+    }
+    Ok(is_ours)
+}
+
+/// Removes a name that is ours. Where another takes it in this moment, its writer finds that out at its end.
+fn remove_own(file: &File, path: &Path) -> io::Result<()> {
+    if is_at(file, path) { remove(path).map(drop) } else { Ok(()) }
 }
 
 /// False: there was none.
@@ -422,12 +412,7 @@ fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
 fn list(folder: &Path) -> io::Result<Vec<OnDisk>> {
     let file = |(path, metadata): (PathBuf, Metadata)| {
         let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_id(name))?;
-        Some(OnDisk {
-            image_id: name.to_owned(),
-            size: metadata.len(),
-            accessed: metadata.accessed().unwrap_or(SystemTime::UNIX_EPOCH),
-            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-        })
+        Some(OnDisk::new(name, &metadata))
     };
     Ok(entries(folder)?.into_iter().filter_map(file).collect())
 }

@@ -5,6 +5,7 @@
 //! however many processes of this host, its store is read once: one writes, the others read the growing file behind it.
 
 mod blocking;
+mod bookkeeping;
 mod error;
 mod eviction;
 mod fill;
@@ -185,7 +186,7 @@ impl Cache {
     /// Those of the directory and the index.
     pub async fn delete_cached(&self, id: &str) -> Result<(), Error> {
         self.ask(id, Layout::remove).await?;
-        Ok(self.inner.index.remove(&[id.to_owned()]).await?)
+        self.inner.forget(vec![id.to_owned()]).await
     }
 
     /// Removes all of an image that no longer exists.
@@ -211,7 +212,7 @@ impl Cache {
             Ok(removed)
         });
         let removed = removed.await?;
-        self.inner.index.clear().await?;
+        self.inner.forget_all().await?;
         Ok(removed)
     }
 

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::Cache;
 use super::blocking::blocking;
-use super::fill::{Expected, Fallback, FillReader, Progress};
+use super::fill::{Expected, Failure, Fallback, FillReader, Progress};
 use super::filling::{FillRequest, join};
 use super::layout::is_id;
 use super::stats::add;
@@ -120,7 +120,8 @@ impl Cache {
             };
             let mut progress = join(&self.inner, &wanted);
             let begun = progress.wait_for(|progress| !matches!(progress, Progress::Starting)).await;
-            let is_open = begun.is_ok_and(|progress| !matches!(*progress, Progress::Failed(_)));
+            // Of data that was just found wrong nobody gets more than those who were there before.
+            let is_open = begun.is_ok_and(|progress| !matches!(*progress, Progress::Failed(Failure::Abandoned)));
             if is_open {
                 let size = Expected::of(image).size;
                 return Ok(FillReader::new(progress, part, size, fallback(wanted)).into_reader());

@@ -1,10 +1,13 @@
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::eviction::Claim;
 use super::fill::Room as _;
 use super::index::Index as _;
-use super::layout::Begun;
+use super::layout::{Begun, CommitError};
 use super::*;
 use crate::config::DatabaseSection;
 
@@ -23,6 +26,17 @@ async fn open(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Cache) {
     (folder, cache)
 }
 
+/// Begins to write an image; `None`: there is no room for it.
+async fn begin(cache: &Cache, id: &str, size: u64) -> Option<Arc<File>> {
+    let Begun::Write(file) = cache.inner.layout.begin(id).unwrap() else { panic!("it is nobody's") };
+    let claim = Claim { place: Some((Arc::clone(&file), 0)), least: size, most: size };
+    if cache.inner.reserve(claim).await.unwrap().is_none() {
+        cache.inner.layout.abandon(id, &file).unwrap();
+        return None;
+    }
+    Some(file)
+}
+
 /// Puts an image into the cache; false: there is no room for it.
 async fn put(cache: &Cache, id: &str, size: usize) -> bool {
     let is_put = put_file(cache, id, size).await;
@@ -34,8 +48,7 @@ async fn put(cache: &Cache, id: &str, size: usize) -> bool {
 
 /// The same without its entry in the index.
 async fn put_file(cache: &Cache, id: &str, size: usize) -> bool {
-    let begun = cache.inner.begin(id, Some(size as u64)).await.unwrap();
-    let Some(Begun::Write(mut file)) = begun else { return false };
+    let Some(mut file) = begin(cache, id, size as u64).await else { return false };
     file.write_all(&vec![7; size]).unwrap();
     cache.inner.layout.commit(id, &file).unwrap();
     true
@@ -119,32 +132,55 @@ async fn a_prune_goes_by_the_index_and_counts_only_what_it_removes() {
 }
 
 #[tokio::test]
+async fn nothing_is_evicted_for_what_does_not_fit_beside_what_is_being_written() {
+    let (_folder, cache) = open(|config| config.default.image_cache_max_size = 200_000).await;
+    assert!(put(&cache, &id(1), 50_000).await);
+    let writing = begin(&cache, &id(2), 100_000).await.unwrap();
+    assert!(begin(&cache, &id(3), 150_000).await.is_none());
+    assert_eq!(ids(&cache).await, [id(1)]);
+    drop(writing);
+    assert!(begin(&cache, &id(3), 150_000).await.is_some(), "the other's writer is dead");
+}
+
+/// More is taken than is needed at once, but nothing has to make way for that.
+#[tokio::test]
 async fn an_image_of_unknown_size_keeps_the_limit_while_it_grows() {
     const MOST: u64 = 1_048_576;
     let (_folder, cache) = open(|config| config.default.image_cache_max_size = 1_048_576).await;
     assert!(put(&cache, &id(1), 600_000).await);
-    let Some(Begun::Write(file)) = cache.inner.begin(&id(2), None).await.unwrap() else { panic!("it is nobody's") };
-    assert_eq!(ids(&cache).await, [id(1)], "nothing goes before it has to");
+    let file = begin(&cache, &id(2), 0).await.unwrap();
     let room = filling::Growing::for_tests(&cache.inner, &file);
-    assert_eq!(room.grow(0, 300_000).await.unwrap(), Some(MOST));
-    assert_eq!(cache.inner.layout.usage().unwrap(), MOST);
+    let first = room.grow(0, 300_000).await.unwrap().unwrap();
+    assert_eq!(first, MOST - 600_000, "all that is free");
+    assert_eq!(ids(&cache).await, [id(1)], "nothing goes before it has to");
+    // What is set aside is counted in blocks.
+    assert!((MOST - 600_000..MOST - 590_000).contains(&cache.inner.layout.usage().unwrap().incomplete));
+    let second = room.grow(first, 500_000).await.unwrap().unwrap();
+    assert!((MOST - 10_000..=MOST).contains(&second), "{second}");
     assert_eq!(ids(&cache).await, [""; 0]);
-    assert_eq!(room.grow(MOST, MOST + 1).await.unwrap(), None);
+    assert_eq!(room.grow(second, MOST + 1).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn who_follows_or_finds_an_image_waits_for_no_eviction() {
+async fn others_that_make_room_are_not_waited_for_without_end() {
     let (_folder, cache) = open(|_| {}).await;
-    assert!(put(&cache, &id(1), 10).await);
-    let writing = cache.inner.begin(&id(2), Some(10)).await.unwrap();
-    let _room = cache.inner.room.lock().await;
-    let begin = async |id: &str| {
-        let begun = cache.inner.begin(id, Some(10));
-        timeout(Duration::from_secs(60), begun).await.expect("it waits").unwrap().unwrap()
+    let soon = || Instant::now() + Duration::from_millis(20);
+    let is_refused = async || {
+        let locked = timeout(Duration::from_secs(60), cache.inner.lock_room(soon())).await.expect("it waits");
+        locked.is_err_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
     };
-    assert!(matches!(begin(&id(1)).await, Begun::Cached(_)));
-    assert!(matches!(begin(&id(2)).await, Begun::Follow(_)));
-    drop(writing);
+    let other_task = Arc::clone(&cache.inner.room).lock_owned().await;
+    assert!(is_refused().await);
+    drop(other_task);
+    let other_process = File::open(cache.inner.layout.base()).unwrap();
+    other_process.lock().unwrap();
+    assert!(is_refused().await);
+    other_process.unlock().unwrap();
+    let lock = cache.inner.lock_room(Instant::now() + Duration::from_secs(60)).await.unwrap();
+    assert!(other_process.try_lock().is_err() && is_refused().await);
+    drop(lock);
+    other_process.try_lock().unwrap();
+    assert!(cache.inner.room.try_lock().is_ok());
 }
 
 #[tokio::test]
@@ -224,10 +260,10 @@ async fn images_are_queued_once_and_deleted_quietly() {
 #[tokio::test]
 async fn an_image_that_is_deleted_on_its_way_into_the_cache_does_not_come_in() {
     let (_folder, cache) = open(|_| {}).await;
-    let Some(Begun::Write(file)) = cache.inner.begin(&id(1), Some(3)).await.unwrap() else { panic!("it is nobody's") };
+    let file = begin(&cache, &id(1), 3).await.unwrap();
     assert!(cache.inner.layout.queue(&id(1)).unwrap());
     cache.forget(&id(1)).await.unwrap();
-    assert_eq!(cache.inner.layout.commit(&id(1), &file).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    assert!(matches!(cache.inner.layout.commit(&id(1), &file), Err(CommitError::Removed)));
     assert!(!cache.is_cached(&id(1)).await.unwrap() && !cache.is_queued(&id(1)).await.unwrap());
 }
 

@@ -34,16 +34,29 @@ pub(in crate::cache) async fn follow(fill: &Fill, layout: &Layout, id: &str, fil
         let looked = blocking(move || place.writer_state(&name, &seen)).await;
         let file = Arc::clone(file);
         match looked {
+            // The writer may still find that there is no room, or its store may not answer: as if nobody wrote.
+            Ok(WriterState::Writing(0)) => pause = longer(pause),
             Ok(WriterState::Writing(written)) => {
                 if before.replace(written) == Some(written) {
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause = longer(pause);
                 } else {
                     pause = PAUSE;
                     fill.tell(Progress::Growing { file, written });
                 }
             }
-            Ok(WriterState::Verified(size) | WriterState::Finished(size)) => {
-                fill.tell(Progress::Whole { file, size });
+            // It is followed on: who reads its file may not lose it to an eviction, and who waits for the image wants it in the cache.
+            Ok(WriterState::Verified(size)) => {
+                if fill.has_ended() {
+                    pause = longer(pause);
+                } else {
+                    (before, pause) = (Some(size), PAUSE);
+                    fill.tell(Progress::Whole { file, size });
+                }
+            }
+            Ok(WriterState::Finished(size)) => {
+                if !fill.has_ended() {
+                    fill.tell(Progress::Whole { file, size });
+                }
                 return Followed::Ended;
             }
             Ok(WriterState::Invalid) => {
@@ -51,6 +64,8 @@ pub(in crate::cache) async fn follow(fill: &Fill, layout: &Layout, id: &str, fil
                 return Followed::Ended;
             }
             Ok(WriterState::Gone) | Err(_) if before.is_none() => return Followed::Gone,
+            // What was found right is right, whatever becomes of its file.
+            Ok(WriterState::Gone) | Err(_) if fill.has_ended() => return Followed::Ended,
             Ok(WriterState::Gone) | Err(_) => {
                 fill.tell(Progress::Failed(Failure::Abandoned));
                 return Followed::Ended;
@@ -61,4 +76,8 @@ pub(in crate::cache) async fn follow(fill: &Fill, layout: &Layout, id: &str, fil
             () = fill.unread() => return Followed::Unread,
         }
     }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST_PAUSE)
 }

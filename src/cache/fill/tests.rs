@@ -9,7 +9,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::cache::layout::{Begun, Layout};
+use crate::cache::layout::{Begun, Evicted, Layout};
 use crate::store::Reader;
 
 const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
@@ -162,46 +162,109 @@ async fn data_that_cannot_be_the_image_is_not_written_to_its_end() {
     assert!(matches!(failed, Err(WriteError::Disk(_))), "{failed:?}");
 }
 
+struct Directory {
+    layout: Layout,
+    _folder: tempfile::TempDir,
+}
+
+impl Directory {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        layout.create_folders().unwrap();
+        Self { layout, _folder: folder }
+    }
+
+    /// The file of a writer in another process.
+    fn begin(&self) -> Arc<File> {
+        match self.layout.begin(ID).unwrap() {
+            Begun::Write(file) => file,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The same file, as this process sees it.
+    fn see(&self) -> Arc<File> {
+        match self.layout.begin(ID).unwrap() {
+            Begun::Follow(file) => file,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Until the image is in the cache, and then no eviction takes its file from those who read it.
 #[tokio::test]
 async fn the_writer_of_another_process_is_followed() {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::new(folder.path());
-    layout.create_folders().unwrap();
-    let begin = || match layout.begin(ID).unwrap() {
-        Begun::Write(file) => file,
-        other => panic!("{other:?}"),
-    };
-    let seen = || match layout.begin(ID).unwrap() {
-        Begun::Follow(file) => file,
-        other => panic!("{other:?}"),
-    };
-    let (theirs, expected) = (begin(), expected(&md5(&data()).await));
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let (theirs, expected) = (directory.begin(), expected(&md5(&data()).await));
     let fill = Fill::new();
+    let waiting = fill.listen();
     let reader = FillReader::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
     let writing = async {
         write(&Fill::new(), &theirs, pieces(&data()), &expected, u64::MAX, &Limit(0)).await.unwrap();
         // Its readers elsewhere do not wait until it is durable.
         Layout::mark_verified(&theirs);
     };
-    let theirs_seen = seen();
-    let ((), followed, got) = tokio::join!(writing, follow(&fill, &layout, ID, &theirs_seen), read(reader));
-    assert!(followed == Followed::Ended && got.unwrap() == data());
-
+    let seen = directory.see();
+    let mut following = Box::pin(follow(&fill, layout, ID, &seen));
+    let read_whole = async {
+        let ((), got) = tokio::join!(writing, read(reader));
+        assert!(got.unwrap() == data());
+    };
+    tokio::select! {
+        followed = &mut following => panic!("{followed:?}"),
+        () = read_whole => {}
+    }
+    // It may look once more before the image is in the cache.
+    assert!(timeout(Duration::from_millis(50), &mut following).await.is_err());
     layout.commit(ID, &theirs).unwrap();
-    layout.remove(ID).unwrap();
-    let theirs = begin();
+    assert_eq!(following.await, Followed::Ended);
+    assert!(matches!(*waiting.borrow(), Progress::Whole { .. }));
+    drop(theirs);
+    assert_eq!(layout.evict(ID).unwrap(), Evicted::InUse);
+}
+
+/// It may be waiting for room, or for its store.
+#[tokio::test]
+async fn a_writer_that_has_written_nothing_may_never_begin() {
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let theirs = directory.begin();
     let fill = Fill::new();
     let listening = fill.listen();
-    let seen = seen();
+    let seen = directory.see();
+    let mut following = Box::pin(follow(&fill, layout, ID, &seen));
+    assert!(timeout(Duration::from_millis(50), &mut following).await.is_err());
+    assert!(matches!(*listening.borrow(), Progress::Starting));
     drop(theirs);
-    assert_eq!(follow(&fill, &layout, ID, &seen).await, Followed::Gone);
+    assert_eq!(following.await, Followed::Gone);
     assert!(matches!(*listening.borrow(), Progress::Starting), "somebody else may write it");
-    let _theirs = begin();
-    drop(listening);
+}
+
+#[tokio::test]
+async fn what_was_found_right_stays_right_when_its_file_is_removed() {
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    Layout::mark_verified(&theirs);
     let fill = Fill::new();
-    let living = match layout.begin(ID).unwrap() {
-        Begun::Follow(file) => file,
-        other => panic!("{other:?}"),
+    let mut listening = fill.listen();
+    let seen = directory.see();
+    let removing = async {
+        listening.wait_for(|progress| matches!(progress, Progress::Whole { size: 10, .. })).await.unwrap();
+        layout.remove(ID).unwrap();
     };
-    assert_eq!(follow(&fill, &layout, ID, &living).await, Followed::Unread);
+    let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen), removing);
+    assert_eq!(followed, Followed::Ended);
+    assert!(matches!(*listening.borrow(), Progress::Whole { .. }));
+}
+
+#[tokio::test]
+async fn a_writer_is_followed_as_long_as_somebody_reads() {
+    let directory = Directory::new();
+    let _theirs = directory.begin();
+    let fill = Fill::new();
+    assert_eq!(follow(&fill, &directory.layout, ID, &directory.see()).await, Followed::Unread);
 }

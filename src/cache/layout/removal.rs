@@ -1,0 +1,132 @@
+//! The room that files take, and removing them.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::{Layout, entries, is_at, is_id, remove};
+
+/// Bytes in the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::cache) struct Usage {
+    /// Of all files.
+    pub(in crate::cache) total: u64,
+    /// Of those that are being written, or were until their writer died: what they have and will need.
+    pub(in crate::cache) incomplete: u64,
+}
+
+/// What came of evicting an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cache) enum Evicted {
+    /// This many bytes are free.
+    Removed(u64),
+    InUse,
+    /// There is none.
+    Absent,
+}
+
+impl Layout {
+    /// Bytes that whole and invalid images take, and those that are being written will take.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(in crate::cache) fn usage(&self) -> io::Result<Usage> {
+        let (mut usage, mut counted) = (Usage::default(), HashSet::new());
+        let incomplete = self.base.join("incomplete");
+        // Files move on in this order meanwhile: none is missed, and what is seen twice counts once.
+        for folder in [&*incomplete, &*self.base, &*self.base.join("invalid")] {
+            for (path, metadata) in entries(folder)? {
+                let is_image = path.file_name().and_then(|name| name.to_str()).is_some_and(is_id);
+                if (folder == self.base && !is_image) || !counted.insert(metadata.ino()) {
+                    continue;
+                }
+                // A writer sets aside what it will need; the blocks show it to others.
+                let reserved = if folder == self.base { 0 } else { metadata.blocks().saturating_mul(512) };
+                let bytes = metadata.len().max(reserved);
+                usage.total = usage.total.saturating_add(bytes);
+                if folder == incomplete {
+                    usage.incomplete = usage.incomplete.saturating_add(bytes);
+                }
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Removes a cached image, whoever reads it, and one that is being written, whose writer finds that out. False: there was none.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(in crate::cache) fn remove(&self, id: &str) -> io::Result<bool> {
+        // In this order: the writer may give it its name in between.
+        remove(&self.incomplete(id))?;
+        remove(&self.image(id))
+    }
+
+    /// Removes a cached image that nobody is reading.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(in crate::cache) fn evict(&self, id: &str) -> io::Result<Evicted> {
+        let path = self.image(id);
+        let file = match open_to_lock(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Evicted::Absent),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Evicted::InUse),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let size = file.metadata()?.len();
+        Ok(if is_at(&file, &path) && remove(&path)? { Evicted::Removed(size) } else { Evicted::Absent })
+    }
+
+    /// Removes the invalid files that were last written to before `before`; how many.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(in crate::cache) fn remove_invalid(&self, before: SystemTime) -> io::Result<u64> {
+        let mut removed = 0;
+        for (path, metadata) in entries(&self.base.join("invalid"))? {
+            if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) < before {
+                removed += u64::from(remove(&path)?);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes incomplete files that nobody is writing and that were last written to before `before`; how many.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(in crate::cache) fn remove_stalled(&self, before: SystemTime) -> io::Result<u64> {
+        let mut removed = 0;
+        for (path, metadata) in entries(&self.base.join("incomplete"))? {
+            if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) >= before {
+                continue;
+            }
+            let Ok(file) = open_to_lock(&path) else { continue };
+            if file.try_lock().is_ok() && is_at(&file, &path) {
+                removed += u64::from(remove(&path)?);
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Opens a file that is to be locked for us alone. On NFS only a file that is open for writing can be (flock(2)).
+pub(super) fn open_to_lock(path: &Path) -> io::Result<File> {
+    let open = |writes: bool| {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        OpenOptions::new().read(true).write(writes).custom_flags(flags).open(path)
+    };
+    match open(true) {
+        // An operator may have made it so.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open(false),
+        opened => opened,
+    }
+}
