@@ -143,9 +143,15 @@ pub(crate) struct Reader(TcpStream);
 impl Reader {
     /// Asks for an image and waits for the first bytes of the answer.
     pub(crate) fn start(server: &Server, image: &Image) -> Self {
+        let mut asked = Self::ask(server, image);
+        asked.read(12);
+        asked
+    }
+
+    /// Asks for an image.
+    pub(crate) fn ask(server: &Server, image: &Image) -> Self {
         let mut stream = connect(server.address).unwrap();
         stream.write_all(&image.request().header("Connection", "close").head("host")).unwrap();
-        stream.read_exact(&mut [0; 12]).unwrap();
         Self(stream)
     }
 

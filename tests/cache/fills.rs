@@ -1,7 +1,7 @@
 //! Images on their way into the cache, and who reads them meanwhile.
 
 use std::fs;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -10,15 +10,24 @@ use serde_json::Value;
 use crate::cloud::{Cloud, Image, Reader};
 use crate::common::{Client, pause, wait_for};
 
+/// Longer than any test: nothing comes before it is set to less.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Bytes that a reader can have while the origin has sent one piece.
+const FIRST: usize = 50_000;
+
 #[test]
 fn a_store_is_read_once_however_many_ask_and_wherever() {
     let cloud = Cloud::start(2, |conf| conf);
     let image = cloud.image(2, 6_000_000);
-    cloud.origin.slow_down(Duration::from_millis(5));
-    let start = Instant::now();
+    cloud.origin.slow_down(NEVER);
+    let mut first = Reader::start(&cloud.servers[0], &image);
+    first.read(FIRST);
+    let mut second = Reader::start(&cloud.servers[1], &image);
+    second.read(FIRST);
     std::thread::scope(|scope| {
         // The first one's client leaves soon.
-        let first = Reader::start(&cloud.servers[0], &image);
+        drop(first);
         for number in 0..24 {
             let (cloud, image) = (&cloud, &image);
             scope.spawn(move || {
@@ -26,10 +35,10 @@ fn a_store_is_read_once_however_many_ask_and_wherever() {
                 cloud.read(usize::from(number % 2 == 0), image);
             });
         }
-        pause(Duration::from_millis(150));
-        drop(first);
+        cloud.origin.slow_down(Duration::from_millis(5));
+        second.finish(&image);
     });
-    assert_eq!(cloud.origin.reads(), 1, "after {:?}", start.elapsed());
+    assert_eq!(cloud.origin.reads(), 1);
     cloud.wait_cached(&image);
     cloud.settle();
     assert_eq!(cloud.files("invalid"), 0);
@@ -40,15 +49,19 @@ fn a_store_is_read_once_however_many_ask_and_wherever() {
 fn a_fill_goes_on_as_long_as_another_worker_reads() {
     let mut cloud = Cloud::start(2, |conf| conf);
     let image = cloud.image(3, 4_000_000);
-    cloud.origin.slow_down(Duration::from_millis(40));
+    cloud.origin.slow_down(NEVER);
     let mut first = Reader::start(&cloud.servers[0], &image);
-    first.read(100_000);
+    first.read(FIRST);
     let mut others: Vec<Reader> = (0..3).map(|_| Reader::start(&cloud.servers[1], &image)).collect();
     for other in &mut others {
-        other.read(100_000);
+        other.read(FIRST);
     }
     drop(first);
     cloud.servers[0].signal(Signal::SIGTERM);
+    cloud.servers[0].log_with("stopping; requests in flight");
+    // The time in which it would be given up if nobody were seen.
+    pause(Duration::from_millis(500));
+    cloud.origin.slow_down(Duration::ZERO);
     let stopped = cloud.servers[0].wait_end(Duration::from_secs(60));
     assert!(stopped.success(), "{stopped}");
     for other in others {
@@ -68,13 +81,20 @@ fn a_fill_goes_on_as_long_as_another_worker_reads() {
 fn a_fill_that_nobody_reads_is_given_up() {
     let cloud = Cloud::start(1, |conf| conf);
     let image = cloud.image(4, 3_000_000);
-    cloud.origin.slow_down(Duration::from_millis(100));
+    cloud.origin.slow_down(NEVER);
     drop(Reader::start(&cloud.servers[0], &image));
     cloud.settle();
     assert!(!cloud.is_cached(&image));
+    // Also before the store has answered.
+    cloud.origin.knobs.is_silent.store(true, Ordering::SeqCst);
+    let waiting = Reader::ask(&cloud.servers[0], &image);
+    wait_for("the store is asked", Duration::from_secs(60), || (cloud.origin.reads() == 2).then_some(()));
+    drop(waiting);
+    cloud.settle();
+    cloud.origin.knobs.is_silent.store(false, Ordering::SeqCst);
     cloud.origin.slow_down(Duration::ZERO);
     cloud.read(0, &image);
-    assert_eq!(cloud.origin.reads(), 2);
+    assert_eq!(cloud.origin.reads(), 3);
 }
 
 /// By an option it goes on. Not so many do that they take all of the host, and none keeps the service from ending.
@@ -84,15 +104,14 @@ fn some_fills_that_nobody_reads_go_on_when_told_to() {
     let mut cloud = Cloud::start(1, |conf| conf.set("service.image_cache_complete_fills", true));
     let images: Vec<Image> = (0..most + 2).map(|seed| cloud.image(60 + seed as u64, 300_000)).collect();
     let last = cloud.image(80, 300_000);
-    cloud.origin.slow_down(Duration::from_secs(3600));
+    cloud.origin.slow_down(NEVER);
     let readers: Vec<Reader> = images.iter().map(|image| Reader::start(&cloud.servers[0], image)).collect();
     assert_eq!(cloud.files("incomplete"), most + 2);
     drop(readers);
     wait_for("some are given up", Duration::from_secs(60), || (cloud.files("incomplete") == most).then_some(()));
-    let stop = Instant::now();
     cloud.servers[0].signal(Signal::SIGTERM);
     assert!(cloud.servers[0].wait_end(Duration::from_secs(60)).success());
-    assert_eq!(cloud.files("incomplete"), 0, "after {:?}", stop.elapsed());
+    assert_eq!(cloud.files("incomplete"), 0);
 
     cloud.servers[0].start_again();
     cloud.origin.slow_down(Duration::from_millis(20));
@@ -106,19 +125,39 @@ fn wrong_data_never_seems_whole() {
     let image = cloud.image(4, 2_000_000);
     cloud.origin.slow_down(Duration::from_millis(10));
     cloud.origin.knobs.lies.store(true, Ordering::SeqCst);
+    read_in_vain(&cloud, &image);
+    cloud.settle();
+    assert!(cloud.files("invalid") == 1, "who wants to know what came finds it there");
+    // Nor does it where what came is removed as soon as it is there.
+    let invalid = cloud.cache().join("invalid").join(&image.id);
+    let (is_over, removed) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let start = Instant::now();
+            while !is_over.load(Ordering::SeqCst) && start.elapsed() < Duration::from_secs(180) {
+                removed.fetch_add(usize::from(fs::remove_file(&invalid).is_ok()), Ordering::SeqCst);
+                pause(Duration::from_micros(200));
+            }
+        });
+        read_in_vain(&cloud, &image);
+        cloud.settle();
+        wait_for("it is removed", Duration::from_secs(60), || (removed.load(Ordering::SeqCst) >= 2).then_some(()));
+        is_over.store(true, Ordering::SeqCst);
+    });
+    cloud.origin.knobs.lies.store(false, Ordering::SeqCst);
+    cloud.read(0, &image);
+    cloud.wait_cached(&image);
+}
+
+/// On both workers at once.
+fn read_in_vain(cloud: &Cloud, image: &Image) {
     std::thread::scope(|scope| {
         for worker in [0, 1, 0, 1] {
-            let (cloud, image) = (&cloud, &image);
             scope.spawn(move || {
                 let answer = Client::new(cloud.servers[worker].address).try_send(&image.request());
                 assert!(answer.is_err(), "a whole answer of status {}", answer.unwrap().status);
             });
         }
     });
-    assert!(!cloud.is_cached(&image));
-    cloud.settle();
-    assert!(cloud.files("invalid") == 1, "who wants to know what came finds it there");
-    cloud.origin.knobs.lies.store(false, Ordering::SeqCst);
-    cloud.read(0, &image);
-    cloud.wait_cached(&image);
+    assert!(!cloud.is_cached(image));
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::pause;
 
@@ -22,6 +22,23 @@ pub(crate) struct Knobs {
     pub(crate) lies: AtomicBool,
     /// Microseconds between two pieces of 64 KiB.
     pub(crate) pause: AtomicU64,
+    /// Whoever asks for data waits for the answer.
+    pub(crate) is_silent: AtomicBool,
+}
+
+impl Knobs {
+    /// Until the next piece may go. What is set meanwhile counts.
+    fn wait(&self) {
+        const LOOK: Duration = Duration::from_millis(20);
+        let start = Instant::now();
+        loop {
+            let time = Duration::from_micros(self.pause.load(Ordering::SeqCst));
+            match time.checked_sub(start.elapsed()) {
+                Some(left) => pause(left.min(LOOK)),
+                None => return,
+            }
+        }
+    }
 }
 
 impl Origin {
@@ -60,17 +77,20 @@ fn answer(mut connection: TcpStream, knobs: &Knobs) -> Option<()> {
     let (seed, size) = rest.strip_prefix('/')?.split(' ').next()?.split_once('-')?;
     let mut data = pattern(seed.parse().ok()?, size.parse().ok()?);
     let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", data.len());
-    connection.write_all(head.as_bytes()).ok()?;
     if method == "HEAD" {
-        return None;
+        return connection.write_all(head.as_bytes()).ok();
     }
     knobs.reads.fetch_add(1, Ordering::SeqCst);
+    while knobs.is_silent.load(Ordering::SeqCst) {
+        pause(Duration::from_millis(20));
+    }
+    connection.write_all(head.as_bytes()).ok()?;
     if knobs.lies.load(Ordering::SeqCst) {
         *data.last_mut()? ^= 1;
     }
     for piece in data.chunks(64 * 1024) {
         connection.write_all(piece).ok()?;
-        pause(Duration::from_micros(knobs.pause.load(Ordering::SeqCst)));
+        knobs.wait();
     }
     Some(())
 }
