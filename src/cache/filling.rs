@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::blocking::blocking;
 use super::error::Error;
@@ -29,6 +29,10 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often it is looked whether other processes still follow a fill that nobody of this process reads.
 const FOLLOWERS_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the end of the data waits for the image to be in the cache. Whoever looks there right after a download finds it, as
+/// with upstream; and nobody waits long for a slow disk.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Bytes that are set aside at a time, where they are free, for an image whose size nobody knows.
 const GROWTH: u64 = 64 * 1024 * 1024;
@@ -120,9 +124,17 @@ async fn bring_in(registered: &Registered, request: &FillRequest, expected: &Exp
     let Registered { inner, id, fill } = registered;
     let filled = match read_while_wanted(registered, request, expected, &file).await {
         Ok(size) => {
-            // Those who read it need not wait for the disk. If the image does not come into the cache after all, its data is right still.
-            fill.tell(Progress::Whole { file: Arc::clone(&file), size });
-            commit(inner, id, &file, size).await.map(|()| size).map_err(FillError::from)
+            let mut committing = pin!(commit(inner, id, &file, size));
+            let soon = timeout(PATIENCE, &mut committing).await;
+            // If the image does not come into the cache after all, its data is right still; unless the disk refused it.
+            if !matches!(soon, Ok(Err(CommitError::NotDurable(_)))) {
+                fill.tell(Progress::Whole { file: Arc::clone(&file), size });
+            }
+            let committed = match soon {
+                Ok(committed) => committed,
+                Err(_) => committing.await,
+            };
+            committed.map(|()| size).map_err(FillError::from)
         }
         failed => failed,
     };

@@ -59,6 +59,18 @@ fn an_image_that_was_read_once_needs_its_store_no_more() {
     }
 }
 
+#[test]
+fn an_image_is_in_the_cache_when_its_download_ends() {
+    let cloud = Cloud::start(1, |conf| conf.set("DEFAULT.image_cache_driver", "sqlite"));
+    let images: Vec<Image> = (0..10).map(|seed| cloud.image(100 + seed, 1000)).collect();
+    let there = images.iter().filter(|image| {
+        cloud.read(0, image);
+        cloud.is_cached(image)
+    });
+    // On a disk that is busy for longer than a download waits, some come later.
+    assert!(there.count() >= 5);
+}
+
 struct File;
 
 impl File {

@@ -18,8 +18,8 @@ pub(in crate::cache) enum Progress {
     Starting,
     /// So many bytes can be read from the file. Nobody knows yet whether they are right.
     Growing { file: Arc<File>, written: u64 },
-    /// All bytes are there and right. The fill goes on until they are durable and the image is in the cache, which readers need
-    /// not wait for.
+    /// All bytes are there and right. The fill goes on until they are durable and the image is in the cache, for which readers do
+    /// not wait long.
     Whole { file: Arc<File>, size: u64 },
     /// It will not become an image of the cache.
     Failed(Failure),
