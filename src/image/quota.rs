@@ -38,7 +38,7 @@ pub(super) async fn check_arrived(images: &Images, id: &str, project: Option<&st
     let but = Some(id.to_owned());
     // What is in flight first: whoever is no longer in flight then is among what is stored.
     let in_flight = used(rows::Measure::InFlight { but: but.clone() }).await?;
-    // What placeholders stand for is in flight.
+    // What placeholders of ours stand for is in flight.
     let stored = used(rows::Measure::Stored { but, placeholders: false }).await?;
     let left = quota.saturating_sub(stored).saturating_sub(in_flight);
     if i128::from(size) > i128::from(left) {

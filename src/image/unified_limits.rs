@@ -199,7 +199,7 @@ impl Images {
         match resource {
             Resource::ImageSizeTotal => {
                 let in_flight = used(Measure::InFlight { but: but.map(str::to_owned) }).await?;
-                // What placeholders stand for has been announced.
+                // What placeholders of ours stand for has been announced; those of upstream's server count as such.
                 Ok(self.stored(owners, false).await?.saturating_add(in_flight).div_euclid(MEBIBYTE))
             }
             Resource::ImageStageTotal => Ok(used(Measure::Staged).await?.div_euclid(MEBIBYTE)),

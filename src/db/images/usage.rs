@@ -26,7 +26,8 @@ pub enum Measure {
     Stored {
         /// An image that is left out of the sum.
         but: Option<String>,
-        /// Whether locations count whose data is still on its way, as upstream counts them.
+        /// Whether all locations count whose data is still on its way, as upstream counts them. Else only those of images of
+        /// which nobody has said how much is to come: [`Self::InFlight`] has the others.
         placeholders: bool,
     },
     /// Bytes that are on their way into stores, as far as whoever writes them has [said so](super::announce_size).
@@ -66,7 +67,7 @@ impl Operation for Usage {
                 let status = || Expr::col(("image_locations", "status"));
                 query.and_where(status().ne("deleted"));
                 if !placeholders {
-                    query.and_where(status().is_not_in(ON_THEIR_WAY));
+                    query.and_where(status().is_not_in(ON_THEIR_WAY).or(Expr::exists(announced()).not()));
                 }
                 query.and_where(column("size").gt(0)).and_where(column("status").is_not_in(GONE));
                 query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
@@ -123,6 +124,16 @@ fn sum_of_sizes(dialect: Dialect) -> Expr {
 fn busy(states: &[&'static str]) -> Expr {
     let copying = column("status").is_not_in(GONE).and(column("id").in_subquery(copied()));
     column("status").is_in(states.iter().copied()).or(copying)
+}
+
+/// That somebody has said how much is to come of an image.
+fn announced() -> SelectStatement {
+    Query::select()
+        .expr(Expr::cust("1"))
+        .from("image_properties")
+        .and_where(Expr::col(("image_properties", "image_id")).eq(column("id")))
+        .and_where(Expr::col(("image_properties", "name")).eq(SIZE_PROPERTY))
+        .take()
 }
 
 /// A property row that is deleted counts too, as upstream's query has it; its value is empty when the copy is over.
