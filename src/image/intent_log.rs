@@ -7,12 +7,13 @@
 //! the work if it is that of the token, and removes the file. Several workers of one machine may recover at once, the
 //! lock lets one of them have each file.
 
+use std::any::Any;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -36,6 +37,9 @@ pub const FOREIGN_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes of the longest entry that is read.
 const ENTRY_SIZE: u64 = 1024 * 1024;
+
+/// Characters of a reason that are written down.
+const REASON_LENGTH: usize = 2000;
 
 /// The files of one database; workers that share a database and a state directory share them.
 #[derive(Clone, Debug)]
@@ -87,14 +91,20 @@ pub(super) struct Work {
     pub(super) token: Token,
     /// Name of the machine.
     pub(super) host: String,
+    /// Why nobody goes on with it, where its worker has said so; else the worker has died.
+    pub(super) reason: Option<String>,
 }
 
 /// Work in progress. Dropping it without [`Entry::finish`] leaves the file for recovery.
 #[derive(Debug)]
 pub(super) struct Entry {
     path: PathBuf,
-    lock: Flock<File>,
+    lock: Arc<Lock>,
 }
+
+/// Says that the work of an entry goes on. The file is another one once a reason is written down.
+#[derive(Debug)]
+struct Lock(Mutex<Flock<File>>);
 
 /// What a worker that died left.
 #[derive(Debug)]
@@ -127,6 +137,8 @@ struct Line {
     token: Token,
     image: String,
     places: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -246,27 +258,44 @@ impl IntentLog {
             token: token.clone(),
             image: image_id.to_owned(),
             places,
+            reason: None,
         };
         let path = self.folder.join(&token.0);
-        let unfinished = self.folder.join(format!("{}{UNFINISHED}", token.0));
-        let begun = self.write(&line, &unfinished, &path);
-        if begun.is_err() {
-            // One of the two is there at most. What cannot be removed either says nothing that is true: its token owns nothing.
-            let _ = fs::remove_file(&unfinished);
-            let _ = fs::remove_file(&path);
+        let unfinished = unfinished(&path);
+        match self.write(&line, &unfinished, &path) {
+            Ok(lock) => Ok(Entry { path, lock: Arc::new(Lock(Mutex::new(lock))) }),
+            Err(error) => {
+                // One of the two is there at most. What cannot be removed either says nothing that is true: its token owns nothing.
+                let _ = fs::remove_file(&unfinished);
+                let _ = fs::remove_file(&path);
+                Err(error)
+            }
         }
-        begun
+    }
+
+    /// Leaves an entry to recovery, and says why. Blocking.
+    ///
+    /// # Errors
+    /// The reason cannot be written down; the entry is left without one.
+    pub(super) fn leave(&self, entry: &Entry, reason: &str) -> Result<(), Unreadable> {
+        let path = entry.path.as_path();
+        let line: Line = serde_json::from_str(&fs::read_to_string(path)?)?;
+        let line = Line { reason: Some(reason.chars().take(REASON_LENGTH).collect()), ..line };
+        let unfinished = unfinished(path);
+        let lock = self.write(&line, &unfinished, path).inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+        *entry.lock.0.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+        Ok(())
     }
 
     /// An entry has its name only when all of it is there, so that none is ever found half written.
-    fn write(&self, line: &Line, unfinished: &Path, path: &Path) -> io::Result<Entry> {
+    fn write(&self, line: &Line, unfinished: &Path, path: &Path) -> io::Result<Flock<File>> {
         let file = File::options().write(true).create_new(true).mode(0o600).open(unfinished)?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))?;
         (&*lock).write_all(format!("{}\n", serde_json::to_string(line)?).as_bytes())?;
         lock.sync_all()?;
         fs::rename(unfinished, path)?;
         self.handle.sync_all()?;
-        Ok(Entry { path: path.to_owned(), lock })
+        Ok(lock)
     }
 
     /// The names of all entries there are, be they at work or left. Blocking.
@@ -350,11 +379,17 @@ impl IntentLog {
         if is_foreign && !is_older(&lock.metadata()?, FOREIGN_AGE) {
             return Ok(None);
         }
+        let lock = Arc::new(Lock(Mutex::new(lock)));
         Ok(Some(Leftover { record, entry: Entry { path, lock } }))
     }
 }
 
 impl Entry {
+    /// What says that the work goes on, for those who do it: the entry is theirs as long as one of them has it.
+    pub(super) fn lock(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::<Lock>::clone(&self.lock)
+    }
+
     /// The work is done, or undone: the file goes. Blocking.
     ///
     /// # Errors
@@ -364,6 +399,13 @@ impl Entry {
         drop(self.lock);
         removed
     }
+}
+
+/// Where an entry is while it is written.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    name.into()
 }
 
 /// An earlier build named the file after the image and wrote nothing but the places, one a line.
@@ -376,8 +418,8 @@ fn read(name: &OsStr, text: &str) -> Result<Record, Unreadable> {
     if version != VERSION {
         return Err(Unreadable::Version(version));
     }
-    let Line { intent, host, token, image, places, .. } = serde_json::from_str(text)?;
-    Ok(Record { image_id: image, work: Some(Work { intent, token, host }), places })
+    let Line { intent, host, token, image, places, reason, .. } = serde_json::from_str(text)?;
+    Ok(Record { image_id: image, work: Some(Work { intent, token, host, reason }), places })
 }
 
 fn is_older(metadata: &fs::Metadata, age: Duration) -> bool {

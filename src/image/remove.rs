@@ -88,6 +88,16 @@ impl Images {
             Err(error) => warn!(error = &error as &dyn StdError, "a file of the intent log stays"),
         }
     }
+
+    /// Leaves work to recovery. `reason`: what its task is to say.
+    pub(super) async fn leave_entry(&self, entry: Entry, reason: String) {
+        let intent_log = Arc::clone(&self.intent_log);
+        match spawn_blocking(move || intent_log.leave(&entry, &reason)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(error = &error as &dyn StdError, "the intent log does not say why work was left"),
+            Err(error) => warn!(error = &error as &dyn StdError, "the intent log does not say why work was left"),
+        }
+    }
 }
 
 /// Whether data stays for a reason that may pass: the storage cannot be reached, or the store is out of use while its options are

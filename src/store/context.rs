@@ -1,5 +1,6 @@
 //! On whose behalf a store works.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::identity::Context;
@@ -12,11 +13,22 @@ pub struct StoreContext {
     pub owner: Option<String>,
     /// Who asks, with token, roles and service catalog; `None` where the service works by itself (recovery, housekeeping).
     pub caller: Option<Arc<Context>>,
+    /// Kept for as long as the store works on this, also when nobody waits for it any more.
+    pub(super) kept: Kept,
 }
+
+/// Something that others wait for to be dropped.
+pub(super) type Kept = Option<Arc<dyn Any + Send + Sync>>;
 
 impl StoreContext {
     /// For work on an image of this owner.
     pub fn new(owner: Option<&str>, caller: Option<&Arc<Context>>) -> Self {
-        Self { owner: owner.map(str::to_owned), caller: caller.cloned() }
+        Self { owner: owner.map(str::to_owned), caller: caller.cloned(), kept: None }
+    }
+
+    /// The same; what writes and deletions do by its order keeps `thing`, to their very end.
+    #[must_use]
+    pub(crate) fn keeping(self, thing: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { kept: Some(thing), ..self }
     }
 }

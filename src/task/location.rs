@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::model::{TaskKind, TaskStatus};
-use super::pool::Turn;
-use super::tasks::{Tasks, new_task};
+use super::pool::{Ended, Turn, Work};
+use super::tasks::{Tasks, UNREACHED, new_task};
 use super::{Asker, Error};
 use crate::db::DbError;
 use crate::db::model::ImageUpdate;
@@ -37,6 +37,9 @@ pub struct AddedLocation {
     pub expected: Option<ExpectedDigest>,
     pub caller: Arc<Context>,
 }
+
+/// What a task says whose end could not be written down.
+const UNTOLD: &str = "The database did not answer when this task had ended.";
 
 /// Why nothing came of a place.
 #[derive(Debug, thiserror::Error)]
@@ -83,24 +86,48 @@ impl Tasks {
         let placement = Placement { image, task_id: task_id.clone(), url, expected, caller };
         let hold = self.images.hold_for_place(&placement, task).await.map_err(Error::Image)?;
         info!(task_id, image_id = placement.image.id, "a location was told");
-        let tasks = self.clone();
         // Dropped when the queue is full after all, the hold is left to recovery, which ends the task.
-        self.pool.submit(&task_id, move |turn| async move {
-            match turn {
-                Turn::Begin(stop) => tasks.import_location(&placement, hold, stop).await,
-                Turn::Never => tasks.end_unbegun(&placement.task_id, Some((&placement.image, hold))).await,
-            }
+        self.pool.submit(&task_id, self.clone().location_work(placement, hold))
+    }
+
+    fn location_work(self, placement: Placement, hold: Hold) -> Work {
+        Box::new(move |turn| {
+            Box::pin(async move {
+                match turn {
+                    Turn::Begin(stop) => self.begin_placing(placement, hold, stop).await,
+                    Turn::Never => {
+                        self.end_unbegun(&placement.task_id, Some((&placement.image, hold))).await;
+                        Ended::Over
+                    }
+                }
+            })
         })
     }
 
-    async fn import_location(&self, placement: &Placement, hold: Hold, stop: CancellationToken) {
+    async fn begin_placing(self, placement: Placement, hold: Hold, stop: CancellationToken) -> Ended {
         sleep(PAUSE).await;
+        match self.begin(&placement.task_id).await {
+            Ok(()) => self.import_location(&placement, hold, stop).await,
+            Err(error @ DbError::NotFound { .. }) => self.take_back(&placement, hold, error.into()).await,
+            Err(error) => {
+                warn!(
+                    task_id = placement.task_id,
+                    error = &error as &dyn StdError,
+                    "the import of a location cannot begin yet"
+                );
+                return Ended::Unbegun(self.location_work(placement, hold));
+            }
+        }
+        Ended::Over
+    }
+
+    async fn import_location(&self, placement: &Placement, hold: Hold, stop: CancellationToken) {
         let task_id = &placement.task_id;
         let outcome = tokio::select! {
             outcome = self.place(placement, &hold) => outcome,
             () = stop.cancelled() => {
-                warn!(task_id, "the import of a location was ended by somebody else");
-                return;
+                warn!(task_id, "the import of a location was given up");
+                return self.images.leave(hold, UNREACHED).await;
             }
         };
         match outcome {
@@ -118,7 +145,6 @@ impl Tasks {
 
     /// Makes the place the image's, in the order of upstream's flow.
     async fn place(&self, placement: &Placement, hold: &Hold) -> Result<(), Refused> {
-        self.begin(&placement.task_id).await?;
         match (&placement.expected, self.hashing.is_secure) {
             (Some(expected), true) => {
                 let located = self.images.locate(placement, Status::Importing).await?;
@@ -199,47 +225,54 @@ impl Tasks {
 
     /// The task fails, and the image waits for data as before, or has it without a digest.
     async fn take_back(&self, placement: &Placement, hold: Hold, refused: Refused) {
-        let unclear = |error: &(dyn StdError + 'static)| {
-            warn!(task_id = placement.task_id, error, "the end of a task cannot be written down yet");
+        let (message, taken_back) = match refused {
+            Refused::Unclear(error) => (UNTOLD.to_owned(), Err(error.into())),
+            refused => {
+                let message = format!("{FAILED}: {refused}");
+                let taken_back = self.try_take_back(placement, &hold, &message).await;
+                (message, taken_back)
+            }
         };
-        if let Refused::Unclear(error) = &refused {
-            // Recovery looks at it.
-            return unclear(error);
+        match taken_back {
+            Ok(()) => self.images.let_go(hold).await,
+            // Recovery ends the task of an image that is not as it was.
+            Err(error) => {
+                warn!(
+                    task_id = placement.task_id,
+                    error = &error as &dyn StdError,
+                    "the end of a task cannot be written down yet"
+                );
+                self.images.leave(hold, &message).await;
+            }
         }
-        let message = format!("{FAILED}: {refused}");
-        let known = match self.images.look_at_held(&placement.image.id, &hold).await {
-            Ok(known) => known,
-            Err(error) => return unclear(&error),
-        };
-        let Some(known) = known else {
-            return match self.fail(&placement.task_id, message).await {
-                Ok(()) | Err(DbError::NotFound { .. }) => self.images.let_go(hold).await,
-                Err(error) => unclear(&error),
+    }
+
+    async fn try_take_back(&self, placement: &Placement, hold: &Hold, message: &str) -> Result<(), image::Error> {
+        let Some(known) = self.images.look_at_held(&placement.image.id, hold).await? else {
+            return match self.fail(&placement.task_id, message.to_owned()).await {
+                Ok(()) | Err(DbError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
             };
         };
         let (change, locations) = self.images.unplaced(&known);
-        let removal = match self.images.begin_removal(placement, &locations).await {
-            Ok(removal) => removal,
-            Err(error) => return unclear(&error),
-        };
+        let removal = self.images.begin_removal(placement, &locations).await?;
         let step = TaskStep {
-            message: Some(message),
-            image: Some(self.images.step_of_place(placement, &hold, change, &[known.status], true)),
+            message: Some(message.to_owned()),
+            image: Some(self.images.step_of_place(placement, hold, change, &[known.status], true)),
             ..self.step(&placement.task_id, &[TaskStatus::Pending, TaskStatus::Processing], TaskStatus::Failure)
         };
-        match rows::take_step(&self.db, step).await {
-            Ok(()) => {
+        match (rows::take_step(&self.db, step).await, removal) {
+            (Ok(()), removal) => {
                 if let Some(removal) = removal {
                     self.images.remove_unplaced(placement, removal).await;
                 }
-                self.images.let_go(hold).await;
+                Ok(())
             }
-            Err(error) => {
+            (Err(error), removal) => {
                 if let Some(removal) = removal.filter(|_| !error.is_unknown()) {
                     self.images.cancel_removal(removal).await;
                 }
-                // Recovery ends the task of an image that is not as it was.
-                unclear(&error);
+                Err(error.into())
             }
         }
     }

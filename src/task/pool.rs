@@ -37,7 +37,20 @@ pub(crate) enum Turn {
 }
 
 /// The work of one task.
-type Work = Box<dyn FnOnce(Turn) -> BoxFuture<'static, ()> + Send>;
+pub(crate) type Work = Box<dyn FnOnce(Turn) -> BoxFuture<'static, Ended> + Send>;
+
+/// How a turn ended.
+pub(crate) enum Ended {
+    Over,
+    /// Nothing could be begun, as the database does not answer: the task waits until its lease was renewed, and gets another turn.
+    Unbegun(Work),
+}
+
+impl From<()> for Ended {
+    fn from((): ()) -> Self {
+        Self::Over
+    }
+}
 
 /// Runs tasks, of all configurations of a worker.
 pub struct Pool {
@@ -64,6 +77,8 @@ struct Waiting {
     id: String,
     /// When its row was new.
     since: Instant,
+    /// When its turn came to nothing.
+    unbegun_at: Option<Instant>,
     work: Work,
 }
 
@@ -107,7 +122,7 @@ impl Pool {
             return;
         }
         let told = stream::iter(waiting).for_each_concurrent(TOLD_AT_A_TIME, |Waiting { work, .. }| {
-            AssertUnwindSafe(async move { work(Turn::Never).await }).catch_unwind().map(drop)
+            AssertUnwindSafe(async move { drop(work(Turn::Never).await) }).catch_unwind().map(drop)
         });
         self.tracker.spawn(told);
     }
@@ -122,13 +137,14 @@ impl Pool {
         work: impl FnOnce(Turn) -> F + Send + 'static,
     ) -> Result<(), Error>
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output: Into<Ended>> + Send + 'static,
     {
         let mut state = self.lock();
         if state.waiting.len() >= MOST_WAITING {
             return Err(Error::Full);
         }
-        let entry = Waiting { id: id.to_owned(), since: Instant::now(), work: Box::new(|turn| Box::pin(work(turn))) };
+        let work: Work = Box::new(|turn| Box::pin(async move { work(turn).await.into() }));
+        let entry = Waiting { id: id.to_owned(), since: Instant::now(), unbegun_at: None, work };
         if state.is_closed {
             drop(state);
             self.tell_never([entry].into());
@@ -180,10 +196,11 @@ impl Pool {
         while !state.is_closed && state.running.len() < state.limit {
             let Some(first) = state.waiting.front() else { break };
             // While the database is away a task could not even be begun, and would fail instead of waiting.
-            if Instant::now() >= state.renewed_at.max(first.since) + self.held {
+            let is_away = first.unbegun_at.is_some_and(|at| state.renewed_at <= at);
+            if is_away || Instant::now() >= state.renewed_at.max(first.since) + self.held {
                 break;
             }
-            let Some(Waiting { id, since, work }) = state.waiting.pop_front() else { break };
+            let Some(Waiting { id, since, work, .. }) = state.waiting.pop_front() else { break };
             let token = CancellationToken::new();
             state.running.insert(id.clone(), token.clone());
             started.push((id, since, work, token));
@@ -193,12 +210,12 @@ impl Pool {
             let pool = Arc::clone(self);
             self.tracker.spawn(async move {
                 let work = AssertUnwindSafe(async move { work(Turn::Begin(token)).await }).catch_unwind();
-                tokio::select! {
+                let ended = tokio::select! {
                     // Also when the work panics, the next one can run; the panic itself is in the log already.
-                    _ = work => {}
+                    ended = work => ended.unwrap_or(Ended::Over),
                     () = pool.watch(&id, since) => unreachable!("it has no end"),
-                }
-                pool.end(&id);
+                };
+                pool.end(id, since, ended);
             });
         }
         self.changed.notify_one();
@@ -218,8 +235,18 @@ impl Pool {
         pending().await
     }
 
-    fn end(self: &Arc<Self>, id: &str) {
-        self.lock().running.remove(id);
+    fn end(self: &Arc<Self>, id: String, since: Instant, ended: Ended) {
+        let mut state = self.lock();
+        state.running.remove(&id);
+        if let Ended::Unbegun(work) = ended {
+            let entry = Waiting { id, since, unbegun_at: Some(Instant::now()), work };
+            if state.is_closed {
+                drop(state);
+                return self.tell_never([entry].into());
+            }
+            state.waiting.push_front(entry);
+        }
+        drop(state);
         self.start_waiting();
     }
 
@@ -235,149 +262,4 @@ impl fmt::Debug for Pool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::task::yield_now;
-    use tokio::time::sleep;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn few_run_at_a_time_and_a_panic_frees_its_place() {
-        let pool = Pool::new(TaskTracker::new());
-        pool.set_limit(2);
-        let (open, ran) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-        for number in 0..5 {
-            let (open, ran) = (Arc::clone(&open), Arc::clone(&ran));
-            let work = move |_| async move {
-                open.notified().await;
-                ran.fetch_add(1, Ordering::SeqCst);
-                assert_ne!(number, 1, "of the test");
-            };
-            pool.submit(&number.to_string(), work).unwrap();
-        }
-        yield_now().await;
-        assert_eq!(pool.counts(), (2, 3));
-        assert_eq!(pool.ids(), ["0", "1", "2", "3", "4"]);
-        pool.give_up("4");
-        for left in (0..4).rev() {
-            open.notify_one();
-            while pool.ids().len() > left {
-                yield_now().await;
-            }
-        }
-        assert_eq!((pool.counts(), ran.load(Ordering::SeqCst)), ((0, 0), 4));
-    }
-
-    #[tokio::test]
-    async fn a_task_that_is_given_up_is_told() {
-        let pool = Pool::new(TaskTracker::new());
-        let work = |turn| async move {
-            let Turn::Begin(token) = turn else { panic!("{turn:?}") };
-            token.cancelled().await;
-        };
-        pool.submit("a", work).unwrap();
-        pool.give_up("a");
-        while !pool.ids().is_empty() {
-            yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_task_whose_lease_is_not_renewed_in_time_is_given_up() {
-        assert!(HELD < LEASE, "another host would be first");
-        const SHORT: Duration = Duration::from_millis(100);
-        let pool = || Pool::holding(TaskTracker::new(), SHORT);
-        let submit = |pool: &Arc<Pool>| {
-            let work = |turn| async move {
-                let Turn::Begin(token) = turn else { panic!("{turn:?}") };
-                token.cancelled().await;
-            };
-            pool.submit("a", work).unwrap();
-        };
-        let (late, renewed) = (pool(), pool());
-        submit(&renewed);
-        renewed.renewed(Instant::now() + LEASE);
-        sleep(SHORT * 3).await;
-        assert_eq!(renewed.ids(), ["a"]);
-        // Its row is younger than the last renewal.
-        let begun = Instant::now();
-        submit(&late);
-        while !late.ids().is_empty() {
-            sleep(Duration::from_millis(5)).await;
-        }
-        assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
-    }
-
-    #[tokio::test]
-    async fn what_waits_stays_until_the_leases_are_renewed_again() {
-        const SHORT: Duration = Duration::from_millis(100);
-        let pool = Pool::holding(TaskTracker::new(), SHORT);
-        let begun = Arc::new(AtomicUsize::new(0));
-        for id in ["running", "waiting", "last"] {
-            let begun = Arc::clone(&begun);
-            let work = move |turn| async move {
-                let Turn::Begin(token) = turn else { panic!("{turn:?}") };
-                begun.fetch_add(1, Ordering::SeqCst);
-                token.cancelled().await;
-            };
-            pool.submit(id, work).unwrap();
-        }
-        pool.renewed(Instant::now());
-        while pool.counts().0 > 0 {
-            sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!((begun.load(Ordering::SeqCst), pool.ids()), (1, vec!["waiting".to_owned(), "last".to_owned()]));
-        pool.set_limit(2);
-        assert_eq!(pool.counts(), (0, 2));
-        pool.renewed(Instant::now() + LEASE);
-        assert_eq!(pool.counts(), (2, 0));
-        while begun.load(Ordering::SeqCst) < 3 {
-            yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn what_waits_when_the_worker_ends_never_begins_and_is_told() {
-        let tracker = TaskTracker::new();
-        let pool = Pool::new(tracker.clone());
-        let (open, told) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Vec::new())));
-        let submit = |name: &'static str| {
-            let (open, told) = (Arc::clone(&open), Arc::clone(&told));
-            let work = move |turn| async move {
-                if matches!(turn, Turn::Begin(_)) {
-                    open.notified().await;
-                }
-                told.lock().unwrap().push((name, matches!(turn, Turn::Begin(_))));
-                assert_ne!(name, "second", "of the test");
-            };
-            pool.submit(name, work).unwrap();
-        };
-        for name in ["first", "second", "third"] {
-            submit(name);
-        }
-        pool.close();
-        assert!(!pool.has_room());
-        submit("late");
-        assert_eq!(pool.counts(), (1, 0));
-        open.notify_one();
-        tracker.close();
-        tracker.wait().await;
-        let mut told = told.lock().unwrap().clone();
-        told.sort_unstable();
-        assert_eq!(told, [("first", true), ("late", false), ("second", false), ("third", false)]);
-    }
-
-    #[tokio::test]
-    async fn not_all_may_wait() {
-        let pool = Pool::new(TaskTracker::new());
-        for number in 0..=MOST_WAITING {
-            pool.submit(&number.to_string(), |_| pending()).unwrap();
-        }
-        assert!(!pool.has_room());
-        assert!(matches!(pool.submit("more", |_| pending()), Err(Error::Full)));
-        pool.set_limit(2);
-        assert!(pool.has_room());
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use super::hashing::Hashing;
 use super::import::{Plugins, Remote, UnknownPlugin, Web};
 use super::legacy::Legacy;
 use super::model::{Task, TaskKind, TaskStatus};
-use super::pool::{Pool, Turn};
+use super::pool::{Ended, Pool, Turn, Work};
 use super::{Error, TaskQuery, TaskViewer};
 use crate::config::Config;
 use crate::db::tasks::{self as rows, ImageStep, NewTask, TaskStep};
@@ -28,6 +28,10 @@ const ID_LENGTH: usize = 36;
 
 /// What a task says that was not begun when its worker was stopped.
 pub(super) const NO_TIME: &str = "The service was stopped before it began this task. The image can be imported again.";
+
+/// What a task says that was given up here. If others have ended it, it says what they have said.
+pub(super) const UNREACHED: &str =
+    "The service could not reach the database for a minute and gave up this task. It can be begun again.";
 
 /// The tasks, with one configuration's limits. Cheap to clone.
 #[derive(Clone)]
@@ -130,18 +134,33 @@ impl Tasks {
         }
         rows::create(&self.db, new).await?;
         let created = self.get(&TaskViewer::service(), &id).await?;
-        let (tasks, work_id) = (self.clone(), id.clone());
-        self.pool.submit(&id, move |turn| async move {
-            match turn {
-                Turn::Begin(_) => tasks.refuse(&work_id, kind).await,
-                Turn::Never => tasks.end_unbegun(&work_id, None).await,
-            }
-        })?;
+        self.pool.submit(&id, self.refusal(id.clone(), kind))?;
         Ok(created)
     }
 
-    /// Ends a task that there is nothing to do for.
-    async fn refuse(&self, id: &str, kind: TaskKind) {
+    /// The end of a task that there is nothing to do for.
+    fn refusal(&self, id: String, kind: TaskKind) -> Work {
+        let tasks = self.clone();
+        Box::new(move |turn| {
+            Box::pin(async move {
+                match turn {
+                    Turn::Begin(_) => match tasks.refuse(&id, kind).await {
+                        Ok(()) | Err(DbError::NotFound { .. }) => Ended::Over,
+                        Err(error) => {
+                            warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task yet");
+                            Ended::Unbegun(tasks.refusal(id, kind))
+                        }
+                    },
+                    Turn::Never => {
+                        tasks.end_unbegun(&id, None).await;
+                        Ended::Over
+                    }
+                }
+            })
+        })
+    }
+
+    async fn refuse(&self, id: &str, kind: TaskKind) -> Result<(), DbError> {
         let message = match kind {
             // Upstream begins, and finds that the image is not locked for the task.
             TaskKind::ApiImageImport => {
@@ -153,13 +172,8 @@ impl Tasks {
                 kind.as_str()
             ),
         };
-        let end = async {
-            self.begin(id).await?;
-            self.fail(id, message).await
-        };
-        if let Err(error) = end.await {
-            warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task");
-        }
+        self.begin(id).await?;
+        self.fail(id, message).await
     }
 
     /// Ends a task for which this worker has no time any more. Its image is as it was before.
@@ -179,20 +193,28 @@ impl Tasks {
 
     /// `pending` → `processing`
     pub(super) async fn begin(&self, id: &str) -> Result<(), DbError> {
-        rows::take_step(&self.db, self.step(id, &[TaskStatus::Pending], TaskStatus::Processing)).await
+        self.begin_with(id, None).await
+    }
+
+    /// The same, with what it means for the image. May be tried again when nobody knows whether it was done.
+    pub(super) async fn begin_with(&self, id: &str, image: Option<ImageStep>) -> Result<(), DbError> {
+        self.work_on(id, vec![TaskStatus::Pending.as_str(), TaskStatus::Processing.as_str()], image).await
     }
 
     /// A step of the image in the middle of its task.
     pub(super) async fn go_on(&self, id: &str, image: ImageStep) -> Result<(), DbError> {
-        let processing = TaskStatus::Processing.as_str();
+        self.work_on(id, vec![TaskStatus::Processing.as_str()], Some(image)).await
+    }
+
+    async fn work_on(&self, id: &str, from: Vec<&'static str>, image: Option<ImageStep>) -> Result<(), DbError> {
         let step = TaskStep {
             task: id.to_owned(),
-            from: vec![processing],
-            to: processing,
+            from,
+            to: TaskStatus::Processing.as_str(),
             result: None,
             message: None,
             expires_at: None,
-            image: Some(image),
+            image,
         };
         rows::take_step(&self.db, step).await
     }

@@ -63,7 +63,7 @@ fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
         wait_for("the end of a task", LEASE * 2, || Some(task(&other, id)).filter(|task| task["status"] == "failure"))
     };
     let message = ended(&running)["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("The service ended while it worked on this task"), "{message}");
+    assert!(message.contains("The host that worked on this task was not heard of any more"), "{message}");
     assert!(begin.elapsed() > LEASE - Duration::from_secs(5), "{:?}: the host may live", begin.elapsed());
     assert_free(&shown(&other, &running), "queued");
     let gone = wait_for("the end of a task without an image", LEASE, || {

@@ -54,7 +54,7 @@ pub(crate) struct Transformed {
 /// An image that a task of this worker has for itself. Dropped, it is left to recovery.
 pub(crate) struct Hold {
     pub(super) token: Token,
-    entry: Entry,
+    pub(super) entry: Entry,
 }
 
 impl Images {
@@ -103,6 +103,11 @@ impl Images {
     /// The image is everybody's again, or gone; nothing is left to look at.
     pub(crate) async fn let_go(&self, hold: Hold) {
         self.finish_entry(hold.entry).await;
+    }
+
+    /// Leaves the image to recovery, which ends the task with this message.
+    pub(crate) async fn leave(&self, hold: Hold, message: &str) {
+        self.leave_entry(hold.entry, message.to_owned()).await;
     }
 
     /// Whether nobody can have the image any more.

@@ -101,6 +101,11 @@ impl Images {
         self.finish_entry(making.entry).await;
     }
 
+    /// Leaves the task to recovery, which ends it with this message.
+    pub(crate) async fn leave_making(&self, making: Making, message: &str) {
+        self.leave_entry(making.entry, message.to_owned()).await;
+    }
+
     /// Removes an image that got no data. False: its data is being written or taken back, or is there after all, which recovery sees.
     ///
     /// # Errors
@@ -164,7 +169,7 @@ impl Images {
         let step = TaskStep {
             to: if is_made { "success" } else { "failure" },
             result: is_made.then(|| serde_json::json!({"image_id": record.image_id})),
-            message: (!is_made).then(|| DIED.to_owned()),
+            message: (!is_made).then(|| work.reason.clone().unwrap_or_else(|| DIED.to_owned())),
             expires_at: Some(clock::now() + self.options.task_time_to_live),
             ..end(task_id)
         };

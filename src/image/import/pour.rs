@@ -90,12 +90,19 @@ impl Images {
     ///
     /// # Errors
     /// No store has kept anything, but where the fault [leaves something](Fault::leaves_something).
-    pub(crate) async fn pour_import<S>(&self, plan: &Plan, announced: Option<u64>, data: S) -> Result<Imported, Fault>
+    pub(crate) async fn pour_import<S>(
+        &self,
+        plan: &Plan,
+        hold: &Hold,
+        announced: Option<u64>,
+        data: S,
+    ) -> Result<Imported, Fault>
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
         let image = &plan.image;
-        let context = store_context(image, Some(&plan.caller));
+        // What the stores do when this is given up must have ended before recovery looks at what there is.
+        let context = store_context(image, Some(&plan.caller)).keeping(hold.entry.lock());
         if image.is_signed() {
             return Err(Error::SignatureUnverified(image.id.clone()).into());
         }
@@ -219,12 +226,18 @@ impl Images {
     ///
     /// # Errors
     /// What may be wrong with the data or the staging area.
-    pub(crate) async fn stage_for_import<S>(&self, plan: &Plan, size: Option<u64>, data: S) -> Result<(), Error>
+    pub(crate) async fn stage_for_import<S>(
+        &self,
+        plan: &Plan,
+        hold: &Hold,
+        size: Option<u64>,
+        data: S,
+    ) -> Result<(), Error>
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
         self.remove_staged(&plan.image.id).await?;
-        let context = store_context(&plan.image, Some(&plan.caller));
+        let context = store_context(&plan.image, Some(&plan.caller)).keeping(hold.entry.lock());
         let (announced, caller) = (size.map(i128::from), Arc::clone(&plan.caller));
         let upload = Upload { store: None, announced, length: size, project: plan.project.clone(), caller, data };
         self.write_staged(&context, &plan.image, self.stores.staging()?, upload).await.map(drop)

@@ -31,10 +31,15 @@ const MOST_LEASES: u64 = 10_000;
 const AT_A_TIME: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a task says that was ended so.
+/// What a task says that was ended so. Its worker may have said more.
 const DIED: &str = "The service ended while it worked on this task. Nothing was kept; the image can be imported again.";
 const NEVER_BEGUN: &str = "The service ended before it began this task. The image can be imported again.";
 
+/// The same for tasks of other hosts, whose worker may live and not reach the database.
+const LOST: &str =
+    "The host that worked on this task was not heard of any more. Nothing was kept; the image can be imported again.";
+const LOST_UNBEGUN: &str =
+    "The host that was to begin this task was not heard of any more. The image can be imported again.";
 const NOT_HEARD_OF: &str =
     "The host that worked on this task was not heard of any more. Whether it has made an image is not known here.";
 
@@ -58,9 +63,10 @@ impl Images {
         let task_id = work.token.task_id();
         let task = tasks::get(&self.db, task_id, &TaskViewer::service()).await?;
         let task = task.as_ref();
+        let message = work.reason.as_deref().unwrap_or_else(|| message(task, Machine::This));
         let Some(found) = rows::with_owner(&self.db, &record.image_id).await? else {
             self.remove_unknown(record, None).await?;
-            self.end_task(task, None).await?;
+            self.end_task(task, message, None).await?;
             return Ok(true);
         };
         // The worker may have died after the image became active, and before its staged data was removed.
@@ -71,7 +77,7 @@ impl Images {
         }
         if found.image.status == Status::PendingDelete.as_str() {
             // Its data is still wanted, and its row names none of it until it is restored or deleted for good.
-            self.end_task(task, None).await?;
+            self.end_task(task, message, None).await?;
             return Ok(false);
         }
         let is_elsewhere = found.owner.as_deref().is_some_and(|owner| self.intent_log.is_taken_elsewhere(owner));
@@ -80,7 +86,7 @@ impl Images {
             return Ok(false);
         }
         if !is_own && !found.image.deleted {
-            self.end_task(task, None).await?;
+            self.end_task(task, message, None).await?;
             self.unlock(&record.image_id, task_id).await?;
             if found.owner.is_some() {
                 // What the worker has written late, after it lost the image, is looked at when nobody else writes.
@@ -104,7 +110,7 @@ impl Images {
         crash_point("reclaim.removed");
         // An import that has ended has said already what became of its stores.
         let stores = if is_own { stores_of(task) } else { Vec::new() };
-        self.end(taken, task, &stores, Machine::This).await?;
+        self.end(taken, task, message, &stores, Machine::This).await?;
         crash_point("reclaim.ended");
         info!(image_id = record.image_id, task_id, "the import of a dead worker was ended");
         Ok(true)
@@ -144,6 +150,7 @@ impl Images {
 
     async fn reclaim_from_other(&self, task_id: &str) -> Result<(), Error> {
         let Some(task) = tasks::get(&self.db, task_id, &TaskViewer::service()).await? else { return Ok(()) };
+        let message = message(Some(&task), Machine::Other);
         let token = Token::of_task(task_id);
         let (intent_log, own) = (Arc::clone(&self.intent_log), token.clone());
         // A worker of this machine cannot reach the database, or recovery will see to what it has left.
@@ -152,12 +159,12 @@ impl Images {
         }
         if task.kind == MAKING {
             // What it has made is known to the intent log of its host alone.
-            return self.end_task(Some(&task), None).await.map(drop);
+            return self.end_task(Some(&task), message, None).await.map(drop);
         }
         let Some(image_id) = task.image_id.as_deref() else { return Ok(()) };
         let Some(found) = rows::with_owner(&self.db, image_id).await? else { return Ok(()) };
         if found.image.status == Status::PendingDelete.as_str() {
-            return self.end_task(Some(&task), None).await.map(drop);
+            return self.end_task(Some(&task), message, None).await.map(drop);
         }
         // Upstream's server has tasks too, which it does not renew; theirs own no data.
         if !found.owner.as_deref().is_some_and(|owner| token.is_or_precedes(owner)) {
@@ -172,10 +179,10 @@ impl Images {
             }
         }
         let Some(taken) = self.take_over(found, task_id).await? else { return Ok(()) };
-        let work = Work { intent: Intent::Import, token: taken.token.clone(), host: String::new() };
+        let work = Work { intent: Intent::Import, token: taken.token.clone(), host: String::new(), reason: None };
         let record = Record { image_id: image_id.to_owned(), work: Some(work), places };
         self.remove_unknown(&record, Some(&taken.found)).await?;
-        self.end(taken, Some(&task), &stores, Machine::Other).await?;
+        self.end(taken, Some(&task), message, &stores, Machine::Other).await?;
         info!(image_id, task_id, "the import of a dead worker of another host was ended");
         Ok(())
     }
@@ -197,6 +204,7 @@ impl Images {
         &self,
         taken: Taken,
         task: Option<&TaskRecord>,
+        message: &str,
         stores: &[String],
         machine: Machine,
     ) -> Result<(), Error> {
@@ -205,7 +213,7 @@ impl Images {
             if machine == Machine::This {
                 self.drop_all_staged(&image.id).await;
             }
-            return self.end_task(task, None).await.map(drop);
+            return self.end_task(task, message, None).await.map(drop);
         }
         let image = Image::from_record(image, None);
         let keeps = is_direct(task) && self.has_good_data(&image, task, machine).await;
@@ -220,7 +228,7 @@ impl Images {
         }
         let host = self.options.self_url.as_deref().filter(|_| machine == Machine::This);
         let step = self.step_of_reclaim(&image, stores, back, &token, host);
-        if self.end_task(task, Some(step.clone())).await? {
+        if self.end_task(task, message, Some(step.clone())).await? {
             return Ok(());
         }
         // The row of the task is gone, or has ended: the image must not stay as it is.
@@ -245,14 +253,19 @@ impl Images {
     }
 
     /// The task fails, together with a step of its image. False: it had ended, and nothing was done.
-    async fn end_task(&self, task: Option<&TaskRecord>, image: Option<tasks::ImageStep>) -> Result<bool, Error> {
+    async fn end_task(
+        &self,
+        task: Option<&TaskRecord>,
+        message: &str,
+        image: Option<tasks::ImageStep>,
+    ) -> Result<bool, Error> {
         let Some(task) = task.filter(|task| is_unfinished(Some(task))) else { return Ok(false) };
         let step = TaskStep {
             task: task.id.clone(),
             from: UNFINISHED.to_vec(),
             to: "failure",
             result: None,
-            message: Some(message(task).to_owned()),
+            message: Some(message.to_owned()),
             expires_at: Some(clock::now() + self.options.task_time_to_live),
             image,
         };
@@ -265,11 +278,14 @@ impl Images {
 }
 
 /// Why a task has failed that lost its worker.
-fn message(task: &TaskRecord) -> &'static str {
-    match (task.kind.as_str(), task.status.as_str()) {
-        (MAKING, _) => NOT_HEARD_OF,
-        (_, "pending") => NEVER_BEGUN,
-        _ => DIED,
+fn message(task: Option<&TaskRecord>, machine: Machine) -> &'static str {
+    let Some(task) = task else { return DIED };
+    match (task.kind.as_str(), task.status.as_str(), machine) {
+        (MAKING, ..) => NOT_HEARD_OF,
+        (_, "pending", Machine::This) => NEVER_BEGUN,
+        (_, _, Machine::This) => DIED,
+        (_, "pending", Machine::Other) => LOST_UNBEGUN,
+        (_, _, Machine::Other) => LOST,
     }
 }
 

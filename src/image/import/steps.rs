@@ -170,7 +170,8 @@ fn set(wanted: &[(String, String)], properties: &mut Properties) {
 }
 
 fn from_of_begin(plan: &Plan) -> Vec<String> {
-    if plan.is_copy { from_of_end(plan) } else { vec![plan.image.status.as_str().to_owned()] }
+    // The second is for another attempt, when the answer to the first was lost.
+    if plan.is_copy { from_of_end(plan) } else { words(&[plan.image.status, Status::Importing]) }
 }
 
 fn from_of_end(plan: &Plan) -> Vec<String> {

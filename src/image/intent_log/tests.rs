@@ -35,7 +35,7 @@ fn a_finished_entry_leaves_nothing_and_an_abandoned_one_is_found() {
     let (mut found, _) = leftovers(&intent_log);
     assert_eq!(found.len(), 1);
     let Leftover { record, entry } = found.remove(0);
-    let work = Work { intent: Intent::Delete, token, host: intent_log.host.clone() };
+    let work = Work { intent: Intent::Delete, token, host: intent_log.host.clone(), reason: None };
     assert_eq!(record, Record { image_id: "two".to_owned(), work: Some(work), places });
     entry.finish().unwrap();
     assert!(intent_log.names().unwrap().is_empty());
@@ -47,6 +47,39 @@ fn an_entry_in_use_is_left_alone() {
     let held = begin(&intent_log, Intent::Upload, "one");
     assert!(leftovers(&intent_log).0.is_empty());
     held.finish().unwrap();
+}
+
+#[test]
+fn an_entry_is_in_use_as_long_as_one_of_those_who_work_for_it() {
+    let (_folder, intent_log) = intent_log();
+    let entry = begin(&intent_log, Intent::Import, "one");
+    let (one, other) = (entry.lock(), entry.lock());
+    drop((entry, one));
+    assert!(leftovers(&intent_log).0.is_empty());
+    drop(other);
+    assert_eq!(leftovers(&intent_log).0.len(), 1);
+}
+
+#[test]
+fn an_entry_that_is_left_says_why_and_is_in_use_until_all_have_left() {
+    let (_folder, intent_log) = intent_log();
+    let entry = begin(&intent_log, Intent::Import, "one");
+    let worker = entry.lock();
+    intent_log.leave(&entry, "tired").unwrap();
+    drop(entry);
+    assert!(leftovers(&intent_log).0.is_empty());
+    assert_eq!(intent_log.names().unwrap().len(), 1);
+    drop(worker);
+    let (mut found, _) = leftovers(&intent_log);
+    let Leftover { record, entry } = found.remove(0);
+    assert_eq!((record.image_id.as_str(), record.places.len()), ("one", 1));
+    assert_eq!(record.work.unwrap().reason.as_deref(), Some("tired"));
+    entry.finish().unwrap();
+    // One that is gone says nothing.
+    let gone = begin(&intent_log, Intent::Import, "two");
+    fs::remove_file(&gone.path).unwrap();
+    intent_log.leave(&gone, "tired").unwrap_err();
+    assert!(intent_log.names().unwrap().is_empty());
 }
 
 #[test]
@@ -120,12 +153,12 @@ fn one_look_renews_all_that_live_and_names_the_rest() {
     drop(begin(&other, Intent::Upload, "foreign"));
     fs::write(intent_log.folder.join("odd"), "{").unwrap();
     let old = SystemTime::now() - FOREIGN_AGE - Duration::from_secs(60);
-    held.iter().for_each(|entry| entry.lock.set_modified(old).unwrap());
+    held.iter().for_each(|entry| File::options().write(true).open(&entry.path).unwrap().set_modified(old).unwrap());
 
     let names = intent_log.unattended().unwrap();
     assert_eq!(names.len(), 2, "the dead one and the odd one: {names:?}");
     assert!(names.contains(&"odd".into()));
-    assert!(held.iter().all(|entry| entry.lock.metadata().unwrap().modified().unwrap() > old));
+    assert!(held.iter().all(|entry| fs::metadata(&entry.path).unwrap().modified().unwrap() > old));
     assert_eq!(leftovers(&intent_log).0.len(), 1, "what has been looked at can be taken up");
 }
 

@@ -39,7 +39,7 @@ fn with_owner(status: &str, owner: Option<&Token>) -> ImageAndOwner {
 }
 
 fn record(work: Option<(Intent, &Token)>) -> Record {
-    let work = work.map(|(intent, token)| Work { intent, token: token.clone(), host: "h".to_owned() });
+    let work = work.map(|(intent, token)| Work { intent, token: token.clone(), host: "h".to_owned(), reason: None });
     Record { image_id: "one".to_owned(), work, places: Vec::new() }
 }
 

@@ -22,6 +22,7 @@ use futures_util::future::BoxFuture;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::{Map, Value};
 
+use super::context::Kept;
 use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::Pool;
 use super::writer::StrandWriter;
@@ -200,7 +201,7 @@ impl Store for FileStore {
 
     fn begin<'a>(
         &'a self,
-        _context: &'a StoreContext,
+        context: &'a StoreContext,
         image_id: &'a str,
         size: Option<u64>,
     ) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
@@ -208,8 +209,8 @@ impl Store for FileStore {
             if !self.inner.writable {
                 return Err(StoreError::AddDisabled { store: self.inner.name.clone() });
             }
-            let name = image_id.to_owned();
-            let begun = self.run(move |inner| inner.begin(&name, size.unwrap_or(0))).await;
+            let (name, kept) = (image_id.to_owned(), context.kept.clone());
+            let begun = self.run(move |inner| inner.begin(&name, size.unwrap_or(0), kept)).await;
             if let Err(StoreError::WriteDenied { source }) = &begun {
                 tracing::error!(
                     image_id,
@@ -268,7 +269,7 @@ impl Store for FileStore {
 
     fn delete<'a>(
         &'a self,
-        _context: &'a StoreContext,
+        context: &'a StoreContext,
         location: &'a Location,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
@@ -276,17 +277,11 @@ impl Store for FileStore {
                 let store = self.inner.name.clone();
                 return Err(StoreError::Unsupported { store, operation: super::Operation::Delete });
             }
-            let path = self.inner.path_of(location)?;
-            self.run(move |inner| match std::fs::remove_file(&path) {
-                Ok(()) => {
-                    // Else a crash of the machine could bring the file back when nobody knows of it any more.
-                    if let Err(error) = publish::sync_directory_of(Path::new(&path)) {
-                        tracing::warn!(store = inner.name, path, %error, "cannot make a deletion durable");
-                    }
-                    Ok(())
-                }
-                Err(error) if is_missing(&error) => Err(StoreError::NotFound { image: path }),
-                Err(source) => Err(StoreError::DeleteDenied { image: path, source }),
+            let (path, kept) = (self.inner.path_of(location)?, context.kept.clone());
+            self.run(move |inner| {
+                let removed = inner.remove(path);
+                drop(kept);
+                removed
             })
             .await
         }
@@ -322,7 +317,21 @@ impl Inner {
         }
     }
 
-    fn begin(&self, name: &str, size: u64) -> Result<StrandWriter<Recording>, StoreError> {
+    fn remove(&self, path: String) -> Result<(), StoreError> {
+        match std::fs::remove_file(&path) {
+            Ok(()) => {
+                // Else a crash of the machine could bring the file back when nobody knows of it any more.
+                if let Err(error) = publish::sync_directory_of(Path::new(&path)) {
+                    tracing::warn!(store = self.name, path, %error, "cannot make a deletion durable");
+                }
+                Ok(())
+            }
+            Err(error) if is_missing(&error) => Err(StoreError::NotFound { image: path }),
+            Err(source) => Err(StoreError::DeleteDenied { image: path, source }),
+        }
+    }
+
+    fn begin(&self, name: &str, size: u64, kept: Kept) -> Result<StrandWriter<Recording>, StoreError> {
         if !is_name(name) {
             return Err(StoreError::BadLocation { reason: "Image id is not a file name".to_owned() });
         }
@@ -348,6 +357,7 @@ impl Inner {
             permissions: self.permissions,
             pool: Arc::clone(&self.data),
             progress: Progress::default(),
+            kept,
         };
         recording.prepare()?;
         let url = format!("file://{}", recording.path);

@@ -10,6 +10,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::uio::pwritev;
 
 use super::super::StoreError;
+use super::super::context::Kept;
 use super::super::pool::Pool;
 use super::super::strand::Job;
 use super::super::writer::{Message, Published};
@@ -46,6 +47,8 @@ pub(super) struct Recording {
     pub(super) permissions: Option<u32>,
     pub(super) pool: Arc<Pool>,
     pub(super) progress: Progress,
+    /// Last, so that it goes when nothing is left of a write that was given up.
+    pub(super) kept: Kept,
 }
 
 #[derive(Default)]
@@ -202,11 +205,12 @@ impl Recording {
             tracing::warn!(path = self.path, %error, "unable to set the permissions of an image");
         }
         draft.publish().map_err(|error| unpublished(&self.path, error))?;
-        let path = self.path.clone();
+        let (path, kept) = (self.path.clone(), self.kept.clone());
         Ok(Published::new(Arc::clone(&self.pool), move || {
             if let Err(error) = std::fs::remove_file(&path) {
                 tracing::error!(path, %error, "cannot remove image data that nobody waited for");
             }
+            drop(kept);
         }))
     }
 }

@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use bytes::Bytes;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -122,7 +123,10 @@ async fn nothing_is_visible_before_the_commit() {
 async fn a_commit_that_nobody_waits_for_is_undone() {
     let fixture = Fixture::new();
     for round in 0..40 {
-        let mut writer = fixture.store.begin(&StoreContext::default(), IMAGE, None).await.unwrap();
+        let kept = Arc::new(());
+        let context = StoreContext::default().keeping(Arc::<()>::clone(&kept));
+        let mut writer = fixture.store.begin(&context, IMAGE, None).await.unwrap();
+        drop(context);
         writer.write(pattern(100_000)).await.unwrap();
         // Given up at any point: before the thread starts, while it works, after it is done.
         let given_up = tokio::time::timeout(Duration::from_micros(round * 50), writer.commit()).await;
@@ -133,14 +137,41 @@ async fn a_commit_that_nobody_waits_for_is_undone() {
                 .await
                 .unwrap();
         }
-        for _ in 0..1000 {
-            if fixture.files().await.is_empty() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        let begun = Instant::now();
+        while Arc::strong_count(&kept) > 1 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "round {round}: it is kept for ever");
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        // Not before the data has gone.
+        let is_there = fixture.path(IMAGE).try_exists().unwrap();
+        assert!(!is_there, "round {round}");
         assert_eq!(fixture.files().await, [""; 0], "round {round}");
     }
+}
+
+#[tokio::test]
+async fn what_a_write_keeps_is_kept_while_its_threads_are_busy() {
+    let fixture = Fixture::new();
+    let kept = Arc::new(());
+    let context = StoreContext::default().keeping(Arc::<()>::clone(&kept));
+    let mut writer = fixture.store.begin(&context, IMAGE, None).await.unwrap();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(std::sync::Mutex::new(gate));
+    for _ in 0..WRITERS {
+        let gate = Arc::clone(&gate);
+        let wait = move || {
+            let _ = gate.lock().unwrap().recv();
+        };
+        fixture.store.inner.data.submit(Box::new(wait)).unwrap();
+    }
+    writer.write(pattern(1_000_000)).await.unwrap();
+    let given_up = tokio::time::timeout(Duration::from_millis(1), writer.commit()).await;
+    assert!(given_up.is_err(), "no thread was free");
+    drop(context);
+    assert!(Arc::strong_count(&kept) > 1);
+    drop(go);
+    assert_eq!(fixture.files().await, [""; 0]);
+    assert_eq!(Arc::strong_count(&kept), 1);
 }
 
 #[tokio::test]

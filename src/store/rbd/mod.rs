@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
+use super::context::Kept;
 use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::Pool;
 use super::writer::StrandWriter;
@@ -191,7 +192,7 @@ impl Store for RbdStore {
 
     fn begin<'a>(
         &'a self,
-        _context: &'a StoreContext,
+        context: &'a StoreContext,
         image_id: &'a str,
         size: Option<u64>,
     ) -> BoxFuture<'a, Result<Box<dyn Writer>, StoreError>> {
@@ -199,8 +200,11 @@ impl Store for RbdStore {
             if !is_name(image_id) {
                 return Err(StoreError::BadLocation { reason: "Image id is not a name for Ceph".to_owned() });
             }
-            let name = image_id.to_owned();
-            let begun = self.run(move |inner, connection| inner.begin(connection, &name, size.unwrap_or(0))).await;
+            let (name, kept) = (image_id.to_owned(), context.kept.clone());
+            let begin = move |inner: &Inner, connection: &Arc<Connection>| {
+                inner.begin(connection, &name, size.unwrap_or(0), kept.clone())
+            };
+            let begun = self.run(begin).await;
             begun.map(|writer| Box::new(writer) as Box<dyn Writer>)
         }
         .boxed()
@@ -259,10 +263,12 @@ impl Store for RbdStore {
 
     fn delete<'a>(
         &'a self,
-        _context: &'a StoreContext,
+        context: &'a StoreContext,
         location: &'a Location,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.run_at(location, |_, connection, pool, address| {
+        let kept = context.kept.clone();
+        self.run_at(location, move |_, connection, pool, address| {
+            let _until_removed = &kept;
             removal::remove(connection, pool, &address.image, address.snapshot.as_deref())
         })
         .boxed()
@@ -275,6 +281,7 @@ impl Inner {
         connection: &Arc<Connection>,
         name: &str,
         size: u64,
+        kept: Kept,
     ) -> Result<StrandWriter<Recording>, StoreError> {
         let fault = |error| connection.writing(format!("creating the image {name}"), error);
         let pool = connection.pool(&self.pool)?;
@@ -294,7 +301,8 @@ impl Inner {
         let metadata = self.id.iter().map(|id| ("store".to_owned(), id.as_str().into())).collect();
         let (connection, threads) = (Arc::clone(connection), Arc::clone(&self.data));
         let target = ImageAddress { connection, pool, name: name.to_owned(), threads };
-        let recording = Recording::new(image, target, self.thin, size, self.chunk);
+        let mut recording = Recording::new(image, target, self.thin, size, self.chunk);
+        recording.kept = kept;
         Ok(StrandWriter::new(recording, Arc::clone(&self.data), size, url, metadata))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::StoreError;
+use super::super::context::Kept;
 use super::super::pool::Pool;
 use super::super::strand::Job;
 use super::super::writer::{Message, Published};
@@ -60,6 +61,8 @@ pub(super) struct Recording {
     /// Bytes of both.
     gathered_length: u64,
     in_flight: VecDeque<Pending<()>>,
+    /// Goes when nothing is left of a write that was given up.
+    pub(super) kept: Kept,
 }
 
 impl Recording {
@@ -77,6 +80,7 @@ impl Recording {
             small: Vec::new(),
             gathered_length: 0,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
+            kept: None,
         }
     }
 
@@ -178,10 +182,12 @@ impl Recording {
         finish().map_err(|error| self.fault(error))?;
         self.image = None;
         let ImageAddress { connection, pool, name, threads } = self.target.clone();
+        let kept = self.kept.clone();
         Ok(Published::new(threads, move || {
             if let Err(error) = removal::remove(&connection, &pool, &name, Some(SNAPSHOT)) {
                 tracing::error!(image = name, %error, "cannot remove image data that nobody waited for");
             }
+            drop(kept);
         }))
     }
 

@@ -13,7 +13,6 @@ use crate::identity::Context;
 use crate::image::{FAILED, IMPORTING, Image, LOCK, Plan, Transformed};
 use crate::schema::python::Excerpt;
 use crate::sys::crash_point::crash_point;
-use crate::task::pool::Turn;
 use crate::task::tasks::new_task;
 use crate::task::{Asker, Error, Task, TaskKind, TaskStatus, Tasks};
 
@@ -100,12 +99,7 @@ impl Tasks {
         let job = Job { plan, hold, method: request.method };
         let tasks = self.clone();
         // Dropped when the queue is full after all, the hold is left to recovery, which ends the task.
-        self.pool.submit(&task_id, move |turn| async move {
-            match turn {
-                Turn::Begin(stop) => flow::run(tasks, job, stop).await,
-                Turn::Never => tasks.end_unbegun(&job.plan.task_id, Some((&job.plan.image, job.hold))).await,
-            }
-        })
+        self.pool.submit(&task_id, flow::work(tasks, job))
     }
 
     /// The ids of the stores to write to; empty in a single-store cloud. `None`: the image is in all of them.

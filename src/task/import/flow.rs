@@ -15,7 +15,8 @@ use crate::db::tasks::{self as rows, ImageStep, TaskStep};
 use crate::image::{self, Fault, Hold, Imported, Plan, Status};
 use crate::sys::crash_point::crash_point;
 use crate::task::model::TaskStatus;
-use crate::task::tasks::Tasks;
+use crate::task::pool::{Ended, Turn, Work};
+use crate::task::tasks::{Tasks, UNREACHED};
 
 /// How often a task says how far it is.
 const REPORT: Duration = Duration::from_secs(30);
@@ -25,6 +26,10 @@ const ATTEMPTS: u32 = 5;
 
 /// What a task says of an image that is no more.
 const DELETED: &str = "Image has been deleted, aborting import.";
+
+/// What a task says whose end could not be written down.
+const UNTOLD: &str =
+    "The database did not answer when this task had ended. Nothing was kept; the image can be imported again.";
 
 /// What a task says whose list of stores is empty (upstream: `_VerifyImageState`).
 const NOWHERE: &str = "None of the uploads finished!";
@@ -49,25 +54,45 @@ struct Failed {
     leaves_something: bool,
 }
 
-/// How a step ended.
-enum Taken {
-    Done,
-    /// The image is gone, or somebody else's.
-    Refused,
-    /// Nobody knows, or not now: recovery looks.
-    Unclear,
+/// An import as the pool takes it.
+pub(super) fn work(tasks: Tasks, job: Job) -> Work {
+    Box::new(move |turn| {
+        Box::pin(async move {
+            match turn {
+                Turn::Begin(stop) => begin(tasks, job, stop).await,
+                Turn::Never => {
+                    tasks.end_unbegun(&job.plan.task_id, Some((&job.plan.image, job.hold))).await;
+                    Ended::Over
+                }
+            }
+        })
+    })
 }
 
-/// Runs an import to one of its ends. `stop`: the task was ended by somebody else, or soon will be.
-pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
+/// Begins an import. `stop`: the task was ended by somebody else, or soon will be.
+async fn begin(tasks: Tasks, job: Job, stop: CancellationToken) -> Ended {
     let task_id = job.plan.task_id.clone();
-    let Job { mut plan, hold, method } = job;
-    let begin = tasks.images.step_of_begin(&plan, &hold);
-    match tasks.take(&task_id, &[TaskStatus::Pending], TaskStatus::Processing, None, begin).await {
-        Taken::Done => crash_point("import.begun"),
-        Taken::Refused => return tasks.end_without_image(&plan, hold, None).await,
-        Taken::Unclear => return,
+    let step = tasks.images.step_of_begin(&job.plan, &job.hold);
+    match tasks.begin_with(&task_id, Some(step)).await {
+        Ok(()) => {
+            crash_point("import.begun");
+            run(tasks, job, stop).await;
+        }
+        Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
+            tasks.end_without_image(&job.plan, job.hold, None).await;
+        }
+        Err(error) => {
+            warn!(task_id, error = &error as &dyn StdError, "an import cannot begin yet");
+            return Ended::Unbegun(work(tasks, job));
+        }
     }
+    Ended::Over
+}
+
+/// Runs an import that has begun to one of its ends.
+async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
+    let Job { mut plan, hold, method } = job;
+    let task_id = plan.task_id.clone();
     if let Err(error) = tasks.images.enforce_import(&plan, method == Method::GlanceDirect).await {
         return match error {
             image::Error::OverLimit { .. } => tasks.refuse_import(&plan, hold, &method, error.to_string()).await,
@@ -78,15 +103,16 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
     let progress = Progress::default();
     let threads = progress.threads().clone();
     let imported = tokio::select! {
-        imported = tasks.bring(&mut plan, &method, &progress) => Some(imported),
+        imported = tasks.bring(&mut plan, &hold, &method, &progress) => Some(imported),
         () = stop.cancelled() => None,
     };
     // What a plugin does late must not meet what others have staged meanwhile.
     threads.close();
     threads.wait().await;
     let Some(imported) = imported else {
+        warn!(task_id, image_id = plan.image.id, "an import was given up");
         // Whoever has ended it has the image now, or will have; recovery makes sure.
-        return warn!(task_id, image_id = plan.image.id, "an import was given up");
+        return tasks.images.leave(hold, UNREACHED).await;
     };
     crash_point("import.brought");
     match imported {
@@ -97,7 +123,13 @@ pub(super) async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
 
 impl Tasks {
     /// Reads the data and makes it durable in its stores.
-    async fn bring(&self, plan: &mut Plan, method: &Method, progress: &Progress) -> Result<Imported, Failed> {
+    async fn bring(
+        &self,
+        plan: &mut Plan,
+        hold: &Hold,
+        method: &Method,
+        progress: &Progress,
+    ) -> Result<Imported, Failed> {
         if plan.stores.is_empty() && self.images.has_store_ids() {
             // A copy to no store leaves an active image as it is, and that is all that upstream asks of it.
             return if plan.is_copy { Ok(Imported::default()) } else { Err(Failed::without_data(plan, &NOWHERE)) };
@@ -110,7 +142,7 @@ impl Tasks {
         }
         crash_point("import.opened");
         let task_id = plan.task_id.clone();
-        let transform = self.transform(plan, method, source, progress);
+        let transform = self.transform(plan, hold, method, source, progress);
         let transformed = self.reporting(&task_id, progress, None, transform).await;
         let source = transformed.map_err(|error| Failed::before_stores(plan, &error, error.is_verdict()))?;
         crash_point("import.transformed");
@@ -122,7 +154,7 @@ impl Tasks {
         }
         crash_point("import.placed");
         let size = source.size;
-        let pour = self.images.pour_import(plan, size, progress.count(source.data));
+        let pour = self.images.pour_import(plan, hold, size, progress.count(source.data));
         let poured = self.reporting(&task_id, progress, size, pour).await;
         poured.map_err(|fault| Failed::of(fault, plan))
     }
@@ -157,7 +189,10 @@ impl Tasks {
             let known = match self.images.look_at_held(&plan.image.id, &hold).await {
                 Ok(Some(known)) => known,
                 Ok(None) => break,
-                Err(error) => return unclear(task_id, &error),
+                Err(error) => {
+                    unclear(task_id, &error);
+                    return self.images.leave(hold, UNTOLD).await;
+                }
             };
             let step = self.images.step_of_success(plan, &hold, &known, &imported);
             let result = serde_json::json!({"image_id": plan.image.id});
@@ -182,7 +217,10 @@ impl Tasks {
                 }
                 Err(DbError::LocationsChanged { .. }) => {}
                 Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => break,
-                Err(error) => return unclear(task_id, &error),
+                Err(error) => {
+                    unclear(task_id, &error);
+                    return self.images.leave(hold, UNTOLD).await;
+                }
             }
         }
         // Nobody wants the data any more.
@@ -195,12 +233,15 @@ impl Tasks {
         warn!(task_id, image_id = plan.image.id, "an import has failed: {}", failed.message);
         if failed.leaves_something {
             // Recovery removes what is left, and then ends the task.
-            return;
+            return self.images.leave(hold, &failed.message).await;
         }
         let known = match self.images.look_at_held(&plan.image.id, &hold).await {
             Ok(Some(known)) => known,
             Ok(None) => return self.end_without_image(plan, hold, None).await,
-            Err(error) => return unclear(task_id, &error),
+            Err(error) => {
+                unclear(task_id, &error);
+                return self.images.leave(hold, &failed.message).await;
+            }
         };
         let is_direct = *method == Method::GlanceDirect;
         let is_staged = is_direct || plan.transformed.is_changed;
@@ -220,16 +261,31 @@ impl Tasks {
 
     /// Takes the last step of an import that has failed. `unstages`: what is staged goes as well.
     async fn end_in_failure(&self, plan: &Plan, hold: Hold, message: String, step: ImageStep, unstages: bool) {
-        match self.take(&plan.task_id, &[TaskStatus::Processing], TaskStatus::Failure, Some(message), step).await {
-            Taken::Done => {
+        let told = Some(message.clone());
+        match rows::take_step(
+            &self.db,
+            TaskStep {
+                message: told,
+                image: Some(step),
+                ..self.step(&plan.task_id, &[TaskStatus::Processing], TaskStatus::Failure)
+            },
+        )
+        .await
+        {
+            Ok(()) => {
                 crash_point("import.failed");
                 if unstages {
                     self.images.drop_staged(plan).await;
                 }
                 self.images.let_go(hold).await;
             }
-            Taken::Refused => self.end_without_image(plan, hold, None).await,
-            Taken::Unclear => {}
+            Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
+                self.end_without_image(plan, hold, None).await;
+            }
+            Err(error) => {
+                unclear(&plan.task_id, &error);
+                self.images.leave(hold, &message).await;
+            }
         }
     }
 
@@ -258,25 +314,6 @@ impl Tasks {
             Err(error) => return Err(error.into()),
         };
         Ok(true)
-    }
-
-    async fn take(
-        &self,
-        task_id: &str,
-        from: &'static [TaskStatus],
-        to: TaskStatus,
-        message: Option<String>,
-        image: ImageStep,
-    ) -> Taken {
-        let step = TaskStep { message, image: Some(image), ..self.step(task_id, from, to) };
-        match rows::take_step(&self.db, step).await {
-            Ok(()) => Taken::Done,
-            Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => Taken::Refused,
-            Err(error) => {
-                warn!(task_id, error = &error as &dyn StdError, "a step of an import cannot be written down yet");
-                Taken::Unclear
-            }
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::plugins::{PluginError, Staged};
 use super::progress::Progress;
 use super::request::Method;
 use super::source::Source;
-use crate::image::{self, Plan};
+use crate::image::{self, Hold, Plan};
 use crate::store::{FileRegion, Reader};
 use crate::sys::crash_point::crash_point;
 use crate::task::tasks::Tasks;
@@ -43,6 +43,7 @@ impl Tasks {
     pub(super) async fn transform(
         &self,
         plan: &mut Plan,
+        hold: &Hold,
         method: &Method,
         source: Source,
         progress: &Progress,
@@ -60,7 +61,7 @@ impl Tasks {
         }
         if *method != Method::GlanceDirect {
             plan.transformed.is_changed = true;
-            self.images.stage_for_import(plan, source.size, source.data).await?;
+            self.images.stage_for_import(plan, hold, source.size, source.data).await?;
             crash_point("import.staged");
         }
         let outcome = self.plugins.run(&mut staged, &plan.caller.roles, progress).await;

@@ -17,8 +17,8 @@ use crate::sys::crash_point::crash_point;
 use crate::task::Error;
 use crate::task::import::{FetchError, PluginError, Progress, Source, aside, file_source};
 use crate::task::model::{Task, TaskStatus};
-use crate::task::pool::Turn;
-use crate::task::tasks::{NO_TIME, Tasks};
+use crate::task::pool::{Ended, Turn, Work};
+use crate::task::tasks::{NO_TIME, Tasks, UNREACHED};
 
 /// What upstream says of nearly every failure; the cause follows.
 const FAILED: &str = "Task failed due to Internal Error";
@@ -72,35 +72,60 @@ impl Tasks {
             }
         }
         let created = self.get(&TaskViewer::service(), &id).await?;
-        let (tasks, caller) = (self.clone(), Arc::clone(caller));
         // Dropped when the queue is full after all, the making is left to recovery, which ends the task.
-        self.pool.submit(&id, move |turn| async move {
-            match turn {
-                Turn::Begin(stop) => tasks.import_legacy(making, caller, input, stop).await,
-                Turn::Never => tasks.end_badly(making, NO_TIME.to_owned()).await,
-            }
-        })?;
+        self.pool.submit(&id, self.clone().legacy_work(making, Arc::clone(caller), input))?;
         Ok(created)
     }
 
-    /// Runs a task to one of its ends. `stop`: it was ended by somebody else.
-    async fn import_legacy(self, making: Making, caller: Arc<Context>, input: Value, stop: CancellationToken) {
-        let task_id = making.task_id().to_owned();
-        if let Err(error) = self.begin(&task_id).await {
-            // Recovery looks at it.
-            return unclear(&task_id, &error);
+    fn legacy_work(self, making: Making, caller: Arc<Context>, input: Value) -> Work {
+        Box::new(move |turn| {
+            Box::pin(async move {
+                match turn {
+                    Turn::Begin(stop) => self.begin_making(making, caller, input, stop).await,
+                    Turn::Never => {
+                        self.end_badly(making, NO_TIME.to_owned()).await;
+                        Ended::Over
+                    }
+                }
+            })
+        })
+    }
+
+    async fn begin_making(self, making: Making, caller: Arc<Context>, input: Value, stop: CancellationToken) -> Ended {
+        match self.begin(making.task_id()).await {
+            Ok(()) => {
+                crash_point("make.begun");
+                self.import_legacy(making, &caller, &input, stop).await;
+                Ended::Over
+            }
+            // It was ended by somebody else; recovery looks at it.
+            Err(error @ DbError::NotFound { .. }) => {
+                unclear(making.task_id(), &error);
+                Ended::Over
+            }
+            Err(error) => {
+                unclear(making.task_id(), &error);
+                Ended::Unbegun(self.legacy_work(making, caller, input))
+            }
         }
-        crash_point("make.begun");
+    }
+
+    /// Runs a task that has begun to one of its ends. `stop`: it was ended by somebody else, or soon will be.
+    async fn import_legacy(self, making: Making, caller: &Arc<Context>, input: &Value, stop: CancellationToken) {
+        let task_id = making.task_id().to_owned();
         let progress = Progress::default();
         let threads = progress.threads().clone();
         let made = tokio::select! {
-            made = self.make(&making, &caller, &input, &progress) => Some(made),
+            made = self.make(&making, caller, input, &progress) => Some(made),
             () = stop.cancelled() => None,
         };
         // What qemu-img does late must not be left behind.
         threads.close();
         threads.wait().await;
-        let Some(made) = made else { return warn!(task_id, "an import task was ended by somebody else") };
+        let Some(made) = made else {
+            warn!(task_id, "an import task was given up");
+            return self.images.leave_making(making, UNREACHED).await;
+        };
         match made {
             Ok(()) => self.end_well(making).await,
             Err(failed) => {
@@ -212,13 +237,19 @@ impl Tasks {
         }
         match self.images.unmake(making.image_id()).await {
             Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => return unclear(task_id, &error),
+            Ok(false) => return self.images.leave_making(making, &message).await,
+            Err(error) => {
+                unclear(task_id, &error);
+                return self.images.leave_making(making, &message).await;
+            }
         }
         crash_point("make.unmade");
-        match self.fail(task_id, message).await {
+        match self.fail(task_id, message.clone()).await {
             Ok(()) | Err(DbError::NotFound { .. }) => self.images.end_making(making).await,
-            Err(error) => unclear(task_id, &error),
+            Err(error) => {
+                unclear(task_id, &error);
+                self.images.leave_making(making, &message).await;
+            }
         }
     }
 }

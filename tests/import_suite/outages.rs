@@ -1,0 +1,113 @@
+//! Imports that their worker gives up while it lives: the database is away, or somebody else has ended the task.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::super::common::disk::FuseMount;
+use super::super::common::{Conf, Request, Server, pause, wait_for};
+use super::super::{
+    LEASE, MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, download, import, shown, sqlite, task,
+    wait_for_begin,
+};
+use super::serve;
+
+/// Waits for a text in the log for as long as leases last.
+fn logged(server: &Server, text: &str) {
+    wait_for(text, LEASE * 2, || server.log().contains(text).then_some(()));
+}
+
+#[test]
+fn tasks_wait_for_a_database_that_is_away_and_those_that_were_given_up_say_why() {
+    let (stalls, breaks) = (Web::start(), Web::start());
+    let port = serve(BTreeMap::from([("/data".to_owned(), vec![b'd'; MIB])]));
+    let set = |conf_of: Conf| {
+        conf(&stalls)(conf_of).set("wsgi.task_pool_threads", 2).set("import_filtering_opts.allowed_ports", "[]")
+    };
+    let server = Server::with(set);
+    let [given_up, failing, waiting] = [(); 3].map(|()| create(&server));
+    import(&server, &given_up, &download(&stalls));
+    wait_for_begin(&stalls, &server, &given_up);
+    import(&server, &failing, &download(&breaks));
+    wait_for_begin(&breaks, &server, &failing);
+    let method = json!({"name": "web-download", "uri": format!("http://127.0.0.1:{port}/data")});
+    import(&server, &waiting, &json!({"method": method, "stores": ["fast", "slow"]}));
+    assert_eq!(task(&server, &waiting)["status"], "pending");
+
+    let mut away = Command::new("sqlite3")
+        .arg(server.conf.database())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = away.stdin.take().unwrap();
+    input.write_all(b".timeout 20000\nbegin exclusive; select 'away';\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(away.stdout.take().unwrap()).read_line(&mut answer).unwrap();
+    assert_eq!(answer.trim(), "away");
+    breaks.go_on.send(false).unwrap();
+    logged(&server, "an import cannot begin yet");
+    logged(&server, "an import was given up");
+    input.write_all(b"commit;\n.quit\n").unwrap();
+    assert!(away.wait().unwrap().success());
+    stalls.go_on.send(false).unwrap();
+
+    let done = wait_for("the end of what waited", LEASE, || {
+        Some(task(&server, &waiting)).filter(|task| task["status"] != "pending" && task["status"] != "processing")
+    });
+    assert_eq!(done["status"], "success", "{done}");
+    assert_free(&shown(&server, &waiting), "active");
+    for (id, text) in [(&given_up, "could not reach the database"), (&failing, "broke after 1048576 bytes")] {
+        let failed = wait_for("the end of a task", LEASE * 2, || {
+            Some(task(&server, id)).filter(|task| task["status"] == "failure")
+        });
+        assert!(failed["message"].as_str().unwrap().contains(text), "{failed}");
+        assert_free(&shown(&server, id), "queued");
+    }
+}
+
+#[test]
+fn an_import_that_is_given_up_is_not_cleaned_up_before_its_stores_have_stopped() {
+    let (web, mut mount) = (Web::start(), None);
+    let server = Server::with(|conf_of| {
+        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
+        conf(&web)(conf_of)
+    });
+    let mount = mount.unwrap();
+    let id = create(&server);
+    import(&server, &id, &json!({"method": {"name": "web-download", "uri": web.url()}, "stores": ["slow"]}));
+    wait_for_begin(&web, &server, &id);
+    mount.stall();
+    web.go_on.send(true).unwrap();
+    let ended = format!("update tasks set status = 'failure' where image_id = '{id}'");
+    sqlite(&server.conf.database(), &ended);
+    logged(&server, "an import was given up");
+    let entry = || {
+        let logs = fs::read_dir(server.conf.dir.join("state/uploads")).unwrap().map(|log| log.unwrap().path());
+        let entries = logs.flat_map(|log| fs::read_dir(log).unwrap()).map(|entry| entry.unwrap().path());
+        entries.into_iter().next()
+    };
+    // Nobody else may have it while the store works.
+    let path = entry().unwrap();
+    let locked = Flock::lock(File::open(&path).unwrap(), FlockArg::LockExclusiveNonblock);
+    assert!(locked.is_err(), "recovery would begin");
+    assert_eq!(shown(&server, &id)["status"], "importing");
+    mount.go_on();
+    wait_for("recovery", PATIENCE, || {
+        // It looks once a minute; a reload makes it look at once.
+        server.signal(Signal::SIGHUP);
+        pause(Duration::from_millis(500));
+        (shown(&server, &id)["status"] != "importing").then_some(())
+    });
+    let image = shown(&server, &id);
+    assert_eq!(image.get("os_glance_import_task"), None, "{image}");
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    assert_nothing_left(&server.conf);
+    drop((server, mount));
+}
