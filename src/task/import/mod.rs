@@ -15,7 +15,7 @@ mod transform;
 mod web;
 
 pub use begin::Prepared;
-pub(super) use plugins::{Conversion, Interrupt, Percent, PluginError, aside};
+pub(super) use plugins::{Conversion, Decompression, Interrupt, Percent, PluginError, aside};
 pub use plugins::{Plugins, UnknownPlugin};
 pub(super) use progress::Progress;
 pub(super) use remote::Remote;

@@ -12,7 +12,7 @@ mod rework;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::import::Conversion;
+use super::import::{Conversion, Decompression};
 use crate::config::Config;
 use crate::image::schema::ImageSchema;
 use crate::store::TASKS_STORE;
@@ -38,6 +38,7 @@ impl Legacy {
                 most: u64::try_from(config.default.image_size_cap).unwrap_or(0),
                 target: config.taskflow_executor.conversion_format.clone(),
                 disks: Conversion::new(config),
+                unpacking: Decompression::new(config),
                 metadata: config.find_file(ova::METADATA),
             })
         });

@@ -2,14 +2,15 @@
 //! `glance/async_/flows/ovf_process.py`).
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
+use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use tar::{Archive, Entry, EntryType};
 use tracing::warn;
 
-use crate::task::import::PluginError;
+use crate::task::import::{Decompression, Interrupt, PluginError};
 
 /// The file, beside the configuration, that names the properties of interest.
 pub(super) const METADATA: &str = "ovf-metadata.json";
@@ -28,6 +29,25 @@ const MEMBERS: usize = 1000;
 const CIM: (&str, &str) =
     ("http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ProcessorAllocationSettingData", "cim_pasd");
 
+/// How an archive begins that is compressed as a whole, which upstream's library undoes.
+const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
+
+/// An archive, and who reads it.
+pub(super) struct Archived<'a> {
+    pub(super) path: &'a Path,
+    /// How much may come out of one that is compressed.
+    pub(super) unpacking: &'a Decompression,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+/// What is in an archive, as far as it may come.
+struct Content<'a> {
+    data: Box<dyn Read>,
+    /// Bytes that may still come.
+    left: u64,
+    interrupt: &'a Interrupt,
+}
+
 /// What an OVF file says.
 #[derive(Debug, PartialEq, Eq)]
 struct Description {
@@ -41,7 +61,7 @@ struct Description {
 /// # Errors
 /// It is no such archive, or has no disk or several.
 pub(super) fn extract(
-    archive: &Path,
+    archive: &Archived<'_>,
     disk: &Path,
     interesting: &[String],
     most: u64,
@@ -71,12 +91,12 @@ pub(super) fn extract(
 
 /// Shows the first file of an archive whose name is wanted to `look`. False: there is none.
 fn with_member(
-    archive: &Path,
+    archive: &Archived<'_>,
     is_wanted: impl Fn(&str) -> bool,
-    look: &mut dyn FnMut(&mut Entry<'_, File>) -> io::Result<()>,
+    look: &mut dyn FnMut(&mut Entry<'_, Content<'_>>) -> io::Result<()>,
 ) -> Result<bool, PluginError> {
     let failed = || PluginError::io("reading the OVA archive");
-    let mut archive = Archive::new(File::open(archive).map_err(failed())?);
+    let mut archive = Archive::new(archive.open().map_err(failed())?);
     // Raw: else the library reads extensions of headers into memory, however long they are.
     for member in archive.entries().map_err(failed())?.raw(true).take(MEMBERS) {
         let mut member = member.map_err(failed())?;
@@ -90,6 +110,32 @@ fn with_member(
         }
     }
     Ok(false)
+}
+
+impl<'a> Archived<'a> {
+    fn open(&self) -> io::Result<Content<'a>> {
+        let mut file = File::open(self.path)?;
+        let size = file.metadata()?.len();
+        let mut head = Vec::with_capacity(GZIP.len());
+        file.by_ref().take(GZIP.len() as u64).read_to_end(&mut head)?;
+        file.rewind()?;
+        let (data, left): (Box<dyn Read>, u64) = if head == GZIP {
+            (Box::new(MultiGzDecoder::new(BufReader::new(file))), self.unpacking.most(size))
+        } else {
+            (Box::new(file), u64::MAX)
+        };
+        Ok(Content { data, left, interrupt: self.interrupt })
+    }
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.interrupt.check().map_err(io::Error::other)?;
+        let length = self.data.read(buffer)?;
+        let left = self.left.checked_sub(length as u64);
+        self.left = left.ok_or_else(|| io::Error::other("more comes out of it than may"))?;
+        Ok(length)
+    }
 }
 
 /// Reads an OVF file. Document types, whose entities can grow beyond all bounds, are refused.

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::io::AsyncWriteExt;
 
-use super::ova;
+use super::ova::{self, Archived};
 use crate::sys::crash_point::crash_point;
-use crate::task::import::{Conversion, Interrupt, Percent, PluginError};
+use crate::task::import::{Conversion, Decompression, Interrupt, Percent, PluginError};
 
 /// A folder of the service, and what is done there.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(in crate::task) struct Rework {
     /// `[taskflow_executor] conversion_format`
     pub(super) target: Option<String>,
     pub(super) disks: Conversion,
+    /// How much may come out of a compressed archive.
+    pub(super) unpacking: Decompression,
     /// Names what of an OVF file becomes properties.
     pub(super) metadata: Option<PathBuf>,
 }
@@ -80,13 +82,15 @@ impl Rework {
         let mut properties = Vec::new();
         if is_archive {
             let interesting = ova::interesting(self.metadata.as_deref());
-            properties = ova::extract(path, extracted, &interesting, self.most)?;
+            let archive = Archived { path, unpacking: &self.unpacking, interrupt };
+            properties = ova::extract(&archive, extracted, &interesting, self.most)?;
             replace(extracted)?;
             found = self.disks.introspect(path, interrupt)?;
         }
         if let Some(target) = &self.target {
-            // qemu-img is told the format: in one that the look has not seen, the data may name files of this host.
-            if found != source {
+            // qemu-img is told the format: in one that the look has not seen, the data may name files of this host. It has a name
+            // of its own for one of them, and takes no other.
+            if found != source && (found, source) != ("vhd", "vpc") {
                 return Err(PluginError::Refused("Image format mismatch".to_owned()));
             }
             self.disks.rewrite((source, path), (target, converted), interrupt, tell)?;
@@ -110,7 +114,8 @@ mod tests {
     fn rework(folder: &Path, most: u64, target: Option<&str>) -> Rework {
         let disks = Conversion::new(&Config::default());
         let (folder, target) = (folder.to_owned(), target.map(str::to_owned));
-        Rework { folder, most, target, disks, metadata: None }
+        let unpacking = Decompression::new(&Config::default());
+        Rework { folder, most, target, disks, unpacking, metadata: None }
     }
 
     #[tokio::test]
@@ -150,6 +155,11 @@ mod tests {
         assert!(run("qcow2").unwrap_err().to_string().contains("disallowed configuration"));
         fs::write(&files[0], vec![0; 4096]).unwrap();
         assert_eq!(run("qcow2").unwrap_err().to_string(), "Image format mismatch");
+        // qemu-img has a name of its own for VHD.
+        let done = Command::new("qemu-img").args(["create", "-q", "-f", "vpc"]).arg(&files[0]).arg("1M").output();
+        assert!(done.unwrap().status.success());
+        assert_eq!(run("vpc").unwrap().disk_format, "raw");
+        assert_eq!(run("vpc").unwrap_err().to_string(), "Image format mismatch");
         // A disk by description, which the look does not take for one: qemu-img must not be told that it is.
         let text =
             "\u{e9}# Disk DescriptorFile\nversion=1\ncreateType=\"monolithicFlat\"\nRW 1 FLAT \"/etc/hostname\" 0\n";

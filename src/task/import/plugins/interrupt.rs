@@ -16,7 +16,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// [`PluginError::Interrupted`]
-    pub(super) fn check(&self) -> Result<(), PluginError> {
+    pub(in crate::task) fn check(&self) -> Result<(), PluginError> {
         if self.0.load(Ordering::Relaxed) { Err(PluginError::Interrupted) } else { Ok(()) }
     }
 }

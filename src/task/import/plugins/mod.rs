@@ -17,7 +17,7 @@ use tracing::debug;
 use super::progress::Progress;
 use crate::config::Config;
 pub(in crate::task) use convert::Conversion;
-use decompress::Decompression;
+pub(in crate::task) use decompress::Decompression;
 pub(in crate::task) use interrupt::Interrupt;
 use interrupt::InterruptOnDrop;
 pub(in crate::task::import) use outcome::{Findings, Staged};

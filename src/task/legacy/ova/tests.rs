@@ -1,6 +1,10 @@
 use std::fs;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use super::*;
+use crate::config::Config;
 
 const OVF: &str = r#"<?xml version="1.0"?>
 <ovf:Envelope xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
@@ -15,6 +19,28 @@ const OVF: &str = r#"<?xml version="1.0"?>
   <p:Empty/>
   <InstructionSet>no namespace</InstructionSet>
 </ovf:Envelope>"#;
+
+/// No more than a MiB may come out of what is compressed.
+fn extract(
+    archive: &Path,
+    disk: &Path,
+    interesting: &[String],
+    most: u64,
+) -> Result<Vec<(String, String)>, PluginError> {
+    let mut config = Config::default();
+    config.service.decompression_max_size = 1 << 20;
+    let (unpacking, interrupt) = (Decompression::new(&config), Interrupt::default());
+    super::extract(&Archived { path: archive, unpacking: &unpacking, interrupt: &interrupt }, disk, interesting, most)
+}
+
+/// The archive, compressed as a whole.
+fn compressed(archive: &Path) -> std::path::PathBuf {
+    let path = archive.with_extension("gz");
+    let mut encoder = GzEncoder::new(File::create(&path).unwrap(), Compression::fast());
+    io::copy(&mut File::open(archive).unwrap(), &mut encoder).unwrap();
+    encoder.finish().unwrap();
+    path
+}
 
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
@@ -47,6 +73,26 @@ fn the_disk_comes_out_with_the_properties_of_interest() {
     fs::remove_file(&disk).unwrap();
     let error = extract(&archive, &disk, &[], 3).unwrap_err();
     assert!(error.to_string().contains("larger than image_size_cap"), "{error}");
+}
+
+#[test]
+fn an_archive_may_be_compressed_as_a_whole_but_is_no_bomb() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let plain = archive(folder.path(), &[("disk.vmdk", b"disk"), ("a.ovf", OVF.as_bytes())]);
+    assert_eq!(extract(&compressed(&plain), &disk, &names(&["Limit"]), 100).unwrap()[0].1, "5");
+    assert_eq!(fs::read(&disk).unwrap(), b"disk");
+    fs::remove_file(&disk).unwrap();
+    let zeros = vec![0; 2 << 20];
+    for members in [[("a.ovf", OVF.as_bytes()), ("disk.vmdk", &zeros)], [("other.iso", &zeros), ("a.ovf", b"")]] {
+        let plain = archive(folder.path(), &members);
+        let error = extract(&compressed(&plain), &disk, &[], u64::MAX).unwrap_err();
+        assert!(error.to_string().contains("reading the OVA archive"), "{error}");
+        let _ = fs::remove_file(&disk);
+    }
+    let path = folder.path().join("damaged");
+    fs::write(&path, b"\x1f\x8b\x08 no gzip").unwrap();
+    extract(&path, &disk, &[], 100).unwrap_err();
 }
 
 #[test]

@@ -22,7 +22,7 @@ const STEP: usize = 256 << 10;
 
 /// How much may come out of compressed data.
 #[derive(Debug)]
-pub(crate) struct Decompression {
+pub(in crate::task) struct Decompression {
     /// Times the size of the compressed data.
     ratio: u64,
     /// Bytes.
@@ -44,7 +44,7 @@ const MAGIC: [(usize, &[u8], Method); 3] =
     [(0, b"PK\x03\x04", Method::Zip), (2, b"-lh", Method::Lha), (0, b"\x1f\x8b\x08", Method::Gzip)];
 
 impl Decompression {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(in crate::task) fn new(config: &Config) -> Self {
         let positive = |value: i64| u64::try_from(value).unwrap_or(0);
         let service = &config.service;
         Self {
@@ -79,7 +79,8 @@ impl Decompression {
         Ok(Findings { size: Some(size), ..Findings::default() })
     }
 
-    fn most(&self, compressed: u64) -> u64 {
+    /// Bytes that may come out of so many.
+    pub(in crate::task) fn most(&self, compressed: u64) -> u64 {
         compressed.saturating_mul(self.ratio).max(self.harmless).min(self.size)
     }
 }
