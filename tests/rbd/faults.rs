@@ -1,13 +1,17 @@
 //! Crashes, outages, clients that vanish, and configurations that do not do.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use super::common::peers::Ceph;
-use super::common::{Answer, Body, Conf, Server, free_port, http, wait_for};
+use super::common::{Answer, Body, Conf, Request, Server, free_port, http, wait_for};
 use super::{MIB, assert_recovered, begin_upload, create, delete, download, pattern, server, show, stored, upload};
 
 #[test]
@@ -40,6 +44,42 @@ fn a_crash_leaves_nothing() {
     assert_recovered(&server, ceph, &id);
     assert!(server.send(&download(&finished)).expect(200).body == data);
     server.send(&delete(&finished)).expect(204);
+}
+
+#[test]
+fn a_crash_during_an_import_leaves_nothing() {
+    let ceph = Ceph::shared();
+    // A web server that stops half-way.
+    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/image", web.local_addr().unwrap());
+    let (end, ended) = mpsc::channel::<()>();
+    let sender = thread::spawn(move || {
+        let (mut connection, _) = web.accept().unwrap();
+        let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
+        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 * MIB);
+        // The service dies meanwhile.
+        let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&vec![b'x'; 30 * MIB]));
+        let _ = ended.recv();
+    });
+    let mut server = Server::with(|conf| {
+        conf.ceph(ceph)
+            .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+            .set("import_filtering_opts.allowed_ports", "[]")
+    });
+    let id = create(&mut server.client());
+    let import = json!({"method": {"name": "web-download", "uri": url}});
+    server.send(&Request::new("POST", &format!("/v2/images/{id}/import")).json(&import)).expect(202);
+    wait_for("the image is being written", Duration::from_secs(60), || ceph.images().contains(&id).then_some(()));
+    server.crash();
+    drop(end);
+    sender.join().unwrap();
+    server.start_again();
+    let tasks = server.send(&Request::new("GET", &format!("/v2/images/{id}/tasks"))).expect(200).json();
+    assert_recovered(&server, ceph, &id);
+    let task = tasks["tasks"][0]["id"].as_str().unwrap();
+    let task = server.send(&Request::new("GET", &format!("/v2/tasks/{task}"))).expect(200).json();
+    assert_eq!(task["status"], "failure", "{task}");
 }
 
 #[test]
