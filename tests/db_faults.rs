@@ -36,7 +36,11 @@ impl Rig {
         let database = Database::start_with(kind, |_| arguments.to_vec());
         make_tables(&database);
         let proxy = Proxy::before(&database);
-        let server = Server::with(|conf| conf.set("database.connection", proxy.url()));
+        let server = Server::with(|conf| {
+            conf.set("database.connection", proxy.url())
+                .set("healthcheck.backends", "disable_by_file,database")
+                .set("healthcheck.detailed", true)
+        });
         Self { server, proxy, database }
     }
 
@@ -263,8 +267,14 @@ fn an_absent_database_is_told_within_seconds_and_missed_no_longer_than_it_is_awa
         let rig = Rig::start(kind);
         let id = uuid();
         rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(201);
+        let health = || rig.server.send(&Request::new("GET", "/healthcheck").header("Accept", "application/json"));
+        assert_eq!(health().expect(200).json()["reasons"][1]["reason"], "OK");
         rig.proxy.away();
         let start = Instant::now();
+        let told = health().expect(503).json();
+        assert_eq!(told["reasons"][0]["reason"], "OK", "{told}");
+        assert_eq!(told["reasons"][1]["reason"], "DATABASE DOES NOT ANSWER", "{told}");
+        assert!(told["reasons"][1]["details"].as_str().unwrap().contains("the database"), "{told}");
         for path in ["/v2/images".to_owned(), format!("/v2/images/{id}")] {
             rig.server.send(&Request::new("GET", &path)).expect(503);
         }
@@ -278,6 +288,7 @@ fn an_absent_database_is_told_within_seconds_and_missed_no_longer_than_it_is_awa
             rig.proxy.again();
             assert_eq!(list.join().unwrap(), 200);
         });
+        health().expect(200);
         assert_eq!(rig.get(&format!("/v2/images/{id}")).1["name"], "whole");
     }
 }

@@ -70,6 +70,14 @@ pub(super) struct Call<'a> {
 }
 
 impl Api {
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why not, in words that tell nothing of where it is.
+    pub(crate) async fn reach_database(&self) -> Result<(), String> {
+        self.images.reach_database().await.map_err(|error| error.to_string())
+    }
+
     /// The cache through which the data of a request goes, where it goes through one.
     pub(super) fn cache_for(&self, call: &Call<'_>) -> Option<&Cache> {
         self.cache.as_ref().filter(|_| call.filters.cache)

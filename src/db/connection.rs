@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::config::DatabaseSection;
 
@@ -18,6 +18,9 @@ use super::error::DbError;
 use super::pool::{Pool, Pooled};
 use super::replica::Replica;
 use super::session::{Link, Session, Traits};
+
+/// How long a health check waits for an answer.
+const PING_LIMIT: Duration = Duration::from_secs(3);
 
 /// The database. Cheap to clone; all clones share the pools.
 #[derive(Clone)]
@@ -129,6 +132,25 @@ impl Db {
     /// Makes one connection, unless there is one.
     async fn reach(&self) -> Result<(), DbError> {
         self.writer().await.map(drop)
+    }
+
+    /// Whether the database answers, within three seconds.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn ping(&self) -> Result<(), DbError> {
+        let asked = async {
+            match self.ask().await {
+                // The connection may have been cut while it was idle. The pool looks whether the others work.
+                Err(DbError::Unreachable(_)) => self.ask().await,
+                done => done,
+            }
+        };
+        timeout(PING_LIMIT, asked).await.unwrap_or(Err(DbError::Timeout(PING_LIMIT)))
+    }
+
+    async fn ask(&self) -> Result<(), DbError> {
+        self.session(false, || ()).await?.plain("SELECT 1").await
     }
 
     /// Whether these options would make the same connections, so that a reload can keep them.

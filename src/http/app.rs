@@ -41,11 +41,21 @@ pub(crate) trait Handler: Send + Sync {
     /// # Errors
     /// What the client is to be told, not yet rendered for its Accept header.
     fn handle(&self, request: api::Request) -> impl Future<Output = Result<Response, Error>> + Send;
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why not, in words that anybody may read.
+    fn reach_database(&self) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 impl Handler for Api {
     async fn handle(&self, request: api::Request) -> Result<Response, Error> {
         Self::handle(self, request).await
+    }
+
+    async fn reach_database(&self) -> Result<(), String> {
+        Self::reach_database(self).await
     }
 }
 
@@ -139,7 +149,8 @@ impl<H: Handler> App<H> {
         let mount = self.mounts.iter().find(|(prefix, _)| path::is_below(&path, prefix));
         match mount {
             Some((_, Mount::Health(check))) => {
-                check.answer(exchange).await.unwrap_or_else(|error| exchange.refuse(&error))
+                let answer = check.answer(exchange, || self.handler.reach_database()).await;
+                answer.unwrap_or_else(|error| exchange.refuse(&error))
             }
             Some((prefix, Mount::Pipeline { filters, applications })) => {
                 exchange.prefix.push_str(prefix);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 
@@ -43,6 +44,8 @@ enum Check {
     DisableByFile(String),
     DisableByFilesPorts(BTreeMap<u16, String>),
     EnableByFiles(Vec<String>),
+    /// Not one of upstream's.
+    Database,
 }
 
 /// What one check says.
@@ -87,6 +90,7 @@ impl HealthCheck {
                 "enable_by_files" => {
                     checks.push(Check::EnableByFiles(list("enable_by_file_paths", &section.enable_by_file_paths)));
                 }
+                "database" => checks.push(Check::Database),
                 other => tracing::warn!(backend = other, "unknown health check backend, left out"),
             }
         }
@@ -99,9 +103,15 @@ impl HealthCheck {
         })
     }
 
+    /// `reach_database` says why the database does not answer.
+    ///
     /// # Errors
     /// 403 for those who may not ask, where upstream crashes.
-    pub(in crate::http) async fn answer(&self, exchange: &Exchange) -> Result<Response, Error> {
+    pub(in crate::http) async fn answer<F: Future<Output = Result<(), String>>>(
+        &self,
+        exchange: &Exchange,
+        reach_database: impl Fn() -> F,
+    ) -> Result<Response, Error> {
         let from = exchange.peer.map(|peer| peer.ip().to_canonical());
         let is_known =
             self.sources.is_empty() || self.sources.iter().any(|network| from.is_some_and(|ip| network.contains(&ip)));
@@ -111,7 +121,7 @@ impl HealthCheck {
         }
         let mut results = Vec::with_capacity(self.checks.len());
         for check in &self.checks {
-            results.push(check.check(exchange.port).await);
+            results.push(check.check(exchange.port, &reach_database).await);
         }
         let is_healthy = results.iter().all(|check| check.available);
         let status = match (is_healthy, &exchange.method) {
@@ -217,7 +227,11 @@ fn now() -> String {
 }
 
 impl Check {
-    async fn check(&self, port: u16) -> CheckResult {
+    async fn check<F: Future<Output = Result<(), String>>>(
+        &self,
+        port: u16,
+        reach_database: &impl Fn() -> F,
+    ) -> CheckResult {
         match self {
             Self::DisableByFile(path) if path.is_empty() => {
                 CheckResult::ok("No 'disable_by_file_path' configuration value specified".to_owned())
@@ -244,6 +258,13 @@ impl Check {
                 }
                 CheckResult::ok("Specified file paths are available".to_owned())
             }
+            Self::Database => match reach_database().await {
+                Ok(()) => CheckResult::ok("The database answers".to_owned()),
+                Err(details) => {
+                    tracing::warn!(details, "health check: the database does not answer");
+                    CheckResult { available: false, reason: "DATABASE DOES NOT ANSWER", ..CheckResult::ok(details) }
+                }
+            },
         }
     }
 }

@@ -114,6 +114,14 @@ impl Images {
         self.tasks.spawn(work);
     }
 
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn reach_database(&self) -> Result<(), DbError> {
+        self.db.ping().await
+    }
+
     /// The image of this id.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ section! {
     HealthcheckSection = "healthcheck" {
         /// Networks that may ask; others get 403.
         allowed_source_ranges: Vec<String> = [], tier1();
-        /// Health checks to run.
+        /// Health checks to run: upstream's, and `database`, which asks the database whether it answers.
         backends: Vec<String> = ["disable_by_file"], tier1();
         /// Give reasons and runtime details in the answer (leaks internals).
         detailed: bool = false, tier1();

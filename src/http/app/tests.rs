@@ -34,6 +34,10 @@ impl Handler for Routes {
             _ => Err(Error::not_found_path()),
         }
     }
+
+    async fn reach_database(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 fn app(flavor: &str, change: impl FnOnce(&mut Config)) -> App<Routes> {
