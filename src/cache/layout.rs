@@ -362,12 +362,16 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Gives a file that is ours another name, in place of whatever has it. False: somebody has taken its name away.
 fn move_own(file: &File, from: &Path, to: &Path) -> io::Result<bool> {
-    // The name may be that of another's file by now. So the file itself gets the new one, where that can be done: the file system has
-    // links, and nothing is in the way.
+    if !is_at(file, from) {
+        return Ok(false);
+    }
+    // The name may become that of another's file right now. So the file itself gets the new one, where that can be done: the file
+    // system has links, and nothing is in the way.
     let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
     if linkat(AT_FDCWD, descriptor.as_str(), AT_FDCWD, to, AtFlags::AT_SYMLINK_FOLLOW).is_ok() {
         return remove_own(file, from).map(|()| true);
     }
+    // A file that was removed since has no link either.
     if !is_at(file, from) {
         return Ok(false);
     }

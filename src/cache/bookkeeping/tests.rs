@@ -1,13 +1,17 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::cache::Cache;
+use crate::cache::eviction::Claim;
 use crate::cache::index::{self, Index, IndexError};
 use crate::cache::inner::Options;
 use crate::cache::layout::Layout;
@@ -77,6 +81,7 @@ impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
+        config.default.image_cache_max_size = 10;
         config.default.image_cache_dir = folder.path().to_str().map(str::to_owned);
         let (layout, late) = (Layout::new(folder.path()), Late::default());
         layout.create_folders().unwrap();
@@ -153,4 +158,27 @@ async fn what_is_no_image_is_not_taken_up() {
     scene.cache.inner.index.prepare().await.unwrap();
     scene.cache.inner.forget(vec!["cache.db".to_owned(), "../passwd".to_owned()]).await.unwrap();
     assert!(!scene.is_known().await);
+}
+
+/// As with a client who goes while there is made room for his image.
+#[tokio::test]
+async fn an_eviction_ends_though_nobody_waits_for_it() {
+    let scene = Scene::new();
+    let inner = &scene.cache.inner;
+    fs::write(scene.place(), b"data").unwrap();
+    inner.take_up(Scene::entry()).await.unwrap();
+    let (tell, told) = oneshot::channel();
+    *scene.late.lock().unwrap() = Some(Box::new(move || tell.send(()).unwrap()));
+    tokio::select! {
+        biased;
+        told = told => told.unwrap(),
+        reserved = inner.reserve(Claim { place: None, least: 8, most: 8 }) => panic!("{reserved:?}"),
+    }
+    let forgotten = async {
+        while !inner.index.list().await.unwrap().is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), forgotten).await.unwrap();
+    assert_eq!(scene.cache.stats().evictions, 1);
 }
