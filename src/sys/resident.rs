@@ -1,11 +1,15 @@
 //! Which pages of a file are in memory (cachestat(2), mincore(2)).
 #![expect(unsafe_code, reason = "neither std nor nix offers cachestat and mincore")]
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::ptr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use nix::unistd::{SysconfVar, geteuid, sysconf};
 
@@ -18,12 +22,17 @@ use super::nowait::{self, Cached};
 /// # Errors
 /// Those of fstat(2), mmap(2) and mincore(2), except `ENODEV` and `EACCES` of mmap, `EPERM` and `ENOSYS` of mincore.
 pub(crate) fn resident(file: &File, offset: u64, length: usize) -> io::Result<Option<usize>> {
-    if length == 0 || file.metadata()?.uid() != geteuid().as_raw() {
+    if length == 0 {
         return Ok(None);
     }
+    let metadata = file.metadata()?;
+    if metadata.uid() != geteuid().as_raw() {
+        return Ok(None);
+    }
+    let blocks = Blocks::of(&metadata);
     let page =
         sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| usize::try_from(size).ok()).unwrap_or(4096);
-    if is_whole(file, offset, length, page) {
+    if blocks.were_whole(offset, length as u64) && is_whole(file, offset, length, page) {
         return Ok(Some(length));
     }
     // Less than a page.
@@ -54,21 +63,79 @@ pub(crate) fn resident(file: &File, offset: u64, length: usize) -> io::Result<Op
         };
     }
     let present = pages.iter().take_while(|flags| **flags & 1 == 1).count();
-    Ok(Some((present * page).saturating_sub(before).min(length)))
+    let found = (present * page).saturating_sub(before).min(length);
+    blocks.note_whole(offset, found as u64);
+    Ok(Some(found))
+}
+
+/// The parts of a file whose pages were all found in memory lately. Of all files, as many are kept as there are places; a newer one
+/// takes the place of an older one.
+struct Blocks {
+    device: u64,
+    inode: u64,
+    size: u64,
+}
+
+/// For each part a hash of what it is, and when it was found whole, in seconds since the first was; 0: none.
+static WHOLE: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Blocks {
+    /// Bytes of a part.
+    const LENGTH: u64 = 8 * 1024 * 1024;
+    /// Seconds for which a count of the pages does instead of a look at each.
+    const RECENT: u64 = 60;
+
+    fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.len() }
+    }
+
+    /// Whether all parts that these bytes touch have been found whole.
+    fn were_whole(&self, offset: u64, length: u64) -> bool {
+        let last = offset.saturating_add(length - 1) / Self::LENGTH;
+        (offset / Self::LENGTH..=last).all(|number| {
+            let (place, hash) = self.place(number);
+            let kept = place.load(Relaxed);
+            kept & !u64::from(u32::MAX) == hash && (kept & u64::from(u32::MAX)) + Self::RECENT > now()
+        })
+    }
+
+    /// Of the bytes that were found in memory. The last part ends with the file.
+    fn note_whole(&self, offset: u64, length: u64) {
+        let end = offset.saturating_add(length);
+        let covered = |number: &u64| (number + 1).saturating_mul(Self::LENGTH).min(self.size) <= end;
+        for number in (offset.div_ceil(Self::LENGTH)..end.div_ceil(Self::LENGTH)).take_while(covered) {
+            let (place, hash) = self.place(number);
+            place.store(hash | now(), Relaxed);
+        }
+    }
+
+    fn place(&self, number: u64) -> (&'static AtomicU64, u64) {
+        let mut hasher = DefaultHasher::new();
+        (self.device, self.inode, number).hash(&mut hasher);
+        let hash = hasher.finish();
+        (&WHOLE[hash as usize % WHOLE.len()], hash & !u64::from(u32::MAX))
+    }
+}
+
+/// Seconds, from 1 on.
+fn now() -> u64 {
+    BEGAN.elapsed().as_secs() + 1
 }
 
 /// The least that a disk reads ahead at once, by default (`read_ahead_kb`).
 const READ_AHEAD: usize = 128 * 1024;
 
-/// Whether all pages are there, as far as can be told quickly: a tenth of mincore's time and less, as the kernel counts folios
-/// and not pages. Linux has it since 6.5; `false` where it has not, or a filter does not let it be asked.
+/// Whether all pages of what was whole lately are still there, as far as can be told quickly: a tenth of mincore's time and less, as
+/// the kernel counts folios and not pages. Linux has it since 6.5; `false` where it has not, or a filter does not let it be asked.
 fn is_whole(file: &File, offset: u64, length: usize, page: usize) -> bool {
     let last = offset.saturating_add(length as u64 - 1);
     let pages = last / page as u64 - offset / page as u64 + 1;
     if count(file, offset, length as u64) != Some(pages) {
         return false;
     }
-    // The count includes pages that are still being read. Such come together, at least so many bytes of them.
+    // The count includes pages that are still being read. Mostly such come together, at least so many bytes of them; where a single
+    // one was evicted and is being read again, whoever asks waits for that read.
     let mut byte = Vec::with_capacity(1);
     (0..length).step_by(READ_AHEAD).chain([length - 1]).all(|at| {
         byte.clear();
@@ -123,6 +190,22 @@ mod tests {
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
         assert!(!is_whole(&file, 0, 1 << 20, 4096));
         assert!(!is_whole(&file, u64::MAX, 2, 4096));
+    }
+
+    #[test]
+    fn parts_are_known_that_were_looked_at_wholly() {
+        let blocks = Blocks { device: u64::MAX, inode: 1, size: 5 * Blocks::LENGTH / 2 };
+        let (one, end) = (Blocks::LENGTH, blocks.size);
+        assert!(!blocks.were_whole(0, 1));
+        // The last byte of the first part was not looked at, nor the first of the second.
+        blocks.note_whole(0, one - 1);
+        blocks.note_whole(one + 1, one);
+        assert!(!blocks.were_whole(0, 1) && !blocks.were_whole(one, 1));
+        blocks.note_whole(one, end - one);
+        assert!(!blocks.were_whole(one - 1, 2) && blocks.were_whole(one, end - one));
+        blocks.note_whole(0, one);
+        assert!(blocks.were_whole(0, end));
+        assert!(!Blocks { inode: 2, ..blocks }.were_whole(0, 1));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::service::body::{Lane, Window};
 use crate::sys::nowait::{self, Cached};
 use crate::sys::resident::resident;
 
-/// Bytes that are looked for in the page cache at once, and that the kernel is asked to read ahead where they are not there.
+/// Bytes that are looked for in the page cache at once, or somewhat more, and that the kernel is asked to read ahead where they are not there.
 const AHEAD: usize = 8 * 1024 * 1024;
 
 /// Bytes that are waited for at once when they are not in the page cache.
@@ -124,7 +124,10 @@ impl FileSender {
             if self.warm.is_some_and(|(until, since)| until >= end && since.elapsed() < FRESH) {
                 return Poll::Ready(Ok(()));
             }
-            let left = usize::try_from(window.region.length).unwrap_or(usize::MAX).min(AHEAD);
+            // To the end of a part that other connections look for too.
+            let ahead = AHEAD - (offset % AHEAD as u64) as usize;
+            let ahead = if ahead < window.length { ahead + AHEAD } else { ahead };
+            let left = usize::try_from(window.region.length).unwrap_or(usize::MAX).min(ahead);
             let found = cached(file, offset, left, window.length)?;
             if found >= window.length {
                 self.warm = Some((offset + found as u64, Instant::now()));
