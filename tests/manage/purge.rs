@@ -1,12 +1,13 @@
 //! Many old rows are purged while the service works.
 
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::common::database::Kind;
-use crate::common::{Request, Server, is_thorough};
+use crate::common::{Request, Server, is_thorough, wait_for};
 use crate::harness::Place;
 
 const DATABASE: &str = "purged";
@@ -16,9 +17,9 @@ const CALM: Duration = Duration::from_millis(1500);
 /// Fewer requests say nothing.
 const LEAST: usize = 60;
 
-fn fill(place: &Place, kind: Kind, rows: usize) {
-    place.make(DATABASE, None);
-    assert_eq!(place.ours(DATABASE, &["db", "sync"]).status, 0);
+fn fill(place: &Place, database: &str, kind: Kind, rows: usize) {
+    place.make(database, None);
+    assert_eq!(place.ours(database, &["db", "sync"]).status, 0);
     let numbers = match kind {
         Kind::Postgres => format!("generate_series(1, {rows}) AS n(seq)"),
         Kind::MariaDb => format!("seq_1_to_{rows}"),
@@ -34,8 +35,27 @@ fn fill(place: &Place, kind: Kind, rows: usize) {
              SELECT CONCAT('gone-', seq), 'p', 'v', {old}, {old}, {yes} FROM {numbers}"
         ),
     ] {
-        place.run_in(DATABASE, &sql);
+        place.run_in(database, &sql);
     }
+}
+
+/// Two hosts purge at once, and one is killed: the other does the work of both.
+fn two_at_once(place: &Place, kind: Kind) {
+    const ROWS: usize = 3000;
+    const SHARED: &str = "shared";
+    fill(place, SHARED, kind, ROWS);
+    let left =
+        |table: &str| place.run_in(SHARED, &format!("SELECT COUNT(*) FROM {table}")).trim().parse::<usize>().unwrap();
+    let purge = |_| {
+        let mut command = place.command(SHARED, &["db", "purge", "--max_rows", "-1"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let [mut killed, mut other] = [0, 1].map(purge);
+    wait_for("rows are gone", Duration::from_secs(60), || (left("image_properties") < ROWS).then_some(()));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(other.wait().unwrap().success());
+    assert_eq!((left("image_properties"), left("images")), (0, ROWS));
 }
 
 /// Shows and creates images until `is_over`, a few times at least, and returns how long each request took.
@@ -66,7 +86,8 @@ fn p99(mut times: Vec<Duration>) -> Duration {
 
 fn exercise(kind: Kind, rows: usize) {
     let place = Place::server(kind);
-    fill(&place, kind, rows);
+    two_at_once(&place, kind);
+    fill(&place, DATABASE, kind, rows);
     let server = Server::with(|conf| conf.set("database.connection", place.url(DATABASE)));
     let rounds = if is_thorough() { ROUNDS } else { 1 };
     let (mut without, mut with, mut taken) = (Vec::new(), Vec::new(), Duration::ZERO);
