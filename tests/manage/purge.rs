@@ -17,6 +17,8 @@ const CALM: Duration = Duration::from_millis(1500);
 /// Fewer requests say nothing.
 const LEAST: usize = 60;
 
+/// All were deleted at the same time. Numbers of one length have the images in the order of their properties, so that a piece of the
+/// ones belongs to a piece of the others.
 fn fill(place: &Place, database: &str, kind: Kind, rows: usize) {
     place.make(database, None);
     assert_eq!(place.ours(database, &["db", "sync"]).status, 0);
@@ -28,11 +30,11 @@ fn fill(place: &Place, database: &str, kind: Kind, rows: usize) {
     for sql in [
         format!(
             "INSERT INTO images (id, status, created_at, deleted_at, deleted, min_disk, min_ram) \
-             SELECT CONCAT('gone-', seq), 'deleted', {old}, {old}, {yes}, 0, 0 FROM {numbers}"
+             SELECT CONCAT('gone-', seq + 1000000), 'deleted', {old}, {old}, {yes}, 0, 0 FROM {numbers}"
         ),
         format!(
             "INSERT INTO image_properties (image_id, name, value, created_at, deleted_at, deleted) \
-             SELECT CONCAT('gone-', seq), 'p', 'v', {old}, {old}, {yes} FROM {numbers}"
+             SELECT CONCAT('gone-', seq + 1000000), 'p', 'v', {old}, {old}, {yes} FROM {numbers}"
         ),
     ] {
         place.run_in(database, &sql);
