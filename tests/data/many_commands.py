@@ -1,7 +1,8 @@
-"""Runs many commands of a client in one process, because its start costs more than all of them.
+"""Runs many commands of the clients in one process, because its start costs more than all of them.
 
-usage: many_commands.py PROGRAM < a JSON list of lists of arguments
+usage: many_commands.py < a JSON list of lists of words, the program's name first
 Prints a JSON list with an object for each command: whether it succeeded, what it printed, what it complained of.
+The command `wait` waits until no image is being imported; the word <task> stands for the id of the first task.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import importlib
 import io
 import json
 import sys
+import time
 
 SHELLS = {"glance": "glanceclient.shell", "openstack": "openstackclient.shell"}
 
@@ -31,5 +33,30 @@ def run(program, arguments):
     return {"ok": status in (None, 0), "out": out.getvalue(), "err": err.getvalue()}
 
 
-name, lines = sys.argv[1], json.load(sys.stdin)
-print(json.dumps([run(name, line) for line in lines]))
+def images():
+    return importlib.import_module("openstack").connect().image
+
+
+def wait():
+    begun, service = time.monotonic(), images()
+    while True:
+        found = service.get("/images").json()["images"]
+        busy = [image for image in found if image["status"] == "importing" or "os_glance_import_task" in image]
+        if not busy:
+            return {"ok": True, "out": "", "err": ""}
+        if time.monotonic() - begun > 120:
+            return {"ok": False, "out": json.dumps(busy), "err": "the imports have no end"}
+        time.sleep(0.1)
+
+
+def first_task():
+    return images().get("/tasks?sort_key=created_at&sort_dir=asc&limit=1").json()["tasks"][0]["id"]
+
+
+def run_line(line):
+    if line == ["wait"]:
+        return wait()
+    return run(line[0], [first_task() if word == "<task>" else word for word in line[1:]])
+
+
+print(json.dumps([run_line(line) for line in json.load(sys.stdin)]))
