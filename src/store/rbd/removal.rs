@@ -24,8 +24,13 @@ pub(super) fn remove(
         Some(libc::EBUSY) => StoreError::InUse { image: name.to_owned() },
         _ => connection.writing(format!("removing the image {name}"), error),
     };
-    if let Some(snapshot) = snapshot {
-        let image = pool.open(name).map_err(fault)?;
+    let opened = match snapshot.map(|snapshot| (snapshot, pool.open(name))) {
+        // Who died while making it may have left its name alone, which goes with the rest.
+        Some((_, Err(error))) if error.raw_os_error() == Some(libc::ENOENT) => None,
+        opened => opened,
+    };
+    if let Some((snapshot, image)) = opened {
+        let image = image.map_err(fault)?;
         match image.unprotect_snapshot(snapshot) {
             // EINVAL: it is not protected.
             Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
