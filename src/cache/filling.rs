@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::blocking::blocking;
 use super::error::Error;
 use super::eviction::Claim;
-use super::fill::{Expected, Failure, Fill, Followed, Progress, Room, WriteError, follow, write};
+use super::fill::{Expected, Failure, Fill, Followed, PATIENCE, Progress, Room, WriteError, follow, write};
 use super::index::Entry;
 use super::inner::Inner;
 use super::layout::{Begun, CommitError, Layout};
@@ -30,9 +30,8 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 /// How often it is looked whether other processes still follow a fill that nobody of this process reads.
 const FOLLOWERS_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the end of the data waits for the image to be in the cache. Whoever looks there right after a download finds it, as
-/// with upstream; and nobody waits long for a slow disk.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long nothing may come of a writer in another process.
+const FROZEN: Duration = Duration::from_secs(300);
 
 /// Bytes that are set aside at a time, where they are free, for an image whose size nobody knows.
 const GROWTH: u64 = 64 * 1024 * 1024;
@@ -87,7 +86,7 @@ async fn run(registered: Registered, request: FillRequest) {
                 return;
             }
             Ok(Begun::Follow(file)) => loop {
-                match follow(fill, &inner.layout, id, &file).await {
+                match follow(fill, &inner.layout, id, &file, FROZEN).await {
                     Followed::Ended => return,
                     Followed::Gone => break,
                     Followed::Unread if inner.fills.end_unread(id, fill) => return,
@@ -292,6 +291,10 @@ async fn give_back(registered: &Registered, file: Arc<File>, failed: FillError) 
         FillError::Unread | FillError::NoRoom | FillError::Store(_) | FillError::Commit(CommitError::Removed) => {
             tracing::debug!(image_id = id, reason = %failed, "an image does not come into the cache");
         }
+    }
+    if !is_invalid && !fill.has_ended() {
+        // Before the file is removed, so that its last descriptor is closed where that may take time.
+        fill.tell(Progress::Failed(Failure::Abandoned));
     }
     let (layout, name) = (inner.layout.clone(), id.clone());
     let given_back =

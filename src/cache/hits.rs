@@ -22,6 +22,22 @@ struct Waiting {
     is_writing: bool,
 }
 
+/// Hits that are being written. Where that is cut short, the rest waits for the next who writes.
+struct Taken<'a> {
+    hits: &'a Hits,
+    images: Vec<(String, (u64, Option<OffsetDateTime>))>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.hits.lock();
+        for (id, (hits, last)) in self.images.drain(..) {
+            let noted = waiting.images.entry(id).or_default();
+            *noted = (noted.0 + hits, noted.1.max(last));
+        }
+    }
+}
+
 impl Hits {
     /// Notes a hit. True: the caller is to see to it that [`Self::write`] is called.
     pub(super) fn note(&self, id: &str) -> bool {
@@ -32,23 +48,20 @@ impl Hits {
         !std::mem::replace(&mut waiting.is_writing, true)
     }
 
-    /// Writes all that is noted. What the index does not take is lost: it is a counter.
+    /// Writes all that was noted before this call; what is noted meanwhile is another's. What the index does not take is lost: it is
+    /// a counter.
     pub(super) async fn write(&self, index: &dyn Index) {
         let _writing = self.writing.lock().await;
-        loop {
-            let images = {
-                let mut waiting = self.lock();
-                if waiting.images.is_empty() {
-                    waiting.is_writing = false;
-                    return;
-                }
-                std::mem::take(&mut waiting.images)
-            };
-            for (id, (hits, at)) in images {
-                let at = at.unwrap_or_else(OffsetDateTime::now_utc);
-                if let Err(error) = index.count(&id, hits, at).await {
-                    tracing::debug!(image_id = id, %error, "hits of a cached image could not be counted");
-                }
+        let images = {
+            let mut waiting = self.lock();
+            waiting.is_writing = false;
+            std::mem::take(&mut waiting.images)
+        };
+        let mut taken = Taken { hits: self, images: images.into_iter().collect() };
+        while let Some((id, (hits, at))) = taken.images.pop() {
+            let at = at.unwrap_or_else(OffsetDateTime::now_utc);
+            if let Err(error) = index.count(&id, hits, at).await {
+                tracing::debug!(image_id = id, %error, "hits of a cached image could not be counted");
             }
         }
     }

@@ -260,38 +260,27 @@ impl Layout {
     /// # Errors
     /// Those of the file system.
     pub(super) fn writer_state(&self, id: &str, file: &File) -> io::Result<WriterState> {
-        let state = self.state_by_name(id, file)?;
-        let is_refuted = || file.metadata().map(|metadata| metadata.permissions().mode() & REFUTED != 0);
-        Ok(if state == WriterState::Gone && is_refuted()? { WriterState::Invalid } else { state })
-    }
-
-    fn state_by_name(&self, id: &str, file: &File) -> io::Result<WriterState> {
-        let path = self.incomplete(id);
-        if is_at(file, &path) {
-            let size = file.metadata()?.len();
-            match file.try_lock_shared() {
-                Err(TryLockError::WouldBlock) if locks::is_verified(file).unwrap_or(false) => {
-                    // It has grown to its end before that was said.
-                    return Ok(WriterState::Verified(file.metadata()?.len()));
-                }
-                Err(TryLockError::WouldBlock) => return Ok(WriterState::Writing(size)),
-                Err(TryLockError::Error(error)) => return Err(error),
-                // Either its writer is dead or it has just finished, which only the name tells.
-                Ok(()) if is_at(file, &path) => {
-                    file.unlock()?;
-                    return Ok(WriterState::Gone);
-                }
-                Ok(()) => {}
+        if file.metadata()?.permissions().mode() & REFUTED != 0 {
+            return Ok(WriterState::Invalid);
+        }
+        // Its writer lives, whatever has become of its name.
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) => {
+                let is_verified = locks::is_verified(file).unwrap_or(false);
+                // It has grown to its end before it was found right.
+                let size = file.metadata()?.len();
+                return Ok(if is_verified { WriterState::Verified(size) } else { WriterState::Writing(size) });
             }
         }
-        Ok(if is_at(file, &self.image(id)) {
-            let _ = file.try_lock_shared();
-            WriterState::Finished(file.metadata()?.len())
-        } else if is_at(file, &self.invalid(id)) {
-            WriterState::Invalid
-        } else {
-            WriterState::Gone
-        })
+        // Either it is dead or it has just finished, which only the name tells.
+        if is_at(file, &self.image(id)) {
+            return Ok(WriterState::Finished(file.metadata()?.len()));
+        }
+        file.unlock()?;
+        let is_refuted = file.metadata()?.permissions().mode() & REFUTED != 0 || is_at(file, &self.invalid(id));
+        Ok(if is_refuted { WriterState::Invalid } else { WriterState::Gone })
     }
 
     /// The whole images, in no order.

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::progress::{Failure, Fill, Progress};
+use tokio::time::Instant;
+
+use super::progress::{Failure, Fill, PATIENCE, Progress};
 use crate::cache::blocking::blocking;
 use crate::cache::layout::{Layout, WriterState};
 
@@ -25,10 +27,18 @@ pub(in crate::cache) enum Followed {
     Unread,
 }
 
-/// Tells `fill` how far the writer is, until that has ended or nobody of this process reads any more.
-pub(in crate::cache) async fn follow(fill: &Fill, layout: &Layout, id: &str, file: &Arc<File>) -> Followed {
+/// Tells `fill` how far the writer is, until that has ended or nobody of this process reads any more. A writer of which nothing comes
+/// for `frozen`, as of a process that was stopped by a signal, is given up.
+pub(in crate::cache) async fn follow(
+    fill: &Fill,
+    layout: &Layout,
+    id: &str,
+    file: &Arc<File>,
+    frozen: Duration,
+) -> Followed {
     let mut pause = PAUSE;
     let mut before = None;
+    let (mut verified, mut changed) = (None, Instant::now());
     loop {
         let (place, name, seen) = (layout.clone(), id.to_owned(), Arc::clone(file));
         let looked = blocking(move || place.writer_state(&name, &seen)).await;
@@ -40,16 +50,17 @@ pub(in crate::cache) async fn follow(fill: &Fill, layout: &Layout, id: &str, fil
                 if before.replace(written) == Some(written) {
                     pause = longer(pause);
                 } else {
-                    pause = PAUSE;
+                    (pause, changed) = (PAUSE, Instant::now());
                     fill.tell(Progress::Growing { file, written });
                 }
             }
             // It is followed on: who reads its file may not lose it to an eviction, and who waits for the image wants it in the cache.
             Ok(WriterState::Verified(size)) => {
+                (before, pause) = (Some(size), PAUSE);
+                let since = *verified.get_or_insert_with(Instant::now);
                 if fill.has_ended() {
-                    pause = longer(pause);
-                } else {
-                    (before, pause) = (Some(size), PAUSE);
+                    pause = LONGEST_PAUSE;
+                } else if since.elapsed() >= PATIENCE {
                     fill.tell(Progress::Whole { file, size });
                 }
             }
@@ -65,11 +76,24 @@ pub(in crate::cache) async fn follow(fill: &Fill, layout: &Layout, id: &str, fil
             }
             Ok(WriterState::Gone) | Err(_) if before.is_none() => return Followed::Gone,
             // What was found right is right, whatever becomes of its file.
-            Ok(WriterState::Gone) | Err(_) if fill.has_ended() => return Followed::Ended,
+            Ok(WriterState::Gone) | Err(_) if verified.is_some() => {
+                if let Some(size) = before.filter(|_| !fill.has_ended()) {
+                    fill.tell(Progress::Whole { file, size });
+                }
+                return Followed::Ended;
+            }
             Ok(WriterState::Gone) | Err(_) => {
                 fill.tell(Progress::Failed(Failure::Abandoned));
                 return Followed::Ended;
             }
+        }
+        if verified.is_none() && changed.elapsed() >= frozen {
+            tracing::warn!(
+                image_id = id,
+                "the writer of an image for the cache stands still, its readers go on at the store"
+            );
+            fill.tell(Progress::Failed(Failure::Abandoned));
+            return Followed::Ended;
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

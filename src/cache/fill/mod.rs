@@ -8,7 +8,7 @@ mod writer;
 
 pub(super) use expected::Expected;
 pub(super) use follower::{Followed, follow};
-pub(super) use progress::{Failure, Fill, Progress};
+pub(super) use progress::{Failure, Fill, PATIENCE, Progress};
 pub(super) use reader::{Fallback, FillReader};
 pub(super) use writer::{Room, WriteError, write};
 

@@ -2,8 +2,13 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+
+/// How long the end of the data waits for the image to be in the cache. Whoever looks there right after a download finds it, as
+/// with upstream; and nobody waits long for a slow disk.
+pub(in crate::cache) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A fill under way, of this process or followed by it.
 #[derive(Debug)]

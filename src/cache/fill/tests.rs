@@ -162,6 +162,9 @@ async fn data_that_cannot_be_the_image_is_not_written_to_its_end() {
     assert!(matches!(failed, Err(WriteError::Disk(_))), "{failed:?}");
 }
 
+/// A writer is never taken for one that stands still.
+const LONG: Duration = Duration::from_secs(3600);
+
 struct Directory {
     layout: Layout,
     _folder: tempfile::TempDir,
@@ -207,7 +210,7 @@ async fn the_writer_of_another_process_is_followed() {
         Layout::mark_verified(&theirs);
     };
     let seen = directory.see();
-    let mut following = Box::pin(follow(&fill, layout, ID, &seen));
+    let mut following = Box::pin(follow(&fill, layout, ID, &seen, LONG));
     let read_whole = async {
         let ((), got) = tokio::join!(writing, read(reader));
         assert!(got.unwrap() == data());
@@ -234,7 +237,7 @@ async fn a_writer_that_has_written_nothing_may_never_begin() {
     let fill = Fill::new();
     let listening = fill.listen();
     let seen = directory.see();
-    let mut following = Box::pin(follow(&fill, layout, ID, &seen));
+    let mut following = Box::pin(follow(&fill, layout, ID, &seen, LONG));
     assert!(timeout(Duration::from_millis(50), &mut following).await.is_err());
     assert!(matches!(*listening.borrow(), Progress::Starting));
     drop(theirs);
@@ -255,10 +258,47 @@ async fn what_was_found_right_stays_right_when_its_file_is_removed() {
     let removing = async {
         listening.wait_for(|progress| matches!(progress, Progress::Whole { size: 10, .. })).await.unwrap();
         layout.remove(ID).unwrap();
+        drop(theirs);
     };
-    let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen), removing);
+    let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen, LONG), removing);
     assert_eq!(followed, Followed::Ended);
     assert!(matches!(*listening.borrow(), Progress::Whole { .. }));
+}
+
+/// What it has written may yet be found wrong.
+#[tokio::test]
+async fn a_writer_is_followed_though_its_file_was_removed() {
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    let fill = Fill::new();
+    let mut listening = fill.listen();
+    let seen = directory.see();
+    let removing = async {
+        listening.wait_for(|progress| matches!(progress, Progress::Growing { written: 10, .. })).await.unwrap();
+        layout.remove(ID).unwrap();
+        theirs.set_len(20).unwrap();
+        listening.wait_for(|progress| matches!(progress, Progress::Growing { written: 20, .. })).await.unwrap();
+        layout.invalidate_incomplete(ID, &theirs).unwrap();
+    };
+    let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen, LONG), removing);
+    assert_eq!(followed, Followed::Ended);
+    assert!(matches!(*listening.borrow(), Progress::Failed(Failure::Invalid)));
+}
+
+#[tokio::test]
+async fn a_writer_that_stands_still_is_not_waited_for() {
+    let directory = Directory::new();
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    let fill = Fill::new();
+    let listening = fill.listen();
+    assert_eq!(
+        follow(&fill, &directory.layout, ID, &directory.see(), Duration::from_millis(100)).await,
+        Followed::Ended
+    );
+    assert!(matches!(*listening.borrow(), Progress::Failed(Failure::Abandoned)));
 }
 
 #[tokio::test]
@@ -266,5 +306,5 @@ async fn a_writer_is_followed_as_long_as_somebody_reads() {
     let directory = Directory::new();
     let _theirs = directory.begin();
     let fill = Fill::new();
-    assert_eq!(follow(&fill, &directory.layout, ID, &directory.see()).await, Followed::Unread);
+    assert_eq!(follow(&fill, &directory.layout, ID, &directory.see(), LONG).await, Followed::Unread);
 }

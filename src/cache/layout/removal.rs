@@ -93,7 +93,7 @@ impl Layout {
         let mut removed = 0;
         for (path, metadata) in entries(&self.base.join("invalid"))? {
             if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) < before {
-                removed += u64::from(remove(&path)?);
+                removed += u64::from(remove_unused(&path)?);
             }
         }
         Ok(removed)
@@ -111,10 +111,18 @@ impl Layout {
             }
             let Ok(file) = open_to_lock(&path) else { continue };
             if file.try_lock().is_ok() && is_at(&file, &path) {
-                removed += u64::from(remove(&path)?);
+                removed += u64::from(remove_unused(&path)?);
             }
         }
         Ok(removed)
+    }
+}
+
+/// Removes a file, but not what NFS keeps of one that was removed while a process had it open: that goes with its last descriptor.
+fn remove_unused(path: &Path) -> io::Result<bool> {
+    match remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(false),
+        removed => removed,
     }
 }
 
