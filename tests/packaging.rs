@@ -50,10 +50,16 @@ fn man_pages_and_completions_name_every_option_and_command() {
         let completions = [format!("completions/{file}.bash"), format!("completions/_{file}")];
         let fish = read(&format!("completions/{file}.fish"));
         for text in completions.iter().map(|file| read(file)) {
-            assert!(text.contains(program), "the completions do not name {program}");
+            let is_registered = text.lines().any(|line| {
+                let mut words = line.split(' ');
+                ["#compdef", "complete"].contains(&words.next().unwrap_or_default())
+                    && words.any(|word| word == program)
+            });
+            assert!(is_registered, "the completions are not those of {program}");
         }
         let named = if is_job { program.trim_start_matches("glance-cache-") } else { program };
-        assert!(fish.contains(named), "{file}.fish does not name {program}");
+        let is_named = |line: &str| !line.starts_with('#') && line.contains(named);
+        assert!(fish.lines().any(is_named), "{file}.fish does not name {program}");
         for option in options {
             assert!(page.contains(&format!("--{option}")), "{program}(1) does not name --{option}");
             for file in &completions {

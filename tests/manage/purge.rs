@@ -115,7 +115,7 @@ fn exercise(kind: Kind, rows: usize) {
     let measured = format!("{kind:?}: {without:?} without, {with:?} while {rows} rows are purged in {taken:?}");
     eprintln!("{measured}");
     // What a machine that is busy with other tests does to any request now and then.
-    let noise = if is_thorough() { Duration::ZERO } else { Duration::from_millis(500) };
+    let noise = if is_thorough() { Duration::ZERO } else { Duration::from_secs(2) };
     assert!(with <= (without * 2).max(noise), "{measured}");
 }
 

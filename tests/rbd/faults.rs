@@ -107,7 +107,7 @@ fn a_download_of_what_is_deleted_meanwhile_ends_early() {
     let mut client = server.client();
     let id = stored(&mut client, &vec![b'x'; 64 * MIB]);
     let stream = http::connect(server.address).unwrap();
-    let mut stream = std::io::BufReader::new(stream);
+    let mut stream = BufReader::new(stream);
     stream.get_mut().write_all(&download(&id).head("localhost")).unwrap();
     assert_eq!(Answer::read_head(&mut stream).unwrap().status, 200);
     client.send(&delete(&id)).expect(204);
@@ -131,7 +131,7 @@ fn a_client_that_the_cluster_shuts_out_connects_anew() {
     assert!(done, "{printed}");
     // The server may close before it has taken all.
     let _ = stream.write_all(&vec![b'x'; 54 * MIB]);
-    let answer = Answer::read(&mut std::io::BufReader::new(stream), "PUT").unwrap();
+    let answer = Answer::read(&mut BufReader::new(stream), "PUT").unwrap();
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(client.send(&download(&other)).expect(200).body == data);
     assert_recovered(&server, ceph, &id);

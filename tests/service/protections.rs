@@ -60,10 +60,10 @@ fn a_hundred_of_them_add_less_than_a_third_to_a_list_of_a_thousand_images() {
     [&protected, &free].into_iter().for_each(fill);
     assert_eq!((list(&free), list(&protected)), ((1000, 10_000), (1000, 9800)));
     let (mut without, mut with) = (Duration::MAX, Duration::MAX);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         without = without.min(cost(&free));
         with = with.min(cost(&protected));
-        if with * 10 <= without * 13 {
+        if round >= 4 && with * 10 <= without * 13 {
             return;
         }
     }
