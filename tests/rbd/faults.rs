@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::common::peers::Ceph;
 use super::common::{Answer, Body, Conf, Request, Server, free_port, http, wait_for};
@@ -80,6 +80,16 @@ fn a_crash_during_an_import_leaves_nothing() {
     let task = tasks["tasks"][0]["id"].as_str().unwrap();
     let task = server.send(&Request::new("GET", &format!("/v2/tasks/{task}"))).expect(200).json();
     assert_eq!(task["status"], "failure", "{task}");
+
+    // Nor does one in the middle of making an image: its name is there first.
+    let id = stored(&mut server.client(), &[b'x'; 1000]);
+    let known: Value = serde_json::from_str(&ceph.rbd(&["info", "--format", "json", &format!("images/{id}")])).unwrap();
+    let header = format!("rbd_header.{}", known["id"].as_str().unwrap());
+    let (printed, done) = ceph.try_run("rados", &["-p", "images", "rm", &header]);
+    assert!(done, "{printed}");
+    assert!(ceph.images().contains(&id));
+    server.send(&delete(&id)).expect(204);
+    assert!(!ceph.images().contains(&id));
 }
 
 #[test]
