@@ -33,7 +33,7 @@ impl Images {
             images.delete_to_the_end(&caller, &image).await?;
             if matches!(image.status, Status::Queued | Status::Uploading | Status::Importing) {
                 // What stays, the log names, and the sweep of the staging area removes later.
-                let _ = images.remove_staged(&image.id).await;
+                let _ = images.remove_staged(&StoreContext::default(), &image.id).await;
             }
             images.announce(&image, Change::Deleted);
             Ok(())

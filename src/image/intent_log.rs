@@ -262,7 +262,7 @@ impl IntentLog {
         };
         let path = self.folder.join(&token.0);
         let unfinished = unfinished(&path);
-        match self.write(&line, &unfinished, &path) {
+        match self.write(&line, &unfinished, &path).and_then(|lock| self.handle.sync_all().map(|()| lock)) {
             Ok(lock) => Ok(Entry { path, lock: Arc::new(Lock(Mutex::new(lock))) }),
             Err(error) => {
                 // One of the two is there at most. What cannot be removed either says nothing that is true: its token owns nothing.
@@ -283,18 +283,18 @@ impl IntentLog {
         let line = Line { reason: Some(reason.chars().take(REASON_LENGTH).collect()), ..line };
         let unfinished = unfinished(path);
         let lock = self.write(&line, &unfinished, path).inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+        // Whether or not the new file's name is durable, it is the one that others find.
         *entry.lock.0.lock().unwrap_or_else(PoisonError::into_inner) = lock;
-        Ok(())
+        Ok(self.handle.sync_all()?)
     }
 
-    /// An entry has its name only when all of it is there, so that none is ever found half written.
+    /// An entry has its name only when all of it is there, so that none is ever found half written. The name itself is not durable yet.
     fn write(&self, line: &Line, unfinished: &Path, path: &Path) -> io::Result<Flock<File>> {
         let file = File::options().write(true).create_new(true).mode(0o600).open(unfinished)?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))?;
         (&*lock).write_all(format!("{}\n", serde_json::to_string(line)?).as_bytes())?;
         lock.sync_all()?;
         fs::rename(unfinished, path)?;
-        self.handle.sync_all()?;
         Ok(lock)
     }
 

@@ -52,7 +52,7 @@ impl Images {
         let (is_settled, outcome) = match self.enforce_limit(project.as_deref(), Resource::ImageCountUploading, 0).await
         {
             Err(error) => (true, Err(error)),
-            Ok(()) => match self.remove_staged(&image.id).await {
+            Ok(()) => match self.remove_staged(&StoreContext::default(), &image.id).await {
                 Ok(()) => self.receive_staged(image, &token, staging, upload).await,
                 Err(error) => (false, Err(error.into())),
             },
@@ -94,7 +94,7 @@ impl Images {
                 (true, Ok(()))
             }
             Outcome::Refused(error) => {
-                let removed = self.remove_staged(&image.id).await;
+                let removed = self.remove_staged(&StoreContext::default(), &image.id).await;
                 (removed.is_ok(), Err(error))
             }
             Outcome::Unknown(error) => (false, Err(error.into())),
@@ -132,11 +132,11 @@ impl Images {
     ///
     /// # Errors
     /// Why it is still there.
-    pub(super) async fn remove_staged(&self, image_id: &str) -> Result<(), StoreError> {
+    pub(super) async fn remove_staged(&self, context: &StoreContext, image_id: &str) -> Result<(), StoreError> {
         let Ok(staging) = self.stores.staging() else { return Ok(()) };
         for url in staging.store.candidates(image_id).await? {
             let location = Location::parse(&url)?;
-            match staging.store.delete(&StoreContext::default(), &location).await {
+            match staging.store.delete(context, &location).await {
                 Ok(()) => info!(image_id, "staged data removed"),
                 Err(StoreError::NotFound { .. }) => {}
                 Err(error) => {

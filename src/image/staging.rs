@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::Error;
 use super::images::Images;
 use crate::db::images as rows;
+use crate::store::StoreContext;
 
 /// Images asked about in one query.
 const BATCH: usize = 200;
@@ -95,7 +96,7 @@ impl Images {
     /// Removes all that an import keeps in the staging area: the data that was staged, and what plugins were making of it. For whoever has
     /// the image for himself. What cannot be removed now, the log names, and the sweep removes later.
     pub(super) async fn drop_all_staged(&self, image_id: &str) {
-        let _ = self.remove_staged(image_id).await;
+        let _ = self.remove_staged(&StoreContext::default(), image_id).await;
         self.drop_made(image_id).await;
     }
 

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::model::{TaskKind, TaskStatus};
 use super::pool::{Ended, Turn, Work};
-use super::tasks::{Tasks, UNREACHED, new_task};
+use super::tasks::{NO_TIME, Tasks, UNREACHED, new_task};
 use super::{Asker, Error};
 use crate::db::DbError;
 use crate::db::model::ImageUpdate;
@@ -96,7 +96,7 @@ impl Tasks {
                 match turn {
                     Turn::Begin(stop) => self.begin_placing(placement, hold, stop).await,
                     Turn::Never => {
-                        self.end_unbegun(&placement.task_id, Some((&placement.image, hold))).await;
+                        self.end_unbegun(&placement.task_id, Some((&placement.image, hold)), NO_TIME).await;
                         Ended::Over
                     }
                 }
@@ -108,7 +108,7 @@ impl Tasks {
         sleep(PAUSE).await;
         match self.begin(&placement.task_id).await {
             Ok(()) => self.import_location(&placement, hold, stop).await,
-            Err(error @ DbError::NotFound { .. }) => self.take_back(&placement, hold, error.into()).await,
+            Err(error) if !error.is_unavailable() => self.take_back(&placement, hold, error.into()).await,
             Err(error) => {
                 warn!(
                     task_id = placement.task_id,

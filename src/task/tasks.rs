@@ -148,11 +148,12 @@ impl Tasks {
                         Ok(()) | Err(DbError::NotFound { .. }) => Ended::Over,
                         Err(error) => {
                             warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task yet");
-                            Ended::Unbegun(tasks.refusal(id, kind))
+                            // What the database refuses once it refuses again; recovery looks at it.
+                            if error.is_unavailable() { Ended::Unbegun(tasks.refusal(id, kind)) } else { Ended::Over }
                         }
                     },
                     Turn::Never => {
-                        tasks.end_unbegun(&id, None).await;
+                        tasks.end_unbegun(&id, None, NO_TIME).await;
                         Ended::Over
                     }
                 }
@@ -176,11 +177,11 @@ impl Tasks {
         self.fail(id, message).await
     }
 
-    /// Ends a task for which this worker has no time any more. Its image is as it was before.
-    pub(super) async fn end_unbegun(&self, id: &str, held: Option<(&Image, Hold)>) {
+    /// Ends a task that has not begun. Its image is as it was before.
+    pub(super) async fn end_unbegun(&self, id: &str, held: Option<(&Image, Hold)>, message: &str) {
         let image = held.as_ref().map(|(image, hold)| self.images.step_of_nothing(image, hold));
         let step = self.step(id, &[TaskStatus::Pending], TaskStatus::Failure);
-        match rows::take_step(&self.db, TaskStep { message: Some(NO_TIME.to_owned()), image, ..step }).await {
+        match rows::take_step(&self.db, TaskStep { message: Some(message.to_owned()), image, ..step }).await {
             Ok(()) => {
                 if let Some((_, hold)) = held {
                     self.images.let_go(hold).await;

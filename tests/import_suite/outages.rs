@@ -28,7 +28,10 @@ fn tasks_wait_for_a_database_that_is_away_and_those_that_were_given_up_say_why()
     let (stalls, breaks) = (Web::start(), Web::start());
     let port = serve(BTreeMap::from([("/data".to_owned(), vec![b'd'; MIB])]));
     let set = |conf_of: Conf| {
-        conf(&stalls)(conf_of).set("wsgi.task_pool_threads", 2).set("import_filtering_opts.allowed_ports", "[]")
+        // A write gives up soon, so that what waits gets its turn while the database is away.
+        let database = format!("sqlite:///{}?timeout=0.1", conf_of.database().display());
+        let conf_of = conf(&stalls)(conf_of).set("database.connection", database).set("database.db_max_retries", 5);
+        conf_of.set("wsgi.task_pool_threads", 2).set("import_filtering_opts.allowed_ports", "[]")
     };
     let server = Server::with(set);
     let [given_up, failing, waiting] = [(); 3].map(|()| create(&server));
@@ -70,6 +73,28 @@ fn tasks_wait_for_a_database_that_is_away_and_those_that_were_given_up_say_why()
         assert!(failed["message"].as_str().unwrap().contains(text), "{failed}");
         assert_free(&shown(&server, id), "queued");
     }
+}
+
+#[test]
+fn an_import_that_the_database_refuses_ends_and_the_next_begins() {
+    let web = Web::start();
+    let server = Server::with(|conf_of| conf(&web)(conf_of).set("wsgi.task_pool_threads", 1));
+    let trigger = "create trigger refusal before update on tasks when new.status = 'processing' \
+        begin select raise(abort, 'no'); end";
+    sqlite(&server.conf.database(), trigger);
+    let [refused, next] = [(); 2].map(|()| create(&server));
+    import(&server, &refused, &download(&web));
+    let failed = wait_for("the end of the task", PATIENCE, || {
+        Some(task(&server, &refused)).filter(|task| task["status"] == "failure")
+    });
+    assert!(failed["message"].as_str().unwrap().contains("refused"), "{failed}");
+    let image = shown(&server, &refused);
+    assert_eq!((&image["status"], image.get("os_glance_import_task")), (&json!("queued"), None), "{image}");
+    sqlite(&server.conf.database(), "drop trigger refusal");
+    import(&server, &next, &download(&web));
+    wait_for_begin(&web, &server, &next);
+    web.go_on.send(true).unwrap();
+    wait_for("the image", PATIENCE, || (shown(&server, &next)["status"] == "active").then_some(()));
 }
 
 #[test]

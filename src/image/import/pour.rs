@@ -236,8 +236,8 @@ impl Images {
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
-        self.remove_staged(&plan.image.id).await?;
         let context = store_context(&plan.image, Some(&plan.caller)).keeping(hold.entry.lock());
+        self.remove_staged(&context, &plan.image.id).await?;
         let (announced, caller) = (size.map(i128::from), Arc::clone(&plan.caller));
         let upload = Upload { store: None, announced, length: size, project: plan.project.clone(), caller, data };
         self.write_staged(&context, &plan.image, self.stores.staging()?, upload).await.map(drop)

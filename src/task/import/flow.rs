@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::progress::{Progress, copied};
 use super::request::Method;
@@ -16,7 +16,7 @@ use crate::image::{self, Fault, Hold, Imported, Plan, Status};
 use crate::sys::crash_point::crash_point;
 use crate::task::model::TaskStatus;
 use crate::task::pool::{Ended, Turn, Work};
-use crate::task::tasks::{Tasks, UNREACHED};
+use crate::task::tasks::{NO_TIME, Tasks, UNREACHED};
 
 /// How often a task says how far it is.
 const REPORT: Duration = Duration::from_secs(30);
@@ -26,6 +26,9 @@ const ATTEMPTS: u32 = 5;
 
 /// What a task says of an image that is no more.
 const DELETED: &str = "Image has been deleted, aborting import.";
+
+/// What a task says that the database does not let begin.
+const REFUSED: &str = "The database refused the beginning of this task.";
 
 /// What a task says whose end could not be written down.
 const UNTOLD: &str =
@@ -61,7 +64,7 @@ pub(super) fn work(tasks: Tasks, job: Job) -> Work {
             match turn {
                 Turn::Begin(stop) => begin(tasks, job, stop).await,
                 Turn::Never => {
-                    tasks.end_unbegun(&job.plan.task_id, Some((&job.plan.image, job.hold))).await;
+                    tasks.end_unbegun(&job.plan.task_id, Some((&job.plan.image, job.hold)), NO_TIME).await;
                     Ended::Over
                 }
             }
@@ -81,9 +84,14 @@ async fn begin(tasks: Tasks, job: Job, stop: CancellationToken) -> Ended {
         Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
             tasks.end_without_image(&job.plan, job.hold, None).await;
         }
-        Err(error) => {
+        Err(error) if error.is_unavailable() => {
             warn!(task_id, error = &error as &dyn StdError, "an import cannot begin yet");
             return Ended::Unbegun(work(tasks, job));
+        }
+        // What the database refuses once it refuses again.
+        Err(error) => {
+            error!(task_id, error = &error as &dyn StdError, "an import cannot begin");
+            tasks.end_unbegun(&task_id, Some((&job.plan.image, job.hold)), REFUSED).await;
         }
     }
     Ended::Over

@@ -98,14 +98,14 @@ impl Tasks {
                 self.import_legacy(making, &caller, &input, stop).await;
                 Ended::Over
             }
-            // It was ended by somebody else; recovery looks at it.
-            Err(error @ DbError::NotFound { .. }) => {
-                unclear(making.task_id(), &error);
-                Ended::Over
-            }
             Err(error) => {
                 unclear(making.task_id(), &error);
-                Ended::Unbegun(self.legacy_work(making, caller, input))
+                // Where it was ended by somebody else, or the database refuses it, recovery looks at it.
+                if error.is_unavailable() {
+                    Ended::Unbegun(self.legacy_work(making, caller, input))
+                } else {
+                    Ended::Over
+                }
             }
         }
     }
