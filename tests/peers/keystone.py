@@ -95,7 +95,9 @@ def launch(name, told):
 # One thread for each process.
 def command(state, address, bin, workers=3):
     return [bin / "uwsgi", "--http-socket", address, "--module", "keystone.wsgi.api:application", "--master",
-            "--processes", str(workers), "--enable-threads", "--lazy-apps", "--die-on-term", "--buffer-size", "65535", "--add-header", "Connection: close", "--listen", "100"]
+            "--processes", str(workers), "--enable-threads", "--lazy-apps", "--die-on-term", "--buffer-size", "65535", "--add-header", "Connection: close",
+            # Not four seconds: on a busy machine a request may come in that slowly, and the connection was closed without an answer.
+            "--socket-timeout", "60", "--listen", "100"]
 
 
 def environment(state):
