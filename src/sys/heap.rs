@@ -6,7 +6,8 @@
 /// To be called before there are threads.
 pub(crate) fn keep_buffers() {
     const LARGEST: libc::c_int = 4 * 1024 * 1024;
-    const FREE_AT_THE_END: libc::c_int = 16 * 1024 * 1024;
+    // Of each thread's heap, which `trim` does not reach for any but the first.
+    const FREE_AT_THE_END: libc::c_int = 8 * 1024 * 1024;
     // SAFETY: the calls set numbers of the allocator and touch no memory; where they fail, all stays as it was.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST);
