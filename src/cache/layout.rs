@@ -260,7 +260,7 @@ impl Layout {
     /// # Errors
     /// Those of the file system.
     pub(super) fn writer_state(&self, id: &str, file: &File) -> io::Result<WriterState> {
-        if file.metadata()?.permissions().mode() & REFUTED != 0 {
+        if is_refuted(file)? {
             return Ok(WriterState::Invalid);
         }
         // Its writer lives, whatever has become of its name.
@@ -279,8 +279,7 @@ impl Layout {
             return Ok(WriterState::Finished(file.metadata()?.len()));
         }
         file.unlock()?;
-        let is_refuted = file.metadata()?.permissions().mode() & REFUTED != 0 || is_at(file, &self.invalid(id));
-        Ok(if is_refuted { WriterState::Invalid } else { WriterState::Gone })
+        Ok(if is_refuted(file)? || is_at(file, &self.invalid(id)) { WriterState::Invalid } else { WriterState::Gone })
     }
 
     /// The whole images, in no order.
@@ -347,6 +346,11 @@ fn not_a_regular_file() -> io::Error {
 fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(own), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
     (own.dev(), own.ino()) == (there.dev(), there.ino())
+}
+
+/// Whether its writer has said that its data is wrong.
+fn is_refuted(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.permissions().mode() & REFUTED != 0)
 }
 
 /// Gives a file that is ours another name, in place of whatever has it. False: somebody has taken its name away.

@@ -85,6 +85,8 @@ impl Blocks {
     const LENGTH: u64 = 8 * 1024 * 1024;
     /// Seconds for which a count of the pages does instead of a look at each.
     const RECENT: u64 = 60;
+    /// The bits of the time in what is kept of a part; the others are the hash.
+    const TIME: u64 = u32::MAX as u64;
 
     fn of(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.len() }
@@ -96,7 +98,7 @@ impl Blocks {
         (offset / Self::LENGTH..=last).all(|number| {
             let (place, hash) = self.place(number);
             let kept = place.load(Relaxed);
-            kept & !u64::from(u32::MAX) == hash && (kept & u64::from(u32::MAX)) + Self::RECENT > now()
+            kept & !Self::TIME == hash && (kept & Self::TIME) + Self::RECENT > now()
         })
     }
 
@@ -114,7 +116,7 @@ impl Blocks {
         let mut hasher = DefaultHasher::new();
         (self.device, self.inode, number).hash(&mut hasher);
         let hash = hasher.finish();
-        (&WHOLE[hash as usize % WHOLE.len()], hash & !u64::from(u32::MAX))
+        (&WHOLE[hash as usize % WHOLE.len()], hash & !Self::TIME)
     }
 }
 

@@ -197,10 +197,7 @@ impl Tasks {
             let known = match self.images.look_at_held(&plan.image.id, &hold).await {
                 Ok(Some(known)) => known,
                 Ok(None) => break,
-                Err(error) => {
-                    unclear(task_id, &error);
-                    return self.images.leave(hold, UNTOLD).await;
-                }
+                Err(error) => return self.leave_unclear(task_id, hold, &error, UNTOLD).await,
             };
             let step = self.images.step_of_success(plan, &hold, &known, &imported);
             let result = serde_json::json!({"image_id": plan.image.id});
@@ -225,10 +222,7 @@ impl Tasks {
                 }
                 Err(DbError::LocationsChanged { .. }) => {}
                 Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => break,
-                Err(error) => {
-                    unclear(task_id, &error);
-                    return self.images.leave(hold, UNTOLD).await;
-                }
+                Err(error) => return self.leave_unclear(task_id, hold, &error, UNTOLD).await,
             }
         }
         // Nobody wants the data any more.
@@ -246,10 +240,7 @@ impl Tasks {
         let known = match self.images.look_at_held(&plan.image.id, &hold).await {
             Ok(Some(known)) => known,
             Ok(None) => return self.end_without_image(plan, hold, None).await,
-            Err(error) => {
-                unclear(task_id, &error);
-                return self.images.leave(hold, &failed.message).await;
-            }
+            Err(error) => return self.leave_unclear(task_id, hold, &error, &failed.message).await,
         };
         let is_direct = *method == Method::GlanceDirect;
         let is_staged = is_direct || plan.transformed.is_changed;
@@ -290,11 +281,20 @@ impl Tasks {
             Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
                 self.end_without_image(plan, hold, None).await;
             }
-            Err(error) => {
-                unclear(&plan.task_id, &error);
-                self.images.leave(hold, &message).await;
-            }
+            Err(error) => self.leave_unclear(&plan.task_id, hold, &error, &message).await,
         }
+    }
+
+    /// Leaves the image to recovery, as the end of its task cannot be written down. `reason`: what the task will say.
+    async fn leave_unclear(
+        &self,
+        task_id: &str,
+        hold: Hold,
+        error: &(dyn StdError + Send + Sync + 'static),
+        reason: &str,
+    ) {
+        unclear(task_id, error);
+        self.images.leave(hold, reason).await;
     }
 
     /// The task fails, and there is no image to do anything about. `imported`: what is stored of its data already.
