@@ -92,11 +92,13 @@ impl Images {
     /// Leaves work to recovery. `reason`: what its task is to say.
     pub(super) async fn leave_entry(&self, entry: Entry, reason: String) {
         let intent_log = Arc::clone(&self.intent_log);
-        match spawn_blocking(move || intent_log.leave(&entry, &reason)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(error = &error as &dyn StdError, "the intent log does not say why work was left"),
-            Err(error) => warn!(error = &error as &dyn StdError, "the intent log does not say why work was left"),
-        }
+        let left = spawn_blocking(move || intent_log.leave(&entry, &reason)).await;
+        let failed: &dyn StdError = match &left {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(error) => error,
+        };
+        warn!(error = failed, "the intent log does not say why work was left");
     }
 }
 
