@@ -194,6 +194,39 @@ fn work_on_one_directory(driver: &str, upstream: &mut Upstream) {
     assert_eq!(bed.state()["queued_images"], json!([]));
 }
 
+/// Reads an image from a cache with upstream's driver, and what that then says of all images: id and hits.
+fn read_by_upstream(conf: &str, id: &str) -> String {
+    const SCRIPT: &str = "
+import sys
+from glance.common import config
+from glance import image_cache
+config.parse_cache_args(['--config-file', sys.argv[1]])
+cache = image_cache.ImageCache()
+with cache.open_for_read(sys.argv[2]) as data:
+    print(data.read().decode())
+for image in cache.get_cached_images():
+    print(image['image_id'], image['hits'])
+";
+    let python = std::env::var_os("GLANCE_TEST_GLANCE_PYTHON").expect("upstream's Python");
+    let done = Command::new(python).args(["-c", SCRIPT, conf, id]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// A directory is taken over with its counters, and given back with them.
+#[test]
+fn counters_pass_from_one_to_the_other() {
+    let bed = Bed::start();
+    let (conf, id) = (bed.conf_file(), bed.image("hello"));
+    bed.server.send(&Request::new("PUT", &format!("/v2/cache/{id}"))).expect(202);
+    wait_for("the image in the cache", Duration::from_secs(20), || (bed.cached() == [id.clone()]).then_some(()));
+    assert_eq!(read_by_upstream(&conf, &id), format!("hello\n{id} 1\n"));
+    assert_eq!(bed.data(&id), "hello");
+    assert_eq!(bed.state()["cached_images"][0]["hits"], json!(2));
+    assert_eq!(read_by_upstream(&conf, &id), format!("hello\n{id} 3\n"));
+    assert_eq!(bed.state()["cached_images"][0]["hits"], json!(3));
+}
+
 #[test]
 fn counters_of_all_workers_are_shown() {
     let bed = Bed::start();
