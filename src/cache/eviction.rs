@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use nix::fcntl::{FallocateFlags, fallocate};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::blocking::blocking;
+use super::index::IndexError;
 use super::inner::Inner;
 use super::layout::{Evicted, Layout, Usage};
 use super::stats::add;
+use super::warnings::Oddity;
 use crate::cache::Error;
+use crate::store::OpenFile;
 
 /// How long others of this host are waited for that make room just now.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,7 +48,7 @@ pub struct Pruned {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claim {
     /// The file that is being written, and from which byte on it needs room. `None`: the cache is only to keep its size.
-    pub(super) place: Option<(Arc<File>, u64)>,
+    pub(super) place: Option<(Arc<OpenFile>, u64)>,
     /// Bytes without which nothing is gained.
     pub(super) least: u64,
     /// Bytes that are taken where they are free.
@@ -78,7 +80,7 @@ impl Inner {
     /// Those of the directory; `TimedOut` where others make room for too long.
     pub(super) async fn reserve(self: &Arc<Self>, claim: Claim) -> Result<Option<u64>, Error> {
         if !self.options.is_enforced {
-            return Ok(Some(claim.set_aside(claim.least).await?));
+            return Ok(Some(claim.set_aside(&self.layout, claim.least).await?));
         }
         if claim.least > self.options.max_size {
             return Ok(None);
@@ -153,8 +155,8 @@ impl Inner {
         });
         match asked.await {
             Ok(Ok(ids)) => return ids,
-            Ok(Err(error)) => tracing::warn!(%error, "the image cache makes room without its index"),
-            Err(_) => tracing::warn!("the image cache makes room without its index, which does not answer"),
+            Ok(Err(error)) => self.warn_of_index(&error.into()),
+            Err(_) => self.warn_of_index(&no_answer()),
         }
         Vec::new()
     }
@@ -162,13 +164,14 @@ impl Inner {
 
 impl Claim {
     /// Takes as much of `free` bytes as is of use, at once, so that a full disk shows now; how much.
-    async fn set_aside(&self, free: u64) -> io::Result<u64> {
+    async fn set_aside(&self, layout: &Layout, free: u64) -> io::Result<u64> {
         let Some((file, from)) = self.place.clone() else { return Ok(0) };
         let (least, most) = (self.least, self.most.min(free).max(self.least));
-        blocking(move || match set_aside(&file, from, most) {
+        let layout = layout.clone();
+        blocking(move || match layout.set_aside(&file, from, most) {
             // The disk has less than the cache may take.
             Err(error) if error.kind() == io::ErrorKind::StorageFull && least < most => {
-                set_aside(&file, from, least).map(|()| least)
+                layout.set_aside(&file, from, least).map(|()| least)
             }
             taken => taken.map(|()| most),
         })
@@ -228,7 +231,7 @@ impl Eviction {
         loop {
             if let Some(free) = self.free(inner, usage) {
                 // Under the lock: others are to see that it is taken.
-                return Ok(Outcome::Fits(self.claim.set_aside(free).await?));
+                return Ok(Outcome::Fits(self.claim.set_aside(&inner.layout, free).await?));
             }
             // No other image makes way in vain for one that does not fit beside what is being written.
             if self.claim.least > inner.options.max_size.saturating_sub(usage.incomplete) {
@@ -268,7 +271,7 @@ impl Eviction {
             }
             Ok(Evicted::InUse) => 0,
             Err(error) => {
-                if inner.is_first_warning(&id) {
+                if inner.warnings.may_tell_of_file(&id, Oddity::Stuck) {
                     tracing::warn!(image_id = id, %error, "a cached image cannot be evicted");
                 }
                 0
@@ -282,11 +285,10 @@ impl Eviction {
         if gone.is_empty() {
             return;
         }
-        let images = gone.len();
         match timeout(INDEX_TIMEOUT, inner.forget(gone)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, images, "evicted images stay in the index for now"),
-            Err(_) => tracing::warn!(images, "evicted images stay in the index for now"),
+            Ok(Err(error)) => inner.warn_of_index(&error),
+            Err(_) => inner.warn_of_index(&no_answer()),
         }
     }
 }
@@ -305,17 +307,7 @@ async fn usage(inner: &Inner, clean: bool) -> Result<Usage, Error> {
     .await?)
 }
 
-/// Takes blocks from the disk without changing the file's length: others see them, and a full disk shows now.
-fn set_aside(file: &File, from: u64, bytes: u64) -> io::Result<()> {
-    let (Ok(from), Ok(length)) = (i64::try_from(from), i64::try_from(bytes)) else {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    };
-    if length == 0 {
-        return Ok(());
-    }
-    match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, length) {
-        // Not every file system can.
-        Ok(()) | Err(nix::errno::Errno::EOPNOTSUPP | nix::errno::Errno::ENOSYS) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// Of an index that was waited for.
+fn no_answer() -> Error {
+    IndexError::NoAnswer.into()
 }

@@ -1,6 +1,5 @@
 //! The course of a fill, from the first reader's request to the image in the cache.
 
-use std::fs::File;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,13 +14,14 @@ use tokio::time::{sleep, timeout};
 use super::blocking::blocking;
 use super::error::Error;
 use super::eviction::Claim;
-use super::fill::{Expected, Failure, Fill, Followed, PATIENCE, Progress, Room, WriteError, follow, write};
+use super::fill::{Expected, Fill, Followed, PATIENCE, Progress, Room, WriteError, follow, write};
 use super::index::Entry;
 use super::inner::Inner;
 use super::layout::{Begun, CommitError, Layout};
 use super::stats::add;
 use crate::identity::Context;
 use crate::image::{self, Image, Images};
+use crate::store::OpenFile;
 
 /// How often it is tried to write or to follow, where writers come and go at the same time.
 const ATTEMPTS: u32 = 50;
@@ -55,7 +55,7 @@ struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         if !self.fill.has_ended() {
-            self.fill.tell(Progress::Failed(Failure::Abandoned));
+            self.fill.abandon();
         }
         self.inner.fills.end(&self.id, &self.fill);
     }
@@ -94,6 +94,7 @@ async fn run(registered: Registered, request: FillRequest) {
                 }
             },
             Ok(Begun::Wait) => {}
+            Ok(Begun::Foreign(error)) => return inner.warn_of_file(id, &error),
             Ok(Begun::Write(file)) => return bring_in(&registered, &request, &expected, file).await,
             Err(error) => return inner.warn(id, &error),
         }
@@ -119,20 +120,11 @@ enum FillError {
 }
 
 /// Brings an image into the cache, in an incomplete file that is ours.
-async fn bring_in(registered: &Registered, request: &FillRequest, expected: &Expected, file: Arc<File>) {
+async fn bring_in(registered: &Registered, request: &FillRequest, expected: &Expected, file: Arc<OpenFile>) {
     let Registered { inner, id, fill } = registered;
     let filled = match read_while_wanted(registered, request, expected, &file).await {
         Ok(size) => {
-            let mut committing = pin!(commit(inner, id, &file, size));
-            let soon = timeout(PATIENCE, &mut committing).await;
-            // If the image does not come into the cache after all, its data is right still; unless the disk refused it.
-            if !matches!(soon, Ok(Err(CommitError::NotDurable(_)))) {
-                fill.tell(Progress::Whole { file: Arc::clone(&file), size });
-            }
-            let committed = match soon {
-                Ok(committed) => committed,
-                Err(_) => committing.await,
-            };
+            let committed = tell_end(fill, &file, size, commit(inner, id, &file, size)).await;
             committed.map(|()| size).map_err(FillError::from)
         }
         failed => failed,
@@ -151,12 +143,36 @@ async fn bring_in(registered: &Registered, request: &FillRequest, expected: &Exp
     }
 }
 
+/// Tells readers of the end of an image that was found right, when it is in the cache, or a little later where that takes long.
+async fn tell_end(
+    fill: &Fill,
+    file: &Arc<OpenFile>,
+    size: u64,
+    committing: impl Future<Output = Result<(), CommitError>>,
+) -> Result<(), CommitError> {
+    let mut committing = pin!(committing);
+    let committed = match timeout(PATIENCE, &mut committing).await {
+        Ok(committed) => committed,
+        Err(_) => {
+            fill.tell(Progress::Verified { file: Arc::clone(file), size });
+            committing.await
+        }
+    };
+    fill.tell(match &committed {
+        // What could not be written to the disk may not be what is read from it.
+        Err(CommitError::NotDurable(_)) => Progress::Abandoned(None),
+        // If the image does not come into the cache after all, its data is right still.
+        _ => Progress::Whole { file: Arc::clone(file), size },
+    });
+    committed
+}
+
 /// Reads an image from its store into the file as long as anybody on this host reads behind it; its size.
 async fn read_while_wanted(
     registered: &Registered,
     request: &FillRequest,
     expected: &Expected,
-    file: &Arc<File>,
+    file: &Arc<OpenFile>,
 ) -> Result<u64, FillError> {
     let mut reading = pin!(read_from_store(registered, request, expected, file));
     let mut pause = Duration::ZERO;
@@ -178,7 +194,7 @@ async fn read_from_store(
     registered: &Registered,
     request: &FillRequest,
     expected: &Expected,
-    file: &Arc<File>,
+    file: &Arc<OpenFile>,
 ) -> Result<u64, FillError> {
     let Registered { inner, fill, .. } = registered;
     let size = expected.size.unwrap_or(0);
@@ -203,7 +219,7 @@ async fn unread(registered: &Registered, pause: Duration) {
 }
 
 /// Takes no more readers, in this process or another. False: there is one.
-async fn close(registered: &Registered, file: &Arc<File>) -> bool {
+async fn close(registered: &Registered, file: &Arc<OpenFile>) -> bool {
     let Registered { inner, id, fill } = registered;
     let own = Arc::clone(file);
     if !blocking(move || Ok(Layout::close_to_followers(&own))).await.unwrap_or(false) {
@@ -225,12 +241,12 @@ async fn close(registered: &Registered, file: &Arc<File>) -> bool {
 /// Room for an image whose size nobody knows.
 pub(super) struct Growing<'a> {
     inner: &'a Arc<Inner>,
-    file: &'a Arc<File>,
+    file: &'a Arc<OpenFile>,
 }
 
 #[cfg(test)]
 impl<'a> Growing<'a> {
-    pub(super) fn for_tests(inner: &'a Arc<Inner>, file: &'a Arc<File>) -> Self {
+    pub(super) fn for_tests(inner: &'a Arc<Inner>, file: &'a Arc<OpenFile>) -> Self {
         Self { inner, file }
     }
 }
@@ -254,7 +270,7 @@ impl Room for Growing<'_> {
 }
 
 /// The image is in the cache, and the index knows, when this returns.
-async fn commit(inner: &Arc<Inner>, id: &str, file: &Arc<File>, size: u64) -> Result<(), CommitError> {
+async fn commit(inner: &Arc<Inner>, id: &str, file: &Arc<OpenFile>, size: u64) -> Result<(), CommitError> {
     let (cache, name, whole) = (Arc::clone(inner), id.to_owned(), Arc::clone(file));
     let committed = blocking(move || {
         Layout::mark_verified(&whole);
@@ -267,46 +283,51 @@ async fn commit(inner: &Arc<Inner>, id: &str, file: &Arc<File>, size: u64) -> Re
     committed.await??;
     if let Err(error) = inner.take_up(Entry::new(id, size, OffsetDateTime::now_utc())).await {
         // It can be served all the same, and is taken up later.
-        tracing::warn!(image_id = id, %error, "a cached image is missing in the index for now");
+        inner.warn_of_index(&error);
     }
     Ok(())
 }
 
 /// Gives up an incomplete file that is ours.
-async fn give_back(registered: &Registered, file: Arc<File>, failed: FillError) {
+async fn give_back(registered: &Registered, file: Arc<OpenFile>, failed: FillError) {
     let Registered { inner, id, fill } = registered;
     let is_invalid = matches!(failed, FillError::Write(WriteError::Invalid));
+    let is_refused = matches!(failed, FillError::Commit(CommitError::NotDurable(_)));
     match &failed {
         FillError::Write(WriteError::Invalid) => {
             tracing::error!(image_id = id, "Checksum verification failed. Aborted caching of image '{id}'.");
         }
         FillError::Room(error) => inner.warn(id, error),
-        FillError::Write(WriteError::Disk(_)) | FillError::Commit(CommitError::Directory(_)) => inner.warn(id, &failed),
-        FillError::Commit(CommitError::NotDurable(_)) => {
-            inner.warn(id, &failed);
-            // What could not be written to the disk may not be what is read from it.
-            fill.tell(Progress::Failed(Failure::Abandoned));
+        FillError::Write(WriteError::Disk(_))
+        | FillError::Commit(CommitError::Directory(_) | CommitError::NotDurable(_)) => inner.warn(id, &failed),
+        FillError::Write(error @ (WriteError::Store(_) | WriteError::Digest(_))) => {
+            tracing::warn!(image_id = id, %error, "an image does not come into the cache")
         }
-        FillError::Write(error) => tracing::warn!(image_id = id, %error, "an image does not come into the cache"),
-        FillError::Unread | FillError::NoRoom | FillError::Store(_) | FillError::Commit(CommitError::Removed) => {
+        FillError::Unread
+        | FillError::NoRoom
+        | FillError::Store(_)
+        | FillError::Write(WriteError::NoRoom)
+        | FillError::Commit(CommitError::Removed) => {
             tracing::debug!(image_id = id, reason = %failed, "an image does not come into the cache");
         }
     }
     if !is_invalid && !fill.has_ended() {
         // Before the file is removed, so that its last descriptor is closed where that may take time.
-        fill.tell(Progress::Failed(Failure::Abandoned));
+        fill.abandon();
     }
     let (layout, name) = (inner.layout.clone(), id.clone());
-    let given_back =
-        blocking(
-            move || {
-                if is_invalid { layout.invalidate_incomplete(&name, &file) } else { layout.abandon(&name, &file) }
-            },
-        );
+    let given_back = blocking(move || match (is_invalid, is_refused) {
+        (true, _) => layout.invalidate_incomplete(&name, &file),
+        (false, true) => layout.abandon_refused(&name, &file),
+        (false, false) => layout.abandon(&name, &file),
+    });
     if let Err(error) = given_back.await {
         inner.warn(id, &error);
     }
     if is_invalid {
-        fill.tell(Progress::Failed(Failure::Invalid));
+        fill.tell(Progress::Invalid);
     }
 }
+
+#[cfg(test)]
+mod tests;

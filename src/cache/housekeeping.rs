@@ -58,7 +58,7 @@ impl Cache {
     pub async fn tidy(&self) -> Result<(), Error> {
         match self.tidy_all().await {
             Err(error) if error.is_passing() => {
-                self.inner.warn_of_housekeeping(&error);
+                self.inner.warn_of_index(&error);
                 Ok(())
             }
             tidied => tidied,

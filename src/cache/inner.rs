@@ -1,29 +1,27 @@
 //! What all parts of the cache share.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::blocking::is_passing;
+use super::error::Error;
 use super::fill::{Fill, Progress};
 use super::hits::Hits;
 use super::index::Index;
 use super::layout::Layout;
 use super::stats::Counters;
 use super::totals::Totals;
+use super::warnings::{Oddity, Warnings};
 use crate::config::Config;
-
-/// Images about whose files something was said in the log; more are not told apart.
-const MOST_WARNED_IMAGES: usize = 1000;
 
 /// Fills that go on at the same time in one process though nobody reads (`image_cache_complete_fills`).
 const MOST_UNREAD_FILLS: usize = 8;
-
-/// Between two words in the log about a directory that cannot be used.
-const WARNING_PERIOD: Duration = Duration::from_secs(3600);
 
 pub(super) struct Inner {
     pub(super) layout: Layout,
@@ -41,9 +39,7 @@ pub(super) struct Inner {
     /// Cancelled when the process is to end.
     pub(super) stopping: CancellationToken,
     pub(super) prefetching: Mutex<Prefetching>,
-    /// When the log last said that the directory cannot be used.
-    warned_at: Mutex<Option<Instant>>,
-    warned_images: Mutex<HashSet<String>>,
+    pub(super) warnings: Warnings,
 }
 
 /// What the configuration says about the cache. Of two that are equal one cache can serve both.
@@ -122,43 +118,50 @@ impl Inner {
             unread_fills: Semaphore::new(MOST_UNREAD_FILLS),
             stopping,
             prefetching: Mutex::default(),
-            warned_at: Mutex::default(),
-            warned_images: Mutex::default(),
+            warnings: Warnings::default(),
         }
     }
 
-    /// Says that the directory cannot be written to or read: once in a while, as a full disk may take small images and refuse large
-    /// ones in turn.
+    /// Says that the directory cannot be written to or read.
     pub(super) fn warn(&self, image_id: &str, error: &dyn std::error::Error) {
-        if self.may_warn() {
+        if self.warnings.may_tell_of_disk() {
             tracing::warn!(image_id, %error, "the image cache cannot be used; images come from their stores until it can");
         } else {
             tracing::debug!(image_id, %error, "the image cache cannot be used");
         }
     }
 
-    /// The same of what the service does by itself.
-    pub(super) fn warn_of_housekeeping(&self, error: &dyn std::error::Error) {
-        if self.may_warn() {
-            tracing::warn!(%error, "the directory of the image cache cannot be kept in order");
+    /// The same of the start, and of what the service does by itself.
+    pub(super) fn warn_of_directory(&self, error: &dyn std::error::Error) {
+        if self.warnings.may_tell_of_disk() {
+            tracing::warn!(%error, "the directory of the image cache cannot be written to; images come from their stores until it can");
         } else {
-            tracing::debug!(%error, "the directory of the image cache cannot be kept in order");
+            tracing::debug!(%error, "the directory of the image cache cannot be written to");
         }
     }
 
-    fn may_warn(&self) -> bool {
-        let mut last = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|last| last.elapsed() >= WARNING_PERIOD);
-        if may {
-            *last = Some(Instant::now());
+    /// Says that the index cannot be read or written.
+    pub(super) fn warn_of_index(&self, error: &Error) {
+        let is_of_disk = match error {
+            Error::Directory(_) => true,
+            Error::Index(error) => error.is_of_disk(),
+        };
+        if is_of_disk {
+            self.warn_of_directory(error);
+        } else if self.warnings.may_tell_of_index() {
+            tracing::warn!(%error, "the index of the image cache cannot be used; images are served without it until it can");
+        } else {
+            tracing::debug!(%error, "the index of the image cache cannot be used");
         }
-        may
     }
 
-    /// Whether nothing was said yet about the file of an image.
-    pub(super) fn is_first_warning(&self, image_id: &str) -> bool {
-        let mut warned_images = self.warned_images.lock().unwrap_or_else(PoisonError::into_inner);
-        warned_images.len() < MOST_WARNED_IMAGES && warned_images.insert(image_id.to_owned())
+    /// Says that something lies in the place of an image that cannot be used; unless it is the disk that gives nothing.
+    pub(super) fn warn_of_file(&self, image_id: &str, error: &io::Error) {
+        if is_passing(error) {
+            self.warn(image_id, error);
+        } else if self.warnings.may_tell_of_file(image_id, Oddity::Unusable) {
+            tracing::warn!(image_id, %error, "the file of a cached image cannot be used");
+        }
     }
 
     pub(super) fn prefetching(&self) -> MutexGuard<'_, Prefetching> {
@@ -199,7 +202,7 @@ impl Fills {
 
     /// Those whose data is right and that are about to become cached images.
     pub(super) fn ending(&self) -> Vec<watch::Receiver<Progress>> {
-        self.lock().values().filter(|fill| fill.has_ended()).map(|fill| fill.listen()).collect()
+        self.lock().values().filter(|fill| fill.is_right()).map(|fill| fill.listen()).collect()
     }
 
     /// Bytes that they have written so far.

@@ -2,28 +2,31 @@
 //!
 //! Laid out as upstream does (`glance/image_cache/drivers/base.py`): `<directory>/<image id>` is a whole image, `incomplete/<image id>` one
 //! that is being written, `invalid/<image id>` one that turned out to be wrong, `queue/<image id>` says that one is
-//! to be fetched.
+//! to be fetched. Two folders are ours alone: `.reserved/` (see [`reservation`]) and `.stats/`.
 //!
 //! Processes agree by flock(2), which ends with its process: the writer of an incomplete file holds an exclusive lock on it, and
 //! whoever reads a cached file a shared one, so that nobody takes it for unused. For what writers and their followers tell each
 //! other see [`locks`]. Everything here blocks on the file system.
 
 mod locks;
+mod names;
 mod queue;
 mod removal;
+mod reservation;
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::unistd::linkat;
+use super::blocking::is_passing;
+use crate::store::OpenFile;
 
 pub(super) use removal::{Evicted, Usage};
+
+use names::{entries, is_at, move_own, remove, remove_own};
 
 /// Modes of what is made here: what upstream's give under its umask.
 const FILE_MODE: u32 = 0o640;
@@ -31,6 +34,9 @@ const FOLDER_MODE: u32 = 0o750;
 
 /// The sticky bit, which means nothing for files (inode(7)): data with it was found wrong.
 const REFUTED: u32 = 0o1000;
+
+/// The bit that lets programs run as their owner, on a file that nobody can run: the disk refused data of it.
+const REFUSED: u32 = 0o4000;
 
 /// How often a name is tried again that others make and remove at the same time.
 const ATTEMPTS: u32 = 32;
@@ -55,13 +61,15 @@ pub(super) struct OnDisk {
 #[derive(Debug)]
 pub(super) enum Begun {
     /// Writing it: the file is ours, locked and empty.
-    Write(Arc<File>),
+    Write(Arc<OpenFile>),
     /// Following its writer: another process, or another configuration of this one.
-    Follow(Arc<File>),
+    Follow(Arc<OpenFile>),
     /// Asking again soon: its writer is giving up.
     Wait,
     /// Nothing: it is there already, with so many bytes.
-    Cached { file: Arc<File>, size: u64 },
+    Cached { file: Arc<OpenFile>, size: u64 },
+    /// Nothing: what lies in its place is not ours to use or to remove.
+    Foreign(io::Error),
 }
 
 /// What the writer of an incomplete file is doing, as others see it.
@@ -75,6 +83,8 @@ pub(super) enum WriterState {
     Finished(u64),
     /// It has found the data wrong.
     Invalid,
+    /// The disk has refused data that was found right.
+    Refused,
     /// It has given up or is dead.
     Gone,
 }
@@ -155,16 +165,20 @@ impl Layout {
             let file = match options.clone().create_new(true).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match options.open(&path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) if !is_passing(&error) => return Ok(Begun::Foreign(error)),
                     opened => opened?,
                 },
                 opened => opened?,
             };
+            if !file.metadata()?.is_file() {
+                return Ok(Begun::Foreign(not_a_regular_file()));
+            }
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) if is_at(&file, &path) => {
                     // Without such locks it is followed unseen.
                     let is_followed = locks::follow(&file).unwrap_or(true);
-                    return Ok(if is_followed { Begun::Follow(Arc::new(file)) } else { Begun::Wait });
+                    return Ok(if is_followed { Begun::Follow(OpenFile::shared(file)) } else { Begun::Wait });
                 }
                 Err(TryLockError::WouldBlock) => continue,
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -172,17 +186,24 @@ impl Layout {
             if !is_at(&file, &path) {
                 continue;
             }
+            // Of a writer that is dead.
+            self.release(&file);
             if file.metadata()?.len() > 0 {
-                // Its writer is dead. Others may still read what it has written, so the file is not written to again.
+                // Others may still read what it has written, so the file is not written to again.
                 remove(&path)?;
                 continue;
             }
-            if let Some(cached) = self.open(id)? {
-                remove(&path)?;
-                let size = cached.metadata()?.len();
-                return Ok(Begun::Cached { file: Arc::new(cached), size });
-            }
-            return Ok(Begun::Write(Arc::new(file)));
+            let found = match self.open(id) {
+                Ok(None) => return Ok(Begun::Write(OpenFile::shared(file))),
+                Ok(Some(cached)) => {
+                    let size = cached.metadata()?.len();
+                    Ok(Begun::Cached { file: OpenFile::shared(cached), size })
+                }
+                Err(error) if is_passing(&error) => Err(error),
+                Err(error) => Ok(Begun::Foreign(error)),
+            };
+            remove(&path)?;
+            return found;
         }
         Err(io::ErrorKind::ResourceBusy.into())
     }
@@ -210,11 +231,25 @@ impl Layout {
     /// # Errors
     /// Why the image is not cached, or not durably.
     pub(super) fn commit(&self, id: &str, file: &File) -> Result<(), CommitError> {
+        self.commit_with(id, file, |folder| File::open(folder)?.sync_all())
+    }
+
+    fn commit_with(
+        &self,
+        id: &str,
+        file: &File,
+        sync_folder: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), CommitError> {
         file.sync_all().map_err(CommitError::NotDurable)?;
+        self.release(file);
         if !move_own(file, &self.incomplete(id), &self.image(id))? {
             return Err(CommitError::Removed);
         }
-        File::open(&self.base)?.sync_all()?;
+        if let Err(error) = sync_folder(&self.base) {
+            // Its name alone makes it an image of the cache.
+            remove_own(file, &self.image(id))?;
+            return Err(CommitError::NotDurable(error));
+        }
         let _ = file.try_lock_shared();
         remove(&self.queue_entry(id))?;
         Ok(())
@@ -225,7 +260,19 @@ impl Layout {
     /// # Errors
     /// Those of the file system.
     pub(super) fn abandon(&self, id: &str, file: &File) -> io::Result<()> {
+        self.release(file);
         remove_own(file, &self.incomplete(id))
+    }
+
+    /// Removes an incomplete file that is ours and of which the disk has refused data, and tells its followers: what they read from it
+    /// may be something else.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn abandon_refused(&self, id: &str, file: &File) -> io::Result<()> {
+        // Where that cannot be done the disk gives nothing at all any more.
+        let _ = add_mode(file, REFUSED);
+        self.abandon(id, file)
     }
 
     /// Puts an incomplete file that is ours among the invalid ones, and tells its followers.
@@ -234,10 +281,8 @@ impl Layout {
     /// Those of the file system.
     pub(super) fn invalidate_incomplete(&self, id: &str, file: &File) -> io::Result<()> {
         // In the file itself, as it may be removed before they look. Where that cannot be done, its folder tells them.
-        let _ = file.metadata().and_then(|metadata| {
-            let mode = metadata.permissions().mode() | REFUTED;
-            file.set_permissions(fs::Permissions::from_mode(mode))
-        });
+        let _ = add_mode(file, REFUTED);
+        self.release(file);
         self.put_aside(id, file, &self.incomplete(id))
     }
 
@@ -260,8 +305,8 @@ impl Layout {
     /// # Errors
     /// Those of the file system.
     pub(super) fn writer_state(&self, id: &str, file: &File) -> io::Result<WriterState> {
-        if is_refuted(file)? {
-            return Ok(WriterState::Invalid);
+        if let Some(told) = told(file)? {
+            return Ok(told);
         }
         // Its writer lives, whatever has become of its name.
         match file.try_lock_shared() {
@@ -279,7 +324,10 @@ impl Layout {
             return Ok(WriterState::Finished(file.metadata()?.len()));
         }
         file.unlock()?;
-        Ok(if is_refuted(file)? || is_at(file, &self.invalid(id)) { WriterState::Invalid } else { WriterState::Gone })
+        if let Some(told) = told(file)? {
+            return Ok(told);
+        }
+        Ok(if is_at(file, &self.invalid(id)) { WriterState::Invalid } else { WriterState::Gone })
     }
 
     /// The whole images, in no order.
@@ -343,67 +391,19 @@ fn not_a_regular_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
-    let (Ok(own), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
-    (own.dev(), own.ino()) == (there.dev(), there.ino())
+/// What its writer has said of its data.
+fn told(file: &File) -> io::Result<Option<WriterState>> {
+    let mode = file.metadata()?.permissions().mode();
+    Ok(match (mode & REFUTED != 0, mode & REFUSED != 0) {
+        (true, _) => Some(WriterState::Invalid),
+        (false, true) => Some(WriterState::Refused),
+        (false, false) => None,
+    })
 }
 
-/// Whether its writer has said that its data is wrong.
-fn is_refuted(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.permissions().mode() & REFUTED != 0)
-}
-
-/// Gives a file that is ours another name, in place of whatever has it. False: somebody has taken its name away.
-fn move_own(file: &File, from: &Path, to: &Path) -> io::Result<bool> {
-    if !is_at(file, from) {
-        return Ok(false);
-    }
-    // The name may become that of another's file right now. So the file itself gets the new one, where that can be done: the file
-    // system has links, and nothing is in the way.
-    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
-    if linkat(AT_FDCWD, descriptor.as_str(), AT_FDCWD, to, AtFlags::AT_SYMLINK_FOLLOW).is_ok() {
-        return remove_own(file, from).map(|()| true);
-    }
-    // A file that was removed since has no link either.
-    if !is_at(file, from) {
-        return Ok(false);
-    }
-    fs::rename(from, to)?;
-    let is_ours = is_at(file, to);
-    if !is_ours {
-        // It was removed in between, and another has begun one. What it would have become is not known.
-        remove(to)?;
-    }
-    Ok(is_ours)
-}
-
-/// Removes a name that is ours. Where another takes it in this moment, its writer finds that out at its end.
-fn remove_own(file: &File, path: &Path) -> io::Result<()> {
-    if is_at(file, path) { remove(path).map(drop) } else { Ok(()) }
-}
-
-/// False: there was none.
-fn remove(path: &Path) -> io::Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// The regular files of a folder. Those that vanish meanwhile are left out.
-fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        match entry.metadata() {
-            Ok(metadata) if metadata.is_file() => found.push((entry.path(), metadata)),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
+fn add_mode(file: &File, bit: u32) -> io::Result<()> {
+    let mode = file.metadata()?.permissions().mode() | bit;
+    file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
 fn list(folder: &Path) -> io::Result<Vec<OnDisk>> {

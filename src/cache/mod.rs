@@ -19,6 +19,7 @@ mod prefetch;
 mod reading;
 mod stats;
 mod totals;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,17 +87,22 @@ impl Cache {
         let Some(options) = Options::read(config) else { return Ok(None) };
         let layout = Layout::new(options.directory());
         let create = layout.clone();
-        match blocking(move || create.create_folders()).await {
-            Err(error) if is_passing(&error) => {
-                tracing::warn!(%error, "image_cache_dir cannot be written to; images come from their stores until it can");
-            }
+        let refused = match blocking(move || create.create_folders()).await {
+            Err(error) if is_passing(&error) => Some(error),
             Err(source) => {
                 return Err(SetupError::Directory { path: options.directory().display().to_string(), source });
             }
-            Ok(()) => {}
+            Ok(()) => None,
+        };
+        let (index, unprepared) = index::open(config, db, &layout).await?;
+        let inner = Inner::new(layout, index, options, stopping);
+        if let Some(error) = refused {
+            inner.warn_of_directory(&error);
         }
-        let index = index::open(config, db, &layout).await?;
-        Ok(Some(Self { inner: Arc::new(Inner::new(layout, index, options, stopping)) }))
+        if let Some(error) = unprepared {
+            inner.warn_of_index(&error.into());
+        }
+        Ok(Some(Self { inner: Arc::new(inner) }))
     }
 
     /// What [`Self::open`] would refuse, as far as it shows without changing or contacting anything. `is_needed`: images are to go

@@ -1,6 +1,5 @@
 //! Reading an image through the cache: a hit, a place behind a writer, or the store as if there were no cache.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -15,13 +14,14 @@ use time::OffsetDateTime;
 
 use super::Cache;
 use super::blocking::blocking;
-use super::fill::{Expected, Failure, Fallback, FillReader, Progress};
+use super::fill::{Expected, Fallback, FillReader, Progress};
 use super::filling::{FillRequest, join};
 use super::layout::is_id;
 use super::stats::add;
+use super::warnings::Oddity;
 use crate::identity::Context;
 use crate::image::{self, Image, Images, Status};
-use crate::store::{FileRegion, Reader, StoreError};
+use crate::store::{FileRegion, OpenFile, Reader, StoreError};
 
 /// By how much the clocks of hosts may differ.
 const SKEW: Duration = Duration::from_secs(3600);
@@ -29,7 +29,7 @@ const SKEW: Duration = Duration::from_secs(3600);
 /// A file of the cache that seems to be an image; it stays as long as this is kept.
 #[derive(Debug)]
 pub(crate) struct Cached {
-    file: Arc<File>,
+    file: Arc<OpenFile>,
     size: u64,
     modified: SystemTime,
 }
@@ -51,12 +51,10 @@ impl Cache {
         let found = blocking(move || {
             let Some(file) = layout.open(&name)? else { return Ok(None) };
             let metadata = file.metadata()?;
-            Ok(Some(Cached { size: metadata.len(), modified: metadata.modified()?, file: Arc::new(file) }))
+            Ok(Some(Cached { size: metadata.len(), modified: metadata.modified()?, file: OpenFile::shared(file) }))
         });
         found.await.unwrap_or_else(|error| {
-            if self.inner.is_first_warning(id) {
-                tracing::warn!(image_id = id, %error, "the file of a cached image cannot be used");
-            }
+            self.inner.warn_of_file(id, &error);
             None
         })
     }
@@ -72,7 +70,7 @@ impl Cache {
         if !is_older && wanted.is_none_or(|wanted| wanted == found.size) {
             return Some(found);
         }
-        if self.inner.is_first_warning(&image.id) {
+        if self.inner.warnings.may_tell_of_file(&image.id, Oddity::Another) {
             tracing::warn!(image_id = image.id, size = found.size, wanted, is_older, "a cached image is another one");
         }
         let (layout, name) = (self.inner.layout.clone(), image.id.clone());
@@ -121,10 +119,10 @@ impl Cache {
             let mut progress = join(&self.inner, &wanted);
             let begun = progress.wait_for(|progress| !matches!(progress, Progress::Starting)).await;
             // Of data that was just found wrong nobody gets more than those who were there before.
-            let is_open = begun.is_ok_and(|progress| !matches!(*progress, Progress::Failed(Failure::Abandoned)));
+            let is_open = begun.is_ok_and(|progress| !matches!(*progress, Progress::Abandoned(_)));
             if is_open {
-                let size = Expected::of(image).size;
-                return Ok(FillReader::new(progress, part, size, fallback(wanted)).into_reader());
+                let expected = Expected::of(image);
+                return Ok(FillReader::new(progress, part, expected, fallback(wanted)).into_reader());
             }
         }
         images.open(Some(caller), image, part).await

@@ -10,6 +10,7 @@ use super::index::Index as _;
 use super::layout::{Begun, CommitError};
 use super::*;
 use crate::config::DatabaseSection;
+use crate::store::OpenFile;
 
 fn id(number: usize) -> String {
     format!("7d0b7c4c-9a4a-4d5c-8a3e-{number:012}")
@@ -27,7 +28,7 @@ async fn open(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Cache) {
 }
 
 /// Begins to write an image; `None`: there is no room for it.
-async fn begin(cache: &Cache, id: &str, size: u64) -> Option<Arc<File>> {
+async fn begin(cache: &Cache, id: &str, size: u64) -> Option<Arc<OpenFile>> {
     let Begun::Write(file) = cache.inner.layout.begin(id).unwrap() else { panic!("it is nobody's") };
     let claim = Claim { place: Some((Arc::clone(&file), 0)), least: size, most: size };
     if cache.inner.reserve(claim).await.unwrap().is_none() {
@@ -48,8 +49,8 @@ async fn put(cache: &Cache, id: &str, size: usize) -> bool {
 
 /// The same without its entry in the index.
 async fn put_file(cache: &Cache, id: &str, size: usize) -> bool {
-    let Some(mut file) = begin(cache, id, size as u64).await else { return false };
-    file.write_all(&vec![7; size]).unwrap();
+    let Some(file) = begin(cache, id, size as u64).await else { return false };
+    (&mut &**file).write_all(&vec![7; size]).unwrap();
     cache.inner.layout.commit(id, &file).unwrap();
     true
 }

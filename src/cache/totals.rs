@@ -44,7 +44,7 @@ impl Cache {
         let written = blocking(move || inner.totals.write(inner.layout.base(), &inner.counters.read())).await;
         match written {
             Err(error) if is_passing(&error) => {
-                self.inner.warn_of_housekeeping(&error);
+                self.inner.warn_of_directory(&error);
                 Ok(())
             }
             written => Ok(written?),

@@ -1,6 +1,7 @@
 //! The checksums of an upload, computed beside its write at the pace of the slower one.
 
 mod algorithm;
+mod state;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -14,6 +15,7 @@ use super::strand::{Job, Limits, Strand};
 
 pub use algorithm::Algorithm;
 use algorithm::Hasher;
+pub use state::DigestState;
 
 /// Up to here both digests are computed where `update` is called: it takes less than half a millisecond in all, and a
 /// small image needs no thread.

@@ -1,6 +1,5 @@
 //! Image data on its way out.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
@@ -13,6 +12,8 @@ use futures_util::{Stream, TryStreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::OpenFile;
+
 /// Bytes read at a time.
 const PIECE: usize = 512 * 1024;
 
@@ -22,7 +23,7 @@ const AHEAD: usize = 4;
 /// A part of an open file. The connection layer sends it without a copy where it can.
 #[derive(Clone, Debug)]
 pub struct FileRegion {
-    pub file: Arc<File>,
+    pub file: Arc<OpenFile>,
     /// First byte.
     pub offset: u64,
     /// Bytes to send; the file holds at least `offset + length` when the region is made.
@@ -117,7 +118,7 @@ mod tests {
     fn reader(offset: u64, length: u64) -> Reader {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&vec![7; PIECE * 3 + 5]).unwrap();
-        Reader::File(FileRegion { file: Arc::new(file), offset, length })
+        Reader::File(FileRegion { file: OpenFile::shared(file), offset, length })
     }
 
     #[tokio::test]

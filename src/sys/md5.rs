@@ -12,6 +12,7 @@ use aws_lc_sys::{MD5_CTX, MD5_Final, MD5_Init, MD5_Update};
 const LENGTH: usize = 16;
 
 /// An MD5 digest under way (RFC 1321). Good for telling accidents, not attacks.
+#[derive(Clone)]
 pub(crate) struct Md5 {
     context: MD5_CTX,
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +31,20 @@ impl Image {
 pub(crate) struct Cloud {
     pub(crate) origin: Origin,
     pub(crate) servers: Vec<Server>,
+    cache: PathBuf,
     // Removed last.
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl Cloud {
     pub(crate) fn start(workers: usize, change: impl Fn(Conf) -> Conf) -> Self {
+        Self::start_on(None, workers, change)
+    }
+
+    /// With the cache in this directory.
+    pub(crate) fn start_on(cache: Option<&Path>, workers: usize, change: impl Fn(Conf) -> Conf) -> Self {
         let folder = tempfile::Builder::new().prefix("glance-cache-").tempdir().unwrap();
+        let cache = cache.map_or_else(|| folder.path().join("cache"), Path::to_owned);
         let origin = Origin::start();
         let start = |number: usize| {
             let shared = |name: &str| folder.path().join(name).display().to_string();
@@ -45,7 +52,7 @@ impl Cloud {
             fs::create_dir_all(&own).unwrap();
             let conf = Conf::new(&own, free_port())
                 .set("paste_deploy.flavor", "caching")
-                .set("DEFAULT.image_cache_dir", shared("cache"))
+                .set("DEFAULT.image_cache_dir", cache.display())
                 .set("DEFAULT.image_cache_driver", "sqlite")
                 .set("DEFAULT.worker_self_reference_url", "http://this-node:9292")
                 .set("DEFAULT.show_multiple_locations", true)
@@ -56,11 +63,11 @@ impl Cloud {
             Server::start(change(conf))
         };
         let servers = (0..workers).map(start).collect();
-        Self { origin, servers, folder }
+        Self { origin, servers, cache, _folder: folder }
     }
 
     pub(crate) fn cache(&self) -> PathBuf {
-        self.folder.path().join("cache")
+        self.cache.clone()
     }
 
     /// Registers an image of this size, with its hash.
@@ -158,6 +165,14 @@ impl Reader {
     /// Reads this many bytes more.
     pub(crate) fn read(&mut self, bytes: usize) {
         self.0.read_exact(&mut vec![0; bytes]).unwrap();
+    }
+
+    /// Reads until the connection ends, however it does; how many bytes came.
+    pub(crate) fn read_to_end(mut self) -> usize {
+        let mut rest = Vec::new();
+        // A connection that is cut off may be reset.
+        let _ = self.0.read_to_end(&mut rest);
+        rest.len()
     }
 
     /// Reads to the end, and compares the end with that of the image.

@@ -149,6 +149,32 @@ fn wrong_data_never_seems_whole() {
     cloud.wait_cached(&image);
 }
 
+/// A reader in another process goes on at the store. What the dead one has written, and the reader has given out, is judged with that.
+#[test]
+fn the_beginning_of_a_dead_writer_is_judged_with_the_rest() {
+    for lies in [false, true] {
+        let mut cloud = Cloud::start(2, |conf| conf);
+        let image = cloud.image(7, 2_000_000);
+        cloud.origin.slow_down(NEVER);
+        cloud.origin.knobs.lies_early.store(lies, Ordering::SeqCst);
+        let mut first = Reader::start(&cloud.servers[0], &image);
+        first.read(FIRST);
+        let mut second = Reader::start(&cloud.servers[1], &image);
+        second.read(FIRST);
+        assert_eq!(cloud.origin.reads(), 1);
+        cloud.origin.knobs.lies_early.store(false, Ordering::SeqCst);
+        cloud.servers[0].crash();
+        cloud.origin.slow_down(Duration::ZERO);
+        if lies {
+            let got = second.read_to_end();
+            assert!(got < image.data.len() - FIRST, "{got} bytes more of a wrong image");
+        } else {
+            second.finish(&image);
+        }
+        assert_eq!(cloud.origin.reads(), 2);
+    }
+}
+
 /// On both workers at once.
 fn read_in_vain(cloud: &Cloud, image: &Image) {
     std::thread::scope(|scope| {

@@ -20,6 +20,8 @@ pub(crate) struct Knobs {
     pub(crate) reads: AtomicUsize,
     /// The last byte is not what it was.
     pub(crate) lies: AtomicBool,
+    /// The first byte is not what it was.
+    pub(crate) lies_early: AtomicBool,
     /// Microseconds between two pieces of 64 KiB.
     pub(crate) pause: AtomicU64,
     /// Whoever asks for data waits for the answer.
@@ -87,6 +89,9 @@ fn answer(mut connection: TcpStream, knobs: &Knobs) -> Option<()> {
     connection.write_all(head.as_bytes()).ok()?;
     if knobs.lies.load(Ordering::SeqCst) {
         *data.last_mut()? ^= 1;
+    }
+    if knobs.lies_early.load(Ordering::SeqCst) {
+        *data.first_mut()? ^= 1;
     }
     for piece in data.chunks(64 * 1024) {
         connection.write_all(piece).ok()?;

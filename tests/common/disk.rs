@@ -19,6 +19,14 @@ impl SmallDisk {
         Self(folder)
     }
 
+    /// A file system that cannot set room aside (fallocate(2)) and keeps no attributes: as large as memory.
+    pub(crate) fn without_reservations(folder: PathBuf) -> Self {
+        std::fs::create_dir_all(&folder).unwrap();
+        let done = Command::new("mount").args(["-t", "ramfs", "ramfs"]).arg(&folder).status().unwrap();
+        assert!(done.success(), "mounting needs root");
+        Self(folder)
+    }
+
     /// Whether it may be written to. Nothing may be open for writing when that ends.
     pub(crate) fn set_writable(&self, is_writable: bool) {
         let options = if is_writable { "remount,rw" } else { "remount,ro" };

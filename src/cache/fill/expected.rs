@@ -30,13 +30,15 @@ impl Expected {
         Self { size, checksum: checksum.map(str::to_owned), hash: None }
     }
 
+    /// The algorithm whose digests are needed to judge, beside MD5; `None`: nothing is known.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
+        let hash = self.hash.as_ref().map(|(algorithm, _)| *algorithm);
+        hash.or_else(|| self.checksum.as_ref().map(|_| Algorithm::MD5))
+    }
+
     /// Digests of what is needed to judge.
     pub(super) fn digests(&self) -> Option<Digests> {
-        match (&self.hash, &self.checksum) {
-            (Some((algorithm, _)), _) => Some(Digests::start(*algorithm)),
-            (None, Some(_)) => Some(Digests::start(Algorithm::MD5)),
-            (None, None) => None,
-        }
+        self.algorithm().map(Digests::start)
     }
 
     /// Whether data of these digests and this size is the image.

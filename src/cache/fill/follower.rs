@@ -1,14 +1,14 @@
 //! Following the writer of another process by the file that it writes.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::progress::{Failure, Fill, PATIENCE, Progress};
+use super::progress::{Fill, PATIENCE, Progress};
 use crate::cache::blocking::blocking;
 use crate::cache::layout::{Layout, WriterState};
+use crate::store::OpenFile;
 
 /// Between two looks. A gigabyte a second is ten megabytes in this time.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -33,7 +33,7 @@ pub(in crate::cache) async fn follow(
     fill: &Fill,
     layout: &Layout,
     id: &str,
-    file: &Arc<File>,
+    file: &Arc<OpenFile>,
     frozen: Duration,
 ) -> Followed {
     let mut pause = PAUSE;
@@ -58,32 +58,34 @@ pub(in crate::cache) async fn follow(
             Ok(WriterState::Verified(size)) => {
                 (before, pause) = (Some(size), PAUSE);
                 let since = *verified.get_or_insert_with(Instant::now);
-                if fill.has_ended() {
+                if fill.is_right() {
                     pause = LONGEST_PAUSE;
                 } else if since.elapsed() >= PATIENCE {
-                    fill.tell(Progress::Whole { file, size });
+                    fill.tell(Progress::Verified { file, size });
                 }
             }
             Ok(WriterState::Finished(size)) => {
-                if !fill.has_ended() {
-                    fill.tell(Progress::Whole { file, size });
-                }
+                fill.tell(Progress::Whole { file, size });
                 return Followed::Ended;
             }
             Ok(WriterState::Invalid) => {
-                fill.tell(Progress::Failed(Failure::Invalid));
+                fill.tell(Progress::Invalid);
+                return Followed::Ended;
+            }
+            Ok(WriterState::Refused) => {
+                fill.tell(Progress::Abandoned(None));
                 return Followed::Ended;
             }
             Ok(WriterState::Gone) | Err(_) if before.is_none() => return Followed::Gone,
             // What was found right is right, whatever becomes of its file.
             Ok(WriterState::Gone) | Err(_) if verified.is_some() => {
-                if let Some(size) = before.filter(|_| !fill.has_ended()) {
+                if let Some(size) = before {
                     fill.tell(Progress::Whole { file, size });
                 }
                 return Followed::Ended;
             }
             Ok(WriterState::Gone) | Err(_) => {
-                fill.tell(Progress::Failed(Failure::Abandoned));
+                fill.abandon();
                 return Followed::Ended;
             }
         }
@@ -92,7 +94,7 @@ pub(in crate::cache) async fn follow(
                 image_id = id,
                 "the writer of an image for the cache stands still, its readers go on at the store"
             );
-            fill.tell(Progress::Failed(Failure::Abandoned));
+            fill.abandon();
             return Followed::Ended;
         }
         tokio::select! {

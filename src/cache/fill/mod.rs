@@ -2,14 +2,17 @@
 
 mod expected;
 mod follower;
+mod prefix;
 mod progress;
 mod reader;
+mod rest;
 mod writer;
 
 pub(super) use expected::Expected;
 pub(super) use follower::{Followed, follow};
-pub(super) use progress::{Failure, Fill, PATIENCE, Progress};
-pub(super) use reader::{Fallback, FillReader};
+pub(super) use progress::{Fill, PATIENCE, Progress};
+pub(super) use reader::FillReader;
+pub(super) use rest::Fallback;
 pub(super) use writer::{Room, WriteError, write};
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! How far a fill is, told to its readers.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+
+use super::prefix::Prefix;
+use crate::store::OpenFile;
 
 /// How long the end of the data waits for the image to be in the cache. Whoever looks there right after a download finds it, as
 /// with upstream; and nobody waits long for a slow disk.
@@ -22,19 +24,14 @@ pub(in crate::cache) enum Progress {
     /// Neither file nor store have answered yet.
     Starting,
     /// So many bytes can be read from the file. Nobody knows yet whether they are right.
-    Growing { file: Arc<File>, written: u64 },
-    /// All bytes are there and right. The fill goes on until they are durable and the image is in the cache, for which readers do
-    /// not wait long.
-    Whole { file: Arc<File>, size: u64 },
-    /// It will not become an image of the cache.
-    Failed(Failure),
-}
-
-/// Why a fill came to nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cache) enum Failure {
-    /// For a reason that says nothing about the data: readers take the rest from the store.
-    Abandoned,
+    Growing { file: Arc<OpenFile>, written: u64 },
+    /// All bytes are there and right, and it takes long to make them durable. The disk may still refuse them.
+    Verified { file: Arc<OpenFile>, size: u64 },
+    /// All bytes are there and right, and the disk has them.
+    Whole { file: Arc<OpenFile>, size: u64 },
+    /// It will not become an image of the cache, for a reason that says nothing about the data: readers take the rest from the store.
+    /// What was written can be read first; `None`: where the disk has refused it, or nothing was.
+    Abandoned(Option<Arc<Prefix>>),
     /// The data is not that of the image.
     Invalid,
 }
@@ -48,18 +45,34 @@ impl Fill {
         self.progress.send_replace(progress);
     }
 
+    /// Sends readers to the store, behind what was written.
+    pub(in crate::cache) fn abandon(&self) {
+        self.progress.send_modify(|progress| {
+            let prefix = match &*progress {
+                Progress::Growing { file, written } => Some(Arc::new(Prefix::new(Arc::clone(file), *written))),
+                _ => None,
+            };
+            *progress = Progress::Abandoned(prefix);
+        });
+    }
+
     /// Bytes that can be read so far.
     pub(in crate::cache) fn written(&self) -> u64 {
         match *self.progress.borrow() {
             Progress::Growing { written, .. } => written,
-            Progress::Whole { size, .. } => size,
-            Progress::Starting | Progress::Failed(_) => 0,
+            Progress::Verified { size, .. } | Progress::Whole { size, .. } => size,
+            Progress::Starting | Progress::Abandoned(_) | Progress::Invalid => 0,
         }
+    }
+
+    /// Whether the data was found right.
+    pub(in crate::cache) fn is_right(&self) -> bool {
+        matches!(*self.progress.borrow(), Progress::Verified { .. } | Progress::Whole { .. })
     }
 
     /// Whether there is nothing more to tell.
     pub(in crate::cache) fn has_ended(&self) -> bool {
-        matches!(*self.progress.borrow(), Progress::Whole { .. } | Progress::Failed(_))
+        matches!(*self.progress.borrow(), Progress::Whole { .. } | Progress::Abandoned(_) | Progress::Invalid)
     }
 
     /// What a reader listens to. As long as it is kept, the fill has a reader.

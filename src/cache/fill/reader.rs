@@ -1,121 +1,139 @@
 //! Reading behind the writer of a fill.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{Stream, StreamExt as _, unfold};
+use futures_util::stream::unfold;
 use tokio::sync::watch;
 
-use super::progress::{Failure, Progress};
-use crate::store::{FileRegion, Piece, Reader};
+use super::expected::Expected;
+use super::prefix::Prefix;
+use super::progress::Progress;
+use super::rest::{Fallback, HELD_BACK, Rest, refuted};
+use crate::store::{FileRegion, OpenFile, Piece, Reader};
 
-/// Bytes that a reader does not get before all have been found right: who has not got them knows that it has no image.
-const HELD_BACK: u64 = 64 * 1024;
-
-/// Opens a part of the image at its store; `None` as its end: to the end of the image.
-pub(in crate::cache) type Fallback = Box<
-    dyn Fn(u64, Option<u64>) -> BoxFuture<'static, io::Result<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>>
-        + Send,
->;
+/// Bytes that are given out at a time of a file that the disk may still refuse.
+const STEP: u64 = 4 * 1024 * 1024;
 
 /// A reader behind a writer.
 pub(in crate::cache) struct FillReader {
     progress: watch::Receiver<Progress>,
+    /// The first byte.
+    start: u64,
     at: u64,
     /// The byte behind the last; `None`: where the image ends, which only the writer will know.
     end: Option<u64>,
+    expected: Expected,
+    /// From which the bytes before `at` came.
+    read_from: Option<Arc<OpenFile>>,
     fallback: Fallback,
-    /// The rest, when the fill has failed.
-    rest: Option<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>>,
+    /// The rest, when the fill was given up.
+    rest: Option<Rest>,
 }
 
 impl FillReader {
-    /// A reader of a part of an image, or of all of it (`end` being its size where that is known).
+    /// A reader of a part of an image, or of all of it.
     pub(in crate::cache) fn new(
         progress: watch::Receiver<Progress>,
         part: Option<Range<u64>>,
-        size: Option<u64>,
+        expected: Expected,
         fallback: Fallback,
     ) -> Self {
-        let (at, end) = part.map_or((0, size), |part| (part.start, Some(part.end)));
-        Self { progress, at, end, fallback, rest: None }
+        let (start, end) = part.map_or((0, expected.size), |part| (part.start, Some(part.end)));
+        Self { progress, start, at: start, end, expected, read_from: None, fallback, rest: None }
     }
 
     /// The data, as it comes.
     pub(in crate::cache) fn into_reader(self) -> Reader {
         Reader::Pieces(Box::pin(unfold(Some(self), |state| async {
             let mut behind = state?;
-            let piece = behind.next().await?;
+            let piece = behind.next().await.transpose()?;
             let next = piece.is_ok().then_some(behind);
             Some((piece, next))
         })))
     }
 
-    async fn next(&mut self) -> Option<io::Result<Piece>> {
+    async fn next(&mut self) -> io::Result<Option<Piece>> {
         loop {
             if self.end.is_some_and(|end| self.at >= end) {
-                return None;
+                return Ok(None);
             }
-            if let Some(rest) = &mut self.rest {
-                let Some(bytes) = rest.next().await else { return self.ended() };
-                return Some(bytes.map(|mut bytes| {
-                    let left = self.end.map_or(u64::MAX, |end| end - self.at);
-                    bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                    self.at += bytes.len() as u64;
-                    Piece::Bytes(bytes)
-                }));
+            if self.rest.is_some() {
+                return self.next_of_rest().await;
             }
             let progress = self.progress.borrow_and_update().clone();
             match progress {
                 Progress::Starting => {}
                 Progress::Growing { file, written } => {
-                    let held = self.end.unwrap_or(written).saturating_sub(HELD_BACK);
-                    if let Some(region) = self.region(file, written.min(held)) {
-                        return Some(Ok(region));
+                    if let Some(region) = self.region(&file, self.unjudged(written)) {
+                        return Ok(Some(region));
                     }
+                }
+                Progress::Verified { file, size } => {
+                    let end = self.end.unwrap_or(size).min(size).min(self.at + STEP);
+                    return self.region(&file, end).map_or_else(|| self.ended(), |region| Ok(Some(region)));
                 }
                 Progress::Whole { file, size } => {
                     let end = self.end.unwrap_or(size).min(size);
-                    return self.region(file, end).map(Ok).or_else(|| self.ended());
+                    return self.region(&file, end).map_or_else(|| self.ended(), |region| Ok(Some(region)));
                 }
-                Progress::Failed(Failure::Invalid) => {
-                    let error = io::Error::new(io::ErrorKind::InvalidData, "the checksum of the image's data is wrong");
-                    return Some(Err(error));
-                }
-                Progress::Failed(Failure::Abandoned) => match (self.fallback)(self.at, self.end).await {
-                    Ok(rest) => {
-                        self.rest = Some(rest);
-                        continue;
+                Progress::Invalid => return Err(refuted()),
+                Progress::Abandoned(prefix) => {
+                    // All who have begun read to the same byte, so that the digests of what is before it are computed once.
+                    if let Some(prefix) = prefix.as_ref().filter(|_| self.at > self.start)
+                        && let Some(region) = self.region(prefix.file(), self.unjudged(prefix.length()))
+                    {
+                        return Ok(Some(region));
                     }
-                    Err(error) => return Some(Err(error)),
-                },
+                    self.go_to_store(prefix.as_deref()).await?;
+                    continue;
+                }
             }
             if self.progress.changed().await.is_err() {
                 // The writer has gone without a word: a panic.
-                match (self.fallback)(self.at, self.end).await {
-                    Ok(rest) => self.rest = Some(rest),
-                    Err(error) => return Some(Err(error)),
-                }
+                self.go_to_store(None).await?;
             }
         }
     }
 
+    /// Up to where bytes may be given out that nobody has judged, of so many.
+    fn unjudged(&self, written: u64) -> u64 {
+        written.min(self.end.unwrap_or(written).saturating_sub(HELD_BACK))
+    }
+
+    async fn go_to_store(&mut self, prefix: Option<&Prefix>) -> io::Result<()> {
+        let own = self.read_from.take().map(|file| Prefix::new(file, self.at));
+        // Where nothing was given out, nothing is to be judged with it.
+        let before = own.as_ref().map(|own| prefix.unwrap_or(own));
+        let rest = Rest::open(&self.fallback, self.at, self.end, &self.expected, before).await?;
+        self.rest = Some(rest);
+        Ok(())
+    }
+
+    async fn next_of_rest(&mut self) -> io::Result<Option<Piece>> {
+        let next = match &mut self.rest {
+            Some(rest) => rest.next().await.transpose()?,
+            None => None,
+        };
+        let Some(mut bytes) = next else { return self.ended() };
+        let left = self.end.map_or(u64::MAX, |end| end - self.at);
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        self.at += bytes.len() as u64;
+        Ok(Some(Piece::Bytes(bytes)))
+    }
+
     /// The data has ended. That it is too short may not pass for its end, also where no length was announced.
-    fn ended(&self) -> Option<io::Result<Piece>> {
+    fn ended(&self) -> io::Result<Option<Piece>> {
         let is_short = self.end.is_some_and(|end| self.at < end);
-        is_short.then(|| Err(io::ErrorKind::UnexpectedEof.into()))
+        if is_short { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(None) }
     }
 
     /// What lies between what was read and `end`; `None`: nothing yet.
-    fn region(&mut self, file: Arc<File>, end: u64) -> Option<Piece> {
+    fn region(&mut self, file: &Arc<OpenFile>, end: u64) -> Option<Piece> {
         let length = end.checked_sub(self.at).filter(|length| *length > 0)?;
-        let region = FileRegion { file, offset: self.at, length };
-        self.at = end;
+        let region = FileRegion { file: Arc::clone(file), offset: self.at, length };
+        (self.at, self.read_from) = (end, Some(Arc::clone(file)));
         Some(Piece::Region(region))
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::cache::layout::{Begun, Evicted, Layout};
-use crate::store::Reader;
+use crate::store::{OpenFile, Piece, Reader};
 
 const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
 const SIZE: usize = 200_000;
@@ -22,6 +22,11 @@ fn data() -> Vec<u8> {
 /// What an image of that data says of itself.
 fn expected(checksum: &str) -> Expected {
     Expected::for_tests(Some(SIZE as u64), Some(checksum))
+}
+
+/// What an image says of itself of whose data only the size is known.
+fn sized() -> Expected {
+    Expected::for_tests(Some(SIZE as u64), None)
 }
 
 const WRONG: &str = "00000000000000000000000000000000";
@@ -69,16 +74,16 @@ async fn read(reader: Reader) -> Result<Vec<u8>, (usize, io::ErrorKind)> {
     Ok(read)
 }
 
-fn file() -> Arc<File> {
-    Arc::new(tempfile::tempfile().unwrap())
+fn file() -> Arc<OpenFile> {
+    OpenFile::shared(tempfile::tempfile().unwrap())
 }
 
 #[tokio::test]
 async fn readers_get_every_byte_behind_the_writer() {
     let (fill, file) = (Fill::new(), file());
-    let whole = FillReader::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
-    let unknown = FillReader::new(fill.listen(), None, None, none()).into_reader();
-    let part = FillReader::new(fill.listen(), Some(10..150_000), Some(SIZE as u64), none()).into_reader();
+    let whole = FillReader::new(fill.listen(), None, sized(), none()).into_reader();
+    let unknown = FillReader::new(fill.listen(), None, Expected::default(), none()).into_reader();
+    let part = FillReader::new(fill.listen(), Some(10..150_000), sized(), none()).into_reader();
     let expected = expected(&md5(&data()).await);
     let writing = async {
         let size = write(&fill, &file, pieces(&data()), &expected, u64::MAX, &Limit(0)).await.unwrap();
@@ -97,12 +102,12 @@ async fn readers_get_every_byte_behind_the_writer() {
 async fn the_end_is_held_back_until_the_data_is_found_right() {
     let (fill, file) = (Fill::new(), file());
     let wrong = expected(WRONG);
-    let mut reading = Box::pin(read(FillReader::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader()));
+    let mut reading = Box::pin(read(FillReader::new(fill.listen(), None, sized(), again()).into_reader()));
     let refused = write(&fill, &file, pieces(&data()), &wrong, u64::MAX, &Limit(0)).await;
     assert!(matches!(refused, Err(WriteError::Invalid)), "{refused:?}");
     // All bytes are written, and the reader still waits for the verdict.
     assert!(timeout(Duration::from_millis(200), &mut reading).await.is_err());
-    fill.tell(Progress::Failed(Failure::Invalid));
+    fill.tell(Progress::Invalid);
     let (got, error) = reading.await.unwrap_err();
     assert!(got > 0 && got < SIZE, "{got} bytes");
     assert_eq!(error, io::ErrorKind::InvalidData);
@@ -110,26 +115,27 @@ async fn the_end_is_held_back_until_the_data_is_found_right() {
 
 #[tokio::test]
 async fn when_the_writer_gives_up_the_rest_comes_from_the_store() {
+    let right = expected(&md5(&data()).await);
     for part in [None, Some(5..190_000)] {
         let (fill, file) = (Fill::new(), file());
-        let reader = FillReader::new(fill.listen(), part.clone(), Some(SIZE as u64), again()).into_reader();
+        let reader = FillReader::new(fill.listen(), part.clone(), right.clone(), again()).into_reader();
         let broken = stream::iter([Ok(Bytes::from(data()[..150_000].to_vec())), Err(io::Error::other("gone"))]);
         let expected = expected(WRONG);
         let writing = async {
             let failed = write(&fill, &file, Box::pin(broken), &expected, u64::MAX, &Limit(0)).await;
             assert!(matches!(failed, Err(WriteError::Store(_))), "{failed:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
-            fill.tell(Progress::Failed(Failure::Abandoned));
+            fill.abandon();
         };
         let ((), got) = tokio::join!(writing, read(reader));
         let part = part.map_or(0..SIZE, |part| part.start as usize..part.end as usize);
         assert!(got.unwrap() == data()[part]);
     }
     // What is too short does not pass for the end.
-    for fill_ends in [Progress::Failed(Failure::Abandoned), Progress::Whole { file: file(), size: 10 }] {
+    for fill_ends in [Progress::Abandoned(None), Progress::Whole { file: file(), size: 10 }] {
         let fill = Fill::new();
         let short: Fallback = Box::new(|_, _| async { Ok(pieces(b"short")) }.boxed());
-        let reader = FillReader::new(fill.listen(), None, Some(SIZE as u64), short).into_reader();
+        let reader = FillReader::new(fill.listen(), None, sized(), short).into_reader();
         if let Progress::Whole { file, .. } = &fill_ends {
             file.set_len(10).unwrap();
         }
@@ -139,9 +145,117 @@ async fn when_the_writer_gives_up_the_rest_comes_from_the_store() {
     }
     // A writer that is gone without a word is no different.
     let fill = Fill::new();
-    let reader = FillReader::new(fill.listen(), None, Some(SIZE as u64), again()).into_reader();
+    let reader = FillReader::new(fill.listen(), None, sized(), again()).into_reader();
     drop(fill);
     assert!(read(reader).await.unwrap() == data());
+}
+
+/// However much of it was given out: the end does not come before all is found right.
+#[tokio::test]
+async fn a_wrong_beginning_is_not_completed_from_the_store() {
+    let checksum = md5(&data()).await;
+    let unsized_image = Expected::for_tests(None, Some(&checksum));
+    let cases = [
+        (None, expected(&checksum), SIZE),
+        (None, unsized_image, SIZE),
+        (Some(5..190_000), expected(&checksum), 190_000),
+        (Some(5..100_000), expected(&checksum), 100_000),
+    ];
+    for (part, image, end) in cases {
+        let start = part.as_ref().map_or(0, |part| part.start as usize);
+        for wrong in [None, Some(0), Some(20_000)] {
+            let (fill, file) = (Fill::new(), file());
+            let reader = || FillReader::new(fill.listen(), part.clone(), image.clone(), again()).into_reader();
+            let readers = [reader(), reader()];
+            let mut beginning = data()[..150_000].to_vec();
+            if let Some(at) = wrong {
+                beginning[at] ^= 1;
+            }
+            let broken = stream::iter([Ok(Bytes::from(beginning.clone())), Err(io::Error::other("gone"))]);
+            let writing = async {
+                write(&fill, &file, Box::pin(broken), &Expected::default(), u64::MAX, &Limit(0)).await.unwrap_err();
+                // Both have begun.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                fill.abandon();
+            };
+            let [first, second] = readers;
+            let ((), first, second) = tokio::join!(writing, read(first), read(second));
+            for got in [first, second] {
+                match (got, wrong) {
+                    (Ok(got), None) => assert!(got == data()[start..end]),
+                    (Err((got, error)), Some(_)) => {
+                        assert_eq!(error, io::ErrorKind::InvalidData);
+                        assert!(got > 0 && start + got < end, "{got} bytes");
+                    }
+                    (got, wrong) => panic!("{wrong:?}: {:?}", got.map(|got| got.len())),
+                }
+            }
+        }
+    }
+    // Whoever had got nothing of it gets what the store gives, as without a cache.
+    let (fill, file) = (Fill::new(), file());
+    let reader = FillReader::new(fill.listen(), None, expected(&checksum), again()).into_reader();
+    file.set_len(150_000).unwrap();
+    fill.tell(Progress::Growing { file, written: 150_000 });
+    fill.abandon();
+    assert!(read(reader).await.unwrap() == data());
+}
+
+/// It is found right, but making it durable takes long and fails then. What was given out is compared with what is in the file now.
+#[tokio::test]
+async fn what_the_disk_refuses_comes_from_the_store() {
+    const LENGTH: usize = 9_000_000;
+    let zeros = vec![0; LENGTH];
+    let expected = Expected::for_tests(Some(LENGTH as u64), Some(&md5(&zeros).await));
+    let store = || -> Fallback {
+        Box::new(|at, _| async move { Ok(pieces(&vec![0; LENGTH - usize::try_from(at).unwrap()])) }.boxed())
+    };
+    for is_changed in [false, true] {
+        let (fill, file) = (Fill::new(), file());
+        file.set_len(LENGTH as u64).unwrap();
+        let Reader::Pieces(mut reader) = FillReader::new(fill.listen(), None, expected.clone(), store()).into_reader()
+        else {
+            panic!("no pieces")
+        };
+        fill.tell(Progress::Verified { file: Arc::clone(&file), size: LENGTH as u64 });
+        assert!(fill.is_right() && !fill.has_ended());
+        let Piece::Region(first) = reader.next().await.unwrap().unwrap() else { panic!("no region") };
+        assert!(first.offset == 0 && first.length < LENGTH as u64 / 2, "not more at once than {}", first.length);
+        fill.tell(Progress::Abandoned(None));
+        if is_changed {
+            std::os::unix::fs::FileExt::write_all_at(&**file, b"x", 1000).unwrap();
+        }
+        let mut got = usize::try_from(first.length).unwrap();
+        let end = loop {
+            match reader.next().await {
+                Some(Ok(Piece::Bytes(bytes))) => got += bytes.len(),
+                Some(Ok(Piece::Region(_))) => panic!("from the file"),
+                Some(Err(error)) => break Some(error.kind()),
+                None => break None,
+            }
+        };
+        assert_eq!(end, is_changed.then_some(io::ErrorKind::InvalidData));
+        assert_eq!(got == LENGTH, !is_changed, "{got} bytes");
+    }
+}
+
+/// Two hundred readers of one image have one beginning.
+#[tokio::test]
+async fn digests_of_a_beginning_are_computed_once() {
+    let file = file();
+    std::os::unix::fs::FileExt::write_all_at(&**file, &data(), 0).unwrap();
+    let prefix = prefix::Prefix::new(Arc::clone(&file), SIZE as u64);
+    let digests = async |end: usize| {
+        let state = prefix.digests(crate::store::Algorithm::MD5, end as u64).await;
+        state.map(|state| state.finish().md5)
+    };
+    assert_eq!(digests(1000).await.unwrap(), md5(&data()[..1000]).await);
+    assert_eq!(digests(SIZE).await.unwrap(), md5(&data()).await);
+    assert_eq!(digests(10).await.unwrap(), md5(&data()[..10]).await);
+    assert_eq!(digests(SIZE).await.unwrap(), md5(&data()).await);
+    file.set_len(0).unwrap();
+    assert_eq!(digests(SIZE).await.unwrap(), md5(&data()).await, "nothing is read again");
+    assert_eq!(digests(SIZE + 1).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
 
 #[tokio::test]
@@ -157,7 +271,7 @@ async fn data_that_cannot_be_the_image_is_not_written_to_its_end() {
     assert!(matches!(try_write(&longer, u64::MAX).await, Err(WriteError::Invalid)));
     assert!(matches!(try_write(&data()[1..], u64::MAX).await, Err(WriteError::Store(_))));
     assert!(matches!(try_write(&data(), 1000).await, Err(WriteError::NoRoom)));
-    let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+    let full = OpenFile::shared(File::options().write(true).open("/dev/full").unwrap());
     let failed = write(&Fill::new(), &full, pieces(&data()), &expected(&checksum), u64::MAX, &Limit(0)).await;
     assert!(matches!(failed, Err(WriteError::Disk(_))), "{failed:?}");
 }
@@ -179,7 +293,7 @@ impl Directory {
     }
 
     /// The file of a writer in another process.
-    fn begin(&self) -> Arc<File> {
+    fn begin(&self) -> Arc<OpenFile> {
         match self.layout.begin(ID).unwrap() {
             Begun::Write(file) => file,
             other => panic!("{other:?}"),
@@ -187,7 +301,7 @@ impl Directory {
     }
 
     /// The same file, as this process sees it.
-    fn see(&self) -> Arc<File> {
+    fn see(&self) -> Arc<OpenFile> {
         match self.layout.begin(ID).unwrap() {
             Begun::Follow(file) => file,
             other => panic!("{other:?}"),
@@ -203,7 +317,7 @@ async fn the_writer_of_another_process_is_followed() {
     let (theirs, expected) = (directory.begin(), expected(&md5(&data()).await));
     let fill = Fill::new();
     let waiting = fill.listen();
-    let reader = FillReader::new(fill.listen(), None, Some(SIZE as u64), none()).into_reader();
+    let reader = FillReader::new(fill.listen(), None, sized(), none()).into_reader();
     let writing = async {
         write(&Fill::new(), &theirs, pieces(&data()), &expected, u64::MAX, &Limit(0)).await.unwrap();
         // Its readers elsewhere do not wait until it is durable.
@@ -256,13 +370,33 @@ async fn what_was_found_right_stays_right_when_its_file_is_removed() {
     let mut listening = fill.listen();
     let seen = directory.see();
     let removing = async {
-        listening.wait_for(|progress| matches!(progress, Progress::Whole { size: 10, .. })).await.unwrap();
+        listening.wait_for(|progress| matches!(progress, Progress::Verified { size: 10, .. })).await.unwrap();
         layout.remove(ID).unwrap();
         drop(theirs);
     };
     let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen, LONG), removing);
     assert_eq!(followed, Followed::Ended);
     assert!(matches!(*listening.borrow(), Progress::Whole { .. }));
+}
+
+#[tokio::test]
+async fn followers_learn_that_the_disk_has_refused_what_was_found_right() {
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    Layout::mark_verified(&theirs);
+    let fill = Fill::new();
+    let mut listening = fill.listen();
+    let seen = directory.see();
+    let refusing = async {
+        listening.wait_for(|progress| matches!(progress, Progress::Verified { size: 10, .. })).await.unwrap();
+        layout.abandon_refused(ID, &theirs).unwrap();
+        drop(theirs);
+    };
+    let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen, LONG), refusing);
+    assert_eq!(followed, Followed::Ended);
+    assert!(matches!(*listening.borrow(), Progress::Abandoned(None)));
 }
 
 /// What it has written may yet be found wrong.
@@ -284,7 +418,7 @@ async fn a_writer_is_followed_though_its_file_was_removed() {
     };
     let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen, LONG), removing);
     assert_eq!(followed, Followed::Ended);
-    assert!(matches!(*listening.borrow(), Progress::Failed(Failure::Invalid)));
+    assert!(matches!(*listening.borrow(), Progress::Invalid));
 }
 
 #[tokio::test]
@@ -298,7 +432,7 @@ async fn a_writer_that_stands_still_is_not_waited_for() {
         follow(&fill, &directory.layout, ID, &directory.see(), Duration::from_millis(100)).await,
         Followed::Ended
     );
-    assert!(matches!(*listening.borrow(), Progress::Failed(Failure::Abandoned)));
+    assert!(matches!(*listening.borrow(), Progress::Abandoned(Some(_))));
 }
 
 #[tokio::test]

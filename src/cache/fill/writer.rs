@@ -12,7 +12,7 @@ use futures_util::stream::{Stream, StreamExt as _};
 use super::expected::{Expected, finish};
 use super::progress::{Fill, Progress};
 use crate::cache::blocking::blocking;
-use crate::store::StoreError;
+use crate::store::{OpenFile, StoreError};
 use crate::sys::write_back::start_write_back;
 
 /// Pieces that are written at a time, when they are there already.
@@ -52,7 +52,7 @@ pub(in crate::cache) trait Room {
 /// Why it did not come to its end.
 pub(in crate::cache) async fn write(
     fill: &Fill,
-    file: &Arc<File>,
+    file: &Arc<OpenFile>,
     data: Data,
     expected: &Expected,
     mut reserved: u64,

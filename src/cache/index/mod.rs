@@ -54,6 +54,8 @@ pub enum IndexError {
     Sqlite(#[from] sqlx::Error),
     #[error("the attributes of cached images: {0}")]
     Attributes(#[from] io::Error),
+    #[error("it does not answer")]
+    NoAnswer,
 }
 
 impl IndexError {
@@ -65,7 +67,7 @@ impl IndexError {
     /// Whether a disk is in a state that can pass.
     pub(super) fn is_of_disk(&self) -> bool {
         match self {
-            Self::Table(_) => false,
+            Self::Table(_) | Self::NoAnswer => false,
             Self::Sqlite(sqlx::Error::Database(error)) => error.code().is_some_and(|code| is_passing_in_sqlite(&code)),
             Self::Sqlite(error) => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
             Self::Attributes(error) => is_passing(error),

@@ -32,7 +32,8 @@ pub(in crate::cache) fn node(config: &Config) -> Result<Option<&str>, OpenError>
     node.map(Some).ok_or(OpenError::NoNode)
 }
 
-/// Opens the index of `image_cache_driver`. One that cannot be prepared now, but perhaps later, is prepared when it is needed.
+/// Opens the index of `image_cache_driver`. One that cannot be prepared now, but perhaps later, is prepared when it is needed; with it
+/// comes why.
 ///
 /// # Errors
 /// Options that are missing, and those of the index.
@@ -40,15 +41,15 @@ pub(in crate::cache) async fn open(
     config: &Config,
     db: Option<&Db>,
     layout: &Layout,
-) -> Result<Box<dyn Index>, OpenError> {
+) -> Result<(Box<dyn Index>, Option<IndexError>), OpenError> {
     let index = choose(config, db, layout).await?;
     match index.prepare().await {
-        Err(error) if error.is_passing() => {
-            tracing::warn!(%error, "the index of the image cache cannot be used yet; images are served without it");
+        Err(error) if error.is_passing() => Ok((index, Some(error))),
+        prepared => {
+            prepared?;
+            Ok((index, None))
         }
-        prepared => prepared?,
     }
-    Ok(index)
 }
 
 async fn choose(config: &Config, db: Option<&Db>, layout: &Layout) -> Result<Box<dyn Index>, OpenError> {

@@ -15,8 +15,8 @@ fn time(seconds: i64) -> OffsetDateTime {
 }
 
 fn cached(layout: &Layout, index: &dyn Index, id: &str) {
-    let Begun::Write(mut file) = layout.begin(id).unwrap() else { panic!("it is there") };
-    file.write_all(b"data").unwrap();
+    let Begun::Write(file) = layout.begin(id).unwrap() else { panic!("it is there") };
+    (&mut &**file).write_all(b"data").unwrap();
     index.mark(&file).unwrap();
     layout.commit(id, &file).unwrap();
 }
@@ -101,7 +101,7 @@ async fn a_cloud_wide_index_needs_database_and_node() {
     let refused = open(&config, None, &layout).await.err().unwrap();
     assert!(matches!(refused, OpenError::NoDatabase), "{refused}");
     config.default.image_cache_driver = "XATTR".to_owned();
-    assert!(!open(&config, None, &layout).await.unwrap().is_central());
+    assert!(!open(&config, None, &layout).await.unwrap().0.is_central());
     assert!(fs::read_dir(folder.path()).unwrap().flatten().all(|entry| entry.path().is_dir()));
 }
 
@@ -113,7 +113,7 @@ async fn a_database_that_cannot_be_opened_now_is_opened_later() {
     let mut config = Config::default();
     config.default.image_cache_driver = "sqlite".to_owned();
     // Its folder is missing.
-    let index = open(&config, None, &layout).await.unwrap();
+    let (index, _) = open(&config, None, &layout).await.unwrap();
     assert!(index.insert(Entry::new(ID, 4, time(1))).await.is_err_and(|error| error.is_of_disk()));
     layout.create_folders().unwrap();
     index.insert(Entry::new(ID, 4, time(1))).await.unwrap();

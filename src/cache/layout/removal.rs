@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::reservation::blocks;
 use super::{Layout, entries, is_at, is_id, remove};
 
 /// Bytes in the cache.
@@ -35,6 +36,7 @@ impl Layout {
     /// Those of the file system.
     pub(in crate::cache) fn usage(&self) -> io::Result<Usage> {
         let (mut usage, mut counted) = (Usage::default(), HashSet::new());
+        let reservations = self.reservations()?;
         let incomplete = self.base.join("incomplete");
         // Files move on in this order meanwhile: none is missed, and what is seen twice counts once.
         for folder in [&*incomplete, &*self.base, &*self.base.join("invalid")] {
@@ -43,13 +45,16 @@ impl Layout {
                 if (folder == self.base && !is_image) || !counted.insert(metadata.ino()) {
                     continue;
                 }
-                // A writer sets aside what it will need; the blocks show it to others.
-                let reserved = if folder == self.base { 0 } else { metadata.blocks().saturating_mul(512) };
-                let bytes = metadata.len().max(reserved);
-                usage.total = usage.total.saturating_add(bytes);
+                // A writer sets aside what it will need.
+                let mut bytes = metadata.len();
+                if folder != self.base {
+                    bytes = bytes.max(blocks(&metadata));
+                }
                 if folder == incomplete {
+                    bytes = bytes.max(reservations.get(&metadata.ino()).copied().unwrap_or(0));
                     usage.incomplete = usage.incomplete.saturating_add(bytes);
                 }
+                usage.total = usage.total.saturating_add(bytes);
             }
         }
         Ok(usage)
@@ -111,9 +116,11 @@ impl Layout {
             }
             let Ok(file) = open_to_lock(&path) else { continue };
             if file.try_lock().is_ok() && is_at(&file, &path) {
+                self.release(&file);
                 removed += u64::from(remove_unused(&path)?);
             }
         }
+        self.remove_reservations(before)?;
         Ok(removed)
     }
 }

@@ -1,23 +1,28 @@
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use super::*;
 
-const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
-const OTHER: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b12";
+pub(super) const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
+pub(super) const OTHER: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b12";
 
-fn layout() -> (tempfile::TempDir, Layout) {
+pub(super) fn layout() -> (tempfile::TempDir, Layout) {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(&folder.path().join("cache"));
     layout.create_folders().unwrap();
     (folder, layout)
 }
 
-fn mine(layout: &Layout, id: &str) -> Arc<File> {
+pub(super) fn mine(layout: &Layout, id: &str) -> Arc<OpenFile> {
     match layout.begin(id).unwrap() {
         Begun::Write(file) => file,
         other => panic!("{other:?}"),
     }
+}
+
+fn write(mut file: &File, data: &[u8]) {
+    file.write_all(data).unwrap();
 }
 
 fn is_incomplete(layout: &Layout, id: &str) -> bool {
@@ -25,8 +30,8 @@ fn is_incomplete(layout: &Layout, id: &str) -> bool {
 }
 
 fn filled(layout: &Layout, id: &str, data: &[u8]) {
-    let mut file = mine(layout, id);
-    file.write_all(data).unwrap();
+    let file = mine(layout, id);
+    write(&file, data);
     layout.commit(id, &file).unwrap();
 }
 
@@ -34,8 +39,8 @@ fn filled(layout: &Layout, id: &str, data: &[u8]) {
 fn an_image_is_there_when_it_is_whole_and_queued_no_more() {
     let (_folder, layout) = layout();
     assert!(layout.queue(ID).unwrap() && !layout.queue(ID).unwrap() && layout.is_queued(ID).unwrap());
-    let mut file = mine(&layout, ID);
-    file.write_all(b"data").unwrap();
+    let file = mine(&layout, ID);
+    write(&file, b"data");
     assert!(layout.open(ID).unwrap().is_none() && is_incomplete(&layout, ID));
     layout.commit(ID, &file).unwrap();
     assert_eq!(fs::read(layout.image(ID)).unwrap(), b"data");
@@ -48,10 +53,10 @@ fn an_image_is_there_when_it_is_whole_and_queued_no_more() {
 #[test]
 fn one_writes_and_the_others_see_how_far_it_is() {
     let (_folder, layout) = layout();
-    let mut file = mine(&layout, ID);
+    let file = mine(&layout, ID);
     let Begun::Follow(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
     assert!(layout.is_being_written(ID).unwrap() && !layout.is_being_written(OTHER).unwrap());
-    file.write_all(b"data").unwrap();
+    write(&file, b"data");
     assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Writing(4));
     Layout::mark_verified(&file);
     assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Verified(4));
@@ -80,8 +85,8 @@ fn all_followers_learn_that_the_data_is_wrong() {
 #[test]
 fn who_comes_while_a_writer_gives_up_waits_until_it_has() {
     let (_folder, layout) = layout();
-    let mut file = mine(&layout, ID);
-    file.write_all(b"half").unwrap();
+    let file = mine(&layout, ID);
+    write(&file, b"half");
     let Begun::Follow(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
     assert!(!Layout::close_to_followers(&file));
     drop(seen);
@@ -94,8 +99,8 @@ fn who_comes_while_a_writer_gives_up_waits_until_it_has() {
 #[test]
 fn the_file_of_a_dead_writer_is_never_written_to_again() {
     let (_folder, layout) = layout();
-    let mut dead = mine(&layout, ID);
-    dead.write_all(b"half").unwrap();
+    let dead = mine(&layout, ID);
+    write(&dead, b"half");
     let Begun::Follow(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
     drop(dead);
     assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Gone);
@@ -116,8 +121,8 @@ fn the_file_of_a_dead_writer_is_never_written_to_again() {
 #[test]
 fn a_file_is_moved_and_not_what_has_its_name() {
     let (_folder, layout) = layout();
-    let mut file = mine(&layout, ID);
-    file.write_all(b"data").unwrap();
+    let file = mine(&layout, ID);
+    write(&file, b"data");
     fs::write(layout.image(ID), b"foreign").unwrap();
     layout.commit(ID, &file).unwrap();
     assert_eq!(fs::read(layout.image(ID)).unwrap(), b"data");
@@ -129,6 +134,32 @@ fn a_file_is_moved_and_not_what_has_its_name() {
     fs::create_dir(layout.invalid(ID)).unwrap();
     layout.invalidate(ID, &file).unwrap_err();
     assert!(is_at(&file, &layout.image(ID)));
+}
+
+/// Nothing that is not durable becomes an image of the cache, and who reads behind it in another process learns why.
+#[test]
+fn what_the_disk_refuses_does_not_come_into_the_cache() {
+    let (_folder, layout) = layout();
+    let file = mine(&layout, ID);
+    write(&file, b"data");
+    let Begun::Follow(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
+    Layout::mark_verified(&file);
+    let fault = || io::Error::from_raw_os_error(libc::EIO);
+    let refused = layout.commit_with(ID, &file, |_| {
+        assert!(layout.image(ID).try_exists().unwrap(), "its name is there, and may not be durable");
+        Err(fault())
+    });
+    assert!(matches!(refused, Err(CommitError::NotDurable(_))), "{refused:?}");
+    assert!(layout.open(ID).unwrap().is_none() && layout.images().unwrap().is_empty());
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Verified(4));
+    layout.abandon_refused(ID, &file).unwrap();
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Refused);
+    drop(file);
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Refused);
+    // What cannot be synchronised at all: as with a disk that gives errors.
+    let (_reading, pipe) = io::pipe().unwrap();
+    let refused = layout.commit(ID, &File::from(std::os::fd::OwnedFd::from(pipe)));
+    assert!(matches!(refused, Err(CommitError::NotDurable(_))), "{refused:?}");
 }
 
 #[test]
@@ -162,6 +193,19 @@ fn what_is_not_an_image_is_left_alone() {
     std::os::unix::fs::symlink("/etc/passwd", layout.image(OTHER)).unwrap();
     assert_eq!(layout.open(OTHER).unwrap_err().kind(), io::ErrorKind::InvalidData);
     assert!(layout.images().unwrap().is_empty());
+    for id in [ID, OTHER] {
+        assert!(matches!(layout.begin(id).unwrap(), Begun::Foreign(_)), "{id}");
+        assert!(!is_incomplete(&layout, id), "asking leaves nothing behind");
+    }
+    // Nor does it become one because an image is to be written in its place.
+    for id in [ID, OTHER] {
+        fs::remove_dir(layout.image(id)).or_else(|_| fs::remove_file(layout.image(id))).unwrap();
+    }
+    fs::create_dir(layout.incomplete(ID)).unwrap();
+    nix::unistd::mkfifo(&layout.incomplete(OTHER), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for id in [ID, OTHER] {
+        assert!(matches!(layout.begin(id).unwrap(), Begun::Foreign(_)) && is_incomplete(&layout, id), "{id}");
+    }
     for (text, expected) in [(ID, true), ("cache.db", false), ("../../etc/passwd", false), ("", false)] {
         assert_eq!(is_id(text), expected, "{text}");
     }
@@ -172,8 +216,8 @@ fn usage_counts_what_is_set_aside() {
     let (_folder, layout) = layout();
     filled(&layout, ID, &[7; 1000]);
     assert_eq!(layout.usage().unwrap(), Usage { total: 1000, incomplete: 0 });
-    let mut file = mine(&layout, OTHER);
-    file.write_all(&[7; 10_000]).unwrap();
+    let file = mine(&layout, OTHER);
+    write(&file, &[7; 10_000]);
     let before = layout.usage().unwrap();
     assert!((11_000..30_000).contains(&before.total) && before.incomplete == before.total - 1000, "{before:?}");
     fs::hard_link(layout.incomplete(OTHER), layout.image(OTHER)).unwrap();

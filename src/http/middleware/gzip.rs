@@ -131,13 +131,12 @@ fn encoder() -> Encoder {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::sync::Arc;
 
     use flate2::read::GzDecoder;
 
     use super::*;
     use crate::http::exchange::tests::exchange;
-    use crate::store::FileRegion;
+    use crate::store::{FileRegion, OpenFile};
 
     async fn collect(response: Response) -> (bool, Option<u64>, Vec<u8>) {
         let is_encoded = response.headers().get(CONTENT_ENCODING).is_some();
@@ -192,7 +191,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"skip").unwrap();
         file.write_all(&data).unwrap();
-        let region = FileRegion { file: Arc::new(file), offset: 4, length: data.len() as u64 };
+        let region = FileRegion { file: OpenFile::shared(file), offset: 4, length: data.len() as u64 };
         let pieces: Vec<_> = data.chunks(100_000).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
         for reader in [Reader::File(region), Reader::Stream(Box::pin(stream::iter(pieces)))] {
             let response = Response::new(Body::Data { reader, length: Some(data.len() as u64) });

@@ -76,9 +76,10 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::OpenFile;
 
     fn region(length: u64) -> FileRegion {
-        FileRegion { file: Arc::new(tempfile::tempfile().unwrap()), offset: 5, length }
+        FileRegion { file: OpenFile::shared(tempfile::tempfile().unwrap()), offset: 5, length }
     }
 
     #[test]

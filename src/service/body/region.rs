@@ -111,6 +111,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::store::OpenFile;
 
     /// Both ways: by the page cache where it has the bytes, and as if it had none.
     async fn collect(region: &FileRegion) -> [io::Result<Vec<u8>>; 2] {
@@ -134,11 +135,11 @@ mod tests {
         results
     }
 
-    fn file(size: usize) -> (Arc<std::fs::File>, Vec<u8>) {
+    fn file(size: usize) -> (Arc<OpenFile>, Vec<u8>) {
         let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&content).unwrap();
-        (Arc::new(file), content)
+        (OpenFile::shared(file), content)
     }
 
     #[tokio::test]

@@ -230,6 +230,7 @@ mod tests {
     use super::*;
     use crate::service::connection::activity::Activity;
     use crate::service::counters::Counters;
+    use crate::store::OpenFile;
 
     fn flight() -> (Arc<Activity>, Flight) {
         let activity = Activity::new(Arc::new(Counters::default()));
@@ -263,7 +264,7 @@ mod tests {
     async fn a_file_of_another_length_than_the_image_never_seems_whole() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
-        let file = Arc::new(file);
+        let file = OpenFile::shared(file);
         let data = |length: u64, announced| {
             let region = FileRegion { file: Arc::clone(&file), offset: 0, length };
             api::Body::Data { reader: Reader::File(region), length: announced }
@@ -286,7 +287,7 @@ mod tests {
     async fn a_region_goes_by_the_lane_where_there_is_one() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
-        let region = FileRegion { file: Arc::new(file), offset: 2, length: 5 };
+        let region = FileRegion { file: OpenFile::shared(file), offset: 2, length: 5 };
         let data = || api::Body::Data { reader: Reader::File(region.clone()), length: Some(5) };
         assert_eq!(read(data()).await, Ok("23456".to_owned()));
 
@@ -309,7 +310,7 @@ mod tests {
     async fn pieces_of_a_growing_file_leave_as_regions_where_there_is_a_lane() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
-        let file = Arc::new(file);
+        let file = OpenFile::shared(file);
         let data = |length| {
             let region = |offset, length| Ok(Piece::Region(FileRegion { file: Arc::clone(&file), offset, length }));
             let pieces = [region(0, 4), region(4, 0), Ok(Piece::Bytes(Bytes::from_static(b"ab"))), region(6, 4)];

@@ -2,7 +2,6 @@
 //! than the stand-ins need.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use super::wire::{Io, Wire};
 use crate::api;
 use crate::service::body::{Lane, ResponseBody};
 use crate::service::counters::Counters;
-use crate::store::{FileRegion, Reader};
+use crate::store::{FileRegion, OpenFile, Reader};
 use crate::sys::nowait;
 
 const SIZE: usize = 3 * 1024 * 1024 + 4321;
@@ -44,7 +43,7 @@ fn content() -> Vec<u8> {
 struct Server {
     address: SocketAddr,
     content: Arc<Vec<u8>>,
-    file: Arc<File>,
+    file: Arc<OpenFile>,
     counters: Arc<Counters>,
 }
 
@@ -54,7 +53,7 @@ impl Server {
         // Beside the sources: a temporary file system may keep its files in memory.
         let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         file.write_all(&content).unwrap();
-        let (file, counters) = (Arc::new(file), Arc::new(Counters::default()));
+        let (file, counters) = (OpenFile::shared(file), Arc::new(Counters::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self { address: listener.local_addr().unwrap(), content, file, counters };
         let (content, file, counters) =

@@ -80,6 +80,9 @@ impl fmt::Debug for Algorithm {
 pub(super) trait Hasher: Send {
     fn update(&mut self, data: &[u8]);
 
+    /// Another one of the same data so far.
+    fn copy(&self) -> Box<dyn Hasher>;
+
     /// The digest in lower-case hex.
     fn finish(self: Box<Self>) -> String;
 }
@@ -89,6 +92,10 @@ pub(super) struct Nothing;
 
 impl Hasher for Nothing {
     fn update(&mut self, _data: &[u8]) {}
+
+    fn copy(&self) -> Box<dyn Hasher> {
+        Box::new(Self)
+    }
 
     fn finish(self: Box<Self>) -> String {
         String::new()
@@ -100,17 +107,25 @@ impl Hasher for Md5 {
         self.update(data);
     }
 
+    fn copy(&self) -> Box<dyn Hasher> {
+        Box::new(self.clone())
+    }
+
     fn finish(self: Box<Self>) -> String {
         hex::encode((*self).finish())
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Current<D>(D);
 
-impl<D: sha2::Digest + Send> Hasher for Current<D> {
+impl<D: sha2::Digest + Clone + Send + 'static> Hasher for Current<D> {
     fn update(&mut self, data: &[u8]) {
         self.0.update(data);
+    }
+
+    fn copy(&self) -> Box<dyn Hasher> {
+        Box::new(self.clone())
     }
 
     fn finish(self: Box<Self>) -> String {
@@ -119,12 +134,16 @@ impl<D: sha2::Digest + Send> Hasher for Current<D> {
 }
 
 /// The blake2 crate still speaks the previous version of the digest traits.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Blake<D>(D);
 
-impl<D: blake2::Digest + Send> Hasher for Blake<D> {
+impl<D: blake2::Digest + Clone + Send + 'static> Hasher for Blake<D> {
     fn update(&mut self, data: &[u8]) {
         self.0.update(data);
+    }
+
+    fn copy(&self) -> Box<dyn Hasher> {
+        Box::new(self.clone())
     }
 
     fn finish(self: Box<Self>) -> String {
@@ -133,13 +152,17 @@ impl<D: blake2::Digest + Send> Hasher for Blake<D> {
 }
 
 /// TLS 1.0's pair of digests, one after the other.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Md5Sha1(Md5, sha1::Sha1);
 
 impl Hasher for Md5Sha1 {
     fn update(&mut self, data: &[u8]) {
         self.0.update(data);
         sha2::Digest::update(&mut self.1, data);
+    }
+
+    fn copy(&self) -> Box<dyn Hasher> {
+        Box::new(self.clone())
     }
 
     fn finish(self: Box<Self>) -> String {

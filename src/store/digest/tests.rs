@@ -45,6 +45,13 @@ async fn every_algorithm_agrees_with_hashlib() {
         assert_eq!(hashes.value, expected, "{name}");
         assert_eq!(hashes.md5, KNOWN[0].1);
         assert_eq!(hashes.algorithm.name(), name);
+        let mut state = DigestState::start(hashes.algorithm);
+        state.update(b"gla");
+        let mut other = state.clone();
+        other.update(b"ss");
+        state.update(b"nce");
+        assert_eq!(state.finish(), hashes);
+        assert_ne!(other.finish().value, hashes.value, "{name}: a copy goes on by itself");
     }
 }
 

@@ -26,7 +26,7 @@ use super::context::Kept;
 use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::Pool;
 use super::writer::StrandWriter;
-use super::{FileRegion, Location, Reader, StoreContext, StoreError};
+use super::{FileRegion, Location, OpenFile, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use directories::{Directories, Directory};
 use draft::{Draft, Kind};
@@ -402,7 +402,7 @@ fn open(path: &str, range: Option<Range<u64>>) -> Result<FileRegion, StoreError>
     let offset = range.start.min(metadata.len());
     let length = range.end.min(metadata.len()).saturating_sub(offset);
     advise(&file, offset, length);
-    Ok(FileRegion { file: Arc::new(file), offset, length })
+    Ok(FileRegion { file: OpenFile::shared(file), offset, length })
 }
 
 /// Twice the read-ahead window, and the start at once. Only hints: a failure costs time at most.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
@@ -11,7 +10,7 @@ use super::progress::Progress;
 use super::request::Method;
 use super::source::Source;
 use crate::image::{self, Hold, Plan};
-use crate::store::{FileRegion, Reader};
+use crate::store::{FileRegion, OpenFile, Reader};
 use crate::sys::crash_point::crash_point;
 use crate::task::tasks::Tasks;
 
@@ -90,7 +89,7 @@ pub(in crate::task) async fn open(path: &Path) -> std::io::Result<Source> {
     let opened = spawn_blocking(move || {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        Ok::<_, std::io::Error>(FileRegion { file: Arc::new(file), offset: 0, length })
+        Ok::<_, std::io::Error>(FileRegion { file: OpenFile::shared(file), offset: 0, length })
     });
     let region: FileRegion = opened.await.map_err(std::io::Error::other)??;
     Ok(Source { size: Some(region.length), data: Reader::File(region).into_stream() })
