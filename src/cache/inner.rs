@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::blocking::is_passing;
@@ -39,6 +39,8 @@ pub(super) struct Inner {
     /// Cancelled when the process is to end.
     pub(super) stopping: CancellationToken,
     pub(super) prefetching: Mutex<Prefetching>,
+    /// For whoever prefetches: look at the queue again.
+    pub(super) asked_to_prefetch: Notify,
     pub(super) warnings: Warnings,
 }
 
@@ -67,11 +69,28 @@ pub(super) struct Options {
 pub(super) struct Prefetching {
     /// Somebody fulfils what is queued.
     pub(super) is_running: bool,
+    /// Something was queued since the queue was looked at last.
+    pub(super) is_asked: bool,
     /// What could not be had, and is not tried again before somebody asks for it anew.
     pub(super) failed: HashSet<String>,
-    /// How many of them were fetched, and how many there were, in the present run.
+    /// How many were fetched in the present run.
     pub(super) fetched: u64,
+    /// How many were fetched, or could not be had.
+    pub(super) ended: u64,
+    /// How many there are in all.
     pub(super) total: u64,
+}
+
+impl Prefetching {
+    /// An image was fetched, or could not be had.
+    pub(super) fn end(&mut self, id: String, is_fetched: bool) {
+        self.ended += 1;
+        if is_fetched {
+            self.fetched += 1;
+        } else {
+            self.failed.insert(id);
+        }
+    }
 }
 
 impl Options {
@@ -118,6 +137,7 @@ impl Inner {
             unread_fills: Semaphore::new(MOST_UNREAD_FILLS),
             stopping,
             prefetching: Mutex::default(),
+            asked_to_prefetch: Notify::new(),
             warnings: Warnings::default(),
         }
     }

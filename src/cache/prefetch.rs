@@ -1,8 +1,9 @@
 //! Images that are fetched before anybody reads them (upstream: `glance/image_cache/prefetcher.py`).
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 
 use super::Cache;
 use super::blocking::blocking;
@@ -77,10 +78,12 @@ impl Cache {
         {
             let mut prefetching = self.inner.prefetching();
             prefetching.failed.remove(id);
+            prefetching.is_asked = true;
             if std::mem::replace(&mut prefetching.is_running, true) {
+                self.inner.asked_to_prefetch.notify_one();
                 return;
             }
-            (prefetching.fetched, prefetching.total) = (0, 0);
+            (prefetching.fetched, prefetching.ended, prefetching.total) = (0, 0, 0);
         }
         let (cache, images) = (self.clone(), images.clone());
         tokio::spawn(async move { cache.run_prefetching(&images).await });
@@ -107,35 +110,47 @@ impl Cache {
         prefetching.is_running.then_some((prefetching.fetched, prefetching.total))
     }
 
-    /// Fetches what is queued until nothing is left that could be had.
+    /// Fetches what is queued, a few at a time, until nothing is left that could be had.
     async fn run_prefetching(&self, images: &Images) {
+        let inner = &self.inner;
+        let (mut going, mut ids_going) = (FuturesUnordered::new(), HashSet::new());
+        let (mut waiting, mut is_asked) = (VecDeque::new(), true);
         loop {
-            let queued = self.queued().await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "queued images cannot be fetched");
-                Vec::new()
-            });
-            let next: Vec<String> = {
-                let mut prefetching = self.inner.prefetching();
-                let next: Vec<String> = queued.into_iter().filter(|id| !prefetching.failed.contains(id)).collect();
-                prefetching.total += next.len() as u64;
-                // Under the lock, so that whoever queues now begins anew.
-                prefetching.is_running = !next.is_empty();
-                next
-            };
-            if next.is_empty() || self.inner.stopping.is_cancelled() {
+            if is_asked || waiting.is_empty() {
+                inner.prefetching().is_asked = false;
+                let queued = self.queued().await.unwrap_or_else(|error| {
+                    inner.warn_of_index(&error);
+                    Vec::new()
+                });
+                let mut prefetching = inner.prefetching();
+                let there: HashSet<&String> = queued.iter().collect();
+                prefetching.failed.retain(|id| there.contains(id));
+                let is_new = |id: &String| !prefetching.failed.contains(id) && !ids_going.contains(id);
+                waiting = queued.into_iter().filter(is_new).collect();
+                prefetching.total = prefetching.ended + (ids_going.len() + waiting.len()) as u64;
+                if waiting.is_empty() && ids_going.is_empty() && !prefetching.is_asked {
+                    // Under the lock, so that whoever queues now begins anew.
+                    prefetching.is_running = false;
+                    return;
+                }
+            }
+            if inner.stopping.is_cancelled() {
                 return;
             }
-            stream::iter(next)
-                .for_each_concurrent(AT_ONCE, |id| async move {
-                    let is_fetched = self.fetch_or_warn(images, &id).await;
-                    let mut prefetching = self.inner.prefetching();
-                    if is_fetched {
-                        prefetching.fetched += 1;
-                    } else {
-                        prefetching.failed.insert(id);
-                    }
-                })
-                .await;
+            while ids_going.len() < AT_ONCE
+                && let Some(id) = waiting.pop_front()
+            {
+                ids_going.insert(id.clone());
+                going.push(async move { (self.fetch_or_warn(images, &id).await, id) });
+            }
+            is_asked = tokio::select! {
+                Some((is_fetched, id)) = going.next() => {
+                    ids_going.remove(&id);
+                    inner.prefetching().end(id, is_fetched);
+                    false
+                }
+                () = inner.asked_to_prefetch.notified() => true,
+            };
         }
     }
 
