@@ -53,7 +53,6 @@ pub use limits::RESERVED_NAMESPACE;
 pub use members::{Member, MemberStatus, UnknownMemberStatus};
 pub use model::Image;
 pub use properties::Properties;
-pub(crate) use staging::FileIdentity;
 pub use status::Status;
 pub use unified_limits::{LimitUsage, Resource, mebibytes};
 pub use upload::Upload;

@@ -1,9 +1,8 @@
 //! Staged data that nobody will import any more.
 
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
@@ -12,7 +11,7 @@ use uuid::Uuid;
 use super::Error;
 use super::images::Images;
 use crate::db::images as rows;
-use crate::store::StoreContext;
+use crate::store::{FileIdentity, StoreContext};
 
 /// Images asked about in one query.
 const BATCH: usize = 200;
@@ -31,38 +30,13 @@ struct Staged {
     identity: FileIdentity,
 }
 
-/// What tells a file from another one that gets its name later: device, inode, and the time of its last change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileIdentity(u64, u64, Option<SystemTime>);
-
-impl FileIdentity {
-    /// Blocking.
-    ///
-    /// # Errors
-    /// There is no such file, or it cannot be looked at.
-    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
-        Ok(Self::from(&std::fs::symlink_metadata(path)?))
-    }
-}
-
-impl From<&Metadata> for FileIdentity {
-    fn from(metadata: &Metadata) -> Self {
-        Self(metadata.dev(), metadata.ino(), metadata.modified().ok())
-    }
-}
-
 impl Staged {
     /// Removes the file, if it is still the one that was listed: another may have got its name. Blocking.
     fn remove(&self, why: &str) {
         let Self { path, image_id, .. } = self;
-        let removed = match FileIdentity::of(path) {
-            Ok(identity) if identity != self.identity => return,
-            Ok(_) => std::fs::remove_file(path),
-            Err(error) => Err(error),
-        };
-        match removed {
-            Ok(()) => info!(image_id, "{why}"),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        match self.identity.remove(path) {
+            Ok(true) => info!(image_id, "{why}"),
+            Ok(false) => {}
             Err(error) => warn!(image_id, %error, "staged data that nobody waits for cannot be removed"),
         }
     }
@@ -143,6 +117,8 @@ fn list(folder: &Path) -> Vec<Staged> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]

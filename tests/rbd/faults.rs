@@ -111,6 +111,32 @@ fn a_client_that_vanishes_leaves_nothing() {
 }
 
 #[test]
+fn a_write_that_is_given_up_takes_no_later_image_of_its_name() {
+    let ceph = Ceph::shared();
+    let server = server(ceph);
+    let id = create(&mut server.client());
+    let stream = begin_upload(&server, ceph, &id, 10 * MIB);
+    // As if the write had been silent for so long that another host has cleaned up and stored the image.
+    let (image, aside) = (format!("images/{id}"), format!("images/{id}-aside"));
+    let snapshot = format!("{image}@snap");
+    ceph.rbd(&["rename", &image, &aside]);
+    ceph.rbd(&["create", "--size", "1", &image]);
+    ceph.rbd(&["snap", "create", &snapshot]);
+    ceph.rbd(&["snap", "protect", &snapshot]);
+    drop(stream);
+    wait_for("the image is queued again", Duration::from_secs(60), || {
+        (show(&mut server.client(), &id)["status"] == "queued").then_some(())
+    });
+    let info = ceph.rbd(&["info", &snapshot]);
+    assert!(info.contains("protected: True"), "{info}");
+    ceph.rbd(&["snap", "unprotect", &snapshot]);
+    ceph.rbd(&["snap", "rm", &snapshot]);
+    for left in [&image, &aside] {
+        ceph.rbd(&["rm", left]);
+    }
+}
+
+#[test]
 fn a_download_of_what_is_deleted_meanwhile_ends_early() {
     let ceph = Ceph::shared();
     let server = server(ceph);

@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::super::FileIdentity;
 use super::publish::{Calls, PublishError, is_called, is_full};
 
 /// Where drafts that have a name lie, below the directory of the images. No image can be called so.
@@ -59,11 +60,11 @@ impl Draft {
     }
 
     /// Makes the data durable, then gives the file its final name, durably. Never replaces a file (`AlreadyExists`).
-    pub(super) fn publish(self) -> Result<(), PublishError> {
+    pub(super) fn publish(self) -> Result<FileIdentity, PublishError> {
         self.publish_by(&Calls::SYSTEM)
     }
 
-    fn publish_by(mut self, calls: &Calls) -> Result<(), PublishError> {
+    fn publish_by(mut self, calls: &Calls) -> Result<FileIdentity, PublishError> {
         self.file.sync_all()?;
         if self.name.is_none() && !calls.name_unnamed(&self.file, &self.path)? {
             self.copy_to_named()?;
@@ -80,7 +81,9 @@ impl Draft {
                 tracing::warn!(path = %self.path.display(), error = %kept, "cannot remove a file that may not last");
                 PublishError::Unknown(error)
             }
-        })
+        })?;
+        // Some file systems number a file anew when its name changes.
+        self.file.metadata().map(|metadata| FileIdentity::from(&metadata)).map_err(PublishError::Unknown)
     }
 
     /// For a file system that makes files without a name and then does not give them one.

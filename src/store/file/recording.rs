@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -204,11 +205,13 @@ impl Recording {
         {
             tracing::warn!(path = self.path, %error, "unable to set the permissions of an image");
         }
-        draft.publish().map_err(|error| unpublished(&self.path, error))?;
+        let identity = draft.publish().map_err(|error| unpublished(&self.path, error))?;
         let (path, kept) = (self.path.clone(), self.kept.clone());
         Ok(Published::new(Arc::clone(&self.pool), move || {
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::error!(path, %error, "cannot remove image data that nobody waited for");
+            match identity.remove(Path::new(&path)) {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!(path, "image data that nobody waited for is not there any more"),
+                Err(error) => tracing::error!(path, %error, "cannot remove image data that nobody waited for"),
             }
             drop(kept);
         }))
@@ -229,7 +232,53 @@ fn unpublished(path: &str, error: PublishError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::io::Write;
+    use std::sync::mpsc;
+    use std::time::{Duration, SystemTime};
+
+    use super::super::draft::Kind;
     use super::*;
+
+    #[test]
+    fn what_nobody_waited_for_goes_and_a_later_file_of_its_name_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("image");
+        let pool = Pool::new("test", 1);
+        let publish = || {
+            let draft = Draft::create(place.path(), "image", Kind::Named).unwrap();
+            draft.file().write_all(b"ours").unwrap();
+            let mut recording = Recording {
+                draft: Some(draft),
+                path: path.to_str().unwrap().to_owned(),
+                announced: 0,
+                thin: None,
+                permissions: None,
+                pool: Arc::clone(&pool),
+                progress: Progress::default(),
+                kept: None,
+            };
+            recording.commit().unwrap()
+        };
+        let undo = |published: Published| {
+            drop(published);
+            // There is one thread.
+            let (done, wait) = mpsc::channel();
+            assert!(pool.submit(Box::new(move || done.send(()).unwrap())).is_ok());
+            wait.recv().unwrap();
+        };
+        undo(publish());
+        assert!(!path.try_exists().unwrap());
+
+        let published = publish();
+        fs::remove_file(&path).unwrap();
+        // Many file systems give it the number of the one that has gone.
+        let mut later = File::create_new(&path).unwrap();
+        later.write_all(b"another host's").unwrap();
+        later.set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
+        undo(published);
+        assert_eq!(fs::read(&path).unwrap(), b"another host's");
+    }
 
     #[test]
     fn a_file_that_may_have_got_its_name_is_left_behind() {

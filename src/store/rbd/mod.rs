@@ -293,16 +293,20 @@ impl Inner {
                 _ => fault(error),
             }
         })?;
-        let image = pool.open(name).map_err(|error| match removal::remove(connection, &pool, name, None) {
+        let opened = pool.open(name).and_then(|image| {
+            let id = image.id()?;
+            Ok((image, id))
+        });
+        // Ceph removes none that has a snapshot, as another host's finished image of that name would.
+        let (image, id) = opened.map_err(|error| match pool.remove(name) {
             Ok(()) => fault(error),
             Err(_) => StoreError::LeftBehind(Box::new(fault(error))),
         })?;
         let url = location::url(&connection.fsid, &self.pool, name, SNAPSHOT);
         let metadata = self.id.iter().map(|id| ("store".to_owned(), id.as_str().into())).collect();
         let (connection, threads) = (Arc::clone(connection), Arc::clone(&self.data));
-        let target = ImageAddress { connection, pool, name: name.to_owned(), threads };
-        let mut recording = Recording::new(image, target, self.thin, size, self.chunk);
-        recording.kept = kept;
+        let target = ImageAddress { connection, pool, name: name.to_owned(), id, threads };
+        let recording = Recording::new(image, target, self.thin, size, self.chunk, kept);
         Ok(StrandWriter::new(recording, Arc::clone(&self.data), size, url, metadata))
     }
 }

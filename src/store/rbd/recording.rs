@@ -35,6 +35,8 @@ pub(super) struct ImageAddress {
     pub(super) connection: Arc<Connection>,
     pub(super) pool: Arc<CephPool>,
     pub(super) name: String,
+    /// Of the image that was made for this write.
+    pub(super) id: String,
     pub(super) threads: Arc<Pool>,
 }
 
@@ -62,12 +64,12 @@ pub(super) struct Recording {
     gathered_length: u64,
     in_flight: VecDeque<Pending<()>>,
     /// Goes when nothing is left of a write that was given up.
-    pub(super) kept: Kept,
+    kept: Kept,
 }
 
 impl Recording {
     /// For an image that was made with [`Self::first_room`] bytes, in objects of `chunk` bytes.
-    pub(super) fn new(image: Image, target: ImageAddress, thin: bool, announced: u64, chunk: u64) -> Self {
+    pub(super) fn new(image: Image, target: ImageAddress, thin: bool, announced: u64, chunk: u64, kept: Kept) -> Self {
         Self {
             image: Some(image),
             target,
@@ -80,7 +82,7 @@ impl Recording {
             small: Vec::new(),
             gathered_length: 0,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
-            kept: None,
+            kept,
         }
     }
 
@@ -181,10 +183,10 @@ impl Recording {
         };
         finish().map_err(|error| self.fault(error))?;
         self.image = None;
-        let ImageAddress { connection, pool, name, threads } = self.target.clone();
+        let ImageAddress { connection, pool, name, id, threads } = self.target.clone();
         let kept = self.kept.clone();
         Ok(Published::new(threads, move || {
-            if let Err(error) = removal::remove(&connection, &pool, &name, Some(SNAPSHOT)) {
+            if let Err(error) = removal::remove_written(&connection, &pool, &name, SNAPSHOT, &id) {
                 tracing::error!(image = name, %error, "cannot remove image data that nobody waited for");
             }
             drop(kept);
@@ -197,8 +199,8 @@ impl Recording {
         self.in_flight.clear();
         self.gathered.clear();
         drop(image);
-        let ImageAddress { connection, pool, name, .. } = &self.target;
-        match removal::remove(connection, pool, name, Some(SNAPSHOT)) {
+        let ImageAddress { connection, pool, name, id, .. } = &self.target;
+        match removal::remove_written(connection, pool, name, SNAPSHOT, id) {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => {
                 tracing::error!(image = name, %error, "cannot remove what was written of an image");

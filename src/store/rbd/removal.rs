@@ -19,6 +19,32 @@ pub(super) fn remove(
     name: &str,
     snapshot: Option<&str>,
 ) -> Result<(), StoreError> {
+    remove_if(connection, pool, name, snapshot, None)
+}
+
+/// As [`remove`], for a write that is given up: takes the image with this id alone. Where a write could not be given up for a
+/// long time, its name may be that of another host's image by now. Blocks.
+///
+/// # Errors
+/// As [`remove`]; `NotFound` also where another image has the name.
+pub(super) fn remove_written(
+    connection: &Connection,
+    pool: &Arc<CephPool>,
+    name: &str,
+    snapshot: &str,
+    id: &str,
+) -> Result<(), StoreError> {
+    remove_if(connection, pool, name, Some(snapshot), Some(id))
+}
+
+/// `id`: the image's, where none but that one is meant.
+fn remove_if(
+    connection: &Connection,
+    pool: &Arc<CephPool>,
+    name: &str,
+    snapshot: Option<&str>,
+    id: Option<&str>,
+) -> Result<(), StoreError> {
     let fault = |error: io::Error| match error.raw_os_error() {
         Some(libc::ENOENT) => StoreError::NotFound { image: name.to_owned() },
         Some(libc::EBUSY) => StoreError::InUse { image: name.to_owned() },
@@ -26,11 +52,12 @@ pub(super) fn remove(
     };
     let opened = match snapshot.map(|snapshot| (snapshot, pool.open(name))) {
         // Who died while making it may have left its name alone, which goes with the rest.
-        Some((_, Err(error))) if error.raw_os_error() == Some(libc::ENOENT) => None,
+        Some((_, Err(error))) if id.is_none() && error.raw_os_error() == Some(libc::ENOENT) => None,
         opened => opened,
     };
     if let Some((snapshot, image)) = opened {
         let image = image.map_err(fault)?;
+        check_id(&image, id).map_err(fault)?;
         match image.unprotect_snapshot(snapshot) {
             // EINVAL: it is not protected.
             Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
@@ -48,11 +75,15 @@ pub(super) fn remove(
     }
     let removed = match pool.remove(name) {
         Err(error) if error.raw_os_error() == Some(libc::ENOTEMPTY) => {
-            tracing::warn!(
-                image = name,
-                "an image to be removed has snapshots or clones; it goes into the pool's trash"
-            );
-            pool.move_to_trash(name)
+            // The one with the id has lost its snapshot; this may be another one, which has just come.
+            let is_same = id.map_or(Ok(()), |_| pool.open_read_only(name, None).and_then(|found| check_id(&found, id)));
+            is_same.and_then(|()| {
+                tracing::warn!(
+                    image = name,
+                    "an image to be removed has snapshots or clones; it goes into the pool's trash"
+                );
+                pool.move_to_trash(name)
+            })
         }
         removed => removed,
     };
@@ -61,6 +92,14 @@ pub(super) fn remove(
         // Without its snapshot, nobody can read it any more.
         other => StoreError::LeftBehind(Box::new(other)),
     })
+}
+
+/// `ENOENT` where another image than the one that is meant has been opened.
+fn check_id(image: &Image, id: Option<&str>) -> io::Result<()> {
+    match id {
+        Some(id) if image.id()? != id => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        _ => Ok(()),
+    }
 }
 
 /// Protects a snapshot that stays after all.

@@ -57,6 +57,7 @@ functions! {
         fn rbd_open_read_only(*mut c_void, *const c_char, *mut *mut c_void, *const c_char) -> c_int;
         fn rbd_close(*mut c_void) -> c_int;
         fn rbd_get_size(*mut c_void, *mut u64) -> c_int;
+        fn rbd_get_id(*mut c_void, *mut c_char, usize) -> c_int;
         fn rbd_resize(*mut c_void, u64) -> c_int;
         fn rbd_flush(*mut c_void) -> c_int;
         fn rbd_snap_create(*mut c_void, *const c_char) -> c_int;

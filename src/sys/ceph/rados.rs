@@ -153,7 +153,7 @@ impl Drop for Raw {
 }
 
 /// What a function writes into a buffer, up to its first zero.
-fn text(fill: impl FnOnce(*mut c_char, usize) -> c_int) -> io::Result<String> {
+pub(super) fn text(fill: impl FnOnce(*mut c_char, usize) -> c_int) -> io::Result<String> {
     let mut buffer = vec![0_u8; VALUE];
     check(fill(buffer.as_mut_ptr().cast(), buffer.len()))?;
     let written = CStr::from_bytes_until_nul(&buffer).map_err(io::Error::other)?;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::completion::{InFlight, Pending, start_read, start_write};
 use super::library::Functions;
-use super::rados::CephPool;
+use super::rados::{CephPool, text};
 use super::{c_string, check};
 
 /// The feature that makes clones of an image's snapshots possible.
@@ -101,6 +101,15 @@ impl CephPool {
 }
 
 impl Image {
+    /// What tells the image from every other one, also from a later one of the same name.
+    ///
+    /// # Errors
+    /// What librbd says.
+    pub(crate) fn id(&self) -> io::Result<String> {
+        // SAFETY: the image is open, and the call writes no more than there is room for, the last byte a zero.
+        text(|buffer, size| unsafe { (self.functions.rbd_get_id)(self.raw, buffer, size) })
+    }
+
     /// Bytes.
     ///
     /// # Errors

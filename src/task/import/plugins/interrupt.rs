@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::outcome::PluginError;
-use crate::image::FileIdentity;
+use crate::store::FileIdentity;
 
 /// Shared by who works and who may stop waiting.
 #[derive(Clone, Debug, Default)]
