@@ -11,10 +11,10 @@ use super::hashing::Hashing;
 use super::import::{Plugins, Remote, UnknownPlugin, Web};
 use super::legacy::Legacy;
 use super::model::{Task, TaskKind, TaskStatus};
-use super::pool::{Ended, Pool, Turn, Work};
+use super::pool::Pool;
 use super::{Error, TaskQuery, TaskViewer};
 use crate::config::Config;
-use crate::db::tasks::{self as rows, ImageStep, NewTask, TaskStep};
+use crate::db::tasks::{self as rows, Failure, ImageStep, NewTask, TaskStep};
 use crate::db::{Db, DbError, clock};
 use crate::identity::Context;
 use crate::image::{Hold, Image, Images};
@@ -119,62 +119,24 @@ impl Tasks {
         self.images.may_fetch(url).await
     }
 
-    /// Registers a task and runs it when there is room.
+    /// Registers a task. One of the type `import` runs when there is room; for the others there is nothing to do.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Image`]
     pub async fn create(&self, kind: TaskKind, caller: &Arc<Context>, input: Value) -> Result<Task, Error> {
-        if !self.pool.has_room() {
-            return Err(Error::Full);
-        }
         let new = new_task(kind, &Asker::of(caller), image_of(&input), input.clone());
-        let id = new.id.clone();
         if kind == TaskKind::Import {
+            if !self.pool.has_room() {
+                return Err(Error::Full);
+            }
             return self.begin_legacy(new, caller, input).await;
         }
-        rows::create(&self.db, new).await?;
+        let id = new.id.clone();
+        let failure = Failure { message: nothing_to_do(kind), expires_at: clock::now() + self.time_to_live };
+        rows::create_failed(&self.db, new, failure).await?;
         let created = self.get(&TaskViewer::service(), &id).await?;
-        self.pool.submit(&id, self.refusal(id.clone(), kind))?;
-        Ok(created)
-    }
-
-    /// The end of a task that there is nothing to do for.
-    fn refusal(&self, id: String, kind: TaskKind) -> Work {
-        let tasks = self.clone();
-        Box::new(move |turn| {
-            Box::pin(async move {
-                match turn {
-                    Turn::Begin(_) => match tasks.refuse(&id, kind).await {
-                        Ok(()) | Err(DbError::NotFound { .. }) => Ended::Over,
-                        Err(error) => {
-                            warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task yet");
-                            // What the database refuses once it refuses again; recovery looks at it.
-                            if error.is_unavailable() { Ended::Unbegun(tasks.refusal(id, kind)) } else { Ended::Over }
-                        }
-                    },
-                    Turn::Never => {
-                        tasks.end_unbegun(&id, None, NO_TIME).await;
-                        Ended::Over
-                    }
-                }
-            })
-        })
-    }
-
-    async fn refuse(&self, id: &str, kind: TaskKind) -> Result<(), DbError> {
-        let message = match kind {
-            // Upstream begins, and finds that the image is not locked for the task.
-            TaskKind::ApiImageImport => {
-                "The task has no import of its image to do; imports are begun at /v2/images/{id}/import.".to_owned()
-            }
-            TaskKind::Import | TaskKind::LocationImport | TaskKind::Unknown(_) => format!(
-                "This task type {} is not supported by the current deployment of Glance. Please refer the documentation provided \
-                 by OpenStack or your operator for more information.",
-                kind.as_str()
-            ),
-        };
-        self.begin(id).await?;
-        self.fail(id, message).await
+        // Upstream answers before it begins, and so finds that there is nothing to do.
+        Ok(Task { status: TaskStatus::Pending, message: String::new(), expires_at: None, ..created })
     }
 
     /// Ends a task that has not begun. Its image is as it was before.
@@ -251,6 +213,21 @@ pub(super) fn new_task(kind: TaskKind, asker: &Asker, image_id: Option<String>, 
         request_id: Some(asker.request_id.chars().take(REQUEST_ID_LENGTH).collect()),
         user_id: asker.user.clone(),
         input,
+    }
+}
+
+/// Why a task fails that only the tasks API has asked for.
+fn nothing_to_do(kind: TaskKind) -> String {
+    match kind {
+        // Upstream begins, and finds that the image is not locked for the task.
+        TaskKind::ApiImageImport => {
+            "The task has no import of its image to do; imports are begun at /v2/images/{id}/import.".to_owned()
+        }
+        TaskKind::Import | TaskKind::LocationImport | TaskKind::Unknown(_) => format!(
+            "This task type {} is not supported by the current deployment of Glance. Please refer the documentation provided \
+             by OpenStack or your operator for more information.",
+            kind.as_str()
+        ),
     }
 }
 

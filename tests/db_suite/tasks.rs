@@ -72,6 +72,12 @@ async fn what_is_written_is_read(db: &Db) {
         assert_eq!(tasks::of_image(db, &image, &viewer).await.unwrap().len(), usize::from(is_seen), "{viewer:?}");
     }
     assert_eq!(tasks::get(db, &uuid(), &admin()).await.unwrap(), None);
+    let (failed, expires_at) = (new(&project, None), now() + time::Duration::hours(1));
+    let failure = tasks::Failure { message: "nothing to do".to_owned(), expires_at };
+    tasks::create_failed(db, failed.clone(), failure).await.unwrap();
+    let found = task(db, &failed.id).await;
+    assert_eq!((found.status.as_str(), found.message.as_deref()), ("failure", Some("nothing to do")));
+    assert!(found.expires_at.is_some_and(|shown| (shown - expires_at).abs() < time::Duration::seconds(2)));
 
     // Past its time, nobody but an administrator who asks for it by its id sees it.
     let over =

@@ -26,9 +26,16 @@ fn a_crash_during_a_download_leaves_a_queued_image_and_nothing_else() {
     // One runs at a time.
     import(&server, &waiting, &download(&web));
     assert_eq!(task(&server, &waiting)["status"], "pending");
+    // A task with nothing to do needs nobody who ends it.
+    let nothing = json!({"type": "location_import", "input": {}});
+    let nothing = server.send(&Request::new("POST", "/v2/tasks").json(&nothing)).expect(201).json();
+    assert_eq!((&nothing["status"], nothing.get("expires_at")), (&json!("pending"), None), "{nothing}");
     server.crash();
     web.go_on.send(false).unwrap();
     server.start_again();
+    let path = format!("/v2/tasks/{}", nothing["id"].as_str().unwrap());
+    let ended = server.send(&Request::new("GET", &path)).expect(200).json();
+    assert_eq!((&ended["status"], ended["expires_at"].is_string()), (&json!("failure"), true), "{ended}");
     // Soon, as this is the machine of the worker that died.
     for (id, text) in [(&first, "while it worked on this task"), (&waiting, "before it began this task")] {
         let task = wait_for_task(&server, id, "failure");

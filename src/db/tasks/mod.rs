@@ -11,7 +11,7 @@ mod take_over;
 
 pub use super::images::TaskLock;
 pub use change::{ImageStep, TaskStep, remove_expired, renew, report, take_step};
-pub use create::{create, create_locked};
+pub use create::{Failure, create, create_failed, create_locked};
 pub use get::{Lease, get, leases, of_image};
 pub use list::{TaskQuery, list};
 pub use model::{NewTask, TaskRecord, TaskViewer};

@@ -31,7 +31,7 @@ pub struct TaskRecord {
     pub message: Option<String>,
 }
 
-/// A task to be created, pending.
+/// A task to be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewTask {
     pub id: String,
