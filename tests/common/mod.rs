@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod images;
+pub(crate) mod latency;
 pub(crate) mod peers;
 pub(crate) mod server;
 

@@ -3,6 +3,7 @@
 mod crashes;
 mod disks;
 mod hosts;
+mod others;
 mod outages;
 mod placeholders;
 mod recovery;

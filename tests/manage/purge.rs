@@ -4,18 +4,15 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::common::database::Kind;
-use crate::common::{Request, Server, is_thorough, wait_for};
+use crate::common::latency::{p99, times};
+use crate::common::{Server, is_thorough, wait_for};
 use crate::harness::Place;
 
 const DATABASE: &str = "purged";
 /// Pieces of the work, before each of which requests are timed undisturbed for a while: what else the machine does is in both.
 const ROUNDS: usize = 10;
 const CALM: Duration = Duration::from_millis(1500);
-/// Fewer requests say nothing.
-const LEAST: usize = 60;
 
 /// All were deleted at the same time. Numbers of one length have the images in the order of their properties, so that a piece of the
 /// ones belongs to a piece of the others.
@@ -58,32 +55,6 @@ fn two_at_once(place: &Place, kind: Kind) {
     killed.wait().unwrap();
     assert!(other.wait().unwrap().success());
     assert_eq!((left("image_properties"), left("images")), (0, ROWS));
-}
-
-/// Shows and creates images until `is_over`, a few times at least, and returns how long each request took.
-fn times(server: &Server, mut is_over: impl FnMut() -> bool) -> Vec<Duration> {
-    let image = json!({"name": "meanwhile", "disk_format": "raw", "container_format": "bare"});
-    let mut client = server.client();
-    let mut times = Vec::new();
-    while times.len() < LEAST || !is_over() {
-        let mut timed = |request: &Request| {
-            let start = Instant::now();
-            let answer = client.send(request);
-            times.push(start.elapsed());
-            answer
-        };
-        let made = timed(&Request::new("POST", "/v2/images").json(&image)).expect(201).json();
-        let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
-        timed(&Request::new("GET", &path)).expect(200);
-        timed(&Request::new("GET", "/v2/images?limit=10")).expect(200);
-    }
-    times
-}
-
-/// The time below which 99 of 100 requests stay.
-fn p99(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() * 99 / 100]
 }
 
 fn exercise(kind: Kind, rows: usize) {

@@ -1,0 +1,97 @@
+//! Requests of other clients while imports run.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::super::common::latency::{p99, times};
+use super::super::common::{Conf, Request, Server, is_thorough, pause, wait_for};
+use super::super::{MIB, PATIENCE, create, import, shown, wait_for_task};
+
+const IMPORTS: usize = 8;
+/// Before each time with imports there is one without: what else the machine does is in both.
+const ROUNDS: usize = 10;
+const TIME: Duration = Duration::from_millis(1500);
+/// Bytes a second of all imports: what a network of 1 Gbit/s brings, and what no machine notices.
+const FAST: usize = 128 * MIB;
+const SLOW: usize = 4 * MIB;
+
+/// Bytes of memory that so many imports may need.
+const MEMORY: u64 = 64 * MIB as u64;
+
+/// A web server of data that comes at a steady pace until `stop`. Gives its port.
+fn steady(pace: usize, stop: &Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stop = Arc::clone(stop);
+    thread::spawn(move || {
+        for connection in listener.incoming().take(IMPORTS) {
+            let (connection, stop) = (connection.unwrap(), Arc::clone(&stop));
+            thread::spawn(move || send(&connection, pace, &stop));
+        }
+    });
+    port
+}
+
+fn send(mut connection: &TcpStream, pace: usize, stop: &AtomicBool) {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let mut lines = BufReader::new(connection).lines();
+    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+    connection.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
+    let (begun, piece, mut sent) = (Instant::now(), vec![b'i'; MIB / 4], 0);
+    while !stop.load(Ordering::Relaxed) {
+        let due = begun.elapsed().as_millis() as usize * (pace / 1000);
+        let next = due.saturating_sub(sent).min(piece.len());
+        connection.write_all(&piece[..next]).unwrap();
+        sent += next;
+        if next < piece.len() {
+            pause(PAUSE);
+        }
+    }
+}
+
+#[test]
+fn requests_of_others_hardly_notice_imports() {
+    let server = Server::with(|conf: Conf| {
+        let state = conf.dir.join("state").display().to_string();
+        conf.two_stores()
+            .set("service.state_directory", state)
+            .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+            .set("import_filtering_opts.allowed_ports", "[]")
+    });
+    let (rounds, time, pace) = if is_thorough() { (ROUNDS, TIME, FAST) } else { (1, Duration::ZERO, SLOW) };
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let start = Instant::now();
+        without.extend(times(&server, || start.elapsed() > time));
+        let idle = server.resident();
+        let stop = Arc::new(AtomicBool::new(false));
+        let uri = format!("http://127.0.0.1:{}/data", steady(pace / IMPORTS, &stop));
+        let document = json!({"method": {"name": "web-download", "uri": uri}, "stores": ["fast"]});
+        let ids = [(); IMPORTS].map(|()| create(&server));
+        ids.iter().for_each(|id| import(&server, id, &document));
+        let all_run = || ids.iter().all(|id| shown(&server, id)["status"] == "importing");
+        wait_for("the imports run", PATIENCE, || all_run().then_some(()));
+        let start = Instant::now();
+        with.extend(times(&server, || start.elapsed() > time));
+        assert!(all_run());
+        let more = server.resident().saturating_sub(idle);
+        assert!(more <= MEMORY, "{more} bytes more than without imports");
+        stop.store(true, Ordering::Relaxed);
+        for id in &ids {
+            wait_for_task(&server, id, "success");
+            server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+        }
+    }
+    let (without, with) = (p99(without), p99(with));
+    let measured = format!("{without:?} without, {with:?} while {IMPORTS} imports bring {} MiB/s", pace / MIB);
+    eprintln!("{measured}");
+    // What a machine that is busy with other tests does to any request now and then.
+    let noise = if is_thorough() { Duration::ZERO } else { Duration::from_secs(2) };
+    assert!(with <= (without * 2).max(noise), "{measured}");
+}
