@@ -30,6 +30,12 @@ pub(crate) fn is_thorough() -> bool {
     std::env::var_os("GLANCE_TEST_THOROUGH").is_some()
 }
 
+/// A number that says more of a thorough run, from `GLANCE_TEST_<name>`.
+pub(crate) fn parameter(name: &str, default: u64) -> u64 {
+    let name = format!("GLANCE_TEST_{name}");
+    std::env::var(&name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
 /// Looks again and again until `look` finds something; panics with `what` after `limit`.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {

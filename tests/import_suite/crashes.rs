@@ -1,25 +1,37 @@
-//! The service dies at each of its named points while images are staged, imported, copied, converted and made.
+//! The service dies at each of its named points while images are staged, imported by each method, copied, decompressed, converted and
+//! made.
 //!
 //! A round begins all of that in turn until the process is dead, starts the service again and looks at what there is. Without more said
-//! there is a round for each point; with `GLANCE_TEST_THOROUGH` the later times count at which a point is passed as well.
+//! there is a round for each point. With `GLANCE_TEST_THOROUGH` there are 200, or as many as `GLANCE_TEST_ROUNDS` says: where a round begins,
+//! and how often its point is passed before, is drawn from `GLANCE_TEST_SEED`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
-use super::super::common::{Body, Client, Conf, Request, Server, pause, wait_for};
+use super::super::common::{Body, Client, Conf, Request, Server, is_thorough, parameter, pause, wait_for};
 use super::super::{PATIENCE, assert_nothing_left, objects};
-use super::{disk_in, plain_disk, serve};
+use super::disks::{OVF, archive};
+use super::{disk_in, known, plain_disk, serve_by, token, with_keystone};
 
-/// How often a point is passed at most in a round that is thorough.
-const TIMES: usize = 6;
+/// Rounds of a run that is thorough.
+const ROUNDS: u64 = 200;
+/// How often a point is passed at most, the time included at which the service dies.
+const TIMES: u64 = 3;
+/// The image of the other region.
+const REMOTE: &str = "0d0d0d0d-0000-4000-8000-000000000001";
+/// The names of images that go with the task that makes them.
+const MADE: &str = "made";
 
 /// The names in the service's own source, so that none is forgotten.
-fn points() -> BTreeSet<String> {
+fn points() -> Vec<String> {
     fn visit(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if entry.is_dir() {
@@ -33,174 +45,268 @@ fn points() -> BTreeSet<String> {
     }
     let mut found = BTreeSet::new();
     visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    found
+    found.into_iter().collect()
 }
 
-/// Whoever begins all of it; every answer may fail to come.
-struct Work {
-    client: Client,
-    converted: Vec<u8>,
+/// One way in which an image comes.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Staged and imported into one store, then copied to the other.
+    Direct,
+    /// The same, compressed, into both at once.
+    Compressed,
+    /// What is staged is no disk.
+    Wrong,
+    Web,
+    /// From another region's Image service.
+    Region,
+    /// A task makes an image of what is there in the web.
+    Made(&'static str),
+}
+
+const WAYS: [Way; 8] = [
+    Way::Direct,
+    Way::Web,
+    Way::Made("/disk"),
+    Way::Compressed,
+    Way::Region,
+    Way::Made("/ova"),
+    Way::Wrong,
+    Way::Made("/none"),
+];
+
+/// What comes, and from where.
+struct Source {
+    /// A disk as it should be in the end.
+    plain: Vec<u8>,
+    /// As it comes.
+    qcow2: Vec<u8>,
+    compressed: Vec<u8>,
+    /// Of the web, of the other region's Image service and of Keystone.
     port: u16,
 }
 
-impl Work {
+impl Source {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = plain_disk();
+        let [qcow2, vmdk] = ["qcow2", "vmdk"].map(|format| disk_in(format, &plain, folder.path()));
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&qcow2).unwrap();
+        let compressed = encoder.finish().unwrap();
+        let disk = qcow2.clone();
+        let port = serve_by(|port| {
+            let remote = json!({"id": REMOTE, "status": "active", "disk_format": "qcow2", "container_format": "bare",
+                "size": disk.len(), "hw_disk_bus": "scsi"});
+            let files = BTreeMap::from([
+                ("/ova".to_owned(), archive(&[("a.ovf", OVF.as_bytes()), ("disk.vmdk", &vmdk)])),
+                (format!("/v2/images/{REMOTE}"), remote.to_string().into_bytes()),
+                (format!("/v2/images/{REMOTE}/file"), disk.clone()),
+                ("/v3/auth/tokens".to_owned(), token(port)),
+                ("/disk".to_owned(), disk),
+            ]);
+            move |_: &str, path: &str| files.get(path).cloned()
+        });
+        Self { plain, qcow2, compressed, port }
+    }
+
+    fn conf(&self, conf: Conf) -> Conf {
+        let state = conf.dir.join("state").display().to_string();
+        with_keystone(conf.two_stores(), self.port)
+            .set("service.state_directory", state)
+            .set("DEFAULT.enabled_import_methods", "[glance-direct,web-download,copy-image,glance-download]")
+            .set("image_import_opts.image_import_plugins", "[image_decompression,image_conversion]")
+            .set("image_conversion.output_format", "raw")
+            .set("taskflow_executor.conversion_format", "raw")
+            .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+            .set("import_filtering_opts.allowed_ports", "[]")
+    }
+}
+
+/// Whoever begins all of it; every answer may fail to come.
+struct Work<'s> {
+    client: Client,
+    source: &'s Source,
+}
+
+impl Work<'_> {
     fn send(&mut self, request: &Request) -> Option<Value> {
         let answer = self.client.try_send(request).ok()?;
+        assert!(answer.status < 400, "{} {}: {}", request.method, request.target, answer.text());
         Some(serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
     fn create(&mut self) -> Option<String> {
         let image = json!({"name": "crash", "disk_format": "qcow2", "container_format": "bare"});
-        Some(self.send(&Request::new("POST", "/v2/images").json(&image))?["id"].as_str()?.to_owned())
+        Some(self.send(&known("POST", "/v2/images").json(&image))?["id"].as_str()?.to_owned())
     }
 
     fn stage(&mut self, data: &[u8]) -> Option<String> {
         let id = self.create()?;
-        self.send(&Request::new("PUT", &format!("/v2/images/{id}/stage")).data(Body::Sized(data.to_vec())))?;
+        self.send(&known("PUT", &format!("/v2/images/{id}/stage")).data(Body::Sized(data.to_vec())))?;
         Some(id)
     }
 
     /// `None`: the service is dead.
     fn import(&mut self, id: &str, document: &Value) -> Option<()> {
-        self.send(&Request::new("POST", &format!("/v2/images/{id}/import")).json(document))?;
+        self.send(&known("POST", &format!("/v2/images/{id}/import")).json(document))?;
         self.wait(&format!("/v2/images/{id}"), |image| image.get("os_glance_import_task").is_none())
     }
 
     fn wait(&mut self, path: &str, is_over: impl Fn(&Value) -> bool) -> Option<()> {
         let begun = Instant::now();
-        while !is_over(&self.send(&Request::new("GET", path))?) {
+        while !is_over(&self.send(&known("GET", path))?) {
             assert!(begun.elapsed() < PATIENCE, "{path} has no end");
-            pause(std::time::Duration::from_millis(10));
+            pause(Duration::from_millis(10));
         }
         Some(())
     }
 
-    /// All of it, until the service dies.
-    fn run(&mut self) -> Option<()> {
-        let url = format!("http://127.0.0.1:{}", self.port);
+    fn come(&mut self, way: Way) -> Option<()> {
+        let source = self.source;
+        let url = |path: &str| format!("http://127.0.0.1:{}{path}", source.port);
         let direct = json!({"method": {"name": "glance-direct"}, "stores": ["fast"]});
-        let disk = self.converted.clone();
-        let staged = self.stage(&disk)?;
-        self.import(&staged, &direct)?;
-        self.import(&staged, &json!({"method": {"name": "copy-image"}, "all_stores": true}))?;
-        let wrong = self.stage(b"no disk")?;
-        self.import(&wrong, &direct)?;
-        let downloaded = self.create()?;
-        let download = json!({"method": {"name": "web-download", "uri": format!("{url}/disk")}, "all_stores": true});
-        self.import(&downloaded, &download)?;
-        for path in ["/disk", "/none"] {
-            let image = json!({"name": "made", "disk_format": "qcow2", "container_format": "bare"});
-            let input =
-                json!({"import_from": format!("{url}{path}"), "import_from_format": "", "image_properties": image});
-            let task =
-                self.send(&Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input})))?;
-            let path = format!("/v2/tasks/{}", task["id"].as_str()?);
-            self.wait(&path, |task| task["status"] == "success" || task["status"] == "failure")?;
+        let everywhere = |method: Value| json!({"method": method, "all_stores": true});
+        match way {
+            Way::Direct => {
+                let id = self.stage(&source.qcow2)?;
+                self.import(&id, &direct)?;
+                self.import(&id, &everywhere(json!({"name": "copy-image"})))
+            }
+            Way::Compressed => {
+                let id = self.stage(&source.compressed)?;
+                self.import(&id, &everywhere(json!({"name": "glance-direct"})))
+            }
+            Way::Wrong => {
+                let id = self.stage(b"no disk")?;
+                self.import(&id, &direct)
+            }
+            Way::Web => {
+                let id = self.create()?;
+                self.import(&id, &everywhere(json!({"name": "web-download", "uri": url("/disk")})))
+            }
+            Way::Region => {
+                let id = self.create()?;
+                let method =
+                    json!({"name": "glance-download", "glance_region": "Elsewhere", "glance_image_id": REMOTE});
+                self.import(&id, &everywhere(method))
+            }
+            Way::Made(path) => {
+                let (disk, container) = if path == "/ova" { ("vmdk", "ova") } else { ("qcow2", "bare") };
+                let image = json!({"name": MADE, "disk_format": disk, "container_format": container});
+                let input = json!({"import_from": url(path), "import_from_format": "", "image_properties": image});
+                let task = self.send(&known("POST", "/v2/tasks").json(&json!({"type": "import", "input": input})))?;
+                let path = format!("/v2/tasks/{}", task["id"].as_str()?);
+                self.wait(&path, |task| task["status"] == "success" || task["status"] == "failure")
+            }
         }
-        Some(())
+    }
+
+    /// All of it, beginning somewhere, until the service dies.
+    fn run(&mut self, first: u64) -> Option<()> {
+        let skipped = usize::try_from(first).unwrap() % WAYS.len();
+        WAYS.iter().cycle().skip(skipped).take(WAYS.len()).try_for_each(|way| self.come(*way))
     }
 }
 
-fn conf(conf: Conf) -> Conf {
-    let state = conf.dir.join("state").display().to_string();
-    conf.two_stores()
-        .set("service.state_directory", state)
-        .set("image_import_opts.image_import_plugins", "[image_conversion]")
-        .set("image_conversion.output_format", "raw")
-        .set("taskflow_executor.conversion_format", "raw")
-        .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
-        .set("import_filtering_opts.allowed_ports", "[]")
-}
-
-/// Nothing is stuck, nothing left, and data is what it should be.
+/// Nothing is stuck, nothing left, and data is what it should be. `what`: what has happened. Gives the number of active images.
 #[track_caller]
-fn check(server: &Server, disk: &[u8], point: &str) {
+fn check(server: &Server, disk: &[u8], what: &str) -> usize {
     let digest = hex::encode(Sha512::digest(disk));
-    let images = server.send(&Request::new("GET", "/v2/images?limit=1000")).expect(200).json();
+    let images = server.send(&known("GET", "/v2/images?limit=1000")).expect(200).json();
     let mut expected: BTreeMap<&str, Vec<String>> =
         ["fast", "slow", "staging", "tasks"].map(|name| (name, vec![])).into();
+    let mut active = 0;
     for image in images["images"].as_array().unwrap() {
         let id = image["id"].as_str().unwrap().to_owned();
-        assert_eq!(image.get("os_glance_import_task"), None, "{point}: {image}");
+        assert_eq!(image.get("os_glance_import_task"), None, "{what}: {image}");
         assert!(
             ["", "null"].contains(&image["os_glance_importing_to_stores"].as_str().unwrap_or("")),
-            "{point}: {image}"
+            "{what}: {image}"
         );
         let stores = image["stores"].as_str().unwrap_or_default();
         match image["status"].as_str().unwrap() {
             // An image that a task makes goes with the task.
-            "queued" => assert!(stores.is_empty() && image["name"] != "made", "{point}: {image}"),
+            "queued" => assert!(stores.is_empty() && image["name"] != MADE, "{what}: {image}"),
             "uploading" => expected.get_mut("staging").unwrap().push(id.clone()),
             "active" => {
-                assert_eq!(
-                    (&image["os_hash_value"], &image["disk_format"]),
-                    (&json!(digest), &json!("raw")),
-                    "{point}"
-                );
+                active += 1;
+                let found = (&image["os_hash_value"], &image["disk_format"], &image["size"]);
+                assert_eq!(found, (&json!(digest), &json!("raw"), &json!(disk.len())), "{what}: {image}");
                 for store in stores.split(',') {
                     let data = fs::read(server.conf.dir.join(store).join(&id)).unwrap();
-                    assert!(data == disk, "{point}: {store} has other data");
+                    assert!(data == disk, "{what}: {store} has other data");
                     expected.get_mut(store).unwrap().push(id.clone());
                 }
             }
-            _ => panic!("{point}: {image}"),
+            _ => panic!("{what}: {image}"),
         }
     }
     for (folder, mut ids) in expected {
         ids.sort();
         // What is staged is looked at in the background.
-        wait_for(&format!("{point}: {folder} has only what it should"), PATIENCE, || {
+        wait_for(&format!("{what}: {folder} has only what it should"), PATIENCE, || {
             (objects(&server.conf, folder) == ids).then_some(())
         });
     }
     let over = |task: &Value| task["status"] == "success" || task["status"] == "failure";
-    let tasks = server.send(&Request::new("GET", "/v2/tasks?limit=1000")).expect(200).json();
-    assert!(tasks["tasks"].as_array().unwrap().iter().all(over), "{point}: {tasks}");
+    let tasks = server.send(&known("GET", "/v2/tasks?limit=1000")).expect(200).json();
+    assert!(tasks["tasks"].as_array().unwrap().iter().all(over), "{what}: {tasks}");
     for image in images["images"].as_array().unwrap() {
         let path = format!("/v2/images/{}", image["id"].as_str().unwrap());
-        server.send(&Request::new("DELETE", &path)).expect(204);
+        server.send(&known("DELETE", &path)).expect(204);
     }
     assert_nothing_left(&server.conf);
+    active
+}
+
+/// Lets the service die at a point when it is passed for the `time`th time, in work that begins with the way `first`. False: it is not
+/// passed so often.
+fn crash(server: &mut Server, source: &Source, (point, time, first): (&str, u64, u64)) -> bool {
+    let recovery = point.starts_with("reclaim.");
+    let named = if recovery { "import.opened".to_owned() } else { format!("{point}:{time}") };
+    server.crash();
+    server.start_to_crash_at(&named);
+    if (Work { client: server.client(), source }).run(first).is_some() {
+        return false;
+    }
+    server.wait_crash();
+    if recovery {
+        server.crash_at_start(point);
+    }
+    server.start_again();
+    check(server, &source.plain, &format!("{point}:{time} beginning with {first}"));
+    true
 }
 
 #[test]
 fn wherever_the_service_dies_nothing_is_stuck_and_nothing_left() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = plain_disk();
-    let converted = disk_in("qcow2", &disk, folder.path());
-    let port = serve(BTreeMap::from([("/disk".to_owned(), converted.clone())]));
-    let mut server = Server::with(conf);
+    let source = Source::new();
+    let mut server = Server::with(|conf| source.conf(conf));
     let points = points();
     assert!(points.len() >= 25, "{points:?}");
-    let times = if std::env::var_os("GLANCE_TEST_THOROUGH").is_some() { TIMES } else { 1 };
-    let mut rounds = 0;
-    for point in &points {
-        for time in 1..=times {
-            server.crash();
-            let named = format!("{point}:{time}");
-            let recovery = point.starts_with("reclaim.");
-            if recovery && time > 1 {
+    let rounds = if is_thorough() { parameter("ROUNDS", ROUNDS) } else { points.len() as u64 };
+    let mut dice = fastrand::Rng::with_seed(parameter("SEED", 1));
+    // In the end each has had as many rounds as the others, one more or less.
+    let turn = dice.usize(..points.len());
+    // How often each is passed at most, as far as that has been seen.
+    let mut most = vec![if is_thorough() { TIMES } else { 1 }; points.len()];
+    for round in 0..rounds {
+        let which = (turn + usize::try_from(round).unwrap()) % points.len();
+        let first = if is_thorough() { dice.u64(..WAYS.len() as u64) } else { round };
+        let point = points[which].as_str();
+        loop {
+            let time = dice.u64(1..=most[which]);
+            if crash(&mut server, &source, (point, time, first)) {
+                eprintln!("{round}: {point}:{time} beginning with {first}");
                 break;
             }
-            server.start_to_crash_at(if recovery { "import.opened" } else { &named });
-            let mut work = Work { client: server.client(), converted: converted.clone(), port };
-            if work.run().is_some() {
-                assert!(time > 1, "{point} is never passed");
-                break;
-            }
-            server.wait_crash();
-            if recovery {
-                server.crash_at_start(&named);
-            }
-            rounds += 1;
-            server.start_again();
-            check(&server, &disk, &named);
+            assert!(time > 1, "{point} is never passed");
+            most[which] = time - 1;
+            check(&server, &source.plain, "no crash");
         }
     }
-    eprintln!("{rounds} rounds");
-    // Without a crash all of it comes to an end, and converted disks are what they were.
-    Work { client: server.client(), converted, port }.run().expect("the service lives");
-    let images = server.send(&Request::new("GET", "/v2/images?status=active")).expect(200).json();
-    assert_eq!(images["images"].as_array().unwrap().len(), 3, "{images}");
-    check(&server, &disk, "no crash");
+    // Without a crash all of it comes to an end.
+    Work { client: server.client(), source: &source }.run(0).expect("the service lives");
+    assert_eq!(check(&server, &source.plain, "no crash"), 6);
 }

@@ -9,14 +9,14 @@ use super::super::common::{Conf, Request, Server, wait_for};
 use super::super::{PATIENCE, objects, shown};
 use super::{disk_in, plain_disk, serve};
 
-const OVF: &str = r#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"
+pub(super) const OVF: &str = r#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"
     xmlns:p="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ProcessorAllocationSettingData">
   <References><File id="d" href="disk.vmdk"/></References>
   <DiskSection><Disk fileRef="d"/></DiskSection>
   <p:InstructionSet>DMTF:x86:64</p:InstructionSet>
 </Envelope>"#;
 
-fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, data) in members {
         let mut header = tar::Header::new_gnu();

@@ -1,5 +1,6 @@
 //! Tests of imports that need more than a few lines of their own.
 
+mod changes;
 mod crashes;
 mod disks;
 mod hosts;
@@ -10,30 +11,100 @@ mod recovery;
 mod rivals;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use serde_json::json;
+
+use super::common::{Conf, Request};
+
 /// A web server that has these files, until the end of the process. Gives its port.
 fn serve(files: BTreeMap<String, Vec<u8>>) -> u16 {
+    serve_by(|_| move |_: &str, path: &str| files.get(path).cloned())
+}
+
+/// A web server that answers to method and path. `make` is told its port.
+fn serve_by<F>(make: impl FnOnce(u16) -> F) -> u16
+where
+    F: Fn(&str, &str) -> Option<Vec<u8>> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    let find = make(port);
     thread::spawn(move || {
         for connection in listener.incoming() {
-            let mut connection = connection.unwrap();
-            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
-            let line = lines.next().unwrap_or_default();
-            while lines.next().is_some_and(|line| !line.is_empty()) {}
-            let found = line.split(' ').nth(1).and_then(|path| files.get(path));
-            let (status, body) = found.map_or(("404 Not Found", &[][..]), |body| ("200 OK", body.as_slice()));
-            let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
             // Who asked may be gone.
-            let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body));
+            let _ = answer(&connection.unwrap(), &find);
         }
     });
     port
+}
+
+fn answer(mut connection: &TcpStream, find: &impl Fn(&str, &str) -> Option<Vec<u8>>) -> io::Result<()> {
+    let mut reader = BufReader::new(connection);
+    let (mut line, mut header, mut length) = (String::new(), String::new(), 0);
+    reader.read_line(&mut line)?;
+    while reader.read_line(&mut header)? > 2 {
+        if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        header.clear();
+    }
+    io::copy(&mut reader.take(length), &mut io::sink())?;
+    let mut words = line.split(' ');
+    let found = find(words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let status = if found.is_some() { "200 OK" } else { "404 Not Found" };
+    let body = found.unwrap_or_default();
+    // The header is what Keystone tells a token by.
+    let head = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nX-Subject-Token: known\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(head.as_bytes())?;
+    connection.write_all(&body)
+}
+
+/// Asks for tokens at a Keystone that is one of the web servers above.
+fn with_keystone(conf: Conf, port: u16) -> Conf {
+    let url = format!("http://127.0.0.1:{port}/v3");
+    conf.set("paste_deploy.flavor", "keystone")
+        .set("keystone_authtoken.auth_url", &url)
+        .set("keystone_authtoken.www_authenticate_uri", url)
+        .set("keystone_authtoken.auth_type", "password")
+        .set("keystone_authtoken.username", "glance")
+        .set("keystone_authtoken.password", "secret")
+        .set("keystone_authtoken.project_name", "service")
+        .set("keystone_authtoken.user_domain_id", "default")
+        .set("keystone_authtoken.project_domain_id", "default")
+}
+
+/// What such a Keystone says of everybody's token: it is an administrator's, and the same web server is the Image service of the region
+/// `Elsewhere`.
+fn token(port: u16) -> Vec<u8> {
+    let domain = json!({"id": "default", "name": "Default"});
+    let endpoint = |interface: &str, path: &str| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        json!({"interface": interface, "region": "Elsewhere", "region_id": "Elsewhere", "url": url})
+    };
+    let token = json!({
+        "expires_at": "2099-01-01T00:00:00.000000Z",
+        "user": {"id": "u1", "name": "admin", "domain": domain},
+        "project": {"id": "p1", "name": "admin", "domain": domain},
+        "roles": [{"id": "r1", "name": "admin"}, {"id": "r2", "name": "member"}, {"id": "r3", "name": "reader"}],
+        "catalog": [
+            {"type": "identity", "endpoints": [endpoint("internal", "/v3")]},
+            {"type": "image", "endpoints": [endpoint("public", "")]},
+        ],
+    });
+    json!({"token": token}).to_string().into_bytes()
+}
+
+/// A request with a token that such a Keystone knows.
+fn known(method: &str, path: &str) -> Request {
+    Request::new(method, path).header("X-Auth-Token", "known")
 }
 
 /// A disk of one MiB without structure.

@@ -84,6 +84,7 @@ impl Rework {
             let interesting = ova::interesting(self.metadata.as_deref());
             let archive = Archived { path, unpacking: &self.unpacking, interrupt };
             properties = ova::extract(&archive, extracted, &interesting, self.most)?;
+            crash_point("make.extracted");
             replace(extracted)?;
             found = self.disks.introspect(path, interrupt)?;
         }

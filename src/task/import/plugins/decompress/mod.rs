@@ -14,6 +14,7 @@ use tracing::info;
 use super::interrupt::{Interrupt, Original};
 use super::outcome::{Findings, PluginError, Staged};
 use crate::config::Config;
+use crate::sys::crash_point::crash_point;
 
 /// Bytes that may come out of any data, however small it is: the ratio of an empty disk says nothing.
 const HARMLESS: u64 = 256 << 20;
@@ -73,8 +74,10 @@ impl Decompression {
             Method::Lha => lha::unpack(path, &target, &budget)?,
             Method::Gzip => gzip::unpack(path, &target, &budget)?,
         };
+        crash_point("decompress.written");
         original.check(interrupt)?;
         target.replace(path)?;
+        crash_point("decompress.replaced");
         info!(path = %path.display(), compressed, size, ?method, "staged data decompressed");
         Ok(Findings { size: Some(size), ..Findings::default() })
     }

@@ -1,0 +1,155 @@
+//! What changes while an import runs: the image, its stores, the configuration, and who asked for it.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use super::super::common::disk::FuseMount;
+use super::super::common::{Conf, Request, Server, wait_for};
+use super::super::{
+    MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, direct, download, import, objects, shown,
+    sqlite, stage, wait_for_begin, wait_for_task,
+};
+use super::{known, serve_by, token, with_keystone};
+
+fn patch(id: &str, change: &Value) -> Request {
+    let mut patch = Request::new("PATCH", &format!("/v2/images/{id}")).json(change);
+    patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
+    patch
+}
+
+fn several_at_a_time(web: &Web) -> impl FnOnce(Conf) -> Conf {
+    let set = conf(web);
+    move |conf| set(conf).set("wsgi.task_pool_threads", 4).set("import_filtering_opts.allowed_ports", "[]")
+}
+
+#[test]
+fn an_image_that_others_change_during_its_import_is_as_they_want_it() {
+    let (web, mut mount) = (Web::start(), None);
+    let server = Server::with(|conf_of| {
+        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
+        several_at_a_time(&web)(conf_of)
+    });
+    let mount = mount.unwrap();
+    let id = create(&server);
+    import(&server, &id, &json!({"method": {"name": "web-download", "uri": web.url()}, "stores": ["fast"]}));
+    wait_for_begin(&web, &server, &id);
+    let action = |name: &str| Request::new("POST", &format!("/v2/images/{id}/actions/{name}"));
+    let refused = server.send(&action("deactivate")).expect(403);
+    assert!(refused.text().contains("Not allowed to deactivate image in status 'importing'"), "{}", refused.text());
+    let change = json!([
+        {"op": "replace", "path": "/protected", "value": true},
+        {"op": "replace", "path": "/owner", "value": "another-project"},
+        {"op": "replace", "path": "/name", "value": "renamed"},
+    ]);
+    server.send(&patch(&id, &change)).expect(200);
+    let delete = Request::new("DELETE", &format!("/v2/images/{id}"));
+    server.send(&delete).expect(403);
+    web.go_on.send(true).unwrap();
+    wait_for_task(&server, &id, "success");
+    let image = shown(&server, &id);
+    assert_free(&image, "active");
+    let found = ["protected", "owner", "name", "size"].map(|name| &image[name]);
+    assert_eq!(found, [&json!(true), &json!("another-project"), &json!("renamed"), &json!(3 * MIB)]);
+
+    // Whether its data is barred does not concern a copy of it.
+    mount.stall();
+    import(&server, &id, &json!({"method": {"name": "copy-image"}, "stores": ["slow"]}));
+    wait_for("the copy runs", PATIENCE, || {
+        (shown(&server, &id)["os_glance_importing_to_stores"] == "slow").then_some(())
+    });
+    server.send(&action("deactivate")).expect(204);
+    mount.go_on();
+    wait_for_task(&server, &id, "success");
+    let image = shown(&server, &id);
+    assert_free(&image, "deactivated");
+    assert_eq!(image["stores"], "fast,slow");
+    server.send(&patch(&id, &json!([{"op": "replace", "path": "/protected", "value": false}]))).expect(200);
+    server.send(&delete).expect(204);
+    assert_nothing_left(&server.conf);
+    drop((server, mount));
+}
+
+#[test]
+fn a_store_that_is_away_takes_nothing_and_one_that_comes_by_a_reload_does() {
+    let web = Web::start();
+    let server = Server::with(several_at_a_time(&web));
+    let dir = server.conf.dir.clone();
+    let staged = create(&server);
+    stage(&server, &staged, &[b'w'; 1000]);
+    let to = |method: Value, stores: &[&str]| json!({"method": method, "stores": stores});
+    let everywhere = to(direct()["method"].clone(), &["fast", "slow"]);
+    fs::rename(dir.join("slow"), dir.join("away")).unwrap();
+    import(&server, &staged, &everywhere);
+    let failed = wait_for_task(&server, &staged, "failure");
+    assert!(failed["message"].as_str().unwrap().contains("No such file or directory"), "{failed}");
+    let image = shown(&server, &staged);
+    assert_free(&image, "uploading");
+    assert_eq!(image["os_glance_failed_import"], "slow");
+    assert!(objects(&server.conf, "fast").is_empty());
+    fs::rename(dir.join("away"), dir.join("slow")).unwrap();
+    import(&server, &staged, &everywhere);
+    wait_for_task(&server, &staged, "success");
+    assert_eq!(shown(&server, &staged)["stores"], "fast,slow");
+
+    let running = create(&server);
+    import(&server, &running, &download(&web));
+    wait_for_begin(&web, &server, &running);
+    let copy = Request::new("POST", &format!("/v2/images/{staged}/import"));
+    let copy = copy.json(&to(json!({"name": "copy-image"}), &["third"]));
+    assert_eq!(server.send(&copy).status, 409, "there is no such store yet");
+    let third = dir.join("third");
+    fs::create_dir(&third).unwrap();
+    let more = server.conf.clone().set("DEFAULT.enabled_backends", "fast:file,slow:file,third:file");
+    more.set("third.filesystem_store_datadir", third.display()).write();
+    server.signal(Signal::SIGHUP);
+    wait_for("the store is there", PATIENCE, || {
+        let stores = server.send(&Request::new("GET", "/v2/info/stores")).expect(200).text();
+        stores.contains("third").then_some(())
+    });
+    server.send(&copy).expect(202);
+    wait_for_task(&server, &staged, "success");
+    wait_for("the copy is there", PATIENCE, || (shown(&server, &staged)["stores"] == "fast,slow,third").then_some(()));
+    // What has begun before goes on.
+    web.go_on.send(true).unwrap();
+    wait_for_task(&server, &running, "success");
+    assert_free(&shown(&server, &running), "active");
+    for id in [&staged, &running] {
+        server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    }
+    assert_nothing_left(&server.conf);
+    assert!(objects(&server.conf, "third").is_empty());
+}
+
+#[test]
+fn an_import_outlives_the_token_of_its_caller() {
+    let (web, is_expired) = (Web::start(), Arc::new(AtomicBool::new(false)));
+    let expired = Arc::clone(&is_expired);
+    let keystone = serve_by(|port| {
+        move |method: &str, path: &str| {
+            let is_known = method == "POST" || !expired.load(Ordering::Relaxed);
+            (path == "/v3/auth/tokens" && is_known).then(|| token(port))
+        }
+    });
+    let server = Server::with(|conf_of| {
+        // Keystone is asked about each request.
+        with_keystone(conf(&web)(conf_of), keystone).set("keystone_authtoken.token_cache_time", -1)
+    });
+    let image = json!({"name": "imported", "disk_format": "raw", "container_format": "bare"});
+    let made = server.send(&known("POST", "/v2/images").json(&image)).expect(201).json();
+    let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
+    server.send(&known("POST", &format!("{path}/import")).json(&download(&web))).expect(202);
+    web.asked.recv_timeout(PATIENCE).unwrap();
+    is_expired.store(true, Ordering::Relaxed);
+    server.send(&known("GET", &path)).expect(401);
+    web.go_on.send(true).unwrap();
+    let status = || sqlite(&server.conf.database(), "select status from images");
+    wait_for("the import's end", PATIENCE, || (status() == "active").then_some(()));
+    is_expired.store(false, Ordering::Relaxed);
+    assert_eq!(server.send(&known("GET", &path)).expect(200).json()["stores"], "fast,slow");
+    server.send(&known("DELETE", &path)).expect(204);
+    assert_nothing_left(&server.conf);
+}
