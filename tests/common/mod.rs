@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
+pub(crate) mod balancer;
 pub(crate) mod certificates;
 pub(crate) mod conf;
 pub(crate) mod database;

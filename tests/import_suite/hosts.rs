@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use super::super::common::balancer::{self, Balancer};
 use super::super::common::disk::FuseMount;
 use super::super::common::{Body, Conf, Request, Server, free_port, wait_for};
 use super::super::{
@@ -209,4 +210,9 @@ fn the_host_that_has_the_staged_data_imports_and_deletes() {
     assert!(staged("near", &id));
     near.start_again();
     wait_for("the staged data of a deleted image goes", PATIENCE, || (!staged("near", &id)).then_some(()));
+
+    // Whichever of them a load balancer chooses.
+    let hosts = [&near, &far]
+        .map(|server| balancer::Host { address: server.address, staging: server.conf.dir.join("staging") });
+    Balancer::start(&first.conf.dir, hosts, "").exercise_staging();
 }
