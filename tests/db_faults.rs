@@ -5,13 +5,16 @@
 mod common;
 
 use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::database::{Fault, Kind, Proxy, Server as Database};
 use common::disk::SmallDisk;
-use common::{Answer, Request, Server, http, pause, wait_for};
+use common::{Answer, Conf, Request, Server, http, pause, wait_for};
 use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::model::{ImageUpdate, NewImage};
 use glance_api::db::{Db, DbError, images};
@@ -27,6 +30,10 @@ struct Rig {
 
 impl Rig {
     fn start(kind: Kind) -> Self {
+        Self::start_with(kind, |conf| conf)
+    }
+
+    fn start_with(kind: Kind, change: impl FnOnce(Conf) -> Conf) -> Self {
         let arguments = match kind {
             // PostgreSQL's own housekeeping would give back the space of what was refused on a full disk.
             Kind::Postgres => ["-c", "autovacuum=off"].map(str::to_owned),
@@ -37,7 +44,8 @@ impl Rig {
         make_tables(&database);
         let proxy = Proxy::before(&database);
         let server = Server::with(|conf| {
-            conf.set("database.connection", proxy.url())
+            change(conf)
+                .set("database.connection", proxy.url())
                 .set("healthcheck.backends", "disable_by_file,database")
                 .set("healthcheck.detailed", true)
         });
@@ -262,10 +270,63 @@ fn refuses_until_there_is_space(server: &Server, make_space: impl FnOnce()) {
     server.send(&patch(&id, "changed")).expect(200);
 }
 
+/// When the service told its manager that it lives; it does so five times a second.
+struct SignsOfLife(Arc<Mutex<Vec<Instant>>>);
+
+impl SignsOfLife {
+    /// systemd ends a worker that is silent for so long.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// The configuration of a service that has a watchdog, and the socket below `folder` that hears it.
+    fn of(conf: Conf) -> (Self, Conf) {
+        let path = conf.dir.join("notify");
+        let signs = Self::listen(&path);
+        (signs, conf.variable("NOTIFY_SOCKET", path.display()).variable("WATCHDOG_USEC", 600_000))
+    }
+
+    fn listen(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).unwrap();
+        let signs = Arc::<Mutex<Vec<Instant>>>::default();
+        let heard = Arc::clone(&signs);
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                if buffer[..length].split(|byte| *byte == b'\n').any(|line| line == b"WATCHDOG=1") {
+                    heard.lock().unwrap().push(Instant::now());
+                }
+            }
+        });
+        Self(signs)
+    }
+
+    /// Waits for some more of them.
+    fn go_on(&self) {
+        let count = || self.0.lock().unwrap().len();
+        let before = count();
+        wait_for("signs of life", Self::LIMIT, || (count() >= before + 10).then_some(()));
+    }
+
+    fn longest_silence(&self) -> Duration {
+        self.0.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
+    }
+}
+
+/// What becomes of a request while the database is away.
+fn refused(server: &Server, request: &Request) {
+    let text = server.send(request).expect(503).text();
+    assert!(text.contains("The server is currently unavailable. Please try again at a later time."), "{text}");
+}
+
 #[test]
 fn an_absent_database_is_told_within_seconds_and_missed_no_longer_than_it_is_away() {
     for kind in [Kind::Postgres, Kind::MariaDb] {
-        let rig = Rig::start(kind);
+        let mut heard = None;
+        let mut rig = Rig::start_with(kind, |conf| {
+            let (signs, conf) = SignsOfLife::of(conf);
+            heard = Some(signs);
+            conf
+        });
+        let signs = heard.unwrap();
         let id = uuid();
         rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(201);
         let health = || rig.server.send(&Request::new("GET", "/healthcheck").header("Accept", "application/json"));
@@ -276,11 +337,12 @@ fn an_absent_database_is_told_within_seconds_and_missed_no_longer_than_it_is_awa
         assert_eq!(told["reasons"][0]["reason"], "OK", "{told}");
         assert_eq!(told["reasons"][1]["reason"], "DATABASE DOES NOT ANSWER", "{told}");
         assert!(told["reasons"][1]["details"].as_str().unwrap().contains("the database"), "{told}");
-        for path in ["/v2/images".to_owned(), format!("/v2/images/{id}")] {
-            rig.server.send(&Request::new("GET", &path)).expect(503);
+        let show = Request::new("GET", &format!("/v2/images/{id}"));
+        for request in [&Request::new("GET", "/v2/images"), &show, &patch(&id, "changed")] {
+            refused(&rig.server, request);
         }
-        rig.server.send(&patch(&id, "changed")).expect(503);
         assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+        signs.go_on();
 
         // A request that is under way when the database comes back succeeds.
         thread::scope(|scope| {
@@ -291,7 +353,76 @@ fn an_absent_database_is_told_within_seconds_and_missed_no_longer_than_it_is_awa
         });
         health().expect(200);
         assert_eq!(rig.get(&format!("/v2/images/{id}")).1["name"], "whole");
+
+        // It hears all and says nothing.
+        rig.proxy.stick();
+        let create = Request::new("POST", "/v2/images").json(&image(&uuid()));
+        let list = Request::new("GET", "/v2/images");
+        thread::scope(|scope| {
+            let server = &rig.server;
+            let asked = [&list, &show, &create].map(|request| scope.spawn(move || server.send(request).status));
+            health().expect(503);
+            signs.go_on();
+            rig.proxy.again();
+            for status in asked.map(|asked| asked.join().unwrap()) {
+                assert!([200, 201, 503].contains(&status), "{status}");
+            }
+        });
+        is_back(&rig.server);
+
+        // It ends, and starts again.
+        rig.database.stop();
+        health().expect(503);
+        refused(&rig.server, &show);
+        signs.go_on();
+        rig.database.launch();
+        is_back(&rig.server);
+        let silence = signs.longest_silence();
+        assert!(silence < SignsOfLife::LIMIT, "{silence:?}");
+        if kind == Kind::Postgres {
+            a_busy_pool_is_no_absent_database(&rig.database);
+        }
     }
+}
+
+/// Within seconds.
+fn is_back(server: &Server) {
+    succeeds(server, "/v2/images");
+    succeeds(server, "/healthcheck");
+}
+
+fn succeeds(server: &Server, path: &str) {
+    let status = || server.send(&Request::new("GET", path)).status;
+    wait_for(path, Duration::from_secs(20), || (status() == 200).then_some(()));
+}
+
+/// All connections are in use for longer than a health check waits.
+fn a_busy_pool_is_no_absent_database(database: &Database) {
+    let server = Server::with(|conf| {
+        conf.set("database.connection", database.url())
+            .set("database.max_pool_size", 1)
+            .set("database.max_overflow", 0)
+            .set("healthcheck.backends", "database")
+    });
+    let waiting = |kind: &str| {
+        wait_for(kind, Duration::from_secs(30), || {
+            let count = database.sql(&format!("SELECT COUNT(*) FROM pg_stat_activity WHERE {kind}"));
+            (count != "0").then_some(())
+        });
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            database.sql(
+                "DO $$ BEGIN LOCK TABLE images; PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END $$",
+            )
+        });
+        waiting("wait_event = 'PgSleep'");
+        let list = scope.spawn(|| server.send(&Request::new("GET", "/v2/images")).status);
+        waiting("wait_event_type = 'Lock'");
+        succeeds(&server, "/healthcheck");
+        database.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+        assert_eq!(list.join().unwrap(), 200);
+    });
 }
 
 #[test]

@@ -22,6 +22,15 @@ use super::session::{Link, Session, Traits};
 /// How long a health check waits for an answer.
 const PING_LIMIT: Duration = Duration::from_secs(3);
 
+/// Which connection is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    /// One of the pool's, after whoever came before.
+    InTurn,
+    /// One beside them where all are in use.
+    Beside,
+}
+
 /// The database. Cheap to clone; all clones share the pools.
 #[derive(Clone)]
 pub struct Db {
@@ -134,7 +143,7 @@ impl Db {
         self.writer().await.map(drop)
     }
 
-    /// Whether the database answers, within three seconds.
+    /// Whether the database answers, within three seconds, however busy the pool is.
     ///
     /// # Errors
     /// Why not.
@@ -150,7 +159,7 @@ impl Db {
     }
 
     async fn ask(&self) -> Result<(), DbError> {
-        self.session(false, || ()).await?.plain("SELECT 1").await
+        self.session_by(Queue::Beside, false, || ()).await?.plain("SELECT 1").await
     }
 
     /// Whether these options would make the same connections, so that a reload can keep them.
@@ -194,19 +203,23 @@ impl Db {
     /// A connection. `on_turn` is called once it is sure that there will be one unless the database is away: until then,
     /// whoever waits may be dropped.
     pub(super) async fn session(&self, writes: bool, on_turn: impl FnOnce()) -> Result<Session, DbError> {
+        self.session_by(Queue::InTurn, writes, on_turn).await
+    }
+
+    async fn session_by(&self, queue: Queue, writes: bool, on_turn: impl FnOnce()) -> Result<Session, DbError> {
         let (link, traits) = match &self.backend {
             Backend::Sqlite { write, read } => {
                 let pool = if writes { write } else { read };
-                (Link::Sqlite(self.connection(pool, on_turn).await?), Traits::default())
+                (Link::Sqlite(self.connection(pool, queue, on_turn).await?), Traits::default())
             }
             Backend::Postgres { pool, is_pooled, .. } => {
-                let link = Link::Postgres(self.connection(pool, on_turn).await?);
+                let link = Link::Postgres(self.connection(pool, queue, on_turn).await?);
                 // Known at the latest when the connection was made.
                 (link, Traits { is_pooled: is_pooled.load(Ordering::SeqCst), ..Traits::default() })
             }
             Backend::MySql { pool, answer, is_strict, .. } => {
                 let traits = Traits { answer: *answer, is_strict: *is_strict, ..Traits::default() };
-                (Link::MySql(self.connection(pool, on_turn).await?), traits)
+                (Link::MySql(self.connection(pool, queue, on_turn).await?), traits)
             }
         };
         Ok(Session::new(link, traits, self.cipher.clone()))
@@ -215,9 +228,13 @@ impl Db {
     async fn connection<C: Connection + 'static>(
         &self,
         pool: &Pool<C>,
+        queue: Queue,
         on_turn: impl FnOnce(),
     ) -> Result<Pooled<C>, DbError> {
-        let turn = pool.turn().await?;
+        let turn = match queue {
+            Queue::InTurn => pool.turn().await?,
+            Queue::Beside => pool.turn_beside().await?,
+        };
         on_turn();
         turn.connection().await.map_err(|error| DbError::of_connecting(error, &self.place))
     }

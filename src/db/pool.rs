@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connector::{Connected, Connector};
@@ -40,6 +40,8 @@ struct Shared<C: Connection> {
     connector: Arc<dyn Connector<C>>,
     limits: Limits,
     turns: Arc<Semaphore>,
+    /// One connection more than the limit; see [`Pool::turn_beside`].
+    spare: Arc<Semaphore>,
     /// The last one that was given back is at the end, and used first.
     idle: Mutex<Vec<Idle<C>>>,
     is_trimmed: AtomicBool,
@@ -79,8 +81,9 @@ impl<C: Connection> Clone for Pool<C> {
 impl<C: Connection + 'static> Pool<C> {
     pub(super) fn new(connector: Arc<dyn Connector<C>>, limits: Limits) -> Self {
         let turns = Arc::new(Semaphore::new(limits.connections));
+        let spare = Arc::new(Semaphore::new(1));
         let (idle, is_trimmed) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { connector, limits, turns, idle, is_trimmed }))
+        Self(Arc::new(Shared { connector, limits, turns, spare, idle, is_trimmed }))
     }
 
     /// Waits until a connection may be used. To stop waiting costs nothing.
@@ -90,11 +93,22 @@ impl<C: Connection + 'static> Pool<C> {
         Ok(Turn { shared: Arc::clone(&self.0), permit })
     }
 
+    /// As [`Self::turn`], but where all connections are in use it is one beside them, for one caller at a time: for questions whose
+    /// answer must not depend on how much there is to do. To stop waiting costs nothing.
+    pub(super) async fn turn_beside(&self) -> Result<Turn<C>, sqlx::Error> {
+        let permit = match Arc::clone(&self.0.turns).try_acquire_owned() {
+            Err(TryAcquireError::NoPermits) => Arc::clone(&self.0.spare).acquire_owned().await.ok(),
+            turn => turn.ok(),
+        };
+        Ok(Turn { shared: Arc::clone(&self.0), permit: permit.ok_or(sqlx::Error::PoolClosed)? })
+    }
+
     /// Waits until nobody uses a connection, and closes all of them.
     pub(super) async fn close(&self) {
         let all = u32::try_from(self.0.limits.connections).unwrap_or(u32::MAX);
         let waited = timeout(self.0.limits.wait, self.0.turns.acquire_many(all)).await;
         self.0.turns.close();
+        self.0.spare.close();
         drop(waited);
         while let Some(idle) = self.0.take() {
             say_goodbye(idle.connection).await;
@@ -291,6 +305,21 @@ mod tests {
         drop(get(&one).await);
         one.close().await;
         assert!(matches!(one.turn().await, Err(sqlx::Error::PoolClosed)));
+    }
+
+    #[tokio::test]
+    async fn one_more_for_questions_that_do_not_wait_for_the_others() {
+        let one = pool(1, None, None);
+        let beside = async || one.turn_beside().await.unwrap().connection().await.unwrap();
+        let free = beside().await;
+        assert!(one.turn().await.is_err(), "it took the only turn");
+        let more = beside().await;
+        assert!(timeout(Duration::from_millis(50), one.turn_beside()).await.is_err(), "one at a time");
+        drop(more);
+        drop(beside().await);
+        drop(free);
+        one.close().await;
+        assert!(matches!(one.turn_beside().await, Err(sqlx::Error::PoolClosed)));
     }
 
     #[tokio::test]

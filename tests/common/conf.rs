@@ -11,12 +11,14 @@ pub(crate) struct Conf {
     pub(crate) dir: PathBuf,
     pub(crate) port: u16,
     options: Vec<(String, String, String)>,
+    /// What the service finds in its environment besides.
+    pub(super) environment: Vec<(String, String)>,
 }
 
 impl Conf {
     /// SQLite and one file store below `dir`, nobody is asked who they are.
     pub(crate) fn new(dir: &Path, port: u16) -> Self {
-        let new = Self { dir: dir.to_owned(), port, options: Vec::new() };
+        let new = Self { dir: dir.to_owned(), port, options: Vec::new(), environment: Vec::new() };
         let path = |name: &str| dir.join(name).display().to_string();
         new.set("DEFAULT.bind_host", "127.0.0.1")
             .set("DEFAULT.bind_port", port)
@@ -89,6 +91,12 @@ impl Conf {
         let (section, option) = name.split_once('.').unwrap_or(("DEFAULT", name));
         self.options.retain(|(s, o, _)| s != section || o != option);
         self.options.push((section.into(), option.into(), value.to_string()));
+        self
+    }
+
+    /// A variable in the environment of the service.
+    pub(crate) fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.push((name.to_owned(), value.to_string()));
         self
     }
 

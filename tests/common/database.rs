@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -100,7 +101,7 @@ impl Server {
         self.folder.path()
     }
 
-    fn launch(&mut self) {
+    pub(crate) fn launch(&mut self) {
         let (data, folder) = (self.path("data"), self.folder.path());
         let mut command = match self.kind {
             Kind::Postgres => {
@@ -166,7 +167,7 @@ impl Server {
     }
 
     /// Asks the server to end, at once where it has a choice, and waits for it.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         let pid = match self.kind {
             // runuser's child is the server.
@@ -391,8 +392,10 @@ pub(crate) struct Proxy {
 struct State {
     /// For the next COMMIT; whoever meets it takes it.
     fault: Mutex<Option<Fault>>,
-    /// Since when nobody is let in.
-    is_away: Mutex<bool>,
+    /// Nobody is let in.
+    is_away: AtomicBool,
+    /// Nothing is passed on, either way.
+    is_stuck: AtomicBool,
     /// Of present connections.
     open: Mutex<Vec<TcpStream>>,
 }
@@ -405,7 +408,7 @@ impl Proxy {
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if *shared.is_away.lock().unwrap() {
+                if shared.is_away.load(Ordering::SeqCst) {
                     continue;
                 }
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
@@ -441,14 +444,29 @@ impl Proxy {
 
     /// Cuts all connections and lets nobody in, until [`Self::again`].
     pub(crate) fn away(&self) {
-        *self.state.is_away.lock().unwrap() = true;
+        self.state.is_away.store(true, Ordering::SeqCst);
         for client in self.state.open.lock().unwrap().drain(..) {
             let _ = client.shutdown(Shutdown::Both);
         }
     }
 
+    /// Takes everything, also new connections, and keeps it, until [`Self::again`].
+    pub(crate) fn stick(&self) {
+        self.state.is_stuck.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn again(&self) {
-        *self.state.is_away.lock().unwrap() = false;
+        self.state.is_away.store(false, Ordering::SeqCst);
+        self.state.is_stuck.store(false, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    /// Waits for as long as nothing is passed on.
+    fn wait(&self) {
+        while self.is_stuck.load(Ordering::SeqCst) {
+            pause(Duration::from_millis(20));
+        }
     }
 }
 
@@ -459,7 +477,7 @@ fn pass_on(client: TcpStream, server: UnixStream, state: &Arc<State>) {
     let answer: Arc<Mutex<Option<Fault>>> = Arc::default();
     let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (mut to_client, mut from_server) = (client, server);
-    let (state, expected) = (Arc::clone(state), Arc::clone(&answer));
+    let (state, expected, stuck) = (Arc::clone(state), Arc::clone(&answer), Arc::clone(state));
     thread::spawn(move || {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(length @ 1..) = from_client.read(&mut buffer) {
@@ -471,6 +489,7 @@ fn pass_on(client: TcpStream, server: UnixStream, state: &Arc<State>) {
                 }
                 *expected.lock().unwrap() = fault;
             }
+            state.wait();
             if to_server.write_all(&buffer[..length]).is_err() {
                 break;
             }
@@ -488,6 +507,7 @@ fn pass_on(client: TcpStream, server: UnixStream, state: &Arc<State>) {
                 Some(Fault::Delay(time)) => pause(time),
                 None => {}
             }
+            stuck.wait();
             if to_client.write_all(&buffer[..length]).is_err() {
                 break;
             }

@@ -177,6 +177,7 @@ fn spawn_with(conf: &Conf, environment: &[(&str, &str)]) -> Child {
         .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_glance-api"), "--config-file"])
         .arg(conf.path())
         .env_remove("NOTIFY_SOCKET")
+        .envs(conf.environment.iter().map(|(name, value)| (name, value)))
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
