@@ -30,7 +30,9 @@ impl From<image::Error> for Error {
             Domain::Forbidden(_) | Domain::ReadOnly(_) | Domain::Reserved(_) | Domain::Protected(_) => {
                 Self::explanation(StatusCode::FORBIDDEN, text)
             }
-            Domain::LocationsFixed(_) => Self::explanation(StatusCode::FORBIDDEN, text),
+            Domain::LocationsFixed(_) | Domain::Db(DbError::Reserved(_)) => {
+                Self::explanation(StatusCode::FORBIDDEN, text)
+            }
             Domain::PropertyFixed(_) | Domain::OwnerFixed | Domain::LocationsEmptied(_) => {
                 Self::detail(StatusCode::FORBIDDEN, text)
             }

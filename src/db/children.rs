@@ -11,6 +11,7 @@ use super::clock;
 use super::dialect::Dialect;
 use super::error::DbError;
 use super::model::{ImageRecord, LocationRecord, UNREADABLE_OWNER};
+use super::reserved;
 use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::{live, padded};
@@ -245,6 +246,8 @@ pub(super) async fn lock_image(session: &mut Session, image: &str) -> Result<(),
 /// Rows in one INSERT: far below the databases' limits on parameters.
 const ROWS: usize = 500;
 
+/// # Errors
+/// [`DbError::Duplicate`], [`DbError::Reserved`].
 pub(super) async fn insert_properties(
     session: &mut Session,
     image: &str,
@@ -272,7 +275,7 @@ pub(super) async fn insert_properties(
             error => error,
         })?;
     }
-    Ok(())
+    reserved::check(session, image, properties.iter().map(|(name, _)| name.as_str())).await
 }
 
 pub(super) fn property_taken(image: &str) -> DbError {

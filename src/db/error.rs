@@ -78,6 +78,9 @@ pub enum DbError {
     /// A row with this key is there already, or was and is only marked as deleted.
     #[error("{what} {key} already exists")]
     Duplicate { what: &'static str, key: String },
+    /// A client's property that the database does not tell from one of the service's.
+    #[error("Attribute '{0}' is reserved.")]
+    Reserved(String),
     /// There is no such row.
     #[error("no {what} {key} found")]
     NotFound { what: &'static str, key: String },

@@ -31,6 +31,7 @@ mod error;
 mod pool;
 pub(crate) mod purge;
 mod replica;
+pub(crate) mod reserved;
 mod retry;
 mod row;
 mod session;

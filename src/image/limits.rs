@@ -87,6 +87,10 @@ fn parse_storage_quota(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::images::{OWNER_PROPERTY, SIZE_PROPERTY};
+    use crate::db::reserved::SERVICE_PROPERTIES;
+    use crate::image::transitions::STAGE_HOST;
+    use crate::image::{FAILED, IMPORTING, LOCK};
 
     #[test]
     fn storage_quota_is_read_as_upstream_does() {
@@ -122,6 +126,15 @@ mod tests {
             "The limit has been exceeded on the number of allowed image tags. Attempted: 4, Maximum: 3"
         );
         assert!(check("tags", 1, 0).is_err());
+    }
+
+    #[test]
+    fn names_of_the_service_are_known_to_the_database() {
+        let own = [OWNER_PROPERTY, SIZE_PROPERTY, FAILED, IMPORTING, LOCK, STAGE_HOST];
+        for name in own {
+            assert!(SERVICE_PROPERTIES.contains(&name), "{name}");
+        }
+        assert!(SERVICE_PROPERTIES.iter().all(|name| name.starts_with(RESERVED_NAMESPACE)));
     }
 
     #[test]

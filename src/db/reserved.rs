@@ -1,0 +1,73 @@
+//! Names of properties by which the service remembers something about an image.
+//!
+//! Clients may not set them, which is checked where requests are read. MySQL and MariaDB take more names for the same: those that
+//! differ in case, in an accent, or in blanks at the end, as its collation has it. Such a property would be found in the place of the
+//! service's own, so there it is the database that is asked.
+
+use sea_query::{Expr, ExprTrait, Query};
+
+use super::dialect::Dialect;
+use super::error::DbError;
+use super::row::Columns;
+use super::session::Session;
+
+/// All of them.
+pub(crate) const SERVICE_PROPERTIES: [&str; 7] = [
+    "os_glance_data_owner",
+    "os_glance_data_size",
+    "os_glance_failed_import",
+    "os_glance_hash_op_host",
+    "os_glance_import_task",
+    "os_glance_importing_to_stores",
+    "os_glance_stage_host",
+];
+
+/// To be called when properties of these names have been written, in the same transaction.
+///
+/// # Errors
+/// [`DbError::Reserved`] if the database takes one of them for one of the service's.
+pub(super) async fn check<'a>(
+    session: &mut Session,
+    image: &str,
+    mut names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), DbError> {
+    if session.dialect() != Dialect::MySql || names.clone().all(is_plain) {
+        return Ok(());
+    }
+    let query = Query::select()
+        .column("name")
+        .from("image_properties")
+        .and_where(Expr::col("image_id").eq(image))
+        .and_where(Expr::col("name").is_in(SERVICE_PROPERTIES))
+        .take();
+    let found = session.rows(&query, |row| Columns::of(row).text()).await?;
+    let is_taken = |name: &&str| !SERVICE_PROPERTIES.contains(name) && found.iter().any(|found| found == name);
+    match names.find(is_taken) {
+        Some(name) => Err(DbError::Reserved(name.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Whether no collation takes the name for another one of such characters.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_names_need_no_question() {
+        for (name, expected) in [
+            ("hw_disk_bus", true),
+            ("com.example:x-1", true),
+            ("OS_GLANCE_IMPORT_TASK", false),
+            ("os_glance_import_task ", false),
+            ("ös_glance_import_task", false),
+        ] {
+            assert_eq!(is_plain(name), expected, "{name}");
+        }
+        assert!(SERVICE_PROPERTIES.into_iter().all(is_plain));
+    }
+}
