@@ -32,8 +32,8 @@ pub(crate) enum Table {
     Images,
 }
 
-/// The keys of so many rows are looked up at once; few in unit tests, so that they go on after the first.
-const CHUNK: u64 = if cfg!(test) { 64 } else { 20_000 };
+/// The keys of so many rows are looked up at once.
+const CHUNK: u64 = 20_000;
 /// Rows that are deleted by one transaction. On a busy machine even a small one takes long: fewer rows would not make it shorter.
 const LEAST: usize = 128;
 const MOST: usize = 1024;
@@ -191,22 +191,7 @@ impl Db {
         most: Option<u64>,
         observe: Observer<'_>,
     ) -> Result<u64, DbError> {
-        let Some(before) = clock::now().checked_sub(time::Duration::days(days)) else { return Ok(0) };
-        let deleted = Deleted::Before(before);
-        let mut purge = Purge { db: self, table, most: most.unwrap_or(u64::MAX), gone: 0, size: LEAST, observe };
-        let youngest = match most {
-            None => None,
-            Some(0) => return Ok(0),
-            Some(most) => self.read(FindTime { table, deleted, place: most - 1 }).await?,
-        };
-        match youngest {
-            None => purge.all(deleted).await?,
-            Some(time) => {
-                purge.all(Deleted::Before(time)).await?;
-                purge.all(Deleted::UpTo(time)).await?;
-            }
-        }
-        Ok(purge.gone)
+        Purge::new(self, table, observe).run(days, most).await
     }
 }
 
@@ -218,16 +203,42 @@ struct Purge<'a> {
     most: u64,
     /// Rows that are gone.
     gone: u64,
+    /// Keys that are looked up at once.
+    chunk: u64,
     /// Rows of the next transaction.
     size: usize,
     observe: Observer<'a>,
 }
 
-impl Purge<'_> {
+impl<'a> Purge<'a> {
+    fn new(db: &'a Db, table: Table, observe: Observer<'a>) -> Self {
+        Self { db, table, most: u64::MAX, gone: 0, chunk: CHUNK, size: LEAST, observe }
+    }
+
+    /// See [`Db::purge`].
+    async fn run(mut self, days: i64, most: Option<u64>) -> Result<u64, DbError> {
+        let Some(before) = clock::now().checked_sub(time::Duration::days(days)) else { return Ok(0) };
+        let (table, deleted) = (self.table, Deleted::Before(before));
+        let youngest = match most {
+            None => None,
+            Some(0) => return Ok(0),
+            Some(most) => self.db.read(FindTime { table, deleted, place: most - 1 }).await?,
+        };
+        self.most = most.unwrap_or(u64::MAX);
+        match youngest {
+            None => self.all(deleted).await?,
+            Some(time) => {
+                self.all(Deleted::Before(time)).await?;
+                self.all(Deleted::UpTo(time)).await?;
+            }
+        }
+        Ok(self.gone)
+    }
+
     async fn all(&mut self, deleted: Deleted) -> Result<(), DbError> {
         let (table, mut after) = (self.table, None);
         loop {
-            let limit = std::cmp::min(CHUNK, self.most.saturating_sub(self.gone));
+            let limit = std::cmp::min(self.chunk, self.most.saturating_sub(self.gone));
             if limit == 0 {
                 return Ok(());
             }
@@ -308,18 +319,20 @@ mod tests {
         };
         let told = std::sync::Mutex::new(Vec::new());
         let observe = |rows| told.lock().unwrap().push(rows);
+        // So few at once that it goes on after the first.
+        let purge = |days, most| Purge { chunk: 64, ..Purge::new(&db, Table::Images, &observe) }.run(days, most);
         // At each time two were deleted; of the last two, one may go.
-        assert_eq!(db.purge(Table::Images, 1, Some(100), &observe).await.unwrap(), 100);
+        assert_eq!(purge(1, Some(100)).await.unwrap(), 100);
         assert_eq!(told.lock().unwrap().last(), Some(&100));
         assert!(told.lock().unwrap().len() > 1, "in pieces");
         // The last to be made were the first to be deleted.
         assert_eq!(left().await, (201, 200, "alive".to_owned(), 0));
-        assert_eq!(db.purge(Table::Images, 10_000, None, &observe).await.unwrap(), 0);
+        assert_eq!(purge(10_000, None).await.unwrap(), 0);
         // One of them has a tag.
-        let error = db.purge(Table::Images, 1, None, &observe).await.unwrap_err();
+        let error = purge(1, None).await.unwrap_err();
         assert!(error.is_reference(), "{error}");
         db.writer().await.unwrap().plain("DELETE FROM image_tags").await.unwrap();
-        db.purge(Table::Images, 1, None, &observe).await.unwrap();
+        purge(1, None).await.unwrap();
         assert_eq!(left().await, (1, 1, "alive".to_owned(), 0));
         assert_eq!(db.purge(Table::Images, i64::MAX / 100_000_000, None, &observe).await.unwrap(), 0);
     }
