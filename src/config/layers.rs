@@ -206,8 +206,8 @@ fn of_variable(name: &str) -> Option<(String, String)> {
 pub(super) struct Named<'a> {
     /// Ids of stores.
     pub(super) stores: &'a [String],
-    /// `auth_section`
-    pub(super) auth_section: Option<&'a str>,
+    /// Those that `auth_section` names.
+    pub(super) accounts: Vec<&'a str>,
 }
 
 impl Named<'_> {
@@ -219,7 +219,7 @@ impl Named<'_> {
         schema::is_fixed(section)
             || schema::is_unused(section)
             || self.is_store(section)
-            || self.auth_section == Some(section)
+            || self.accounts.contains(&section)
     }
 
     /// Whether the option means something in this section. A section has several sorts of options where a store's id is the
@@ -229,7 +229,7 @@ impl Named<'_> {
         (schema::is_fixed(section) && (schema::option(section, name).is_some() || former(section)))
             || (self.is_store(section)
                 && (schema::store_option(name).is_some() || former(super::GlanceStoreSection::NAME)))
-            || (self.auth_section == Some(section) && schema::plugin_option(name).is_some())
+            || (self.accounts.contains(&section) && schema::plugin_option(name).is_some())
     }
 }
 

@@ -1,5 +1,6 @@
 //! From sources to options in force.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::checks;
@@ -12,7 +13,7 @@ use super::reader::{Origins, Reader};
 use super::schema;
 use super::sources::{Found, Sources};
 use super::stores;
-use super::{Config, KeystoneAuthtokenSection, PasteDeploySection, Section, StoreKind};
+use super::{Config, KeystoneAuthtokenSection, OsloLimitSection, PasteDeploySection, Section, StoreKind};
 
 /// A configuration that can be used, and what is to be said about it.
 #[derive(Debug)]
@@ -55,8 +56,8 @@ impl Config {
         let merged = Merged::of(all).map_err(Problem::from)?;
         let credentials = sources.variable("CREDENTIALS_DIRECTORY").map(Path::new);
         let mut reader = Reader::new(&merged, credentials, place);
-        let auth_section = auth_section(&mut reader);
-        let mut config = Self::read_sections(&mut reader, auth_section.clone());
+        let auth_sections = auth_sections(&mut reader);
+        let mut config = Self::read_sections(&mut reader, &auth_sections);
         config.state_directory = match &config.service.state_directory {
             Some(named) => std::path::absolute(named).ok(),
             None => embedded::state_directory(sources).ok(),
@@ -67,7 +68,7 @@ impl Config {
         find_paste_file(&mut reader, &mut config);
         config.stores = stores::read(&mut reader, &config, kinds);
         checks::check(&mut reader, &config, kinds);
-        finish(reader, config, sources, &files, warnings, auth_section.as_deref())
+        finish(reader, config, sources, &files, warnings, &auth_sections)
     }
 }
 
@@ -77,7 +78,7 @@ fn finish(
     sources: &Sources,
     files: &[File],
     mut warnings: Vec<Warning>,
-    auth_section: Option<&str>,
+    auth_sections: &AuthSections,
 ) -> Result<Loaded, ConfigErrors> {
     if !reader.problems.is_empty() {
         return Err(ConfigErrors(reader.problems));
@@ -85,7 +86,7 @@ fn finish(
     let backends = config.default.enabled_backends.iter().flatten();
     let mut stores: Vec<_> = backends.map(|(id, _)| schema::normal_section(id)).collect();
     stores.extend(stores::RESERVED.map(str::to_owned));
-    let named = Named { stores: &stores, auth_section };
+    let named = Named { stores: &stores, accounts: auth_sections.values().map(String::as_str).collect() };
     warnings.extend(layers::unknown(files, &sources.environment, &named));
     warnings.extend(reader.warnings);
     let mut unique = Vec::with_capacity(warnings.len());
@@ -115,12 +116,20 @@ fn find_paste_file(reader: &mut Reader<'_>, config: &mut Config) {
     config.paste_deploy.config_file = file.map(|file| file.display().to_string());
 }
 
-/// `[keystone_authtoken] auth_section` moves the options of the authentication plugin to another section.
-fn auth_section(reader: &mut Reader<'_>) -> Option<String> {
-    let info = schema::option(KeystoneAuthtokenSection::NAME, "auth_section")?;
-    let mut section = reader.section(vec![KeystoneAuthtokenSection::NAME.to_owned()]);
-    let name: Option<String> = section.option(info, || None);
-    name.map(|name| schema::normal_section(&name))
+/// Where sections have the options of their authentication plugin, if not in themselves.
+pub(super) type AuthSections = BTreeMap<&'static str, String>;
+
+/// `auth_section` moves the options of the authentication plugin to another section (`load_from_conf_options` of
+/// `keystoneauth1/loading/conf.py`).
+fn auth_sections(reader: &mut Reader<'_>) -> AuthSections {
+    let sections = [KeystoneAuthtokenSection::NAME, OsloLimitSection::NAME];
+    let named = sections.into_iter().filter_map(|section| {
+        let info = schema::option(section, "auth_section")?;
+        let name: Option<String> = reader.section(vec![section.to_owned()]).option(info, || None);
+        let name = name.filter(|name| !name.is_empty())?;
+        Some((section, schema::normal_section(&name)))
+    });
+    named.collect()
 }
 
 /// Reads the files, all of them, whatever is wrong with one.

@@ -75,10 +75,10 @@ macro_rules! config {
 
         impl Config {
             /// Reads all sections but those of stores.
-            fn read_sections(reader: &mut reader::Reader<'_>, plugin: Option<String>) -> Self {
+            fn read_sections(reader: &mut reader::Reader<'_>, accounts: &load::AuthSections) -> Self {
                 Self {
                     $( $field: $section::read(
-                        &mut reader.section(vec![$section::NAME.to_owned()]).with_plugin_section(plugin.clone()),
+                        &mut reader.section(vec![$section::NAME.to_owned()]).with_plugin_section(accounts.get($section::NAME).cloned()),
                     ), )+
                     ..Self::default()
                 }

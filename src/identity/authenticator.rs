@@ -202,9 +202,6 @@ fn warn(section: &KeystoneAuthtokenSection) {
     if section.www_authenticate_uri.as_deref().unwrap_or_default().is_empty() {
         tracing::warn!("www_authenticate_uri is not set: clients are sent to auth_url, which they may not reach");
     }
-    if section.memcached_servers.as_ref().is_some_and(|servers| !servers.is_empty()) {
-        tracing::warn!("memcached_servers is not used: tokens are cached within each worker");
-    }
     if !section.service_token_roles_required {
         tracing::warn!("service_token_roles_required is off: any valid token counts as a service token");
     }

@@ -25,13 +25,13 @@ section! {
         /// Server certificate; together with key_file turns TLS on.
         cert_file: Option<String> = None, tier1().file();
         /// Bytes per transfer block (-c).
-        chunksize: i64 = 65_536, tier2();
+        chunksize: i64 = 65_536, tier2().idle("it is for glance-replicator");
         /// Idle seconds before a client connection is closed; 0 waits for ever.
         client_socket_timeout: i64 = 900, tier1().min(0.0);
         /// Sections that describe further sources of configuration, such as a remote file.
         config_source: Vec<String> = [], tier1();
         /// AMQP exchange for notifications.
-        control_exchange: String = "glance", tier2();
+        control_exchange: String = "glance", tier2().later("notifications");
         /// Run the scrubber as a daemon (-D).
         daemon: bool = false, tier2();
         /// Found in old configuration files; registry is gone.
@@ -57,7 +57,7 @@ section! {
         /// Compute checksum and multihash in the background for images registered through POST locations.
         do_secure_hash: bool = true, tier1();
         /// Fields left out of a copy (-D).
-        dontreplicate: String = "created_at date deleted_at location updated_at", tier2();
+        dontreplicate: String = "created_at date deleted_at location updated_at", tier2().idle("it is for glance-replicator");
         /// Found in old configuration files; always on.
         enable_image_import: Option<String> = None, removed();
         /// Found in old configuration files; v1 is gone.
@@ -163,7 +163,7 @@ section! {
         /// Directory of metadef JSON files for load and export.
         metadata_source_path: String = "/etc/glance/metadefs/", tier1();
         /// Copy metadata only (-m).
-        metaonly: bool = false, tier2();
+        metaonly: bool = false, tier2().idle("it is for glance-replicator");
         /// file:// directory for staged and downloaded import data in single-store mode.
         node_staging_uri: String = "file:///tmp/staging/", tier1();
         /// Found in old configuration files; only True is possible; refuse to start on False.
@@ -198,7 +198,7 @@ section! {
         /// RPC reply timeout; unused (notifications only).
         rpc_response_timeout: i64 = 60, tier3();
         /// Images scrubbed in parallel.
-        scrub_pool_size: i64 = 1, tier2().min(1.0);
+        scrub_pool_size: i64 = 1, tier2().min(1.0).later("scrubbers");
         /// Seconds a pending_delete image must wait before the scrubber may erase it.
         scrub_time: i64 = 0, tier1().min(0.0).later("scrubbers");
         /// Found in old configuration files; use enable_proxy_headers_parsing.
@@ -208,11 +208,11 @@ section! {
         /// Expose locations in image bodies and unlock the PATCH locations operations.
         show_multiple_locations: bool = false, tier1().deprecated();
         /// Token for the source.
-        sourcetoken: String = "", tier2().secret();
+        sourcetoken: String = "", tier2().secret().idle("it is for glance-replicator");
         /// Syslog facility.
         syslog_log_facility: String = "LOG_USER", tier2();
         /// Token for the target.
-        targettoken: String = "", tier2().secret();
+        targettoken: String = "", tier2().secret().idle("it is for glance-replicator");
         /// Idle seconds before TCP keepalive probes.
         tcp_keepidle: i64 = 600, tier1().min(1.0);
         /// Token for both sides (-t).
@@ -234,7 +234,7 @@ section! {
         /// Legacy per-project byte quota over all stores: a number and B, KB, MB, GB or TB (powers of 1024); 0 is off.
         user_storage_quota: String = "0", tier1();
         /// Pause in seconds between scrubber rounds in daemon mode.
-        wakeup_time: i64 = 300, tier2().min(0.0);
+        wakeup_time: i64 = 300, tier2().min(0.0).later("scrubbers");
         /// URL at which peers reach this very worker; used for import/delete proxying and as cache node identity.
         worker_self_reference_url: Option<String> = None, tier1();
         /// Worker processes; 0 serves in the parent.

@@ -7,47 +7,47 @@ section! {
     /// Options of `[glance_store]`.
     GlanceStoreSection = "glance_store" {
         /// Skip Cinder certificate verification.
-        cinder_api_insecure: bool = false, tier2();
+        cinder_api_insecure: bool = false, tier2().later("stores of type cinder");
         /// Attempts of attach/detach calls.
-        cinder_attachment_retry_attempts: i64 = 5, tier2().min(1.0);
+        cinder_attachment_retry_attempts: i64 = 5, tier2().min(1.0).later("stores of type cinder");
         /// CA bundle for Cinder.
-        cinder_ca_certificates_file: Option<String> = None, tier2().file();
+        cinder_ca_certificates_file: Option<String> = None, tier2().file().later("stores of type cinder");
         /// Catalog triple service_type:service_name:interface for Cinder.
-        cinder_catalog_info: String = "volumev3::publicURL", tier2();
+        cinder_catalog_info: String = "volumev3::publicURL", tier2().later("stores of type cinder");
         /// Grow volumes online while attached.
-        cinder_do_extend_attached: bool = false, tier2();
+        cinder_do_extend_attached: bool = false, tier2().later("stores of type cinder");
         /// Cinder URL template that overrides the catalog.
-        cinder_endpoint_template: Option<String> = None, tier2();
+        cinder_endpoint_template: Option<String> = None, tier2().later("stores of type cinder");
         /// Fail if multipathd is not running.
-        cinder_enforce_multipath: bool = false, tier2();
+        cinder_enforce_multipath: bool = false, tier2().later("stores of type cinder");
         /// Retries of failed Cinder calls.
-        cinder_http_retries: i64 = 3, tier2().min(0.0);
+        cinder_http_retries: i64 = 3, tier2().min(0.0).later("stores of type cinder");
         /// Directory for NFS-backed volume mounts.
-        cinder_mount_point_base: String = "/var/lib/glance/mnt", tier2();
+        cinder_mount_point_base: String = "/var/lib/glance/mnt", tier2().later("stores of type cinder");
         /// Region of Cinder in the catalog.
-        cinder_os_region_name: Option<String> = None, tier2().old(&[("", "os_region_name")]);
+        cinder_os_region_name: Option<String> = None, tier2().old(&[("", "os_region_name")]).later("stores of type cinder");
         /// Seconds to wait for a volume state change.
-        cinder_state_transition_timeout: i64 = 300, tier2().min(0.0);
+        cinder_state_transition_timeout: i64 = 300, tier2().min(0.0).later("stores of type cinder");
         /// Application credential id used instead of a password.
-        cinder_store_application_credential_id: Option<String> = None, tier2();
+        cinder_store_application_credential_id: Option<String> = None, tier2().later("stores of type cinder");
         /// Secret of that application credential.
-        cinder_store_application_credential_secret: Option<Secret> = None, tier2().secret();
+        cinder_store_application_credential_secret: Option<Secret> = None, tier2().secret().later("stores of type cinder");
         /// Keystone URL for the service account that owns image volumes.
-        cinder_store_auth_address: Option<String> = None, tier2();
+        cinder_store_auth_address: Option<String> = None, tier2().later("stores of type cinder");
         /// Service account password.
-        cinder_store_password: Option<Secret> = None, tier2().secret();
+        cinder_store_password: Option<Secret> = None, tier2().secret().later("stores of type cinder");
         /// Domain of that project.
-        cinder_store_project_domain_name: String = "Default", tier2();
+        cinder_store_project_domain_name: String = "Default", tier2().later("stores of type cinder");
         /// Project that owns image volumes.
-        cinder_store_project_name: Option<String> = None, tier2();
+        cinder_store_project_name: Option<String> = None, tier2().later("stores of type cinder");
         /// Domain of the service account.
-        cinder_store_user_domain_name: String = "Default", tier2();
+        cinder_store_user_domain_name: String = "Default", tier2().later("stores of type cinder");
         /// Service account name.
-        cinder_store_user_name: Option<String> = None, tier2();
+        cinder_store_user_name: Option<String> = None, tier2().later("stores of type cinder");
         /// Attach volumes through multipath.
-        cinder_use_multipath: bool = false, tier2();
+        cinder_use_multipath: bool = false, tier2().later("stores of type cinder");
         /// Volume type for image volumes.
-        cinder_volume_type: Option<String> = None, tier2();
+        cinder_volume_type: Option<String> = None, tier2().later("stores of type cinder");
         /// Multi-store mode: store id that receives data when the request names none (required).
         default_backend: Option<String> = None, tier1();
         /// Single-store mode: scheme that receives new data.

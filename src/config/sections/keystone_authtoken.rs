@@ -3,6 +3,9 @@
 use crate::config::Secret;
 use crate::config::option::{removed, section, tier1, tier2, tier3};
 
+/// Why there is no memcached.
+const OWN_CACHE: &str = "tokens are cached within each worker";
+
 section! {
     /// Options of `[keystone_authtoken]`.
     KeystoneAuthtokenSection = "keystone_authtoken" {
@@ -23,7 +26,7 @@ section! {
         /// Identity API version; discovered when empty.
         auth_version: Option<String> = None, tier2();
         /// WSGI environ key of a shared cache object.
-        cache: Option<String> = None, tier2();
+        cache: Option<String> = None, tier2().idle(OWN_CACHE);
         /// CA bundle for TLS to the remote service.
         cafile: Option<String> = None, tier1().file();
         /// Client certificate for TLS to the remote service.
@@ -55,39 +58,40 @@ section! {
         /// Client key for TLS to the remote service.
         keyfile: Option<String> = None, tier1().file();
         /// SASL password.
-        memcache_password: Option<Secret> = None, tier2().secret();
+        memcache_password: Option<Secret> = None, tier2().secret().idle(OWN_CACHE);
         /// Wait for a pooled memcached connection.
-        memcache_pool_conn_get_timeout: i64 = 10, tier2();
+        memcache_pool_conn_get_timeout: i64 = 10, tier2().idle(OWN_CACHE);
         /// Seconds a dead memcached is left alone.
-        memcache_pool_dead_retry: i64 = 300, tier2();
+        memcache_pool_dead_retry: i64 = 300, tier2().idle(OWN_CACHE);
         /// memcached connections in the pool.
-        memcache_pool_maxsize: i64 = 10, tier2();
+        memcache_pool_maxsize: i64 = 10, tier2().idle(OWN_CACHE);
         /// memcached socket timeout.
-        memcache_pool_socket_timeout: i64 = 3, tier2();
+        memcache_pool_socket_timeout: i64 = 3, tier2().idle(OWN_CACHE);
         /// Seconds an idle memcached connection is kept.
-        memcache_pool_unused_timeout: i64 = 60, tier2();
+        memcache_pool_unused_timeout: i64 = 60, tier2().idle(OWN_CACHE);
         /// SASL to memcached.
-        memcache_sasl_enabled: bool = false, tier2();
+        memcache_sasl_enabled: bool = false, tier2().idle(OWN_CACHE);
         /// Key for that protection.
-        memcache_secret_key: Option<Secret> = None, tier2().secret();
+        memcache_secret_key: Option<Secret> = None, tier2().secret().idle(OWN_CACHE);
         /// None, MAC or ENCRYPT for cached tokens.
-        memcache_security_strategy: String = "None", tier2().choices(&["None", "MAC", "ENCRYPT"]).ignore_case();
+        memcache_security_strategy: String = "None",
+            tier2().choices(&["None", "MAC", "ENCRYPT"]).ignore_case().idle(OWN_CACHE);
         /// Ciphers for memcached.
-        memcache_tls_allowed_ciphers: Option<String> = None, tier2();
+        memcache_tls_allowed_ciphers: Option<String> = None, tier2().idle(OWN_CACHE);
         /// CA for memcached.
-        memcache_tls_cafile: Option<String> = None, tier2().file();
+        memcache_tls_cafile: Option<String> = None, tier2().file().idle(OWN_CACHE);
         /// Client certificate for memcached.
-        memcache_tls_certfile: Option<String> = None, tier2().file();
+        memcache_tls_certfile: Option<String> = None, tier2().file().idle(OWN_CACHE);
         /// TLS to memcached.
-        memcache_tls_enabled: bool = false, tier2();
+        memcache_tls_enabled: bool = false, tier2().idle(OWN_CACHE);
         /// Client key for memcached.
-        memcache_tls_keyfile: Option<String> = None, tier2().file();
+        memcache_tls_keyfile: Option<String> = None, tier2().file().idle(OWN_CACHE);
         /// Use the threaded memcached pool.
-        memcache_use_advanced_pool: bool = true, tier2();
+        memcache_use_advanced_pool: bool = true, tier2().idle(OWN_CACHE);
         /// SASL user.
-        memcache_username: Option<String> = None, tier2();
+        memcache_username: Option<String> = None, tier2().idle(OWN_CACHE);
         /// memcached list for the token cache; empty uses an in-process cache.
-        memcached_servers: Option<Vec<String>> = None, tier1().old(&[("", "memcache_servers")]);
+        memcached_servers: Option<Vec<String>> = None, tier1().old(&[("", "memcache_servers")]).idle(OWN_CACHE);
         /// Service account password.
         password: Option<Secret> = None, tier1().secret().plugin();
         /// Domain id of that project.

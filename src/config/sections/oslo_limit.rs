@@ -3,6 +3,9 @@
 use crate::config::Secret;
 use crate::config::option::{section, tier1, tier2, tier3};
 
+/// Why nothing is asked twice.
+const ONCE: &str = "what Keystone does not answer is asked again by the next request that needs it";
+
 section! {
     /// Options of `[oslo_limit]`.
     OsloLimitSection = "oslo_limit" {
@@ -12,10 +15,12 @@ section! {
         application_credential_name: Option<String> = None, tier1().plugin();
         /// Application credential secret.
         application_credential_secret: Option<Secret> = None, tier1().secret().plugin();
+        /// Other section from which auth options are read.
+        auth_section: Option<String> = None, tier1();
         /// Keystone auth plugin name.
         auth_type: Option<String> = None, tier1().old(&[("", "auth_plugin")]).plugin();
         /// Keystone URL.
-        auth_url: Option<String> = None, tier1();
+        auth_url: Option<String> = None, tier1().plugin();
         /// CA bundle for TLS to the remote service.
         cafile: Option<String> = None, tier1().file();
         /// Client certificate for TLS to the remote service.
@@ -23,17 +28,17 @@ section! {
         /// Record per-call timing in the HTTP session.
         collect_timing: bool = false, tier3();
         /// Retries of failed connections.
-        connect_retries: Option<i64> = None, tier2();
+        connect_retries: Option<i64> = None, tier2().idle(ONCE);
         /// Pause between connection retries.
-        connect_retry_delay: Option<f64> = None, tier2();
+        connect_retry_delay: Option<f64> = None, tier2().idle(ONCE);
         /// Domain id for user and project when unset.
-        default_domain_id: Option<String> = None, tier2();
+        default_domain_id: Option<String> = None, tier2().plugin();
         /// Domain name for user and project when unset.
-        default_domain_name: Option<String> = None, tier2();
+        default_domain_name: Option<String> = None, tier2().plugin();
         /// Domain scope id.
-        domain_id: Option<String> = None, tier2();
+        domain_id: Option<String> = None, tier2().plugin();
         /// Domain scope name.
-        domain_name: Option<String> = None, tier2();
+        domain_name: Option<String> = None, tier2().plugin();
         /// Endpoint id to which the registered limits belong.
         endpoint_id: Option<String> = None, tier1();
         /// Interface used to find the endpoint.
@@ -56,19 +61,19 @@ section! {
         /// Lowest API version wanted.
         min_version: Option<String> = None, tier2();
         /// Password.
-        password: Option<Secret> = None, tier1().secret();
+        password: Option<Secret> = None, tier1().secret().plugin();
         /// Project domain id.
-        project_domain_id: Option<String> = None, tier1();
+        project_domain_id: Option<String> = None, tier1().plugin();
         /// Project domain name.
-        project_domain_name: Option<String> = None, tier1();
+        project_domain_name: Option<String> = None, tier1().plugin();
         /// Project scope id.
-        project_id: Option<String> = None, tier1();
+        project_id: Option<String> = None, tier1().plugin();
         /// Project scope name.
-        project_name: Option<String> = None, tier1();
+        project_name: Option<String> = None, tier1().plugin();
         /// Catalog region for the adapter.
         region_name: Option<String> = None, tier1();
         /// Status codes that are retried.
-        retriable_status_codes: Option<Vec<String>> = None, tier2().integers();
+        retriable_status_codes: Option<Vec<String>> = None, tier2().integers().idle(ONCE);
         /// Catalog service name for the adapter.
         service_name: Option<String> = None, tier2();
         /// Catalog service type for the adapter.
@@ -76,15 +81,15 @@ section! {
         /// Log HTTP wire traffic to several loggers.
         split_loggers: bool = false, tier3();
         /// Retries on retriable status codes.
-        status_code_retries: Option<i64> = None, tier2();
+        status_code_retries: Option<i64> = None, tier2().idle(ONCE);
         /// Pause between such retries.
-        status_code_retry_delay: Option<f64> = None, tier2();
+        status_code_retry_delay: Option<f64> = None, tier2().idle(ONCE);
         /// System scope for the token.
-        system_scope: Option<String> = None, tier1();
+        system_scope: Option<String> = None, tier1().plugin();
         /// Old name of the project id.
-        tenant_id: Option<String> = None, tier2();
+        tenant_id: Option<String> = None, tier2().plugin();
         /// Old name of the project name.
-        tenant_name: Option<String> = None, tier2();
+        tenant_name: Option<String> = None, tier2().plugin();
         /// Request timeout in seconds.
         timeout: Option<f64> = None, tier1();
         /// OpenSSL cipher string for the HTTP session.
@@ -92,15 +97,15 @@ section! {
         /// Lowest TLS version for the HTTP session.
         tls_min_version: Option<String> = None, tier2().choices(&["1.2", "1.3"]);
         /// Trust scope.
-        trust_id: Option<String> = None, tier2();
+        trust_id: Option<String> = None, tier2().plugin();
         /// User domain id.
-        user_domain_id: Option<String> = None, tier1();
+        user_domain_id: Option<String> = None, tier1().plugin();
         /// User domain name.
-        user_domain_name: Option<String> = None, tier1();
+        user_domain_name: Option<String> = None, tier1().plugin();
         /// User id.
-        user_id: Option<String> = None, tier1();
+        user_id: Option<String> = None, tier1().plugin();
         /// User name.
-        username: Option<String> = None, tier1().old(&[("", "user-name"), ("", "user_name")]);
+        username: Option<String> = None, tier1().old(&[("", "user-name"), ("", "user_name")]).plugin();
         /// Interfaces tried in order.
         valid_interfaces: Option<Vec<String>> = None, tier2();
         /// API version wanted.

@@ -10,6 +10,6 @@ section! {
         /// Run flow steps serially or in parallel.
         engine_mode: String = "parallel", tier3().choices(&["serial", "parallel"]);
         /// Workers of one flow engine.
-        max_workers: i64 = 10, tier2().min(1.0);
+        max_workers: i64 = 10, tier2().min(1.0).idle("[wsgi] task_pool_threads says how many tasks run at a time");
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::checks::LATER;
+use crate::config::option::{Lifecycle, OptionInfo};
 use crate::config::sections::TABLES;
 
 #[test]
@@ -212,10 +213,71 @@ fn an_option_without_effect_says_so() {
         .iter()
         .filter(|(section, _)| !LATER.iter().any(|(later, _)| later == section))
         .flat_map(|(section, options)| options.iter().map(move |info| (section, info)))
-        .filter(|(_, info)| info.rules.tier == 1 && info.rules.idle.is_none() && !words.contains(info.name))
+        .filter(|(_, info)| info.rules.tier < 3 && info.rules.idle.is_none() && !words.contains(info.name))
         .map(|(section, info)| format!("[{section}] {}", info.name))
         .collect();
     assert!(silent.is_empty(), "{silent:#?}");
+}
+
+/// Words in the names of options that say where or how safely one connects.
+const CONNECTING: [&str; 31] = [
+    "address",
+    "auth",
+    "ca",
+    "cacert",
+    "cafile",
+    "cert",
+    "certfile",
+    "certificates",
+    "cipher",
+    "ciphers",
+    "endpoint",
+    "host",
+    "hosts",
+    "identity",
+    "insecure",
+    "interface",
+    "interfaces",
+    "key",
+    "keyfile",
+    "password",
+    "proxy",
+    "region",
+    "sasl",
+    "secret",
+    "security",
+    "server",
+    "servers",
+    "ssl",
+    "tls",
+    "url",
+    "verify",
+];
+
+/// Whoever is connected to is so as the options say. Those that have no effect are about programs and services that nobody talks to.
+#[test]
+fn nothing_that_says_where_or_how_safely_one_connects_is_dropped() {
+    let is_connecting = |name: &str| name.split('_').any(|word| CONNECTING.contains(&word));
+    let is_dropped = |info: &OptionInfo| {
+        info.rules.standing != Lifecycle::Removed && (info.rules.tier == 3 || info.rules.idle.is_some())
+    };
+    let nobody = ["barbican", "key_manager", "profiler", "vault"];
+    let is_of_nobody = |section: &str, name: &str| {
+        LATER.iter().any(|(later, _)| *later == section)
+            || nobody.contains(&section)
+            || (section == "glance_store"
+                && ["cinder_", "s3_", "swift_", "vmware_"].iter().any(|kind| name.contains(kind)))
+            || (section == "keystone_authtoken" && name.starts_with("memcache"))
+    };
+    let mut dropped: Vec<_> = TABLES
+        .iter()
+        .flat_map(|(section, options)| options.iter().map(move |info| (*section, info)))
+        .filter(|(section, info)| is_connecting(info.name) && is_dropped(info) && !is_of_nobody(section, info.name))
+        .map(|(section, info)| format!("[{section}] {}", info.name))
+        .collect();
+    dropped.sort_unstable();
+    // A debugger of Python's, and notifications.
+    assert_eq!(dropped, ["[DEFAULT] pydev_worker_debug_host", "[DEFAULT] transport_url"]);
 }
 
 #[test]

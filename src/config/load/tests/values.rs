@@ -222,6 +222,31 @@ fn the_authentication_plugin_can_have_its_own_section() {
 }
 
 #[test]
+fn the_account_for_limits_can_have_its_own_section() {
+    let place = Place::with(
+        "[keystone_authtoken]\nauth_section = tokens\n[oslo_limit]\nauth_section = Limits\nauth_type = v3password\nauth_url = http://ignored\n\
+         username = ignored\nendpoint_id = e\ncafile = /ca\n[tokens]\nauth_type = password\nusername = one\n\
+         [limits]\nauth_type = v3applicationcredential\nauth_url = http://k\nuser_name = two\ntenant_name = t\nendpoint_id = f\n",
+    );
+    let loaded = place.load().unwrap();
+    let limits = &loaded.config.oslo_limit;
+    let account = [&limits.auth_type, &limits.auth_url, &limits.username, &limits.project_name].map(Option::as_deref);
+    assert_eq!(account, [Some("v3applicationcredential"), Some("http://k"), Some("two"), Some("t")]);
+    assert_eq!((limits.endpoint_id.as_deref(), limits.cafile.as_deref()), (Some("e"), Some("/ca")));
+    assert_eq!(loaded.config.keystone_authtoken.username.as_deref(), Some("one"));
+    assert_eq!(place.warnings(), ["main.conf:18: [limits] endpoint_id is an unknown option, it is ignored"]);
+    // The same account for both, without a section of its own.
+    let config =
+        Place::with("[keystone_authtoken]\nusername = one\n[oslo_limit]\nauth_section = keystone_authtoken\n").config();
+    assert_eq!(config.oslo_limit.username.as_deref(), Some("one"));
+    let config = Place::with(
+        "[keystone_authtoken]\nauth_section = tokens\n[tokens]\nusername = one\n[oslo_limit]\nauth_type = password\n",
+    )
+    .config();
+    assert_eq!(config.oslo_limit.auth_type.as_deref(), Some("password"));
+}
+
+#[test]
 fn loading_is_quick() {
     let place =
         Place::with(&"[DEFAULT]\nbacklog = 1\nbind_host = h\n[glance_store]\nrbd_store_pool = $bind_host\n".repeat(50));
