@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::images::list::{Column, Condition, ListQuery, Viewer, VisibilityCondition};
+use glance_api::db::metadefs::{self, NamespaceColumn, NamespaceQuery};
 use glance_api::db::model::NewImage;
 use glance_api::db::{Db, Dialect, images, members};
+use glance_api::metadef::listing::Direction;
 use time::macros::datetime;
 
 extern crate glance_api;
@@ -86,7 +88,10 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
     }
     match dialect {
         Dialect::Postgres => connections_plan_once(server, &db).await,
-        _ => an_image_takes_few_statements(server, &db).await,
+        _ => {
+            an_image_takes_few_statements(server, &db).await;
+            a_page_of_namespaces_takes_two_statements(server, &db).await;
+        }
     }
 
     // All connections of the pool are stale now; nobody is to notice.
@@ -190,13 +195,8 @@ async fn an_image_takes_few_statements(server: &Server, db: &Db) {
     };
     // The statements are prepared by now.
     images::create(db, new()).await.unwrap();
-    server.sql("SET GLOBAL log_output = 'TABLE'; TRUNCATE mysql.general_log; SET GLOBAL general_log = 1");
-    let made = images::create(db, new()).await.unwrap();
-    server.sql("SET GLOBAL general_log = 0");
-    let sent = server.sql(
-        "SELECT SUBSTRING_INDEX(argument, ' (', 1) FROM mysql.general_log \
-         WHERE command_type IN ('Query', 'Execute') AND argument NOT LIKE '%general_log%' ORDER BY event_time",
-    );
+    let (made, sent) = statements(server, images::create(db, new())).await;
+    let made = made.unwrap();
     let wanted = [
         "START TRANSACTION",
         "INSERT INTO `images`",
@@ -204,9 +204,39 @@ async fn an_image_takes_few_statements(server: &Server, db: &Db) {
         "INSERT INTO `image_tags`",
         "COMMIT",
     ];
-    assert_eq!(sent.lines().collect::<Vec<_>>(), wanted);
+    assert_eq!(sent, wanted);
     assert_eq!(images::get(db, &made.id, false).await.unwrap().as_ref(), Some(&made));
     assert_eq!(made.created_at, datetime!(2024-01-01 00:00:00));
+}
+
+/// What the work gives, and the beginnings of the statements that MySQL gets meanwhile.
+async fn statements<T>(server: &Server, work: impl Future<Output = T>) -> (T, Vec<String>) {
+    server.sql("SET GLOBAL log_output = 'TABLE'; TRUNCATE mysql.general_log; SET GLOBAL general_log = 1");
+    let done = work.await;
+    server.sql("SET GLOBAL general_log = 0");
+    let sent = server.sql(
+        "SELECT SUBSTRING_INDEX(argument, ' (', 1) FROM mysql.general_log \
+         WHERE command_type IN ('Query', 'Execute') AND argument NOT LIKE '%general_log%' ORDER BY event_time",
+    );
+    (done, sent.lines().map(str::to_owned).collect())
+}
+
+async fn a_page_of_namespaces_takes_two_statements(server: &Server, db: &Db) {
+    let query = NamespaceQuery {
+        viewer: Viewer { is_admin: true, project: None },
+        visibility: None,
+        resource_types: None,
+        marker: None,
+        sort: NamespaceColumn::Namespace,
+        direction: Direction::Ascending,
+        limit: 20,
+    };
+    // The statements are prepared by now.
+    metadefs::list(db, query.clone()).await.unwrap();
+    let (found, sent) = statements(server, metadefs::list(db, query)).await;
+    let found = found.unwrap();
+    assert!(found.len() > 3 && found.iter().any(|(_, associations)| !associations.is_empty()), "{found:?}");
+    assert_eq!(sent.len(), 2, "{sent:?}");
 }
 
 /// A list's plan takes PostgreSQL longer than the list: its connections are to keep plans.
