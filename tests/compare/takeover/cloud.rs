@@ -55,6 +55,7 @@ impl Cloud {
             .two_stores()
             .keystone(keystone)
             .set("database.connection", url)
+            .set("DEFAULT.worker_self_reference_url", format!("http://127.0.0.1:{port}"))
             .set("DEFAULT.delayed_delete", true)
             .set("DEFAULT.show_multiple_locations", true)
             .set("DEFAULT.show_image_direct_url", true);

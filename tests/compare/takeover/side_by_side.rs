@@ -1,4 +1,5 @@
-//! Upstream's service and ours on one database and the same stores, as while a cloud moves over host by host.
+//! Upstream's service and ours on one database and the same stores, as while a cloud moves over host by host. Each has a staging area of
+//! its own.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -6,6 +7,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::cloud::Cloud;
+use crate::common::balancer::{Balancer, Host};
 use crate::common::{Answer, Body, Client, Request};
 use crate::run::token_of;
 
@@ -67,7 +69,12 @@ pub(super) fn upload(path: &str, data: &[u8]) -> Request {
 
 pub(super) fn exercise(cloud: &Cloud) {
     let folder = tempfile::tempdir().unwrap();
-    let ours = cloud.another_host(folder.path(), |conf| conf);
+    let staging = folder.path().join("staging");
+    let ours = cloud.another_host(folder.path(), |conf| {
+        let url = format!("http://127.0.0.1:{}", conf.port);
+        let conf = conf.set("DEFAULT.worker_self_reference_url", url);
+        conf.set("os_glance_staging_store.filesystem_store_datadir", staging.display())
+    });
     let addresses = [SocketAddr::from(([127, 0, 0, 1], cloud.conf.port)), ours.address];
     let crowd = Caller::new(addresses, 0).create("crowd");
     let clients = if cloud.has_server() { CLIENTS } else { CLIENTS_OF_SQLITE };
@@ -92,6 +99,9 @@ pub(super) fn exercise(cloud: &Cloud) {
         for _ in 0..ROUNDS {
             rivals(addresses);
         }
+        let theirs = Host { address: addresses[0], staging: cloud.conf.dir.join("staging") };
+        let hosts = [theirs, Host { address: ours.address, staging }];
+        Balancer::start(folder.path(), hosts, token_of("demo").unwrap()).exercise_staging();
     }
 }
 
