@@ -1,5 +1,6 @@
 //! The real command line clients and the SDK, with a real Keystone, against upstream's service and against ours: both take
-//! every step, and what the clients print is the same.
+//! every step, and what the clients print is the same. Each test has its usual kind of database, so that all three are used;
+//! `GLANCE_COMPARE_DATABASE` chooses one for all.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
@@ -10,9 +11,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use common::peers::{Keystone, Upstream, client_bin};
-use common::{Conf, Server, free_port};
+use common::{Conf, Server, free_port, shared_database};
 use serde_json::Value;
 
 /// One service and the clients that talk to it.
@@ -23,6 +25,8 @@ struct Side {
     project: &'static str,
     work: PathBuf,
     _service: Box<dyn std::any::Any + Send + Sync>,
+    // After the service, so that it ends last.
+    _database: Option<Arc<common::database::Server>>,
 }
 
 /// What a client's run gave.
@@ -33,35 +37,38 @@ struct Run {
     errors: String,
 }
 
-/// Both services, fresh, with an own folder for each side's files.
-fn sides(folder: &Path) -> [Side; 2] {
-    sides_with(folder, |conf, _| conf)
+/// Both services, fresh, with an own folder for each side's files, on a kind of database.
+fn sides(folder: &Path, database: &'static str) -> [Side; 2] {
+    sides_with(folder, database, |conf, _| conf)
 }
 
 /// The same with more in their configurations; `set` is told each one's folder.
-fn sides_with(folder: &Path, set: impl Fn(Conf, &Path) -> Conf) -> [Side; 2] {
+fn sides_with(folder: &Path, database: &'static str, set: impl Fn(Conf, &Path) -> Conf) -> [Side; 2] {
     let keystone = Keystone::shared();
     let conf = |name: &str| {
         let own = folder.join(name);
-        set(Conf::new(&own, free_port()).two_stores().keystone(keystone), &own)
+        let conf = set(Conf::new(&own, free_port()).two_stores().keystone(keystone), &own);
+        shared_database::with_database_of(shared_database::name_or(database), conf)
     };
     let bin = client_bin();
-    let side = |name: &str, port: u16, service: Box<dyn std::any::Any + Send + Sync>| {
+    let side = |name: &str, port: u16, service: Box<dyn std::any::Any + Send + Sync>, database| {
         let work = folder.join(format!("{name}-work"));
         fs::create_dir_all(&work).unwrap();
         fs::write(work.join("data.raw"), data()).unwrap();
         fs::write(work.join("small.raw"), &data()[..SMALL]).unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        Side { url, bin: bin.clone(), user: "demo", project: "demo", work, _service: service }
+        Side { url, bin: bin.clone(), user: "demo", project: "demo", work, _service: service, _database: database }
     };
-    let upstream = Upstream::start(conf("upstream"));
-    let theirs = side("upstream", upstream.conf.port, Box::new(upstream));
+    let (theirs, database) = conf("upstream");
+    let upstream = Upstream::start(theirs);
+    let theirs = side("upstream", upstream.conf.port, Box::new(upstream), database);
+    let (own, database) = conf("ours");
     let ours = if with_upstream() {
-        let service = Upstream::start(conf("ours"));
-        side("ours", service.conf.port, Box::new(service))
+        let service = Upstream::start(own);
+        side("ours", service.conf.port, Box::new(service), database)
     } else {
-        let service = Server::start(conf("ours"));
-        side("ours", service.conf.port, Box::new(service))
+        let service = Server::start(own);
+        side("ours", service.conf.port, Box::new(service), database)
     };
     [theirs, ours]
 }
@@ -223,7 +230,7 @@ fn ids(runs: &[Run; 2]) -> [String; 2] {
 #[test]
 fn openstack_client() {
     let folder = tempfile::tempdir().unwrap();
-    let sides = sides(folder.path());
+    let sides = sides(folder.path(), "postgresql");
     let none = [String::new(), String::new()];
     let create = ["openstack", "image", "create", "-f", "json", "--disk-format", "raw", "--container-format", "bare"];
     let made = both(
@@ -281,7 +288,7 @@ fn openstack_client() {
 #[test]
 fn glance_client() {
     let folder = tempfile::tempdir().unwrap();
-    let sides = sides(folder.path());
+    let sides = sides(folder.path(), "mariadb");
     let none = [String::new(), String::new()];
     // The glance client prints tables; their text is compared as it is. The id is chosen, so it is known.
     let id = "5e5e5e5e-0000-4000-8000-00000000000e";
@@ -356,7 +363,7 @@ fn imports() {
             let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&data()[..SMALL]));
         }
     });
-    let sides = sides_with(folder.path(), |conf, _| {
+    let sides = sides_with(folder.path(), "sqlite", |conf, _| {
         conf.set("import_filtering_opts.allowed_hosts", "[127.0.0.1]").set("import_filtering_opts.allowed_ports", "[]")
     });
     let sides = sides.map(|side| Side { user: "admin", project: "admin", ..side });
@@ -373,7 +380,7 @@ fn imports() {
 #[test]
 fn metadata_definitions() {
     let folder = tempfile::tempdir().unwrap();
-    let sides = sides(folder.path()).map(|side| Side { user: "admin", project: "admin", ..side });
+    let sides = sides(folder.path(), "postgresql").map(|side| Side { user: "admin", project: "admin", ..side });
     for side in &sides {
         fs::write(side.work.join("namespace.json"), NAMESPACE).unwrap();
     }
@@ -389,7 +396,7 @@ fn metadata_definitions() {
 #[test]
 fn image_cache() {
     let folder = tempfile::tempdir().unwrap();
-    let sides = sides_with(folder.path(), |conf, own| {
+    let sides = sides_with(folder.path(), "sqlite", |conf, own| {
         conf.set("paste_deploy.flavor", "keystone+cachemanagement")
             .set("DEFAULT.image_cache_dir", own.join("cache").display())
             .set("DEFAULT.worker_self_reference_url", "http://node.example.com")
@@ -504,7 +511,7 @@ print(json.dumps({"image": keep(image), "changed": keep(changed), "same": again 
 #[test]
 fn sdk() {
     let folder = tempfile::tempdir().unwrap();
-    let sides = sides(folder.path());
+    let sides = sides(folder.path(), "sqlite");
     let runs = sides.each_ref().map(|side| {
         fs::write(side.work.join("steps.py"), SDK).unwrap();
         let run = side.run("python", &["steps.py", &side.url]);
@@ -513,5 +520,26 @@ fn sdk() {
     });
     let [theirs, ours] = [printed(&runs[0], &sides[0]), printed(&runs[1], &sides[1])];
     assert_eq!(ours["same"], true);
+    assert_eq!(ours, theirs);
+}
+
+/// The functional tests of the SDK that are about images, on both services.
+#[test]
+fn functional_tests_of_the_sdk() {
+    let folder = tempfile::tempdir().unwrap();
+    let sides = sides(folder.path(), "mariadb");
+    let run = |side: &Side| {
+        fs::write(side.work.join("functional.py"), include_str!("data/sdk_functional.py")).unwrap();
+        let run = side.run("python", &["functional.py"]);
+        let outcomes: Option<Value> = run.printed.lines().last().and_then(|line| serde_json::from_str(line).ok());
+        outcomes.unwrap_or_else(|| panic!("{run:?}"))
+    };
+    let [theirs, ours] = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| run(&sides[0]));
+        let ours = run(&sides[1]);
+        [theirs.join().unwrap(), ours]
+    });
+    let outcomes = ours.as_object().unwrap();
+    assert!(outcomes.len() >= 10 && outcomes.values().all(|outcome| outcome == "passed"), "{ours:#}");
     assert_eq!(ours, theirs);
 }

@@ -13,6 +13,7 @@ pub(crate) mod images;
 pub(crate) mod latency;
 pub(crate) mod peers;
 pub(crate) mod server;
+pub(crate) mod shared_database;
 
 pub(crate) use conf::Conf;
 pub(crate) use http::{Answer, Body, Client, Request};

@@ -53,8 +53,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::common::images::image;
+use crate::common::shared_database;
 use crate::common::{Body, Request};
-use crate::databases;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -232,7 +232,7 @@ fn folder() -> PathBuf {
 /// All steps of these cases on the database of this run in order, the variations of a case one after the other. `who` sends what does not say.
 pub(crate) fn steps(cases: &[Case], who: &str) -> Vec<Step> {
     let mut steps = Vec::new();
-    let database = databases::name();
+    let database = shared_database::name();
     for (index, case) in cases.iter().enumerate().filter(|(_, case)| !case.not_on.contains_key(database)) {
         let mut case = case.clone();
         case.ours = case.ours_on.remove(database).or(case.ours);

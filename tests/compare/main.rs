@@ -5,7 +5,7 @@
 //!
 //! Who may do what is a table of its own (`policy/`), which upstream has answered once.
 //!
-//! `GLANCE_COMPARE_DATABASE` says on which database; see `databases.rs`.
+//! `GLANCE_COMPARE_DATABASE` says on which database; see `common/shared_database.rs`.
 //! With `GLANCE_COMPARE_WITH=upstream` a second upstream takes our place: that shows that the cases themselves are stable.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
@@ -14,7 +14,6 @@
 mod common;
 
 mod case;
-mod databases;
 mod difference;
 mod names;
 mod policy;

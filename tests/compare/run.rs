@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::case::{self, Base, CaseFile, Setup};
 use crate::common::peers::{Keystone, Upstream};
+use crate::common::shared_database::{self, is_server, wait_for_another_time, with_database};
 use crate::common::{Answer, Client, Conf, Server, free_port, pause};
-use crate::databases::{self, is_server, wait_for_another_time, with_database};
 use crate::difference::{differences, out_of_date};
 use crate::names::Names;
 
@@ -61,7 +61,7 @@ struct Outcome {
 
 pub(crate) fn file(name: &str) {
     let (text, file) = case::load(name);
-    if file.config.not_on.contains_key(databases::name()) {
+    if file.config.not_on.contains_key(shared_database::name()) {
         return;
     }
     let folder = tempfile::Builder::new().prefix("glance-compare-").tempdir().unwrap();

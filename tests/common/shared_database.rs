@@ -1,13 +1,14 @@
-//! The databases of both sides: a file of SQLite for each, or with `GLANCE_COMPARE_DATABASE=postgresql` or `mariadb` a database for each on
-//! a server that the tests share.
+//! The databases of services that are compared: a file of SQLite for each, or with `GLANCE_COMPARE_DATABASE=postgresql` or `mariadb` a database
+//! for each on a server that the tests of a program share.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::common::database::{Kind, Server};
-use crate::common::{Conf, pause};
+use super::database::{Kind, Server};
+use super::{Conf, pause};
 
 const SQLITE: &str = "sqlite";
 
@@ -18,12 +19,19 @@ struct Shared {
     count: usize,
 }
 
-static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
+/// By the kind of database.
+static SHARED: Mutex<BTreeMap<&'static str, Shared>> = Mutex::new(BTreeMap::new());
 
 /// The kind of database of this run.
 pub(crate) fn name() -> &'static str {
+    name_or(SQLITE)
+}
+
+/// The same; `usual` where nobody has chosen one.
+pub(crate) fn name_or(usual: &'static str) -> &'static str {
     match std::env::var("GLANCE_COMPARE_DATABASE").as_deref() {
-        Err(_) | Ok("" | "sqlite") => SQLITE,
+        Err(_) | Ok("") => usual,
+        Ok("sqlite") => SQLITE,
         Ok("postgresql") => "postgresql",
         Ok("mariadb") => "mariadb",
         Ok(other) => panic!("GLANCE_COMPARE_DATABASE is sqlite, postgresql or mariadb, not {other}"),
@@ -45,13 +53,18 @@ pub(crate) fn wait_for_another_time() {
 
 /// The configuration with a database that has tables and no rows, and what keeps its server running.
 pub(crate) fn with_database(conf: Conf) -> (Conf, Option<Arc<Server>>) {
-    let kind = match name() {
+    with_database_of(name(), conf)
+}
+
+/// The same for a kind of database.
+pub(crate) fn with_database_of(name: &'static str, conf: Conf) -> (Conf, Option<Arc<Server>>) {
+    let kind = match name {
         "postgresql" => Kind::Postgres,
         "mariadb" => Kind::MariaDb,
         _ => return (conf, None),
     };
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let shared = shared.get_or_insert_default();
+    let shared = shared.entry(name).or_default();
     let server = shared.server.upgrade().unwrap_or_else(|| {
         let server = Arc::new(Server::start(kind));
         make_tables(&server, &conf.dir);
