@@ -36,6 +36,8 @@ fn storage_that_does_not_answer_holds_up_nobody_else() {
         assert!(begun[..] == data[..1000]);
     }
     let file = std::fs::File::open(server.conf.dir.join("images").join(&id)).unwrap();
+    // For a second the service believes that what it has found in memory stays there.
+    pause(Duration::from_millis(1500));
     mount.stall();
     nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
     let readers: Vec<_> = readers
