@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::{Instant, sleep, timeout};
 
+use self::turns::{NoTurn, Permit, Turns};
 use super::connector::{Connected, Connector};
+
+mod turns;
 
 /// How long a server may take to say that a connection works, or to say goodbye.
 const PING_LIMIT: Duration = Duration::from_secs(5);
@@ -21,6 +23,8 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Limits {
     /// Connections that are open at a time.
     pub(super) connections: usize,
+    /// Connections that are enough for short operations; see [`turns`].
+    pub(super) few: usize,
     /// How long to wait for one of them.
     pub(super) wait: Duration,
     /// A connection that has been idle for longer is tried before it is used; `None`: it cannot break.
@@ -39,9 +43,7 @@ pub(super) struct Pool<C: Connection>(Arc<Shared<C>>);
 struct Shared<C: Connection> {
     connector: Arc<dyn Connector<C>>,
     limits: Limits,
-    turns: Arc<Semaphore>,
-    /// One connection more than the limit; see [`Pool::turn_beside`].
-    spare: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// The last one that was given back is at the end, and used first.
     idle: Mutex<Vec<Idle<C>>>,
     is_trimmed: AtomicBool,
@@ -59,7 +61,7 @@ struct Idle<C> {
 /// The right to one connection.
 pub(super) struct Turn<C: Connection> {
     shared: Arc<Shared<C>>,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
 }
 
 /// A connection in use. It goes back to the pool when dropped.
@@ -69,7 +71,7 @@ pub(super) struct Pooled<C: Connection + 'static> {
     made: Instant,
     shared: Arc<Shared<C>>,
     // After the connection, which must be back when somebody else's turn comes.
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl<C: Connection> Clone for Pool<C> {
@@ -80,36 +82,27 @@ impl<C: Connection> Clone for Pool<C> {
 
 impl<C: Connection + 'static> Pool<C> {
     pub(super) fn new(connector: Arc<dyn Connector<C>>, limits: Limits) -> Self {
-        let turns = Arc::new(Semaphore::new(limits.connections));
-        let spare = Arc::new(Semaphore::new(1));
+        let turns = Arc::new(Turns::new(limits.few, limits.connections));
         let (idle, is_trimmed) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { connector, limits, turns, spare, idle, is_trimmed }))
+        Self(Arc::new(Shared { connector, limits, turns, idle, is_trimmed }))
     }
 
     /// Waits until a connection may be used. To stop waiting costs nothing.
     pub(super) async fn turn(&self) -> Result<Turn<C>, sqlx::Error> {
-        let turn = timeout(self.0.limits.wait, Arc::clone(&self.0.turns).acquire_owned()).await;
-        let permit = turn.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        let permit = self.0.turns.wait(self.0.limits.wait).await.map_err(of_turn)?;
         Ok(Turn { shared: Arc::clone(&self.0), permit })
     }
 
     /// As [`Self::turn`], but where all connections are in use it is one beside them, for one caller at a time: for questions whose
     /// answer must not depend on how much there is to do. To stop waiting costs nothing.
     pub(super) async fn turn_beside(&self) -> Result<Turn<C>, sqlx::Error> {
-        let permit = match Arc::clone(&self.0.turns).try_acquire_owned() {
-            Err(TryAcquireError::NoPermits) => Arc::clone(&self.0.spare).acquire_owned().await.ok(),
-            turn => turn.ok(),
-        };
-        Ok(Turn { shared: Arc::clone(&self.0), permit: permit.ok_or(sqlx::Error::PoolClosed)? })
+        let permit = self.0.turns.beside().await.map_err(of_turn)?;
+        Ok(Turn { shared: Arc::clone(&self.0), permit })
     }
 
     /// Waits until nobody uses a connection, and closes all of them.
     pub(super) async fn close(&self) {
-        let all = u32::try_from(self.0.limits.connections).unwrap_or(u32::MAX);
-        let waited = timeout(self.0.limits.wait, self.0.turns.acquire_many(all)).await;
-        self.0.turns.close();
-        self.0.spare.close();
-        drop(waited);
+        self.0.turns.close(self.0.limits.wait).await;
         while let Some(idle) = self.0.take() {
             say_goodbye(idle.connection).await;
         }
@@ -142,7 +135,8 @@ impl<C: Connection + 'static> Turn<C> {
         Ok(self.with(connection, server, Instant::now()))
     }
 
-    fn with(self, connection: C, server: usize, made: Instant) -> Pooled<C> {
+    fn with(mut self, connection: C, server: usize, made: Instant) -> Pooled<C> {
+        self.permit.begin();
         Pooled { connection: Some(connection), server, made, shared: self.shared, _permit: self.permit }
     }
 }
@@ -241,6 +235,13 @@ impl<C: Connection + 'static> Drop for Pooled<C> {
     }
 }
 
+fn of_turn(error: NoTurn) -> sqlx::Error {
+    match error {
+        NoTurn::TimedOut => sqlx::Error::PoolTimedOut,
+        NoTurn::Closed => sqlx::Error::PoolClosed,
+    }
+}
+
 /// Closes a connection that works as far as is known. A server that does not answer finds out by itself.
 async fn say_goodbye<C: Connection>(connection: C) {
     let _ = timeout(PING_LIMIT, connection.close()).await;
@@ -256,7 +257,7 @@ mod tests {
     fn pool(connections: usize, idle: Option<Duration>, age: Option<Duration>) -> Pool<SqliteConnection> {
         let options = SqliteConnectOptions::new().in_memory(true);
         let (wait, trusted_idle) = (Duration::from_millis(200), Some(Duration::from_secs(5)));
-        Pool::new(Arc::new(options), Limits { connections, wait, trusted_idle, kept: 2, idle, age })
+        Pool::new(Arc::new(options), Limits { connections, wait, trusted_idle, few: connections, kept: 2, idle, age })
     }
 
     async fn get(pool: &Pool<SqliteConnection>) -> Pooled<SqliteConnection> {
