@@ -23,7 +23,7 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Limits {
     /// Connections that are open at a time.
     pub(super) connections: usize,
-    /// Connections that are enough for short operations; see [`turns`].
+    /// Connections that are used as long as operations are short; see [`turns`]. `max_pool_size`, as `kept` is.
     pub(super) few: usize,
     /// How long to wait for one of them.
     pub(super) wait: Duration,

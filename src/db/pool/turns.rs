@@ -1,9 +1,9 @@
 //! Who may use a connection: no more callers at a time than the server works for well, in the order in which they came.
 //!
 //! A server with two cores serves fifty short queries on five connections sooner than on fifty: each connection is a process
-//! or a thread of its own there, with caches of its own. So the connections above `max_pool_size` are for operations that
-//! last, and for servers that are far away: one more is used whenever callers have waited for [`PATIENCE`] and nobody got a
-//! turn meanwhile, and as many at once as are needed to keep a distant server busy.
+//! or a thread of its own there, with caches of its own. So the connections above `max_pool_size` are for two things: an
+//! operation that lasts longer than [`LONG`] (a commit on a slow disk, a wait for a lock) no longer counts, another may run beside
+//! it; and where the server is far away, there are as many as are needed to keep it busy.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a queue may stand still before one more connection is used. Tokio's clock knows whole milliseconds.
-const PATIENCE: Duration = Duration::from_millis(2);
-/// At any distance of the server, this is what the turns are to allow: an operation for each so much time.
+/// An operation that has run for longer makes room for another. Tokio's clock knows whole milliseconds.
+const LONG: Duration = Duration::from_millis(2);
+/// However long the way to the server is, so many connections are used that one operation can be sent each time that this has passed.
 const PACE: Duration = Duration::from_micros(100);
-/// The distance of the server is that of the quickest operation in a time of this length, or in the one before.
+/// The way to the server is as long as the quickest operation took in a time of this length, or in the one before.
 const PERIOD: Duration = Duration::from_secs(10);
 
 pub(super) struct Turns {
@@ -26,11 +26,9 @@ pub(super) struct Turns {
     spare: Arc<Semaphore>,
     few: usize,
     most: usize,
-    patience: Duration,
+    long: Duration,
     /// Callers in the queue.
     waiting: AtomicUsize,
-    /// Callers who left the queue with a turn, counted around.
-    served: AtomicUsize,
     /// The queue is looked at; see [`Turns::watch`].
     is_watched: AtomicBool,
     state: Mutex<State>,
@@ -41,13 +39,18 @@ struct State {
     permits: usize,
     is_closing: bool,
     distance: Distance,
+    /// When each operation that runs got its turn. Their order says nothing.
+    running: Vec<(u64, Instant)>,
+    /// Turns that there have been.
+    turns: u64,
 }
 
 /// The right to use one connection until it is dropped.
 pub(super) struct Permit {
     turns: Arc<Turns>,
     permit: Option<OwnedSemaphorePermit>,
-    is_spare: bool,
+    /// Its number among those that run; `None`: it is the spare one.
+    number: Option<u64>,
     /// Since when a connection has been there; to find one does not tell how long the server takes.
     connected: Option<Instant>,
 }
@@ -76,19 +79,19 @@ impl Drop for Waiting<'_> {
 }
 
 impl Turns {
-    /// `few` at a time as long as that is enough, never more than `most`.
+    /// `few` at a time as long as operations are short, never more than `most`.
     pub(super) fn new(few: usize, most: usize) -> Self {
         let most = most.max(1);
         let few = few.clamp(1, most);
-        let state = State { permits: few, is_closing: false, distance: Distance::new(Instant::now()) };
+        let distance = Distance::new(Instant::now());
+        let state = State { permits: few, is_closing: false, distance, running: Vec::new(), turns: 0 };
         Self {
             permits: Arc::new(Semaphore::new(few)),
             spare: Arc::new(Semaphore::new(1)),
             few,
             most,
-            patience: PATIENCE,
+            long: LONG,
             waiting: AtomicUsize::new(0),
-            served: AtomicUsize::new(0),
             is_watched: AtomicBool::new(false),
             state: Mutex::new(state),
         }
@@ -97,31 +100,34 @@ impl Turns {
     /// Waits for `limit` at most. To stop waiting costs nothing.
     pub(super) async fn wait(self: &Arc<Self>, limit: Duration) -> Result<Permit, NoTurn> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(self.permit(permit, false));
+            return Ok(self.counted(permit));
         }
         let waiting = Waiting::new(self);
         self.watch();
         let turn = timeout(limit, Arc::clone(&self.permits).acquire_owned()).await;
         drop(waiting);
-        let permit = turn.map_err(|_| NoTurn::TimedOut)?.map_err(|_| NoTurn::Closed)?;
-        self.served.fetch_add(1, Ordering::Relaxed);
-        Ok(self.permit(permit, false))
+        Ok(self.counted(turn.map_err(|_| NoTurn::TimedOut)?.map_err(|_| NoTurn::Closed)?))
     }
 
     /// A turn beside the queue, for one caller at a time. To stop waiting costs nothing.
     pub(super) async fn beside(self: &Arc<Self>) -> Result<Permit, NoTurn> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(self.permit(permit, false));
+            return Ok(self.counted(permit));
         }
-        let spare = Arc::clone(&self.spare).acquire_owned().await;
-        Ok(self.permit(spare.map_err(|_| NoTurn::Closed)?, true))
+        let spare = Arc::clone(&self.spare).acquire_owned().await.map_err(|_| NoTurn::Closed)?;
+        Ok(Permit { turns: Arc::clone(self), permit: Some(spare), number: None, connected: None })
     }
 
-    fn permit(self: &Arc<Self>, permit: OwnedSemaphorePermit, is_spare: bool) -> Permit {
-        Permit { turns: Arc::clone(self), permit: Some(permit), is_spare, connected: None }
+    fn counted(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Permit {
+        let mut state = self.state();
+        state.turns += 1;
+        let number = state.turns;
+        state.running.push((number, Instant::now()));
+        drop(state);
+        Permit { turns: Arc::clone(self), permit: Some(permit), number: Some(number), connected: None }
     }
 
-    /// Sees to it that a queue that stands still gets one more turn, as long as there is a queue.
+    /// As long as there is a queue, looks now and then whether operations have become long.
     fn watch(self: &Arc<Self>) {
         if self.few == self.most || self.is_watched.swap(true, Ordering::SeqCst) {
             return;
@@ -129,8 +135,7 @@ impl Turns {
         let turns = Arc::clone(self);
         tokio::spawn(async move {
             loop {
-                let before = turns.served.load(Ordering::Relaxed);
-                sleep(turns.patience).await;
+                sleep(turns.long).await;
                 if turns.waiting.load(Ordering::SeqCst) == 0 {
                     turns.is_watched.store(false, Ordering::SeqCst);
                     // Somebody may have come in between.
@@ -138,9 +143,9 @@ impl Turns {
                         return;
                     }
                 }
-                if turns.served.load(Ordering::Relaxed) == before {
-                    turns.state().grow(1, &turns);
-                }
+                let mut state = turns.state();
+                let wanted = state.wanted(&turns);
+                state.grow_to(wanted, &turns);
             }
         });
     }
@@ -154,7 +159,7 @@ impl Turns {
         {
             let mut state = self.state();
             state.is_closing = true;
-            state.grow(self.most, self);
+            state.grow_to(self.most, self);
         }
         let all = u32::try_from(self.most).unwrap_or(u32::MAX);
         let waited = timeout(limit, self.permits.acquire_many(all)).await;
@@ -169,17 +174,19 @@ impl Turns {
 }
 
 impl State {
-    /// Up to `more` permits more.
-    fn grow(&mut self, more: usize, turns: &Turns) {
-        let more = more.min(turns.most - self.permits);
+    fn grow_to(&mut self, wanted: usize, turns: &Turns) {
+        let more = wanted.saturating_sub(self.permits);
         self.permits += more;
         turns.permits.add_permits(more);
     }
 
-    /// How many may run at a time without anybody having to wait long.
+    /// How many may run at a time.
     fn wanted(&self, turns: &Turns) -> usize {
         let far = self.distance.quickest().as_micros() / PACE.as_micros();
-        usize::try_from(far).unwrap_or(turns.most).clamp(turns.few, turns.most)
+        let short = usize::try_from(far).unwrap_or(turns.most).max(turns.few);
+        let now = Instant::now();
+        let long = self.running.iter().filter(|(_, since)| now.duration_since(*since) >= turns.long).count();
+        short.saturating_add(long).min(turns.most)
     }
 }
 
@@ -192,8 +199,11 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Some(permit) = self.permit.take().filter(|_| !self.is_spare) else { return };
+        let (Some(permit), Some(number)) = (self.permit.take(), self.number) else { return };
         let mut state = self.turns.state();
+        if let Some(at) = state.running.iter().position(|(running, _)| *running == number) {
+            state.running.swap_remove(at);
+        }
         if let Some(connected) = self.connected {
             state.distance.note(connected, Instant::now());
         }
@@ -205,8 +215,7 @@ impl Drop for Permit {
             state.permits -= 1;
             permit.forget();
         } else {
-            let missing = wanted - state.permits;
-            state.grow(missing, &self.turns);
+            state.grow_to(wanted, &self.turns);
         }
     }
 }
@@ -243,11 +252,11 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(30);
-    /// For tests in which nobody's patience is to end.
-    const ENDLESS: Duration = Duration::from_secs(3600);
+    /// For tests in which no operation is to become long.
+    const NEVER: Duration = Duration::from_secs(3600);
 
-    fn turns(few: usize, most: usize, patience: Duration) -> Arc<Turns> {
-        Arc::new(Turns { patience, ..Turns::new(few, most) })
+    fn turns(few: usize, most: usize, long: Duration) -> Arc<Turns> {
+        Arc::new(Turns { long, ..Turns::new(few, most) })
     }
 
     /// Has a turn for a moment, and tells how many have one.
@@ -267,8 +276,8 @@ mod tests {
         most
     }
 
-    /// Turns that do not end.
-    async fn long(turns: &Arc<Turns>, count: usize) -> Vec<Permit> {
+    /// Turns that last as long as they are kept.
+    async fn several(turns: &Arc<Turns>, count: usize) -> Vec<Permit> {
         let mut held = Vec::new();
         for _ in 0..count {
             held.push(turns.wait(LIMIT).await.unwrap());
@@ -278,15 +287,15 @@ mod tests {
 
     #[tokio::test]
     async fn short_operations_are_done_by_few() {
-        let turns = turns(5, 55, ENDLESS);
+        let turns = turns(5, 55, NEVER);
         assert_eq!(most_at_a_time(&turns, 300).await, 5);
     }
 
     #[tokio::test]
     async fn long_operations_get_all_there_are_and_leave_few() {
-        let turns = turns(5, 20, PATIENCE);
-        let held = long(&turns, 20).await;
-        assert_eq!(turns.wait(3 * PATIENCE).await.err(), Some(NoTurn::TimedOut));
+        let turns = turns(5, 20, LONG);
+        let held = several(&turns, 20).await;
+        assert_eq!(turns.wait(3 * LONG).await.err(), Some(NoTurn::TimedOut));
         assert_eq!(turns.state().permits, 20);
         drop(held);
         assert_eq!(turns.state().permits, 5);
@@ -294,8 +303,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_lasts_takes_no_turn_from_what_does_not() {
+        let turns = turns(5, 20, LONG);
+        let held = several(&turns, 4).await;
+        sleep(2 * LONG).await;
+        // One is left of the five. Each short operation that ends sees what lasts.
+        for _ in 0..10 {
+            drop(several(&turns, 1).await);
+        }
+        assert_eq!(turns.state().permits, 9);
+        drop(held);
+        assert_eq!(turns.state().permits, 5);
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_moves_slowly_gets_more_turns() {
+        let turns = turns(2, 20, LONG);
+        let slow = |turns: Arc<Turns>| async move {
+            let _permit = turns.wait(LIMIT).await.unwrap();
+            sleep(100 * LONG).await;
+        };
+        let begin = Instant::now();
+        let all: Vec<_> = (0..100).map(|_| tokio::spawn(slow(Arc::clone(&turns)))).collect();
+        for one in all {
+            one.await.unwrap();
+        }
+        // By two at a time it would be fifty times as long as each.
+        assert!(begin.elapsed() < 2500 * LONG, "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test]
     async fn a_distant_server_is_kept_busy() {
-        let turns = turns(5, 55, ENDLESS);
+        let turns = turns(5, 55, NEVER);
         let far = |milliseconds| {
             let now = Instant::now();
             turns.state().distance.note(now - Duration::from_millis(milliseconds), now);
@@ -304,10 +343,10 @@ mod tests {
         for expected in [40, 10, 5] {
             // A turn without a connection tells nothing of the distance, but adjusts to it.
             for _ in 0..50 {
-                drop(long(&turns, 1).await);
+                drop(several(&turns, 1).await);
             }
             assert_eq!(turns.state().permits, expected);
-            assert_eq!(long(&turns, expected).await.len(), expected);
+            assert_eq!(several(&turns, expected).await.len(), expected);
             far(if expected == 40 { 1 } else { 0 });
         }
     }
@@ -327,7 +366,7 @@ mod tests {
 
     #[tokio::test]
     async fn turns_come_in_order_and_waiting_has_an_end() {
-        let turns = turns(1, 1, PATIENCE);
+        let turns = turns(1, 1, LONG);
         let held = turns.wait(LIMIT).await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
@@ -349,8 +388,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_stops_waiting_takes_no_turn_along() {
-        let turns = turns(2, 2, PATIENCE);
-        let held = long(&turns, 2).await;
+        let turns = turns(2, 2, LONG);
+        let held = several(&turns, 2).await;
         for _ in 0..5 {
             assert!(timeout(Duration::from_millis(7), turns.wait(LIMIT)).await.is_err());
         }
@@ -361,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn none_once_closed() {
-        let turns = turns(2, 8, PATIENCE);
+        let turns = turns(2, 8, LONG);
         let held = turns.wait(LIMIT).await.unwrap();
         let closing = tokio::spawn({
             let turns = Arc::clone(&turns);
