@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Error;
 use super::images::Images;
 use crate::db::images as rows;
-use crate::store::{FileIdentity, StoreContext};
+use crate::store::{FileIdentity, Removal, StoreContext};
 
 /// Images asked about in one query.
 const BATCH: usize = 200;
@@ -35,8 +35,8 @@ impl Staged {
     fn remove(&self, why: &str) {
         let Self { path, image_id, .. } = self;
         match self.identity.remove(path) {
-            Ok(true) => info!(image_id, "{why}"),
-            Ok(false) => {}
+            Ok(Removal::Removed) => info!(image_id, "{why}"),
+            Ok(Removal::Another | Removal::Missing) => {}
             Err(error) => warn!(image_id, %error, "staged data that nobody waits for cannot be removed"),
         }
     }

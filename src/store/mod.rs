@@ -26,7 +26,7 @@ pub use digest::{Algorithm, DigestState, Digests, Hashes};
 pub use driver::{Store, Stored, Writer};
 pub use drivers::kinds;
 pub use error::{Operation, StoreError};
-pub(crate) use file_identity::FileIdentity;
+pub(crate) use file_identity::{FileIdentity, Removal};
 pub use location::Location;
 pub use open_file::OpenFile;
 pub use reader::{FileRegion, Piece, Reader};

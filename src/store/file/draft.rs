@@ -39,11 +39,15 @@ pub(super) enum Kind {
 
 /// A file in the making. Dropping it removes it.
 pub(super) struct Draft {
+    /// Dropped before the file, so that its lock holds for as long as it has this name.
+    name: Name,
     file: File,
+    /// Where it is to be published.
     path: PathBuf,
-    /// Where it lies until it is published.
-    name: Option<PathBuf>,
 }
+
+/// Where a draft lies until it is published; dropping it removes the draft from there.
+struct Name(Option<PathBuf>);
 
 impl Draft {
     /// Makes an empty draft of the file `name` in `directory`.
@@ -52,45 +56,49 @@ impl Draft {
             Kind::Unnamed => (unnamed(directory)?, None),
             Kind::Named => named(directory, name).map(|(file, draft)| (file, Some(draft)))?,
         };
-        Ok(Self { file, path: directory.join(name), name: draft })
+        Ok(Self { name: Name(draft), file, path: directory.join(name) })
     }
 
     pub(super) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Makes the data durable, then gives the file its final name, durably. Never replaces a file (`AlreadyExists`).
+    /// Makes the data durable, then gives the file its final name, durably. Never replaces a file (`AlreadyExists`). Gives what tells
+    /// the file from a later one of its name.
     pub(super) fn publish(self) -> Result<FileIdentity, PublishError> {
         self.publish_by(&Calls::SYSTEM)
     }
 
     fn publish_by(mut self, calls: &Calls) -> Result<FileIdentity, PublishError> {
         self.file.sync_all()?;
-        if self.name.is_none() && !calls.name_unnamed(&self.file, &self.path)? {
+        if self.name.0.is_none() && !calls.name_unnamed(&self.file, &self.path)? {
             self.copy_to_named()?;
         }
-        if let Some(draft) = &self.name {
+        if let Some(draft) = &self.name.0 {
             calls.rename(&self.file, draft, &self.path)?;
         }
+        let Self { mut name, file, path } = self;
         // Another link to a draft is removed before the directory is synced, so that one fsync covers both.
-        self.remove_name();
-        (calls.sync_directory_of)(&self.path).map_err(|error| match (calls.remove)(&self.path) {
+        name.remove();
+        // Mounts of object stores may send the file on only now, and some do not do so by fsync(2).
+        let lasting = (calls.close)(file).and_then(|()| (calls.sync_directory_of)(&path));
+        lasting.map_err(|error| match (calls.remove)(&path) {
             Ok(()) => PublishError::NotNamed(error),
             Err(kept) if kept.kind() == io::ErrorKind::NotFound => PublishError::NotNamed(error),
             Err(kept) => {
-                tracing::warn!(path = %self.path.display(), error = %kept, "cannot remove a file that may not last");
+                tracing::warn!(path = %path.display(), error = %kept, "cannot remove a file that may not last");
                 PublishError::Unknown(error)
             }
         })?;
-        // Some file systems number a file anew when its name changes.
-        self.file.metadata().map(|metadata| FileIdentity::from(&metadata)).map_err(PublishError::Unknown)
+        // Last, as some file systems give a file another number or time when its name changes or it is closed.
+        FileIdentity::of(&path).map_err(PublishError::Unknown)
     }
 
     /// For a file system that makes files without a name and then does not give them one.
     fn copy_to_named(&mut self) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
         let (mut copy, name) = named(directory, &self.path.file_name().unwrap_or_default().to_string_lossy())?;
-        self.name = Some(name);
+        self.name = Name(Some(name));
         self.file.seek(SeekFrom::Start(0))?;
         io::copy(&mut self.file, &mut copy)?;
         copy.set_permissions(self.file.metadata()?.permissions())?;
@@ -98,9 +106,11 @@ impl Draft {
         self.file = copy;
         Ok(())
     }
+}
 
-    fn remove_name(&mut self) {
-        if let Some(name) = self.name.take()
+impl Name {
+    fn remove(&mut self) {
+        if let Some(name) = self.0.take()
             && let Err(error) = fs::remove_file(&name)
             // It went with the renaming.
             && error.kind() != io::ErrorKind::NotFound
@@ -110,9 +120,9 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for Name {
     fn drop(&mut self) {
-        self.remove_name();
+        self.remove();
     }
 }
 
@@ -248,6 +258,22 @@ mod tests {
                 assert_eq!(names(place.path()), ["image"], "{kind:?}");
                 assert_eq!(fs::read(place.path().join("image")).unwrap(), b"data");
             }
+        }
+    }
+
+    #[test]
+    fn a_published_file_is_known_by_what_it_is_once_closed() {
+        for kind in [Kind::Unnamed, Kind::Named] {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join("image");
+            let identity = written(place.path(), kind).publish_by(&faulty::SENDS_AT_CLOSE).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH);
+            assert_eq!(identity, FileIdentity::of(&path).unwrap(), "{kind:?}");
+
+            let place = tempfile::tempdir().unwrap();
+            let error = written(place.path(), kind).publish_by(&faulty::REFUSES_AT_CLOSE).unwrap_err();
+            assert!(matches!(error, PublishError::NotNamed(_)), "{kind:?} {error:?}");
+            assert!(names(place.path()).is_empty(), "{kind:?}: a file that is not durable stays");
         }
     }
 

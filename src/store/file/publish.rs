@@ -19,6 +19,7 @@ pub(super) struct Calls {
     link: fn(&Path, &Path) -> io::Result<()>,
     rename: fn(&Path, &Path) -> io::Result<()>,
     is_called: fn(&File, &Path) -> io::Result<bool>,
+    pub(super) close: fn(File) -> io::Result<()>,
     pub(super) sync_directory_of: fn(&Path) -> io::Result<()>,
     pub(super) remove: fn(&Path) -> io::Result<()>,
 }
@@ -55,6 +56,8 @@ impl Calls {
         link: |from, to| fs::hard_link(from, to),
         rename: |from, to| fs::rename(from, to),
         is_called,
+        // Dropping a file would not tell of an error.
+        close: |file| Ok(nix::unistd::close(file)?),
         sync_directory_of,
         remove: |path| fs::remove_file(path),
     };
@@ -148,6 +151,8 @@ pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
 /// File systems that refuse in their own way.
 #[cfg(test)]
 pub(super) mod faulty {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn broken<T>() -> io::Result<T> {
@@ -178,6 +183,18 @@ pub(super) mod faulty {
         is_called: |_, _| Ok(false),
         ..ONLY_RENAMES
     };
+
+    /// A mount of an object store, which sends a file on when it is closed, and gives it the time of that.
+    pub(in super::super) const SENDS_AT_CLOSE: Calls = Calls {
+        close: |file| {
+            file.set_modified(SystemTime::UNIX_EPOCH)?;
+            (Calls::SYSTEM.close)(file)
+        },
+        ..ONLY_RENAMES
+    };
+
+    /// As [`SENDS_AT_CLOSE`], where the object store refuses the file.
+    pub(in super::super) const REFUSES_AT_CLOSE: Calls = Calls { close: |_| broken(), ..ONLY_RENAMES };
 
     /// Neither makes a name durable nor takes it away.
     pub(in super::super) const STUCK: Calls =

@@ -10,12 +10,12 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::uio::pwritev;
 
-use super::super::StoreError;
 use super::super::context::Kept;
 use super::super::pool::Pool;
 use super::super::strand::Job;
 use super::super::writer::{Message, Published};
 use super::super::zeros::is_zero;
+use super::super::{Removal, StoreError};
 use super::draft::Draft;
 use super::publish::PublishError;
 use crate::sys::write_back::{start_write_back, wait_write_back};
@@ -209,10 +209,15 @@ impl Recording {
         let (path, kept) = (self.path.clone(), self.kept.clone());
         Ok(Published::new(Arc::clone(&self.pool), move || {
             match identity.remove(Path::new(&path)) {
-                Ok(true) => {}
-                Ok(false) => tracing::warn!(path, "image data that nobody waited for is not there any more"),
+                Ok(Removal::Removed) => {}
+                Ok(Removal::Another) => tracing::warn!(
+                    path,
+                    "image data that nobody waited for stays, as it may be another's by now; recovery removes what belongs to no image"
+                ),
+                Ok(Removal::Missing) => tracing::warn!(path, "image data that nobody waited for is not there any more"),
                 Err(error) => tracing::error!(path, %error, "cannot remove image data that nobody waited for"),
             }
+            // Whoever gave the write up has left its entry of the intent log, which recovery may take from here on.
             drop(kept);
         }))
     }
