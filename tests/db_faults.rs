@@ -16,7 +16,7 @@ use common::database::{Fault, Kind, Proxy, Server as Database};
 use common::disk::SmallDisk;
 use common::{Answer, Conf, Request, Server, http, pause, wait_for};
 use glance_api::config::{DatabaseSection, Secret};
-use glance_api::db::model::{ImageUpdate, NewImage};
+use glance_api::db::model::{ImageUpdate, NewImage, OtherProperties};
 use glance_api::db::{Db, DbError, images};
 use serde_json::{Value, json};
 
@@ -188,6 +188,39 @@ fn names_of_the_service(rig: &Rig) {
     let mut other = image(&uuid());
     other["OS_GLANCE_PROPERTY"] = json!("mine");
     rig.server.send(&Request::new("POST", "/v2/images").json(&other)).expect(201);
+    names_from_before(rig, &id);
+}
+
+/// The image has properties of such names, which its user has set under upstream. They may stay or go, but not change.
+fn names_from_before(rig: &Rig, id: &str) {
+    for (name, deleted) in [("OS_GLANCE_IMPORT_TASK", 0), ("OS_GLANCE_FAILED_IMPORT", 1)] {
+        rig.database.sql(&format!(
+            "INSERT INTO image_properties (image_id, name, value, created_at, deleted) VALUES ('{id}', '{name}', 'old', NOW(), {deleted})"
+        ));
+        let change = json!([{"op": "add", "path": format!("/{name}"), "value": "new"}]).to_string().into_bytes();
+        let change = Request { body: common::Body::Sized(change), ..patch(id, "changed") };
+        let text = rig.server.send(&change).expect(403).text();
+        assert!(text.contains(&format!("Attribute '{name}' is reserved.")), "{text}");
+    }
+    let shown = rig.server.send(&patch(id, "changed")).expect(200).json();
+    assert_eq!((&shown["name"], &shown["OS_GLANCE_IMPORT_TASK"]), (&json!("changed"), &json!("old")));
+    let removal = r#"[{"op": "remove", "path": "/OS_GLANCE_IMPORT_TASK"}]"#.into();
+    let removal = Request { body: common::Body::Sized(removal), ..patch(id, "changed") };
+    assert_eq!(rig.server.send(&removal).expect(200).json().get("OS_GLANCE_IMPORT_TASK"), None);
+
+    // And then the service's own have place.
+    let (lock, failed) = ("os_glance_import_task", "os_glance_failed_import");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let db = connect(&rig.database.url()).await;
+        images::set_property_atomic(&db, id, lock, "task").await.unwrap();
+        let properties = Some(vec![(failed.to_owned(), Some("fast".to_owned()))]);
+        let other_properties = OtherProperties::DeleteNamed(Vec::new());
+        let change = ImageUpdate { properties, other_properties, ..ImageUpdate::default() };
+        let image = images::update(&db, id, change, None).await.unwrap();
+        let known = |name: &str| image.properties.iter().find(|(known, _)| known == name)?.1.clone();
+        assert_eq!([lock, failed].map(known), [Some("task".to_owned()), Some("fast".to_owned())]);
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::dialect::Dialect;
 use super::error::DbError;
 use super::row::Columns;
 use super::session::Session;
+use super::sql::live;
 
 /// All of them.
 pub(crate) const SERVICE_PROPERTIES: [&str; 7] = [
@@ -22,7 +23,8 @@ pub(crate) const SERVICE_PROPERTIES: [&str; 7] = [
     "os_glance_stage_host",
 ];
 
-/// To be called when properties of these names have been written, in the same transaction.
+/// To be called when properties of these names have been inserted, revived or changed, in the same transaction. A row that was there
+/// already may be one that a user of upstream has set; it may stay or go, but not be written.
 ///
 /// # Errors
 /// [`DbError::Reserved`] if the database takes one of them for one of the service's.
@@ -46,6 +48,28 @@ pub(super) async fn check<'a>(
         Some(name) => Err(DbError::Reserved(name.to_owned())),
         None => Ok(()),
     }
+}
+
+/// To be called before properties of these names are inserted, which the image does not have. One that the database takes for one of the
+/// service's may have been removed by its user; marked as deleted it would be in the way of the service's, so it goes for good.
+/// `deleted`: the names of properties that are so marked.
+pub(super) async fn make_way<'a>(
+    session: &mut Session,
+    image: &str,
+    mut deleted: impl Iterator<Item = &'a str>,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), DbError> {
+    let own: Vec<&str> = names.filter(|name| SERVICE_PROPERTIES.contains(name)).collect();
+    if session.dialect() != Dialect::MySql || own.is_empty() || deleted.all(is_plain) {
+        return Ok(());
+    }
+    let delete = Query::delete()
+        .from_table("image_properties")
+        .and_where(Expr::col("image_id").eq(image))
+        .and_where(Expr::col("name").is_in(own))
+        .and_where(live("image_properties").not())
+        .take();
+    session.execute(&delete).await.map(drop)
 }
 
 /// Whether no collation takes the name for another one of such characters.

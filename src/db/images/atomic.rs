@@ -126,7 +126,9 @@ impl Operation for Set {
         let now = clock::now();
         let revive = Query::update()
             .table("image_properties")
-            .values([("value", self.value.as_str().into()), ("deleted", false.into()), ("updated_at", now.into())])
+            // The name as well, as MySQL and MariaDB also find one that a user has set under upstream in capital letters, and removed.
+            .values([("name", self.name.as_str().into()), ("value", self.value.as_str().into())])
+            .values([("deleted", false.into()), ("updated_at", now.into())])
             .and_where(Expr::col("image_id").eq(self.id.as_str()))
             .and_where(Expr::col("name").eq(self.name.as_str()))
             .and_where(live("image_properties").not())

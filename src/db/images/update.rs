@@ -17,7 +17,7 @@ use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 use crate::db::sql::{live, soft_delete};
-use crate::db::{children, locations, tags};
+use crate::db::{children, locations, reserved, tags};
 
 /// Changes an image that is not deleted, if its status is one of `from` (any, if `None`), in one transaction: of two
 /// rivals for a transition one wins. Returns the image as it is then (`image_update` in
@@ -176,6 +176,9 @@ struct PropertyRow {
 
 /// A deleted row is revived when its name comes again, since the pair of image and name is unique; a row that is as
 /// wanted is not touched.
+///
+/// # Errors
+/// [`DbError::Duplicate`], [`DbError::Reserved`].
 async fn set_properties(
     session: &mut Session,
     image: &str,
@@ -201,7 +204,7 @@ async fn set_properties(
         .await?;
     let mut stored: HashMap<&str, &PropertyRow> = rows.iter().map(|row| (row.name.as_str(), row)).collect();
     let is_ours = |name: &str| !ATOMIC_PROPERTIES.contains(&name);
-    let mut fresh = Vec::new();
+    let (mut fresh, mut changed) = (Vec::new(), Vec::new());
     for property in wanted.iter().filter(|(name, _)| is_ours(name)) {
         let (name, value) = property;
         match stored.remove(name.as_str()) {
@@ -214,9 +217,13 @@ async fn set_properties(
                     .and_where(Expr::col("id").eq(row.id))
                     .take();
                 session.execute(&update).await?;
+                changed.push(name.as_str());
             }
         }
     }
+    reserved::check(session, image, changed.into_iter()).await?;
+    let deleted = stored.values().filter(|row| row.deleted).map(|row| row.name.as_str());
+    reserved::make_way(session, image, deleted, fresh.iter().map(|(name, _)| name.as_str())).await?;
     children::insert_properties(session, image, now, &fresh).await?;
     let goes = |name: &String| match others {
         OtherProperties::Delete => true,
