@@ -86,11 +86,13 @@ fn parse_storage_quota(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
-    use crate::db::images::{OWNER_PROPERTY, SIZE_PROPERTY};
     use crate::db::reserved::SERVICE_PROPERTIES;
-    use crate::image::transitions::STAGE_HOST;
-    use crate::image::{FAILED, IMPORTING, LOCK};
+    use crate::store::{STAGING_STORE, TASKS_STORE};
 
     #[test]
     fn storage_quota_is_read_as_upstream_does() {
@@ -128,13 +130,32 @@ mod tests {
         assert!(check("tags", 1, 0).is_err());
     }
 
+    /// The names in the reserved namespace that stand in the sources, tests and the list that is to be compared excepted.
+    fn reserved_names(folder: &Path, found: &mut BTreeSet<String>) {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() && !path.ends_with("tests") {
+                reserved_names(&path, found);
+            } else if path.is_file() && !path.ends_with("tests.rs") && !path.ends_with("db/reserved.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+                let literals = product.split("\"os_glance_").skip(1).filter_map(|rest| rest.split('"').next());
+                let is_name =
+                    |name: &&str| !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
+                found.extend(literals.filter(is_name).map(|name| format!("os_glance_{name}")));
+            }
+        }
+    }
+
     #[test]
     fn names_of_the_service_are_known_to_the_database() {
-        let own = [OWNER_PROPERTY, SIZE_PROPERTY, FAILED, IMPORTING, LOCK, STAGE_HOST];
-        for name in own {
-            assert!(SERVICE_PROPERTIES.contains(&name), "{name}");
+        let mut found = BTreeSet::new();
+        reserved_names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        // Of stores, and a key of the metadata of a location.
+        for other in [STAGING_STORE, TASKS_STORE, "os_glance_parallel_import"] {
+            assert!(found.remove(other), "{other}");
         }
-        assert!(SERVICE_PROPERTIES.iter().all(|name| name.starts_with(RESERVED_NAMESPACE)));
+        assert_eq!(found, SERVICE_PROPERTIES.map(str::to_owned).into());
+        assert!(found.iter().all(|name| name.starts_with(RESERVED_NAMESPACE)));
     }
 
     #[test]
