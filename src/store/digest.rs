@@ -84,12 +84,22 @@ impl Digests {
     /// # Errors
     /// As `update`.
     pub async fn finish(self) -> Result<Hashes, StoreError> {
-        let algorithm = self.algorithm;
-        let (md5, value) = match self.other {
-            Some(other) => tokio::try_join!(self.md5.finish(), other.finish())?,
-            None => self.md5.finish().await.map(|md5| (md5.clone(), md5))?,
+        self.into_state().await.map(DigestState::finish)
+    }
+
+    /// The digests of what was taken so far, for whoever goes on with them.
+    ///
+    /// # Errors
+    /// As `update`.
+    pub async fn into_state(self) -> Result<DigestState, StoreError> {
+        let (md5, other) = match self.other {
+            Some(other) => {
+                let (md5, other) = tokio::try_join!(self.md5.into_hasher(), other.into_hasher())?;
+                (md5, Some(other))
+            }
+            None => (self.md5.into_hasher().await?, None),
         };
-        Ok(Hashes { md5, algorithm, value })
+        Ok(DigestState::new(self.algorithm, md5, other))
     }
 }
 
@@ -130,13 +140,14 @@ impl Lane {
         }
     }
 
-    async fn finish(self) -> Result<String, StoreError> {
+    /// What has hashed all that was taken.
+    async fn into_hasher(self) -> Result<Box<dyn Hasher>, StoreError> {
         match self {
-            Self::Inline(hasher) => Ok(hasher.finish()),
+            Self::Inline(hasher) => Ok(hasher),
             Self::Threads(mut strand) => {
-                let (reply, digest) = oneshot::channel();
+                let (reply, hasher) = oneshot::channel();
                 strand.push_last(Message::Finish(reply));
-                digest.await.map_err(|_| StoreError::no_thread())
+                hasher.await.map_err(|_| StoreError::no_thread())
             }
         }
     }
@@ -148,7 +159,7 @@ struct Hashing {
 
 enum Message {
     Data(Bytes),
-    Finish(oneshot::Sender<String>),
+    Finish(oneshot::Sender<Box<dyn Hasher>>),
 }
 
 impl Job for Hashing {
@@ -162,7 +173,7 @@ impl Job for Hashing {
                 (Message::Finish(reply), hasher) => {
                     if let Some(hasher) = hasher.take() {
                         // Nobody waits any more when the upload was given up.
-                        let _ = reply.send(hasher.finish());
+                        let _ = reply.send(hasher);
                     }
                 }
                 (Message::Data(_), None) => {}

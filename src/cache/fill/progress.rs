@@ -1,12 +1,12 @@
 //! How far a fill is, told to its readers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::prefix::Prefix;
-use crate::store::OpenFile;
+use crate::store::{DigestState, OpenFile};
 
 /// How long the end of the data waits for the image to be in the cache. Whoever looks there right after a download finds it, as
 /// with upstream; and nobody waits long for a slow disk.
@@ -16,6 +16,8 @@ pub(in crate::cache) const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(in crate::cache) struct Fill {
     progress: watch::Sender<Progress>,
+    /// What its writer has digested before it gave up: so many bytes.
+    digested: Mutex<Option<(u64, DigestState)>>,
 }
 
 /// How far a fill is.
@@ -25,9 +27,10 @@ pub(in crate::cache) enum Progress {
     Starting,
     /// So many bytes can be read from the file. Nobody knows yet whether they are right.
     Growing { file: Arc<OpenFile>, written: u64 },
-    /// All bytes are there and right, and it takes long to make them durable. The disk may still refuse them.
+    /// All bytes are there and found right, but they are not durable yet, and that takes long. Not an end: [`Self::Whole`] follows, or
+    /// [`Self::Abandoned`] where the disk refuses them.
     Verified { file: Arc<OpenFile>, size: u64 },
-    /// All bytes are there and right, and the disk has them.
+    /// All bytes are there and found right, and the disk has not refused them: the fill has ended, with the image in the cache or not.
     Whole { file: Arc<OpenFile>, size: u64 },
     /// It will not become an image of the cache, for a reason that says nothing about the data: readers take the rest from the store.
     /// What was written can be read first; `None`: where the disk has refused it, or nothing was.
@@ -38,18 +41,28 @@ pub(in crate::cache) enum Progress {
 
 impl Fill {
     pub(in crate::cache) fn new() -> Self {
-        Self { progress: watch::Sender::new(Progress::Starting) }
+        Self { progress: watch::Sender::new(Progress::Starting), digested: Mutex::default() }
     }
 
     pub(in crate::cache) fn tell(&self, progress: Progress) {
         self.progress.send_replace(progress);
     }
 
+    /// Keeps what its writer, which is giving up, has digested: `written` bytes. So nobody has to digest them again after
+    /// [`Self::abandon`].
+    pub(super) fn keep_digests(&self, written: u64, state: DigestState) {
+        *self.digested.lock().unwrap_or_else(PoisonError::into_inner) = Some((written, state));
+    }
+
     /// Sends readers to the store, behind what was written.
     pub(in crate::cache) fn abandon(&self) {
+        let digested = self.digested.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.progress.send_modify(|progress| {
             let prefix = match &*progress {
-                Progress::Growing { file, written } => Some(Arc::new(Prefix::new(Arc::clone(file), *written))),
+                Progress::Growing { file, written } => {
+                    let digests = digested.filter(|(digested, _)| digested == written).map(|(_, state)| state);
+                    Some(Arc::new(Prefix::new(Arc::clone(file), *written, digests)))
+                }
                 _ => None,
             };
             *progress = Progress::Abandoned(prefix);
@@ -65,12 +78,12 @@ impl Fill {
         }
     }
 
-    /// Whether the data was found right.
+    /// Whether the data was found right, be it durable or not.
     pub(in crate::cache) fn is_right(&self) -> bool {
         matches!(*self.progress.borrow(), Progress::Verified { .. } | Progress::Whole { .. })
     }
 
-    /// Whether there is nothing more to tell.
+    /// Whether there is nothing more to tell. Not yet where the data is right but not durable.
     pub(in crate::cache) fn has_ended(&self) -> bool {
         matches!(*self.progress.borrow(), Progress::Whole { .. } | Progress::Abandoned(_) | Progress::Invalid)
     }

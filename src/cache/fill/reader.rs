@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::stream::unfold;
 use tokio::sync::watch;
 
@@ -18,7 +19,7 @@ const STEP: u64 = 4 * 1024 * 1024;
 
 /// A reader behind a writer.
 pub(in crate::cache) struct FillReader {
-    progress: watch::Receiver<Progress>,
+    source: Source,
     /// The first byte.
     start: u64,
     at: u64,
@@ -28,8 +29,13 @@ pub(in crate::cache) struct FillReader {
     /// From which the bytes before `at` came.
     read_from: Option<Arc<OpenFile>>,
     fallback: Fallback,
-    /// The rest, when the fill was given up.
-    rest: Option<Rest>,
+}
+
+/// Where the next bytes come from.
+enum Source {
+    Fill(watch::Receiver<Progress>),
+    /// When the fill was given up. Nothing of its file is kept any more.
+    Store(Rest),
 }
 
 impl FillReader {
@@ -41,7 +47,7 @@ impl FillReader {
         fallback: Fallback,
     ) -> Self {
         let (start, end) = part.map_or((0, expected.size), |part| (part.start, Some(part.end)));
-        Self { progress, start, at: start, end, expected, read_from: None, fallback, rest: None }
+        Self { source: Source::Fill(progress), start, at: start, end, expected, read_from: None, fallback }
     }
 
     /// The data, as it comes.
@@ -59,10 +65,13 @@ impl FillReader {
             if self.end.is_some_and(|end| self.at >= end) {
                 return Ok(None);
             }
-            if self.rest.is_some() {
-                return self.next_of_rest().await;
-            }
-            let progress = self.progress.borrow_and_update().clone();
+            let progress = match &mut self.source {
+                Source::Fill(progress) => progress.borrow_and_update().clone(),
+                Source::Store(rest) => {
+                    let next = rest.next().await.transpose()?;
+                    return self.take(next);
+                }
+            };
             match progress {
                 Progress::Starting => {}
                 Progress::Growing { file, written } => {
@@ -86,11 +95,13 @@ impl FillReader {
                     {
                         return Ok(Some(region));
                     }
-                    self.go_to_store(prefix.as_deref()).await?;
+                    self.go_to_store(prefix).await?;
                     continue;
                 }
             }
-            if self.progress.changed().await.is_err() {
+            if let Source::Fill(progress) = &mut self.source
+                && progress.changed().await.is_err()
+            {
                 // The writer has gone without a word: a panic.
                 self.go_to_store(None).await?;
             }
@@ -102,20 +113,17 @@ impl FillReader {
         written.min(self.end.unwrap_or(written).saturating_sub(HELD_BACK))
     }
 
-    async fn go_to_store(&mut self, prefix: Option<&Prefix>) -> io::Result<()> {
-        let own = self.read_from.take().map(|file| Prefix::new(file, self.at));
+    async fn go_to_store(&mut self, prefix: Option<Arc<Prefix>>) -> io::Result<()> {
         // Where nothing was given out, nothing is to be judged with it.
-        let before = own.as_ref().map(|own| prefix.unwrap_or(own));
-        let rest = Rest::open(&self.fallback, self.at, self.end, &self.expected, before).await?;
-        self.rest = Some(rest);
+        let before =
+            self.read_from.take().map(|file| prefix.unwrap_or_else(|| Arc::new(Prefix::new(file, self.at, None))));
+        let rest = Rest::open(&self.fallback, self.at, self.end, &self.expected, before.as_ref()).await?;
+        self.source = Source::Store(rest);
         Ok(())
     }
 
-    async fn next_of_rest(&mut self) -> io::Result<Option<Piece>> {
-        let next = match &mut self.rest {
-            Some(rest) => rest.next().await.transpose()?,
-            None => None,
-        };
+    /// Gives out what the store gave; `None`: it has ended.
+    fn take(&mut self, next: Option<Bytes>) -> io::Result<Option<Piece>> {
         let Some(mut bytes) = next else { return self.ended() };
         let left = self.end.map_or(u64::MAX, |end| end - self.at);
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));

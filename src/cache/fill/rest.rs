@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{Stream, StreamExt as _};
+use futures_util::stream::{Stream, StreamExt as _, empty};
 
 use super::expected::Expected;
 use super::prefix::{Prefix, compute};
@@ -44,7 +45,8 @@ pub(super) struct Judged {
 }
 
 impl Rest {
-    /// What comes behind `prefix`, or its first `at` bytes; up to `end`.
+    /// What comes behind the first `at` bytes, up to `end`. `prefix`: the beginning from which they were given out, to its end or up to
+    /// what is held back; `None`: none were.
     ///
     /// # Errors
     /// Those of the store, and of the file.
@@ -53,16 +55,20 @@ impl Rest {
         at: u64,
         end: Option<u64>,
         expected: &Expected,
-        prefix: Option<&Prefix>,
+        prefix: Option<&Arc<Prefix>>,
     ) -> io::Result<Self> {
         let Some((prefix, algorithm)) = prefix.zip(expected.algorithm()) else {
             return Ok(Self::Plain(fallback(at, end).await?));
         };
-        // The store does not wait for that.
-        let digests = Some(prefix.digests(algorithm, at).await?);
-        let data = fallback(at, expected.size).await?;
-        let (expected, held) = (expected.clone(), VecDeque::new());
-        Ok(Self::Judged(Box::new(Judged { data, expected, digests, at, end, held, holds: 0 })))
+        // Before the store is opened: it may break off a connection from which nobody reads while they are computed.
+        let digests = Some(prefix.digests(algorithm).await?);
+        let start = prefix.length();
+        let held = prefix.read(at, end.unwrap_or(start)).await?;
+        let is_all = expected.size.is_some_and(|size| start >= size);
+        let data: Data = if is_all { Box::pin(empty()) } else { fallback(start, expected.size).await? };
+        let (expected, holds) = (expected.clone(), held.len() as u64);
+        let held = VecDeque::from_iter((holds > 0).then_some(held));
+        Ok(Self::Judged(Box::new(Judged { data, expected, digests, at: start, end, held, holds })))
     }
 
     /// The next bytes; `None`: there are no more, or what was judged has ended.

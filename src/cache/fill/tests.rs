@@ -163,7 +163,9 @@ async fn a_wrong_beginning_is_not_completed_from_the_store() {
     ];
     for (part, image, end) in cases {
         let start = part.as_ref().map_or(0, |part| part.start as usize);
-        for wrong in [None, Some(0), Some(20_000)] {
+        // Its writer may have digested it, or not.
+        let (digested, not) = (&image, &Expected::default());
+        for (wrong, written_as) in [(None, digested), (None, not), (Some(0), not), (Some(20_000), digested)] {
             let (fill, file) = (Fill::new(), file());
             let reader = || FillReader::new(fill.listen(), part.clone(), image.clone(), again()).into_reader();
             let readers = [reader(), reader()];
@@ -173,7 +175,7 @@ async fn a_wrong_beginning_is_not_completed_from_the_store() {
             }
             let broken = stream::iter([Ok(Bytes::from(beginning.clone())), Err(io::Error::other("gone"))]);
             let writing = async {
-                write(&fill, &file, Box::pin(broken), &Expected::default(), u64::MAX, &Limit(0)).await.unwrap_err();
+                write(&fill, &file, Box::pin(broken), written_as, u64::MAX, &Limit(0)).await.unwrap_err();
                 // Both have begun.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 fill.abandon();
@@ -239,23 +241,66 @@ async fn what_the_disk_refuses_comes_from_the_store() {
     }
 }
 
-/// Two hundred readers of one image have one beginning.
+/// The first piece of a reader, all of it from the file, and what gives the others.
+async fn first_of(
+    reader: FillReader,
+) -> (u64, std::pin::Pin<Box<dyn futures_util::Stream<Item = io::Result<Piece>> + Send>>) {
+    let Reader::Pieces(mut pieces) = reader.into_reader() else { panic!("no pieces") };
+    let Piece::Region(first) = pieces.next().await.unwrap().unwrap() else { panic!("no region") };
+    assert_eq!(first.offset, 0);
+    (first.length, pieces)
+}
+
+/// The rest goes on at once, and a removed file takes no room for as long as the slowest reader needs for the rest.
 #[tokio::test]
-async fn digests_of_a_beginning_are_computed_once() {
-    let file = file();
-    std::os::unix::fs::FileExt::write_all_at(&**file, &data(), 0).unwrap();
-    let prefix = prefix::Prefix::new(Arc::clone(&file), SIZE as u64);
-    let digests = async |end: usize| {
-        let state = prefix.digests(crate::store::Algorithm::MD5, end as u64).await;
-        state.map(|state| state.finish().md5)
-    };
-    assert_eq!(digests(1000).await.unwrap(), md5(&data()[..1000]).await);
-    assert_eq!(digests(SIZE).await.unwrap(), md5(&data()).await);
-    assert_eq!(digests(10).await.unwrap(), md5(&data()[..10]).await);
-    assert_eq!(digests(SIZE).await.unwrap(), md5(&data()).await);
-    file.set_len(0).unwrap();
-    assert_eq!(digests(SIZE).await.unwrap(), md5(&data()).await, "nothing is read again");
-    assert_eq!(digests(SIZE + 1).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+async fn what_the_writer_has_digested_is_not_read_again_and_its_file_is_let_go() {
+    let expected = expected(&md5(&data()).await);
+    for (room, broken) in [(u64::MAX, true), (100_000, false)] {
+        let (fill, file) = (Fill::new(), file());
+        let reader = FillReader::new(fill.listen(), None, expected.clone(), again());
+        let mut given: Vec<_> = [0..60_000, 60_000..100_000].map(|part| Ok(Bytes::from(data()[part].to_vec()))).into();
+        given.push(if broken { Err(io::Error::other("gone")) } else { Ok(Bytes::from(data()[100_000..].to_vec())) });
+        // One piece at a time, so that the last one is no part of what is written.
+        let given = stream::iter(given).then(|piece| async {
+            tokio::task::yield_now().await;
+            piece
+        });
+        let failed = write(&fill, &file, Box::pin(given), &expected, 0, &Limit(room)).await;
+        assert!(matches!(failed, Err(WriteError::Store(_) | WriteError::NoRoom)), "{failed:?}");
+        let (length, mut rest) = first_of(reader).await;
+        assert_eq!(length, 100_000);
+        fill.abandon();
+        drop(fill);
+        file.set_len(0).unwrap();
+        let mut got = Vec::new();
+        while let Some(piece) = rest.next().await {
+            let Piece::Bytes(bytes) = piece.unwrap() else { panic!("from the file") };
+            assert_eq!(Arc::strong_count(&file), 1, "it is kept open");
+            got.extend_from_slice(&bytes);
+        }
+        assert!(got == data()[100_000..]);
+    }
+}
+
+/// Its writer died when all was written and before it said that it is right.
+#[tokio::test]
+async fn what_is_all_there_needs_no_store() {
+    let expected = expected(&md5(&data()).await);
+    for is_wrong in [false, true] {
+        let (fill, file) = (Fill::new(), file());
+        std::os::unix::fs::FileExt::write_all_at(&**file, &data(), 0).unwrap();
+        let reader = FillReader::new(fill.listen(), None, expected.clone(), none());
+        fill.tell(Progress::Growing { file: Arc::clone(&file), written: SIZE as u64 });
+        let (length, rest) = first_of(reader).await;
+        if is_wrong {
+            std::os::unix::fs::FileExt::write_all_at(&**file, b"x", 1000).unwrap();
+        }
+        fill.abandon();
+        match read(Reader::Pieces(rest)).await {
+            Ok(got) => assert!(!is_wrong && got == data()[usize::try_from(length).unwrap()..]),
+            Err((got, error)) => assert!(is_wrong && got == 0 && error == io::ErrorKind::InvalidData),
+        }
+    }
 }
 
 #[tokio::test]

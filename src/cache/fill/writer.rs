@@ -12,7 +12,7 @@ use futures_util::stream::{Stream, StreamExt as _};
 use super::expected::{Expected, finish};
 use super::progress::{Fill, Progress};
 use crate::cache::blocking::blocking;
-use crate::store::{OpenFile, StoreError};
+use crate::store::{Digests, OpenFile, StoreError};
 use crate::sys::write_back::start_write_back;
 
 /// Pieces that are written at a time, when they are there already.
@@ -55,70 +55,103 @@ pub(in crate::cache) async fn write(
     file: &Arc<OpenFile>,
     data: Data,
     expected: &Expected,
-    mut reserved: u64,
+    reserved: u64,
     room: &(dyn Room + Sync),
 ) -> Result<u64, WriteError> {
-    let mut digests = expected.digests();
-    let (mut written, mut flushed) = (0, 0);
-    let mut batches = data.ready_chunks(BATCH);
-    fill.tell(Progress::Growing { file: Arc::clone(file), written });
-    while let Some(batch) = batches.next().await {
-        let (mut broken, mut length) = (None, 0);
-        let mut pieces = Vec::with_capacity(batch.len());
-        for piece in batch {
-            match piece {
-                Ok(mut piece) => {
-                    // More than the image is not the image's, as without a cache.
-                    let left = expected.size.map_or(u64::MAX, |size| size - written - length);
-                    piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                    length += piece.len() as u64;
-                    pieces.push(piece);
-                }
-                Err(error) => {
-                    broken = Some(error);
-                    break;
+    let mut writing = Writing { fill, file, expected, digests: expected.digests(), written: 0 };
+    match writing.copy(data, reserved, room).await {
+        Ok(()) => {}
+        Err(failed @ WriteError::Digest(_)) => return Err(failed),
+        Err(failed) => {
+            if let Some(digests) = writing.digests
+                && let Ok(state) = digests.into_state().await
+            {
+                fill.keep_digests(writing.written, state);
+            }
+            return Err(failed);
+        }
+    }
+    let hashes = finish(writing.digests).await?;
+    if expected.matches(writing.written, hashes.as_ref()) { Ok(writing.written) } else { Err(WriteError::Invalid) }
+}
+
+struct Writing<'a> {
+    fill: &'a Fill,
+    file: &'a Arc<OpenFile>,
+    expected: &'a Expected,
+    /// Of what is written: where a write fails, they are the digests of what readers may have got.
+    digests: Option<Digests>,
+    /// Bytes.
+    written: u64,
+}
+
+impl Writing<'_> {
+    /// Writes all of `data`.
+    async fn copy(&mut self, data: Data, mut reserved: u64, room: &(dyn Room + Sync)) -> Result<(), WriteError> {
+        let Self { fill, file, expected, .. } = *self;
+        let mut flushed = 0;
+        let mut batches = data.ready_chunks(BATCH);
+        fill.tell(Progress::Growing { file: Arc::clone(file), written: 0 });
+        while let Some(batch) = batches.next().await {
+            let written = self.written;
+            let (mut broken, mut length) = (None, 0);
+            let mut pieces = Vec::with_capacity(batch.len());
+            for piece in batch {
+                match piece {
+                    Ok(mut piece) => {
+                        // More than the image is not the image's, as without a cache.
+                        let left = expected.size.map_or(u64::MAX, |size| size - written - length);
+                        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                        length += piece.len() as u64;
+                        pieces.push(piece);
+                    }
+                    Err(error) => {
+                        broken = Some(error);
+                        break;
+                    }
                 }
             }
-        }
-        if written + length > reserved {
-            let grown = room.grow(reserved, written + length).await.map_err(WriteError::Disk)?;
-            reserved = grown.ok_or(WriteError::NoRoom)?;
-        }
-        if let Some(digests) = &mut digests {
-            for piece in &pieces {
-                digests.update(piece.clone()).await?;
+            if written + length > reserved {
+                let grown = room.grow(reserved, written + length).await.map_err(WriteError::Disk)?;
+                reserved = grown.ok_or(WriteError::NoRoom)?;
             }
-        }
-        let (target, from, flush) = (Arc::clone(file), flushed, written + length - flushed >= WRITE_BACK);
-        let wrote = blocking(move || {
-            write_all(&target, &pieces)?;
+            let (target, from, flush) = (Arc::clone(file), flushed, written + length - flushed >= WRITE_BACK);
+            let wrote = blocking(move || {
+                write_all(&target, &pieces)?;
+                if flush {
+                    // A file system without such a call waits at the end.
+                    let _ = start_write_back(&target, from, WRITE_BACK);
+                }
+                Ok(pieces)
+            });
+            let pieces = wrote.await.map_err(WriteError::Disk)?;
+            if let Some(digests) = &mut self.digests {
+                for piece in pieces {
+                    digests.update(piece).await?;
+                }
+            }
+            self.written += length;
+            let written = self.written;
             if flush {
-                // A file system without such a call waits at the end.
-                let _ = start_write_back(&target, from, WRITE_BACK);
+                flushed += WRITE_BACK;
             }
-            Ok(())
-        });
-        wrote.await.map_err(WriteError::Disk)?;
-        written += length;
-        if flush {
-            flushed += WRITE_BACK;
+            if length > 0 {
+                fill.tell(Progress::Growing { file: Arc::clone(file), written });
+            }
+            if expected.size == Some(written) {
+                break;
+            }
+            if let Some(error) = broken {
+                return Err(WriteError::Store(error));
+            }
         }
-        if length > 0 {
-            fill.tell(Progress::Growing { file: Arc::clone(file), written });
+        let written = self.written;
+        if let Some(missing) = expected.size.filter(|size| written < *size) {
+            let words = format!("{written} of {missing} bytes came");
+            return Err(WriteError::Store(io::Error::new(io::ErrorKind::UnexpectedEof, words)));
         }
-        if expected.size == Some(written) {
-            break;
-        }
-        if let Some(error) = broken {
-            return Err(WriteError::Store(error));
-        }
+        Ok(())
     }
-    if let Some(missing) = expected.size.filter(|size| written < *size) {
-        let words = format!("{written} of {missing} bytes came");
-        return Err(WriteError::Store(io::Error::new(io::ErrorKind::UnexpectedEof, words)));
-    }
-    let hashes = finish(digests).await?;
-    if expected.matches(written, hashes.as_ref()) { Ok(written) } else { Err(WriteError::Invalid) }
 }
 
 fn write_all(mut file: &File, pieces: &[Bytes]) -> io::Result<()> {

@@ -107,6 +107,17 @@ proptest! {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let hashes = runtime.block_on(digests(algorithm, &pieces));
+        let begun = runtime.block_on(async {
+            let mut begun = Digests::start(hashes.algorithm);
+            begun.update(pieces.first().cloned().unwrap_or_default()).await.unwrap();
+            begun.into_state().await.unwrap()
+        });
+        prop_assert_eq!(begun.algorithm(), hashes.algorithm);
+        let resumed = pieces.iter().skip(1).fold(begun, |mut state, piece| {
+            state.update(piece);
+            state
+        });
+        prop_assert_eq!(&resumed.finish(), &hashes, "whoever goes on with what was digested comes to the same");
         prop_assert_eq!(hashes.md5, whole("md5"));
         prop_assert_eq!(hashes.value, whole(algorithm));
     }
