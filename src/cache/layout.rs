@@ -246,8 +246,8 @@ impl Layout {
             return Err(CommitError::Removed);
         }
         if let Err(error) = sync_folder(&self.base) {
-            // Its name alone makes it an image of the cache.
-            remove_own(file, &self.image(id))?;
+            // Its name alone makes it an image of the cache. Where that stays, readers must still learn that it is not durable.
+            let _ = remove_own(file, &self.image(id));
             return Err(CommitError::NotDurable(error));
         }
         let _ = file.try_lock_shared();

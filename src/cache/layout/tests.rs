@@ -156,6 +156,12 @@ fn what_the_disk_refuses_does_not_come_into_the_cache() {
     assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Refused);
     drop(file);
     assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Refused);
+    // Nor does it pass for durable where its name cannot be taken away again, as here, where a folder is in the place of the file.
+    fs::create_dir(layout.incomplete(OTHER)).unwrap();
+    let folder = File::open(layout.incomplete(OTHER)).unwrap();
+    let refused = layout.commit_with(OTHER, &folder, |_| Err(fault()));
+    assert!(matches!(refused, Err(CommitError::NotDurable(_))), "{refused:?}");
+    assert!(layout.image(OTHER).try_exists().unwrap());
     // What cannot be synchronised at all: as with a disk that gives errors.
     let (_reading, pipe) = io::pipe().unwrap();
     let refused = layout.commit(ID, &File::from(std::os::fd::OwnedFd::from(pipe)));
