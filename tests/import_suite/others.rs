@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::super::common::latency::{p99, times};
+use super::super::common::latency::{assert_hardly_slower, times};
 use super::super::common::{Conf, Request, Server, is_thorough, pause, wait_for};
 use super::super::{MIB, PATIENCE, create, import, shown, wait_for_task};
 
@@ -88,10 +88,5 @@ fn requests_of_others_hardly_notice_imports() {
             server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
         }
     }
-    let (without, with) = (p99(without), p99(with));
-    let measured = format!("{without:?} without, {with:?} while {IMPORTS} imports bring {} MiB/s", pace / MIB);
-    eprintln!("{measured}");
-    // What a machine that is busy with other tests does to any request now and then.
-    let noise = if is_thorough() { Duration::ZERO } else { Duration::from_secs(2) };
-    assert!(with <= (without * 2).max(noise), "{measured}");
+    assert_hardly_slower(without, with, &format!("{IMPORTS} imports bring {} MiB/s", pace / MIB));
 }
