@@ -262,6 +262,7 @@ fn an_upload_that_cannot_be_written_down_leaves_nothing() {
         disk = Some(SmallDisk::on(conf.dir.join("state"), 64 * 1024));
         with_state(conf)
     });
+    let _disk = disk.unwrap();
     let id = create(&server, &json!({}));
     let filler = server.conf.dir.join("state/filler");
     let mut file = fs::File::create(&filler).unwrap();
@@ -282,8 +283,6 @@ fn an_upload_that_cannot_be_written_down_leaves_nothing() {
     assert_eq!(status(&server, &id), "active");
     fs::remove_file(&filler).unwrap();
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
-    drop(server);
-    drop(disk);
 }
 
 #[test]
@@ -294,6 +293,7 @@ fn a_mount_without_links_is_good_enough() {
         mount = Some(FuseMount::on(conf.dir.join("images"), &source));
         with_state(conf)
     });
+    let _mount = mount.unwrap();
     let folder = server.conf.dir.join("images");
     fs::write(folder.join("one"), "").unwrap();
     assert!(fs::hard_link(folder.join("one"), folder.join("two")).is_err(), "the mount knows links");
@@ -328,7 +328,6 @@ fn a_mount_without_links_is_good_enough() {
     wait_for("no draft is left", Duration::from_secs(20), || (left(&source.join(".glance-drafts")) == 0).then_some(()));
     server.send(&upload(&id, Body::Sized(vec![b'y'; 1000]))).expect(204);
     assert_eq!(left(&source), 2, "the image and the folder of drafts");
-    drop((server, mount));
 }
 
 #[test]

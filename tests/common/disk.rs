@@ -1,4 +1,7 @@
 //! A disk that is soon full, and one that is reached through FUSE.
+//!
+//! Where one lies in the folder of a server, its variable comes after the server's, so that it is dropped first: a folder in which
+//! something is mounted cannot be removed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

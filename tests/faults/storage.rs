@@ -60,7 +60,6 @@ fn storage_that_does_not_answer_holds_up_nobody_else() {
     for reader in readers {
         assert!(reader.join().unwrap().unwrap()[..] == data[1000..]);
     }
-    drop((server, mount));
 }
 
 #[test]
@@ -70,6 +69,7 @@ fn full_disk() {
         disk = Some(SmallDisk::on(conf.dir.join("images"), 4 * MIB));
         conf
     });
+    let _disk = disk.unwrap();
     for body in [Body::Sized(vec![b'x'; 8 * MIB]), Body::Chunked(vec![vec![b'x'; MIB]; 8])] {
         let id = create(&server);
         let answer = server.send(&upload(&id, body)).expect(413);
@@ -77,6 +77,4 @@ fn full_disk() {
         assert_recovered(&server, &id);
         server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
     }
-    drop(server);
-    drop(disk);
 }

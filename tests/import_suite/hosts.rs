@@ -100,7 +100,6 @@ fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
         let data = server.send(&Request::new("GET", &format!("/v2/images/{id}/file"))).expect(200).body;
         assert_eq!(data.len(), size);
     }
-    drop((server, mount));
 }
 
 #[test]

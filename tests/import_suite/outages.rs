@@ -134,5 +134,4 @@ fn an_import_that_is_given_up_is_not_cleaned_up_before_its_stores_have_stopped()
     assert_eq!(image.get("os_glance_import_task"), None, "{image}");
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
     assert_nothing_left(&server.conf);
-    drop((server, mount));
 }

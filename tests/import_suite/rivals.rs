@@ -58,6 +58,7 @@ fn a_store_that_is_full_takes_nothing_and_leaves_nothing() {
         disk = Some(SmallDisk::on(given.dir.join("slow"), MIB / 2));
         conf(given)
     });
+    let _disk = disk.unwrap();
     let id = create(&server);
     import(&server, &id, &download(&["fast", "slow"], true));
     let failed = wait_for_task(&server, &id, "failure");
@@ -73,6 +74,4 @@ fn a_store_that_is_full_takes_nothing_and_leaves_nothing() {
     assert_free(&image, "active");
     assert_eq!((&image["stores"], &image["os_glance_failed_import"]), (&json!("fast"), &json!("slow")));
     assert!(objects(&server.conf, "slow").is_empty());
-    drop(server);
-    drop(disk);
 }
