@@ -1,7 +1,6 @@
 //! Images on their way into the cache, and who reads them meanwhile.
 
 use std::fs;
-use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::cloud::{Cloud, Image, Reader};
+use crate::common::service_manager::ServiceManager;
 use crate::common::{Client, Request, pause, wait_for};
 
 /// Longer than any test: nothing comes before it is set to less.
@@ -126,26 +126,20 @@ fn what_is_queued_is_fetched_at_once_and_a_few_at_a_time() {
     let mut cloud = Cloud::start(1, |conf| conf);
     let images: Vec<Image> = (0..6).map(|seed| cloud.image(90 + seed, 200_000)).collect();
     let folder = tempfile::tempdir().unwrap();
-    let manager = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let socket = folder.path().join("notify");
+    let manager = ServiceManager::at(&socket);
     cloud.servers[0].signal(Signal::SIGTERM);
     assert!(cloud.servers[0].wait_end(Duration::from_secs(60)).success());
-    cloud.servers[0].start_again_managed(&folder.path().join("notify"));
-    let told = |text: &str| {
-        let mut datagram = [0; 4096];
-        loop {
-            let length = manager.recv(&mut datagram).unwrap_or_else(|error| panic!("«{text}» is not told: {error}"));
-            if String::from_utf8_lossy(&datagram[..length]).contains(text) {
-                return;
-            }
-        }
-    };
+    cloud.servers[0].conf = cloud.servers[0].conf.clone().variable("NOTIFY_SOCKET", socket.display());
+    cloud.servers[0].start_again();
     cloud.origin.slow_down(NEVER);
     for image in &images {
         cloud.servers[0].send(&Request::new("PUT", &format!("/v2/cache/{}", image.id))).expect(202);
     }
     wait_for("some are fetched", Duration::from_secs(60), || (cloud.origin.reads() >= 4).then_some(()));
-    told("; 0 of 6 images fetched into the cache");
+    wait_for("the service manager sees how far it is", Duration::from_secs(60), || {
+        manager.next(Duration::ZERO).filter(|(_, said)| said.contains("; 0 of 6 images fetched into the cache"))
+    });
     assert_eq!(cloud.origin.reads(), 4);
     let state = cloud.servers[0].send(&Request::new("GET", "/v2/cache")).expect(200).json();
     assert_eq!(state["queued_images"].as_array().unwrap().len(), 6);

@@ -11,7 +11,7 @@ pub(crate) struct Conf {
     pub(crate) dir: PathBuf,
     pub(crate) port: u16,
     options: Vec<(String, String, String)>,
-    /// What the service finds in its environment besides.
+    /// What our service finds in its environment besides; upstream's has none.
     pub(super) environment: Vec<(String, String)>,
 }
 
@@ -94,7 +94,7 @@ impl Conf {
         self
     }
 
-    /// A variable in the environment of the service.
+    /// A variable in the environment of our service; upstream's cannot be started with one.
     pub(crate) fn variable(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.push((name.to_owned(), value.to_string()));
         self

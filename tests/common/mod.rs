@@ -13,12 +13,15 @@ pub(crate) mod images;
 pub(crate) mod latency;
 pub(crate) mod peers;
 pub(crate) mod server;
+pub(crate) mod service_manager;
 pub(crate) mod shared_database;
 
 pub(crate) use conf::Conf;
 pub(crate) use http::{Answer, Body, Client, Request};
 pub(crate) use server::Server;
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Blocks the test's own thread, which runs no async code.

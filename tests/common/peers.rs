@@ -156,6 +156,7 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) fn start(conf: Conf) -> Self {
+        assert!(conf.environment.is_empty(), "upstream's service would not see {:?}", conf.environment);
         let path = conf.write().display().to_string();
         let database = conf.database().display().to_string();
         let user = std::process::id().to_string();

@@ -56,12 +56,6 @@ impl Server {
         self.wait_ready();
     }
 
-    /// Starts again, as a service manager that listens at this socket would.
-    pub(crate) fn start_again_managed(&mut self, socket: &Path) {
-        self.child = spawn_with(&self.conf, &[("NOTIFY_SOCKET", socket.to_str().unwrap())]);
-        self.wait_ready();
-    }
-
     /// Starts again, to die at a [point](../../src/sys/crash_point.rs) of that name.
     pub(crate) fn start_to_crash_at(&mut self, point: &str) {
         self.child = spawn_with(&self.conf, &[(CRASH_AT, point)]);

@@ -4,15 +4,15 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+
+use crate::service_manager::ServiceManager;
 
 /// Nothing here takes longer unless it is broken.
 pub(crate) const LONG: Duration = Duration::from_secs(45);
@@ -25,7 +25,7 @@ pub(crate) struct Setup {
     sockets: Vec<OwnedFd>,
     /// Most descriptors that it may have.
     descriptors: Option<usize>,
-    notify: Receiver<String>,
+    manager: ServiceManager,
 }
 
 /// The program at work; killed when dropped.
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) port: u16,
     pub(crate) directory: TempDir,
-    notify: Receiver<String>,
+    manager: ServiceManager,
 }
 
 /// A port that nobody had a moment ago.
@@ -63,10 +63,10 @@ impl Setup {
     /// On loopback, with its own database and store.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let notify = service_manager(UnixDatagram::bind(directory.path().join("notify")).unwrap());
+        let manager = ServiceManager::at(&directory.path().join("notify"));
         fs::create_dir(directory.path().join("run")).unwrap();
         let (environment, sockets) = (Vec::new(), Vec::new());
-        let setup = Self { directory, port: free_port(), environment, sockets, descriptors: None, notify };
+        let setup = Self { directory, port: free_port(), environment, sockets, descriptors: None, manager };
         let (port, notify) = (setup.port, setup.path("notify"));
         setup
             .variable("NOTIFY_SOCKET", &notify.display().to_string())
@@ -149,7 +149,7 @@ impl Setup {
             command.stdout(socket);
         }
         let child = command.spawn().unwrap();
-        Server { child, port: self.port, directory: self.directory, notify: self.notify }
+        Server { child, port: self.port, directory: self.directory, manager: self.manager }
     }
 
     /// Starts and waits until requests are answered.
@@ -226,7 +226,8 @@ impl Server {
     /// The next datagram to the service manager.
     #[track_caller]
     pub(crate) fn notified(&self) -> String {
-        self.notify.recv_timeout(LONG).unwrap_or_else(|error| panic!("{error}; the log:\n{}", self.log()))
+        let next = self.manager.next(LONG);
+        next.unwrap_or_else(|| panic!("nothing is said any more; the log:\n{}", self.log())).1
     }
 
     /// The next datagram that has this line.
@@ -234,12 +235,12 @@ impl Server {
     pub(crate) fn await_state(&mut self, line: &str) -> String {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some((_, states)) = self.manager.next(Duration::from_secs(1)) {
+                if states.lines().any(|state| state.starts_with(line)) {
+                    return states;
+                }
+            } else if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("ended with {status} before {line}; the log:\n{}", self.log());
-            }
-            let states = self.notified();
-            if states.lines().any(|state| state.starts_with(line)) {
-                return states;
             }
             assert!(start.elapsed() < LONG, "never said {line}; the log:\n{}", self.log());
         }
@@ -278,32 +279,6 @@ impl Drop for Server {
 /// A request on a connection of its own.
 pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     Client::new(TcpStream::connect(address)?).get(path)
-}
-
-/// Reads all that is said, as a service manager does.
-fn service_manager(socket: UnixDatagram) -> Receiver<String> {
-    let (heard, said) = channel();
-    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        loop {
-            match socket.recv(&mut buffer) {
-                Ok(length) => {
-                    if heard.send(String::from_utf8(buffer[..length].to_vec()).unwrap()).is_err() {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // An empty word finds out whether anybody listens.
-                    if heard.send(String::new()).is_err() {
-                        return;
-                    }
-                }
-                Err(_) => return,
-            }
-        }
-    });
-    said
 }
 
 fn log(directory: &Path, name: &str) -> fs::File {

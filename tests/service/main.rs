@@ -17,5 +17,7 @@ mod manager;
 mod odd_rows;
 mod protections;
 mod reload;
+#[path = "../common/service_manager.rs"]
+mod service_manager;
 mod stop;
 mod tls;
