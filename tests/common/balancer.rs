@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::database::program;
-use super::{Answer, Body, Client, Request, free_port, wait_for};
+use super::{Answer, Body, Client, Request, ends_with_thread, free_port, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Each request goes to the other host than the one before, so that few of these are needed.
@@ -42,11 +42,11 @@ impl Balancer {
              server 0 {first}\n server 1 {second}\n"
         );
         std::fs::write(&path, text).unwrap();
-        let mut command = Command::new(program("haproxy", "haproxy"));
+        let mut command = ends_with_thread(&program("haproxy", "haproxy"));
         let command = command.args(["-db", "-q", "-f"]).arg(path).stdin(Stdio::null()).stdout(Stdio::null());
-        let process = command.spawn().unwrap();
+        let balancer = Self { address, hosts, token: token.to_owned(), process: command.spawn().unwrap() };
         wait_for("the load balancer", PATIENCE, || TcpStream::connect(address).ok());
-        Self { address, hosts, token: token.to_owned(), process }
+        balancer
     }
 
     /// Images are staged, and then imported or deleted, through the balancer, until each host has had to do both with data that the

@@ -54,6 +54,13 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() ->
     }
 }
 
+/// A program that is killed when the thread that has started it ends: it does not outlive a test binary that is killed.
+pub(crate) fn ends_with_thread(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 /// A port of 127.0.0.1 that was free a moment ago, never handed out twice by this process.
 pub(crate) fn free_port() -> u16 {
     use std::collections::HashSet;

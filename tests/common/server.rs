@@ -5,13 +5,13 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Answer, Client, Conf, Request, free_port, wait_for};
+use super::{Answer, Client, Conf, Request, ends_with_thread, free_port, wait_for};
 
 /// Says at which point a service dies.
 const CRASH_AT: &str = "GLANCE_TEST_CRASH_AT";
@@ -166,9 +166,8 @@ fn spawn(conf: &Conf) -> Child {
 
 fn spawn_with(conf: &Conf, environment: &[(&str, &str)]) -> Child {
     let log = File::options().create(true).append(true).open(conf.dir.join("log")).unwrap();
-    // setpriv: the server must not outlive a test binary that is killed.
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_glance-api"), "--config-file"])
+    ends_with_thread(Path::new(env!("CARGO_BIN_EXE_glance-api")))
+        .arg("--config-file")
         .arg(conf.path())
         .env_remove("NOTIFY_SOCKET")
         .envs(conf.environment.iter().map(|(name, value)| (name, value)))

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::common::database::{as_postgres, program};
-use crate::common::{free_port, wait_for};
+use crate::common::{ends_with_thread, free_port, wait_for};
 
 /// A program between client and server; ends with the test.
 pub(crate) struct Between {
@@ -50,15 +50,15 @@ impl Between {
             );
         }
         std::fs::write(&path, text).unwrap();
-        let mut command = Command::new(program("haproxy", "haproxy"));
+        let mut command = ends_with_thread(&program("haproxy", "haproxy"));
         Self::start(command.args(["-db", "-q", "-f"]).arg(path), port)
     }
 
     fn start(command: &mut Command, port: u16) -> Self {
         let process = command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let process = process.unwrap();
+        let between = Self { port, process: process.unwrap() };
         wait_for("what stands in between", Duration::from_secs(20), || TcpStream::connect(("127.0.0.1", port)).ok());
-        Self { port, process }
+        between
     }
 }
 
