@@ -163,8 +163,7 @@ fn a_download_goes_into_all_stores_and_a_failed_one_names_its_cause() {
         {"op": "replace", "path": "/disk_format", "value": "qcow2"},
         {"op": "replace", "path": "/container_format", "value": "ovf"},
     ]);
-    let mut patch = Request::new("PATCH", &format!("/v2/images/{id}")).json(&formats);
-    patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
+    let patch = Request::patch(&format!("/v2/images/{id}"), &formats);
     assert_eq!(server.send(&patch).expect(200).json()["disk_format"], "qcow2");
     web.go_on.send(true).unwrap();
     let done = wait_for_task(&server, &id, "success");
@@ -238,9 +237,8 @@ fn formats_that_were_to_be_changed_during_an_import_stay_once_the_image_is_activ
     let mut held = String::new();
     BufReader::new(other.stdout.take().unwrap()).read_line(&mut held).unwrap();
     assert_eq!(held.trim(), "held");
-    let mut patch = Request::new("PATCH", &format!("/v2/images/{id}"))
-        .json(&json!([{"op": "replace", "path": "/disk_format", "value": "qcow2"}]));
-    patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
+    let change = json!([{"op": "replace", "path": "/disk_format", "value": "qcow2"}]);
+    let patch = Request::patch(&format!("/v2/images/{id}"), &change);
     let (address, id_of_client) = (server.address, id.clone());
     let client = thread::spawn(move || (http::Client::new(address).send(&patch).status, id_of_client));
     pause(Duration::from_secs(2));

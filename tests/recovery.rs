@@ -345,9 +345,7 @@ fn data_whose_signature_nobody_verifies_is_refused() {
     assert_eq!(status(&server, &id), "queued");
     // The condition is upstream's: all four.
     let remove = json!([{"op": "remove", "path": "/img_signature_key_type"}]);
-    let patch = Request::new("PATCH", &format!("/v2/images/{id}"))
-        .header("Content-Type", "application/openstack-images-v2.1-json-patch");
-    server.send(&Request { body: Body::Sized(remove.to_string().into_bytes()), ..patch }).expect(200);
+    server.send(&Request::patch(&format!("/v2/images/{id}"), &remove)).expect(200);
     server.send(&upload(&id, Body::Sized(vec![b'x'; 1000]))).expect(204);
 }
 
@@ -476,8 +474,7 @@ fn a_removal_of_a_location_that_died_is_finished() {
     let locations = || runtime.block_on(images::get(&db, &id, false)).unwrap().unwrap().locations.len();
 
     let change = json!([{"op": "remove", "path": "/locations/0"}]);
-    let mut patch = Request::new("PATCH", &format!("/v2/images/{id}")).json(&change);
-    patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
+    let patch = Request::patch(&format!("/v2/images/{id}"), &change);
     let mut stream = http::connect(server.address).unwrap();
     proxy.fault(Fault::Delay(Duration::from_secs(20)));
     stream.write_all(&patch.head("localhost")).unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::common::http::connect;
-use crate::common::{Answer, Body, Conf, Request, Server, free_port, wait_for};
+use crate::common::{Answer, Conf, Request, Server, free_port, wait_for};
 use crate::origin::{Origin, pattern};
 
 /// An image at the origin.
@@ -81,10 +81,7 @@ impl Cloud {
         let validation = json!({"os_hash_algo": "sha512", "os_hash_value": digest("sha512sum", &data), "checksum": digest("md5sum", &data)});
         let location = json!({"url": url, "metadata": {}, "validation_data": validation});
         let change = json!([{"op": "add", "path": "/locations/-", "value": location}]);
-        let mut patch = Request::new("PATCH", &format!("/v2/images/{id}"))
-            .header("Content-Type", "application/openstack-images-v2.1-json-patch");
-        patch.body = Body::Sized(change.to_string().into_bytes());
-        server.send(&patch).expect(200);
+        server.send(&Request::patch(&format!("/v2/images/{id}"), &change)).expect(200);
         Image { id, data: Arc::new(data) }
     }
 

@@ -60,17 +60,22 @@ impl Conf {
 
     /// Tokens of this Keystone are asked for.
     pub(crate) fn keystone(self, keystone: &Keystone) -> Self {
+        self.keystone_at(&keystone.url, &keystone.password)
+            .set("keystone_authtoken.service_token_roles", "service")
+            .set("keystone_authtoken.service_token_roles_required", true)
+    }
+
+    /// Tokens are asked for at this URL, where the service has this password.
+    pub(crate) fn keystone_at(self, url: &str, password: &str) -> Self {
         self.set("paste_deploy.flavor", "keystone")
-            .set("keystone_authtoken.www_authenticate_uri", &keystone.url)
-            .set("keystone_authtoken.auth_url", &keystone.url)
+            .set("keystone_authtoken.www_authenticate_uri", url)
+            .set("keystone_authtoken.auth_url", url)
             .set("keystone_authtoken.auth_type", "password")
             .set("keystone_authtoken.username", "glance")
-            .set("keystone_authtoken.password", &keystone.password)
+            .set("keystone_authtoken.password", password)
             .set("keystone_authtoken.project_name", "service")
             .set("keystone_authtoken.user_domain_id", "default")
             .set("keystone_authtoken.project_domain_id", "default")
-            .set("keystone_authtoken.service_token_roles", "service")
-            .set("keystone_authtoken.service_token_roles_required", true)
     }
 
     /// Limits are kept by this Keystone.

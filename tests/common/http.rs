@@ -29,6 +29,13 @@ impl Request {
         Self { method: method.into(), target: target.into(), headers: Vec::new(), body: Body::None }
     }
 
+    /// Changes of an image.
+    pub(crate) fn patch(target: &str, changes: &serde_json::Value) -> Self {
+        let body = Body::Sized(changes.to_string().into_bytes());
+        let request = Self::new("PATCH", target).header("Content-Type", "application/openstack-images-v2.1-json-patch");
+        Self { body, ..request }
+    }
+
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self

@@ -16,9 +16,7 @@ use super::super::{
 use super::{known, serve_by, token, with_keystone};
 
 fn patch(id: &str, change: &Value) -> Request {
-    let mut patch = Request::new("PATCH", &format!("/v2/images/{id}")).json(change);
-    patch.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
-    patch
+    Request::patch(&format!("/v2/images/{id}"), change)
 }
 
 fn several_at_a_time(web: &Web) -> impl FnOnce(Conf) -> Conf {

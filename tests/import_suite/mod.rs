@@ -69,16 +69,7 @@ fn answer(mut connection: &TcpStream, find: &impl Fn(&str, &str) -> Option<Vec<u
 
 /// Asks for tokens at a Keystone that is one of the web servers above.
 fn with_keystone(conf: Conf, port: u16) -> Conf {
-    let url = format!("http://127.0.0.1:{port}/v3");
-    conf.set("paste_deploy.flavor", "keystone")
-        .set("keystone_authtoken.auth_url", &url)
-        .set("keystone_authtoken.www_authenticate_uri", url)
-        .set("keystone_authtoken.auth_type", "password")
-        .set("keystone_authtoken.username", "glance")
-        .set("keystone_authtoken.password", "secret")
-        .set("keystone_authtoken.project_name", "service")
-        .set("keystone_authtoken.user_domain_id", "default")
-        .set("keystone_authtoken.project_domain_id", "default")
+    conf.keystone_at(&format!("http://127.0.0.1:{port}/v3"), "secret")
 }
 
 /// What such a Keystone says of everybody's token: it is an administrator's, and the same web server is the Image service of the region

@@ -187,8 +187,7 @@ fn upstream_and_we_read_each_others_images() {
 
         let second = create(reader);
         let change = json!([{"op": "add", "path": "/locations/-", "value": {"url": url, "metadata": {}}}]);
-        let mut request = Request::new("PATCH", &format!("/v2/images/{second}")).json(&change);
-        request.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
+        let request = Request::patch(&format!("/v2/images/{second}"), &change);
         let added = reader.send(&request).expect(200).json();
         assert_eq!((&added["status"], &added["size"]), (&json!("active"), &json!(data.len())));
         assert!(reader.send(&download(&second)).expect(200).body == data);
@@ -198,9 +197,7 @@ fn upstream_and_we_read_each_others_images() {
         ceph.rbd(&["clone", "--rbd-default-clone-format", "1", &format!("images/{id}@snap"), &clone]);
         let location = |url: &str| {
             let change = json!([{"op": "add", "path": "/locations/-", "value": {"url": url, "metadata": {}}}]);
-            let mut request = Request::new("PATCH", "/v2/images/ID").json(&change);
-            request.headers[0].1 = "application/openstack-images-v2.1-json-patch".to_owned();
-            request
+            Request::patch("/v2/images/ID", &change)
         };
         for mut request in [
             delete("ID"),

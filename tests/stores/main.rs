@@ -67,10 +67,7 @@ impl Side {
     }
 
     fn patch_request(&self, path: &str, change: &Value) -> Request {
-        let mut patch =
-            self.request("PATCH", path).header("Content-Type", "application/openstack-images-v2.1-json-patch");
-        patch.body = Body::Sized(change.to_string().into_bytes());
-        patch
+        Request::patch(path, change).header("X-Auth-Token", &self.token)
     }
 
     #[track_caller]

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::common::peers::Keystone;
-use super::common::{Body, Conf, Request, Server, pause, wait_for};
+use super::common::{Conf, Request, Server, pause, wait_for};
 use super::{Side, on_both_sides, plain};
 
 /// A web server that says one thing to HEAD and may do another for GET.
@@ -76,11 +76,7 @@ fn images_on_web_servers_are_what_they_were_when_registered() {
                 let made = side.client.send(&create).expect(201).json();
                 let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
                 let location = json!({"url": format!("http://{web}/{name}"), "metadata": {}});
-                let mut patch =
-                    side.request("PATCH", &path).header("Content-Type", "application/openstack-images-v2.1-json-patch");
-                let change = json!([{"op": "add", "path": "/locations/-", "value": location}]);
-                patch.body = Body::Sized(change.to_string().into_bytes());
-                let added = side.client.send(&patch);
+                let added = side.patch(&path, &json!([{"op": "add", "path": "/locations/-", "value": location}]));
                 if added.status != 200 {
                     given.push((name, (added.status, String::new())));
                     continue;
@@ -115,10 +111,8 @@ fn a_location_that_became_forbidden_is_not_read() {
     let made = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201).json();
     let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
     let location = json!({"url": format!("http://{web}/same"), "metadata": {}});
-    let mut patch = Request::new("PATCH", &path).header("Content-Type", "application/openstack-images-v2.1-json-patch");
     let change = json!([{"op": "add", "path": "/locations/-", "value": location}]);
-    patch.body = Body::Sized(change.to_string().into_bytes());
-    server.send(&patch).expect(200);
+    server.send(&Request::patch(&path, &change)).expect(200);
     let read = Request::new("GET", &format!("{path}/file"));
     assert_eq!(server.send(&read).expect(200).text(), "0123456789");
     server.conf.clone().set("import_filtering_opts.allowed_ports", "[80,443]").write();

@@ -88,7 +88,7 @@ impl Race {
         let path = self.caller().create("patched");
         let patch = |name: &str| {
             let change = json!([{"op": "add", "path": format!("/{name}"), "value": name}, {"op": "add", "path": "/both", "value": name}]);
-            super::side_by_side::patch(&path, &change)
+            Request::patch(&path, &change)
         };
         for answer in self.both([patch("one"), patch("two")]) {
             assert!([200, 409].contains(&answer.status), "{} {}", answer.status, answer.text());

@@ -53,14 +53,8 @@ impl Caller {
     }
 
     fn patch(&mut self, path: &str, change: &Value) {
-        self.send(patch(path, change)).expect(200);
+        self.send(Request::patch(path, change)).expect(200);
     }
-}
-
-pub(super) fn patch(path: &str, change: &Value) -> Request {
-    let kind = "application/openstack-images-v2.1-json-patch";
-    let body = Body::Sized(change.to_string().into_bytes());
-    Request { body, ..Request::new("PATCH", path).header("Content-Type", kind) }
 }
 
 pub(super) fn upload(path: &str, data: &[u8]) -> Request {
