@@ -21,7 +21,7 @@ fn stores_can_be_left_out() {
     assert_eq!((cloud.origin.reads(), cloud.is_cached(&image)), (2, false));
 }
 
-/// What the log says of the cache that an operator should look at, since the service was started.
+/// What the log says of the cache that an operator should look at, since the service was started for the first time.
 fn complaints(cloud: &Cloud, mark: &str) -> Vec<String> {
     // The log has its lines in order.
     cloud.servers[0].send(&Request::new("GET", &format!("/{mark}")));

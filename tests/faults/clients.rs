@@ -83,7 +83,7 @@ fn clients_that_dawdle() {
         assert!(start.elapsed() < limit, "the server listens for ever");
     }
 
-    // An upload that stops, and one that stops with some bytes in each second.
+    // An upload that stops.
     let id = create(&server);
     let stream = begin_upload(&server, &id, 10 * MIB, MIB);
     assert_closes(stream, limit);
