@@ -7,7 +7,6 @@ mod common;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufReader, Write};
-use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +14,7 @@ use std::time::Duration;
 
 use common::database::{Fault, Kind, Proxy, Server as Database};
 use common::disk::{FuseMount, SmallDisk};
+use common::uploads::{begin_upload, status, upload};
 use common::{Answer, Body, Conf, Request, Server, free_port, http, wait_for};
 use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::model::{LocationRecord, NewImage};
@@ -38,27 +38,6 @@ fn create(server: &Server, properties: &serde_json::Value) -> String {
 
 fn shown(server: &Server, id: &str) -> serde_json::Value {
     server.send(&Request::new("GET", &format!("/v2/images/{id}"))).expect(200).json()
-}
-
-fn status(server: &Server, id: &str) -> String {
-    shown(server, id)["status"].as_str().unwrap().to_owned()
-}
-
-fn upload(id: &str, body: Body) -> Request {
-    Request::new("PUT", &format!("/v2/images/{id}/file")).data(body)
-}
-
-/// Begins an upload of `length` bytes, sends one MiB of them, and waits until the service has taken the image.
-fn begin_upload(server: &Server, id: &str, length: usize) -> TcpStream {
-    let mut stream = http::connect(server.address).unwrap();
-    let head = Request::new("PUT", &format!("/v2/images/{id}/file"))
-        .header("Content-Type", "application/octet-stream")
-        .header("Content-Length", &length.to_string())
-        .head("localhost");
-    stream.write_all(&head).unwrap();
-    stream.write_all(&vec![b'x'; MIB]).unwrap();
-    wait_for("the image is being saved", Duration::from_secs(30), || (status(server, id) == "saving").then_some(()));
-    stream
 }
 
 /// The folder of the intent log's entries.
@@ -91,7 +70,7 @@ fn assert_queued_and_clean(server: &Server, id: &str) {
 fn an_entry_says_who_does_what_and_the_token_does_not_show() {
     let server = Server::with(with_state);
     let id = create(&server, &json!({"color": "red"}));
-    let stream = begin_upload(&server, &id, 4 * MIB);
+    let stream = begin_upload(&server, &id, 4 * MIB, MIB);
     let files = entries(&server.conf);
     assert_eq!(files.len(), 1, "{files:?}");
     let entry: serde_json::Value = serde_json::from_slice(&fs::read(&files[0]).unwrap()).unwrap();
@@ -119,7 +98,7 @@ fn an_entry_says_who_does_what_and_the_token_does_not_show() {
 fn one_unreadable_entry_does_not_stop_the_rest() {
     let mut server = Server::with(with_state);
     let id = create(&server, &json!({}));
-    let stream = begin_upload(&server, &id, 64 * MIB);
+    let stream = begin_upload(&server, &id, 64 * MIB, MIB);
     server.crash();
     drop(stream);
     let folder = intent_log(&server.conf);
@@ -151,7 +130,7 @@ fn recovery_leaves_alone_what_another_host_is_writing() {
     let here = Server::with(with_state);
     let there = Server::start(other_host(&here, "there"));
     let id = create(&here, &json!({}));
-    let mut stream = begin_upload(&there, &id, 4 * MIB);
+    let mut stream = begin_upload(&there, &id, 4 * MIB, MIB);
 
     // Left here by workers that died: one of an earlier build, and one whose turn at this image ended before the other began.
     let place = format!("file://{}/{id}", here.conf.dir.join("images").display());
@@ -311,7 +290,7 @@ fn a_mount_without_links_is_good_enough() {
 
     // What a crash leaves has a name there, and is removed once its writer has been silent for long.
     let id = create(&server, &json!({}));
-    let stream = begin_upload(&server, &id, 64 * MIB);
+    let stream = begin_upload(&server, &id, 64 * MIB, MIB);
     let drafts = wait_for("a draft", Duration::from_secs(20), || {
         let entries = fs::read_dir(folder.join(".glance-drafts")).unwrap();
         let drafts: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -384,7 +363,7 @@ fn an_upload_whose_commits_lose_their_answers_ends_well_or_not_at_all() {
 
             // The step from `saving` to `active`.
             let id = create(&server, &json!({}));
-            let mut stream = begin_upload(&server, &id, 2 * MIB);
+            let mut stream = begin_upload(&server, &id, 2 * MIB, MIB);
             proxy.fault(fault);
             stream.write_all(&vec![b'x'; MIB]).unwrap();
             let answer = Answer::read(&mut BufReader::new(stream), "PUT").unwrap();
@@ -430,7 +409,7 @@ fn an_upload_whose_outcome_nobody_knows_keeps_data_and_entry_until_recovery_look
     };
     // The data is durable, and the image active, when the database goes.
     let id = create(&server, &json!({}));
-    let mut stream = begin_upload(&server, &id, 2 * MIB);
+    let mut stream = begin_upload(&server, &id, 2 * MIB, MIB);
     lose_the_database_in_a_commit(&proxy, || stream.write_all(&vec![b'x'; MIB]).unwrap());
     assert_eq!(Answer::read(&mut BufReader::new(stream), "PUT").unwrap().status, 503);
     recover(&id, "active");

@@ -15,6 +15,7 @@ pub(crate) mod peers;
 pub(crate) mod server;
 pub(crate) mod service_manager;
 pub(crate) mod shared_database;
+pub(crate) mod uploads;
 
 pub(crate) use conf::Conf;
 pub(crate) use http::{Answer, Body, Client, Request};
