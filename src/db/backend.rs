@@ -158,15 +158,8 @@ fn sqlite(address: &SqliteAddress, options: &DatabaseSection) -> Backend {
         .thread_name(|id| format!("sqlite-{id}"))
         .disable_statement_logging();
     let wait = pool_timeout(options);
-    let limits = |connections| Limits {
-        connections,
-        few: connections,
-        wait,
-        trusted_idle: None,
-        kept: connections,
-        idle: None,
-        age: None,
-    };
+    let limits =
+        |connections| Limits { connections, wait, trusted_idle: None, kept: connections, idle: None, age: None };
     let write = Pool::new(Arc::new(connect.clone()), limits(1));
     // Reading is work of the processor: more connections than cores only queue elsewhere.
     let readers = available_parallelism().map_or(1, usize::from).clamp(2, most_connections(options).max(2));
@@ -189,13 +182,11 @@ fn mysql_settings(options: &DatabaseSection) -> Result<Vec<String>, DbError> {
 
 fn server_limits(options: &DatabaseSection) -> Limits {
     let recycle = options.connection_recycle_time;
-    let kept = usize::try_from(options.max_pool_size).ok().filter(|&size| size > 0).unwrap_or(MOST_CONNECTIONS);
     Limits {
         connections: most_connections(options),
-        few: kept,
         wait: pool_timeout(options),
         trusted_idle: Some(TRUSTED_IDLE),
-        kept,
+        kept: usize::try_from(options.max_pool_size).ok().filter(|&size| size > 0).unwrap_or(MOST_CONNECTIONS),
         idle: Some(IDLE_TIMEOUT),
         age: (recycle > 0).then(|| seconds(recycle)),
     }

@@ -23,13 +23,11 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Limits {
     /// Connections that are open at a time.
     pub(super) connections: usize,
-    /// Connections that are used as long as operations are short; see [`turns`]. `max_pool_size`, as `kept` is.
-    pub(super) few: usize,
     /// How long to wait for one of them.
     pub(super) wait: Duration,
     /// A connection that has been idle for longer is tried before it is used; `None`: it cannot break.
     pub(super) trusted_idle: Option<Duration>,
-    /// Connections that are kept however long nobody uses them.
+    /// Connections that are kept however long nobody uses them, and that are enough as long as operations are short; see [`turns`].
     pub(super) kept: usize,
     /// The others are closed after so much idle time.
     pub(super) idle: Option<Duration>,
@@ -82,7 +80,7 @@ impl<C: Connection> Clone for Pool<C> {
 
 impl<C: Connection + 'static> Pool<C> {
     pub(super) fn new(connector: Arc<dyn Connector<C>>, limits: Limits) -> Self {
-        let turns = Arc::new(Turns::new(limits.few, limits.connections));
+        let turns = Arc::new(Turns::new(limits.kept, limits.connections));
         let (idle, is_trimmed) = (Mutex::default(), AtomicBool::new(false));
         Self(Arc::new(Shared { connector, limits, turns, idle, is_trimmed }))
     }
@@ -257,7 +255,7 @@ mod tests {
     fn pool(connections: usize, idle: Option<Duration>, age: Option<Duration>) -> Pool<SqliteConnection> {
         let options = SqliteConnectOptions::new().in_memory(true);
         let (wait, trusted_idle) = (Duration::from_millis(200), Some(Duration::from_secs(5)));
-        Pool::new(Arc::new(options), Limits { connections, wait, trusted_idle, few: connections, kept: 2, idle, age })
+        Pool::new(Arc::new(options), Limits { connections, wait, trusted_idle, kept: 2, idle, age })
     }
 
     async fn get(pool: &Pool<SqliteConnection>) -> Pooled<SqliteConnection> {
