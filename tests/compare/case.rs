@@ -43,6 +43,7 @@
 //! well is out of date and fails.
 //! What `ours_on` gives for `postgresql` or `mariadb` is in force there in its place; `not_on` leaves a case out on a database, with
 //! the reason.
+//! `alike`: what we answer to all values of `each` is the same, but for these values in it.
 //! `ignore` leaves out headers by name, `body` or `reason`, for what upstream leaves to chance.
 
 use std::collections::BTreeMap;
@@ -178,6 +179,8 @@ pub(crate) struct Case {
     #[serde(rename = "type")]
     content_type: Option<String>,
     save: Option<Save>,
+    #[serde(default)]
+    pub(crate) alike: bool,
     #[serde(default)]
     pub(crate) until: BTreeMap<String, Vec<Value>>,
     pub(crate) ours: Option<Differs>,
@@ -331,6 +334,12 @@ impl Step {
         let is_in_path = path.contains("<each>");
         let rest = [self.case.name.clone(), each.filter(|_| !is_in_path)];
         rest.into_iter().flatten().fold(title, |title, word| format!("{title}, {word}"))
+    }
+
+    /// The value of `each` as text, and whether it is the first one.
+    pub(crate) fn each(&self) -> (String, bool) {
+        let text = self.each.as_ref().map(|each| each.as_str().map_or_else(|| each.to_string(), str::to_owned));
+        (text.expect("`each` for `alike`"), self.each.as_ref() == self.case.each.first())
     }
 
     /// Whether the request may make something.

@@ -40,6 +40,7 @@ files! {
     auth
     cache
     cache_files
+    cached
     cors
     create
     download

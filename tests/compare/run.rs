@@ -13,7 +13,7 @@ use crate::case::{self, Base, CaseFile, Setup};
 use crate::common::peers::{Keystone, Upstream};
 use crate::common::shared_database::{self, is_server, wait_for_another_time, with_database};
 use crate::common::{Answer, Client, Conf, Server, free_port, pause};
-use crate::difference::{differences, out_of_date};
+use crate::difference::{differences, out_of_date, without_each};
 use crate::names::Names;
 
 /// Names of users in the cases, and how Keystone knows them.
@@ -97,6 +97,8 @@ pub(crate) fn with_upstream() -> bool {
 
 fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: bool) -> Outcome {
     let Outcome { mut report, mut answers, mut same, mut different } = Outcome::default();
+    // Our answer to the first value of `each`.
+    let mut first = String::new();
     for step in case::steps(&file.cases, &file.who) {
         let token = token(file.config.base, &step.who);
         let their_answer = theirs.answer(&step, token);
@@ -130,6 +132,15 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
                 if text(their) != text(our) {
                     found.push(format!("answer\n      upstream: {}\n      ours:     {}", text(their), text(our)));
                 }
+            }
+        }
+        if let (true, false, Ok(answer)) = (step.case.alike, with_upstream, &our_answer) {
+            let (each, is_first) = step.each();
+            let shown = without_each(answer, &each);
+            if is_first {
+                first = shown;
+            } else if shown != first {
+                found.push(format!("alike\n    the first: {first}\n    this one: {shown}"));
             }
         }
         if let Ok(answer) = &their_answer {
