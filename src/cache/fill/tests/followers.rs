@@ -1,0 +1,172 @@
+//! Following the writer of another process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::super::*;
+use super::{Limit, data, expected, md5, none, pieces, read, sized};
+use crate::cache::layout::{Begun, Evicted, Layout};
+use crate::store::OpenFile;
+
+const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
+
+/// A writer is never taken for one that stands still.
+const LONG: Duration = Duration::from_secs(3600);
+
+struct Directory {
+    layout: Layout,
+    _folder: tempfile::TempDir,
+}
+
+impl Directory {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        layout.create_folders().unwrap();
+        Self { layout, _folder: folder }
+    }
+
+    /// The file of a writer in another process.
+    fn begin(&self) -> Arc<OpenFile> {
+        match self.layout.begin(ID).unwrap() {
+            Begun::Write(file) => file,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The same file, as this process sees it.
+    fn see(&self) -> Arc<OpenFile> {
+        match self.layout.begin(ID).unwrap() {
+            Begun::Follow(file) => file,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Until the image is in the cache, and then no eviction takes its file from those who read it.
+#[tokio::test]
+async fn the_writer_of_another_process_is_followed() {
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let (theirs, expected) = (directory.begin(), expected(&md5(&data()).await));
+    let fill = Fill::new();
+    let waiting = fill.listen();
+    let reader = FillReader::new(fill.listen(), None, sized(), none()).into_reader();
+    let writing = async {
+        write(&Fill::new(), &theirs, pieces(&data()), &expected, u64::MAX, &Limit(0)).await.unwrap();
+        // Its readers elsewhere do not wait until it is durable.
+        Layout::mark_verified(&theirs);
+    };
+    let seen = directory.see();
+    let mut following = Box::pin(follow(&fill, layout, ID, &seen, LONG));
+    let read_whole = async {
+        let ((), got) = tokio::join!(writing, read(reader));
+        assert!(got.unwrap() == data());
+    };
+    tokio::select! {
+        followed = &mut following => panic!("{followed:?}"),
+        () = read_whole => {}
+    }
+    // It may look once more before the image is in the cache.
+    assert!(timeout(Duration::from_millis(50), &mut following).await.is_err());
+    layout.commit(ID, &theirs).unwrap();
+    assert_eq!(following.await, Followed::Ended);
+    assert!(matches!(*waiting.borrow(), Progress::Whole { .. }));
+    drop(theirs);
+    assert_eq!(layout.evict(ID).unwrap(), Evicted::InUse);
+}
+
+/// It may be waiting for room, or for its store.
+#[tokio::test]
+async fn a_writer_that_has_written_nothing_may_never_begin() {
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let theirs = directory.begin();
+    let fill = Fill::new();
+    let listening = fill.listen();
+    let seen = directory.see();
+    let mut following = Box::pin(follow(&fill, layout, ID, &seen, LONG));
+    assert!(timeout(Duration::from_millis(50), &mut following).await.is_err());
+    assert!(matches!(*listening.borrow(), Progress::Starting));
+    drop(theirs);
+    assert_eq!(following.await, Followed::Gone);
+    assert!(matches!(*listening.borrow(), Progress::Starting), "somebody else may write it");
+}
+
+/// What a follower tells at its end, of a writer whose data was found right before `end` came upon it.
+async fn end_of_verified(end: impl FnOnce(&Layout, &OpenFile)) -> Progress {
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    Layout::mark_verified(&theirs);
+    let fill = Fill::new();
+    let mut listening = fill.listen();
+    let seen = directory.see();
+    let ending = async {
+        listening.wait_for(|progress| matches!(progress, Progress::Verified { size: 10, .. })).await.unwrap();
+        end(layout, &theirs);
+        drop(theirs);
+    };
+    let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen, LONG), ending);
+    assert_eq!(followed, Followed::Ended);
+    listening.borrow().clone()
+}
+
+#[tokio::test]
+async fn what_was_found_right_stays_right_when_its_file_is_removed() {
+    let end = end_of_verified(|layout, _| assert!(layout.remove(ID).is_ok())).await;
+    assert!(matches!(end, Progress::Whole { .. }));
+}
+
+#[tokio::test]
+async fn followers_learn_that_the_disk_has_refused_what_was_found_right() {
+    let end = end_of_verified(|layout, theirs| layout.abandon_refused(ID, theirs).unwrap()).await;
+    assert!(matches!(end, Progress::Abandoned(None)));
+}
+
+/// What it has written may yet be found wrong.
+#[tokio::test]
+async fn a_writer_is_followed_though_its_file_was_removed() {
+    let directory = Directory::new();
+    let layout = &directory.layout;
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    let fill = Fill::new();
+    let mut listening = fill.listen();
+    let seen = directory.see();
+    let removing = async {
+        listening.wait_for(|progress| matches!(progress, Progress::Growing { written: 10, .. })).await.unwrap();
+        layout.remove(ID).unwrap();
+        theirs.set_len(20).unwrap();
+        listening.wait_for(|progress| matches!(progress, Progress::Growing { written: 20, .. })).await.unwrap();
+        layout.invalidate_incomplete(ID, &theirs).unwrap();
+    };
+    let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen, LONG), removing);
+    assert_eq!(followed, Followed::Ended);
+    assert!(matches!(*listening.borrow(), Progress::Invalid));
+}
+
+#[tokio::test]
+async fn a_writer_that_stands_still_is_not_waited_for() {
+    let directory = Directory::new();
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    let fill = Fill::new();
+    let listening = fill.listen();
+    assert_eq!(
+        follow(&fill, &directory.layout, ID, &directory.see(), Duration::from_millis(100)).await,
+        Followed::Ended
+    );
+    assert!(matches!(*listening.borrow(), Progress::Abandoned(Some(_))));
+}
+
+#[tokio::test]
+async fn a_writer_is_followed_as_long_as_somebody_reads() {
+    let directory = Directory::new();
+    let _theirs = directory.begin();
+    let fill = Fill::new();
+    assert_eq!(follow(&fill, &directory.layout, ID, &directory.see(), LONG).await, Followed::Unread);
+}

@@ -1,0 +1,161 @@
+//! What lies between a service and its database: it cuts connections, and delays and swallows answers.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::super::pause;
+use super::{Kind, Server};
+
+/// What happens to a COMMIT on its way through the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection is cut, and the server never sees the COMMIT.
+    CutBefore,
+    /// The server commits, the connection is cut, and the client never sees the answer.
+    CutAfter,
+    /// The server commits; the answer is lost, though the connection stays.
+    Swallow,
+    /// The answer comes so much later.
+    Delay(Duration),
+}
+
+/// Stands between a service and a database. Ends with the test's process.
+pub(crate) struct Proxy {
+    kind: Kind,
+    port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// For the next COMMIT; whoever meets it takes it.
+    fault: Mutex<Option<Fault>>,
+    /// Nobody is let in.
+    is_away: AtomicBool,
+    /// Nothing is passed on, either way.
+    is_stuck: AtomicBool,
+    /// Of present connections.
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Proxy {
+    pub(crate) fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (state, socket) = (Arc::<State>::default(), server.socket());
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if shared.is_away.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Ok(server) = UnixStream::connect(&socket) else { continue };
+                shared.open.lock().unwrap().push(client.try_clone().unwrap());
+                pass_on(client, server, &shared);
+            }
+        });
+        Self { kind: server.kind, port, state }
+    }
+
+    /// The port of 127.0.0.1 on which it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The value of `[database] connection`, by way of the proxy.
+    pub(crate) fn url(&self) -> String {
+        match self.kind {
+            Kind::Postgres => format!("postgresql+psycopg2://glance@127.0.0.1:{}/glance", self.port),
+            Kind::MariaDb => format!("mysql+pymysql://root@127.0.0.1:{}/glance?charset=utf8mb4", self.port),
+        }
+    }
+
+    /// Prepares the fault for the next COMMIT, of whichever connection.
+    pub(crate) fn fault(&self, fault: Fault) {
+        *self.state.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// Whether a COMMIT has met the fault.
+    pub(crate) fn has_struck(&self) -> bool {
+        self.state.fault.lock().unwrap().is_none()
+    }
+
+    /// Cuts all connections and lets nobody in, until [`Self::again`].
+    pub(crate) fn away(&self) {
+        self.state.is_away.store(true, Ordering::SeqCst);
+        for client in self.state.open.lock().unwrap().drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Takes everything, also new connections, and keeps it, until [`Self::again`].
+    pub(crate) fn stick(&self) {
+        self.state.is_stuck.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn again(&self) {
+        self.state.is_away.store(false, Ordering::SeqCst);
+        self.state.is_stuck.store(false, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    /// Waits for as long as nothing is passed on.
+    fn wait(&self) {
+        while self.is_stuck.load(Ordering::SeqCst) {
+            pause(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Copies both ways, in threads of their own.
+fn pass_on(client: TcpStream, server: UnixStream, state: &Arc<State>) {
+    client.set_nodelay(true).unwrap();
+    // What is to happen to the next answer of the server.
+    let answer: Arc<Mutex<Option<Fault>>> = Arc::default();
+    let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let (mut to_client, mut from_server) = (client, server);
+    let (state, expected, stuck) = (Arc::clone(state), Arc::clone(&answer), Arc::clone(state));
+    thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = from_client.read(&mut buffer) {
+            // The drivers send it alone.
+            if buffer[..length].windows(6).any(|text| text == b"COMMIT") {
+                let fault = state.fault.lock().unwrap().take();
+                if fault == Some(Fault::CutBefore) {
+                    break;
+                }
+                *expected.lock().unwrap() = fault;
+            }
+            state.wait();
+            if to_server.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = from_client.shutdown(Shutdown::Both);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = from_server.read(&mut buffer) {
+            let fault = answer.lock().unwrap().take();
+            match fault {
+                Some(Fault::CutBefore | Fault::CutAfter) => break,
+                Some(Fault::Swallow) => continue,
+                Some(Fault::Delay(time)) => pause(time),
+                None => {}
+            }
+            stuck.wait();
+            if to_client.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to_client.shutdown(Shutdown::Both);
+        let _ = from_server.shutdown(Shutdown::Both);
+    });
+}
