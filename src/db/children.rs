@@ -1,9 +1,8 @@
 //! Properties, tags and locations of images.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
 
-use sea_query::{Expr, ExprTrait, Func, Query, SelectStatement, UnionType, Value};
+use sea_query::{Expr, ExprTrait, Query, SelectStatement, UnionType};
 use serde_json::Map;
 use time::PrimitiveDateTime;
 
@@ -14,8 +13,8 @@ use super::model::{ImageRecord, LocationRecord, UNREADABLE_OWNER};
 use super::reserved;
 use super::row::{Columns, Row};
 use super::session::Session;
-use super::sql::{live, padded};
-use super::statement::{Filled, Template, Text, place};
+use super::sql::live;
+use super::statement::OfIds;
 use super::unreadable;
 use crate::schema::python::json;
 
@@ -51,6 +50,11 @@ impl Child {
         let metadata = columns.maybe_text().map_err(|error| error.in_column(metadata_is));
         let metadata = unreadable::or(&image, metadata, || None);
         Ok(Self { kind, row, image, name, value, metadata })
+    }
+
+    /// The id of its image.
+    pub(super) fn image(&self) -> &str {
+        &self.image
     }
 
     /// Whether the image, as it was read before, is the one whose state this is.
@@ -118,13 +122,7 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
         let kind = columns.integer()?;
         Child::read(kind, &mut columns)
     };
-    let rows = if dialect == Dialect::Postgres {
-        session.rows(&OF_ARRAY.with(dialect, vec![ids.into()]), read).await?
-    } else {
-        let ids: Vec<Value> = padded(ids).into_iter().map(Value::from).collect();
-        let text = OF_LIST.get_or_make(dialect, ids.len());
-        session.rows(&Filled::new(text, ids), read).await?
-    };
+    let rows = session.rows(&STATES.with(dialect, ids), read).await?;
     let mut by_image: HashMap<String, Vec<Child>> = HashMap::with_capacity(images.len());
     for child in rows {
         match by_image.get_mut(&child.image) {
@@ -151,36 +149,11 @@ fn is_ambiguous(dialect: Dialect, updated_at: PrimitiveDateTime, now: PrimitiveD
     dialect == Dialect::MySql && now - updated_at < time::Duration::seconds(2)
 }
 
-/// The state of images and their children: of one array of ids, which has one text and one plan for any number of them.
-static OF_ARRAY: Template =
-    Template::new(|dialect| states(dialect, |column| Expr::col(column).eq(Func::cust("ANY").arg(Expr::val(place(0))))));
-
-/// The same of a list of ids, for databases that have no arrays; one text for each length.
-static OF_LIST: OfList = OfList([const { OnceLock::new() }; 2 * LENGTHS]);
-
-/// Lengths are powers of two, up to 1024.
-const LENGTHS: usize = 11;
-
-struct OfList([OnceLock<Arc<Text>>; 2 * LENGTHS]);
-
-impl OfList {
-    /// `length`: a power of two.
-    fn get_or_make(&self, dialect: Dialect, length: usize) -> Arc<Text> {
-        let make = || {
-            let places: Vec<String> = (0..length).map(place).collect();
-            Arc::new(Text::make(dialect, &states(dialect, |column| Expr::col(column).is_in(places.iter().cloned()))))
-        };
-        let number = (length.trailing_zeros() as usize).min(LENGTHS - 1);
-        let number = if dialect == Dialect::MySql { LENGTHS + number } else { number };
-        match self.0.get(number) {
-            Some(made) => Arc::clone(made.get_or_init(make)),
-            None => make(),
-        }
-    }
-}
+/// The states of images and their children.
+static STATES: OfIds = OfIds::new(states);
 
 /// The states of images, with their children.
-pub(super) fn states(dialect: Dialect, of: impl Fn(&'static str) -> Expr) -> SelectStatement {
+pub(super) fn states(dialect: Dialect, of: &dyn Fn(&'static str) -> Expr) -> SelectStatement {
     let (visibility, state) = match dialect {
         Dialect::Sqlite => ("visibility", "COALESCE(updated_at, created_at) || ' ' || status"),
         Dialect::Postgres => (

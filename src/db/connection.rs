@@ -15,6 +15,7 @@ use super::backend::{Backend, addresses, backend, backend_of_replica, seconds};
 use super::cipher::LocationCipher;
 use super::dialect::Dialect;
 use super::error::DbError;
+use super::gathering::ImageReaders;
 use super::pool::{Pool, Pooled};
 use super::replica::Replica;
 use super::session::{Link, Session, Traits};
@@ -41,6 +42,8 @@ pub struct Db {
     place: Arc<str>,
     /// Of the URLs of locations, where they are encrypted.
     cipher: Option<Arc<LocationCipher>>,
+    /// Who waits to read an image.
+    image_readers: Arc<ImageReaders>,
     /// For reads that may lag.
     replica: Option<Arc<Replica>>,
     /// Of a replica: what to ask when it fails.
@@ -111,7 +114,7 @@ impl Db {
             }
             _ => None,
         };
-        Ok(Self { backend, options, place, cipher: None, replica, main: None })
+        Ok(Self { backend, options, place, cipher: None, image_readers: Arc::default(), replica, main: None })
     }
 
     /// This database for reads that may be behind what has just been written: the replica of `slave_connection`, where there is one
@@ -121,6 +124,7 @@ impl Db {
             Some(replica) if replica.is_fit() => Self {
                 backend: replica.backend.clone(),
                 place: Arc::clone(&replica.place),
+                image_readers: Arc::clone(&replica.image_readers),
                 replica: None,
                 main: Some(Arc::new((self.clone(), Arc::clone(replica)))),
                 ..self.clone()
@@ -132,6 +136,10 @@ impl Db {
     /// The database behind this replica.
     pub(super) fn replica_in_use(&self) -> Option<&(Self, Arc<Replica>)> {
         self.main.as_deref()
+    }
+
+    pub(super) fn image_readers(&self) -> &Arc<ImageReaders> {
+        &self.image_readers
     }
 
     pub(super) fn options(&self) -> &DatabaseSection {
@@ -169,7 +177,8 @@ impl Db {
 
     /// The same database, with the URLs of locations encrypted, or plain.
     pub fn with_cipher(self, cipher: Option<LocationCipher>) -> Self {
-        Self { cipher: cipher.map(Arc::new), ..self }
+        // Whoever reads for others has their key.
+        Self { cipher: cipher.map(Arc::new), image_readers: Arc::default(), ..self }
     }
 
     /// Which SQL the database speaks.

@@ -28,6 +28,7 @@ mod connection;
 mod connector;
 mod dialect;
 mod error;
+mod gathering;
 mod pool;
 pub(crate) mod purge;
 mod replica;

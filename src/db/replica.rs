@@ -1,12 +1,13 @@
 //! The replica of `slave_connection`, for reads that may lag behind.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::backend::Backend;
 use super::error::DbError;
+use super::gathering::ImageReaders;
 
 /// A replica that failed is not asked for so long.
 const REST: Duration = Duration::from_secs(30);
@@ -14,13 +15,15 @@ const REST: Duration = Duration::from_secs(30);
 pub(super) struct Replica {
     pub(super) backend: Backend,
     /// For error texts.
-    pub(super) place: std::sync::Arc<str>,
+    pub(super) place: Arc<str>,
+    /// Who waits to read an image of it.
+    pub(super) image_readers: Arc<ImageReaders>,
     rests_until: Mutex<Option<Instant>>,
 }
 
 impl Replica {
-    pub(super) fn new(backend: Backend, place: std::sync::Arc<str>) -> Self {
-        Self { backend, place, rests_until: Mutex::default() }
+    pub(super) fn new(backend: Backend, place: Arc<str>) -> Self {
+        Self { backend, place, image_readers: Arc::default(), rests_until: Mutex::default() }
     }
 
     /// Whether to ask it.

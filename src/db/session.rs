@@ -91,6 +91,12 @@ impl Session {
         self.traits.is_strict || self.dialect() != Dialect::MySql
     }
 
+    /// Whether a text is found that is not the one that was asked for: MySQL's collation takes `A` for `a`, and ignores blanks at
+    /// the end.
+    pub(super) fn takes_for_equal(&self) -> bool {
+        self.dialect() == Dialect::MySql
+    }
+
     pub(super) fn is_in_transaction(&self) -> bool {
         self.open
     }

@@ -9,6 +9,7 @@ mod members;
 mod metadefs;
 mod odd;
 mod ownership;
+mod reads;
 mod tasks;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) async fn run(db: &Db) {
     round_trip(db).await;
     ids(db).await;
     changes::run(db).await;
+    reads::run(db).await;
     members::run(db).await;
     metadefs::run(db).await;
     lists::run(db).await;

@@ -1,23 +1,31 @@
 //! One image by its id.
 
+use std::collections::HashMap;
+
 use sea_query::{Expr, ExprTrait, Query, SelectStatement, UnionType};
 
 use super::columns::{ID_LENGTH, names};
+use super::together;
 use crate::db::children::{self, Child};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::{Column, ImageRecord};
 use crate::db::retry::Operation;
-use crate::db::row::Columns;
+use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
-use crate::db::statement::{Template, place};
+use crate::db::statement::{OfIds, Template, place};
 
 /// The image with this id; `None` if there is none, or if it is deleted and `deleted` is not asked for. MySQL's collation takes
 /// `A` for `a` and ignores blanks at the end: go on with the id that was found. Visibility is not looked at (`_image_get` in
 /// `glance/db/sqlalchemy/api.py` does that too).
 pub async fn get(db: &Db, id: &str, deleted: bool) -> Result<Option<ImageRecord>, DbError> {
-    db.read(Get { id: id.to_owned(), deleted }).await
+    if deleted { db.read(Get { id: id.to_owned(), deleted }).await } else { together::get(db, id).await }
+}
+
+/// As [`get`] of an image that is not deleted, in a query of its own.
+pub(super) async fn alone(db: &Db, id: &str) -> Result<Option<ImageRecord>, DbError> {
+    db.read(Get { id: id.to_owned(), deleted: false }).await
 }
 
 /// The status of a project's membership of an image; `None` if it is no member.
@@ -39,8 +47,9 @@ impl Operation for Get {
     }
 }
 
-static LIVE: Template = Template::new(|_| select(&place(0), false));
-static EVERY: Template = Template::new(|_| select(&place(0), true));
+static LIVE: Template = Template::new(|_| select(false, &|column| Expr::col(column).eq(place(0))));
+static EVERY: Template = Template::new(|_| select(true, &|column| Expr::col(column).eq(place(0))));
+static LIVE_OF: OfIds = OfIds::new(|_, is_one| select(false, is_one));
 
 /// A row of the query is the image or one of its children.
 enum Part {
@@ -59,15 +68,7 @@ pub(in crate::db) async fn read(
     }
     let template = if deleted { &EVERY } else { &LIVE };
     let query = template.with(session.dialect(), vec![id.into()]);
-    let parts = session
-        .rows(&query, |row| {
-            let mut columns = Columns::of(row);
-            Ok(match columns.integer()? {
-                0 => Part::Image(Box::new(ImageRecord::read(columns.skip(children::COLUMNS - 1)))),
-                kind => Part::Child(Child::read(kind, &mut columns)?),
-            })
-        })
-        .await?;
+    let parts = session.rows(&query, part).await?;
     let mut image = None;
     let mut children = Vec::with_capacity(parts.len());
     for part in parts {
@@ -81,15 +82,49 @@ pub(in crate::db) async fn read(
     Ok(Some(image))
 }
 
-pub(super) fn select(id: &str, deleted: bool) -> SelectStatement {
+/// Those of these images that are there, each as by [`read`], by the ids that the database has for them.
+pub(super) async fn read_each(
+    session: &mut Session,
+    ids: Vec<String>,
+) -> Result<HashMap<String, ImageRecord>, DbError> {
+    let query = LIVE_OF.with(session.dialect(), ids);
+    let parts = session.rows(&query, part).await?;
+    let mut images = HashMap::new();
+    let mut children: HashMap<String, Vec<Child>> = HashMap::new();
+    for part in parts {
+        match part {
+            Part::Image(image) => drop(images.insert(image.id.clone(), *image)),
+            Part::Child(child) => match children.get_mut(child.image()) {
+                Some(children) => children.push(child),
+                None => drop(children.insert(child.image().to_owned(), vec![child])),
+            },
+        }
+    }
+    for (id, children) in children {
+        if let Some(image) = images.get_mut(&id) {
+            children::attach(session, image, children);
+        }
+    }
+    Ok(images)
+}
+
+fn part(row: &dyn Row) -> Result<Part, DbError> {
+    let mut columns = Columns::of(row);
+    Ok(match columns.integer()? {
+        0 => Part::Image(Box::new(ImageRecord::read(columns.skip(children::COLUMNS - 1)))),
+        kind => Part::Child(Child::read(kind, &mut columns)?),
+    })
+}
+
+pub(super) fn select(deleted: bool, is_one: &dyn Fn(&'static str) -> Expr) -> SelectStatement {
     let mut query = Query::select();
     query.exprs([Expr::cust("0"), Expr::cust("0")]).exprs((2..children::COLUMNS).map(|_| Expr::cust("NULL")));
-    query.columns(names()).from("images").and_where(Expr::col("id").eq(id));
+    query.columns(names()).from("images").and_where(is_one("id"));
     if !deleted {
         query.and_where(live("images"));
     }
     // The columns of a child come first, then those of an image; the others are NULL.
-    let children = children::selects(|| Expr::col("image_id").eq(id), Column::ALL.len());
+    let children = children::selects(|| is_one("image_id"), Column::ALL.len());
     query.unions(children.map(|select| (UnionType::All, select)));
     query
 }

@@ -10,6 +10,7 @@ mod ownership;
 #[cfg(test)]
 mod plans;
 mod staging;
+mod together;
 mod update;
 mod usage;
 

@@ -79,7 +79,9 @@ async fn a_selective_filter_uses_its_index() {
 async fn rows_of_an_image_are_found_by_its_id() {
     let [one, tags, locations] = children::selects(|| Expr::col("image_id").is_in(["a", "b"]), 0);
     for (table, plan) in [
-        ("image_properties", plan(&get::select("i", false)).await),
+        ("image_properties", plan(&get::select(false, &|column| Expr::col(column).eq("i"))).await),
+        ("image_properties", plan(&get::select(false, &|column| Expr::col(column).is_in(["a", "b"]))).await),
+        ("images", plan(&get::select(false, &|column| Expr::col(column).is_in(["a", "b"]))).await),
         ("image_properties", plan(&one).await),
         ("image_tags", plan(&tags).await),
         ("image_locations", plan(&locations).await),
