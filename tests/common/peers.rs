@@ -151,7 +151,15 @@ impl Ceph {
 pub(crate) struct Upstream {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) conf: Conf,
+    /// What it writes while it runs.
+    pub(crate) log: PathBuf,
     name: String,
+}
+
+/// What `peers upstream up` tells.
+#[derive(serde::Deserialize)]
+struct Started {
+    log: PathBuf,
 }
 
 impl Upstream {
@@ -162,8 +170,9 @@ impl Upstream {
         let user = std::process::id().to_string();
         let name = format!("upstream-{user}-{}", conf.port);
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], conf.port));
-        peers(&["upstream", "up", &name, "--user", &user, "--conf", &path, "--database", &database]);
-        Self { address, conf, name }
+        let told = peers(&["upstream", "up", &name, "--user", &user, "--conf", &path, "--database", &database]);
+        let Started { log } = serde_json::from_str(&told).unwrap();
+        Self { address, conf, log, name }
     }
 
     pub(crate) fn client(&self) -> http::Client {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ pub(crate) struct Side {
     pub(crate) client: Client,
     pub(crate) values: BTreeMap<String, String>,
     pub(crate) names: Names,
+    /// What upstream's service writes.
+    pub(crate) log: Option<PathBuf>,
     // Ends the service when dropped.
     pub(crate) _service: Box<dyn std::any::Any>,
 }
@@ -83,11 +85,23 @@ pub(crate) fn file(name: &str) {
 
     let result = compare(&file, &mut theirs, &mut ours, with_upstream);
     let summary = format!("{name}: {} cases the same, {} different", result.same, result.different);
+    // Upstream may have failed by chance; its log goes with the service.
+    let log =
+        theirs.log.as_ref().filter(|_| result.different > 0).and_then(|log| fs::read(log).ok()).unwrap_or_default();
+    let errors = last_errors(&String::from_utf8_lossy(&log));
     let Outcome { report, answers, .. } = &result;
     keep_report(name, &format!("{summary}\n{report}\n\nwhat upstream answered:\n{answers}"));
     // A server that is dropped by a failing test prints the end of its log; what differs would drown in that.
     drop((theirs, ours));
-    assert_eq!(result.different, 0, "{summary}\n{report}");
+    assert_eq!(result.different, 0, "{summary}\n{report}\n\nthe last errors in upstream's log:\n{errors}");
+}
+
+/// The last forty lines of upstream's log that tell of errors, traces included, without the time and the process of each.
+fn last_errors(log: &str) -> String {
+    let mut lines: Vec<&str> =
+        log.lines().filter_map(|line| line.split_once(" ERROR ").map(|(_, told)| told)).collect();
+    lines.drain(..lines.len().saturating_sub(40));
+    lines.join("\n")
 }
 
 /// Whether a second upstream takes our place.
@@ -275,10 +289,11 @@ pub(crate) fn side(setup: &Setup, text: &str, dir: &Path, upstream: bool) -> Sid
     names.replace(&dir.display().to_string(), "dir");
     if upstream {
         let service = Upstream::start(conf);
-        Side { client: service.client(), values, names, _service: Box::new((service, database)) }
+        let log = Some(service.log.clone());
+        Side { client: service.client(), values, names, log, _service: Box::new((service, database)) }
     } else {
         let service = Server::start(conf);
-        Side { client: service.client(), values, names, _service: Box::new((service, database)) }
+        Side { client: service.client(), values, names, log: None, _service: Box::new((service, database)) }
     }
 }
 
@@ -321,4 +336,19 @@ fn keep_report(name: &str, text: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compare");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(format!("{name}.txt")), text).unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_errors_of_a_log_are_told() {
+        let line = |level: &str, text: &str| format!("2026-11-29 01:00:00.123 7 {level} glance.async_ [-] {text}\n");
+        let many: String = (0..50).map(|number| line("ERROR", &number.to_string()) + &line("DEBUG", "x")).collect();
+        let told = last_errors(&many);
+        let expected: Vec<String> = (10..50).map(|number| format!("glance.async_ [-] {number}")).collect();
+        assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(last_errors(&line("INFO", "all is well")), "");
+    }
 }

@@ -73,7 +73,7 @@ impl Cloud {
         let mut values = known_values(keystone);
         values.insert("server".to_owned(), format!("127.0.0.1:{port}"));
         let client = Client::new(([127, 0, 0, 1], port).into());
-        let side = Side { client, values, names, _service: Box::new(()) };
+        let side = Side { client, values, names, log: None, _service: Box::new(()) };
         let mut cloud = Self { conf, running: None, side, host, database, _folder: folder };
         cloud.host.variables = cloud.variables();
         cloud.running = Some(Service::Upstream(Upstream::start(cloud.conf.clone())));
