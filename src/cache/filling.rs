@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::{StreamExt as _, empty};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -14,13 +15,13 @@ use tokio::time::{sleep, timeout};
 use super::blocking::blocking;
 use super::error::Error;
 use super::eviction::Claim;
-use super::fill::{Expected, Fill, Followed, PATIENCE, Progress, Room, WriteError, follow, write};
+use super::fill::{Expected, Fill, Followed, PATIENCE, Progress, Room, WriteError, follow, write, write_on};
 use super::index::Entry;
 use super::inner::Inner;
-use super::layout::{Begun, CommitError, Layout};
+use super::layout::{Begun, CommitError, Layout, Left};
+use super::request::FillRequest;
 use super::stats::add;
-use crate::identity::Context;
-use crate::image::{self, Image, Images};
+use crate::image;
 use crate::store::OpenFile;
 
 /// How often it is tried to write or to follow, where writers come and go at the same time.
@@ -35,15 +36,6 @@ const FROZEN: Duration = Duration::from_secs(300);
 
 /// Bytes that are set aside at a time, where they are free, for an image whose size nobody knows.
 const GROWTH: u64 = 64 * 1024 * 1024;
-
-/// An image that is wanted, and on whose behalf the store gives it. Cheap to clone.
-#[derive(Clone)]
-pub(super) struct FillRequest {
-    pub(super) images: Images,
-    /// `None`: the service itself.
-    pub(super) caller: Option<Arc<Context>>,
-    pub(super) image: Arc<Image>,
-}
 
 /// A fill in the list of those that go on. However its task ends, it is taken off and its readers are told.
 struct Registered {
@@ -89,13 +81,16 @@ async fn run(registered: Registered, request: FillRequest) {
                 match follow(fill, &inner.layout, id, &file, FROZEN).await {
                     Followed::Ended => return,
                     Followed::Gone => break,
+                    Followed::Ours(left) => return bring_in(&registered, &request, &expected, file, left).await,
                     Followed::Unread if inner.fills.end_unread(id, fill) => return,
                     Followed::Unread => {}
                 }
             },
             Ok(Begun::Wait) => {}
             Ok(Begun::Foreign(error)) => return inner.warn_of_file(id, &error),
-            Ok(Begun::Write(file)) => return bring_in(&registered, &request, &expected, file).await,
+            Ok(Begun::Write(file)) => {
+                return bring_in(&registered, &request, &expected, file, Left::default()).await;
+            }
             Err(error) => return inner.warn(id, &error),
         }
         sleep(ATTEMPT_PAUSE).await;
@@ -119,10 +114,16 @@ enum FillError {
     Commit(#[from] CommitError),
 }
 
-/// Brings an image into the cache, in an incomplete file that is ours.
-async fn bring_in(registered: &Registered, request: &FillRequest, expected: &Expected, file: Arc<OpenFile>) {
+/// Brings an image into the cache, in an incomplete file that is ours, behind what a dead writer has left in it.
+async fn bring_in(
+    registered: &Registered,
+    request: &FillRequest,
+    expected: &Expected,
+    file: Arc<OpenFile>,
+    left: Left,
+) {
     let Registered { inner, id, fill } = registered;
-    let filled = match read_while_wanted(registered, request, expected, &file).await {
+    let filled = match read_while_wanted(registered, request, expected, &file, left).await {
         Ok(size) => {
             let committed = tell_end(fill, &file, size, commit(inner, id, &file, size)).await;
             committed.map(|()| size).map_err(FillError::from)
@@ -173,8 +174,9 @@ async fn read_while_wanted(
     request: &FillRequest,
     expected: &Expected,
     file: &Arc<OpenFile>,
+    left: Left,
 ) -> Result<u64, FillError> {
-    let mut reading = pin!(read_from_store(registered, request, expected, file));
+    let mut reading = pin!(read_from_store(registered, request, expected, file, left));
     let mut pause = Duration::ZERO;
     loop {
         tokio::select! {
@@ -195,14 +197,26 @@ async fn read_from_store(
     request: &FillRequest,
     expected: &Expected,
     file: &Arc<OpenFile>,
+    left: Left,
 ) -> Result<u64, FillError> {
     let Registered { inner, fill, .. } = registered;
-    let size = expected.size.unwrap_or(0);
-    let claim = Claim { place: Some((Arc::clone(file), 0)), least: size, most: size };
-    let reserved = inner.reserve(claim).await.map_err(FillError::Room)?.ok_or(FillError::NoRoom)?;
-    let opened = request.images.open(request.caller.as_ref(), &request.image, None).await;
-    let data = opened.map_err(FillError::Store)?.into_stream();
-    Ok(write(fill, file, data, expected, reserved, &Growing { inner, file }).await?)
+    let Left { written, taken } = left;
+    let missing = expected.size.unwrap_or(0).saturating_sub(taken);
+    let mut reserved = taken;
+    if missing > 0 || taken == 0 {
+        let claim = Claim { place: Some((Arc::clone(file), taken)), least: missing, most: missing };
+        reserved += inner.reserve(claim).await.map_err(FillError::Room)?.ok_or(FillError::NoRoom)?;
+    }
+    let is_all = expected.size.is_some_and(|size| written >= size);
+    let data = match is_all {
+        true => empty().boxed(),
+        false => request.open(written, expected.size).await.map_err(FillError::Store)?,
+    };
+    let room = Growing { inner, file };
+    Ok(match written {
+        0 => write(fill, file, data, expected, reserved, &room).await?,
+        _ => write_on(fill, file, written, data, expected, reserved, &room).await?,
+    })
 }
 
 /// Waits until nobody in this process reads any more, and the fill is not one of those that go on all the same.

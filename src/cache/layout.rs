@@ -13,6 +13,7 @@ mod names;
 mod queue;
 mod removal;
 mod reservation;
+mod takeover;
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -25,6 +26,7 @@ use super::blocking::is_passing;
 use crate::store::OpenFile;
 
 pub(super) use removal::{Evicted, Usage};
+pub(super) use takeover::{Left, TakeOver};
 
 use names::{entries, is_at, move_own, remove, remove_own};
 
@@ -64,7 +66,7 @@ pub(super) enum Begun {
     Write(Arc<OpenFile>),
     /// Following its writer: another process, or another configuration of this one.
     Follow(Arc<OpenFile>),
-    /// Asking again soon: its writer is giving up.
+    /// Asking again soon: its writer is giving up, or is dead, and another that follows it goes on.
     Wait,
     /// Nothing: it is there already, with so many bytes.
     Cached { file: Arc<OpenFile>, size: u64 },
@@ -187,8 +189,12 @@ impl Layout {
                 continue;
             }
             // Of a writer that is dead.
+            let is_begun = file.metadata()?.len() > 0;
+            if is_begun && locks::is_followed(&file) {
+                return Ok(Begun::Wait);
+            }
             self.release(&file);
-            if file.metadata()?.len() > 0 {
+            if is_begun {
                 // Others may still read what it has written, so the file is not written to again.
                 remove(&path)?;
                 continue;
@@ -217,7 +223,7 @@ impl Layout {
     /// Undoes [`Self::close_to_followers`].
     pub(super) fn open_to_followers(file: &File) {
         // There are none without such locks.
-        let _ = locks::open_to_followers(file);
+        let _ = locks::unlock_followed(file);
     }
 
     /// Tells the followers that all bytes of a file that is ours are right.

@@ -17,6 +17,7 @@ mod inner;
 mod layout;
 mod prefetch;
 mod reading;
+mod request;
 mod stats;
 mod totals;
 mod warnings;

@@ -9,8 +9,9 @@ use super::Cache;
 use super::blocking::blocking;
 use super::error::Error;
 use super::fill::Progress;
-use super::filling::{FillRequest, join};
+use super::filling::join;
 use super::layout::is_id;
+use super::request::FillRequest;
 use crate::image::{self, Images, Status, Viewer};
 
 /// Images that one process fetches at the same time.

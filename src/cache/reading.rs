@@ -2,26 +2,23 @@
 
 use std::io;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::ready;
-use futures_util::stream::{Stream, StreamExt as _};
 use time::OffsetDateTime;
 
 use super::Cache;
 use super::blocking::blocking;
 use super::fill::{Expected, Fallback, FillReader, Progress};
-use super::filling::{FillRequest, join};
+use super::filling::join;
 use super::layout::is_id;
+use super::request::FillRequest;
 use super::stats::add;
 use super::warnings::Oddity;
 use crate::identity::Context;
 use crate::image::{self, Image, Images, Status};
-use crate::store::{FileRegion, OpenFile, Reader, StoreError};
+use crate::store::{FileRegion, OpenFile, Reader};
 
 /// By how much the clocks of hosts may differ.
 const SKEW: Duration = Duration::from_secs(3600);
@@ -143,39 +140,10 @@ impl Cache {
     }
 }
 
-type Data = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
-
 /// Opens the rest of an image at its store, for readers whose writer has given up.
 fn fallback(wanted: FillRequest) -> Fallback {
     Box::new(move |at, end| {
         let wanted = wanted.clone();
-        async move { rest(&wanted, at, end).await.map_err(io::Error::other) }.boxed()
-    })
-}
-
-async fn rest(wanted: &FillRequest, at: u64, end: Option<u64>) -> Result<Data, image::Error> {
-    let FillRequest { images, caller, image } = wanted;
-    if let Some(end) = end.filter(|_| at > 0) {
-        match images.open(caller.as_ref(), image, Some(at..end)).await {
-            Err(image::Error::Store(StoreError::Unsupported { .. })) => {}
-            opened => return Ok(opened?.into_stream()),
-        }
-    }
-    let whole = images.open(caller.as_ref(), image, None).await?.into_stream();
-    Ok(if at == 0 { whole } else { Box::pin(behind(whole, at)) })
-}
-
-/// What comes behind so many bytes.
-fn behind(data: Data, mut skip: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    data.filter_map(move |piece| {
-        ready(match piece {
-            Ok(mut bytes) => {
-                let skipped = skip.min(bytes.len() as u64);
-                skip -= skipped;
-                let rest = bytes.split_off(usize::try_from(skipped).unwrap_or(usize::MAX));
-                (!rest.is_empty()).then_some(Ok(rest))
-            }
-            Err(error) => Some(Err(error)),
-        })
+        async move { wanted.open(at, end).await.map_err(io::Error::other) }.boxed()
     })
 }

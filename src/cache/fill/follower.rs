@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::progress::{Fill, PATIENCE, Progress};
 use crate::cache::blocking::blocking;
-use crate::cache::layout::{Layout, WriterState};
+use crate::cache::layout::{Layout, Left, TakeOver, WriterState};
 use crate::store::OpenFile;
 
 /// Between two looks. A gigabyte a second is ten megabytes in this time.
@@ -16,6 +16,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The pause grows to this while nothing comes.
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
+/// How often the file of a dead writer is asked for that others have locked, if only to look at it.
+const MOST_CONTESTS: u32 = 100;
+
 /// Why a writer is not followed any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cache) enum Followed {
@@ -23,6 +26,8 @@ pub(in crate::cache) enum Followed {
     Ended,
     /// The writer was gone before anything was seen of it; somebody else may write the image.
     Gone,
+    /// The writer is dead, and its file ours to go on with. The fill has not ended.
+    Ours(Left),
     /// Nobody of this process reads any more; the fill has not ended.
     Unread,
 }
@@ -33,16 +38,18 @@ pub(in crate::cache) async fn follow(
     fill: &Fill,
     layout: &Layout,
     id: &str,
-    file: &Arc<OpenFile>,
+    seen: &Arc<OpenFile>,
     frozen: Duration,
 ) -> Followed {
     let mut pause = PAUSE;
-    let mut before = None;
-    let (mut verified, mut changed) = (None, Instant::now());
+    // Readers may have come, and have read, since nobody read.
+    let mut before = Some(fill.written()).filter(|written| *written > 0);
+    let mut verified = fill.is_right().then(Instant::now);
+    let (mut changed, mut contests) = (Instant::now(), 0);
     loop {
-        let (place, name, seen) = (layout.clone(), id.to_owned(), Arc::clone(file));
-        let looked = blocking(move || place.writer_state(&name, &seen)).await;
-        let file = Arc::clone(file);
+        let (place, name, own) = (layout.clone(), id.to_owned(), Arc::clone(seen));
+        let looked = blocking(move || place.writer_state(&name, &own)).await;
+        let file = Arc::clone(seen);
         match looked {
             // The writer may still find that there is no room, or its store may not answer: as if nobody wrote.
             Ok(WriterState::Writing(0)) => pause = longer(pause),
@@ -84,24 +91,40 @@ pub(in crate::cache) async fn follow(
                 }
                 return Followed::Ended;
             }
-            Ok(WriterState::Gone) | Err(_) => {
-                fill.abandon();
-                return Followed::Ended;
+            Ok(WriterState::Gone) if contests < MOST_CONTESTS => {
+                let (place, name, own) = (layout.clone(), id.to_owned(), Arc::clone(&file));
+                match blocking(move || place.take_over(&name, &own)).await {
+                    Ok(TakeOver::Ours(left)) => return Followed::Ours(left),
+                    Ok(TakeOver::Contested) => (pause, contests) = (PAUSE, contests + 1),
+                    Ok(TakeOver::Lost) | Err(_) => return give_up(fill, file).await,
+                }
             }
+            Ok(WriterState::Gone) | Err(_) => return give_up(fill, file).await,
         }
         if verified.is_none() && changed.elapsed() >= frozen {
             tracing::warn!(
                 image_id = id,
                 "the writer of an image for the cache stands still, its readers go on at the store"
             );
-            fill.abandon();
-            return Followed::Ended;
+            return give_up(fill, Arc::clone(seen)).await;
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = fill.unread() => return Followed::Unread,
         }
     }
+}
+
+/// Sends readers to the store.
+async fn give_up(fill: &Fill, file: Arc<OpenFile>) -> Followed {
+    fill.abandon();
+    // Else whoever wants the image takes it for one that somebody goes on with.
+    let _ = blocking(move || {
+        Layout::unfollow(&file);
+        Ok(())
+    })
+    .await;
+    Followed::Ended
 }
 
 fn longer(pause: Duration) -> Duration {

@@ -13,7 +13,7 @@ pub(super) use follower::{Followed, follow};
 pub(super) use progress::{Fill, PATIENCE, Progress};
 pub(super) use reader::FillReader;
 pub(super) use rest::Fallback;
-pub(super) use writer::{Room, WriteError, write};
+pub(super) use writer::{Room, WriteError, write, write_on};
 
 #[cfg(test)]
 mod tests;

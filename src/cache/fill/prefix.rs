@@ -64,14 +64,8 @@ impl Prefix {
             if at >= self.length {
                 return Ok(state);
             }
-            let piece = (self.length - at).min(PIECE);
-            let file = Arc::clone(&self.file);
-            let next = compute(state, move |state| {
-                state.update(&read(&file, at, piece)?);
-                Ok(())
-            });
             // After each piece: what is done stays done when nobody waits for the rest.
-            *computed = Some((at + piece, next.await?));
+            *computed = Some(compute_piece(&self.file, at, self.length, state).await?);
         }
     }
 
@@ -93,6 +87,25 @@ fn read(file: &OpenFile, at: u64, length: u64) -> io::Result<Vec<u8>> {
     let mut data = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_exact_at(&mut data, at)?;
     Ok(data)
+}
+
+/// Goes on with digests of a file's bytes before `at`, by one piece of those before `end`; up to where they go then.
+///
+/// # Errors
+/// Those of reading them.
+pub(super) async fn compute_piece(
+    file: &Arc<OpenFile>,
+    at: u64,
+    end: u64,
+    state: DigestState,
+) -> io::Result<(u64, DigestState)> {
+    let piece = (end - at).min(PIECE);
+    let file = Arc::clone(file);
+    let next = compute(state, move |state| {
+        state.update(&read(&file, at, piece)?);
+        Ok(())
+    });
+    Ok((at + piece, next.await?))
 }
 
 /// Goes on with digests on a thread that may compute.

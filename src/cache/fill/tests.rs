@@ -14,7 +14,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::store::{OpenFile, Reader};
+use crate::store::{OpenFile, Piece, Reader};
 
 const SIZE: usize = 200_000;
 
@@ -114,6 +114,67 @@ async fn the_end_is_held_back_until_the_data_is_found_right() {
     let (got, error) = reading.await.unwrap_err();
     assert!(got > 0 && got < SIZE, "{got} bytes");
     assert_eq!(error, io::ErrorKind::InvalidData);
+}
+
+/// What another writer has left, with the place to go on at its end.
+fn left(fill: &Fill, beginning: &[u8]) -> Arc<OpenFile> {
+    let file = file();
+    io::Write::write_all(&mut &**file, beginning).unwrap();
+    fill.tell(Progress::Growing { file: Arc::clone(&file), written: beginning.len() as u64 });
+    file
+}
+
+#[tokio::test]
+async fn what_a_dead_writer_has_left_is_judged_with_what_comes_behind_it() {
+    let right = expected(&md5(&data()).await);
+    for (beginning, wrong) in
+        [(150_000, None), (150_000, Some(0)), (150_000, Some(199_999)), (SIZE, None), (SIZE, Some(7))]
+    {
+        let mut given = data();
+        if let Some(at) = wrong {
+            given[at] ^= 1;
+        }
+        let fill = Fill::new();
+        let file = left(&fill, &given[..beginning]);
+        let reader = FillReader::new(fill.listen(), None, right.clone(), none()).into_reader();
+        let writing = async {
+            let rest = pieces(&given[beginning..]);
+            let written = write_on(&fill, &file, beginning as u64, rest, &right, u64::MAX, &Limit(0)).await;
+            assert!(matches!((&written, wrong), (Ok(_), None) | (Err(WriteError::Invalid), Some(_))), "{written:?}");
+            fill.tell(written.map_or(Progress::Invalid, |size| Progress::Whole { file: Arc::clone(&file), size }));
+        };
+        match tokio::join!(writing, read(reader)).1 {
+            Ok(got) => assert!(wrong.is_none() && got == data()),
+            Err((got, error)) => assert!(wrong.is_some() && got < SIZE && error == io::ErrorKind::InvalidData),
+        }
+    }
+    let fill = Fill::new();
+    let longer = left(&fill, &[0; SIZE + 1]);
+    let written = write_on(&fill, &longer, SIZE as u64 + 1, pieces(&[]), &right, u64::MAX, &Limit(0)).await;
+    assert!(matches!(written, Err(WriteError::Invalid)), "{written:?}");
+}
+
+/// Whoever goes on with it may have to give up, too. Then it need not be digested again.
+#[tokio::test]
+async fn what_was_digested_of_a_dead_writers_file_is_kept() {
+    let right = expected(&md5(&data()).await);
+    let fill = Fill::new();
+    let file = left(&fill, &data()[..100_000]);
+    let reader = FillReader::new(fill.listen(), None, right.clone(), again()).into_reader();
+    let broken = stream::iter([Ok(Bytes::from(data()[100_000..120_000].to_vec())), Err(io::Error::other("gone"))]);
+    let reading = async {
+        let Reader::Pieces(mut pieces) = reader else { panic!("no pieces") };
+        let Some(Ok(Piece::Region(first))) = pieces.next().await else { panic!("no region") };
+        (first.length, pieces)
+    };
+    let ((first, rest), ()) = tokio::join!(reading, async {
+        let failed = write_on(&fill, &file, 100_000, Box::pin(broken), &right, u64::MAX, &Limit(0)).await;
+        assert!(matches!(failed, Err(WriteError::Store(_))), "{failed:?}");
+    });
+    fill.abandon();
+    std::os::unix::fs::FileExt::write_all_at(&**file, b"other", 0).unwrap();
+    let got = read(Reader::Pieces(rest)).await.unwrap();
+    assert!(got == data()[usize::try_from(first).unwrap()..]);
 }
 
 #[tokio::test]

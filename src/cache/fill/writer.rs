@@ -8,11 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{Stream, StreamExt as _};
+use tokio::sync::watch;
 
 use super::expected::{Expected, finish};
+use super::prefix::compute_piece;
 use super::progress::{Fill, Progress};
 use crate::cache::blocking::blocking;
-use crate::store::{Digests, OpenFile, StoreError};
+use crate::store::{Algorithm, DigestState, Digests, OpenFile, StoreError};
 use crate::sys::write_back::start_write_back;
 
 /// Pieces that are written at a time, when they are there already.
@@ -58,7 +60,7 @@ pub(in crate::cache) async fn write(
     reserved: u64,
     room: &(dyn Room + Sync),
 ) -> Result<u64, WriteError> {
-    let mut writing = Writing { fill, file, expected, digests: expected.digests(), written: 0 };
+    let mut writing = Writing { fill, file, expected, digests: expected.digests(), behind: None, written: 0 };
     match writing.copy(data, reserved, room).await {
         Ok(()) => {}
         Err(failed @ WriteError::Digest(_)) => return Err(failed),
@@ -75,12 +77,67 @@ pub(in crate::cache) async fn write(
     if expected.matches(writing.written, hashes.as_ref()) { Ok(writing.written) } else { Err(WriteError::Invalid) }
 }
 
+/// Goes on behind the first `before` bytes of a file, which another writer has left and nobody has judged; else as [`write`]. All is
+/// digested as it lies in the file, beside the writing: readers get what comes from the store at once, but for the end.
+///
+/// # Errors
+/// Why it did not come to its end.
+pub(in crate::cache) async fn write_on(
+    fill: &Fill,
+    file: &Arc<OpenFile>,
+    before: u64,
+    data: Data,
+    expected: &Expected,
+    reserved: u64,
+    room: &(dyn Room + Sync),
+) -> Result<u64, WriteError> {
+    if expected.size.is_some_and(|size| size < before) {
+        return Err(WriteError::Invalid);
+    }
+    let (behind, written) = watch::channel(before);
+    let mut writing = Writing { fill, file, expected, digests: None, behind: Some(behind), written: before };
+    let copying = async move {
+        let copied = writing.copy(data, reserved, room).await;
+        Ok::<_, io::Error>((copied, writing.written))
+    };
+    let digesting = digest(file, expected.algorithm(), written);
+    let ((copied, size), digested) = tokio::try_join!(copying, digesting).map_err(WriteError::Disk)?;
+    if let Err(failed) = copied {
+        if let Some(state) = digested {
+            fill.keep_digests(size, state);
+        }
+        return Err(failed);
+    }
+    let hashes = digested.map(DigestState::finish);
+    if expected.matches(size, hashes.as_ref()) { Ok(size) } else { Err(WriteError::Invalid) }
+}
+
+/// Digests of a file that is being written, up to where that ends. `written`: how far it is.
+async fn digest(
+    file: &Arc<OpenFile>,
+    algorithm: Option<Algorithm>,
+    mut written: watch::Receiver<u64>,
+) -> io::Result<Option<DigestState>> {
+    let Some(algorithm) = algorithm else { return Ok(None) };
+    let (mut at, mut state) = (0, DigestState::start(algorithm));
+    loop {
+        let end = *written.borrow_and_update();
+        if at < end {
+            (at, state) = compute_piece(file, at, end, state).await?;
+        } else if written.changed().await.is_err() {
+            return Ok(Some(state));
+        }
+    }
+}
+
 struct Writing<'a> {
     fill: &'a Fill,
     file: &'a Arc<OpenFile>,
     expected: &'a Expected,
     /// Of what is written: where a write fails, they are the digests of what readers may have got.
     digests: Option<Digests>,
+    /// Where the file is digested beside the writing: is told how far that is.
+    behind: Option<watch::Sender<u64>>,
     /// Bytes.
     written: u64,
 }
@@ -89,9 +146,9 @@ impl Writing<'_> {
     /// Writes all of `data`.
     async fn copy(&mut self, data: Data, mut reserved: u64, room: &(dyn Room + Sync)) -> Result<(), WriteError> {
         let Self { fill, file, expected, .. } = *self;
-        let mut flushed = 0;
+        let mut flushed = self.written;
         let mut batches = data.ready_chunks(BATCH);
-        fill.tell(Progress::Growing { file: Arc::clone(file), written: 0 });
+        fill.tell(Progress::Growing { file: Arc::clone(file), written: self.written });
         while let Some(batch) = batches.next().await {
             let written = self.written;
             let (mut broken, mut length) = (None, 0);
@@ -132,6 +189,9 @@ impl Writing<'_> {
             }
             self.written += length;
             let written = self.written;
+            if let Some(behind) = &self.behind {
+                behind.send_replace(written);
+            }
             if flush {
                 flushed += WRITE_BACK;
             }

@@ -37,11 +37,17 @@ pub(super) fn close_to_followers(file: &File) -> io::Result<bool> {
     set(file, libc::F_WRLCK, FOLLOWED)
 }
 
-/// Undoes [`close_to_followers`].
+/// Whether somebody follows, or did when the writer died.
+pub(super) fn is_followed(file: &File) -> bool {
+    let found = conflict(file, libc::F_WRLCK, FOLLOWED).unwrap_or(None);
+    found.is_some_and(|lock| lock.l_start == FOLLOWED && lock.l_len == 1)
+}
+
+/// Undoes [`follow`] and [`close_to_followers`].
 ///
 /// # Errors
 /// Those of fcntl(2).
-pub(super) fn open_to_followers(file: &File) -> io::Result<()> {
+pub(super) fn unlock_followed(file: &File) -> io::Result<()> {
     set(file, libc::F_UNLCK, FOLLOWED).map(drop)
 }
 
@@ -100,12 +106,14 @@ mod tests {
     fn a_writer_gives_up_only_while_nobody_follows() {
         let (place, writer, follower) = two();
         assert!(follow(&follower).unwrap());
-        assert!(!close_to_followers(&writer).unwrap());
+        assert!(is_followed(&writer) && !close_to_followers(&writer).unwrap());
+        unlock_followed(&follower).unwrap();
+        assert!(!is_followed(&writer) && follow(&follower).unwrap());
         drop(follower);
         assert!(soon(|| close_to_followers(&writer).unwrap()));
         let late = File::options().read(true).write(true).open(place.path()).unwrap();
         assert!(!follow(&late).unwrap());
-        open_to_followers(&writer).unwrap();
+        unlock_followed(&writer).unwrap();
         assert!(follow(&late).unwrap() && !close_to_followers(&writer).unwrap());
     }
 
@@ -125,6 +133,6 @@ mod tests {
         let (_place, writer, follower) = two();
         let whole = flock { l_len: 0, ..lock(libc::F_WRLCK, 0).unwrap() };
         fcntl(&writer, FcntlArg::F_OFD_SETLK(&whole)).unwrap();
-        assert!(follow(&follower).unwrap() && !is_verified(&follower).unwrap());
+        assert!(follow(&follower).unwrap() && !is_verified(&follower).unwrap() && !is_followed(&follower));
     }
 }

@@ -113,11 +113,11 @@ fn who_comes_while_a_writer_gives_up_waits_until_it_has() {
 }
 
 #[test]
-fn the_file_of_a_dead_writer_is_never_written_to_again() {
+fn the_file_of_a_dead_writer_that_nobody_follows_is_never_written_to_again() {
     let (_folder, layout) = layout();
     let dead = mine(&layout, ID);
     write(&dead, b"half");
-    let Begun::Follow(seen) = layout.begin(ID).unwrap() else { panic!("two writers") };
+    let seen = File::open(layout.incomplete(ID)).unwrap();
     drop(dead);
     assert!(soon(|| layout.writer_state(ID, &seen).unwrap() == WriterState::Gone));
     let next = mine(&layout, ID);
@@ -131,6 +131,65 @@ fn the_file_of_a_dead_writer_is_never_written_to_again() {
     layout.invalidate_incomplete(ID, &next).unwrap();
     assert!(matches!(layout.commit(ID, &next), Err(CommitError::Removed)) && is_incomplete(&layout, ID));
     layout.commit(ID, &theirs).unwrap();
+}
+
+fn followed(layout: &Layout, id: &str) -> Arc<OpenFile> {
+    match layout.begin(id).unwrap() {
+        Begun::Follow(seen) => seen,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What comes of the file of a dead writer, once nobody looks at it.
+fn taken_over(layout: &Layout, id: &str, seen: &File) -> TakeOver {
+    let mut found = TakeOver::Contested;
+    soon(|| {
+        found = layout.take_over(id, seen).unwrap();
+        found != TakeOver::Contested
+    });
+    found
+}
+
+#[test]
+fn one_of_its_followers_goes_on_with_the_file_of_a_dead_writer() {
+    let (_folder, layout) = layout();
+    let dead = mine(&layout, ID);
+    layout.set_aside(&dead, 0, 100_000).unwrap();
+    write(&dead, b"half");
+    let (first, second) = (followed(&layout, ID), followed(&layout, ID));
+    assert_eq!(layout.take_over(ID, &first).unwrap(), TakeOver::Contested, "it lives");
+    drop(dead);
+    assert!(soon(|| layout.writer_state(ID, &first).unwrap() == WriterState::Gone));
+    assert!(soon(|| matches!(layout.begin(ID).unwrap(), Begun::Wait)), "a third does not take its name away");
+    let TakeOver::Ours(left) = taken_over(&layout, ID, &first) else { panic!("it is lost") };
+    assert!(left.written == 4 && left.taken >= 100_000, "{left:?}");
+    assert_eq!(layout.take_over(ID, &second).unwrap(), TakeOver::Contested);
+    write(&first, b" and half");
+    assert_eq!(layout.writer_state(ID, &second).unwrap(), WriterState::Writing(13));
+    first.set_len(13).unwrap();
+    layout.commit(ID, &first).unwrap();
+    assert_eq!(layout.writer_state(ID, &second).unwrap(), WriterState::Finished(13));
+    assert_eq!(fs::read(layout.image(ID)).unwrap(), b"half and half");
+}
+
+#[test]
+fn nobody_goes_on_with_a_file_that_was_removed_or_is_followed_no_more() {
+    let (_folder, layout) = layout();
+    let dead = mine(&layout, ID);
+    write(&dead, b"half");
+    let seen = followed(&layout, ID);
+    layout.remove(ID).unwrap();
+    drop(dead);
+    assert_eq!(taken_over(&layout, ID, &seen), TakeOver::Lost);
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Gone, "it is not kept");
+
+    let dead = mine(&layout, OTHER);
+    write(&dead, b"half");
+    let seen = followed(&layout, OTHER);
+    drop(dead);
+    Layout::unfollow(&seen);
+    assert_eq!(mine(&layout, OTHER).metadata().unwrap().len(), 0);
+    assert_eq!(seen.metadata().unwrap().len(), 4, "who reads it reads on");
 }
 
 /// A file gets its name whatever lies there, and a name alone makes nothing an image.

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::super::*;
 use super::{Limit, data, expected, md5, none, pieces, read, sized};
-use crate::cache::layout::{Begun, Evicted, Layout};
+use crate::cache::layout::{Begun, Evicted, Layout, Left};
 use crate::store::OpenFile;
 
 const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
@@ -147,6 +147,48 @@ async fn a_writer_is_followed_though_its_file_was_removed() {
     let (followed, ()) = tokio::join!(follow(&fill, layout, ID, &seen, LONG), removing);
     assert_eq!(followed, Followed::Ended);
     assert!(matches!(*listening.borrow(), Progress::Invalid));
+}
+
+#[tokio::test]
+async fn the_file_of_a_dead_writer_is_gone_on_with_where_it_is_still_there() {
+    for is_removed in [false, true] {
+        let directory = Directory::new();
+        let theirs = directory.begin();
+        theirs.set_len(10).unwrap();
+        let fill = Fill::new();
+        let mut listening = fill.listen();
+        let dying = async {
+            listening.wait_for(|progress| matches!(progress, Progress::Growing { written: 10, .. })).await.unwrap();
+            if is_removed {
+                directory.layout.remove(ID).unwrap();
+            }
+            drop(theirs);
+        };
+        let seen = directory.see();
+        let (followed, ()) = tokio::join!(follow(&fill, &directory.layout, ID, &seen, LONG), dying);
+        if is_removed {
+            assert_eq!(followed, Followed::Ended);
+            assert!(matches!(*listening.borrow(), Progress::Abandoned(Some(_))));
+        } else {
+            assert!(matches!(followed, Followed::Ours(Left { written: 10, .. })), "{followed:?}");
+            assert!(!fill.has_ended());
+        }
+    }
+}
+
+/// They have read what is not judged, and may not go on in another file.
+#[tokio::test]
+async fn readers_that_come_when_nobody_read_are_not_forgotten() {
+    let directory = Directory::new();
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    let fill = Fill::new();
+    let seen = directory.see();
+    fill.tell(Progress::Growing { file: Arc::clone(&seen), written: 10 });
+    let _reading = fill.listen();
+    directory.layout.remove(ID).unwrap();
+    drop(theirs);
+    assert_eq!(follow(&fill, &directory.layout, ID, &seen, LONG).await, Followed::Ended);
 }
 
 #[tokio::test]
