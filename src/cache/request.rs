@@ -10,7 +10,7 @@ use futures_util::stream::{Stream, StreamExt as _};
 
 use crate::identity::Context;
 use crate::image::{self, Image, Images};
-use crate::store::StoreError;
+use crate::store::{Priority, StoreError};
 
 /// An image that is wanted, and on whose behalf the store gives it. Cheap to clone.
 #[derive(Clone)]
@@ -34,10 +34,10 @@ impl FillRequest {
         if let Some(end) = end.filter(|_| at > 0) {
             match images.open(caller.as_ref(), image, Some(at..end)).await {
                 Err(image::Error::Store(StoreError::Unsupported { .. })) => {}
-                opened => return Ok(opened?.into_stream()),
+                opened => return Ok(opened?.into_stream(Priority::Request)),
             }
         }
-        let whole = images.open(caller.as_ref(), image, None).await?.into_stream();
+        let whole = images.open(caller.as_ref(), image, None).await?.into_stream(Priority::Request);
         Ok(if at == 0 { whole } else { Box::pin(behind(whole, at)) })
     }
 }

@@ -79,7 +79,7 @@ impl Images {
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
-        let context = store_context(image, Some(&upload.caller));
+        let context = store_context(image, Some(&upload.caller)).with_priority(upload.priority);
         let stored = match self.write_staged(&context, image, staging, upload).await {
             Ok(stored) => stored,
             Err(error @ Error::Store(StoreError::LeftBehind(_))) => return (false, Err(error)),

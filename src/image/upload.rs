@@ -25,7 +25,7 @@ use crate::identity::Context;
 use crate::ingest::{Allowance, Destination, Ingest, Lost, Needed, Order, Poured};
 use crate::inspect::Inspector;
 use crate::notifications::Change;
-use crate::store::{Algorithm, Hashes, StoreContext, StoreEntry, StoreError};
+use crate::store::{Algorithm, Hashes, Priority, StoreContext, StoreEntry, StoreError};
 use crate::sys::crash_point::crash_point;
 
 /// Data as it comes from a client.
@@ -40,6 +40,8 @@ pub struct Upload<S> {
     pub project: Option<String>,
     /// Who sends the data.
     pub caller: Arc<Context>,
+    /// Of the threads that write and digest the data.
+    pub priority: Priority,
     pub data: S,
 }
 
@@ -124,7 +126,7 @@ impl Images {
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
         let (project, announced) = (upload.project.clone(), upload.announced.filter(|size| *size > 0));
-        let context = store_context(image, Some(&upload.caller));
+        let context = store_context(image, Some(&upload.caller)).with_priority(upload.priority);
         let mut poured = match self.pour(&context, image, store, upload).await {
             Ok(poured) => poured,
             Err(error) => return Received::Nothing(error),

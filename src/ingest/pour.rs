@@ -33,7 +33,7 @@ pub(crate) struct Order<'a> {
     pub(crate) needed: Needed,
     /// How many stores make the data durable at a time; the others wait, in their order.
     pub(crate) at_once: usize,
-    /// On whose behalf the stores work.
+    /// On whose behalf the stores work; the digests have its priority, too.
     pub(crate) context: StoreContext,
 }
 
@@ -80,7 +80,7 @@ impl Ingest {
         let plausible = order.announced.and_then(|size| u64::try_from(size).ok());
         Ok(Self {
             writers: FanOut::begin(targets, order, plausible).await?,
-            digests: order.algorithm.map(Digests::start),
+            digests: order.algorithm.map(|algorithm| Digests::start(algorithm, order.context.priority)),
             inspector: order.inspects.then(Inspector::new),
             announced: order.announced,
         })

@@ -18,7 +18,7 @@ pub(super) async fn read(reader: Reader) -> std::io::Result<Vec<u8>> {
             region.file.read_exact_at(&mut data, region.offset)?;
             return Ok(data);
         }
-        other => other.into_stream(),
+        other => other.into_stream(super::Priority::Request),
     };
     while let Some(piece) = pieces.next().await {
         data.extend_from_slice(&piece?);

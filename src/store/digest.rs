@@ -9,9 +9,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::StoreError;
-use super::pool::Pool;
+use super::pool::{Pool, Pools};
 use super::strand::{Job, Limits, Strand};
+use super::{Priority, StoreError};
 
 pub use algorithm::Algorithm;
 use algorithm::Hasher;
@@ -26,6 +26,7 @@ const LIMITS: Limits = Limits { capacity: 2 * 1024 * 1024, batch: 256 * 1024 };
 /// MD5 and the configured algorithm over one stream of data. Dropping it stops the work.
 pub struct Digests {
     algorithm: Algorithm,
+    priority: Priority,
     /// Bytes hashed where `update` was called.
     inline: usize,
     md5: Lane,
@@ -46,9 +47,9 @@ pub struct Hashes {
 
 impl Digests {
     /// Starts with no data; takes no thread before there is a good deal of it.
-    pub fn start(algorithm: Algorithm) -> Self {
+    pub fn start(algorithm: Algorithm, priority: Priority) -> Self {
         let other = (algorithm != Algorithm::MD5).then(|| Lane::Inline(algorithm.hasher()));
-        Self { algorithm, inline: 0, md5: Lane::Inline(Algorithm::MD5.hasher()), other }
+        Self { algorithm, priority, inline: 0, md5: Lane::Inline(Algorithm::MD5.hasher()), other }
     }
 
     /// Takes more data without copying it, waiting while too much of it is not yet hashed. When the future is dropped
@@ -61,8 +62,9 @@ impl Digests {
             self.inline += data.len();
         } else {
             self.inline = usize::MAX;
-            self.md5.move_to_threads();
-            self.other.iter_mut().for_each(Lane::move_to_threads);
+            let pool = pool(self.priority);
+            self.md5.move_to(pool);
+            self.other.iter_mut().for_each(|other| other.move_to(pool));
         }
         self.md5.room().await?;
         if let Some(other) = &mut self.other {
@@ -110,10 +112,10 @@ enum Lane {
 }
 
 impl Lane {
-    fn move_to_threads(&mut self) {
+    fn move_to(&mut self, pool: &Arc<Pool>) {
         if let Self::Inline(hasher) = self {
             let hasher = std::mem::replace(hasher, Box::new(algorithm::Nothing));
-            *self = Self::Threads(Strand::new(pool(), LIMITS, Hashing { hasher: Some(hasher) }));
+            *self = Self::Threads(Strand::new(Arc::clone(pool), LIMITS, Hashing { hasher: Some(hasher) }));
         }
     }
 
@@ -188,11 +190,11 @@ pub(super) fn weight(data: &Bytes) -> usize {
     data.len().max(256)
 }
 
-/// All uploads of the process share the hashing threads: as many as processors, at least one for each digest.
-fn pool() -> Arc<Pool> {
-    static POOL: OnceLock<Arc<Pool>> = OnceLock::new();
+/// All streams of the process with this priority share the hashing threads: as many as processors, at least one for each digest.
+fn pool(priority: Priority) -> &'static Arc<Pool> {
+    static POOLS: OnceLock<Pools> = OnceLock::new();
     let processors = || std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
-    Arc::clone(POOL.get_or_init(|| Pool::new("glance-hash", processors())))
+    POOLS.get_or_init(|| Pools::new("glance-hash", processors())).of(priority)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Where image data lies: one trait, a driver for each kind of store, the registry of those that are configured.
 
+mod background;
 mod context;
 mod digest;
 mod driver;
@@ -21,7 +22,8 @@ mod zeros;
 #[cfg(test)]
 mod conformance;
 
-pub use context::StoreContext;
+pub(crate) use background::run_in_background;
+pub use context::{Priority, StoreContext};
 pub use digest::{Algorithm, DigestState, Digests, Hashes};
 pub use driver::{Store, Stored, Writer};
 pub use drivers::kinds;

@@ -2,21 +2,51 @@
 //!
 //! Tokio's blocking pool is shared by everything in the process; a hung mount or sixty slow uploads would use it up. Each
 //! store therefore has its own small pools: threads start when there is work, at most `limit` of them, and end when idle.
+//!
+//! A thread may lower its priority, but without privileges not raise it again. So work of each [`Priority`] has threads of its own.
 
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::nice;
 use tokio::sync::oneshot;
+
+use super::Priority;
 
 type Task = Box<dyn FnOnce() + Send>;
 
 /// How long a thread without work stays.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// How much nicer threads of the background are than the process (nice(2)): where both want a processor, a thread of a request gets nine
+/// times as much of it, and goes first when it wakes up. More, or SCHED_IDLE, would let an import starve beside other programs, and with
+/// it whoever needs a lock that one of its threads holds.
+const NICER: i32 = 10;
+
+/// Two pools for the same work, one of each priority.
+pub(super) struct Pools {
+    request: Arc<Pool>,
+    background: Arc<Pool>,
+}
+
+impl Pools {
+    /// Each has at most `limit` threads. `name`: as of [`Pool::new`], at most twelve bytes; threads of the background have `-bg` behind it.
+    pub(super) fn new(name: &str, limit: usize) -> Self {
+        Self { request: Pool::new(name, limit), background: Pool::in_background(&format!("{name}-bg"), limit) }
+    }
+
+    pub(super) fn of(&self, priority: Priority) -> &Arc<Pool> {
+        match priority {
+            Priority::Request => &self.request,
+            Priority::Background => &self.background,
+        }
+    }
+}
 
 /// A bounded set of threads; work beyond their number waits in order.
 pub(super) struct Pool {
@@ -42,6 +72,7 @@ impl Drop for Membership {
 
 struct Inner {
     name: String,
+    priority: Priority,
     limit: usize,
     state: Mutex<State>,
     work: Condvar,
@@ -59,7 +90,17 @@ impl Pool {
     /// Makes a pool of at most `limit` threads (at least one); none is started yet. The first fifteen bytes of `name` are
     /// what `top -H` shows.
     pub(super) fn new(name: &str, limit: usize) -> Arc<Self> {
-        let inner = Inner { name: name.to_owned(), limit: limit.max(1), state: Mutex::default(), work: Condvar::new() };
+        Self::with_priority(name, Priority::Request, limit)
+    }
+
+    /// The same for work that no request waits for.
+    pub(super) fn in_background(name: &str, limit: usize) -> Arc<Self> {
+        Self::with_priority(name, Priority::Background, limit)
+    }
+
+    fn with_priority(name: &str, priority: Priority, limit: usize) -> Arc<Self> {
+        let (name, limit) = (name.to_owned(), limit.max(1));
+        let inner = Inner { name, priority, limit, state: Mutex::default(), work: Condvar::new() };
         Arc::new(Self { inner: Arc::new(inner), strands: Arc::default() })
     }
 
@@ -122,6 +163,9 @@ impl Drop for Pool {
 
 impl Inner {
     fn serve(&self) {
+        if self.priority == Priority::Background {
+            give_way();
+        }
         while let Some(task) = self.next() {
             if catch_unwind(AssertUnwindSafe(task)).is_err() {
                 tracing::error!(pool = %self.name, "a storage task panicked");
@@ -157,11 +201,39 @@ impl Inner {
     }
 }
 
+/// Lowers the priority of the calling thread, for good.
+fn give_way() {
+    static REFUSED: Once = Once::new();
+    if let Err(error) = nice(NICER) {
+        // A sandbox may forbid it. The work is the same.
+        REFUSED.call_once(|| tracing::debug!(%error, "threads of the background have the priority of the others"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
 
+    use rustix::process::getpriority_process;
+
     use super::*;
+
+    #[tokio::test]
+    async fn threads_of_the_background_give_way_and_no_others() {
+        let pools = Pools::new("test", 1);
+        let niceness = || getpriority_process(None).unwrap();
+        let own = niceness();
+        for (priority, expected) in [
+            (Priority::Request, own),
+            (Priority::Background, (own + NICER).min(19)),
+            // The same thread once more.
+            (Priority::Background, (own + NICER).min(19)),
+            (Priority::Request, own),
+        ] {
+            assert_eq!(pools.of(priority).run(niceness).await, Some(expected), "{priority:?}");
+        }
+        assert_eq!(niceness(), own);
+    }
 
     #[tokio::test]
     async fn tasks_run_at_the_same_time_up_to_the_limit() {

@@ -12,7 +12,8 @@ use futures_util::{Stream, TryStreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::OpenFile;
+use super::background::threads;
+use super::{OpenFile, Priority};
 
 /// Bytes read at a time.
 const PIECE: usize = 512 * 1024;
@@ -57,29 +58,35 @@ impl Reader {
     }
 
     /// The data as a stream, for whoever reads it without sending it on. A thread reads files ahead by a few pieces.
-    pub(crate) fn into_stream(self) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
-        let region = match self {
-            Self::Stream(data) => return data,
-            Self::Pieces(pieces) => return Box::pin(pieces.map_ok(Piece::into_stream).try_flatten()),
-            Self::File(region) => region,
-        };
-        region.into_stream()
+    pub(crate) fn into_stream(self, priority: Priority) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
+        match self {
+            Self::Stream(data) => data,
+            Self::Pieces(pieces) => Box::pin(pieces.map_ok(move |piece| piece.into_stream(priority)).try_flatten()),
+            Self::File(region) => region.into_stream(priority),
+        }
     }
 }
 
 impl Piece {
-    fn into_stream(self) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
+    fn into_stream(self, priority: Priority) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
         match self {
             Self::Bytes(bytes) => Box::pin(once(ready(Ok(bytes)))),
-            Self::Region(region) => region.into_stream(),
+            Self::Region(region) => region.into_stream(priority),
         }
     }
 }
 
 impl FileRegion {
-    fn into_stream(self) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
+    fn into_stream(self, priority: Priority) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
         let (pieces, mut ahead) = mpsc::channel(AHEAD);
-        spawn_blocking(move || self.read(&pieces));
+        match priority {
+            Priority::Request => drop(spawn_blocking(move || self.read(&pieces))),
+            Priority::Background => {
+                if let Err(error) = threads().submit(Box::new(move || self.read(&pieces))) {
+                    return Box::pin(once(ready(Err(error))));
+                }
+            }
+        }
         Box::pin(poll_fn(move |context| ahead.poll_recv(context)))
     }
 
@@ -123,16 +130,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_region_of_a_file_is_read_whole() {
+        for priority in [Priority::Request, Priority::Background] {
+            is_read_whole(priority).await;
+        }
+    }
+
+    async fn is_read_whole(priority: Priority) {
         let length = PIECE as u64 * 2 + 9;
-        let pieces: Vec<Bytes> = reader(3, length).into_stream().try_collect().await.unwrap();
+        let pieces: Vec<Bytes> = reader(3, length).into_stream(priority).try_collect().await.unwrap();
         assert_eq!(pieces.concat().len() as u64, length);
-        assert_eq!(reader(3, 0).into_stream().count().await, 0);
+        assert_eq!(reader(3, 0).into_stream(priority).count().await, 0);
         let Reader::File(region) = reader(3, 4) else { panic!("not a file") };
         let mixed = [Ok(Piece::Region(region)), Ok(Piece::Bytes(Bytes::from_static(b"ab")))];
         let mixed = Reader::Pieces(Box::pin(futures_util::stream::iter(mixed)));
-        let pieces: Vec<Bytes> = mixed.into_stream().try_collect().await.unwrap();
+        let pieces: Vec<Bytes> = mixed.into_stream(priority).try_collect().await.unwrap();
         assert_eq!(pieces.concat(), b"\x07\x07\x07\x07ab");
-        let short: Result<Vec<Bytes>, _> = reader(6, PIECE as u64 * 3).into_stream().try_collect().await;
+        let short: Result<Vec<Bytes>, _> = reader(6, PIECE as u64 * 3).into_stream(priority).try_collect().await;
         assert_eq!(short.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -7,6 +7,7 @@ mod hosts;
 mod others;
 mod outages;
 mod placeholders;
+mod priorities;
 mod recovery;
 mod rivals;
 

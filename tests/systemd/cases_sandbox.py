@@ -3,7 +3,7 @@
 import json
 import re
 
-from bed import WORKERS, check
+from bed import WORKERS, check, until
 from suite import test
 
 ALL = [f"glance-api@{number}.service" for number in range(1, WORKERS + 1)]
@@ -50,6 +50,25 @@ def data_goes_up_and_down_in_the_sandbox(i):
         check(re.search(r"CapEff:\s*0+\n", status) and re.search(r"NoNewPrivs:\s*1", status), unit)
     owner = i.run("stat -c %U /var/lib/glance/glance.db").strip()
     check(owner == "glance", owner)
+
+
+@test(60)
+def imports_give_way_to_requests_in_the_sandbox(i):
+    image = i.create_image()
+    status, _, body = i.request("PUT", f"/v2/images/{image}/stage", body=bytes(4 << 20),
+                                headers={"Content-Type": "application/octet-stream"})
+    check(status == 204, "stage:", status, body)
+    status, _, body = i.request("POST", f"/v2/images/{image}/import", body=json.dumps({"method": {"name": "glance-direct"}}),
+                                headers={"Content-Type": "application/json"})
+    check(status == 202, "import:", status, body)
+
+    def niceness():
+        """Of the threads that digest imports: they stay for ten seconds after their work."""
+        found = i.run("cat /proc/[0-9]*/task/[0-9]*/stat | grep -aF '(glance-hash-bg)'", expect=None)
+        return {line.rsplit(")", 1)[1].split()[16] for line in found.splitlines() if "(glance-hash-bg)" in line}
+
+    until("the threads of an import are nice", 20, lambda: niceness() == {"10"})
+    until("the image is active", 20, lambda: i.image(image)["status"] == "active")
 
 
 @test(60)

@@ -1,7 +1,7 @@
 //! Whether what was read is the image.
 
 use crate::image::Image;
-use crate::store::{Algorithm, Digests, Hashes, StoreError};
+use crate::store::{Algorithm, Digests, Hashes, Priority, StoreError};
 
 /// What an image's data must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Expected {
 
     /// Digests of what is needed to judge.
     pub(super) fn digests(&self) -> Option<Digests> {
-        self.algorithm().map(Digests::start)
+        self.algorithm().map(|algorithm| Digests::start(algorithm, Priority::Request))
     }
 
     /// Whether data of these digests and this size is the image.

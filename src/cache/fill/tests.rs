@@ -35,7 +35,7 @@ fn sized() -> Expected {
 const WRONG: &str = "00000000000000000000000000000000";
 
 async fn md5(data: &[u8]) -> String {
-    let mut digests = crate::store::Digests::start(crate::store::Algorithm::MD5);
+    let mut digests = crate::store::Digests::start(crate::store::Algorithm::MD5, crate::store::Priority::Request);
     digests.update(Bytes::copy_from_slice(data)).await.unwrap();
     digests.finish().await.unwrap().md5
 }
@@ -69,7 +69,7 @@ fn none() -> Fallback {
 }
 
 async fn read(reader: Reader) -> Result<Vec<u8>, (usize, io::ErrorKind)> {
-    let mut stream = reader.into_stream();
+    let mut stream = reader.into_stream(crate::store::Priority::Request);
     let mut read = Vec::new();
     while let Some(piece) = stream.next().await {
         read.extend_from_slice(&piece.map_err(|error| (read.len(), error.kind()))?);

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use crate::api::{Body, Error, Response};
 use crate::http::exchange::Exchange;
 use crate::image::Sending;
-use crate::store::Reader;
+use crate::store::{Priority, Reader};
 
 /// Bytes of a file that are compressed at a time.
 const STEP: usize = 256 * 1024;
@@ -99,7 +99,7 @@ fn lazily(reader: Reader) -> Reader {
 async fn next_piece(reader: &mut Reader) -> io::Result<Option<Bytes>> {
     if matches!(reader, Reader::Pieces(_)) {
         let pieces = std::mem::replace(reader, Reader::Stream(Box::pin(stream::empty())));
-        *reader = Reader::Stream(pieces.into_stream());
+        *reader = Reader::Stream(pieces.into_stream(Priority::Request));
     }
     let region = match reader {
         Reader::Pieces(_) => return Ok(None),

@@ -17,7 +17,7 @@ use crate::image::intent_log::{Entry, Intent, Token};
 use crate::image::transitions::{to, with_hashes};
 use crate::image::{Error, ExpectedDigest, Image, Images, Status, locations};
 use crate::notifications::Change;
-use crate::store::{Algorithm, Digests, Hashes, StoreError};
+use crate::store::{Algorithm, Digests, Hashes, Priority, StoreError};
 
 /// How often the image is looked at while its data is read.
 const LOOK: Duration = Duration::from_secs(5);
@@ -102,8 +102,8 @@ impl Images {
             Error::Store(error) => HashFault::Store(error),
             other => HashFault::Broken(io::Error::other(other)),
         })?;
-        let mut data = reader.into_stream();
-        let mut digests = Digests::start(algorithm);
+        let mut data = reader.into_stream(Priority::Background);
+        let mut digests = Digests::start(algorithm, Priority::Background);
         let mut looked = Instant::now();
         while let Some(piece) = data.next().await {
             digests.update(piece.map_err(HashFault::Broken)?).await.map_err(HashFault::Store)?;

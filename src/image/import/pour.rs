@@ -18,7 +18,7 @@ use crate::image::quota::check_storage;
 use crate::image::{Error, Image, Images, Upload};
 use crate::ingest::{Allowance, Destination, Ingest, IngestError, Lost, Needed, Order, Poured};
 use crate::notifications::Change;
-use crate::store::{Algorithm, Hashes, LocationRef, Reader, StoreContext, StoreError};
+use crate::store::{Algorithm, Hashes, LocationRef, Priority, Reader, StoreContext, StoreError};
 use crate::sys::crash_point::crash_point;
 
 /// Data that is durable in its stores.
@@ -101,8 +101,7 @@ impl Images {
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
         let image = &plan.image;
-        // What the stores do when this is given up must have ended before recovery looks at what there is.
-        let context = store_context(image, Some(&plan.caller)).keeping(hold.entry.lock());
+        let context = work_context(plan, hold);
         if image.is_signed() {
             return Err(Error::SignatureUnverified(image.id.clone()).into());
         }
@@ -236,10 +235,17 @@ impl Images {
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
-        let context = store_context(&plan.image, Some(&plan.caller)).keeping(hold.entry.lock());
+        let context = work_context(plan, hold);
         self.remove_staged(&context, &plan.image.id).await?;
-        let (announced, caller) = (size.map(i128::from), Arc::clone(&plan.caller));
-        let upload = Upload { store: None, announced, length: size, project: plan.project.clone(), caller, data };
+        let upload = Upload {
+            store: None,
+            announced: size.map(i128::from),
+            length: size,
+            project: plan.project.clone(),
+            caller: Arc::clone(&plan.caller),
+            priority: context.priority,
+            data,
+        };
         self.write_staged(&context, &plan.image, self.stores.staging()?, upload).await.map(drop)
     }
 
@@ -252,6 +258,13 @@ impl Images {
     pub(crate) async fn has_staged(&self, plan: &Plan) -> bool {
         self.staged_length(&plan.image.id).await.is_some()
     }
+}
+
+/// What the stores are told about the work of an import. Should it be given up, all that they still do must have ended before recovery
+/// looks at what there is.
+fn work_context(plan: &Plan, hold: &Hold) -> StoreContext {
+    let context = store_context(&plan.image, Some(&plan.caller));
+    context.with_priority(Priority::Background).keeping(hold.entry.lock())
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ const KNOWN: [(&str, &str); 15] = [
 ];
 
 async fn digests(algorithm: &str, pieces: &[Bytes]) -> Hashes {
-    let mut digests = Digests::start(Algorithm::parse(algorithm).unwrap());
+    let mut digests = Digests::start(Algorithm::parse(algorithm).unwrap(), Priority::Request);
     for piece in pieces {
         digests.update(piece.clone()).await.unwrap();
     }
@@ -108,7 +108,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let hashes = runtime.block_on(digests(algorithm, &pieces));
         let begun = runtime.block_on(async {
-            let mut begun = Digests::start(hashes.algorithm);
+            let mut begun = Digests::start(hashes.algorithm, Priority::Background);
             begun.update(pieces.first().cloned().unwrap_or_default()).await.unwrap();
             begun.into_state().await.unwrap()
         });

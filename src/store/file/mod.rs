@@ -22,9 +22,8 @@ use futures_util::future::BoxFuture;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::{Map, Value};
 
-use super::context::Kept;
 use super::driver::{Driver, Setup, Store, Writer, is_name};
-use super::pool::Pool;
+use super::pool::{Pool, Pools};
 use super::writer::StrandWriter;
 use super::{FileRegion, Location, OpenFile, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
@@ -82,7 +81,7 @@ struct Inner {
     /// Short operations.
     files: Arc<Pool>,
     /// Writes of data.
-    data: Arc<Pool>,
+    data: Pools,
 }
 
 impl FileStore {
@@ -140,7 +139,7 @@ impl FileStore {
                 timeout: (seconds > 0).then(|| Duration::from_secs(seconds)),
                 busy_percent: usize::try_from(options.filesystem_store_threadpool_threshold).unwrap_or(100),
                 files: Pool::new("glance-file", threads),
-                data: Pool::new("glance-write", WRITERS),
+                data: Pools::new("glance-write", WRITERS),
             }),
         }
     }
@@ -209,8 +208,8 @@ impl Store for FileStore {
             if !self.inner.writable {
                 return Err(StoreError::AddDisabled { store: self.inner.name.clone() });
             }
-            let (name, kept) = (image_id.to_owned(), context.kept.clone());
-            let begun = self.run(move |inner| inner.begin(&name, size.unwrap_or(0), kept)).await;
+            let (name, context) = (image_id.to_owned(), context.clone());
+            let begun = self.run(move |inner| inner.begin(&name, size.unwrap_or(0), context)).await;
             if let Err(StoreError::WriteDenied { source }) = &begun {
                 tracing::error!(
                     image_id,
@@ -331,7 +330,7 @@ impl Inner {
         }
     }
 
-    fn begin(&self, name: &str, size: u64, kept: Kept) -> Result<StrandWriter<Recording>, StoreError> {
+    fn begin(&self, name: &str, size: u64, context: StoreContext) -> Result<StrandWriter<Recording>, StoreError> {
         if !is_name(name) {
             return Err(StoreError::BadLocation { reason: "Image id is not a file name".to_owned() });
         }
@@ -349,19 +348,20 @@ impl Inner {
         if let Some(id) = &self.id {
             metadata.insert("store".to_owned(), id.as_str().into());
         }
+        let pool = self.data.of(context.priority);
         let mut recording = Recording {
             draft: Some(draft),
             path,
             announced: size,
             thin: self.thin.then(|| usize::try_from(self.chunk).unwrap_or(0).clamp(4096, 1024 * 1024)),
             permissions: self.permissions,
-            pool: Arc::clone(&self.data),
+            pool: Arc::clone(pool),
             progress: Progress::default(),
-            kept,
+            kept: context.kept,
         };
         recording.prepare()?;
         let url = format!("file://{}", recording.path);
-        Ok(StrandWriter::new(recording, Arc::clone(&self.data), size, url, metadata))
+        Ok(StrandWriter::new(recording, Arc::clone(pool), size, url, metadata))
     }
 
     /// The path in a `file:` URL, taken apart as upstream does: not percent-decoded, without query and fragment.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::super::conformance::{self, IMAGE, pattern, put, read};
 use super::*;
+use crate::store::Priority;
 
 /// A store in a directory of its own, which is shown to hold no stray file when the test ends.
 struct Fixture {
@@ -61,7 +62,7 @@ impl Fixture {
     /// Waits for the threads, then lists the directory.
     async fn files(&self) -> Vec<String> {
         for _ in 0..500 {
-            if self.store.inner.data.usage() == 0 {
+            if self.store.inner.data.of(Priority::Request).usage() == 0 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -162,7 +163,7 @@ async fn what_a_write_keeps_is_kept_while_its_threads_are_busy() {
         let wait = move || {
             let _ = gate.lock().unwrap().recv();
         };
-        fixture.store.inner.data.submit(Box::new(wait)).unwrap();
+        fixture.store.inner.data.of(Priority::Request).submit(Box::new(wait)).unwrap();
     }
     writer.write(pattern(1_000_000)).await.unwrap();
     let given_up = tokio::time::timeout(Duration::from_millis(1), writer.commit()).await;

@@ -7,7 +7,7 @@ use super::remote::{Found, Remote, RemoteError};
 use super::request::Method;
 use super::web::{FetchError, Web};
 use crate::image::{self, Images, Plan};
-use crate::store::StoreError;
+use crate::store::{Priority, StoreError};
 
 /// Data that is ready to be read.
 pub(in crate::task) struct Source {
@@ -74,7 +74,7 @@ pub(super) async fn open(
         return Err(SourceError::Size { expected, actual });
     }
     let size = reader.length().or(known);
-    Ok(Source { size, data: reader.into_stream() })
+    Ok(Source { size, data: reader.into_stream(Priority::Background) })
 }
 
 /// The image is to become what another Glance says of its own.

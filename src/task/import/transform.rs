@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::request::Method;
 use super::source::Source;
 use crate::image::{self, Hold, Plan};
-use crate::store::{FileRegion, OpenFile, Reader};
+use crate::store::{FileRegion, OpenFile, Priority, Reader};
 use crate::sys::crash_point::crash_point;
 use crate::task::tasks::Tasks;
 
@@ -92,5 +92,5 @@ pub(in crate::task) async fn open(path: &Path) -> std::io::Result<Source> {
         Ok::<_, std::io::Error>(FileRegion { file: OpenFile::shared(file), offset: 0, length })
     });
     let region: FileRegion = opened.await.map_err(std::io::Error::other)??;
-    Ok(Source { size: Some(region.length), data: Reader::File(region).into_stream() })
+    Ok(Source { size: Some(region.length), data: Reader::File(region).into_stream(Priority::Background) })
 }

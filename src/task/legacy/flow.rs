@@ -13,6 +13,7 @@ use crate::db::DbError;
 use crate::db::tasks::{self as rows, NewTask, TaskStep, TaskViewer};
 use crate::identity::Context;
 use crate::image::{self, Image, Making, Upload};
+use crate::store::Priority;
 use crate::sys::crash_point::crash_point;
 use crate::task::Error;
 use crate::task::import::{FetchError, PluginError, Progress, Source, aside, file_source};
@@ -165,6 +166,7 @@ impl Tasks {
             length: size,
             project: caller.project_id.clone(),
             caller: Arc::clone(caller),
+            priority: Priority::Background,
             data: progress.count(source.data),
         };
         let stored = self.images.upload(image, upload);

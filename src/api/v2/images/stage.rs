@@ -10,6 +10,7 @@ use crate::api::domain_errors::of_stage;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::{Resource, Upload, mebibytes};
+use crate::store::Priority;
 
 /// Takes the data of a queued image into the staging area.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
@@ -29,6 +30,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
         length: content_length(call.headers),
         project: call.context.project_id.clone(),
         caller: Arc::clone(call.context),
+        priority: Priority::Request,
         data: BodyDataStream::new(body),
     };
     api.images.stage(found, upload).await.map_err(of_stage)?;

@@ -13,6 +13,7 @@ use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::{Resource, Upload, mebibytes};
 use crate::schema::python::Excerpt;
 use crate::schema::python::integer::integer;
+use crate::store::Priority;
 
 /// The size of the data, for clients that must send it chunked.
 const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
@@ -34,7 +35,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let project = call.context.project_id.clone();
     let length = content_length(call.headers);
     let caller = Arc::clone(call.context);
-    let upload = Upload { store, announced, length, project, caller, data: BodyDataStream::new(body) };
+    let (priority, data) = (Priority::Request, BodyDataStream::new(body));
+    let upload = Upload { store, announced, length, project, caller, priority, data };
     api.images.upload(found, upload).await.map_err(of_upload)?;
     Ok(reply::no_content())
 }

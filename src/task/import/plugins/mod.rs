@@ -9,6 +9,7 @@ mod interrupt;
 mod outcome;
 mod qemu_img;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
@@ -16,6 +17,7 @@ use tracing::debug;
 
 use super::progress::Progress;
 use crate::config::Config;
+use crate::store::run_in_background;
 pub(in crate::task) use convert::Conversion;
 pub(in crate::task) use decompress::Decompression;
 pub(in crate::task) use interrupt::Interrupt;
@@ -167,19 +169,26 @@ impl Injection {
     }
 }
 
-/// Runs what blocks on a thread of its own, and tells it when nobody waits any more.
+/// Runs what blocks on a thread of its own, and tells it when nobody waits any more. The thread gives way to those of requests, and so do
+/// the programs that it starts.
 pub(in crate::task) async fn aside<T: Send + 'static>(
     threads: &TaskTracker,
     work: impl FnOnce(&Interrupt) -> Result<T, PluginError> + Send + 'static,
 ) -> Result<T, PluginError> {
     let interrupt = Interrupt::default();
     let _on_drop = InterruptOnDrop(interrupt.clone());
-    let done = threads.spawn_blocking(move || work(&interrupt)).await;
-    done.map_err(|error| match error.is_panic() {
+    let working = threads.token();
+    let done = run_in_background(move || {
+        let done = catch_unwind(AssertUnwindSafe(|| work(&interrupt)));
+        drop(working);
+        done
+    });
+    match done.await {
+        Some(Ok(outcome)) => outcome,
         // A parser met what its author did not expect.
-        true => PluginError::Refused("The image cannot be read".to_owned()),
-        false => PluginError::Interrupted,
-    })?
+        Some(Err(_)) => Err(PluginError::Refused("The image cannot be read".to_owned())),
+        None => Err(PluginError::Interrupted),
+    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,9 @@ async fn a_plugin_for_which_nobody_waits_stops_and_one_that_panics_refuses() {
     threads.close();
     threads.wait().await;
     assert!(stopped.load(std::sync::atomic::Ordering::SeqCst), "the thread goes on");
+    let niceness = || rustix::process::getpriority_process(None).unwrap();
+    let nicer = aside(&threads, move |_| Ok(niceness())).await.unwrap();
+    assert_eq!(nicer, (niceness() + 10).min(19), "it does not give way to others");
     let crafted: Result<(), _> = aside(&threads, |_| panic!("an index is out of bounds")).await;
     assert_eq!(crafted.unwrap_err().to_string(), "The image cannot be read");
 }
