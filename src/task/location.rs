@@ -20,6 +20,7 @@ use crate::db::tasks::{self as rows, TaskStep};
 use crate::identity::Context;
 use crate::image::{self, ExpectedDigest, HashFault, Hold, Image, LOCK, Placement, Status, hashed};
 use crate::store::{Algorithm, Hashes};
+use crate::sys::crash_point::crash_point;
 
 /// Before the work begins. Clients look at the image right after their request, and find it as it was, as they do at upstream's server.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -85,6 +86,7 @@ impl Tasks {
         let task_id = task.id.clone();
         let placement = Placement { image, task_id: task_id.clone(), url, expected, caller };
         let hold = self.images.hold_for_place(&placement, task).await.map_err(Error::Image)?;
+        crash_point("place.held");
         info!(task_id, image_id = placement.image.id, "a location was told");
         // Dropped when the queue is full after all, the hold is left to recovery, which ends the task.
         self.pool.submit(&task_id, self.clone().location_work(placement, hold))
@@ -107,7 +109,10 @@ impl Tasks {
     async fn begin_placing(self, placement: Placement, hold: Hold, stop: CancellationToken) -> Ended {
         sleep(PAUSE).await;
         match self.begin(&placement.task_id).await {
-            Ok(()) => self.import_location(&placement, hold, stop).await,
+            Ok(()) => {
+                crash_point("place.begun");
+                self.import_location(&placement, hold, stop).await;
+            }
             Err(error) if !error.is_unavailable() => self.take_back(&placement, hold, error.into()).await,
             Err(error) => {
                 warn!(
@@ -191,7 +196,10 @@ impl Tasks {
                     attempt += 1;
                     sleep(RETRY).await;
                 }
-                outcome => return outcome,
+                outcome => {
+                    crash_point("place.hashed");
+                    return outcome;
+                }
             }
         }
     }
@@ -204,8 +212,11 @@ impl Tasks {
         change: ImageUpdate,
         from: Status,
     ) -> Result<(), Refused> {
+        crash_point("place.located");
         let step = self.images.step_of_place(placement, hold, change, &[from], false);
-        Ok(self.go_on(&placement.task_id, step).await?)
+        self.go_on(&placement.task_id, step).await?;
+        crash_point("place.taken");
+        Ok(())
     }
 
     async fn end(
@@ -220,7 +231,9 @@ impl Tasks {
             image: Some(self.images.step_of_place(placement, hold, change, from, true)),
             ..self.step(&placement.task_id, &[TaskStatus::Processing], TaskStatus::Success)
         };
-        Ok(rows::take_step(&self.db, step).await?)
+        rows::take_step(&self.db, step).await?;
+        crash_point("place.ended");
+        Ok(())
     }
 
     /// The task fails, and the image waits for data as before, or has it without a digest.
@@ -256,6 +269,7 @@ impl Tasks {
         };
         let (change, locations) = self.images.unplaced(&known);
         let removal = self.images.begin_removal(placement, &locations).await?;
+        crash_point("place.refused");
         let step = TaskStep {
             message: Some(message.to_owned()),
             image: Some(self.images.step_of_place(placement, hold, change, &[known.status], true)),
@@ -263,9 +277,11 @@ impl Tasks {
         };
         match (rows::take_step(&self.db, step).await, removal) {
             (Ok(()), removal) => {
+                crash_point("place.taken_back");
                 if let Some(removal) = removal {
                     self.images.remove_unplaced(placement, removal).await;
                 }
+                crash_point("place.removed");
                 Ok(())
             }
             (Err(error), removal) => {

@@ -1,5 +1,5 @@
-//! The service dies at each of its named points while images are staged, imported by each method, copied, decompressed, converted and
-//! made.
+//! The service dies at each of its named points while images are staged, imported by each method, copied, decompressed, converted, made,
+//! and told where their data lies.
 //!
 //! A round begins all of that in turn until the process is dead, starts the service again and looks at what there is. Without more said
 //! there is a round for each point. With `GLANCE_TEST_THOROUGH` there are 200, or as many as `GLANCE_TEST_ROUNDS` says: where a round begins,
@@ -29,6 +29,8 @@ const TIMES: u64 = 3;
 const REMOTE: &str = "0d0d0d0d-0000-4000-8000-000000000001";
 /// The names of images that go with the task that makes them.
 const MADE: &str = "made";
+/// The names of images that have their location before anybody has read what lies there.
+const UNREAD: &str = "unread";
 
 /// The names in the service's own source, so that none is forgotten.
 fn points() -> Vec<String> {
@@ -62,16 +64,28 @@ enum Way {
     Region,
     /// A task makes an image of what is there in the web.
     Made(&'static str),
+    /// Another service tells where the data lies, and what its digest is, or not, or wrongly.
+    Told(Told),
 }
 
-const WAYS: [Way; 8] = [
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Digest,
+    WrongDigest,
+    PlaceAlone,
+}
+
+const WAYS: [Way; 11] = [
     Way::Direct,
+    Way::Told(Told::WrongDigest),
     Way::Web,
     Way::Made("/disk"),
+    Way::Told(Told::Digest),
     Way::Compressed,
     Way::Region,
     Way::Made("/ova"),
     Way::Wrong,
+    Way::Told(Told::PlaceAlone),
     Way::Made("/none"),
 ];
 
@@ -94,7 +108,7 @@ impl Source {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&qcow2).unwrap();
         let compressed = encoder.finish().unwrap();
-        let disk = qcow2.clone();
+        let (disk, told) = (qcow2.clone(), plain.clone());
         let port = serve_by(|port| {
             let remote = json!({"id": REMOTE, "status": "active", "disk_format": "qcow2", "container_format": "bare",
                 "size": disk.len(), "hw_disk_bus": "scsi"});
@@ -104,6 +118,7 @@ impl Source {
                 (format!("/v2/images/{REMOTE}/file"), disk.clone()),
                 ("/v3/auth/tokens".to_owned(), token(port)),
                 ("/disk".to_owned(), disk),
+                ("/plain".to_owned(), told),
             ]);
             move |_: &str, path: &str| files.get(path).cloned()
         });
@@ -113,6 +128,7 @@ impl Source {
     fn conf(&self, conf: Conf) -> Conf {
         let state = conf.dir.join("state").display().to_string();
         with_keystone(conf.two_stores(), self.port)
+            .set("DEFAULT.enabled_backends", "fast:file,slow:file,web:http")
             .set("service.state_directory", state)
             .set("DEFAULT.enabled_import_methods", "[glance-direct,web-download,copy-image,glance-download]")
             .set("image_import_opts.image_import_plugins", "[image_decompression,image_conversion]")
@@ -137,7 +153,11 @@ impl Work<'_> {
     }
 
     fn create(&mut self) -> Option<String> {
-        let image = json!({"name": "crash", "disk_format": "qcow2", "container_format": "bare"});
+        self.create_as("crash", "qcow2")
+    }
+
+    fn create_as(&mut self, name: &str, format: &str) -> Option<String> {
+        let image = json!({"name": name, "disk_format": format, "container_format": "bare"});
         Some(self.send(&known("POST", "/v2/images").json(&image))?["id"].as_str()?.to_owned())
     }
 
@@ -150,6 +170,11 @@ impl Work<'_> {
     /// `None`: the service is dead.
     fn import(&mut self, id: &str, document: &Value) -> Option<()> {
         self.send(&known("POST", &format!("/v2/images/{id}/import")).json(document))?;
+        self.wait_free(id)
+    }
+
+    /// Waits until no task has the image.
+    fn wait_free(&mut self, id: &str) -> Option<()> {
         self.wait(&format!("/v2/images/{id}"), |image| image.get("os_glance_import_task").is_none())
     }
 
@@ -199,6 +224,18 @@ impl Work<'_> {
                 let path = format!("/v2/tasks/{}", task["id"].as_str()?);
                 self.wait(&path, |task| task["status"] == "success" || task["status"] == "failure")
             }
+            Way::Told(told) => {
+                let data: &[u8] = if matches!(told, Told::WrongDigest) { b"another" } else { &source.plain };
+                let digest = json!({"os_hash_algo": "sha512", "os_hash_value": hex::encode(Sha512::digest(data))});
+                let (name, validation) = match told {
+                    Told::PlaceAlone => (UNREAD, json!({})),
+                    Told::Digest | Told::WrongDigest => ("crash", digest),
+                };
+                let id = self.create_as(name, "raw")?;
+                let place = json!({"url": url("/plain"), "validation_data": validation});
+                self.send(&known("POST", &format!("/v2/images/{id}/locations")).json(&place))?;
+                self.wait_free(&id)
+            }
         }
     }
 
@@ -231,9 +268,11 @@ fn check(server: &Server, disk: &[u8], what: &str) -> usize {
             "uploading" => expected.get_mut("staging").unwrap().push(id.clone()),
             "active" => {
                 active += 1;
-                let found = (&image["os_hash_value"], &image["disk_format"], &image["size"]);
-                assert_eq!(found, (&json!(digest), &json!("raw"), &json!(disk.len())), "{what}: {image}");
-                for store in stores.split(',') {
+                let found = (&image["disk_format"], &image["size"]);
+                assert_eq!(found, (&json!("raw"), &json!(disk.len())), "{what}: {image}");
+                let is_unread = image["name"] == UNREAD && image["os_hash_value"].is_null();
+                assert!(is_unread || image["os_hash_value"] == digest, "{what}: {image}");
+                for store in stores.split(',').filter(|store| *store != "web") {
                     let data = fs::read(server.conf.dir.join(store).join(&id)).unwrap();
                     assert!(data == disk, "{what}: {store} has other data");
                     expected.get_mut(store).unwrap().push(id.clone());
@@ -314,5 +353,5 @@ fn wherever_the_service_dies_nothing_is_stuck_and_nothing_left() {
     }
     // Without a crash all of it comes to an end.
     Work { client: server.client(), source: &source }.run(0).expect("the service lives");
-    assert_eq!(check(&server, &source.plain, "no crash"), 6);
+    assert_eq!(check(&server, &source.plain, "no crash"), 8);
 }
