@@ -124,7 +124,8 @@ impl Db {
             Some(replica) if replica.is_fit() => Self {
                 backend: replica.backend.clone(),
                 place: Arc::clone(&replica.place),
-                image_readers: Arc::clone(&replica.image_readers),
+                // What it finds is not for those who ask the database itself.
+                image_readers: Arc::default(),
                 replica: None,
                 main: Some(Arc::new((self.clone(), Arc::clone(replica)))),
                 ..self.clone()
@@ -177,7 +178,7 @@ impl Db {
 
     /// The same database, with the URLs of locations encrypted, or plain.
     pub fn with_cipher(self, cipher: Option<LocationCipher>) -> Self {
-        // Whoever reads for others has their key.
+        // Whoever reads for others deciphers for them: those with another key are not among them.
         Self { cipher: cipher.map(Arc::new), image_readers: Arc::default(), ..self }
     }
 

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::backend::Backend;
 use super::error::DbError;
-use super::gathering::ImageReaders;
 
 /// A replica that failed is not asked for so long.
 const REST: Duration = Duration::from_secs(30);
@@ -16,14 +15,12 @@ pub(super) struct Replica {
     pub(super) backend: Backend,
     /// For error texts.
     pub(super) place: Arc<str>,
-    /// Who waits to read an image of it.
-    pub(super) image_readers: Arc<ImageReaders>,
     rests_until: Mutex<Option<Instant>>,
 }
 
 impl Replica {
     pub(super) fn new(backend: Backend, place: Arc<str>) -> Self {
-        Self { backend, place, image_readers: Arc::default(), rests_until: Mutex::default() }
+        Self { backend, place, rests_until: Mutex::default() }
     }
 
     /// Whether to ask it.

@@ -44,6 +44,9 @@ pub(super) trait Operation: Send + Sync {
     /// For the log.
     const NAME: &'static str;
 
+    /// It is in line for a connection no more: it is sure of one, or the attempt failed. May be called several times.
+    fn left_queue(&self) {}
+
     fn run(&self, session: &mut Session) -> impl Future<Output = Result<Self::Output, DbError>> + Send;
 }
 
@@ -127,6 +130,7 @@ impl Db {
         let result = loop {
             let done = Box::pin(self.once(operation, access, deadline, progress)).await;
             progress.has_connection.store(false, Ordering::SeqCst);
+            operation.left_queue();
             attempts += 1;
             let (error, pause) = match done {
                 Err(DbError::Contention { source, .. }) if attempts <= CONTENTION_RETRIES => {
@@ -178,7 +182,10 @@ impl Db {
         access: Access,
         progress: &Progress,
     ) -> Result<(Session, O::Output), DbError> {
-        let on_turn = || progress.has_connection.store(true, Ordering::SeqCst);
+        let on_turn = || {
+            progress.has_connection.store(true, Ordering::SeqCst);
+            operation.left_queue();
+        };
         let mut session = self.session(access == Access::Write, on_turn).await?;
         match access {
             Access::Read if session.is_pooled() => session.begin(Transaction::Read).await?,

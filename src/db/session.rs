@@ -91,8 +91,7 @@ impl Session {
         self.traits.is_strict || self.dialect() != Dialect::MySql
     }
 
-    /// Whether a text is found that is not the one that was asked for: MySQL's collation takes `A` for `a`, and ignores blanks at
-    /// the end.
+    /// Whether a comparison may find a text that is not the same: MySQL's collation takes `A` for `a`, and ignores blanks at the end.
     pub(super) fn takes_for_equal(&self) -> bool {
         self.dialect() == Dialect::MySql
     }

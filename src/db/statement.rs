@@ -175,8 +175,8 @@ impl OfIds {
 
     pub(super) fn with(&self, dialect: Dialect, ids: Vec<String>) -> Filled {
         if dialect == Dialect::Postgres {
-            let is_one = |column| Expr::col(column).eq(Func::cust("ANY").arg(Expr::val(place(0))));
-            let make = || Arc::new(Text::make(dialect, &(self.build)(dialect, &is_one)));
+            let is_among = |column| Expr::col(column).eq(Func::cust("ANY").arg(Expr::val(place(0))));
+            let make = || Arc::new(Text::make(dialect, &(self.build)(dialect, &is_among)));
             return Filled::new(Arc::clone(self.of_array.get_or_init(make)), vec![ids.into()]);
         }
         let ids: Vec<Value> = padded(ids).into_iter().map(Value::from).collect();
@@ -187,8 +187,8 @@ impl OfIds {
     fn of_list(&self, dialect: Dialect, length: usize) -> Arc<Text> {
         let make = || {
             let places: Vec<String> = (0..length).map(place).collect();
-            let is_one = |column| Expr::col(column).is_in(places.iter().cloned());
-            Arc::new(Text::make(dialect, &(self.build)(dialect, &is_one)))
+            let is_among = |column| Expr::col(column).is_in(places.iter().cloned());
+            Arc::new(Text::make(dialect, &(self.build)(dialect, &is_among)))
         };
         let (of_sqlite, of_mysql) = self.of_list.split_at(LENGTHS);
         let texts = if dialect == Dialect::MySql { of_mysql } else { of_sqlite };

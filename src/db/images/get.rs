@@ -49,7 +49,7 @@ impl Operation for Get {
 
 static LIVE: Template = Template::new(|_| select(false, &|column| Expr::col(column).eq(place(0))));
 static EVERY: Template = Template::new(|_| select(true, &|column| Expr::col(column).eq(place(0))));
-static LIVE_OF: OfIds = OfIds::new(|_, is_one| select(false, is_one));
+static LIVE_OF: OfIds = OfIds::new(|_, is_among| select(false, is_among));
 
 /// A row of the query is the image or one of its children.
 enum Part {
@@ -101,11 +101,18 @@ pub(super) async fn read_each(
         }
     }
     for (id, children) in children {
-        if let Some(image) = images.get_mut(&id) {
+        let known = if images.contains_key(&id) { Some(id) } else { otherwise(session, &images, &id) };
+        if let Some(image) = known.and_then(|id| images.get_mut(&id)) {
             children::attach(session, image, children);
         }
     }
     Ok(images)
+}
+
+/// The id of the image that the database takes for the one with this id.
+fn otherwise(session: &Session, images: &HashMap<String, ImageRecord>, id: &str) -> Option<String> {
+    let is_same = |other: &&String| other.trim_end().eq_ignore_ascii_case(id.trim_end());
+    if session.takes_for_equal() { images.keys().find(is_same).cloned() } else { None }
 }
 
 fn part(row: &dyn Row) -> Result<Part, DbError> {
@@ -116,15 +123,15 @@ fn part(row: &dyn Row) -> Result<Part, DbError> {
     })
 }
 
-pub(super) fn select(deleted: bool, is_one: &dyn Fn(&'static str) -> Expr) -> SelectStatement {
+pub(super) fn select(deleted: bool, is_among: &dyn Fn(&'static str) -> Expr) -> SelectStatement {
     let mut query = Query::select();
     query.exprs([Expr::cust("0"), Expr::cust("0")]).exprs((2..children::COLUMNS).map(|_| Expr::cust("NULL")));
-    query.columns(names()).from("images").and_where(is_one("id"));
+    query.columns(names()).from("images").and_where(is_among("id"));
     if !deleted {
         query.and_where(live("images"));
     }
     // The columns of a child come first, then those of an image; the others are NULL.
-    let children = children::selects(|| is_one("image_id"), Column::ALL.len());
+    let children = children::selects(|| is_among("image_id"), Column::ALL.len());
     query.unions(children.map(|select| (UnionType::All, select)));
     query
 }
