@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -48,6 +48,8 @@ pub struct Db {
     replica: Option<Arc<Replica>>,
     /// Of a replica: what to ask when it fails.
     main: Option<Arc<(Db, Arc<Replica>)>>,
+    /// How many statements the database has answered.
+    answers: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Db {
@@ -114,7 +116,8 @@ impl Db {
             }
             _ => None,
         };
-        Ok(Self { backend, options, place, cipher: None, image_readers: Arc::default(), replica, main: None })
+        let (image_readers, answers) = (Arc::default(), Arc::default());
+        Ok(Self { backend, options, place, cipher: None, image_readers, replica, main: None, answers })
     }
 
     /// This database for reads that may be behind what has just been written: the replica of `slave_connection`, where there is one
@@ -128,6 +131,7 @@ impl Db {
                 image_readers: Arc::default(),
                 replica: None,
                 main: Some(Arc::new((self.clone(), Arc::clone(replica)))),
+                answers: Arc::default(),
                 ..self.clone()
             },
             _ => self.clone(),
@@ -152,7 +156,8 @@ impl Db {
         self.writer().await.map(drop)
     }
 
-    /// Whether the database answers, within three seconds, however busy the pool is.
+    /// Whether the database answers, within three seconds, however busy the pool is. A pooler such as PgBouncer keeps the question
+    /// waiting while all its connections are in use; then an answer to somebody else's in that time counts.
     ///
     /// # Errors
     /// Why not.
@@ -164,7 +169,12 @@ impl Db {
                 done => done,
             }
         };
-        timeout(PING_LIMIT, asked).await.unwrap_or(Err(DbError::Timeout(PING_LIMIT)))
+        let before = self.answers.load(Ordering::Relaxed);
+        match timeout(PING_LIMIT, asked).await {
+            Ok(done) => done,
+            Err(_) if self.answers.load(Ordering::Relaxed) != before => Ok(()),
+            Err(_) => Err(DbError::Timeout(PING_LIMIT)),
+        }
     }
 
     async fn ask(&self) -> Result<(), DbError> {
@@ -232,7 +242,7 @@ impl Db {
                 (Link::MySql(self.connection(pool, queue, on_turn).await?), traits)
             }
         };
-        Ok(Session::new(link, traits, self.cipher.clone()))
+        Ok(Session::new(link, traits, self.cipher.clone(), Arc::clone(&self.answers)))
     }
 
     async fn connection<C: Connection + 'static>(
@@ -267,6 +277,35 @@ mod tests {
         assert_eq!(write.limits().connections, 1);
         assert!(read.limits().connections >= 2);
         assert_eq!(format!("{db:?}"), "Db { dialect: Sqlite, .. }");
+    }
+
+    /// As a pooler does whose connections are all in use.
+    #[tokio::test]
+    async fn a_question_that_is_kept_waiting_is_answered_by_the_answer_to_another() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgresql://u@{}/n", silent.local_addr().unwrap());
+        let options = section(&url);
+        let (idle, in_use) = tokio::join!(Db::open(&options), Db::open(&options));
+        let (idle, in_use) = (idle.unwrap(), in_use.unwrap());
+        let other = async {
+            sleep(PING_LIMIT / 3).await;
+            in_use.answers.fetch_add(1, Ordering::Relaxed);
+        };
+        let (told, told_in_use, ()) = tokio::join!(idle.ping(), in_use.ping(), other);
+        assert!(matches!(told, Err(DbError::Timeout(_))), "{told:?}");
+        assert!(told_in_use.is_ok(), "{told_in_use:?}");
+    }
+
+    #[tokio::test]
+    async fn answers_are_counted_and_failures_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::connect(&section(&format!("sqlite:///{}/a.db", folder.path().display()))).await.unwrap();
+        let count = || db.answers.load(Ordering::Relaxed);
+        let before = count();
+        db.reader().await.unwrap().plain("SELECT 1").await.unwrap();
+        assert_eq!(count(), before + 1);
+        db.reader().await.unwrap().plain("SELECT nothing").await.unwrap_err();
+        assert_eq!(count(), before + 1);
     }
 
     #[tokio::test]

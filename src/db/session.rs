@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sea_query::{Value, Values};
@@ -32,6 +33,8 @@ pub(super) struct Session {
     damage: Option<Damage>,
     traits: Traits,
     cipher: Option<Arc<LocationCipher>>,
+    /// Counts the statements that were answered.
+    answers: Arc<AtomicU64>,
 }
 
 /// What became of a connection that cannot be used any more.
@@ -77,8 +80,13 @@ pub(super) enum Transaction {
 }
 
 impl Session {
-    pub(super) fn new(link: Link, traits: Traits, cipher: Option<Arc<LocationCipher>>) -> Self {
-        Self { link: Some(link), open: false, busy: false, damage: None, traits, cipher }
+    pub(super) fn new(
+        link: Link,
+        traits: Traits,
+        cipher: Option<Arc<LocationCipher>>,
+        answers: Arc<AtomicU64>,
+    ) -> Self {
+        Self { link: Some(link), open: false, busy: false, damage: None, traits, cipher, answers }
     }
 
     /// Whether even one query must be in a transaction; see [`Traits::is_pooled`].
@@ -299,7 +307,9 @@ impl Session {
             }
         }
         self.busy = false;
-        Ok(done?)
+        let done = done?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(done)
     }
 }
 
