@@ -41,7 +41,9 @@ impl From<image::Error> for Error {
             | Domain::MemberPresent { .. }
             | Domain::Raced { .. }
             | Domain::Conflict(_)
-            | Domain::Db(DbError::Duplicate { .. }) => Self::explanation(StatusCode::CONFLICT, text),
+            | Domain::Db(DbError::Duplicate { .. } | DbError::InTheWay(_)) => {
+                Self::explanation(StatusCode::CONFLICT, text)
+            }
             Domain::Invalid(_)
             | Domain::MissingFormats(_)
             | Domain::Transition(_)

@@ -220,7 +220,7 @@ pub(super) async fn lock_image(session: &mut Session, image: &str) -> Result<(),
 const ROWS: usize = 500;
 
 /// # Errors
-/// [`DbError::Duplicate`], [`DbError::Reserved`].
+/// [`DbError::Duplicate`], [`DbError::Reserved`], [`DbError::InTheWay`].
 pub(super) async fn insert_properties(
     session: &mut Session,
     image: &str,
@@ -242,11 +242,15 @@ pub(super) async fn insert_properties(
                 false.into(),
             ]);
         }
-        session.execute(&insert).await.map_err(|error| match error {
-            // Another request set one of them in this moment, or two differ only in case where the database sees none.
-            error if error.is_duplicate() => property_taken(image),
-            error => error,
-        })?;
+        match session.execute(&insert).await {
+            Ok(_) => {}
+            Err(error) if error.is_duplicate() => {
+                let names: Vec<&str> = part.iter().map(|(name, _)| name.as_str()).collect();
+                // Another request set one of them in this moment, or two differ only in case where the database sees none.
+                return Err(reserved::clash(session, image, &names).await?.unwrap_or_else(|| property_taken(image)));
+            }
+            Err(error) => return Err(error),
+        }
     }
     reserved::check(session, image, properties.iter().map(|(name, _)| name.as_str())).await
 }

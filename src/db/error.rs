@@ -81,6 +81,9 @@ pub enum DbError {
     /// A client's property that the database does not tell from one of the service's.
     #[error("Attribute '{0}' is reserved.")]
     Reserved(String),
+    /// A property that the image has, which the database does not tell from one that the service is to set.
+    #[error("The property '{0}' of the image is in the place of one of the service's own. Remove it and try again.")]
+    InTheWay(String),
     /// There is no such row.
     #[error("no {what} {key} found")]
     NotFound { what: &'static str, key: String },

@@ -4,7 +4,7 @@
 //! differ in case, in an accent, or in blanks at the end, as its collation has it. Such a property would be found in the place of the
 //! service's own, so there it is the database that is asked.
 
-use sea_query::{Expr, ExprTrait, Query};
+use sea_query::{Expr, ExprTrait, Func, Query};
 
 use super::dialect::Dialect;
 use super::error::DbError;
@@ -48,6 +48,38 @@ pub(super) async fn check<'a>(
         Some(name) => Err(DbError::Reserved(name.to_owned())),
         None => Ok(()),
     }
+}
+
+/// Why properties of these names could not be inserted into an image that has none of them: the database takes a property that the
+/// image has for one of the service's, or one of these for one of the service's that the image has. To be called after a unique key
+/// has refused them.
+pub(super) async fn clash(session: &mut Session, image: &str, names: &[&str]) -> Result<Option<DbError>, DbError> {
+    if session.dialect() != Dialect::MySql || names.is_empty() {
+        return Ok(None);
+    }
+    // By the collation of the column.
+    let place =
+        Func::cust("FIELD").args([Expr::col("name")].into_iter().chain(names.iter().map(|&name| Expr::val(name))));
+    let query = Query::select()
+        .column("name")
+        .expr(place)
+        .from("image_properties")
+        .and_where(Expr::col("image_id").eq(image))
+        .and_where(Expr::col("name").is_in(SERVICE_PROPERTIES))
+        .take();
+    let read = |row: &dyn super::row::Row| {
+        let mut columns = Columns::of(row);
+        Ok((columns.text()?, columns.integer()?))
+    };
+    let found = session.rows(&query, read).await?;
+    Ok(found.into_iter().find_map(|(known, place)| {
+        let name = usize::try_from(place).ok()?.checked_sub(1).and_then(|index| names.get(index))?;
+        if !SERVICE_PROPERTIES.contains(&known.as_str()) {
+            Some(DbError::InTheWay(known))
+        } else {
+            (known != *name).then(|| DbError::Reserved((*name).to_owned()))
+        }
+    }))
 }
 
 /// To be called before properties of these names are inserted, which the image does not have. One that the database takes for one of the

@@ -6,8 +6,8 @@ use glance_api::db::model::{ImageUpdate, NewImage, OtherProperties};
 use glance_api::db::{DbError, images};
 use serde_json::json;
 
-use crate::common::Request;
 use crate::common::database::{Fault, Kind, Proxy, Server as Database};
+use crate::common::{Body, Request, wait_for};
 use crate::full::{full_disk, full_disk_in_words, full_tables};
 use crate::{Rig, connect, image, patch, uuid};
 
@@ -100,6 +100,7 @@ fn names_of_the_service(rig: &Rig) {
     other["OS_GLANCE_PROPERTY"] = json!("mine");
     rig.server.send(&Request::new("POST", "/v2/images").json(&other)).expect(201);
     names_from_before(rig, &id);
+    imports_beside_names_from_before(rig);
 }
 
 /// The image has properties of such names, which its user has set under upstream. They may stay or go, but not change.
@@ -130,7 +131,55 @@ fn names_from_before(rig: &Rig, id: &str) {
         let image = images::update(&db, id, change, None).await.unwrap();
         let known = |name: &str| image.properties.iter().find(|(known, _)| known == name)?.1.clone();
         assert_eq!([lock, failed].map(known), [Some("task".to_owned()), Some("fast".to_owned())]);
+
+        // What another service gives is refused by its name where the service's own is there already.
+        let given = ["plain", "OS_GLANCE_FAILED_IMPORT"].map(|name| (name.to_owned(), Some("x".to_owned())));
+        let change = ImageUpdate { properties: Some(given.to_vec()), ..ImageUpdate::default() };
+        let refused = images::update(&db, id, change, None).await.unwrap_err();
+        assert!(matches!(&refused, DbError::Reserved(name) if name == "OS_GLANCE_FAILED_IMPORT"), "{refused:?}");
     });
+}
+
+/// Such a property is in the place of one that an import needs: that is said with its name, and the image stays as it was.
+fn imports_beside_names_from_before(rig: &Rig) {
+    let id = uuid();
+    let path = format!("/v2/images/{id}");
+    rig.server.send(&Request::new("POST", "/v2/images").json(&image(&id))).expect(201);
+    rig.server.send(&Request::new("PUT", &format!("{path}/stage")).data(Body::Sized(vec![b'x'; 10]))).expect(204);
+    let import = Request::new("POST", &format!("{path}/import")).json(&json!({"method": {"name": "glance-direct"}}));
+    let set = |name: &str| {
+        rig.database.sql(&format!(
+            "INSERT INTO image_properties (image_id, name, value, created_at, deleted) VALUES ('{id}', '{name}', 'old', NOW(), 0)"
+        ));
+    };
+    let remove = |name: &str| {
+        let removal = json!([{"op": "remove", "path": format!("/{name}")}]);
+        rig.server.send(&Request::patch(&path, &removal)).expect(200);
+    };
+    let told = |name: &str| format!("The property '{name}' of the image is in the place of one of the service's own.");
+    let ended = |status: &str| {
+        wait_for("the end of the import", Duration::from_secs(60), || {
+            let (_, tasks) = rig.get(&format!("{path}/tasks"));
+            tasks["tasks"].as_array()?.iter().find(|task| task["status"] == status).cloned()
+        })
+    };
+
+    set("OS_GLANCE_IMPORT_TASK");
+    let text = rig.server.send(&import).expect(409).text();
+    assert!(text.contains(&told("OS_GLANCE_IMPORT_TASK")), "{text}");
+    remove("OS_GLANCE_IMPORT_TASK");
+
+    set("Os_glance_failed_import");
+    rig.server.send(&import).expect(202);
+    let task = ended("failure");
+    assert!(task["message"].as_str().unwrap().contains(&told("Os_glance_failed_import")), "{task}");
+    let (_, shown) = rig.get(&path);
+    assert_eq!((&shown["status"], shown.get("os_glance_import_task")), (&json!("uploading"), None), "{shown}");
+    remove("Os_glance_failed_import");
+
+    rig.server.send(&import).expect(202);
+    ended("success");
+    assert_eq!(rig.get(&path).1["status"], "active");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -91,6 +91,20 @@ fn an_import_that_the_database_refuses_ends_and_the_next_begins() {
     let image = shown(&server, &refused);
     assert_eq!((&image["status"], image.get("os_glance_import_task")), (&json!("queued"), None), "{image}");
     sqlite(&server.conf.database(), "drop trigger refusal");
+
+    // Of an import whose end is refused nothing is kept.
+    sqlite(&server.conf.database(), &trigger.replace("processing", "success"));
+    import(&server, &refused, &download(&web));
+    wait_for_begin(&web, &server, &refused);
+    web.go_on.send(true).unwrap();
+    let failed = wait_for("the end of the task", PATIENCE, || {
+        Some(task(&server, &refused)).filter(|task| task["status"] == "failure")
+    });
+    assert!(failed["message"].as_str().unwrap().contains("The database refused the end of this task"), "{failed}");
+    assert_free(&shown(&server, &refused), "queued");
+    assert_nothing_left(&server.conf);
+    sqlite(&server.conf.database(), "drop trigger refusal");
+
     import(&server, &next, &download(&web));
     wait_for_begin(&web, &server, &next);
     web.go_on.send(true).unwrap();

@@ -7,6 +7,7 @@ use super::ownership::{self, Ownership};
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
+use crate::db::reserved;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
@@ -19,7 +20,7 @@ pub const ATOMIC_PROPERTIES: &[&str] = &["os_glance_import_task"];
 /// Gives the image a property that it does not have (`image_set_property_atomic` in `glance/db/sqlalchemy/api.py`).
 ///
 /// # Errors
-/// [`DbError::Duplicate`] if it has one of that name: of several rivals one succeeds.
+/// [`DbError::Duplicate`] if it has one of that name: of several rivals one succeeds. [`DbError::InTheWay`].
 pub async fn set_property_atomic(db: &Db, id: &str, name: &str, value: &str) -> Result<(), DbError> {
     db.write(Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }).await
 }
@@ -153,10 +154,13 @@ impl Operation for Set {
             now.into(),
             false.into(),
         ]);
-        session.execute(&insert).await.map(drop).map_err(|error| match error {
-            error if error.is_duplicate() => DbError::Duplicate { what: "property", key: self.name.clone() },
-            error => error,
-        })
+        match session.execute(&insert).await {
+            Err(error) if error.is_duplicate() => {
+                let clash = reserved::clash(session, &self.id, &[self.name.as_str()]).await?;
+                Err(clash.unwrap_or_else(|| DbError::Duplicate { what: "property", key: self.name.clone() }))
+            }
+            done => done.map(drop),
+        }
     }
 }
 

@@ -178,7 +178,7 @@ struct PropertyRow {
 /// wanted is not touched.
 ///
 /// # Errors
-/// [`DbError::Duplicate`], [`DbError::Reserved`].
+/// [`DbError::Duplicate`], [`DbError::Reserved`], [`DbError::InTheWay`].
 async fn set_properties(
     session: &mut Session,
     image: &str,

@@ -27,9 +27,6 @@ const ATTEMPTS: u32 = 5;
 /// What a task says of an image that is no more.
 const DELETED: &str = "Image has been deleted, aborting import.";
 
-/// What a task says that the database does not let begin.
-const REFUSED: &str = "The database refused the beginning of this task.";
-
 /// What a task says whose end could not be written down.
 const UNTOLD: &str =
     "The database did not answer when this task had ended. Nothing was kept; the image can be imported again.";
@@ -91,7 +88,8 @@ async fn begin(tasks: Tasks, job: Job, stop: CancellationToken) -> Ended {
         // What the database refuses once it refuses again.
         Err(error) => {
             error!(task_id, error = &error as &dyn StdError, "an import cannot begin");
-            tasks.end_unbegun(&task_id, Some((&job.plan.image, job.hold)), REFUSED).await;
+            let message = format!("The database refused the beginning of this task: {error}");
+            tasks.end_unbegun(&task_id, Some((&job.plan.image, job.hold)), &message).await;
         }
     }
     Ended::Over
@@ -222,11 +220,28 @@ impl Tasks {
                 }
                 Err(DbError::LocationsChanged { .. }) => {}
                 Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => break,
-                Err(error) => return self.leave_unclear(task_id, hold, &error, UNTOLD).await,
+                Err(error) if error.is_unavailable() => return self.leave_unclear(task_id, hold, &error, UNTOLD).await,
+                // What the database refuses once it refuses again.
+                Err(error) => return self.take_back_import(plan, hold, method, &imported, &error).await,
             }
         }
         // Nobody wants the data any more.
         self.end_without_image(plan, hold, Some(&imported)).await;
+    }
+
+    /// The data is there, and the database does not let the image have it.
+    async fn take_back_import(&self, plan: &Plan, hold: Hold, method: &Method, imported: &Imported, error: &DbError) {
+        let removed = self.images.remove_imported(plan, imported).await;
+        if let Err(left) = &removed {
+            warn!(task_id = plan.task_id, error = left as &dyn StdError, "refused data cannot be removed yet");
+        }
+        let failed = Failed {
+            message: format!("The database refused the end of this task: {error}"),
+            stores: plan.stores.clone(),
+            keeps_staged: true,
+            leaves_something: removed.is_err(),
+        };
+        self.give_back(plan, hold, method, failed).await;
     }
 
     /// Nothing was kept: the image goes back to where it was.
