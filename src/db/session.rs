@@ -28,6 +28,8 @@ pub(super) struct Session {
     link: Option<Link>,
     /// A transaction is open.
     open: bool,
+    /// The transaction is one of [`Self::begin_marked`].
+    is_marked: bool,
     /// A statement has been sent and not been answered.
     busy: bool,
     damage: Option<Damage>,
@@ -54,6 +56,8 @@ pub(super) struct Traits {
     pub(super) answer: Option<Duration>,
     /// MySQL refuses a value that it cannot store as it is. In some of its modes it stores what is left of it.
     pub(super) is_strict: bool,
+    /// A node of Galera may take a transaction back for the sake of another node's, and not say so.
+    pub(super) is_node: bool,
 }
 
 pub(super) enum Link {
@@ -86,7 +90,7 @@ impl Session {
         cipher: Option<Arc<LocationCipher>>,
         answers: Arc<AtomicU64>,
     ) -> Self {
-        Self { link: Some(link), open: false, busy: false, damage: None, traits, cipher, answers }
+        Self { link: Some(link), open: false, is_marked: false, busy: false, damage: None, traits, cipher, answers }
     }
 
     /// Whether even one query must be in a transaction; see [`Traits::is_pooled`].
@@ -134,6 +138,9 @@ impl Session {
 
     pub(super) async fn begin(&mut self, kind: Transaction) -> Result<(), DbError> {
         self.open = true;
+        if kind == Transaction::Write && self.traits.is_node {
+            return self.begin_marked().await;
+        }
         let sql = match (self.dialect(), kind) {
             (Dialect::Sqlite, Transaction::Read | Transaction::Snapshot) => "BEGIN",
             // Takes the write lock now, when waiting for it is possible; a later upgrade would fail instead of wait.
@@ -153,6 +160,24 @@ impl Session {
         self.plain(sql).await
     }
 
+    /// As [`Self::begin`], for a transaction whose loss is to be seen at its end: its savepoint is lost with it, so that it cannot be
+    /// released before the COMMIT. Without autocommit a statement that comes after the loss does not take effect by itself. A loss in
+    /// the moment between the release and the COMMIT is not seen.
+    async fn begin_marked(&mut self) -> Result<(), DbError> {
+        self.is_marked = true;
+        for sql in ["SET autocommit = 0", "START TRANSACTION", "SAVEPOINT whole"] {
+            self.plain(sql).await?;
+        }
+        Ok(())
+    }
+
+    /// After the end of a transaction. A connection that does not become as it was is not used again.
+    async fn unmark(&mut self) {
+        if self.is_marked && self.plain("SET autocommit = 1").await.is_ok() {
+            self.is_marked = false;
+        }
+    }
+
     /// Ends the session well: commits if a transaction is open.
     pub(super) async fn finish(mut self) -> Result<(), DbError> {
         self.commit().await
@@ -161,8 +186,12 @@ impl Session {
     /// Commits if a transaction is open, and goes on without one.
     pub(super) async fn commit(&mut self) -> Result<(), DbError> {
         if self.open {
+            if self.is_marked {
+                self.plain("RELEASE SAVEPOINT whole").await?;
+            }
             self.plain("COMMIT").await?;
             self.open = false;
+            self.unmark().await;
         }
         Ok(())
     }
@@ -176,6 +205,7 @@ impl Session {
     pub(super) async fn rollback(&mut self) {
         if self.open && !self.busy && self.plain("ROLLBACK").await.is_ok() {
             self.open = false;
+            self.unmark().await;
         }
     }
 
@@ -315,7 +345,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.open && !self.busy {
+        if !self.open && !self.busy && !self.is_marked {
             return;
         }
         fn close<C: sqlx::Connection>(link: Pooled<C>, damage: Option<Damage>) {

@@ -140,9 +140,10 @@ impl Server {
                 ping.arg("-h").arg(self.folder.path());
                 ping
             }
+            // A node of Galera answers before it is ready, but not what is in tables.
             _ => {
                 let mut ping = self.mariadb_client();
-                ping.args(["-e", "SELECT 1"]);
+                ping.args(["-e", "SELECT COUNT(*) FROM mysql.user"]);
                 ping
             }
         };

@@ -19,6 +19,7 @@ const SETTINGS: &str = "gcache.size=16M;evs.keepalive_period=PT0.2S;evs.join_ret
 struct Cluster {
     first: Server,
     second: Server,
+    before_second: Proxy,
     ports: [u16; 2],
 }
 
@@ -28,8 +29,9 @@ impl Cluster {
         let first = node(group, "gcomm://".to_owned());
         let second = node(free_port(), format!("gcomm://127.0.0.1:{group}"));
         first.sql("CREATE USER glance@localhost; GRANT ALL ON glance.* TO glance@localhost");
-        let ports = [&first, &second].map(|node| Proxy::before(node).port());
-        Self { first, second, ports }
+        let [before_first, before_second] = [&first, &second].map(Proxy::before);
+        let ports = [before_first.port(), before_second.port()];
+        Self { first, second, before_second, ports }
     }
 
     /// For a user who is bound by `read_only`.
@@ -76,6 +78,7 @@ async fn galera() {
     let each = [connect(&Cluster::url(&cluster.ports[..1])).await, connect(&Cluster::url(&cluster.ports[1..])).await];
 
     changes_on_both_nodes(&each).await;
+    a_change_that_is_overtaken(&cluster, &each).await;
     a_node_that_takes_no_changes(&cluster, &both).await;
     block_in_place(|| failures_behind_a_proxy(cluster));
 }
@@ -108,15 +111,56 @@ async fn changes_on_both_nodes(each: &[Db; 2]) {
     for _ in 0..10 {
         let id = create(&each[0]).await;
         wait_until_there(&each[1], &id).await;
-        let saving = |db: &Db| {
-            let (db, id) = (db.clone(), id.clone());
-            let change = ImageUpdate { status: Some("saving".to_owned()), ..ImageUpdate::default() };
-            async move { images::update(&db, &id, change, Some(&["queued"])).await }
-        };
-        let (one, other) = tokio::join!(saving(&each[0]), saving(&each[1]));
+        let (one, other) = tokio::join!(save(&each[0], &id), save(&each[1], &id));
         let (won, lost): (Vec<_>, Vec<_>) = [one, other].into_iter().partition(Result::is_ok);
         assert_eq!(won.len(), 1);
         assert!(matches!(lost[0], Err(DbError::StateConflict { .. })), "{:?}", lost[0]);
+    }
+}
+
+/// `queued` → `saving`, which of several rivals one may do.
+async fn save(db: &Db, id: &str) -> Result<(), DbError> {
+    let properties = Some(vec![("by".to_owned(), Some("one".to_owned()))]);
+    let change = ImageUpdate { status: Some("saving".to_owned()), properties, ..ImageUpdate::default() };
+    images::update(db, id, change, Some(&["queued"])).await.map(drop)
+}
+
+/// Wherever a transaction stands when the other node's change of the same row comes, one of the two counts, and of the other nothing.
+/// `is_first`: nothing is prepared on the connection yet.
+async fn a_change_that_is_overtaken(cluster: &Cluster, each: &[Db; 2]) {
+    let second = connect(&Cluster::url(&cluster.ports[1..])).await;
+    for is_first in [true, false] {
+        for messages in 0.. {
+            let db = if is_first { connect(&Cluster::url(&cluster.ports[1..])).await } else { second.clone() };
+            let id = create(&each[0]).await;
+            wait_until_there(&each[1], &id).await;
+            cluster.before_second.hold_after(messages);
+            let late = tokio::spawn({
+                let id = id.clone();
+                async move { save(&db, &id).await }
+            });
+            while !late.is_finished() && !cluster.before_second.is_holding() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            if late.is_finished() {
+                late.await.unwrap().unwrap();
+                // The update itself, the rows below it and the COMMIT at least.
+                assert!(messages > 3, "the transaction was not held");
+                break;
+            }
+            let early = save(&each[0], &id).await;
+            let status = format!("SELECT status FROM glance.images WHERE id = '{id}'");
+            block_in_place(|| {
+                wait_for("the change", Duration::from_secs(60), || {
+                    (cluster.second.sql(&status) == "saving").then_some(())
+                })
+            });
+            cluster.before_second.let_go();
+            let late = late.await.unwrap();
+            let (won, lost) = if early.is_ok() { (early, late) } else { (late, early) };
+            let is_one = won.is_ok() && matches!(lost, Err(DbError::StateConflict { .. }));
+            assert!(is_one, "{is_first} {messages}: {won:?} {lost:?}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Connections to MySQL and MariaDB.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -16,6 +16,8 @@ pub(in crate::db) struct MySqlConnector {
     settings: Arc<str>,
     /// The server that is tried first.
     first: AtomicUsize,
+    /// There are nodes of Galera. Once found, they are taken for granted.
+    is_node: Arc<AtomicBool>,
 }
 
 impl MySqlConnector {
@@ -23,7 +25,12 @@ impl MySqlConnector {
     pub(in crate::db) fn new(mut address: MySqlAddress, settings: Vec<String>) -> Self {
         address.settings.extend(settings);
         let settings = format!("SET {}", address.settings.join(", ")).into();
-        Self { address, settings, first: AtomicUsize::new(0) }
+        Self { address, settings, first: AtomicUsize::new(0), is_node: Arc::default() }
+    }
+
+    /// Becomes true before the first connection to a node of Galera is given out.
+    pub(in crate::db) fn is_node(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_node)
     }
 
     fn one_limit(&self) -> Duration {
@@ -36,6 +43,13 @@ impl MySqlConnector {
         connection.execute(AssertSqlSafe(Arc::clone(&self.settings))).await?;
         if let Some(command) = &self.address.init_command {
             connection.execute(AssertSqlSafe(command.clone())).await?;
+        }
+        if !self.is_node.load(Ordering::SeqCst) {
+            // Other servers of the family have it switched off, or do not know it.
+            let look = sqlx::raw_sql("SHOW VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON'");
+            if connection.fetch_optional(look).await?.is_some() {
+                self.is_node.store(true, Ordering::SeqCst);
+            }
         }
         Ok(connection)
     }

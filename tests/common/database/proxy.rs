@@ -24,6 +24,19 @@ pub(crate) enum Fault {
     Delay(Duration),
 }
 
+/// A transaction that is to stop on its way to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    #[default]
+    No,
+    /// The next one, once it has sent so many messages after its first.
+    Next(usize),
+    /// It has not come there yet.
+    Begun,
+    /// It stands.
+    Standing,
+}
+
 /// Stands between a service and a database. Ends with the test's process.
 pub(crate) struct Proxy {
     kind: Kind,
@@ -39,6 +52,7 @@ struct State {
     is_away: AtomicBool,
     /// Nothing is passed on, either way.
     is_stuck: AtomicBool,
+    hold: Mutex<Hold>,
     /// Of present connections.
     open: Mutex<Vec<TcpStream>>,
 }
@@ -85,6 +99,19 @@ impl Proxy {
         self.state.fault.lock().unwrap().is_none()
     }
 
+    /// Stops the next transaction of MariaDB once it has sent so many messages after its first, until [`Self::let_go`].
+    pub(crate) fn hold_after(&self, messages: usize) {
+        *self.state.hold.lock().unwrap() = Hold::Next(messages);
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        *self.state.hold.lock().unwrap() == Hold::Standing
+    }
+
+    pub(crate) fn let_go(&self) {
+        *self.state.hold.lock().unwrap() = Hold::No;
+    }
+
     /// Cuts all connections and lets nobody in, until [`Self::again`].
     pub(crate) fn away(&self) {
         self.state.is_away.store(true, Ordering::SeqCst);
@@ -111,6 +138,28 @@ impl State {
             pause(Duration::from_millis(20));
         }
     }
+
+    /// Called with each message of a client. `left`: how many more of this transaction may pass.
+    fn hold(&self, message: &[u8], left: &mut Option<usize>) {
+        if message.windows(17).any(|text| text == b"START TRANSACTION") {
+            let mut hold = self.hold.lock().unwrap();
+            if let Hold::Next(messages) = *hold {
+                (*hold, *left) = (Hold::Begun, Some(messages));
+            }
+            return;
+        }
+        match left {
+            Some(0) => {
+                *left = None;
+                *self.hold.lock().unwrap() = Hold::Standing;
+                while *self.hold.lock().unwrap() == Hold::Standing {
+                    pause(Duration::from_millis(1));
+                }
+            }
+            Some(more) => *more -= 1,
+            None => {}
+        }
+    }
 }
 
 /// Copies both ways, in threads of their own.
@@ -122,8 +171,9 @@ fn pass_on(client: TcpStream, server: UnixStream, state: &Arc<State>) {
     let (mut to_client, mut from_server) = (client, server);
     let (state, expected, stuck) = (Arc::clone(state), Arc::clone(&answer), Arc::clone(state));
     thread::spawn(move || {
-        let mut buffer = vec![0; 1 << 16];
+        let (mut buffer, mut left) = (vec![0; 1 << 16], None);
         while let Ok(length @ 1..) = from_client.read(&mut buffer) {
+            state.hold(&buffer[..length], &mut left);
             // The drivers send it alone.
             if buffer[..length].windows(6).any(|text| text == b"COMMIT") {
                 let fault = state.fault.lock().unwrap().take();
