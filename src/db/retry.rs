@@ -336,19 +336,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_may_pass_is_tried_again() {
+    async fn what_may_pass_is_tried_again_for_a_while() {
         assert!(matches!(run(4, busy).await, (5, Ok(5))));
         assert!(matches!(run(3, gone).await, (4, Ok(4))));
-    }
-
-    #[tokio::test]
-    async fn what_breaks_before_the_commit_is_not_unknown() {
-        let (runs, result) = run(1, || panic!("in the middle")).await;
-        assert!(matches!((runs, result), (1, Err(DbError::Interrupted))));
-    }
-
-    #[tokio::test]
-    async fn a_lost_connection_is_given_up_after_a_while() {
         assert!(matches!(run(u32::MAX, gone).await, (13, Err(DbError::Unreachable(_)))));
     }
 
@@ -377,6 +367,8 @@ mod tests {
     async fn what_may_have_happened_or_cannot_is_not_tried_again() {
         assert!(matches!(run(1, lost).await, (1, Err(DbError::CommitUnknown(_)))));
         assert!(matches!(run(1, || DbError::no_image("i")).await, (1, Err(DbError::NotFound { .. }))));
+        // What breaks before the COMMIT is not unknown.
+        assert!(matches!(run(1, || panic!("in the middle")).await, (1, Err(DbError::Interrupted))));
     }
 
     /// Says that it began, waits to be told to go on, and says that it is done.
