@@ -120,8 +120,7 @@ async fn changes_on_both_nodes(each: &[Db; 2]) {
 
 /// `queued` → `saving`, which of several rivals one may do.
 async fn save(db: &Db, id: &str) -> Result<(), DbError> {
-    let properties = Some(vec![("by".to_owned(), Some("one".to_owned()))]);
-    let change = ImageUpdate { status: Some("saving".to_owned()), properties, ..ImageUpdate::default() };
+    let change = ImageUpdate { status: Some("saving".to_owned()), ..ImageUpdate::default() };
     images::update(db, id, change, Some(&["queued"])).await.map(drop)
 }
 
