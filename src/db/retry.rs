@@ -195,10 +195,7 @@ impl Db {
         }
         match operation.run(&mut session).await {
             Ok(output) => Ok((session, output)),
-            Err(error) => {
-                session.abandon().await;
-                Err(error)
-            }
+            Err(error) => Err(session.abandon_for(error).await),
         }
     }
 }

@@ -161,8 +161,8 @@ impl Session {
     }
 
     /// As [`Self::begin`], for a transaction whose loss is to be seen at its end: its savepoint is lost with it, so that it cannot be
-    /// released before the COMMIT. Without autocommit a statement that comes after the loss does not take effect by itself. A loss in
-    /// the moment between the release and the COMMIT is not seen.
+    /// released any more. Without autocommit a statement that comes after the loss does not take effect by itself. A loss between the
+    /// release and the COMMIT would not be seen; none has been met.
     async fn begin_marked(&mut self) -> Result<(), DbError> {
         self.is_marked = true;
         for sql in ["SET autocommit = 0", "START TRANSACTION", "SAVEPOINT whole"] {
@@ -199,6 +199,18 @@ impl Session {
     /// Ends the session after a failure. A connection that cannot even roll back is closed.
     pub(super) async fn abandon(mut self) {
         self.rollback().await;
+    }
+
+    /// The same; returns what the failure was. In a transaction that has been taken back unseen, statements fail because those before
+    /// them are gone.
+    pub(super) async fn abandon_for(mut self, error: DbError) -> DbError {
+        let is_asked = self.open && self.is_marked && !self.busy;
+        let marked = if is_asked { self.plain("RELEASE SAVEPOINT whole").await } else { Ok(()) };
+        self.abandon().await;
+        match marked {
+            Err(lost @ DbError::Contention { .. }) => lost,
+            _ => error,
+        }
     }
 
     /// Takes back what the open transaction has done, and goes on without one if that is possible.
