@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::nice;
+use rustix::process::{getpid, getpriority_process, setpriority_process};
 use tokio::sync::oneshot;
 
 use super::Priority;
@@ -204,7 +204,10 @@ impl Inner {
 /// Lowers the priority of the calling thread, for good.
 fn give_way() {
     static REFUSED: Once = Once::new();
-    if let Err(error) = nice(NICER) {
+    // A new thread has the priority of the one that made it, which may be one of the background. The process's first one stays as it was.
+    let lowered = getpriority_process(Some(getpid()))
+        .and_then(|of_process| setpriority_process(None, of_process.saturating_add(NICER).min(19)));
+    if let Err(error) = lowered {
         // A sandbox may forbid it. The work is the same.
         REFUSED.call_once(|| tracing::debug!(%error, "threads of the background have the priority of the others"));
     }
@@ -214,15 +217,13 @@ fn give_way() {
 mod tests {
     use std::sync::Barrier;
 
-    use rustix::process::getpriority_process;
-
     use super::*;
 
     #[tokio::test]
     async fn threads_of_the_background_give_way_and_no_others() {
         let pools = Pools::new("test", 1);
         let niceness = || getpriority_process(None).unwrap();
-        let own = niceness();
+        let own = getpriority_process(Some(getpid())).unwrap();
         for (priority, expected) in [
             (Priority::Request, own),
             (Priority::Background, (own + NICER).min(19)),
@@ -233,6 +234,20 @@ mod tests {
             assert_eq!(pools.of(priority).run(niceness).await, Some(expected), "{priority:?}");
         }
         assert_eq!(niceness(), own);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_made_by_one_of_the_background_is_as_nice() {
+        let pool = Pool::in_background("test", 2);
+        let maker = Arc::clone(&pool);
+        let both = pool.run(move || {
+            let niceness = || getpriority_process(None).unwrap();
+            let (tell, told) = std::sync::mpsc::channel();
+            maker.submit(Box::new(move || tell.send(niceness()).unwrap())).unwrap();
+            [niceness(), told.recv().unwrap()]
+        });
+        let [first, second] = both.await.unwrap();
+        assert_eq!(first, second);
     }
 
     #[tokio::test]
