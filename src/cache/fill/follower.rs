@@ -86,6 +86,7 @@ pub(in crate::cache) async fn follow(
             Ok(WriterState::Gone) | Err(_) if before.is_none() => return Followed::Gone,
             // What was found right is right, whatever becomes of its file.
             Ok(WriterState::Gone) | Err(_) if verified.is_some() => {
+                unfollow(Arc::clone(&file)).await;
                 if let Some(size) = before {
                     fill.tell(Progress::Whole { file, size });
                 }
@@ -118,13 +119,17 @@ pub(in crate::cache) async fn follow(
 /// Sends readers to the store.
 async fn give_up(fill: &Fill, file: Arc<OpenFile>) -> Followed {
     fill.abandon();
-    // Else whoever wants the image takes it for one that somebody goes on with.
+    unfollow(file).await;
+    Followed::Ended
+}
+
+/// Else whoever wants the image takes it for one that somebody goes on with, as long as one of its readers has the file open.
+async fn unfollow(file: Arc<OpenFile>) {
     let _ = blocking(move || {
         Layout::unfollow(&file);
         Ok(())
     })
     .await;
-    Followed::Ended
 }
 
 fn longer(pause: Duration) -> Duration {
