@@ -36,11 +36,12 @@ pub(super) enum Told<T> {
     Found(T),
 }
 
-/// The part of one who waits for a connection. When it is dropped, whoever has waited longest leads, if that is needed.
+/// The part of one who waits for a connection. When it is dropped, whoever came last leads, if that is needed: it gets in at the end
+/// of the line, while those who came before are the first to be taken along.
 pub(super) struct Lead<T> {
     gathering: Arc<Gathering<T>>,
-    /// False if whoever was to have it next has gone away.
-    counts: bool,
+    /// False if whoever was to have it has gone away.
+    is_held: bool,
 }
 
 impl<T> Default for Gathering<T> {
@@ -62,7 +63,7 @@ impl<T> Gathering<T> {
         let mut state = self.state();
         if state.needs_lead(state.waiting.len() + 1) {
             state.leads += 1;
-            return Ok(Lead { gathering: Arc::clone(self), counts: true });
+            return Ok(Lead { gathering: Arc::clone(self), is_held: true });
         }
         let (told, receiver) = oneshot::channel();
         state.waiting.push_back(Waiting { id: id.to_owned(), told });
@@ -100,20 +101,20 @@ impl<T> Gathering<T> {
 
 impl<T> Drop for Lead<T> {
     fn drop(&mut self) {
-        while self.counts {
-            self.counts = false;
+        while self.is_held {
+            self.is_held = false;
             let next = {
                 let mut state = self.gathering.state();
                 state.leads -= 1;
-                let next = if state.needs_lead(state.waiting.len()) { state.waiting.pop_front() } else { None };
+                let next = if state.needs_lead(state.waiting.len()) { state.waiting.pop_back() } else { None };
                 state.leads += usize::from(next.is_some());
                 next
             };
             let Some(next) = next else { return };
-            let lead = Self { gathering: Arc::clone(&self.gathering), counts: true };
+            let lead = Self { gathering: Arc::clone(&self.gathering), is_held: true };
             if let Err(Told::Lead(mut lead)) = next.told.send(Told::Lead(lead)) {
-                lead.counts = false;
-                self.counts = true;
+                lead.is_held = false;
+                self.is_held = true;
             }
         }
     }
@@ -154,19 +155,19 @@ mod tests {
     }
 
     #[test]
-    fn who_has_waited_longest_leads_next() {
+    fn who_came_last_leads_next() {
         let numbers = Numbers::default();
         let Ok(lead) = numbers.join("first") else { panic!() };
-        let gone = wait(&numbers, "gone");
         let (mut second, mut third) = (wait(&numbers, "2"), wait(&numbers, "3"));
+        let gone = wait(&numbers, "gone");
         drop(gone);
         drop(lead);
-        let Ok(Told::Lead(lead)) = second.try_recv() else { panic!() };
-        assert!(third.try_recv().is_err());
+        let Ok(Told::Lead(lead)) = third.try_recv() else { panic!() };
+        assert!(second.try_recv().is_err());
         assert_eq!((numbers.leads(), numbers.waiting()), (1, 1));
         drop(lead);
         // Nobody looks at what it was told.
-        drop(third);
+        drop(second);
         assert_eq!((numbers.leads(), numbers.waiting()), (0, 0));
     }
 

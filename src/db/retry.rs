@@ -44,7 +44,7 @@ pub(super) trait Operation: Send + Sync {
     /// For the log.
     const NAME: &'static str;
 
-    /// It is in line for a connection no more: it is sure of one, or the attempt failed. May be called several times.
+    /// Called when the operation is no longer in line for a connection: it is sure of one, or the attempt has failed.
     fn left_queue(&self) {}
 
     fn run(&self, session: &mut Session) -> impl Future<Output = Result<Self::Output, DbError>> + Send;

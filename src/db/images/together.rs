@@ -134,7 +134,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = open(folder.path()).await;
         let Ok(lead) = db.image_readers().join("a") else { panic!() };
-        let others = ["b", "x", "a", "b"].map(|id| wait(&db, id));
+        let others = ["x", "a", "b", "b"].map(|id| wait(&db, id));
         let readers = Arc::clone(db.image_readers());
         let together = Together { id: "a".to_owned(), readers, lead: Mutex::new(Some(lead)) };
         together.left_queue();
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!((db.image_readers().leads(), db.image_readers().waiting()), (1, 3));
         let image = together.run(&mut db.reader().await.unwrap()).await.unwrap();
         assert_eq!(name(image).as_deref(), Some("a"));
-        let [mut leads, mut none, mut first, mut second] = others;
+        let [mut none, mut first, mut second, mut leads] = others;
         assert!(matches!(leads.try_recv(), Ok(Told::Lead(_))));
         assert!(matches!(none.try_recv(), Ok(Told::Found(None))));
         for (receiver, expected) in [(&mut first, "a"), (&mut second, "b")] {
