@@ -278,7 +278,7 @@ impl Session {
                 within(answer, link.execute(query)).await.map(|done| done.rows_affected())
             }
         };
-        self.settle(done)
+        self.count(done)
     }
 
     /// Runs a query and reads each of its rows. The caller bounds the number of rows by the query itself.
@@ -303,16 +303,16 @@ impl Session {
         match self.link()? {
             Wire::Sqlite(link) => {
                 let rows = link.fetch_all(sqlx::query_with(sql, with_text_times(values))).await;
-                read_all(&self.settle(rows)?, |row| row, read)
+                read_all(&self.count(rows)?, |row| row, read)
             }
             Wire::Postgres(link) => {
                 let query = sqlx::query_with(sql, SqlxValues(values)).persistent(!is_pooled);
                 let rows = link.fetch_all(query).await;
-                read_all(&self.settle(rows)?, |row| row, read)
+                read_all(&self.count(rows)?, |row| row, read)
             }
             Wire::MySql(link) => {
                 let rows = within(answer, link.fetch_all(sqlx::query_with(sql, SqlxValues(values)))).await;
-                read_all(&self.settle(rows)?, |row| row, read)
+                read_all(&self.count(rows)?, |row| row, read)
             }
         }
     }
@@ -336,6 +336,13 @@ impl Session {
         wire.ok_or(DbError::Interrupted)
     }
 
+    /// As [`Self::settle`], of a statement that the database itself has answered: a pooler may answer a BEGIN.
+    fn count<T>(&mut self, done: Result<T, sqlx::Error>) -> Result<T, DbError> {
+        let done = self.settle(done)?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(done)
+    }
+
     /// The answer is here; after a broken connection the session stays busy, and is closed when dropped.
     fn settle<T>(&mut self, done: Result<T, sqlx::Error>) -> Result<T, DbError> {
         if let Err(error) = &done {
@@ -349,9 +356,7 @@ impl Session {
             }
         }
         self.busy = false;
-        let done = done?;
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        Ok(done)
+        Ok(done?)
     }
 }
 
