@@ -52,11 +52,6 @@ impl Child {
         Ok(Self { kind, row, image, name, value, metadata })
     }
 
-    /// The id of its image.
-    pub(super) fn image(&self) -> &str {
-        &self.image
-    }
-
     /// Whether the image, as it was read before, is the one whose state this is.
     fn is_state_of(&self, image: &ImageRecord) -> bool {
         let Some(state) = self.metadata.as_deref() else { return false };
@@ -123,13 +118,7 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
         Child::read(kind, &mut columns)
     };
     let rows = session.rows(&STATES.with(dialect, ids), read).await?;
-    let mut by_image: HashMap<String, Vec<Child>> = HashMap::with_capacity(images.len());
-    for child in rows {
-        match by_image.get_mut(&child.image) {
-            Some(children) => children.push(child),
-            None => drop(by_image.insert(child.image.clone(), vec![child])),
-        }
-    }
+    let mut by_image = by_image(rows);
     let now = clock::now();
     let mut is_one_state = true;
     for image in images {
@@ -142,6 +131,18 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
         attach(session, image, children);
     }
     Ok(is_one_state)
+}
+
+/// The children by the ids of their images.
+pub(super) fn by_image(children: impl IntoIterator<Item = Child>) -> HashMap<String, Vec<Child>> {
+    let mut by_image: HashMap<String, Vec<Child>> = HashMap::new();
+    for child in children {
+        match by_image.get_mut(&child.image) {
+            Some(children) => children.push(child),
+            None => drop(by_image.insert(child.image.clone(), vec![child])),
+        }
+    }
+    by_image
 }
 
 /// Whether an image may change twice and bear the same time of change. MySQL keeps whole seconds, which it may round up.

@@ -90,18 +90,15 @@ pub(super) async fn read_each(
     let query = LIVE_OF.with(session.dialect(), ids);
     let parts = session.rows(&query, part).await?;
     let mut images = HashMap::new();
-    let mut children: HashMap<String, Vec<Child>> = HashMap::new();
+    let mut children = Vec::with_capacity(parts.len());
     for part in parts {
         match part {
             Part::Image(image) => drop(images.insert(image.id.clone(), *image)),
-            Part::Child(child) => match children.get_mut(child.image()) {
-                Some(children) => children.push(child),
-                None => drop(children.insert(child.image().to_owned(), vec![child])),
-            },
+            Part::Child(child) => children.push(child),
         }
     }
-    for (id, children) in children {
-        let known = if images.contains_key(&id) { Some(id) } else { otherwise(session, &images, &id) };
+    for (id, children) in children::by_image(children) {
+        let known = if images.contains_key(&id) { Some(id) } else { known_as(session, &images, &id) };
         if let Some(image) = known.and_then(|id| images.get_mut(&id)) {
             children::attach(session, image, children);
         }
@@ -109,8 +106,8 @@ pub(super) async fn read_each(
     Ok(images)
 }
 
-/// The id of the image that the database takes for the one with this id.
-fn otherwise(session: &Session, images: &HashMap<String, ImageRecord>, id: &str) -> Option<String> {
+/// The id, written otherwise, of the image that the database takes for the one with this id.
+pub(super) fn known_as(session: &Session, images: &HashMap<String, ImageRecord>, id: &str) -> Option<String> {
     let is_same = |other: &&String| other.trim_end().eq_ignore_ascii_case(id.trim_end());
     if session.takes_for_equal() { images.keys().find(is_same).cloned() } else { None }
 }

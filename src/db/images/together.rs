@@ -4,14 +4,13 @@
 //! image, those who come after do not: whoever gets a connection next asks for all of them. As long as connections are free, nobody
 //! waits and each has a query of its own.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::columns::ID_LENGTH;
-use super::get::{alone, read, read_each};
+use super::get::{alone, known_as, read, read_each};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::gathering::{ImageReaders, Lead, Told, Waiting};
@@ -77,20 +76,15 @@ impl Operation for Together {
         for Waiting { id, told } in others {
             let image = found.get(&id);
             // Told nothing, it asks for itself.
-            if image.is_some() || (is_exact && !is_there_otherwise(session, &found, &id)) {
+            if image.is_some() || (is_exact && known_as(session, &found, &id).is_none()) {
                 drop(told.send(Told::Found(image.cloned().map(Box::new))));
             }
         }
         match found.remove(&self.id) {
-            None if !is_exact || is_there_otherwise(session, &found, &self.id) => read(session, &self.id, false).await,
+            None if !is_exact || known_as(session, &found, &self.id).is_some() => read(session, &self.id, false).await,
             image => Ok(image),
         }
     }
-}
-
-/// Whether the database may know this id, written otherwise.
-fn is_there_otherwise(session: &Session, found: &HashMap<String, ImageRecord>, id: &str) -> bool {
-    session.takes_for_equal() && found.keys().any(|other| other.eq_ignore_ascii_case(id))
 }
 
 #[cfg(test)]
