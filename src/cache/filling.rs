@@ -245,7 +245,7 @@ async fn close(registered: &Registered, file: &Arc<OpenFile>) -> bool {
     let own = Arc::clone(file);
     // Where no thread can be had, followers wait and go to the store.
     let _ = blocking(move || {
-        Layout::open_to_followers(&own);
+        Layout::unlock_followed(&own);
         Ok(())
     })
     .await;

@@ -220,9 +220,9 @@ impl Layout {
         locks::close_to_followers(file).unwrap_or(true)
     }
 
-    /// Undoes [`Self::close_to_followers`].
-    pub(super) fn open_to_followers(file: &File) {
-        // There are none without such locks.
+    /// Undoes [`Self::close_to_followers`], and lets nobody think any longer that this process follows the file's writer.
+    pub(super) fn unlock_followed(file: &File) {
+        // There are no followers without such locks.
         let _ = locks::unlock_followed(file);
     }
 

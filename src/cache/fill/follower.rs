@@ -126,7 +126,7 @@ async fn give_up(fill: &Fill, file: Arc<OpenFile>) -> Followed {
 /// Else whoever wants the image takes it for one that somebody goes on with, as long as one of its readers has the file open.
 async fn unfollow(file: Arc<OpenFile>) {
     let _ = blocking(move || {
-        Layout::unfollow(&file);
+        Layout::unlock_followed(&file);
         Ok(())
     })
     .await;

@@ -5,7 +5,7 @@ use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 
 use super::reservation::blocks;
-use super::{Layout, is_at, locks, told};
+use super::{Layout, is_at, told};
 
 /// What a dead writer has left of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,11 +54,5 @@ impl Layout {
         let metadata = file.metadata()?;
         let noted = self.reservations()?.get(&metadata.ino()).copied().unwrap_or(0);
         Ok(TakeOver::Ours(Left { written, taken: written.max(blocks(&metadata)).max(noted) }))
-    }
-
-    /// Lets nobody think any longer that the file is read behind its writer.
-    pub(in crate::cache) fn unfollow(file: &File) {
-        // Without such locks nobody thinks so.
-        let _ = locks::unlock_followed(file);
     }
 }

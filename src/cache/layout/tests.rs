@@ -187,7 +187,7 @@ fn nobody_goes_on_with_a_file_that_was_removed_or_is_followed_no_more() {
     write(&dead, b"half");
     let seen = followed(&layout, OTHER);
     drop(dead);
-    Layout::unfollow(&seen);
+    Layout::unlock_followed(&seen);
     assert_eq!(mine(&layout, OTHER).metadata().unwrap().len(), 0);
     assert_eq!(seen.metadata().unwrap().len(), 4, "who reads it reads on");
 }
