@@ -17,6 +17,7 @@ use rustix::process::{getpid, getpriority_process, setpriority_process};
 use tokio::sync::oneshot;
 
 use super::Priority;
+use crate::sys::priority;
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -27,6 +28,10 @@ const IDLE: Duration = Duration::from_secs(10);
 /// times as much of it, and goes first when it wakes up. More, or SCHED_IDLE, would let an import starve beside other programs, and with
 /// it whoever needs a lock that one of its threads holds.
 const NICER: i32 = 10;
+
+/// How long a thread of the background runs at a time where others want its processor, the shortest that Linux grants. A thread that wakes
+/// up to go on with a request waits for the end of that time, whatever its priority, and a request wakes threads of several programs.
+const SLICE: Duration = Duration::from_micros(100);
 
 /// Two pools for the same work, one of each priority.
 pub(super) struct Pools {
@@ -207,9 +212,9 @@ fn give_way() {
     // A new thread has the priority of the one that made it, which may be one of the background. The process's first one stays as it was.
     let lowered = getpriority_process(Some(getpid()))
         .and_then(|of_process| setpriority_process(None, of_process.saturating_add(NICER).min(19)));
-    if let Err(error) = lowered {
+    if let Err(error) = lowered.map_err(io::Error::from).and_then(|()| priority::set_slice(SLICE)) {
         // A sandbox may forbid it. The work is the same.
-        REFUSED.call_once(|| tracing::debug!(%error, "threads of the background have the priority of the others"));
+        REFUSED.call_once(|| tracing::debug!(%error, "threads of the background do not give way to the others"));
     }
 }
 
@@ -222,18 +227,19 @@ mod tests {
     #[tokio::test]
     async fn threads_of_the_background_give_way_and_no_others() {
         let pools = Pools::new("test", 1);
-        let niceness = || getpriority_process(None).unwrap();
-        let own = getpriority_process(Some(getpid())).unwrap();
+        let share = || (getpriority_process(None).unwrap(), priority::slice());
+        let own = share();
+        let lower = ((own.0 + NICER).min(19), own.1.map(|_| SLICE));
         for (priority, expected) in [
             (Priority::Request, own),
-            (Priority::Background, (own + NICER).min(19)),
+            (Priority::Background, lower),
             // The same thread once more.
-            (Priority::Background, (own + NICER).min(19)),
+            (Priority::Background, lower),
             (Priority::Request, own),
         ] {
-            assert_eq!(pools.of(priority).run(niceness).await, Some(expected), "{priority:?}");
+            assert_eq!(pools.of(priority).run(share).await, Some(expected), "{priority:?}");
         }
-        assert_eq!(niceness(), own);
+        assert_eq!(share(), own);
     }
 
     #[tokio::test]

@@ -9,5 +9,6 @@ pub(crate) mod heap;
 pub(crate) mod localtime;
 pub(crate) mod md5;
 pub(crate) mod nowait;
+pub(crate) mod priority;
 pub(crate) mod resident;
 pub(crate) mod write_back;

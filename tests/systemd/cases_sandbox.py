@@ -1,6 +1,7 @@
 """What a worker may do, what it keeps to itself, and what it tells the journal."""
 
 import json
+import platform
 import re
 
 from bed import WORKERS, check, until
@@ -67,7 +68,15 @@ def imports_give_way_to_requests_in_the_sandbox(i):
         found = i.run("cat /proc/[0-9]*/task/[0-9]*/stat | grep -aF '(glance-hash-bg)'", expect=None)
         return {line.rsplit(")", 1)[1].split()[16] for line in found.splitlines() if "(glance-hash-bg)" in line}
 
+    def slices():
+        """Of the same threads, in nanoseconds."""
+        found = i.run("cd /proc; grep -lax glance-hash-bg [0-9]*/task/[0-9]*/comm | sed s/comm$/sched/ | xargs -r grep -h ^se.slice",
+                      expect=None)
+        return {line.split()[-1] for line in found.splitlines()}
+
     until("the threads of an import are nice", 20, lambda: niceness() == {"10"})
+    if [int(number) for number in re.findall(r"\d+", platform.release())[:2]] >= [6, 12]:
+        until("they run for a short time", 20, lambda: slices() == {"100000"})
     until("the image is active", 20, lambda: i.image(image)["status"] == "active")
 
 

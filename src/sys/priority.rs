@@ -1,0 +1,68 @@
+//! How a thread shares the processors with others (sched_setattr(2)).
+#![expect(unsafe_code, reason = "neither std, nix nor rustix offers sched_setattr")]
+
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+/// Asks that the calling thread, and those that it makes, run for no longer than `slice` at a time where others want its processor. Its
+/// share of the processors stays the same. Linux grants that from 6.12 on, between 0.1 and 100 ms; those before it take no notice.
+///
+/// # Errors
+/// What the kernel says, or the sandbox.
+pub(crate) fn set_slice(slice: Duration) -> io::Result<()> {
+    let mut attributes = attributes()?;
+    let is_fair = [libc::SCHED_OTHER, libc::SCHED_BATCH].map(i32::cast_unsigned).contains(&attributes.sched_policy);
+    if !is_fair {
+        // An operator has said otherwise, and of those the field means something else.
+        return Ok(());
+    }
+    attributes.sched_runtime = u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX);
+    let (this_thread, flags) = (0, 0);
+    // SAFETY: the attributes are a whole `sched_attr` that says its size, and the kernel does not keep the pointer.
+    let outcome = unsafe { libc::syscall(libc::SYS_sched_setattr, this_thread, &raw const attributes, flags) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn attributes() -> io::Result<libc::sched_attr> {
+    // SAFETY: it consists of numbers, for which zero is a value.
+    let mut attributes: libc::sched_attr = unsafe { mem::zeroed() };
+    let size = size_of_val(&attributes);
+    let (this_thread, flags) = (0, 0);
+    // SAFETY: the kernel writes at most `size` bytes, which is the size of what is pointed to.
+    let outcome = unsafe { libc::syscall(libc::SYS_sched_getattr, this_thread, &raw mut attributes, size, flags) };
+    if outcome == 0 { Ok(attributes) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The slice of the calling thread; `None` where the kernel knows none.
+#[cfg(test)]
+pub(crate) fn slice() -> Option<Duration> {
+    let runtime = attributes().unwrap().sched_runtime;
+    (runtime > 0).then(|| Duration::from_nanos(runtime))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_and_those_that_it_makes_get_the_slice_and_keep_the_rest() {
+        let wanted = Duration::from_micros(150);
+        let before = attributes().unwrap();
+        let [made, by_it] = thread::spawn(move || {
+            set_slice(wanted).unwrap();
+            [attributes().unwrap(), thread::spawn(|| attributes().unwrap()).join().unwrap()]
+        })
+        .join()
+        .unwrap();
+        let supported = before.sched_runtime > 0;
+        for attributes in [made, by_it] {
+            assert_eq!(attributes.sched_runtime, if supported { 150_000 } else { 0 });
+            assert_eq!(attributes.sched_policy, before.sched_policy);
+            assert_eq!(attributes.sched_nice, before.sched_nice);
+        }
+        assert_eq!(attributes().unwrap().sched_runtime, before.sched_runtime, "of another thread");
+    }
+}
