@@ -47,7 +47,7 @@ pub(super) enum Backend {
         pool: Pool<MySqlConnection>,
         answer: Option<Duration>,
         is_strict: bool,
-        is_node: Arc<AtomicBool>,
+        is_galera: Arc<AtomicBool>,
         limit: Duration,
     },
 }
@@ -139,9 +139,9 @@ fn mysql(mut address: MySqlAddress, options: &DatabaseSection) -> Result<Backend
     // A command of the operator's comes last, and may change the mode.
     let is_strict = address::is_strict(&options.mysql_sql_mode) && address.init_command.is_none();
     let connector = MySqlConnector::new(address, mysql_settings(options)?);
-    let (is_node, limit) = (connector.is_node(), connector.limit());
+    let (is_galera, limit) = (connector.is_galera(), connector.limit());
     let pool = Pool::new(Arc::new(connector), server_limits(options));
-    Ok(Backend::MySql { pool, answer, is_strict, is_node, limit })
+    Ok(Backend::MySql { pool, answer, is_strict, is_galera, limit })
 }
 
 fn sqlite(address: &SqliteAddress, options: &DatabaseSection) -> Backend {

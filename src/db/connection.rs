@@ -237,10 +237,10 @@ impl Db {
                 // Known at the latest when the connection was made.
                 (link, Traits { is_pooled: is_pooled.load(Ordering::SeqCst), ..Traits::default() })
             }
-            Backend::MySql { pool, answer, is_strict, is_node, .. } => {
+            Backend::MySql { pool, answer, is_strict, is_galera, .. } => {
                 let link = Link::MySql(self.connection(pool, queue, on_turn).await?);
-                let is_node = is_node.load(Ordering::SeqCst);
-                (link, Traits { answer: *answer, is_strict: *is_strict, is_node, ..Traits::default() })
+                let is_galera = is_galera.load(Ordering::SeqCst);
+                (link, Traits { answer: *answer, is_strict: *is_strict, is_galera, ..Traits::default() })
             }
         };
         Ok(Session::new(link, traits, self.cipher.clone(), Arc::clone(&self.answers)))

@@ -172,7 +172,7 @@ impl Cause {
                 // Lock wait timeout, deadlock; a Galera node that refuses a conflicting commit says deadlock, group replication
                 // has a number of its own. A row has changed since it was read.
                 1205 | 1213 | 3101 | 1020 => Self::Contention,
-                // The transaction was taken back; see `Session::begin_marked`.
+                // The transaction was taken back; see `Session::begin_on_galera`.
                 1305 if error.message().contains("SAVEPOINT") => Self::Contention,
                 // A Galera node without its cluster; a server that became a replica, or was set to be read.
                 1047 | 1792 | 1836 => Self::Unfit,

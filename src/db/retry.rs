@@ -175,7 +175,7 @@ impl Db {
         end.map(|()| output)
     }
 
-    /// Everything but the COMMIT, which is left to do in the session that is returned.
+    /// Everything but the COMMIT, which is left to do in the session that is returned: while this is in doubt, nothing is committed.
     async fn until_commit<O: Operation>(
         &self,
         operation: &O,
@@ -193,10 +193,15 @@ impl Db {
             Access::Snapshot => session.begin(Transaction::Snapshot).await?,
             Access::Write => session.begin(Transaction::Write).await?,
         }
-        match operation.run(&mut session).await {
-            Ok(output) => Ok((session, output)),
-            Err(error) => Err(session.abandon_for(error).await),
-        }
+        let error = match operation.run(&mut session).await {
+            Ok(output) => match session.ensure_whole().await {
+                Ok(()) => return Ok((session, output)),
+                Err(error) => error,
+            },
+            Err(error) => session.explain(error).await,
+        };
+        session.abandon().await;
+        Err(error)
     }
 }
 

@@ -1,5 +1,7 @@
 //! One borrowed connection: runs statements, and never goes back to the pool in doubt.
 
+mod galera;
+
 use std::borrow::Cow;
 use std::future::Future;
 use std::io;
@@ -28,8 +30,10 @@ pub(super) struct Session {
     link: Option<Link>,
     /// A transaction is open.
     open: bool,
-    /// The transaction is one of [`Self::begin_marked`].
-    is_marked: bool,
+    /// The open transaction has the savepoint that shows whether it was taken back; see [`galera`].
+    has_savepoint: bool,
+    /// A statement outside of a transaction would not take effect by itself.
+    is_autocommit_off: bool,
     /// A statement has been sent and not been answered.
     busy: bool,
     damage: Option<Damage>,
@@ -57,7 +61,7 @@ pub(super) struct Traits {
     /// MySQL refuses a value that it cannot store as it is. In some of its modes it stores what is left of it.
     pub(super) is_strict: bool,
     /// A node of Galera may take a transaction back for the sake of another node's, and not say so.
-    pub(super) is_node: bool,
+    pub(super) is_galera: bool,
 }
 
 pub(super) enum Link {
@@ -90,7 +94,17 @@ impl Session {
         cipher: Option<Arc<LocationCipher>>,
         answers: Arc<AtomicU64>,
     ) -> Self {
-        Self { link: Some(link), open: false, is_marked: false, busy: false, damage: None, traits, cipher, answers }
+        Self {
+            link: Some(link),
+            open: false,
+            has_savepoint: false,
+            is_autocommit_off: false,
+            busy: false,
+            damage: None,
+            traits,
+            cipher,
+            answers,
+        }
     }
 
     /// Whether even one query must be in a transaction; see [`Traits::is_pooled`].
@@ -137,10 +151,11 @@ impl Session {
     }
 
     pub(super) async fn begin(&mut self, kind: Transaction) -> Result<(), DbError> {
-        self.open = true;
-        if kind == Transaction::Write && self.traits.is_node {
-            return self.begin_marked().await;
+        if kind == Transaction::Write && self.traits.is_galera {
+            return self.begin_on_galera().await;
         }
+        self.restore_autocommit().await?;
+        self.open = true;
         let sql = match (self.dialect(), kind) {
             (Dialect::Sqlite, Transaction::Read | Transaction::Snapshot) => "BEGIN",
             // Takes the write lock now, when waiting for it is possible; a later upgrade would fail instead of wait.
@@ -157,25 +172,7 @@ impl Session {
             (Dialect::MySql, Transaction::Snapshot) => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
             (Dialect::MySql, Transaction::Write) => "START TRANSACTION",
         };
-        self.plain(sql).await
-    }
-
-    /// As [`Self::begin`], for a transaction whose loss is to be seen at its end: its savepoint is lost with it, so that it cannot be
-    /// released any more. Without autocommit a statement that comes after the loss does not take effect by itself. A loss between the
-    /// release and the COMMIT would not be seen; none has been met.
-    async fn begin_marked(&mut self) -> Result<(), DbError> {
-        self.is_marked = true;
-        for sql in ["SET autocommit = 0", "START TRANSACTION", "SAVEPOINT whole"] {
-            self.plain(sql).await?;
-        }
-        Ok(())
-    }
-
-    /// After the end of a transaction. A connection that does not become as it was is not used again.
-    async fn unmark(&mut self) {
-        if self.is_marked && self.plain("SET autocommit = 1").await.is_ok() {
-            self.is_marked = false;
-        }
+        self.send(sql).await
     }
 
     /// Ends the session well: commits if a transaction is open.
@@ -186,12 +183,9 @@ impl Session {
     /// Commits if a transaction is open, and goes on without one.
     pub(super) async fn commit(&mut self) -> Result<(), DbError> {
         if self.open {
-            if self.is_marked {
-                self.plain("RELEASE SAVEPOINT whole").await?;
-            }
-            self.plain("COMMIT").await?;
+            self.ensure_whole().await?;
+            self.send("COMMIT").await?;
             self.open = false;
-            self.unmark().await;
         }
         Ok(())
     }
@@ -201,29 +195,22 @@ impl Session {
         self.rollback().await;
     }
 
-    /// The same; returns what the failure was. In a transaction that has been taken back unseen, statements fail because those before
-    /// them are gone.
-    pub(super) async fn abandon_for(mut self, error: DbError) -> DbError {
-        let is_asked = self.open && self.is_marked && !self.busy;
-        let marked = if is_asked { self.plain("RELEASE SAVEPOINT whole").await } else { Ok(()) };
-        self.abandon().await;
-        match marked {
-            Err(lost @ DbError::Contention { .. }) => lost,
-            _ => error,
-        }
-    }
-
     /// Takes back what the open transaction has done, and goes on without one if that is possible.
     pub(super) async fn rollback(&mut self) {
-        if self.open && !self.busy && self.plain("ROLLBACK").await.is_ok() {
+        if self.open && !self.busy && self.send("ROLLBACK").await.is_ok() {
             self.open = false;
-            self.unmark().await;
+            self.has_savepoint = false;
         }
     }
 
     /// Runs a statement without parameters; for several at once, separated by semicolons. It is not prepared, so that it can also be
     /// one that must not be in a transaction. The text must be the program's own.
     pub(super) async fn plain(&mut self, sql: impl Into<Cow<'static, str>>) -> Result<(), DbError> {
+        self.restore_autocommit().await?;
+        self.send(sql).await
+    }
+
+    async fn send(&mut self, sql: impl Into<Cow<'static, str>>) -> Result<(), DbError> {
         self.busy = true;
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.into().into_owned()));
         let Traits { answer, .. } = self.traits;
@@ -235,8 +222,9 @@ impl Session {
         self.settle(done)
     }
 
-    /// Behind a pooler, begins a transaction for a single statement, unless one is open. Returns whether it did.
+    /// Makes ready for a single statement: behind a pooler, begins a transaction for it, unless one is open. Returns whether it did.
     async fn begin_for_one(&mut self) -> Result<bool, DbError> {
+        self.restore_autocommit().await?;
         let is_needed = self.traits.is_pooled && !self.open;
         if is_needed {
             self.begin(Transaction::Write).await?;
@@ -358,13 +346,9 @@ impl Session {
         self.busy = false;
         Ok(done?)
     }
-}
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        if !self.open && !self.busy && !self.is_marked {
-            return;
-        }
+    /// Closes the connection instead of giving it back.
+    fn close(&mut self) {
         fn close<C: sqlx::Connection>(link: Pooled<C>, damage: Option<Damage>) {
             match damage {
                 None => link.discard(),
@@ -377,6 +361,16 @@ impl Drop for Session {
             Some(Link::Postgres(link)) => close(link, self.damage),
             Some(Link::MySql(link)) => close(link, self.damage),
             None => {}
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.open || self.busy {
+            self.close();
+        } else if self.is_autocommit_off {
+            self.restore_later();
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::between::Between;
-use crate::common::database::{Kind, Proxy, Server};
+use crate::common::database::{Fault, Kind, Proxy, Server};
 use crate::common::{Request, free_port, wait_for};
 use crate::{common, connect, create, is_there};
 
@@ -79,6 +79,7 @@ async fn galera() {
 
     changes_on_both_nodes(&each).await;
     a_change_that_is_overtaken(&cluster, &each).await;
+    only_a_commit_leaves_its_outcome_open(&cluster, &each).await;
     a_node_that_takes_no_changes(&cluster, &both).await;
     block_in_place(|| failures_behind_a_proxy(cluster));
 }
@@ -161,6 +162,33 @@ async fn a_change_that_is_overtaken(cluster: &Cluster, each: &[Db; 2]) {
             assert!(is_one, "{is_first} {messages}: {won:?} {lost:?}");
         }
     }
+}
+
+/// What comes before the COMMIT is repeated if its answer is lost, and nobody waits for what comes after it.
+async fn only_a_commit_leaves_its_outcome_open(cluster: &Cluster, each: &[Db; 2]) {
+    let proxy = &cluster.before_second;
+    for (words, fault) in [
+        ("SET autocommit = 1", Fault::CutBefore),
+        ("SET autocommit = 1", Fault::Swallow),
+        ("RELEASE SAVEPOINT", Fault::CutBefore),
+        ("RELEASE SAVEPOINT", Fault::CutAfter),
+    ] {
+        let id = create(&each[0]).await;
+        wait_until_there(&each[1], &id).await;
+        proxy.fault_at(words, fault);
+        let start = Instant::now();
+        let saved = save(&each[1], &id).await;
+        assert!(saved.is_ok(), "{words} {fault:?}: {saved:?}");
+        assert!(start.elapsed() < Duration::from_secs(15), "{words} {fault:?}: {:?}", start.elapsed());
+        block_in_place(|| wait_for(words, Duration::from_secs(10), || proxy.has_struck().then_some(())));
+        // No connection is used that is not as it was: what is not told to commit takes effect.
+        images::delete(&each[1], &id, "deleted", Some(&["saving"])).await.unwrap();
+        assert_eq!(cluster.second.sql(&format!("SELECT status FROM glance.images WHERE id = '{id}'")), "deleted");
+    }
+    let id = create(&each[1]).await;
+    proxy.fault(Fault::CutAfter);
+    let error = save(&each[1], &id).await.unwrap_err();
+    assert!(error.is_unknown(), "{error:?}");
 }
 
 async fn wait_until_there(db: &Db, id: &str) {

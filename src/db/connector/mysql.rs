@@ -17,7 +17,7 @@ pub(in crate::db) struct MySqlConnector {
     /// The server that is tried first.
     first: AtomicUsize,
     /// There are nodes of Galera. Once found, they are taken for granted.
-    is_node: Arc<AtomicBool>,
+    is_galera: Arc<AtomicBool>,
 }
 
 impl MySqlConnector {
@@ -25,12 +25,12 @@ impl MySqlConnector {
     pub(in crate::db) fn new(mut address: MySqlAddress, settings: Vec<String>) -> Self {
         address.settings.extend(settings);
         let settings = format!("SET {}", address.settings.join(", ")).into();
-        Self { address, settings, first: AtomicUsize::new(0), is_node: Arc::default() }
+        Self { address, settings, first: AtomicUsize::new(0), is_galera: Arc::default() }
     }
 
     /// Becomes true before the first connection to a node of Galera is given out.
-    pub(in crate::db) fn is_node(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_node)
+    pub(in crate::db) fn is_galera(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_galera)
     }
 
     fn one_limit(&self) -> Duration {
@@ -44,11 +44,11 @@ impl MySqlConnector {
         if let Some(command) = &self.address.init_command {
             connection.execute(AssertSqlSafe(command.clone())).await?;
         }
-        if !self.is_node.load(Ordering::SeqCst) {
+        if !self.is_galera.load(Ordering::SeqCst) {
             // Other servers of the family have it switched off, or do not know it.
             let look = sqlx::raw_sql("SHOW VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON'");
             if connection.fetch_optional(look).await?.is_some() {
-                self.is_node.store(true, Ordering::SeqCst);
+                self.is_galera.store(true, Ordering::SeqCst);
             }
         }
         Ok(connection)

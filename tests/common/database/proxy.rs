@@ -11,14 +11,14 @@ use std::time::Duration;
 use super::super::pause;
 use super::{Kind, Server};
 
-/// What happens to a COMMIT on its way through the proxy.
+/// What happens to a statement, mostly a COMMIT, on its way through the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The connection is cut, and the server never sees the COMMIT.
+    /// The connection is cut, and the server never sees the statement.
     CutBefore,
-    /// The server commits, the connection is cut, and the client never sees the answer.
+    /// The server does what it says, the connection is cut, and the client never sees the answer.
     CutAfter,
-    /// The server commits; the answer is lost, though the connection stays.
+    /// The server does what it says; the answer is lost, though the connection stays.
     Swallow,
     /// The answer comes so much later.
     Delay(Duration),
@@ -46,8 +46,8 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct State {
-    /// For the next COMMIT; whoever meets it takes it.
-    fault: Mutex<Option<Fault>>,
+    /// For the next statement of these words; whoever meets it takes it.
+    fault: Mutex<Option<(&'static str, Fault)>>,
     /// Nobody is let in.
     is_away: AtomicBool,
     /// Nothing is passed on, either way.
@@ -91,10 +91,15 @@ impl Proxy {
 
     /// Prepares the fault for the next COMMIT, of whichever connection.
     pub(crate) fn fault(&self, fault: Fault) {
-        *self.state.fault.lock().unwrap() = Some(fault);
+        self.fault_at("COMMIT", fault);
     }
 
-    /// Whether a COMMIT has met the fault.
+    /// As [`Self::fault`], for another statement, which the drivers send alone.
+    pub(crate) fn fault_at(&self, words: &'static str, fault: Fault) {
+        *self.state.fault.lock().unwrap() = Some((words, fault));
+    }
+
+    /// Whether a statement has met the fault.
     pub(crate) fn has_struck(&self) -> bool {
         self.state.fault.lock().unwrap().is_none()
     }
@@ -139,9 +144,15 @@ impl State {
         }
     }
 
+    /// The fault that is meant for this message.
+    fn fault_of(&self, message: &[u8]) -> Option<Fault> {
+        let mut fault = self.fault.lock().unwrap();
+        fault.take_if(|(words, _)| has(message, words)).map(|(_, fault)| fault)
+    }
+
     /// Called with each message of a client. `left`: how many more of this transaction may pass.
     fn hold(&self, message: &[u8], left: &mut Option<usize>) {
-        if message.windows(17).any(|text| text == b"START TRANSACTION") {
+        if has(message, "START TRANSACTION") {
             let mut hold = self.hold.lock().unwrap();
             if let Hold::Next(messages) = *hold {
                 (*hold, *left) = (Hold::Begun, Some(messages));
@@ -162,6 +173,10 @@ impl State {
     }
 }
 
+fn has(message: &[u8], words: &str) -> bool {
+    message.windows(words.len()).any(|text| text == words.as_bytes())
+}
+
 /// Copies both ways, in threads of their own.
 fn pass_on(client: TcpStream, server: UnixStream, state: &Arc<State>) {
     client.set_nodelay(true).unwrap();
@@ -174,13 +189,11 @@ fn pass_on(client: TcpStream, server: UnixStream, state: &Arc<State>) {
         let (mut buffer, mut left) = (vec![0; 1 << 16], None);
         while let Ok(length @ 1..) = from_client.read(&mut buffer) {
             state.hold(&buffer[..length], &mut left);
-            // The drivers send it alone.
-            if buffer[..length].windows(6).any(|text| text == b"COMMIT") {
-                let fault = state.fault.lock().unwrap().take();
-                if fault == Some(Fault::CutBefore) {
+            if let Some(fault) = state.fault_of(&buffer[..length]) {
+                if fault == Fault::CutBefore {
                     break;
                 }
-                *expected.lock().unwrap() = fault;
+                *expected.lock().unwrap() = Some(fault);
             }
             state.wait();
             if to_server.write_all(&buffer[..length]).is_err() {
