@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use glance_api::config::{DatabaseSection, Secret};
+use glance_api::db::images::Measure;
 use glance_api::db::images::list::{Column, Condition, ListQuery, Viewer, VisibilityCondition};
 use glance_api::db::metadefs::{self, NamespaceColumn, NamespaceQuery};
-use glance_api::db::model::NewImage;
+use glance_api::db::model::{ImageUpdate, NewImage};
 use glance_api::db::{Db, Dialect, images, members};
 use glance_api::metadef::listing::Direction;
 use time::macros::datetime;
@@ -91,6 +92,7 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
         _ => {
             an_image_takes_few_statements(server, &db).await;
             a_page_of_namespaces_takes_two_statements(server, &db).await;
+            uploads_beside_names_from_before(server, &db).await;
         }
     }
 
@@ -237,6 +239,47 @@ async fn a_page_of_namespaces_takes_two_statements(server: &Server, db: &Db) {
     let found = found.unwrap();
     assert!(found.len() > 3 && found.iter().any(|(_, associations)| !associations.is_empty()), "{found:?}");
     assert_eq!(sent.len(), 2, "{sent:?}");
+}
+
+/// An image may have a property whose name MySQL does not tell from one of the service's, which its user has set under upstream, and
+/// perhaps removed. It stays as it is, and is not taken for what an upload notes.
+async fn uploads_beside_names_from_before(server: &Server, db: &Db) {
+    let names = ["OS_GLANCE_DATA_OWNER", "os_glance_dätä_owner", "os_glance_data_owner  ", "Os_Glance_Data_Size"];
+    for (name, is_removed) in names.into_iter().flat_map(|name| [(name, false), (name, true)]) {
+        let (id, project) = (db_suite::uuid(), db_suite::uuid());
+        images::create(db, NewImage { owner: Some(project.clone()), ..NewImage::new(&id) }).await.unwrap();
+        server.sql(&format!(
+            "INSERT INTO image_properties (image_id, name, value, created_at, deleted) \
+             VALUES ('{id}', CONVERT(UNHEX('{}') USING utf8mb4), '7', NOW(), {is_removed})",
+            hex::encode(name)
+        ));
+        let theirs = || {
+            server.sql(&format!(
+                "SELECT HEX(name), deleted FROM image_properties WHERE image_id = '{id}' AND value = '7'"
+            ))
+        };
+        let before = theirs();
+        let owner = async || images::with_owner(db, &id).await.unwrap().unwrap().owner;
+        let to = |status: &str| ImageUpdate { status: Some(status.to_owned()), ..ImageUpdate::default() };
+        assert_eq!(owner().await, None, "{name}");
+        images::take(db, &id, to("saving"), &["queued"], "token").await.unwrap();
+        assert_eq!(owner().await.as_deref(), Some("token"), "{name}");
+        for size in [2000, 1000] {
+            images::announce_size(db, &id, size).await.unwrap();
+        }
+        let in_flight = images::used(db, &[Some(project)], Measure::InFlight { but: None }).await.unwrap();
+        assert_eq!((in_flight, theirs()), (1000, before.clone()), "{name}");
+        images::give_back(db, &id, to("active"), &["saving"], "token").await.unwrap();
+        assert_eq!((owner().await, theirs()), (None, before.clone()), "{name}");
+
+        let image = images::get(db, &id, false).await.unwrap().unwrap();
+        let shown = if is_removed { Vec::new() } else { vec![(name.to_owned(), Some("7".to_owned()))] };
+        assert_eq!(image.properties, shown);
+        images::delete_and_take(db, &id, "deleted", &["active"], &[], "token").await.unwrap();
+        assert_eq!(owner().await.as_deref(), Some("token"), "{name}");
+        images::restore(db, &id, "active", image.updated_at, Vec::new()).await.unwrap();
+        assert_eq!((images::get(db, &id, false).await.unwrap(), theirs()), (Some(image), before), "{name}");
+    }
 }
 
 /// A list's plan takes PostgreSQL longer than the list: its connections are to keep plans.

@@ -43,7 +43,7 @@ const AIM: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Properties by which workers find what is theirs.
-const NOTES: [&str; 2] = [OWNER_PROPERTY, SIZE_PROPERTY];
+const NOTES: [[&str; 2]; 2] = [OWNER_PROPERTY, SIZE_PROPERTY];
 
 /// Is told how many rows are gone.
 pub(crate) type Observer<'a> = &'a (dyn Fn(u64) + Send + Sync);
@@ -96,7 +96,7 @@ impl Table {
             let mut image = Query::select();
             image.expr(Expr::val(1)).from("images").and_where(live("images"));
             image.and_where(Expr::col(("images", "id")).equals(("image_properties", "image_id")));
-            let in_use = Expr::col("name").is_in(NOTES).and(Expr::exists(image));
+            let in_use = Expr::col("name").is_in(NOTES.concat()).and(Expr::exists(image));
             query.and_where(in_use.not());
         }
         query

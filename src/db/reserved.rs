@@ -4,7 +4,7 @@
 //! differ in case, in an accent, or in blanks at the end, as its collation has it. Such a property would be found in the place of the
 //! service's own, so there it is the database that is asked.
 
-use sea_query::{Expr, ExprTrait, Func, Query};
+use sea_query::{Alias, Expr, ExprTrait, Func, Query};
 
 use super::dialect::Dialect;
 use super::error::DbError;
@@ -13,15 +13,27 @@ use super::session::Session;
 use super::sql::live;
 
 /// All of them.
-pub(crate) const SERVICE_PROPERTIES: [&str; 7] = [
+pub(crate) const SERVICE_PROPERTIES: [&str; 9] = [
     "os_glance_data_owner",
+    "os_glance_data_owner_beside",
     "os_glance_data_size",
+    "os_glance_data_size_beside",
     "os_glance_failed_import",
     "os_glance_hash_op_host",
     "os_glance_import_task",
     "os_glance_importing_to_stores",
     "os_glance_stage_host",
 ];
+
+/// That a row of `image_properties` has one of these names to the letter, which an index helps to find.
+pub(super) fn is_named(dialect: Dialect, names: &[&'static str]) -> Expr {
+    let column = || Expr::col(("image_properties", "name"));
+    let is_named = column().is_in(names.iter().copied());
+    match dialect {
+        Dialect::MySql => is_named.and(column().cast_as(Alias::new("BINARY")).is_in(names.iter().copied())),
+        Dialect::Sqlite | Dialect::Postgres => is_named,
+    }
+}
 
 /// To be called when properties of these names have been inserted, revived or changed, in the same transaction. A row that was there
 /// already may be one that a user of upstream has set; it may stay or go, but not be written.

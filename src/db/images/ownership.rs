@@ -5,6 +5,9 @@
 //! this server skip deleted rows wherever they show or compare properties, an update by upstream leaves the value as it is,
 //! and `db purge` takes the row with others of its age (`glance/db/sqlalchemy/api.py`: `_set_properties_for_image`,
 //! `purge_deleted_rows`). So the schema stays, and nothing shows.
+//!
+//! Under upstream a user may have set a property whose name is another to everybody but MySQL's collation, which has one place for
+//! both (see [`reserved`]). It is the user's and stays as it is; the token then has a second name.
 
 use sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use time::PrimitiveDateTime;
@@ -13,18 +16,21 @@ use super::columns::ID_LENGTH;
 use super::get::read;
 use crate::db::clock;
 use crate::db::connection::Db;
+use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::ImageRecord;
+use crate::db::reserved;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 
-/// Name of the property. It begins as all that belong to the service.
-pub const OWNER_PROPERTY: &str = "os_glance_data_owner";
+/// Names of the property, of which an image has one: the first, unless that has no place. They begin as all that belong to the
+/// service.
+pub(in crate::db) const OWNER_PROPERTY: [&str; 2] = ["os_glance_data_owner", "os_glance_data_owner_beside"];
 
-/// Name of a second property of that kind: bytes that the owner of the data is about to write, so that others who ask what a project
+/// Names of a second property of that kind: bytes that the owner of the data is about to write, so that others who ask what a project
 /// takes up count them. It goes when the ownership does.
-pub const SIZE_PROPERTY: &str = "os_glance_data_size";
+pub(in crate::db) const SIZE_PROPERTY: [&str; 2] = ["os_glance_data_size", "os_glance_data_size_beside"];
 
 /// What a change of an image does to the ownership of its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,31 +109,29 @@ impl Operation for Look {
         if session.row(&lock, |row| Columns::of(row).text()).await?.is_none() {
             return Ok(None);
         }
-        let mut query = tokens(&self.id);
-        query.column("value");
-        let owner = session.row(&query, |row| Columns::of(row).maybe_text()).await?.flatten();
+        let owner = owner(session, &self.id).await?;
         Ok(read(session, &self.id, true).await?.map(|image| ImageAndOwner { image, owner }))
     }
 }
 
 impl Ownership {
     /// What must hold of the image's row besides its status.
-    pub(super) fn condition(&self, id: &str) -> Option<Expr> {
+    pub(super) fn condition(&self, dialect: Dialect, id: &str) -> Option<Expr> {
         match self {
             Self::Unasked | Self::Take(_) => None,
             Self::TakeFrom(None, _) => {
-                let mut owned = tokens(id);
+                let mut owned = tokens(dialect, id);
                 owned.expr(Expr::cust("1"));
                 Some(Expr::exists(owned).not())
             }
             Self::TakeFrom(Some(former), _) => {
-                let mut owned = tokens(id);
+                let mut owned = tokens(dialect, id);
                 owned.expr(Expr::cust("1")).and_where(Expr::col("value").eq(former.as_str()));
                 Some(Expr::exists(owned))
             }
             // No token row at all (`db purge` takes it) counts as ours.
             Self::GiveBack(token) | Self::Ask(token) => {
-                let mut others = tokens(id);
+                let mut others = tokens(dialect, id);
                 others.expr(Expr::cust("1")).and_where(Expr::col("value").ne(token.as_str()));
                 Some(Expr::exists(others).not())
             }
@@ -146,9 +150,14 @@ impl Ownership {
 
 /// Whether anybody owns the data.
 pub(super) async fn is_owned(session: &mut Session, id: &str) -> Result<bool, DbError> {
-    let mut query = tokens(id);
+    Ok(owner(session, id).await?.is_some())
+}
+
+/// The token of whoever owns the data.
+async fn owner(session: &mut Session, id: &str) -> Result<Option<String>, DbError> {
+    let mut query = tokens(session.dialect(), id);
     query.column("value");
-    Ok(session.row(&query, |row| Columns::of(row).maybe_text()).await?.flatten().is_some())
+    Ok(session.row(&query, |row| Columns::of(row).maybe_text()).await?.flatten())
 }
 
 /// Removes the token, whosever it is, and what its owner has announced.
@@ -156,15 +165,17 @@ pub(super) async fn clear(session: &mut Session, id: &str) -> Result<(), DbError
     let delete = Query::delete()
         .from_table("image_properties")
         .and_where(Expr::col("image_id").eq(id))
-        .and_where(Expr::col("name").is_in([OWNER_PROPERTY, SIZE_PROPERTY]))
+        .and_where(reserved::is_named(session.dialect(), &[OWNER_PROPERTY, SIZE_PROPERTY].concat()))
         .take();
     session.execute(&delete).await.map(drop)
 }
 
+/// # Errors
+/// [`DbError::InTheWay`] if none of the names has a place.
 async fn put(
     session: &mut Session,
     id: &str,
-    name: &'static str,
+    names: [&'static str; 2],
     value: &str,
     now: PrimitiveDateTime,
 ) -> Result<(), DbError> {
@@ -173,11 +184,29 @@ async fn put(
         .values([("value", value.into()), ("deleted", true.into()), ("deleted_at", now.into())])
         .value("updated_at", now)
         .and_where(Expr::col("image_id").eq(id))
-        .and_where(Expr::col("name").eq(name))
+        .and_where(reserved::is_named(session.dialect(), &names))
         .take();
     if session.execute(&replace).await? > 0 {
         return Ok(());
     }
+    let [first, second] = names;
+    match insert(session, id, first, value, now).await {
+        Err(error) if error.is_duplicate() && session.takes_for_equal() => {}
+        done => return done,
+    }
+    match insert(session, id, second, value, now).await {
+        Err(error) if error.is_duplicate() => Err(reserved::clash(session, id, &names).await?.unwrap_or(error)),
+        done => done,
+    }
+}
+
+async fn insert(
+    session: &mut Session,
+    id: &str,
+    name: &'static str,
+    value: &str,
+    now: PrimitiveDateTime,
+) -> Result<(), DbError> {
     let mut insert = Query::insert();
     let columns = ["image_id", "name", "value", "created_at", "updated_at", "deleted_at", "deleted"];
     insert.into_table("image_properties").columns(columns).values_panic([
@@ -194,10 +223,10 @@ async fn put(
 }
 
 /// The image's row with the token, without columns yet.
-fn tokens(id: &str) -> SelectStatement {
+fn tokens(dialect: Dialect, id: &str) -> SelectStatement {
     Query::select()
         .from("image_properties")
         .and_where(Expr::col("image_id").eq(id))
-        .and_where(Expr::col("name").eq(OWNER_PROPERTY))
+        .and_where(reserved::is_named(dialect, &OWNER_PROPERTY))
         .take()
 }

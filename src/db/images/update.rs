@@ -106,7 +106,7 @@ impl Operation for Update {
         let now = clock::now();
         // First of all: it also takes the lock of the row, which keeps other updates of the same image away.
         let mut update = columns(&self.change, now);
-        update.and_where_option(self.ownership.condition(&self.id));
+        update.and_where_option(self.ownership.condition(session.dialect(), &self.id));
         claim(session, &self.id, self.from.as_deref(), self.change.status.as_deref(), update).await?;
         self.ownership.apply(session, &self.id, now).await?;
         if let Some(properties) = &self.change.properties {

@@ -8,6 +8,7 @@ use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::ON_THEIR_WAY;
+use crate::db::reserved;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
@@ -58,16 +59,17 @@ impl Operation for Usage {
     const NAME: &'static str = "sum up usage";
 
     async fn run(&self, session: &mut Session) -> Result<i64, DbError> {
+        let dialect = session.dialect();
         let mut query = Query::select();
         query.from("images").and_where(self.is_owned());
         match &self.measure {
             Measure::Stored { but, placeholders } => {
-                query.expr(sum_of_sizes(session.dialect()));
+                query.expr(sum_of_sizes(dialect));
                 query.inner_join("image_locations", column("id").eq(Expr::col(("image_locations", "image_id"))));
                 let status = || Expr::col(("image_locations", "status"));
                 query.and_where(status().ne("deleted"));
                 if !placeholders {
-                    query.and_where(status().is_not_in(ON_THEIR_WAY).or(Expr::exists(announced()).not()));
+                    query.and_where(status().is_not_in(ON_THEIR_WAY).or(Expr::exists(announced(dialect)).not()));
                 }
                 query.and_where(column("size").gt(0)).and_where(column("status").is_not_in(GONE));
                 query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
@@ -75,8 +77,8 @@ impl Operation for Usage {
             Measure::InFlight { but } => {
                 query.column(("image_properties", "value"));
                 query.inner_join("image_properties", column("id").eq(Expr::col(("image_properties", "image_id"))));
-                query.and_where(Expr::col(("image_properties", "name")).eq(SIZE_PROPERTY));
-                query.and_where(busy(&["saving", "importing"]));
+                query.and_where(reserved::is_named(dialect, &SIZE_PROPERTY));
+                query.and_where(busy(dialect, &["saving", "importing"]));
                 query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
                 // As many as there are uploads at this moment.
                 let announced = session.rows(&query, |row| Columns::of(row).maybe_text()).await?;
@@ -84,14 +86,14 @@ impl Operation for Usage {
                 return Ok(bytes.fold(0, i64::saturating_add));
             }
             Measure::Staged => {
-                query.expr(sum_of_sizes(session.dialect())).and_where(column("size").gt(0));
-                query.and_where(busy(&["uploading", "importing"]));
+                query.expr(sum_of_sizes(dialect)).and_where(column("size").gt(0));
+                query.and_where(busy(dialect, &["uploading", "importing"]));
             }
             Measure::Images => {
                 query.expr(Expr::cust("COUNT(*)")).and_where(column("status").is_not_in(GONE));
             }
             Measure::Uploading => {
-                query.expr(Expr::cust("COUNT(*)")).and_where(busy(&["saving", "uploading", "importing"]));
+                query.expr(Expr::cust("COUNT(*)")).and_where(busy(dialect, &["saving", "uploading", "importing"]));
             }
         }
         Ok(session.row(&query, |row| Columns::of(row).maybe_integer()).await?.flatten().unwrap_or(0))
@@ -121,27 +123,27 @@ fn sum_of_sizes(dialect: Dialect) -> Expr {
 }
 
 /// In one of the states, or not gone and being copied.
-fn busy(states: &[&'static str]) -> Expr {
-    let copying = column("status").is_not_in(GONE).and(column("id").in_subquery(copied()));
+fn busy(dialect: Dialect, states: &[&'static str]) -> Expr {
+    let copying = column("status").is_not_in(GONE).and(column("id").in_subquery(copied(dialect)));
     column("status").is_in(states.iter().copied()).or(copying)
 }
 
 /// That somebody has said how much is to come of an image.
-fn announced() -> SelectStatement {
+fn announced(dialect: Dialect) -> SelectStatement {
     Query::select()
         .expr(Expr::cust("1"))
         .from("image_properties")
         .and_where(Expr::col(("image_properties", "image_id")).eq(column("id")))
-        .and_where(Expr::col(("image_properties", "name")).eq(SIZE_PROPERTY))
+        .and_where(reserved::is_named(dialect, &SIZE_PROPERTY))
         .take()
 }
 
 /// A property row that is deleted counts too, as upstream's query has it; its value is empty when the copy is over.
-fn copied() -> SelectStatement {
+fn copied(dialect: Dialect) -> SelectStatement {
     Query::select()
         .column("image_id")
         .from("image_properties")
-        .and_where(Expr::col("name").eq(COPYING))
+        .and_where(reserved::is_named(dialect, &[COPYING]))
         .and_where(Expr::col("value").ne(""))
         .take()
 }
