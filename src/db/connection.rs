@@ -169,16 +169,21 @@ impl Db {
                 done => done,
             }
         };
-        let before = self.answers.load(Ordering::Relaxed);
+        let before = self.answers();
         match timeout(PING_LIMIT, asked).await {
             Ok(done) => done,
-            Err(_) if self.answers.load(Ordering::Relaxed) != before => Ok(()),
+            Err(_) if self.answers() != before => Ok(()),
             Err(_) => Err(DbError::Timeout(PING_LIMIT)),
         }
     }
 
     async fn ask(&self) -> Result<(), DbError> {
         self.session_by(Queue::Beside, false, || ()).await?.plain("SELECT 1").await
+    }
+
+    /// How many statements the database has answered, all clones together.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// Whether these options would make the same connections, so that a reload can keep them.
@@ -301,15 +306,14 @@ mod tests {
     async fn answers_are_counted_and_failures_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::connect(&section(&format!("sqlite:///{}/a.db", folder.path().display()))).await.unwrap();
-        let count = || db.answers.load(Ordering::Relaxed);
-        let before = count();
+        let before = db.answers();
         let query = |column| sea_query::Query::select().expr(sea_query::Expr::cust(column)).take();
         db.reader().await.unwrap().rows(&query("1"), |_| Ok(())).await.unwrap();
-        assert_eq!(count(), before + 1);
+        assert_eq!(db.answers(), before + 1);
         db.reader().await.unwrap().rows(&query("nothing"), |_| Ok(())).await.unwrap_err();
         // A pooler may answer this by itself.
         db.reader().await.unwrap().plain("SELECT 1").await.unwrap();
-        assert_eq!(count(), before + 1);
+        assert_eq!(db.answers(), before + 1);
     }
 
     #[tokio::test]

@@ -1,13 +1,19 @@
 //! Many images that are read at the same time.
 
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use super::super::glance_api::db::model::NewImage;
 use super::super::glance_api::db::{Db, images};
 use super::{create, ignores_case, location, pairs, texts, uuid};
 
-/// Whoever reads in company finds what it finds alone.
 pub(super) async fn run(db: &Db) {
+    finds_what_is_found_alone(db).await;
+    queries_are_shared(db).await;
+}
+
+/// Whoever reads in company finds what it finds alone.
+async fn finds_what_is_found_alone(db: &Db) {
     let mut ids = vec![uuid()];
     for number in 0..12 {
         let mut new = NewImage::new(uuid());
@@ -36,4 +42,31 @@ pub(super) async fn run(db: &Db) {
     while let Some(done) = work.join_next().await {
         done.unwrap();
     }
+}
+
+/// Where many more read than there are connections in use for it, most need no query of their own.
+async fn queries_are_shared(db: &Db) {
+    const READERS: usize = 200;
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.push(create(db, NewImage::new(uuid())).await.id);
+    }
+    let start = db.answers();
+    assert!(images::get(db, &ids[0], false).await.unwrap().is_some());
+    let alone = db.answers() - start;
+    let mut counts = Vec::new();
+    // All ask before the first is told. Where the machine stands still for a second, each asks by itself in the end.
+    for _ in 0..10 {
+        let start = db.answers();
+        let wanted = || ids.iter().cycle().take(READERS);
+        let found = join_all(wanted().map(|id| images::get(db, id, false))).await;
+        let found: Vec<String> = found.into_iter().map(|image| image.unwrap().unwrap().id).collect();
+        assert!(found.iter().eq(wanted()));
+        let count = db.answers() - start;
+        if count < alone * READERS as u64 / 2 {
+            return;
+        }
+        counts.push(count);
+    }
+    panic!("{READERS} readers took {counts:?} queries, and one takes {alone}");
 }
