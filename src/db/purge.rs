@@ -3,10 +3,13 @@
 //! Upstream does it in one statement for a table. Here it is many small transactions with pauses between them, so that requests
 //! hardly notice. There is no index for what is to go, so a table is walked through once, in the order of its keys. Where only so
 //! many rows may go, the time at which the youngest of them was deleted is found first: the oldest are to go, as upstream has it.
+//!
+//! Of rows that were deleted at one time, a limit leaves some. Those that stay in one table need not be those to which rows refer that
+//! stay in another; upstream then fails for good. Here what hangs on a row goes with it if it is marked as deleted, too.
 
 use std::time::Duration;
 
-use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement, Value};
+use sea_query::{DeleteStatement, Expr, ExprTrait, Order, Query, SelectStatement, Value};
 use time::PrimitiveDateTime;
 use tokio::time::{Instant, sleep};
 
@@ -69,6 +72,17 @@ impl Table {
         if self == Self::TaskInfo { "task_id" } else { "id" }
     }
 
+    /// The tables whose rows refer to this one's, and by what.
+    fn children(self) -> (&'static [Self], &'static str) {
+        match self {
+            Self::Tasks => (&[Self::TaskInfo], "task_id"),
+            Self::Images => {
+                (&[Self::ImageProperties, Self::ImageTags, Self::ImageLocations, Self::ImageMembers], "image_id")
+            }
+            _ => (&[], ""),
+        }
+    }
+
     fn has_text_keys(self) -> bool {
         matches!(self, Self::TaskInfo | Self::Tasks | Self::Images)
     }
@@ -76,6 +90,17 @@ impl Table {
     /// The table whose rows say when they were deleted.
     fn dated(self) -> &'static str {
         if self == Self::TaskInfo { "tasks" } else { self.name() }
+    }
+
+    /// Removes rows in whose column is one of the values. What came back meanwhile, a member that was added again for one, stays.
+    fn delete(self, column: &'static str, values: &[Value]) -> DeleteStatement {
+        let mut delete = Query::delete();
+        let values = values.iter().cloned().map(Expr::val);
+        delete.from_table(self.name()).and_where(Expr::col(column).is_in(values));
+        if self != Self::TaskInfo {
+            delete.and_where(live(self.name()).not());
+        }
+        delete
     }
 
     /// The rows that were deleted before a time; what of them is wanted is left to add.
@@ -167,14 +192,31 @@ impl Operation for Remove {
     const NAME: &'static str = "purge rows";
 
     async fn run(&self, session: &mut Session) -> Result<u64, DbError> {
-        let mut delete = Query::delete();
-        let keys = self.keys.iter().cloned().map(Expr::val);
-        delete.from_table(self.table.name()).and_where(Expr::col(self.table.key()).is_in(keys));
-        if self.table != Table::TaskInfo {
-            // What came back meanwhile, a member that was added again for one, stays.
-            delete.and_where(live(self.table.name()).not());
+        let (children, reference) = self.table.children();
+        if !children.is_empty() {
+            let keys = self.lock(session).await?;
+            for child in children {
+                session.execute(&child.delete(reference, &keys)).await?;
+            }
+            return session.execute(&self.table.delete(self.table.key(), &keys)).await;
         }
-        session.execute(&delete).await
+        session.execute(&self.table.delete(self.table.key(), &self.keys)).await
+    }
+}
+
+impl Remove {
+    /// Those of the rows that are still to go, none of which comes back until the end of the transaction.
+    async fn lock(&self, session: &mut Session) -> Result<Vec<Value>, DbError> {
+        let (table, key) = (self.table.name(), self.table.key());
+        let keys = self.keys.iter().cloned().map(Expr::val);
+        let query = Query::select()
+            .column(key)
+            .from(table)
+            .and_where(Expr::col(key).is_in(keys))
+            .and_where(live(table).not())
+            .lock_exclusive()
+            .take();
+        session.rows(&query, |row| Ok(Columns::of(row).text()?.into())).await
     }
 }
 
@@ -183,7 +225,8 @@ impl Db {
     /// many.
     ///
     /// # Errors
-    /// The first failure; rows that are gone by then stay so. [`DbError::is_reference`]: a row that stays refers to one.
+    /// The first failure; rows that are gone by then stay so. [`DbError::is_reference`]: a row that is not marked as deleted refers to
+    /// one.
     pub(crate) async fn purge(
         &self,
         table: Table,
@@ -276,64 +319,4 @@ fn next_size(size: usize, taken: Duration) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{DatabaseSection, Secret};
-
-    #[test]
-    fn pieces_take_about_the_same_time() {
-        let mut size = LEAST;
-        for _ in 0..10 {
-            size = next_size(size, Duration::from_millis(1));
-        }
-        assert_eq!(size, MOST);
-        assert_eq!(next_size(size, AIM), MOST);
-        for _ in 0..10 {
-            size = next_size(size, Duration::from_millis(500));
-        }
-        assert_eq!(size, LEAST);
-    }
-
-    #[tokio::test]
-    async fn the_oldest_go_first_and_no_more_than_allowed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("glance.db").display().to_string();
-        let connection = Some(Secret::from(format!("sqlite:///{path}").as_str()));
-        let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
-        db.create_schema().await.unwrap();
-        let sql = "INSERT INTO images (id, status, created_at, deleted_at, deleted, min_disk, min_ram) \
-            WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 299) \
-            SELECT 'id' || n, 'deleted', '2020-01-01', datetime('2020-01-01', '+' || ((300 - n) / 2) || ' minutes') || '.000000', 1, 0, 0 FROM n; \
-            INSERT INTO images (id, status, created_at, deleted, min_disk, min_ram) VALUES ('alive', 'active', '2020-01-01', 0, 0, 0); \
-            INSERT INTO image_tags (image_id, value, created_at, deleted) VALUES ('id0', 't', '2020-01-01', 0)";
-        db.writer().await.unwrap().plain(sql).await.unwrap();
-        let left = || async {
-            let younger = "COUNT(*), COUNT(CASE WHEN CAST(SUBSTR(id, 3) AS INTEGER) < 199 THEN 1 END), MIN(id), \
-                COUNT(CASE WHEN id > 'id200' AND LENGTH(id) = 5 THEN 1 END)";
-            let query = Query::select().expr(Expr::cust(younger)).from("images").take();
-            let read = |row: &dyn super::super::row::Row| {
-                let mut columns = Columns::of(row);
-                Ok((columns.integer()?, columns.integer()?, columns.text()?, columns.integer()?))
-            };
-            db.writer().await.unwrap().row(&query, read).await.unwrap().unwrap()
-        };
-        let told = std::sync::Mutex::new(Vec::new());
-        let observe = |rows| told.lock().unwrap().push(rows);
-        // So few at once that it goes on after the first.
-        let purge = |days, most| Purge { chunk: 64, ..Purge::new(&db, Table::Images, &observe) }.run(days, most);
-        // At each time two were deleted; of the last two, one may go.
-        assert_eq!(purge(1, Some(100)).await.unwrap(), 100);
-        assert_eq!(told.lock().unwrap().last(), Some(&100));
-        assert!(told.lock().unwrap().len() > 1, "in pieces");
-        // The last to be made were the first to be deleted.
-        assert_eq!(left().await, (201, 200, "alive".to_owned(), 0));
-        assert_eq!(purge(10_000, None).await.unwrap(), 0);
-        // One of them has a tag.
-        let error = purge(1, None).await.unwrap_err();
-        assert!(error.is_reference(), "{error}");
-        db.writer().await.unwrap().plain("DELETE FROM image_tags").await.unwrap();
-        purge(1, None).await.unwrap();
-        assert_eq!(left().await, (1, 1, "alive".to_owned(), 0));
-        assert_eq!(db.purge(Table::Images, i64::MAX / 100_000_000, None, &observe).await.unwrap(), 0);
-    }
-}
+mod tests;

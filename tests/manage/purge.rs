@@ -14,8 +14,7 @@ const DATABASE: &str = "purged";
 const ROUNDS: usize = 10;
 const CALM: Duration = Duration::from_millis(1500);
 
-/// All were deleted at the same time. Numbers of one length have the images in the order of their properties, so that a piece of the
-/// ones belongs to a piece of the others.
+/// All were deleted at the same time, and the properties come in another order than their images.
 fn fill(place: &Place, database: &str, kind: Kind, rows: usize) {
     place.make(database, None);
     assert_eq!(place.ours(database, &["db", "sync"]).status, 0);
@@ -31,7 +30,7 @@ fn fill(place: &Place, database: &str, kind: Kind, rows: usize) {
         ),
         format!(
             "INSERT INTO image_properties (image_id, name, value, created_at, deleted_at, deleted) \
-             SELECT CONCAT('gone-', seq + 1000000), 'p', 'v', {old}, {old}, {yes} FROM {numbers}"
+             SELECT CONCAT('gone-', seq + 1000000), 'p', 'v', {old}, {old}, {yes} FROM {numbers} ORDER BY seq DESC"
         ),
     ] {
         place.run_in(database, &sql);
@@ -57,9 +56,24 @@ fn two_at_once(place: &Place, kind: Kind) {
     assert_eq!((left("image_properties"), left("images")), (0, ROWS));
 }
 
+/// What a limit leaves of one table does not keep the rest from going.
+fn with_limits(place: &Place, kind: Kind) {
+    const LIMITED: &str = "limited";
+    fill(place, LIMITED, kind, 300);
+    for _ in 0..3 {
+        for command in ["purge", "purge_images_table"] {
+            let said = place.ours(LIMITED, &["db", command, "--max_rows", "100"]);
+            assert_eq!(said.status, 0, "{said:?}");
+        }
+    }
+    let left = place.run_in(LIMITED, "SELECT (SELECT COUNT(*) FROM images) + (SELECT COUNT(*) FROM image_properties)");
+    assert_eq!(left.trim(), "0");
+}
+
 fn exercise(kind: Kind, rows: usize) {
     let place = Place::server(kind);
     two_at_once(&place, kind);
+    with_limits(&place, kind);
     fill(&place, DATABASE, kind, rows);
     let server = Server::with(|conf| conf.set("database.connection", place.url(DATABASE)));
     let rounds = if is_thorough() { ROUNDS } else { 1 };
