@@ -18,6 +18,7 @@ mod difference;
 mod names;
 mod policy;
 mod run;
+mod running;
 mod takeover;
 
 /// A test for each file of cases, so that they run side by side and are counted one by one.

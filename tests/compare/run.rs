@@ -15,6 +15,7 @@ use crate::common::shared_database::{self, is_server, wait_for_another_time, wit
 use crate::common::{Answer, Client, Conf, Server, free_port, pause};
 use crate::difference::{differences, out_of_date, without_each};
 use crate::names::Names;
+use crate::running::Running;
 
 /// Names of users in the cases, and how Keystone knows them.
 const USERS: [(&str, &str); 17] = [
@@ -111,16 +112,19 @@ pub(crate) fn with_upstream() -> bool {
 
 fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: bool) -> Outcome {
     let Outcome { mut report, mut answers, mut same, mut different } = Outcome::default();
-    // Our answer to the first value of `each`.
-    let mut first = String::new();
+    let (mut alike, mut running) = (Alike::default(), Running::default());
     for step in case::steps(&file.cases, &file.who) {
         let token = token(file.config.base, &step.who);
+        let asked = step.request(&theirs.values, token);
+        let mut found: Vec<String> = running.objection(&asked).into_iter().collect();
         let their_answer = theirs.answer(&step, token);
         let our_answer = ours.answer(&step, token);
         if file.config.spaced && step.makes() {
             wait_for_another_time();
         }
-        let mut found = Vec::new();
+        if let Ok(answer) = &their_answer {
+            running.learn(&asked, answer);
+        }
         // What upstream does not do right is told of SQLite; on a server it may.
         if let (false, Some(deliberate), Ok(their)) = (is_server(), &step.case.ours, &their_answer) {
             found.extend(out_of_date(deliberate, (their, &theirs.names)));
@@ -148,14 +152,8 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
                 }
             }
         }
-        if let (true, false, Ok(answer)) = (step.case.alike, with_upstream, &our_answer) {
-            let (each, is_first) = step.each();
-            let shown = without_each(answer, &each);
-            if is_first {
-                first = shown;
-            } else if shown != first {
-                found.push(format!("alike\n    the first: {first}\n    this one: {shown}"));
-            }
+        if step.case.alike && !with_upstream {
+            found.extend(alike.see(&our_answer, &step.each()));
         }
         if let Ok(answer) = &their_answer {
             let _ = writeln!(answers, "  {}\n    {} {}", step.label, answer.status, excerpt(answer));
@@ -174,6 +172,27 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
         }
     }
     Outcome { report, answers, same, different }
+}
+
+/// What we answered to the first value of `each`, where the answers to all are to be alike.
+#[derive(Default)]
+struct Alike {
+    first: String,
+}
+
+impl Alike {
+    /// How an answer is not like the first one, in words. One that does not come has its words, too.
+    fn see(&mut self, answer: &std::io::Result<Answer>, (each, is_first): &(String, bool)) -> Option<String> {
+        let shown = match answer {
+            Ok(answer) => without_each(answer, each),
+            Err(error) => format!("no answer: {error}"),
+        };
+        if *is_first {
+            self.first = shown;
+            return None;
+        }
+        (shown != self.first).then(|| format!("alike\n    the first: {}\n    this one: {shown}", self.first))
+    }
 }
 
 /// Whether the case says which status ours is to be.
@@ -350,5 +369,19 @@ mod tests {
         let expected: Vec<String> = (10..50).map(|number| format!("glance.async_ [-] {number}")).collect();
         assert_eq!(told.lines().collect::<Vec<_>>(), expected);
         assert_eq!(last_errors(&line("INFO", "all is well")), "");
+    }
+
+    #[test]
+    fn answers_are_compared_with_the_first_of_their_own_case() {
+        let answer = |each: &str| Ok(Answer { status: 404, body: format!("No {each}").into(), ..Answer::default() });
+        let value = |each: &str, is_first| (each.to_owned(), is_first);
+        let mut alike = Alike::default();
+        assert_eq!(alike.see(&answer("one"), &value("one", true)), None);
+        assert_eq!(alike.see(&answer("two"), &value("two", false)), None);
+        assert!(alike.see(&answer("one"), &value("two", false)).is_some());
+        // The next case, whose first answer does not come.
+        assert_eq!(alike.see(&Err(std::io::ErrorKind::ConnectionReset.into()), &value("one", true)), None);
+        let told = alike.see(&answer("two"), &value("two", false)).unwrap();
+        assert!(told.contains("the first: no answer: connection reset"), "{told}");
     }
 }

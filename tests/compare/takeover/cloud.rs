@@ -15,6 +15,7 @@ use crate::common::{Answer, Client, Conf, Server, free_port};
 use crate::difference::differences;
 use crate::names::Names;
 use crate::run::{Side, known_values, token_of};
+use crate::running::Running;
 
 /// The same at every request, so that it is left out.
 const OF_THE_REQUEST: &str = "x-openstack-request-id";
@@ -108,8 +109,12 @@ impl Cloud {
 
     /// Sends the requests of a file in order; each must succeed.
     pub(super) fn act(&mut self, name: &str) {
+        let mut running = Running::default();
         for step in steps(name) {
+            let asked = step.request(&self.side.values, token_of(&step.who));
+            assert_eq!(running.objection(&asked), None, "{name} {}", step.label);
             let answer = self.side.answer(&step, token_of(&step.who)).unwrap();
+            running.learn(&asked, &answer);
             assert!((200..300).contains(&answer.status), "{name} {}: {} {}", step.label, answer.status, answer.text());
             assert!(step.case.is_awaited(&answer.body), "{name} {}: {}", step.label, answer.text());
             assert_eq!(self.side.save(&step.case, &answer), None);

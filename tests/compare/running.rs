@@ -1,0 +1,91 @@
+//! Tasks of upstream's service that may still run when the next request is sent.
+//!
+//! Upstream marks expired tasks each time it lists some. On SQLite that locks the database for a moment, and a task that writes down at
+//! that moment how far it is, or that it begins, fails: upstream does not repeat that write. So no case lists tasks before an answer
+//! has shown the end of all that were begun.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::common::{Answer, Request};
+
+/// The paths that show which task has ended: its own, or that of an image, whose `os_glance_import_task` goes.
+#[derive(Debug, Default)]
+pub(crate) struct Running(BTreeSet<String>);
+
+impl Running {
+    /// Why a request may not be sent yet.
+    pub(crate) fn objection(&self, request: &Request) -> Option<String> {
+        let first = self.0.first()?;
+        let lists = request.method == "GET" && path(request).ends_with("/tasks");
+        lists.then(|| format!("order\n      it lists tasks while one may still run; wait for its end at {first}"))
+    }
+
+    /// Takes note of what upstream has answered.
+    pub(crate) fn learn(&mut self, request: &Request, answer: &Answer) {
+        let document = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+        match (request.method.as_str(), answer.status, path(request)) {
+            ("POST", 201, tasks @ "/v2/tasks") => {
+                self.0.extend(document["id"].as_str().map(|id| format!("{tasks}/{id}")));
+            }
+            ("POST", 202, asked) => {
+                let images = [asked.strip_suffix("/import"), asked.strip_suffix("/locations")];
+                self.0.extend(images.into_iter().flatten().map(str::to_owned));
+            }
+            ("GET", 200, shown) => {
+                let is_held = document.get("os_glance_import_task").is_some();
+                if !is_held && !["pending", "processing"].map(Value::from).contains(&document["status"]) {
+                    self.0.remove(shown);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn path(request: &Request) -> &str {
+    request.target.split('?').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer { status, body: body.into(), ..Answer::default() }
+    }
+
+    #[test]
+    fn while_a_task_may_run_cases_list_none() {
+        let lists = ["/v2/tasks", "/v2/tasks?limit=1", "/v2/images/a/tasks"].map(|target| Request::new("GET", target));
+        let others = [("PATCH", "/v2/images/b"), ("GET", "/v2/images/a"), ("POST", "/v2/tasks")];
+        let others = others.map(|(method, target)| Request::new(method, target));
+        for (begin, shows, runs, over) in [
+            ("/v2/images/a/import", "/v2/images/a", "{\"os_glance_import_task\": \"t\", \"status\": \"active\"}", "{}"),
+            (
+                "/v2/images/a/locations",
+                "/v2/images/a",
+                "{\"os_glance_import_task\": \"t\"}",
+                "{\"status\": \"active\"}",
+            ),
+            ("/v2/tasks", "/v2/tasks/t", "{\"status\": \"processing\"}", "{\"status\": \"failure\"}"),
+        ] {
+            let mut running = Running::default();
+            let begin = Request::new("POST", begin);
+            running.learn(&begin, &answer(409, "{\"id\": \"t\"}"));
+            assert_eq!(running.objection(&lists[0]), None, "it was refused");
+            running.learn(&begin, &answer(if shows == "/v2/tasks/t" { 201 } else { 202 }, "{\"id\": \"t\"}"));
+            let shows = Request::new("GET", shows);
+            for answer in [answer(200, runs), answer(404, over)] {
+                running.learn(&shows, &answer);
+                assert!(lists.iter().all(|request| running.objection(request).is_some()));
+                assert!(others.iter().chain([&shows]).all(|request| running.objection(request).is_none()));
+            }
+            running.learn(&Request::new("GET", "/v2/images/b"), &answer(200, over));
+            assert!(running.objection(&lists[0]).is_some(), "something else is over");
+            running.learn(&shows, &answer(200, over));
+            assert_eq!(running.objection(&lists[0]), None);
+        }
+    }
+}
