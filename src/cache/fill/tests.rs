@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
@@ -68,13 +69,29 @@ fn none() -> Fallback {
     Box::new(|_, _| async { Err(io::Error::other("no store")) }.boxed())
 }
 
-async fn read(reader: Reader) -> Result<Vec<u8>, (usize, io::ErrorKind)> {
+/// All that was read, or how much before the error.
+type ReadAll = Result<Vec<u8>, (usize, io::ErrorKind)>;
+
+async fn read(reader: Reader) -> ReadAll {
+    reading(reader).0.await
+}
+
+/// As [`read`], and what tells that the first piece has come.
+fn reading(reader: Reader) -> (impl Future<Output = ReadAll>, oneshot::Receiver<()>) {
     let mut stream = reader.into_stream(crate::store::Priority::Request);
-    let mut read = Vec::new();
-    while let Some(piece) = stream.next().await {
-        read.extend_from_slice(&piece.map_err(|error| (read.len(), error.kind()))?);
-    }
-    Ok(read)
+    let (begin, begun) = oneshot::channel();
+    let all = async move {
+        let (mut read, mut begin) = (Vec::new(), Some(begin));
+        while let Some(piece) = stream.next().await {
+            read.extend_from_slice(&piece.map_err(|error| (read.len(), error.kind()))?);
+            if let Some(begin) = begin.take() {
+                // Most do not want to know.
+                let _ = begin.send(());
+            }
+        }
+        Ok(read)
+    };
+    (all, begun)
 }
 
 fn file() -> Arc<OpenFile> {

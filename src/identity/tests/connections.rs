@@ -7,11 +7,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::super::*;
 use super::{ask, authenticator, config, keystone, known, logged_in, logged_in_with, token};
 use crate::keystone::KeystoneError;
 use crate::keystone::fake::{Answer, Server, plain, redirect};
+
+/// Much for a busy machine, and less than the minute for which the service may wait in tests of this.
+const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn the_service_logs_in_again_when_its_token_is_refused() {
@@ -55,11 +60,19 @@ async fn trouble_with_keystone_is_not_blamed_on_the_caller_and_not_kept() {
 #[tokio::test]
 async fn a_keystone_that_is_down_fails_soon() {
     let server = keystone(|_, _| known(&token(3600, &[]))).await;
-    let authenticator = authenticator(&server);
+    let mut config = config(server.url("/v3"));
+    config.keystone_authtoken.http_connect_timeout = Some(60);
+    let (authenticator, address) = (Authenticator::new(&config).unwrap(), server.address);
     drop(server);
     // The aborted task still holds the listener until the runtime drops it.
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let error = ask(&authenticator, &[("x-auth-token", "t")]).await.unwrap_err();
+    let gone = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, gone).await.unwrap();
+    let answer = timeout(SOON, ask(&authenticator, &[("x-auth-token", "t")])).await;
+    let error = answer.expect("it takes long").unwrap_err();
     assert!(matches!(*error, KeystoneError::Unreachable(_)), "{error}");
     assert!(error.to_string().contains("Connection refused") && !error.to_string().contains("/v3"), "{error}");
 }

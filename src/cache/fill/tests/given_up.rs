@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::time::timeout;
 
 use super::super::*;
-use super::{Limit, SIZE, WRONG, again, data, expected, file, md5, none, pieces, read, sized};
+use super::{Limit, SIZE, WRONG, again, data, expected, file, md5, none, pieces, read, reading, sized};
 use crate::store::{Piece, Reader};
+
+/// Whoever waits for longer waits for ever.
+const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn when_the_writer_gives_up_the_rest_comes_from_the_store() {
@@ -17,15 +21,17 @@ async fn when_the_writer_gives_up_the_rest_comes_from_the_store() {
     for part in [None, Some(5..190_000)] {
         let (fill, file) = (Fill::new(), file());
         let reader = FillReader::new(fill.listen(), part.clone(), right.clone(), again()).into_reader();
+        let (reading, begun) = reading(reader);
         let broken = stream::iter([Ok(Bytes::from(data()[..150_000].to_vec())), Err(io::Error::other("gone"))]);
         let expected = expected(WRONG);
         let writing = async {
             let failed = write(&fill, &file, Box::pin(broken), &expected, u64::MAX, &Limit(0)).await;
             assert!(matches!(failed, Err(WriteError::Store(_))), "{failed:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            begun.await.unwrap();
             fill.abandon();
         };
-        let ((), got) = tokio::join!(writing, read(reader));
+        let both = timeout(LONG, async { tokio::join!(writing, reading) });
+        let ((), got) = both.await.unwrap();
         let part = part.map_or(0..SIZE, |part| part.start as usize..part.end as usize);
         assert!(got.unwrap() == data()[part]);
     }
@@ -66,7 +72,7 @@ async fn a_wrong_beginning_is_not_completed_from_the_store() {
         for (wrong, written_as) in [(None, digested), (None, not), (Some(0), not), (Some(20_000), digested)] {
             let (fill, file) = (Fill::new(), file());
             let reader = || FillReader::new(fill.listen(), part.clone(), image.clone(), again()).into_reader();
-            let readers = [reader(), reader()];
+            let [(first, first_begun), (second, second_begun)] = [reader(), reader()].map(reading);
             let mut beginning = data()[..150_000].to_vec();
             if let Some(at) = wrong {
                 beginning[at] ^= 1;
@@ -74,12 +80,11 @@ async fn a_wrong_beginning_is_not_completed_from_the_store() {
             let broken = stream::iter([Ok(Bytes::from(beginning.clone())), Err(io::Error::other("gone"))]);
             let writing = async {
                 write(&fill, &file, Box::pin(broken), written_as, u64::MAX, &Limit(0)).await.unwrap_err();
-                // Both have begun.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                first_begun.await.and(second_begun.await).unwrap();
                 fill.abandon();
             };
-            let [first, second] = readers;
-            let ((), first, second) = tokio::join!(writing, read(first), read(second));
+            let all = timeout(LONG, async { tokio::join!(writing, first, second) });
+            let ((), first, second) = all.await.unwrap();
             for got in [first, second] {
                 match (got, wrong) {
                     (Ok(got), None) => assert!(got == data()[start..end]),
