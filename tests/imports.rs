@@ -14,6 +14,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use common::disk::FuseMount;
 use common::{Body, Conf, Request, Server, http, pause, wait_for};
 use serde_json::{Value, json};
 
@@ -71,6 +72,11 @@ fn conf(web: &Web) -> impl FnOnce(Conf) -> Conf {
             .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
             .set("import_filtering_opts.allowed_ports", format!("[{port}]"))
     }
+}
+
+/// A service whose store `slow` is on a mount that may stall.
+fn with_slow_mount(change: impl FnOnce(Conf) -> Conf) -> (Server, FuseMount) {
+    Server::with_disk(|conf| (FuseMount::on(conf.dir.join("slow"), &conf.dir.join("source")), change(conf)))
 }
 
 fn create(server: &Server) -> String {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Answer, Client, Conf, Request, ends_with_thread, free_port, wait_for};
+use super::{Answer, Client, Conf, Request, ends_with_thread, free_port, pause, wait_for};
 
 /// Says at which point a service dies.
 const CRASH_AT: &str = "GLANCE_TEST_CRASH_AT";
@@ -33,11 +33,16 @@ impl Server {
 
     /// As [`Server::simple`] with the configuration changed by `change`.
     pub(crate) fn with(change: impl FnOnce(Conf) -> Conf) -> Self {
+        Self::with_disk(|conf| ((), change(conf))).0
+    }
+
+    /// As [`Server::with`], on a disk that `change` makes in the server's folder.
+    pub(crate) fn with_disk<D>(change: impl FnOnce(Conf) -> (D, Conf)) -> (Self, D) {
         let dir = tempfile::Builder::new().prefix("glance-api-test-").tempdir().unwrap();
-        let conf = change(Conf::new(dir.path(), free_port()));
+        let (disk, conf) = change(Conf::new(dir.path(), free_port()));
         let mut server = Self::start(conf);
         server._dir = Some(dir);
-        server
+        (server, disk)
     }
 
     /// Starts with exactly this configuration and waits until it answers.
@@ -115,6 +120,29 @@ impl Server {
     pub(crate) fn crash(&mut self) {
         self.signal(Signal::SIGKILL);
         assert_eq!(self.wait_end(Duration::from_secs(10)).signal(), Some(9));
+    }
+
+    /// Waits for what recovery brings about, which looks once a minute: a reload makes it look at once.
+    #[track_caller]
+    pub(crate) fn wait_for_recovery<T>(&self, what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+        wait_for(what, limit, || {
+            self.signal(Signal::SIGHUP);
+            pause(Duration::from_millis(500));
+            look()
+        })
+    }
+
+    /// Name and nice value of each thread.
+    pub(crate) fn threads(&self) -> Vec<(String, i32)> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
+        // Threads come and go.
+        let stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+        let read = |stat: String| {
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+            // Behind the name: the fields from the third on; this is the nineteenth (proc_pid_stat(5)).
+            Some((name.to_owned(), rest.split_whitespace().nth(16)?.parse().ok()?))
+        };
+        stats.map(|stat| read(stat).unwrap()).collect()
     }
 
     /// Memory in use, in bytes.

@@ -10,12 +10,8 @@ use crate::{MIB, assert_recovered, create, upload};
 /// sendfile(2) waits for pages that are not in memory, and with it would all connections of its thread.
 #[test]
 fn storage_that_does_not_answer_holds_up_nobody_else() {
-    let mut mount = None;
-    let server = Server::with(|conf| {
-        mount = Some(FuseMount::on(conf.dir.join("images"), &conf.dir.join("source")));
-        conf
-    });
-    let mount = mount.unwrap();
+    let (server, mount) =
+        Server::with_disk(|conf| (FuseMount::on(conf.dir.join("images"), &conf.dir.join("source")), conf));
     let id = create(&server);
     let data: Vec<u8> = (0..8 * MIB).map(|place| (place % 253) as u8).collect();
     server.send(&upload(&id, Body::Sized(data.clone()))).expect(204);
@@ -64,12 +60,7 @@ fn storage_that_does_not_answer_holds_up_nobody_else() {
 
 #[test]
 fn full_disk() {
-    let mut disk = None;
-    let server = Server::with(|conf| {
-        disk = Some(SmallDisk::on(conf.dir.join("images"), 4 * MIB));
-        conf
-    });
-    let _disk = disk.unwrap();
+    let (server, _disk) = Server::with_disk(|conf| (SmallDisk::on(conf.dir.join("images"), 4 * MIB), conf));
     for body in [Body::Sized(vec![b'x'; 8 * MIB]), Body::Chunked(vec![vec![b'x'; MIB]; 8])] {
         let id = create(&server);
         let answer = server.send(&upload(&id, body)).expect(413);

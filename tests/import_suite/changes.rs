@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::super::common::disk::FuseMount;
 use super::super::common::{Conf, Request, Server, wait_for};
 use super::super::{
     MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, direct, download, import, objects, shown,
-    sqlite, stage, wait_for_begin, wait_for_task,
+    sqlite, stage, wait_for_begin, wait_for_task, with_slow_mount,
 };
 use super::{known, serve_by, token, with_keystone};
 
@@ -26,12 +25,8 @@ fn several_at_a_time(web: &Web) -> impl FnOnce(Conf) -> Conf {
 
 #[test]
 fn an_image_that_others_change_during_its_import_is_as_they_want_it() {
-    let (web, mut mount) = (Web::start(), None);
-    let server = Server::with(|conf_of| {
-        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
-        several_at_a_time(&web)(conf_of)
-    });
-    let mount = mount.unwrap();
+    let web = Web::start();
+    let (server, mount) = with_slow_mount(several_at_a_time(&web));
     let id = create(&server);
     import(&server, &id, &json!({"method": {"name": "web-download", "uri": web.url()}, "stores": ["fast"]}));
     wait_for_begin(&web, &server, &id);

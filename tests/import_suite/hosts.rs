@@ -7,11 +7,10 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::super::common::balancer::{self, Balancer};
-use super::super::common::disk::FuseMount;
 use super::super::common::{Body, Conf, Request, Server, free_port, wait_for};
 use super::super::{
     LEASE, MIB, PATIENCE, Web, assert_free, conf, create, direct, download, import, shown, sqlite, stage, task,
-    wait_for_begin, wait_for_task,
+    wait_for_begin, wait_for_task, with_slow_mount,
 };
 
 /// Another host: the same database and stores, with a state directory of its own.
@@ -35,12 +34,8 @@ fn host(conf: &Conf, name: &str) -> Server {
 
 #[test]
 fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
-    let (web, mut mount) = (Web::start(), None);
-    let mut server = Server::with(|conf_of| {
-        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
-        conf(&web)(conf_of)
-    });
-    let mount = mount.unwrap();
+    let web = Web::start();
+    let (mut server, mount) = with_slow_mount(conf(&web));
     let [running, hung, waiting, staged] = [(); 4].map(|()| create(&server));
     stage(&server, &staged, &[b'w'; 1000]);
     let to = |stores: &[&str]| json!({"method": {"name": "web-download", "uri": web.url()}, "stores": stores});

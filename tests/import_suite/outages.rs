@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::super::common::disk::FuseMount;
-use super::super::common::{Conf, Request, Server, pause, wait_for};
+use super::super::common::{Conf, Request, Server, wait_for};
 use super::super::{
     LEASE, MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, download, import, shown, sqlite, task,
-    wait_for_begin,
+    wait_for_begin, with_slow_mount,
 };
 use super::serve;
 
@@ -67,9 +64,8 @@ fn tasks_wait_for_a_database_that_is_away_and_those_that_were_given_up_say_why()
     assert_eq!(done["status"], "success", "{done}");
     assert_free(&shown(&server, &waiting), "active");
     for (id, text) in [(&given_up, "could not reach the database"), (&failing, "broke after 1048576 bytes")] {
-        let failed = wait_for("the end of a task", LEASE * 2, || {
-            Some(task(&server, id)).filter(|task| task["status"] == "failure")
-        });
+        let has_failed = || Some(task(&server, id)).filter(|task| task["status"] == "failure");
+        let failed = server.wait_for_recovery("the end of a task", PATIENCE, has_failed);
         assert!(failed["message"].as_str().unwrap().contains(text), "{failed}");
         assert_free(&shown(&server, id), "queued");
     }
@@ -113,12 +109,8 @@ fn an_import_that_the_database_refuses_ends_and_the_next_begins() {
 
 #[test]
 fn an_import_that_is_given_up_is_not_cleaned_up_before_its_stores_have_stopped() {
-    let (web, mut mount) = (Web::start(), None);
-    let server = Server::with(|conf_of| {
-        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
-        conf(&web)(conf_of)
-    });
-    let mount = mount.unwrap();
+    let web = Web::start();
+    let (server, mount) = with_slow_mount(conf(&web));
     let id = create(&server);
     import(&server, &id, &json!({"method": {"name": "web-download", "uri": web.url()}, "stores": ["slow"]}));
     wait_for_begin(&web, &server, &id);
@@ -138,12 +130,8 @@ fn an_import_that_is_given_up_is_not_cleaned_up_before_its_stores_have_stopped()
     assert!(locked.is_err(), "recovery would begin");
     assert_eq!(shown(&server, &id)["status"], "importing");
     mount.go_on();
-    wait_for("recovery", PATIENCE, || {
-        // It looks once a minute; a reload makes it look at once.
-        server.signal(Signal::SIGHUP);
-        pause(Duration::from_millis(500));
-        (shown(&server, &id)["status"] != "importing").then_some(())
-    });
+    let is_free = || (shown(&server, &id)["status"] != "importing").then_some(());
+    server.wait_for_recovery("the image is free", PATIENCE, is_free);
     let image = shown(&server, &id);
     assert_eq!(image.get("os_glance_import_task"), None, "{image}");
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);

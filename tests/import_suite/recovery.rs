@@ -9,11 +9,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::super::common::disk::FuseMount;
-use super::super::common::{Body, Request, Server, http, pause, wait_for};
+use super::super::common::{Body, Conf, Request, Server, http, pause, wait_for};
 use super::super::{
     MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, direct, download, import, objects, shown,
-    sqlite, stage, task, wait_for_begin, wait_for_task,
+    sqlite, stage, task, wait_for_begin, wait_for_task, with_slow_mount,
 };
 
 #[test]
@@ -85,12 +84,9 @@ fn a_crash_while_staging_leaves_a_queued_image_and_staged_data_survives_one() {
 
 #[test]
 fn data_that_a_plugin_has_changed_does_not_survive_a_crash() {
-    let (web, mut mount) = (Web::start(), None);
-    let mut server = Server::with(|conf_of| {
-        mount = Some(FuseMount::on(conf_of.dir.join("slow"), &conf_of.dir.join("source")));
-        conf(&web)(conf_of).set("image_import_opts.image_import_plugins", "[image_decompression]")
-    });
-    let mount = mount.unwrap();
+    let web = Web::start();
+    let plugins = |conf: Conf| conf.set("image_import_opts.image_import_plugins", "[image_decompression]");
+    let (mut server, mount) = with_slow_mount(|given| plugins(conf(&web)(given)));
     let id = create(&server);
     let disk = server.conf.dir.join("disk");
     fs::write(&disk, vec![b'd'; MIB]).unwrap();

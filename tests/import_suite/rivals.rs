@@ -53,12 +53,7 @@ fn of_two_hosts_that_begin_one_import_one_does_it() {
 
 #[test]
 fn a_store_that_is_full_takes_nothing_and_leaves_nothing() {
-    let mut disk = None;
-    let server = Server::with(|given| {
-        disk = Some(SmallDisk::on(given.dir.join("slow"), MIB / 2));
-        conf(given)
-    });
-    let _disk = disk.unwrap();
+    let (server, _disk) = Server::with_disk(|given| (SmallDisk::on(given.dir.join("slow"), MIB / 2), conf(given)));
     let id = create(&server);
     import(&server, &id, &download(&["fast", "slow"], true));
     let failed = wait_for_task(&server, &id, "failure");

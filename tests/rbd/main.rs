@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use common::peers::Ceph;
 use common::{Body, Client, Request, Server, http, wait_for};
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const MIB: usize = 1 << 20;
@@ -76,10 +75,7 @@ fn begin_upload(server: &Server, ceph: &Ceph, id: &str, part: usize) -> TcpStrea
 #[track_caller]
 fn assert_recovered(server: &Server, ceph: &Ceph, id: &str) {
     let mut client = server.client();
-    wait_for("nothing is left, and the image is queued again", Duration::from_secs(60), || {
-        // Recovery looks once a minute; a reload makes it look at once.
-        server.signal(Signal::SIGHUP);
-        common::pause(Duration::from_millis(500));
+    server.wait_for_recovery("nothing is left, and the image is queued again", Duration::from_secs(60), || {
         let clean = !ceph.images().iter().any(|name| name == id);
         (clean && show(&mut client, id)["status"] == "queued").then_some(())
     });

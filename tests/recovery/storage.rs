@@ -42,12 +42,8 @@ fn data_in_a_store_that_is_out_of_use_is_removed_when_it_is_back() {
 
 #[test]
 fn an_upload_that_cannot_be_written_down_leaves_nothing() {
-    let mut disk = None;
-    let server = Server::with(|conf| {
-        disk = Some(SmallDisk::on(conf.dir.join("state"), 64 * 1024));
-        with_state(conf)
-    });
-    let _disk = disk.unwrap();
+    let (server, _disk) =
+        Server::with_disk(|conf| (SmallDisk::on(conf.dir.join("state"), 64 * 1024), with_state(conf)));
     let id = create(&server, &json!({}));
     let filler = server.conf.dir.join("state/filler");
     let mut file = fs::File::create(&filler).unwrap();
@@ -72,14 +68,9 @@ fn an_upload_that_cannot_be_written_down_leaves_nothing() {
 
 #[test]
 fn a_mount_without_links_is_good_enough() {
-    let (mut mount, mut source) = (None, PathBuf::new());
-    let mut server = Server::with(|conf| {
-        source = conf.dir.join("source");
-        mount = Some(FuseMount::on(conf.dir.join("images"), &source));
-        with_state(conf)
-    });
-    let _mount = mount.unwrap();
-    let folder = server.conf.dir.join("images");
+    let (mut server, _mount) =
+        Server::with_disk(|conf| (FuseMount::on(conf.dir.join("images"), &conf.dir.join("source")), with_state(conf)));
+    let [folder, source] = ["images", "source"].map(|name| server.conf.dir.join(name));
     fs::write(folder.join("one"), "").unwrap();
     assert!(fs::hard_link(folder.join("one"), folder.join("two")).is_err(), "the mount knows links");
     fs::remove_file(folder.join("one")).unwrap();
