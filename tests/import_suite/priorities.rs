@@ -1,6 +1,5 @@
 //! What imports do when there is other work for the processors.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::thread;
@@ -31,27 +30,34 @@ fn endless() -> u16 {
     port
 }
 
-/// Name and nice value of each thread of the service.
-fn threads(server: &Server) -> Vec<(String, i32)> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten();
-    // Threads come and go.
-    let stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
-    let read = |stat: String| {
-        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
-        // Behind the name: the fields from the third on; this is the nineteenth (proc_pid_stat(5)).
-        Some((name.to_owned(), rest.split_whitespace().nth(16)?.parse().ok()?))
-    };
-    stats.map(|stat| read(stat).unwrap()).collect()
+/// A service that may download from this port.
+fn importer(port: u16) -> Server {
+    Server::with(|conf| {
+        conf.two_stores()
+            .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+            .set("import_filtering_opts.allowed_ports", format!("[{port}]"))
+    })
+}
+
+/// Waits until there are threads of each of these names that have all lowered their priority.
+#[track_caller]
+fn wait_for_nice(server: &Server, names: &[&str]) {
+    let nice = (rustix::process::getpriority_process(None).unwrap() + 10).min(19);
+    wait_for("threads that work in the background", PATIENCE, || {
+        let threads = server.threads();
+        // One that has just begun is not lower yet.
+        let give_way = |name: &&str| {
+            let mut of_name = threads.iter().filter(|(found, _)| found == name).peekable();
+            of_name.peek().is_some() && of_name.all(|(_, of_thread)| *of_thread == nice)
+        };
+        names.iter().all(give_way).then_some(())
+    });
 }
 
 #[test]
 fn threads_that_import_give_way_to_those_of_requests() {
     let port = endless();
-    let server = Server::with(|conf| {
-        conf.two_stores()
-            .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
-            .set("import_filtering_opts.allowed_ports", format!("[{port}]"))
-    });
+    let server = importer(port);
     let own = rustix::process::getpriority_process(None).unwrap();
     let (uploaded, imported) = (create(&server), create(&server));
     let upload = Request::new("PUT", &format!("/v2/images/{uploaded}/file")).data(Body::Sized(vec![b'u'; MIB]));
@@ -59,17 +65,21 @@ fn threads_that_import_give_way_to_those_of_requests() {
     let uri = format!("http://127.0.0.1:{port}/image");
     let document = json!({"method": {"name": "web-download", "uri": uri}, "stores": ["fast", "slow"]});
     import(&server, &imported, &document);
-    wait_for("threads that digest and write in the background", PATIENCE, || {
-        let threads = threads(&server);
-        // One that has just begun is not lower yet.
-        let give_way = |name: &str| {
-            let mut of_name = threads.iter().filter(|(found, _)| found == name).peekable();
-            of_name.peek().is_some() && of_name.all(|(_, nice)| *nice == (own + 10).min(19))
-        };
-        (give_way("glance-hash-bg") && give_way("glance-write-bg")).then_some(())
-    });
+    wait_for_nice(&server, &["glance-hash-bg", "glance-write-bg"]);
     // The upload's threads, and all others, are as before.
-    let others = threads(&server);
+    let others = server.threads();
     let mut others = others.iter().filter(|(name, _)| !name.ends_with("-bg"));
-    assert!(others.all(|(_, nice)| *nice == own), "{:?}", threads(&server));
+    assert!(others.all(|(_, nice)| *nice == own), "{:?}", server.threads());
+}
+
+#[test]
+fn a_download_that_a_task_works_on_is_kept_by_a_thread_that_gives_way() {
+    let port = endless();
+    let server = importer(port);
+    let image = json!({"disk_format": "raw", "container_format": "bare"});
+    let uri = format!("http://127.0.0.1:{port}/image");
+    let input = json!({"import_from": uri, "import_from_format": "", "image_properties": image});
+    let task = json!({"type": "import", "input": input});
+    server.send(&Request::new("POST", "/v2/tasks").json(&task)).expect(201);
+    wait_for_nice(&server, &["glance-bg"]);
 }

@@ -1,6 +1,6 @@
 //! How images lie in the cluster, and what their clones and other stores mean for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
@@ -152,6 +152,32 @@ fn a_store_among_others() {
     assert!(client.send(&download(&id)).expect(200).body == b"data");
     client.send(&delete(&id)).expect(204);
     assert!(!ceph.images().contains(&id));
+}
+
+#[test]
+fn what_an_import_writes_gives_way_to_requests() {
+    let server = server(Ceph::shared());
+    let mut client = server.client();
+    let own = rustix::process::getpriority_process(None).unwrap();
+    // A thread without work stays for ten seconds.
+    let niceness = |wanted: &str| {
+        let threads = server.threads();
+        threads.into_iter().filter(|(name, _)| name == wanted).map(|(_, nice)| nice).collect::<BTreeSet<_>>()
+    };
+    let imported = create(&mut client);
+    let stage = Request::new("PUT", &format!("/v2/images/{imported}/stage"));
+    client.send(&stage.data(Body::Sized(pattern(MIB)))).expect(204);
+    let import = Request::new("POST", &format!("/v2/images/{imported}/import"));
+    client.send(&import.json(&json!({"method": {"name": "glance-direct"}}))).expect(202);
+    wait_for("the import", Duration::from_secs(40), || {
+        (show(&mut client, &imported)["status"] == "active").then_some(())
+    });
+    assert_eq!((niceness("glance-rbd-w-bg"), niceness("glance-rbd-w")), ([(own + 10).min(19)].into(), [].into()));
+    let uploaded = stored(&mut client, &pattern(MIB));
+    assert_eq!(niceness("glance-rbd-w"), [own].into());
+    for id in [imported, uploaded] {
+        client.send(&delete(&id)).expect(204);
+    }
 }
 
 #[test]

@@ -18,9 +18,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::context::Kept;
 use super::driver::{Driver, Setup, Store, Writer, is_name};
-use super::pool::Pool;
+use super::pool::{Pool, Pools};
 use super::writer::StrandWriter;
 use super::{Location, Operation, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
@@ -82,7 +81,7 @@ struct Inner {
     /// Short operations.
     threads: Arc<Pool>,
     /// Writes of data.
-    data: Arc<Pool>,
+    data: Pools,
 }
 
 impl RbdStore {
@@ -115,7 +114,7 @@ impl RbdStore {
             chunk: mebibytes.saturating_mul(1024 * 1024),
             thin: options.rbd_thin_provisioning,
             threads,
-            data: Pool::new("glance-rbd-data", WRITERS),
+            data: Pools::new("glance-rbd-w", WRITERS),
         };
         Ok(Self { inner: Arc::new(inner), link })
     }
@@ -200,9 +199,9 @@ impl Store for RbdStore {
             if !is_name(image_id) {
                 return Err(StoreError::BadLocation { reason: "Image id is not a name for Ceph".to_owned() });
             }
-            let (name, kept) = (image_id.to_owned(), context.kept.clone());
+            let (name, context) = (image_id.to_owned(), context.clone());
             let begin = move |inner: &Inner, connection: &Arc<Connection>| {
-                inner.begin(connection, &name, size.unwrap_or(0), kept.clone())
+                inner.begin(connection, &name, size.unwrap_or(0), &context)
             };
             let begun = self.run(begin).await;
             begun.map(|writer| Box::new(writer) as Box<dyn Writer>)
@@ -281,7 +280,7 @@ impl Inner {
         connection: &Arc<Connection>,
         name: &str,
         size: u64,
-        kept: Kept,
+        context: &StoreContext,
     ) -> Result<StrandWriter<Recording>, StoreError> {
         let fault = |error| connection.writing(format!("creating the image {name}"), error);
         let pool = connection.pool(&self.pool)?;
@@ -304,10 +303,10 @@ impl Inner {
         })?;
         let url = location::url(&connection.fsid, &self.pool, name, SNAPSHOT);
         let metadata = self.id.iter().map(|id| ("store".to_owned(), id.as_str().into())).collect();
-        let (connection, threads) = (Arc::clone(connection), Arc::clone(&self.data));
-        let target = ImageAddress { connection, pool, name: name.to_owned(), id, threads };
-        let recording = Recording::new(image, target, self.thin, size, self.chunk, kept);
-        Ok(StrandWriter::new(recording, Arc::clone(&self.data), size, url, metadata))
+        let (connection, threads) = (Arc::clone(connection), Arc::clone(self.data.of(context.priority)));
+        let target = ImageAddress { connection, pool, name: name.to_owned(), id, threads: Arc::clone(&threads) };
+        let recording = Recording::new(image, target, self.thin, size, self.chunk, context.kept.clone());
+        Ok(StrandWriter::new(recording, threads, size, url, metadata))
     }
 }
 

@@ -120,7 +120,7 @@ impl Tasks {
             made = self.make(&making, caller, input, &progress) => Some(made),
             () = stop.cancelled() => None,
         };
-        // What qemu-img does late must not be left behind.
+        // What is written late must not be left behind.
         threads.close();
         threads.wait().await;
         let Some(made) = made else {
@@ -191,7 +191,7 @@ impl Tasks {
         progress: &Progress,
     ) -> Result<Source, Failed> {
         let files = rework.files(&image.id);
-        rework.keep(&files[0], source.data).await?;
+        rework.keep(&files[0], source.data, progress.threads()).await?;
         crash_point("make.kept");
         let is_archive = image.container_format.as_deref() == Some("ova");
         if is_archive && !caller.is_admin {

@@ -1,15 +1,21 @@
 //! What becomes of a downloaded file before it is stored: out of its archive, into another format, and looked at.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use super::ova::{self, Archived};
 use crate::sys::crash_point::crash_point;
-use crate::task::import::{Conversion, Decompression, Interrupt, Percent, PluginError};
+use crate::task::import::{Conversion, Decompression, Interrupt, Percent, PluginError, aside};
+
+/// Pieces of a download that may wait for the disk.
+const AHEAD: usize = 16;
 
 /// A folder of the service, and what is done there.
 #[derive(Debug)]
@@ -42,27 +48,30 @@ impl Rework {
         ["", ".extracted", ".converted"].map(|suffix| self.folder.join(format!("{image_id}{suffix}")))
     }
 
-    /// Writes data to a new file.
+    /// Writes data to a new file, on a thread of which `threads` knows until it has ended.
     ///
     /// # Errors
     /// There is more than may be, it does not come whole, or cannot be written.
     pub(super) async fn keep(
         &self,
         path: &Path,
-        mut data: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
+        mut data: impl Stream<Item = io::Result<Bytes>> + Unpin,
+        threads: &TaskTracker,
     ) -> Result<(), PluginError> {
-        let failed = || PluginError::io("keeping the downloaded data");
-        tokio::fs::create_dir_all(&self.folder).await.map_err(failed())?;
-        let mut file = tokio::fs::File::create_new(path).await.map_err(failed())?;
-        let mut left = self.most;
-        while let Some(piece) = data.next().await {
-            let piece = piece.map_err(failed())?;
-            left = left
-                .checked_sub(piece.len() as u64)
-                .ok_or_else(|| PluginError::Refused("The downloaded data is larger than image_size_cap".to_owned()))?;
-            file.write_all(&piece).await.map_err(failed())?;
+        let (pieces, ahead) = mpsc::channel(AHEAD);
+        let (folder, path, most) = (self.folder.clone(), path.to_owned(), self.most);
+        let mut writing = pin!(aside(threads, move |interrupt| write(&folder, &path, most, ahead, interrupt)));
+        let reading = async move {
+            while let Some(piece) = data.next().await {
+                if pieces.send(piece).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            written = &mut writing => written,
+            () = reading => writing.await,
         }
-        file.flush().await.map_err(failed())
     }
 
     /// Brings the file at the first path into its final form; blocks. `source`: what format the image says it has.
@@ -103,14 +112,42 @@ impl Rework {
     }
 }
 
+/// Writes what comes to a new file, up to `most` bytes; blocks.
+fn write(
+    folder: &Path,
+    path: &Path,
+    most: u64,
+    mut pieces: mpsc::Receiver<io::Result<Bytes>>,
+    interrupt: &Interrupt,
+) -> Result<(), PluginError> {
+    let failed = || PluginError::io("keeping the downloaded data");
+    fs::create_dir_all(folder).map_err(failed())?;
+    let mut file = File::create_new(path).map_err(failed())?;
+    let mut left = most;
+    while let Some(piece) = pieces.blocking_recv() {
+        interrupt.check()?;
+        let piece = piece.map_err(failed())?;
+        left = left
+            .checked_sub(piece.len() as u64)
+            .ok_or_else(|| PluginError::Refused("The downloaded data is larger than image_size_cap".to_owned()))?;
+        file.write_all(&piece).map_err(failed())?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::time::Duration;
 
     use futures_util::stream;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::config::Config;
+
+    /// Whoever waits for longer waits for ever.
+    const LONG: Duration = Duration::from_secs(30);
 
     fn rework(folder: &Path, most: u64, target: Option<&str>) -> Rework {
         let disks = Conversion::new(&Config::default());
@@ -125,12 +162,32 @@ mod tests {
         let work = rework(folder.path(), 5, None);
         let data =
             |pieces: &'static [&'static [u8]]| stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece))));
-        let [path, ..] = work.files("a");
-        work.keep(&path, data(&[b"123", b"45"])).await.unwrap();
+        let ([path, ..], threads) = (work.files("a"), TaskTracker::new());
+        work.keep(&path, data(&[b"123", b"45"]), &threads).await.unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"12345");
-        work.keep(&path, data(&[b"x"])).await.unwrap_err();
-        let error = work.keep(&folder.path().join("b"), data(&[b"123", b"456"])).await.unwrap_err();
+        work.keep(&path, data(&[b"x"]), &threads).await.unwrap_err();
+        let error = work.keep(&folder.path().join("b"), data(&[b"123", b"456"]), &threads).await.unwrap_err();
         assert!(error.to_string().contains("image_size_cap"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_download_that_breaks_or_stops_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (work, threads) = (rework(folder.path(), 5, None), TaskTracker::new());
+        let path = |name: &str| folder.path().join(name);
+        let broken = stream::iter([Ok(Bytes::from_static(b"1")), Err(io::Error::other("broke off"))]);
+        let error = work.keep(&path("broken"), broken, &threads).await.unwrap_err();
+        assert!(error.to_string().contains("broke off"), "{error}");
+        // What is too much is refused although nothing more comes.
+        let stops = || stream::iter([Ok(Bytes::from_static(b"123456"))]).chain(stream::pending());
+        let refused = timeout(LONG, work.keep(&path("large"), stops(), &threads)).await;
+        assert!(refused.unwrap().unwrap_err().to_string().contains("image_size_cap"));
+        // Nobody waits any more, and its thread ends.
+        let small = rework(folder.path(), 6, None);
+        let given_up = timeout(Duration::from_millis(50), small.keep(&path("given up"), stops(), &threads)).await;
+        assert!(given_up.is_err());
+        threads.close();
+        timeout(LONG, threads.wait()).await.unwrap();
     }
 
     #[test]
