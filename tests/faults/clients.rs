@@ -28,19 +28,32 @@ fn client_vanishes_between_chunks() {
     assert_recovered(&server, &id);
 }
 
+/// Open descriptors once the requests before have let go of theirs.
+fn descriptors_at_rest(server: &Server) -> usize {
+    wait_for("a number of descriptors that stays", Duration::from_secs(20), || {
+        let before = server.descriptors();
+        pause(Duration::from_millis(200));
+        (server.descriptors() == before).then_some(before)
+    })
+}
+
+/// Begins a download of a large image, and reads a part.
+fn begin_download(server: &Server, id: &str) -> TcpStream {
+    let mut stream = http::connect(server.address).unwrap();
+    stream.write_all(&Request::new("GET", &format!("/v2/images/{id}/file")).head("localhost")).unwrap();
+    stream.read_exact(&mut [0; 1000]).unwrap();
+    stream
+}
+
 #[test]
 fn client_vanishes_in_a_download() {
     let server = Server::simple();
     let id = create(&server);
     server.send(&upload(&id, Body::Sized(vec![b'x'; 64 * MIB]))).expect(204);
-    pause(Duration::from_millis(200));
-    let before = server.descriptors();
-    for _ in 0..20 {
-        let mut stream = http::connect(server.address).unwrap();
-        let request = Request::new("GET", &format!("/v2/images/{id}/file"));
-        stream.write_all(&request.head("localhost")).unwrap();
-        stream.read_exact(&mut [0; 1000]).unwrap();
-    }
+    let before = descriptors_at_rest(&server);
+    let downloads: Vec<TcpStream> = (0..20).map(|_| begin_download(&server, &id)).collect();
+    assert!(server.descriptors() >= before + 40, "a download needs a file and a socket");
+    drop(downloads);
     wait_for("files and sockets are closed", Duration::from_secs(20), || {
         (server.descriptors() <= before).then_some(())
     });
@@ -140,11 +153,9 @@ fn reader_that_stops() {
     let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 2));
     let id = create(&server);
     server.send(&upload(&id, Body::Sized(vec![b'x'; 64 * MIB]))).expect(204);
-    pause(Duration::from_millis(200));
-    let before = server.descriptors();
-    let mut stream = http::connect(server.address).unwrap();
-    stream.write_all(&Request::new("GET", &format!("/v2/images/{id}/file")).head("localhost")).unwrap();
-    stream.read_exact(&mut [0; 1000]).unwrap();
+    let before = descriptors_at_rest(&server);
+    let stream = begin_download(&server, &id);
+    assert!(server.descriptors() >= before + 2, "a download needs a file and a socket");
     wait_for("it is given up", Duration::from_secs(15), || (server.descriptors() <= before).then_some(()));
     drop(stream);
 }
@@ -158,7 +169,7 @@ fn two_thousand_idle_connections() {
     server.send(&Request::new("GET", "/v2/images")).expect(200);
     let memory = server.resident();
     let idle: Vec<TcpStream> = (0..2000).map(|_| http::connect(server.address).unwrap()).collect();
-    pause(Duration::from_secs(1));
+    wait_for("most are accepted", Duration::from_secs(20), || (server.descriptors() > 500).then_some(()));
     let grown = server.resident().saturating_sub(memory);
     assert!(grown < 64 * MIB as u64, "grew by {grown} bytes");
     // Who comes now waits for a place at most until the idle ones are closed.

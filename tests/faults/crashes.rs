@@ -71,10 +71,12 @@ fn stop_undoes_what_it_cuts_off() {
     });
     let id = create(&server);
     let stream = begin_upload(&server, &id, 64 * MIB, 8 * MIB);
+    let state = server.conf.dir.join("state");
+    assert!(!files(&state).is_empty(), "nothing is written down that might be left");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_end(Duration::from_secs(10)).code(), Some(0));
     drop(stream);
-    let left = files(&server.conf.dir.join("state"));
+    let left = files(&state);
     assert!(left.is_empty(), "left to the next start: {left:?}");
     server.start_again();
     assert_recovered(&server, &id);

@@ -317,6 +317,11 @@ impl Client<TcpStream> {
         Self { stream, rest: Vec::new() }
     }
 
+    /// Whether no further answer comes, and the server closes.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.answer().is_err() && self.closed_within(LONG)
+    }
+
     /// Whether the server has closed, waiting for it a while.
     pub(crate) fn closed_within(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::data;
-use super::harness::{Setup, answered, pause};
+use super::harness::{Setup, answered, pause, wait_for};
 
 #[test]
 fn idle_connections_do_not_hold_a_stop_up() {
@@ -64,7 +64,10 @@ fn a_stop_has_a_limit_and_a_second_signal_none() {
         let id = data::create(&server);
         let mut upload = data::Upload::begin(&server, &id, 1000);
         upload.send(10);
-        pause(Duration::from_millis(300));
+        wait_for("the image is being saved", || {
+            let image = server.get(&format!("/v2/images/{id}")).unwrap();
+            String::from_utf8(image.body).unwrap().contains("\"saving\"").then_some(())
+        });
         let start = Instant::now();
         for _ in 0..signals {
             server.signal(Signal::SIGTERM);
