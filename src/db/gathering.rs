@@ -10,10 +10,10 @@ use super::model::ImageRecord;
 /// Those who want an image; `None` where there is none.
 pub(super) type ImageReaders = Gathering<Option<Box<ImageRecord>>>;
 
-/// How many ask in one query.
+/// How many are served by one query.
 pub(super) const MOST: usize = 32;
 
-/// Of those who gather, some *lead*: they wait for a connection. Whoever gets one asks for those who do not lead, too.
+/// Of those who gather, some *lead*: they are in line for a connection, and whoever gets one asks for those who do not lead, too.
 pub(super) struct Gathering<T>(Mutex<State<T>>);
 
 struct State<T> {
@@ -22,25 +22,25 @@ struct State<T> {
     waiting: VecDeque<Waiting<T>>,
 }
 
-/// One who waits and does not lead.
+/// One who waits for the query of one who leads.
 pub(super) struct Waiting<T> {
     /// The id of what it wants.
     pub(super) id: String,
     pub(super) told: oneshot::Sender<Told<T>>,
 }
 
-/// What becomes of somebody who waits. If the sender is dropped, it asks alone.
+/// What becomes of somebody who waits. If the sender is dropped, because a query has failed, it has to ask for itself.
 pub(super) enum Told<T> {
-    /// It leads from now on.
+    /// It is to get in line for a connection, for itself and for others.
     Lead(Lead<T>),
     Found(T),
 }
 
-/// The part of one who waits for a connection. When it is dropped, whoever came last leads, if that is needed: it gets in at the end
-/// of the line, while those who came before are the first to be taken along.
+/// The part of one who leads, for as long as it is in line. When it is dropped, whoever came last leads, if that is needed: it gets in at
+/// the end of the line, while those who came before are the first to be taken along.
 pub(super) struct Lead<T> {
     gathering: Arc<Gathering<T>>,
-    /// False if whoever was to have it has gone away.
+    /// False if whoever it was sent to has gone away: then there is nothing to give back.
     is_held: bool,
 }
 

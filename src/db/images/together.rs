@@ -4,9 +4,13 @@
 //! image, those who come after do not: whoever gets a connection next asks for all of them. As long as connections are free, nobody
 //! waits and each has a query of its own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::pending;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot::Receiver;
 use tokio::time::timeout;
 
 use super::columns::ID_LENGTH;
@@ -18,8 +22,11 @@ use crate::db::model::ImageRecord;
 use crate::db::retry::Operation;
 use crate::db::session::Session;
 
-/// Whoever has waited for so long gets in line for a connection itself: something is wrong with the database.
+/// Whoever has waited for so long for another's query gets in line for a connection itself: something is wrong with the database.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// `None`: there is no such image.
+type Found = Option<Box<ImageRecord>>;
 
 /// The image with this id, unless it is deleted.
 pub(super) async fn get(db: &Db, id: &str) -> Result<Option<ImageRecord>, DbError> {
@@ -28,42 +35,95 @@ pub(super) async fn get(db: &Db, id: &str) -> Result<Option<ImageRecord>, DbErro
     if !is_usual {
         return alone(db, id).await;
     }
-    let readers = db.image_readers();
-    let lead = match readers.join(id) {
-        Ok(lead) => Some(lead),
-        Err(receiver) => match timeout(PATIENCE, receiver).await {
+    let (lead, receiver) = match db.image_readers().join(id) {
+        Ok(lead) => (Some(lead), None),
+        Err(mut receiver) => match timeout(PATIENCE, &mut receiver).await {
             Ok(Ok(Told::Found(image))) => return Ok(image.map(|image| *image)),
-            Ok(Ok(Told::Lead(lead))) => Some(lead),
+            Ok(Ok(Told::Lead(lead))) => (Some(lead), None),
             Ok(Err(_)) => return alone(db, id).await,
-            Err(_) => None,
+            Err(_) => (None, Some(receiver)),
         },
     };
-    let together = Together { id: id.to_owned(), readers: Arc::clone(readers), lead: Mutex::new(lead) };
-    match db.read(together).await {
+    let together = Arc::new(Together::new(db, id, lead));
+    let mut reading = pin!(db.read(Arc::clone(&together)));
+    let done = tokio::select! {
+        biased;
+        done = &mut reading => done,
+        // A query of its own that has begun meanwhile goes on without it, for those whom it has taken along.
+        found = together.found_by_another(receiver) => return Ok(found),
+    };
+    match done {
         // Perhaps because of another's image.
-        Err(error) if !error.is_unavailable() => alone(db, id).await,
+        Err(error) if !error.is_unavailable() && together.has_others.load(Ordering::SeqCst) => alone(db, id).await,
         done => done,
     }
 }
 
-/// Reads an image, and those of others who wait. Each run takes those who wait then; if it fails, they ask alone.
+/// Reads an image, and those of others who wait. Each run takes those who wait then; if it fails, they have to ask for themselves.
 struct Together {
     id: String,
     readers: Arc<ImageReaders>,
-    /// Until it is known whether there is a connection.
-    lead: Mutex<Option<Lead<Option<Box<ImageRecord>>>>>,
+    place: Mutex<Place>,
+    /// Whether the last query was for other images, too.
+    has_others: AtomicBool,
 }
 
-impl Operation for Together {
+/// Where a reader is on its way to a connection.
+struct Place {
+    /// False once it is sure of one, or cannot have one.
+    is_in_line: bool,
+    /// `None`: it is in line without leading, since it has waited for too long for somebody who does, or it is in line no longer.
+    lead: Option<Lead<Found>>,
+}
+
+impl Together {
+    fn new(db: &Db, id: &str, lead: Option<Lead<Found>>) -> Self {
+        let (readers, place) = (Arc::clone(db.image_readers()), Mutex::new(Place { is_in_line: true, lead }));
+        Self { id: id.to_owned(), readers, place, has_others: AtomicBool::new(false) }
+    }
+
+    /// While it is in line itself: what another finds who gets a connection before and takes it along. Has no end where none does.
+    async fn found_by_another(&self, receiver: Option<Receiver<Told<Found>>>) -> Option<ImageRecord> {
+        if let Some(receiver) = receiver {
+            match receiver.await {
+                Ok(Told::Found(image)) => return image.map(|image| *image),
+                Ok(Told::Lead(lead)) => self.lead(lead),
+                // The other one has failed.
+                Err(_) => {}
+            }
+        }
+        pending().await
+    }
+
+    /// Leads as long as it is in line.
+    fn lead(&self, lead: Lead<Found>) {
+        let mut place = self.place();
+        if place.is_in_line {
+            place.lead = Some(lead);
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Operation for Arc<Together> {
     type Output = Option<ImageRecord>;
     const NAME: &'static str = "get image";
 
     fn left_queue(&self) {
-        drop(self.lead.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut place = self.place();
+        place.is_in_line = false;
+        let lead = place.lead.take();
+        drop(place);
+        // Another leads now.
+        drop(lead);
     }
 
     async fn run(&self, session: &mut Session) -> Result<Self::Output, DbError> {
         let others = self.readers.take();
+        self.has_others.store(false, Ordering::SeqCst);
         if others.is_empty() {
             return read(session, &self.id, false).await;
         }
@@ -71,11 +131,12 @@ impl Operation for Together {
         ids.push(self.id.clone());
         ids.sort_unstable();
         ids.dedup();
+        self.has_others.store(ids.len() > 1, Ordering::SeqCst);
         let mut found = read_each(session, ids.clone()).await?;
         let is_exact = !session.takes_for_equal() || found.keys().all(|id| ids.binary_search(id).is_ok());
         for Waiting { id, told } in others {
             let image = found.get(&id);
-            // Told nothing, it asks for itself.
+            // Told nothing, the other one asks for itself.
             if image.is_some() || (is_exact && known_as(session, &found, &id).is_none()) {
                 drop(told.send(Told::Found(image.cloned().map(Box::new))));
             }
@@ -89,7 +150,6 @@ impl Operation for Together {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::oneshot::Receiver;
     use tokio::task::{JoinHandle, yield_now};
     use tokio::time::Instant;
 
@@ -114,9 +174,7 @@ mod tests {
         image.map(|image| image.properties[0].1.clone().unwrap())
     }
 
-    type Receives = Receiver<Told<Option<Box<ImageRecord>>>>;
-
-    fn wait(db: &Db, id: &str) -> Receives {
+    fn wait(db: &Db, id: &str) -> Receiver<Told<Found>> {
         match db.image_readers().join(id) {
             Ok(_) => panic!("{id} leads"),
             Err(receiver) => receiver,
@@ -129,8 +187,7 @@ mod tests {
         let db = open(folder.path()).await;
         let Ok(lead) = db.image_readers().join("a") else { panic!() };
         let others = ["x", "a", "b", "b"].map(|id| wait(&db, id));
-        let readers = Arc::clone(db.image_readers());
-        let together = Together { id: "a".to_owned(), readers, lead: Mutex::new(Some(lead)) };
+        let together = Arc::new(Together::new(&db, "a", Some(lead)));
         together.left_queue();
         // One of those who wait has the lead now, and is in line for a connection.
         assert_eq!((db.image_readers().leads(), db.image_readers().waiting()), (1, 3));
@@ -229,6 +286,47 @@ mod tests {
         assert!(start.elapsed() >= PATIENCE);
         drop(lead);
         assert_eq!(db.image_readers().leads(), 0);
+    }
+
+    /// No connection is free, so it waits on.
+    #[tokio::test]
+    async fn who_got_in_line_itself_is_still_taken_along_and_may_lead() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path()).await;
+        let readers = db.image_readers();
+        let _held = hold_all(&db).await;
+        let Ok(lead) = readers.join("a") else { panic!() };
+        let mut asked = ask(&db, &["b", "c"]).await;
+        assert!(timeout(PATIENCE + Duration::from_millis(500), &mut asked[1]).await.is_err());
+        // To whoever came last.
+        drop(lead);
+        assert_eq!((readers.leads(), readers.waiting()), (1, 1));
+        let taken = readers.take();
+        assert_eq!(taken.len(), 1);
+        for Waiting { told, .. } in taken {
+            assert!(told.send(Told::Found(None)).is_ok());
+        }
+        let leads = asked.pop().unwrap();
+        assert_eq!(names(asked).await, [None]);
+        assert_eq!(readers.leads(), 1);
+        leads.abort();
+        until(|| readers.leads() == 0).await;
+    }
+
+    /// Else what fails by itself would be asked for twice.
+    #[tokio::test]
+    async fn a_query_that_fails_is_known_for_one_of_others_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path()).await;
+        let Ok(lead) = db.image_readers().join("a") else { panic!() };
+        let together = Arc::new(Together::new(&db, "a", Some(lead)));
+        db.writer().await.unwrap().plain("DROP TABLE image_tags").await.unwrap();
+        for (others, has_others) in [(&["a", "b"][..], true), (&["a"], false), (&[], false)] {
+            let waiting: Vec<_> = others.iter().map(|id| wait(&db, id)).collect();
+            together.run(&mut db.reader().await.unwrap()).await.unwrap_err();
+            assert_eq!(together.has_others.load(Ordering::SeqCst), has_others, "{others:?}");
+            drop(waiting);
+        }
     }
 
     #[tokio::test]
