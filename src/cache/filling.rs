@@ -1,5 +1,7 @@
 //! The course of a fill, from the first reader's request to the image in the cache.
 
+mod persistence;
+
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,11 +20,13 @@ use super::eviction::Claim;
 use super::fill::{Expected, Fill, Followed, PATIENCE, Progress, Room, WriteError, follow, write, write_on};
 use super::index::Entry;
 use super::inner::Inner;
-use super::layout::{Begun, CommitError, Layout, Left};
+use super::layout::{Begun, CommitError, FROZEN, Layout, Left};
 use super::request::FillRequest;
 use super::stats::add;
 use crate::image;
-use crate::store::OpenFile;
+use crate::store::{OpenFile, StoreError};
+
+use persistence::persist;
 
 /// How often it is tried to write or to follow, where writers come and go at the same time.
 const ATTEMPTS: u32 = 50;
@@ -31,13 +35,10 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 /// How often it is looked whether other processes still follow a fill that nobody of this process reads.
 const FOLLOWERS_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long nothing may come of a writer in another process.
-const FROZEN: Duration = Duration::from_secs(300);
-
 /// Bytes that are set aside at a time, where they are free, for an image whose size nobody knows.
 const GROWTH: u64 = 64 * 1024 * 1024;
 
-/// A fill in the list of those that go on. However its task ends, it is taken off and its readers are told.
+/// A fill in this process's list of those under way. However its task ends, it is taken off the list and its readers are told.
 struct Registered {
     inner: Arc<Inner>,
     id: String,
@@ -112,6 +113,21 @@ enum FillError {
     Write(#[from] WriteError),
     #[error("{0}")]
     Commit(#[from] CommitError),
+    #[error("the work on it panicked")]
+    Panicked,
+}
+
+impl FillError {
+    /// Whether another attempt may go better. `has_begun`: readers may have got some of the image. Else each of them is told by the
+    /// store itself why there is none, as without a cache.
+    fn may_pass(&self, has_begun: bool) -> bool {
+        match self {
+            Self::Write(WriteError::Store(_) | WriteError::Digest(_)) | Self::Panicked => true,
+            Self::Store(error) => has_begun && !matches!(error, image::Error::Store(StoreError::NotFound { .. })),
+            Self::Unread | Self::NoRoom | Self::Room(_) | Self::Commit(_) => false,
+            Self::Write(WriteError::Disk(_) | WriteError::NoRoom | WriteError::Invalid) => false,
+        }
+    }
 }
 
 /// Brings an image into the cache, in an incomplete file that is ours, behind what a dead writer has left in it.
@@ -123,7 +139,10 @@ async fn bring_in(
     left: Left,
 ) {
     let Registered { inner, id, fill } = registered;
-    let filled = match read_while_wanted(registered, request, expected, &file, left).await {
+    let reading = persist(&inner.layout, id, &file, left, |left| {
+        Box::pin(read_while_wanted(registered, request, expected, &file, left))
+    });
+    let filled = match reading.await {
         Ok(size) => {
             let committed = tell_end(fill, &file, size, commit(inner, id, &file, size)).await;
             committed.map(|()| size).map_err(FillError::from)
@@ -136,7 +155,7 @@ async fn bring_in(
             add(&inner.counters.bytes_filled, size);
         }
         Err(failed) => {
-            if matches!(failed, FillError::Write(_) | FillError::Commit(_)) {
+            if matches!(failed, FillError::Write(_) | FillError::Commit(_) | FillError::Panicked) {
                 add(&inner.counters.failed_fills, 1);
             }
             give_back(registered, file, failed).await;
@@ -314,8 +333,8 @@ async fn give_back(registered: &Registered, file: Arc<OpenFile>, failed: FillErr
         FillError::Room(error) => inner.warn(id, error),
         FillError::Write(WriteError::Disk(_))
         | FillError::Commit(CommitError::Directory(_) | CommitError::NotDurable(_)) => inner.warn(id, &failed),
-        FillError::Write(error @ (WriteError::Store(_) | WriteError::Digest(_))) => {
-            tracing::warn!(image_id = id, %error, "an image does not come into the cache")
+        FillError::Write(WriteError::Store(_) | WriteError::Digest(_)) | FillError::Panicked => {
+            tracing::warn!(image_id = id, error = %failed, "an image does not come into the cache")
         }
         FillError::Unread
         | FillError::NoRoom

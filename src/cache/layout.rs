@@ -1,12 +1,13 @@
-//! The directory of the cache: who may call a file his own, and what is in which folder.
+//! The directory of the cache: what is in which folder, and whose a file is.
 //!
 //! Laid out as upstream does (`glance/image_cache/drivers/base.py`): `<directory>/<image id>` is a whole image, `incomplete/<image id>` one
 //! that is being written, `invalid/<image id>` one that turned out to be wrong, `queue/<image id>` says that one is
 //! to be fetched. Two folders are ours alone: `.reserved/` (see [`reservation`]) and `.stats/`.
 //!
 //! Processes agree by flock(2), which ends with its process: the writer of an incomplete file holds an exclusive lock on it, and
-//! whoever reads a cached file a shared one, so that nobody takes it for unused. For what writers and their followers tell each
-//! other see [`locks`]. Everything here blocks on the file system.
+//! whoever reads a cached file a shared one, so that nobody takes it for unused. *Ours* is a file whose exclusive lock this process
+//! holds, and *followers* are processes that read an incomplete one which is another's. What they and its writer tell each other is in
+//! [`locks`] and [`verdict`]. Everything here blocks on the file system.
 
 mod locks;
 mod names;
@@ -14,10 +15,11 @@ mod queue;
 mod removal;
 mod reservation;
 mod takeover;
+mod verdict;
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -26,19 +28,14 @@ use super::blocking::is_passing;
 use crate::store::OpenFile;
 
 pub(super) use removal::{Evicted, Usage};
-pub(super) use takeover::{Left, TakeOver};
+pub(super) use takeover::{FROZEN, Left, TakeOver};
+pub(super) use verdict::WriterState;
 
 use names::{entries, is_at, move_own, remove, remove_own};
 
 /// Modes of what is made here: what upstream's give under its umask.
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
-
-/// The sticky bit, which means nothing for files (inode(7)): data with it was found wrong.
-const REFUTED: u32 = 0o1000;
-
-/// The bit that lets programs run as their owner, on a file that nobody can run: the disk refused data of it.
-const REFUSED: u32 = 0o4000;
 
 /// How often a name is tried again that others make and remove at the same time.
 const ATTEMPTS: u32 = 32;
@@ -66,29 +63,12 @@ pub(super) enum Begun {
     Write(Arc<OpenFile>),
     /// Following its writer: another process, or another configuration of this one.
     Follow(Arc<OpenFile>),
-    /// Asking again soon: its writer is giving up, or is dead, and another that follows it goes on.
+    /// Asking again soon: its writer is giving up, or is dead and one of its followers about to go on.
     Wait,
     /// Nothing: it is there already, with so many bytes.
     Cached { file: Arc<OpenFile>, size: u64 },
     /// Nothing: what lies in its place is not ours to use or to remove.
     Foreign(io::Error),
-}
-
-/// What the writer of an incomplete file is doing, as others see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WriterState {
-    /// It has written this many bytes.
-    Writing(u64),
-    /// It has written all bytes, so many, and found them right; they are not durable yet.
-    Verified(u64),
-    /// It has made the file a cached image of this many bytes.
-    Finished(u64),
-    /// It has found the data wrong.
-    Invalid,
-    /// The disk has refused data that was found right.
-    Refused,
-    /// It has given up or is dead.
-    Gone,
 }
 
 /// Why a whole file did not become a cached image.
@@ -188,9 +168,9 @@ impl Layout {
             if !is_at(&file, &path) {
                 continue;
             }
-            // Of a writer that is dead.
+            // Else it is of a writer that is dead.
             let is_begun = file.metadata()?.len() > 0;
-            if is_begun && locks::is_followed(&file) {
+            if is_begun && Self::has_heir(&file) {
                 return Ok(Begun::Wait);
             }
             self.release(&file);
@@ -214,22 +194,17 @@ impl Layout {
         Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    /// Before an incomplete file that is ours is given up: keeps others from following. False: somebody on this host follows.
+    /// Keeps others from following a file that is ours, before it is given up. False: somebody on this host does already.
     pub(super) fn close_to_followers(file: &File) -> bool {
         // Without such locks nobody is seen.
         locks::close_to_followers(file).unwrap_or(true)
     }
 
-    /// Undoes [`Self::close_to_followers`], and lets nobody think any longer that this process follows the file's writer.
+    /// Takes back what this process says by its lock: of its own file, that nobody may follow ([`Self::close_to_followers`]), and of
+    /// another's, that it follows.
     pub(super) fn unlock_followed(file: &File) {
         // There are no followers without such locks.
         let _ = locks::unlock_followed(file);
-    }
-
-    /// Tells the followers that all bytes of a file that is ours are right.
-    pub(super) fn mark_verified(file: &File) {
-        // Without such locks they wait for the end.
-        let _ = locks::mark_verified(file);
     }
 
     /// Makes a whole, verified file a cached image; it is one, durably, when this returns. Its lock becomes that of a reader.
@@ -261,35 +236,16 @@ impl Layout {
         Ok(())
     }
 
-    /// Removes an incomplete file that is ours.
+    /// Removes an incomplete file that is ours, and tells its followers that nobody goes on with it.
     ///
     /// # Errors
     /// Those of the file system.
     pub(super) fn abandon(&self, id: &str, file: &File) -> io::Result<()> {
         self.release(file);
-        remove_own(file, &self.incomplete(id))
-    }
-
-    /// Removes an incomplete file that is ours and of which the disk has refused data, and tells its followers: what they read from it
-    /// may be something else.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn abandon_refused(&self, id: &str, file: &File) -> io::Result<()> {
-        // Where that cannot be done the disk gives nothing at all any more.
-        let _ = add_mode(file, REFUSED);
-        self.abandon(id, file)
-    }
-
-    /// Puts an incomplete file that is ours among the invalid ones, and tells its followers.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn invalidate_incomplete(&self, id: &str, file: &File) -> io::Result<()> {
-        // In the file itself, as it may be removed before they look. Where that cannot be done, its folder tells them.
-        let _ = add_mode(file, REFUTED);
-        self.release(file);
-        self.put_aside(id, file, &self.incomplete(id))
+        let removed = remove_own(file, &self.incomplete(id));
+        // Readers of this process may have it open for long, and the lock with it.
+        file.unlock()?;
+        removed
     }
 
     /// Puts a cached file that cannot be what it is called among the invalid ones.
@@ -304,36 +260,6 @@ impl Layout {
         let place = self.invalid(id);
         remove(&place)?;
         move_own(file, from, &place).map(drop)
-    }
-
-    /// What the writer of a file that [`Self::begin`] found is doing.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn writer_state(&self, id: &str, file: &File) -> io::Result<WriterState> {
-        if let Some(told) = told(file)? {
-            return Ok(told);
-        }
-        // Its writer lives, whatever has become of its name.
-        match file.try_lock_shared() {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) => {
-                let is_verified = locks::is_verified(file).unwrap_or(false);
-                // It has grown to its end before it was found right.
-                let size = file.metadata()?.len();
-                return Ok(if is_verified { WriterState::Verified(size) } else { WriterState::Writing(size) });
-            }
-        }
-        // Either it is dead or it has just finished, which only the name tells.
-        if is_at(file, &self.image(id)) {
-            return Ok(WriterState::Finished(file.metadata()?.len()));
-        }
-        file.unlock()?;
-        if let Some(told) = told(file)? {
-            return Ok(told);
-        }
-        Ok(if is_at(file, &self.invalid(id)) { WriterState::Invalid } else { WriterState::Gone })
     }
 
     /// The whole images, in no order.
@@ -395,21 +321,6 @@ pub(super) fn is_id(text: &str) -> bool {
 
 fn not_a_regular_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
-}
-
-/// What its writer has said of its data.
-fn told(file: &File) -> io::Result<Option<WriterState>> {
-    let mode = file.metadata()?.permissions().mode();
-    Ok(match (mode & REFUTED != 0, mode & REFUSED != 0) {
-        (true, _) => Some(WriterState::Invalid),
-        (false, true) => Some(WriterState::Refused),
-        (false, false) => None,
-    })
-}
-
-fn add_mode(file: &File, bit: u32) -> io::Result<()> {
-    let mode = file.metadata()?.permissions().mode() | bit;
-    file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
 fn list(folder: &Path) -> io::Result<Vec<OnDisk>> {

@@ -218,6 +218,51 @@ fn another_worker_goes_on_where_a_writer_died() {
     }
 }
 
+/// On both workers, each with several clients that have got some of it.
+fn read_behind_a_store_that_breaks_off(cloud: &Cloud, image: &Image, times: usize) -> Vec<Reader> {
+    cloud.origin.slow_down(NEVER);
+    cloud.origin.knobs.breaks.store(times, Ordering::SeqCst);
+    let mut readers = Vec::new();
+    for worker in [0, 0, 0, 1, 1, 1] {
+        let mut reader = Reader::start(&cloud.servers[worker], image);
+        reader.read(FIRST);
+        readers.push(reader);
+    }
+    assert_eq!(cloud.origin.reads(), 1);
+    cloud.origin.slow_down(Duration::ZERO);
+    readers
+}
+
+#[test]
+fn where_the_store_breaks_off_the_writer_goes_on_for_all() {
+    let cloud = Cloud::start(2, |conf| conf);
+    let image = cloud.image(8, 4_000_000);
+    for reader in read_behind_a_store_that_breaks_off(&cloud, &image, 2) {
+        reader.finish(&image);
+    }
+    assert_eq!(cloud.origin.reads(), 3);
+    cloud.wait_cached(&image);
+    cloud.check_files(&[image]);
+}
+
+/// A few times for all, and once for each reader, which may have other rights there.
+#[test]
+fn a_store_that_always_breaks_off_is_not_asked_without_end() {
+    let cloud = Cloud::start(2, |conf| conf);
+    let image = cloud.image(9, 4_000_000);
+    let readers = read_behind_a_store_that_breaks_off(&cloud, &image, usize::MAX);
+    let most = 4 + readers.len();
+    for reader in readers {
+        let got = reader.read_to_end();
+        assert!(got < image.data.len() - FIRST, "{got} bytes");
+    }
+    cloud.settle();
+    assert!((5..=most).contains(&cloud.origin.reads()), "{} reads", cloud.origin.reads());
+    cloud.origin.knobs.breaks.store(0, Ordering::SeqCst);
+    cloud.read(0, &image);
+    cloud.wait_cached(&image);
+}
+
 /// On both workers at once.
 fn read_in_vain(cloud: &Cloud, image: &Image) {
     std::thread::scope(|scope| {

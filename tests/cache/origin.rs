@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::pause;
 
+/// Bytes that are sent at a time.
+const PIECE: usize = 64 * 1024;
+
 /// A web server whose files are made up by their names: `/<seed>-<size>`. It knows no ranges.
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
@@ -22,8 +25,10 @@ pub(crate) struct Knobs {
     pub(crate) lies: AtomicBool,
     /// The first byte is not what it was.
     pub(crate) lies_early: AtomicBool,
-    /// Microseconds between two pieces of 64 KiB.
+    /// Microseconds between two pieces.
     pub(crate) pause: AtomicU64,
+    /// This many answers end in the middle.
+    pub(crate) breaks: AtomicUsize,
     /// Whoever asks for data waits for the answer.
     pub(crate) is_silent: AtomicBool,
 }
@@ -93,7 +98,12 @@ fn answer(mut connection: TcpStream, knobs: &Knobs) -> Option<()> {
     if knobs.lies_early.load(Ordering::SeqCst) {
         *data.first_mut()? ^= 1;
     }
-    for piece in data.chunks(64 * 1024) {
+    for (number, piece) in data.chunks(PIECE).enumerate() {
+        if number == data.len() / PIECE / 2
+            && knobs.breaks.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        {
+            return None;
+        }
         connection.write_all(piece).ok()?;
         knobs.wait();
     }

@@ -13,10 +13,10 @@ use crate::store::OpenFile;
 /// Between two looks. A gigabyte a second is ten megabytes in this time.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The pause grows to this while nothing comes.
+/// The pause between two looks grows to this while nothing comes.
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
-/// How often the file of a dead writer is asked for that others have locked, if only to look at it.
+/// How often in a row the file of a dead writer is asked for that others have locked, if only to look at it.
 const MOST_CONTESTS: u32 = 100;
 
 /// Why a writer is not followed any longer.
@@ -24,7 +24,7 @@ const MOST_CONTESTS: u32 = 100;
 pub(in crate::cache) enum Followed {
     /// The fill has ended, and its readers know.
     Ended,
-    /// The writer was gone before anything was seen of it; somebody else may write the image.
+    /// The writer was gone before anything that it wrote was seen; whoever wants the image may begin it anew.
     Gone,
     /// The writer is dead, and its file ours to go on with. The fill has not ended.
     Ours(Left),
@@ -32,8 +32,8 @@ pub(in crate::cache) enum Followed {
     Unread,
 }
 
-/// Tells `fill` how far the writer is, until that has ended or nobody of this process reads any more. A writer of which nothing comes
-/// for `frozen`, as of a process that was stopped by a signal, is given up.
+/// Tells `fill` how far the writer of the file `seen` is, until that has ended or nobody of this process reads any more. A writer that
+/// shows no sign of life for `frozen`, as a process that was stopped by a signal, is given up.
 pub(in crate::cache) async fn follow(
     fill: &Fill,
     layout: &Layout,
@@ -42,22 +42,29 @@ pub(in crate::cache) async fn follow(
     frozen: Duration,
 ) -> Followed {
     let mut pause = PAUSE;
-    // Readers may have come, and have read, since nobody read.
+    // What its readers may have got: there may have been some before, whom nobody followed.
     let mut before = Some(fill.written()).filter(|written| *written > 0);
     let mut verified = fill.is_right().then(Instant::now);
-    let (mut changed, mut contests) = (Instant::now(), 0);
+    // The last sign of life, and what the file system said then about the last change of the file.
+    let (mut alive, mut modified) = (Instant::now(), None);
+    let mut contests = 0;
     loop {
         let (place, name, own) = (layout.clone(), id.to_owned(), Arc::clone(seen));
-        let looked = blocking(move || place.writer_state(&name, &own)).await;
+        let looked = blocking(move || Ok((place.writer_state(&name, &own)?, own.metadata()?.modified()?))).await;
+        if let Ok((_, time)) = &looked
+            && modified.replace(*time).is_some_and(|known| known != *time)
+        {
+            (alive, contests) = (Instant::now(), 0);
+        }
         let file = Arc::clone(seen);
-        match looked {
+        match looked.map(|(state, _)| state) {
             // The writer may still find that there is no room, or its store may not answer: as if nobody wrote.
             Ok(WriterState::Writing(0)) => pause = longer(pause),
             Ok(WriterState::Writing(written)) => {
                 if before.replace(written) == Some(written) {
                     pause = longer(pause);
                 } else {
-                    (pause, changed) = (PAUSE, Instant::now());
+                    (pause, alive, contests) = (PAUSE, Instant::now(), 0);
                     fill.tell(Progress::Growing { file, written });
                 }
             }
@@ -102,7 +109,7 @@ pub(in crate::cache) async fn follow(
             }
             Ok(WriterState::Gone) | Err(_) => return give_up(fill, file).await,
         }
-        if verified.is_none() && changed.elapsed() >= frozen {
+        if verified.is_none() && alive.elapsed() >= frozen {
             tracing::warn!(
                 image_id = id,
                 "the writer of an image for the cache stands still, its readers go on at the store"
@@ -116,14 +123,14 @@ pub(in crate::cache) async fn follow(
     }
 }
 
-/// Sends readers to the store.
+/// Sends the readers of this process to the store.
 async fn give_up(fill: &Fill, file: Arc<OpenFile>) -> Followed {
     fill.abandon();
     unfollow(file).await;
     Followed::Ended
 }
 
-/// Else whoever wants the image takes it for one that somebody goes on with, as long as one of its readers has the file open.
+/// Lets others begin the image anew. As long as a reader has the file open, they would take this process for one that goes on with it.
 async fn unfollow(file: Arc<OpenFile>) {
     let _ = blocking(move || {
         Layout::unlock_followed(&file);

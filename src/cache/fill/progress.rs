@@ -12,11 +12,11 @@ use crate::store::{DigestState, OpenFile};
 /// with upstream; and nobody waits long for a slow disk.
 pub(in crate::cache) const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A fill under way, of this process or followed by it.
+/// An image on its way into the cache, as its readers in this process see it. It is written by this process or another one.
 #[derive(Debug)]
 pub(in crate::cache) struct Fill {
     progress: watch::Sender<Progress>,
-    /// What its writer has digested before it gave up: so many bytes.
+    /// What its writer had digested when it failed: how many bytes, and their digests.
     digested: Mutex<Option<(u64, DigestState)>>,
 }
 
@@ -48,15 +48,20 @@ impl Fill {
         self.progress.send_replace(progress);
     }
 
-    /// Keeps what its writer, which is giving up, has digested: `written` bytes. So nobody has to digest them again after
-    /// [`Self::abandon`].
+    /// Keeps what its writer, which has failed, has digested: `written` bytes. So nobody has to digest them again, be it the writer
+    /// that goes on or, after [`Self::abandon`], the readers.
     pub(super) fn keep_digests(&self, written: u64, state: DigestState) {
         *self.digested.lock().unwrap_or_else(PoisonError::into_inner) = Some((written, state));
     }
 
+    /// What was kept.
+    pub(super) fn take_digests(&self) -> Option<(u64, DigestState)> {
+        self.digested.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Sends readers to the store, behind what was written.
     pub(in crate::cache) fn abandon(&self) {
-        let digested = self.digested.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let digested = self.take_digests();
         self.progress.send_modify(|progress| {
             let prefix = match &*progress {
                 Progress::Growing { file, written } => {

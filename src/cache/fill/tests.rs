@@ -6,7 +6,7 @@ mod given_up;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -192,6 +192,30 @@ async fn what_was_digested_of_a_dead_writers_file_is_kept() {
     std::os::unix::fs::FileExt::write_all_at(&**file, b"other", 0).unwrap();
     let got = read(Reader::Pieces(rest)).await.unwrap();
     assert!(got == data()[usize::try_from(first).unwrap()..]);
+}
+
+/// Its followers wait for it as long as it shows that it lives.
+#[tokio::test]
+async fn who_goes_on_shows_that_it_lives_while_it_digests() {
+    let fill = Fill::new();
+    let file = left(&fill, &data());
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+    file.set_modified(long_ago).unwrap();
+    let right = expected(&md5(&data()).await);
+    write_on(&fill, &file, SIZE as u64, pieces(&[]), &right, u64::MAX, &Limit(0)).await.unwrap();
+    assert!(file.metadata().unwrap().modified().unwrap() > long_ago);
+}
+
+#[tokio::test]
+async fn who_goes_on_after_its_own_failure_digests_nothing_again() {
+    let right = expected(&md5(&data()).await);
+    let (fill, file) = (Fill::new(), file());
+    let broken = stream::iter([Ok(Bytes::from(data()[..100_000].to_vec())), Err(io::Error::other("gone"))]);
+    let failed = write(&fill, &file, Box::pin(broken), &right, u64::MAX, &Limit(0)).await;
+    assert!(matches!(failed, Err(WriteError::Store(_))), "{failed:?}");
+    std::os::unix::fs::FileExt::write_all_at(&**file, b"other", 0).unwrap();
+    let size = write_on(&fill, &file, 100_000, pieces(&data()[100_000..]), &right, u64::MAX, &Limit(0)).await;
+    assert_eq!(size.unwrap(), SIZE as u64);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::expected::{Expected, finish};
 use super::prefix::compute_piece;
 use super::progress::{Fill, Progress};
 use crate::cache::blocking::blocking;
+use crate::cache::layout::Layout;
 use crate::store::{Algorithm, DigestState, Digests, OpenFile, StoreError};
 use crate::sys::write_back::start_write_back;
 
@@ -77,8 +78,9 @@ pub(in crate::cache) async fn write(
     if expected.matches(writing.written, hashes.as_ref()) { Ok(writing.written) } else { Err(WriteError::Invalid) }
 }
 
-/// Goes on behind the first `before` bytes of a file, which another writer has left and nobody has judged; else as [`write`]. All is
-/// digested as it lies in the file, beside the writing: readers get what comes from the store at once, but for the end.
+/// Goes on behind the first `before` bytes of a file, which another writer has left and nobody has judged, or this one when its store
+/// broke off; else as [`write`]. What this one has not digested yet is digested as it lies in the file, beside the writing: readers get
+/// what comes from the store at once, but for the end.
 ///
 /// # Errors
 /// Why it did not come to its end.
@@ -100,7 +102,7 @@ pub(in crate::cache) async fn write_on(
         let copied = writing.copy(data, reserved, room).await;
         Ok::<_, io::Error>((copied, writing.written))
     };
-    let digesting = digest(file, expected.algorithm(), written);
+    let digesting = digest(file, expected.algorithm(), fill.take_digests(), written);
     let ((copied, size), digested) = tokio::try_join!(copying, digesting).map_err(WriteError::Disk)?;
     if let Err(failed) = copied {
         if let Some(state) = digested {
@@ -112,18 +114,28 @@ pub(in crate::cache) async fn write_on(
     if expected.matches(size, hashes.as_ref()) { Ok(size) } else { Err(WriteError::Invalid) }
 }
 
-/// Digests of a file that is being written, up to where that ends. `written`: how far it is.
+/// Digests of a file that is being written, up to where that ends. `kept`: those of its beginning, where they are known, and its
+/// length. `written`: how far the writing is.
 async fn digest(
     file: &Arc<OpenFile>,
     algorithm: Option<Algorithm>,
+    kept: Option<(u64, DigestState)>,
     mut written: watch::Receiver<u64>,
 ) -> io::Result<Option<DigestState>> {
     let Some(algorithm) = algorithm else { return Ok(None) };
-    let (mut at, mut state) = (0, DigestState::start(algorithm));
+    let kept = kept.filter(|(at, state)| *at <= *written.borrow() && state.algorithm() == algorithm);
+    let (mut at, mut state) = kept.unwrap_or_else(|| (0, DigestState::start(algorithm)));
     loop {
         let end = *written.borrow_and_update();
         if at < end {
             (at, state) = compute_piece(file, at, end, state).await?;
+            // When all is written, this may go on for long.
+            let own = Arc::clone(file);
+            blocking(move || {
+                Layout::show_life(&own);
+                Ok(())
+            })
+            .await?;
         } else if written.changed().await.is_err() {
             return Ok(Some(state));
         }

@@ -1,6 +1,11 @@
+use std::io::Write as _;
+
 use tokio::sync::oneshot;
 
+use super::persistence::MOST_TIMES;
 use super::*;
+
+const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
 
 /// A whole image of ten bytes, and who waits for its end.
 fn whole() -> (Fill, Arc<OpenFile>, watch::Receiver<Progress>) {
@@ -45,4 +50,65 @@ async fn what_the_disk_refuses_is_not_whole() {
     let (told, ()) = tokio::join!(tell_end(&fill, &file, 10, committing), reading);
     assert!(matches!(told, Err(CommitError::NotDurable(_))));
     assert!(matches!(*listening.borrow(), Progress::Abandoned(None)));
+}
+
+/// What an attempt does.
+#[derive(Clone, Copy)]
+enum Attempt {
+    BreakOff,
+    Panic,
+    /// The store says why it gives nothing.
+    Refuse,
+    FindWrong,
+    Succeed,
+}
+
+/// Tries to fill an image, of which each attempt but those that are refused writes a byte more. What came of it, and how often it was
+/// tried.
+async fn fill_in(attempts: &[Attempt], is_removed: bool) -> (Result<u64, FillError>, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path());
+    layout.create_folders().unwrap();
+    let Begun::Write(file) = layout.begin(ID).unwrap() else { panic!("it is nobody's") };
+    if is_removed {
+        layout.remove(ID).unwrap();
+    }
+    let mut tried = 0;
+    let done = persist(&layout, ID, &file, Left::default(), |left| {
+        let attempt = attempts[tried.min(attempts.len() - 1)];
+        let file = Arc::clone(&file);
+        tried += 1;
+        async move {
+            let end = file.metadata().unwrap().len();
+            assert_eq!(left.written, end);
+            if !matches!(attempt, Attempt::Refuse) {
+                (&mut &**file).write_all(b"x").unwrap();
+            }
+            match attempt {
+                Attempt::BreakOff => Err(WriteError::Store(io::ErrorKind::ConnectionReset.into()).into()),
+                Attempt::Panic => panic!("in the middle"),
+                Attempt::Refuse => Err(FillError::Store(StoreError::RemoteUnavailable { source: None }.into())),
+                Attempt::FindWrong => Err(WriteError::Invalid.into()),
+                Attempt::Succeed => Ok(end + 1),
+            }
+        }
+    });
+    let done = done.await;
+    (done, tried)
+}
+
+#[tokio::test]
+async fn a_fill_goes_on_where_its_store_broke_off_or_it_panicked_but_not_without_end() {
+    use Attempt::{BreakOff, FindWrong, Panic, Refuse, Succeed};
+    assert!(matches!(fill_in(&[BreakOff, Panic, Refuse, Succeed], false).await, (Ok(3), 4)));
+    let most = 1 + usize::try_from(MOST_TIMES).unwrap();
+    for attempts in [[BreakOff].as_slice(), &[BreakOff, Refuse]] {
+        let (done, tried) = fill_in(attempts, false).await;
+        assert!(done.is_err() && tried == most, "{tried} times: {done:?}");
+    }
+    assert!(matches!(fill_in(&[Panic], false).await, (Err(FillError::Panicked), tried) if tried == most));
+    // Readers are told why by the store itself.
+    assert!(matches!(fill_in(&[Refuse, Succeed], false).await, (Err(FillError::Store(_)), 1)));
+    assert!(matches!(fill_in(&[FindWrong, Succeed], false).await, (Err(FillError::Write(WriteError::Invalid)), 1)));
+    assert!(matches!(fill_in(&[BreakOff, Succeed], true).await, (Err(FillError::Write(WriteError::Store(_))), 1)));
 }

@@ -1,7 +1,7 @@
 //! The room that files take, and removing them.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -97,25 +97,30 @@ impl Layout {
     pub(in crate::cache) fn remove_invalid(&self, before: SystemTime) -> io::Result<u64> {
         let mut removed = 0;
         for (path, metadata) in entries(&self.base.join("invalid"))? {
-            if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) < before {
+            if is_older(&metadata, before) {
                 removed += u64::from(remove_unused(&path)?);
             }
         }
         Ok(removed)
     }
 
-    /// Removes incomplete files that nobody is writing and that were last written to before `before`; how many.
+    /// Removes incomplete files that nobody writes or is about to go on with, and that were last written to before `before`; how many.
     ///
     /// # Errors
     /// Those of the file system.
     pub(in crate::cache) fn remove_stalled(&self, before: SystemTime) -> io::Result<u64> {
         let mut removed = 0;
         for (path, metadata) in entries(&self.base.join("incomplete"))? {
-            if metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) >= before {
+            if !is_older(&metadata, before) {
                 continue;
             }
             let Ok(file) = open_to_lock(&path) else { continue };
-            if file.try_lock().is_ok() && is_at(&file, &path) {
+            // Nobody takes it over while it is locked. Since it was listed, somebody may have, and have died as well.
+            if file.try_lock().is_ok()
+                && is_at(&file, &path)
+                && is_older(&file.metadata()?, before)
+                && !Self::has_heir(&file)
+            {
                 self.release(&file);
                 removed += u64::from(remove_unused(&path)?);
             }
@@ -123,6 +128,11 @@ impl Layout {
         self.remove_reservations(before)?;
         Ok(removed)
     }
+}
+
+/// Whether a file was last written to before a time.
+fn is_older(metadata: &Metadata, before: SystemTime) -> bool {
+    metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH) < before
 }
 
 /// Removes a file, but not what NFS keeps of one that was removed while a process had it open: that goes with its last descriptor.

@@ -3,32 +3,41 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::stat::futimens;
+use nix::sys::time::TimeSpec;
 
 use super::reservation::blocks;
-use super::{Layout, is_at, told};
+use super::verdict::told;
+use super::{Layout, is_at, locks};
 
-/// What a dead writer has left of an image.
+/// How long a writer in another process may show no sign of life: its file neither grows nor is [touched](Layout::show_life). Then its
+/// followers take it for stopped and leave it.
+pub(in crate::cache) const FROZEN: Duration = Duration::from_secs(300);
+
+/// What a writer that died, or whose store broke off, has left of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cache) struct Left {
-    /// Bytes that are there. Nobody knows whether they are right.
+    /// Bytes that are in the file. Nobody knows whether they are right.
     pub(in crate::cache) written: u64,
-    /// Bytes that are there or were set aside.
+    /// Bytes that the file takes on the disk: those that are in it, or all for which room was set aside.
     pub(in crate::cache) taken: u64,
 }
 
-/// What came of asking for the file of a dead writer.
+/// What came of asking for a file that nobody writes any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cache) enum TakeOver {
-    /// It is ours, locked, and is written on at its end.
+    /// The caller is its writer now: it holds the lock, and writes on at the end.
     Ours(Left),
     /// Somebody else has it locked, perhaps only to look at it.
     Contested,
-    /// It is nobody's any more: its name was removed, or its data refused.
+    /// It cannot become an image of the cache: its name was removed, or its data was found wrong or refused by the disk.
     Lost,
 }
 
 impl Layout {
-    /// Asks for the file of a dead writer that this process has followed.
+    /// Asks to go on with an incomplete file: that of a dead writer that this process has followed, or its own.
     ///
     /// # Errors
     /// Those of the file system.
@@ -45,7 +54,22 @@ impl Layout {
         found
     }
 
-    /// Looks at a file that is locked.
+    /// Keeps followers waiting for the writer of a file that is ours while it does not grow. Whoever only waits has no sign to give.
+    pub(in crate::cache) fn show_life(file: &File) {
+        // Both times, as whoever may write to a file may set them to now, but only its owner one of them. Where it cannot be done,
+        // followers go by the file's length.
+        let _ = futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
+    }
+
+    /// Whether a process that follows the dead writer of a file is about to take that over, as it does within a second. The caller
+    /// has the file locked.
+    pub(super) fn has_heir(file: &File) -> bool {
+        // One that still has not is stopped, and would keep the file for ever.
+        let is_late = |changed: SystemTime| changed.elapsed().is_ok_and(|age| age >= 2 * FROZEN);
+        locks::is_followed(file) && !file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_late)
+    }
+
+    /// What is left in a file that is locked by the caller, who goes on with it if that can be done.
     fn look_at(&self, id: &str, mut file: &File) -> io::Result<TakeOver> {
         if told(file)?.is_some() || !is_at(file, &self.incomplete(id)) {
             return Ok(TakeOver::Lost);
@@ -53,6 +77,8 @@ impl Layout {
         let written = file.seek(SeekFrom::End(0))?;
         let metadata = file.metadata()?;
         let noted = self.reservations()?.get(&metadata.ino()).copied().unwrap_or(0);
+        // It may be long until there is more of it.
+        Self::show_life(file);
         Ok(TakeOver::Ours(Left { written, taken: written.max(blocks(&metadata)).max(noted) }))
     }
 }

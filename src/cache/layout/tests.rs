@@ -321,6 +321,46 @@ fn stalled_files_go_and_living_ones_stay() {
     assert!(soon(|| layout.remove_stalled(later).unwrap() == 1));
 }
 
+/// However urgently room is wanted. Only one that could go on and does not, because it is stopped, keeps no file for ever.
+#[test]
+fn what_a_follower_is_about_to_go_on_with_stays() {
+    let (_folder, layout) = layout();
+    let dead = mine(&layout, ID);
+    write(&dead, b"half");
+    let seen = followed(&layout, ID);
+    drop(dead);
+    assert!(soon(|| layout.writer_state(ID, &seen).unwrap() == WriterState::Gone));
+    let later = SystemTime::now() + Duration::from_secs(60);
+    assert_eq!(layout.remove_stalled(later).unwrap(), 0);
+    seen.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    assert!(matches!(taken_over(&layout, ID, &seen), TakeOver::Ours(Left { written: 4, .. })));
+    assert_eq!(layout.remove_stalled(later).unwrap(), 0, "it is written");
+    seen.unlock().unwrap();
+    assert_eq!(
+        layout.remove_stalled(SystemTime::now() - Duration::from_secs(30)).unwrap(),
+        0,
+        "it was just taken over"
+    );
+
+    seen.set_modified(SystemTime::now() - 3 * FROZEN).unwrap();
+    assert!(soon(|| layout.remove_stalled(later).unwrap() == 1));
+}
+
+/// They take the rest from the store, and would wait for whoever still reads what there is.
+#[test]
+fn followers_learn_at_once_that_a_file_was_given_up() {
+    let (_folder, layout) = layout();
+    let file = mine(&layout, ID);
+    write(&file, b"half");
+    let seen = followed(&layout, ID);
+    let read = Arc::clone(&file);
+    layout.abandon(ID, &file).unwrap();
+    drop(file);
+    assert_eq!(layout.writer_state(ID, &seen).unwrap(), WriterState::Gone);
+    assert_eq!(layout.take_over(ID, &seen).unwrap(), TakeOver::Lost);
+    assert_eq!(read.metadata().unwrap().len(), 4);
+}
+
 #[test]
 fn queued_images_are_told_in_their_order() {
     let (_folder, layout) = layout();

@@ -1,9 +1,9 @@
 //! Following the writer of another process.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::*;
 use super::{Limit, data, expected, md5, none, pieces, read, sized};
@@ -203,6 +203,53 @@ async fn a_writer_that_stands_still_is_not_waited_for() {
         Followed::Ended
     );
     assert!(matches!(*listening.borrow(), Progress::Abandoned(Some(_))));
+}
+
+/// As a successor that digests what is there already.
+#[tokio::test]
+async fn a_writer_that_writes_nothing_and_shows_that_it_lives_is_waited_for() {
+    const FROZEN: Duration = Duration::from_secs(2);
+    let directory = Directory::new();
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    let fill = Fill::new();
+    let listening = fill.listen();
+    let living = async {
+        let start = Instant::now();
+        while start.elapsed() < FROZEN * 3 / 2 {
+            tokio::time::sleep(FROZEN / 20).await;
+            // The clock of the file system may be coarse.
+            theirs.set_modified(SystemTime::UNIX_EPOCH + start.elapsed()).unwrap();
+        }
+        directory.layout.commit(ID, &theirs).unwrap();
+    };
+    let seen = directory.see();
+    let (followed, ()) = tokio::join!(follow(&fill, &directory.layout, ID, &seen, FROZEN), living);
+    assert_eq!(followed, Followed::Ended);
+    assert!(matches!(*listening.borrow(), Progress::Whole { size: 10, .. }));
+}
+
+/// Somebody looks at the file of a dead writer all the time. But there have been others that wrote meanwhile.
+#[tokio::test]
+async fn who_survives_many_writers_is_as_patient_with_the_last_as_with_the_first() {
+    let directory = Directory::new();
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    let fill = Fill::new();
+    let mut listening = fill.listen();
+    let (seen, looking) = (directory.see(), directory.see());
+    let dying = async {
+        listening.wait_for(|progress| matches!(progress, Progress::Growing { written: 10, .. })).await.unwrap();
+        drop(theirs);
+        looking.lock_shared().unwrap();
+        for written in 11..15 {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            looking.set_len(written).unwrap();
+        }
+        drop(looking);
+    };
+    let (followed, ()) = tokio::join!(follow(&fill, &directory.layout, ID, &seen, LONG), dying);
+    assert!(matches!(followed, Followed::Ours(Left { written: 14, .. })), "{followed:?}");
 }
 
 #[tokio::test]
