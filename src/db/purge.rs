@@ -4,8 +4,9 @@
 //! hardly notice. There is no index for what is to go, so a table is walked through once, in the order of its keys. Where only so
 //! many rows may go, the time at which the youngest of them was deleted is found first: the oldest are to go, as upstream has it.
 //!
-//! Of rows that were deleted at one time, a limit leaves some. Those that stay in one table need not be those to which rows refer that
-//! stay in another; upstream then fails for good. Here what hangs on a row goes with it if it is marked as deleted, too.
+//! Where many rows were deleted at one time, a limit picks some of them in each table by itself: an image may go whose properties are
+//! left. Upstream's statement then fails on the foreign key, each time. Here those of a row's children that are marked as deleted go in the
+//! same transaction.
 
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use tokio::time::{Instant, sleep};
 
 use super::clock;
 use super::connection::Db;
+use super::dialect::Dialect;
 use super::error::DbError;
 use super::images::{OWNER_PROPERTY, SIZE_PROPERTY};
+use super::reserved;
 use super::retry::Operation;
 use super::row::Columns;
 use super::session::Session;
@@ -92,7 +95,8 @@ impl Table {
         if self == Self::TaskInfo { "tasks" } else { self.name() }
     }
 
-    /// Removes rows in whose column is one of the values. What came back meanwhile, a member that was added again for one, stays.
+    /// Removes the rows whose `column` holds one of `values`, unless they are not marked as deleted any more, as a member that was added
+    /// again.
     fn delete(self, column: &'static str, values: &[Value]) -> DeleteStatement {
         let mut delete = Query::delete();
         let values = values.iter().cloned().map(Expr::val);
@@ -104,7 +108,7 @@ impl Table {
     }
 
     /// The rows that were deleted before a time; what of them is wanted is left to add.
-    fn rows(self, deleted: Deleted) -> SelectStatement {
+    fn rows(self, dialect: Dialect, deleted: Deleted) -> SelectStatement {
         let mut query = Query::select();
         query.from(self.name());
         if self == Self::TaskInfo {
@@ -121,7 +125,7 @@ impl Table {
             let mut image = Query::select();
             image.expr(Expr::val(1)).from("images").and_where(live("images"));
             image.and_where(Expr::col(("images", "id")).equals(("image_properties", "image_id")));
-            let in_use = Expr::col("name").is_in(NOTES.concat()).and(Expr::exists(image));
+            let in_use = reserved::is_named(dialect, &NOTES.concat()).and(Expr::exists(image));
             query.and_where(in_use.not());
         }
         query
@@ -148,7 +152,7 @@ impl Operation for FindTime {
 
     async fn run(&self, session: &mut Session) -> Result<Option<PrimitiveDateTime>, DbError> {
         let deleted_at = (self.table.dated(), "deleted_at");
-        let mut query = self.table.rows(self.deleted);
+        let mut query = self.table.rows(session.dialect(), self.deleted);
         query.column(deleted_at).order_by(deleted_at, Order::Asc).limit(1).offset(self.place);
         session.row(&query, |row| Columns::of(row).time()).await
     }
@@ -169,7 +173,7 @@ impl Operation for FindKeys {
 
     async fn run(&self, session: &mut Session) -> Result<Vec<Value>, DbError> {
         let key = (self.table.name(), self.table.key());
-        let mut query = self.table.rows(self.deleted);
+        let mut query = self.table.rows(session.dialect(), self.deleted);
         query.column(key).order_by(key, Order::Asc).limit(self.limit);
         if let Some(after) = &self.after {
             query.and_where(Expr::col(key).gt(after.clone()));
@@ -214,6 +218,7 @@ impl Remove {
             .from(table)
             .and_where(Expr::col(key).is_in(keys))
             .and_where(live(table).not())
+            .order_by(key, Order::Asc)
             .lock_exclusive()
             .take();
         session.rows(&query, |row| Ok(Columns::of(row).text()?.into())).await

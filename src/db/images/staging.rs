@@ -5,6 +5,7 @@ use sea_query::{Expr, ExprTrait, Query};
 use super::atomic::ATOMIC_PROPERTIES;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
+use crate::db::reserved;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
@@ -37,7 +38,7 @@ impl Operation for States {
             .column("image_id")
             .from("image_properties")
             .and_where(Expr::col("image_id").is_in(ids()))
-            .and_where(Expr::col("name").is_in(ATOMIC_PROPERTIES.iter().copied()))
+            .and_where(reserved::is_named(session.dialect(), ATOMIC_PROPERTIES))
             .and_where(live("image_properties"))
             .take();
         let locked = session.rows(&locks, |row| Columns::of(row).text()).await?;

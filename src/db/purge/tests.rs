@@ -104,3 +104,25 @@ async fn what_hangs_on_a_row_goes_with_it() {
     assert_eq!((purge(Table::Images, 10).await, left(Table::Images).await), (4, 0));
     assert_eq!((purge(Table::Tasks, 6).await, left(Table::Tasks).await, left(Table::TaskInfo).await), (6, 4, 4));
 }
+
+/// Found before it came back, and to be removed after.
+#[tokio::test]
+async fn what_came_back_keeps_what_hangs_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path()).await;
+    let sql = "INSERT INTO images (id, status, created_at, deleted, min_disk, min_ram) VALUES ('back', 'active', '2020-01-01', 0, 0, 0); \
+        INSERT INTO image_properties (image_id, name, created_at, deleted_at, deleted) \
+            VALUES ('back', 'p', '2020-01-01', '2020-01-01', 1); \
+        INSERT INTO tasks (id, type, status, owner, created_at, updated_at, deleted) \
+            VALUES ('back', 'import', 'success', 'o', '2020-01-01', '2020-01-01', 0); \
+        INSERT INTO task_info (task_id) VALUES ('back')";
+    db.writer().await.unwrap().plain(sql).await.unwrap();
+    for table in [Table::Images, Table::Tasks] {
+        assert_eq!(db.write(Remove { table, keys: vec!["back".into()] }).await.unwrap(), 0, "{table:?}");
+    }
+    for table in [Table::Images, Table::ImageProperties, Table::Tasks, Table::TaskInfo] {
+        let query = Query::select().expr(Expr::cust("COUNT(*)")).from(table.name()).take();
+        let left = db.reader().await.unwrap().row(&query, |row| Columns::of(row).integer()).await.unwrap();
+        assert_eq!(left, Some(1), "{table:?}");
+    }
+}

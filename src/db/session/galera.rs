@@ -51,7 +51,8 @@ impl Session {
             return error;
         }
         match self.ensure_whole().await {
-            Err(lost @ DbError::Contention { .. }) => lost,
+            // An answer that did not come may have been that one.
+            Err(lost @ (DbError::Contention { .. } | DbError::Unreachable(_))) => lost,
             _ => error,
         }
     }
