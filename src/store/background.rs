@@ -13,7 +13,7 @@ pub(crate) async fn run_in_background<T: Send + 'static>(function: impl FnOnce()
     threads().run(function).await
 }
 
-pub(super) fn threads() -> &'static Pool {
+pub(super) fn threads() -> &'static Arc<Pool> {
     static POOL: OnceLock<Arc<Pool>> = OnceLock::new();
     POOL.get_or_init(|| Pool::in_background("glance-bg", MOST))
 }

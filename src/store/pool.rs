@@ -212,9 +212,13 @@ fn give_way() {
     // A new thread has the priority of the one that made it, which may be one of the background. The process's first one stays as it was.
     let lowered = getpriority_process(Some(getpid()))
         .and_then(|of_process| setpriority_process(None, of_process.saturating_add(NICER).min(19)));
-    if let Err(error) = lowered.map_err(io::Error::from).and_then(|()| priority::set_slice(SLICE)) {
-        // A sandbox may forbid it. The work is the same.
-        REFUSED.call_once(|| tracing::debug!(%error, "threads of the background do not give way to the others"));
+    let shortened = priority::set_slice(SLICE);
+    // A sandbox may forbid it. The work is the same.
+    if let Err(error) = lowered {
+        REFUSED.call_once(|| tracing::debug!(%error, "threads of the background have the priority of the others"));
+    } else if let Err(error) = shortened {
+        REFUSED
+            .call_once(|| tracing::debug!(%error, "threads of the background hold a processor as long as the others"));
     }
 }
 

@@ -12,8 +12,7 @@ use std::time::Duration;
 /// What the kernel says, or the sandbox.
 pub(crate) fn set_slice(slice: Duration) -> io::Result<()> {
     let mut attributes = attributes()?;
-    let is_fair = [libc::SCHED_OTHER, libc::SCHED_BATCH].map(i32::cast_unsigned).contains(&attributes.sched_policy);
-    if !is_fair {
+    if !has_slice(&attributes) {
         // An operator has said otherwise, and of those the field means something else.
         return Ok(());
     }
@@ -22,6 +21,11 @@ pub(crate) fn set_slice(slice: Duration) -> io::Result<()> {
     // SAFETY: the attributes are a whole `sched_attr` that says its size, and the kernel does not keep the pointer.
     let outcome = unsafe { libc::syscall(libc::SYS_sched_setattr, this_thread, &raw const attributes, flags) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether the policy of a thread is one of those with slices of its choice.
+fn has_slice(attributes: &libc::sched_attr) -> bool {
+    [libc::SCHED_OTHER, libc::SCHED_BATCH].map(i32::cast_unsigned).contains(&attributes.sched_policy)
 }
 
 fn attributes() -> io::Result<libc::sched_attr> {
@@ -34,11 +38,12 @@ fn attributes() -> io::Result<libc::sched_attr> {
     if outcome == 0 { Ok(attributes) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The slice of the calling thread; `None` where the kernel knows none.
+/// The slice of the calling thread; `None` where it can have none of its choice.
 #[cfg(test)]
 pub(crate) fn slice() -> Option<Duration> {
-    let runtime = attributes().unwrap().sched_runtime;
-    (runtime > 0).then(|| Duration::from_nanos(runtime))
+    let attributes = attributes().unwrap();
+    let is_known = has_slice(&attributes) && attributes.sched_runtime > 0;
+    is_known.then(|| Duration::from_nanos(attributes.sched_runtime))
 }
 
 #[cfg(test)]
@@ -57,9 +62,9 @@ mod tests {
         })
         .join()
         .unwrap();
-        let supported = before.sched_runtime > 0;
+        let is_supported = has_slice(&before) && before.sched_runtime > 0;
         for attributes in [made, by_it] {
-            assert_eq!(attributes.sched_runtime, if supported { 150_000 } else { 0 });
+            assert_eq!(attributes.sched_runtime, if is_supported { 150_000 } else { before.sched_runtime });
             assert_eq!(attributes.sched_policy, before.sched_policy);
             assert_eq!(attributes.sched_nice, before.sched_nice);
         }

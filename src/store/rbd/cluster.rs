@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::super::StoreError;
 use super::super::pool::Pool;
+use super::super::{StoreError, background};
 use super::dropped_on_pool::DroppedOnPool;
 use crate::config::GlanceStoreSection;
 use crate::sys::ceph::{CephPool, Client, Cluster};
@@ -141,7 +141,7 @@ pub(super) struct Connection {
 const SILENCE: Duration = Duration::from_secs(5);
 
 impl Connection {
-    /// Blocks.
+    /// Blocks. `threads`: where the connection is closed.
     fn make(access: &Access, threads: &Arc<Pool>) -> Result<Self, String> {
         let cluster = access.client()?.connect().map_err(|error| access.refused(&error))?;
         let fsid = cluster.fsid().map_err(|error| format!("asking for the id of the cluster: {error}"))?;
@@ -264,7 +264,8 @@ impl Link {
     /// Blocks.
     fn connect(&self, mut state: OwnedMutexGuard<State>) -> Result<Arc<Connection>, StoreError> {
         state.connection = None;
-        match Connection::make(&self.access, &self.threads) {
+        // Whoever drops the last of it may be a thread of the background, and one that it makes is none for requests.
+        match Connection::make(&self.access, background::threads()) {
             Ok(made) => {
                 tracing::info!(store = self.store, fsid = made.fsid, "connected to a Ceph cluster");
                 let _ = self.fsid.set(made.fsid.clone());
