@@ -125,6 +125,16 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
         if let Ok(answer) = &their_answer {
             running.learn(&asked, answer);
         }
+        for (side, answer, is_meant) in
+            [("upstream's", &their_answer, step.case.ours.is_none() && !is_server()), ("our", &our_answer, true)]
+        {
+            if let Ok(answer) = answer
+                && is_meant
+                && !step.case.is_awaited(&answer.body)
+            {
+                found.push(format!("until\n      {side} answer never became it: {}", excerpt(answer)));
+            }
+        }
         // What upstream does not do right is told of SQLite; on a server it may.
         if let (false, Some(deliberate), Ok(their)) = (is_server(), &step.case.ours, &their_answer) {
             found.extend(out_of_date(deliberate, (their, &theirs.names)));

@@ -52,7 +52,8 @@ fn client_vanishes_in_a_download() {
     server.send(&upload(&id, Body::Sized(vec![b'x'; 64 * MIB]))).expect(204);
     let before = descriptors_at_rest(&server);
     let downloads: Vec<TcpStream> = (0..20).map(|_| begin_download(&server, &id)).collect();
-    assert!(server.descriptors() >= before + 40, "a download needs a file and a socket");
+    // Some of those before may be closed only now.
+    assert!(server.descriptors() >= before + 30, "a download needs a file and a socket");
     drop(downloads);
     wait_for("files and sockets are closed", Duration::from_secs(20), || {
         (server.descriptors() <= before).then_some(())
@@ -154,10 +155,10 @@ fn reader_that_stops() {
     let id = create(&server);
     server.send(&upload(&id, Body::Sized(vec![b'x'; 64 * MIB]))).expect(204);
     let before = descriptors_at_rest(&server);
-    let stream = begin_download(&server, &id);
-    assert!(server.descriptors() >= before + 2, "a download needs a file and a socket");
-    wait_for("it is given up", Duration::from_secs(15), || (server.descriptors() <= before).then_some(()));
-    drop(stream);
+    let streams: Vec<TcpStream> = (0..10).map(|_| begin_download(&server, &id)).collect();
+    assert!(server.descriptors() >= before + 15, "a download needs a file and a socket");
+    wait_for("they are given up", Duration::from_secs(15), || (server.descriptors() <= before).then_some(()));
+    drop(streams);
 }
 
 #[test]
@@ -165,16 +166,16 @@ fn two_thousand_idle_connections() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(8192), hard).unwrap();
-    let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 3));
+    let server = Server::with(|conf| conf.set("DEFAULT.client_socket_timeout", 6).set("service.max_connections", 1000));
     server.send(&Request::new("GET", "/v2/images")).expect(200);
     let memory = server.resident();
     let idle: Vec<TcpStream> = (0..2000).map(|_| http::connect(server.address).unwrap()).collect();
-    wait_for("most are accepted", Duration::from_secs(20), || (server.descriptors() > 500).then_some(()));
+    wait_for("most are accepted", Duration::from_secs(20), || (server.descriptors() > 950).then_some(()));
     let grown = server.resident().saturating_sub(memory);
     assert!(grown < 64 * MIB as u64, "grew by {grown} bytes");
     // Who comes now waits for a place at most until the idle ones are closed.
     server.send(&Request::new("GET", "/v2/images")).expect(200);
-    wait_for("the idle ones are closed", Duration::from_secs(20), || (server.descriptors() < 200).then_some(()));
+    wait_for("the idle ones are closed", Duration::from_secs(40), || (server.descriptors() < 200).then_some(()));
     drop(idle);
 }
 
