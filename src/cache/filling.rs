@@ -122,11 +122,16 @@ impl FillError {
     /// store itself why there is none, as without a cache.
     fn may_pass(&self, has_begun: bool) -> bool {
         match self {
-            Self::Write(WriteError::Store(_) | WriteError::Digest(_)) | Self::Panicked => true,
+            Self::Write(WriteError::Store(_) | WriteError::Digest(_)) | Self::Panicked => has_begun,
             Self::Store(error) => has_begun && !matches!(error, image::Error::Store(StoreError::NotFound { .. })),
             Self::Unread | Self::NoRoom | Self::Room(_) | Self::Commit(_) => false,
             Self::Write(WriteError::Disk(_) | WriteError::NoRoom | WriteError::Invalid) => false,
         }
+    }
+
+    /// Whether the store has no more of the image than it gave.
+    fn is_end_of_data(&self) -> bool {
+        matches!(self, Self::Write(WriteError::Store(error)) if error.kind() == io::ErrorKind::UnexpectedEof)
     }
 }
 
@@ -229,7 +234,7 @@ async fn read_from_store(
     let is_all = expected.size.is_some_and(|size| written >= size);
     let data = match is_all {
         true => empty().boxed(),
-        false => request.open(written, expected.size).await.map_err(FillError::Store)?,
+        false => request.open(written, expected.size, Some(file)).await.map_err(FillError::Store)?,
     };
     let room = Growing { inner, file };
     Ok(match written {

@@ -15,6 +15,7 @@ mod housekeeping;
 mod index;
 mod inner;
 mod layout;
+mod life;
 mod prefetch;
 mod reading;
 mod request;

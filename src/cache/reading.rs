@@ -144,6 +144,6 @@ impl Cache {
 fn fallback(wanted: FillRequest) -> Fallback {
     Box::new(move |at, end| {
         let wanted = wanted.clone();
-        async move { wanted.open(at, end).await.map_err(io::Error::other) }.boxed()
+        async move { wanted.open(at, end, None).await.map_err(io::Error::other) }.boxed()
     })
 }

@@ -1,7 +1,7 @@
 //! Following the writer of another process by the file that it writes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -15,6 +15,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// The pause between two looks grows to this while nothing comes.
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
+
+/// What the time between two looks counts for at most: where it was longer, this process was stopped, and the writer perhaps with it.
+const LONGEST_SILENCE: Duration = Duration::from_secs(1);
+
+/// However long nothing has come already, a writer has this time to show that it lives: the file system's clock may be another.
+const LEAST_WAIT: Duration = Duration::from_secs(5);
 
 /// How often in a row the file of a dead writer is asked for that others have locked, if only to look at it.
 const MOST_CONTESTS: u32 = 100;
@@ -45,26 +51,36 @@ pub(in crate::cache) async fn follow(
     // What its readers may have got: there may have been some before, whom nobody followed.
     let mut before = Some(fill.written()).filter(|written| *written > 0);
     let mut verified = fill.is_right().then(Instant::now);
-    // The last sign of life, and what the file system said then about the last change of the file.
-    let (mut alive, mut modified) = (Instant::now(), None);
-    let mut contests = 0;
+    // How long there has been no sign of life, and what the file system said at the last look about the last change of the file.
+    let (mut silent, mut modified) = (Duration::ZERO, None);
+    let (mut contests, mut last_look) = (0, Instant::now());
     loop {
         let (place, name, own) = (layout.clone(), id.to_owned(), Arc::clone(seen));
         let looked = blocking(move || Ok((place.writer_state(&name, &own)?, own.metadata()?.modified()?))).await;
-        if let Ok((_, time)) = &looked
-            && modified.replace(*time).is_some_and(|known| known != *time)
-        {
-            (alive, contests) = (Instant::now(), 0);
+        silent += last_look.elapsed().min(LONGEST_SILENCE);
+        last_look = Instant::now();
+        if let Ok((_, time)) = &looked {
+            match modified.replace(*time) {
+                // It was silent before anybody of this process looked.
+                None => silent = age(*time).min(frozen.saturating_sub(LEAST_WAIT)),
+                Some(known) if known != *time => (silent, contests) = (Duration::ZERO, 0),
+                Some(_) => {}
+            }
         }
         let file = Arc::clone(seen);
         match looked.map(|(state, _)| state) {
             // The writer may still find that there is no room, or its store may not answer: as if nobody wrote.
             Ok(WriterState::Writing(0)) => pause = longer(pause),
             Ok(WriterState::Writing(written)) => {
-                if before.replace(written) == Some(written) {
+                let known = before.replace(written);
+                if known == Some(written) {
                     pause = longer(pause);
                 } else {
-                    (pause, alive, contests) = (PAUSE, Instant::now(), 0);
+                    pause = PAUSE;
+                    // The first look tells nothing of how old that is.
+                    if known.is_some() {
+                        (silent, contests) = (Duration::ZERO, 0);
+                    }
                     fill.tell(Progress::Growing { file, written });
                 }
             }
@@ -109,7 +125,7 @@ pub(in crate::cache) async fn follow(
             }
             Ok(WriterState::Gone) | Err(_) => return give_up(fill, file).await,
         }
-        if verified.is_none() && alive.elapsed() >= frozen {
+        if verified.is_none() && silent >= frozen {
             tracing::warn!(
                 image_id = id,
                 "the writer of an image for the cache stands still, its readers go on at the store"
@@ -137,6 +153,10 @@ async fn unfollow(file: Arc<OpenFile>) {
         Ok(())
     })
     .await;
+}
+
+fn age(time: SystemTime) -> Duration {
+    time.elapsed().unwrap_or_default()
 }
 
 fn longer(pause: Duration) -> Duration {

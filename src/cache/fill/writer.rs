@@ -14,7 +14,7 @@ use super::expected::{Expected, finish};
 use super::prefix::compute_piece;
 use super::progress::{Fill, Progress};
 use crate::cache::blocking::blocking;
-use crate::cache::layout::Layout;
+use crate::cache::life::show_life;
 use crate::store::{Algorithm, DigestState, Digests, OpenFile, StoreError};
 use crate::sys::write_back::start_write_back;
 
@@ -129,13 +129,10 @@ async fn digest(
         let end = *written.borrow_and_update();
         if at < end {
             (at, state) = compute_piece(file, at, end, state).await?;
-            // When all is written, this may go on for long.
-            let own = Arc::clone(file);
-            blocking(move || {
-                Layout::show_life(&own);
-                Ok(())
-            })
-            .await?;
+            // A file that grows shows it by that. When all is written, this may go on for long.
+            if !written.has_changed().unwrap_or(false) {
+                show_life(file).await;
+            }
         } else if written.changed().await.is_err() {
             return Ok(Some(state));
         }

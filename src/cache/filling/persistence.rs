@@ -42,7 +42,11 @@ pub(super) async fn persist<F: Future<Output = Result<u64, FillError>>>(
             return Err(failed);
         }
         let (place, name, own) = (layout.clone(), id.to_owned(), Arc::clone(file));
-        match blocking(move || place.take_over(&name, &own)).await {
+        match blocking(move || place.look_at(&name, &own)).await {
+            // It is read again from its beginning where a store gives no parts: not in vain more than once.
+            Ok(TakeOver::Ours(found)) if failed.is_end_of_data() && found.written == left.written => {
+                return Err(failed);
+            }
             Ok(TakeOver::Ours(found)) if failed.may_pass(found.written > 0) => left = found,
             // Also where somebody has removed the file: it cannot become an image of the cache any more.
             _ => return Err(failed),

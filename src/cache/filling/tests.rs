@@ -56,6 +56,10 @@ async fn what_the_disk_refuses_is_not_whole() {
 #[derive(Clone, Copy)]
 enum Attempt {
     BreakOff,
+    /// As before, without another byte.
+    BreakOffAtOnce,
+    /// The store has no more.
+    End,
     Panic,
     /// The store says why it gives nothing.
     Refuse,
@@ -63,7 +67,7 @@ enum Attempt {
     Succeed,
 }
 
-/// Tries to fill an image, of which each attempt but those that are refused writes a byte more. What came of it, and how often it was
+/// Tries to fill an image, of which each attempt but those to which nothing is given writes a byte more. What came of it, and how often it was
 /// tried.
 async fn fill_in(attempts: &[Attempt], is_removed: bool) -> (Result<u64, FillError>, usize) {
     let folder = tempfile::tempdir().unwrap();
@@ -81,11 +85,14 @@ async fn fill_in(attempts: &[Attempt], is_removed: bool) -> (Result<u64, FillErr
         async move {
             let end = file.metadata().unwrap().len();
             assert_eq!(left.written, end);
-            if !matches!(attempt, Attempt::Refuse) {
+            if !matches!(attempt, Attempt::BreakOffAtOnce | Attempt::End | Attempt::Refuse) {
                 (&mut &**file).write_all(b"x").unwrap();
             }
             match attempt {
-                Attempt::BreakOff => Err(WriteError::Store(io::ErrorKind::ConnectionReset.into()).into()),
+                Attempt::BreakOff | Attempt::BreakOffAtOnce => {
+                    Err(WriteError::Store(io::ErrorKind::ConnectionReset.into()).into())
+                }
+                Attempt::End => Err(WriteError::Store(io::ErrorKind::UnexpectedEof.into()).into()),
                 Attempt::Panic => panic!("in the middle"),
                 Attempt::Refuse => Err(FillError::Store(StoreError::RemoteUnavailable { source: None }.into())),
                 Attempt::FindWrong => Err(WriteError::Invalid.into()),
@@ -99,8 +106,14 @@ async fn fill_in(attempts: &[Attempt], is_removed: bool) -> (Result<u64, FillErr
 
 #[tokio::test]
 async fn a_fill_goes_on_where_its_store_broke_off_or_it_panicked_but_not_without_end() {
-    use Attempt::{BreakOff, FindWrong, Panic, Refuse, Succeed};
+    use Attempt::{BreakOff, BreakOffAtOnce, End, FindWrong, Panic, Refuse, Succeed};
     assert!(matches!(fill_in(&[BreakOff, Panic, Refuse, Succeed], false).await, (Ok(3), 4)));
+    assert!(matches!(fill_in(&[BreakOff, BreakOffAtOnce, Succeed], false).await, (Ok(2), 3)));
+    // What the store does not have it will not have the next time.
+    assert!(matches!(
+        fill_in(&[BreakOff, End, Succeed], false).await,
+        (Err(FillError::Write(WriteError::Store(_))), 2)
+    ));
     let most = 1 + usize::try_from(MOST_TIMES).unwrap();
     for attempts in [[BreakOff].as_slice(), &[BreakOff, Refuse]] {
         let (done, tried) = fill_in(attempts, false).await;
@@ -109,6 +122,8 @@ async fn a_fill_goes_on_where_its_store_broke_off_or_it_panicked_but_not_without
     assert!(matches!(fill_in(&[Panic], false).await, (Err(FillError::Panicked), tried) if tried == most));
     // Readers are told why by the store itself.
     assert!(matches!(fill_in(&[Refuse, Succeed], false).await, (Err(FillError::Store(_)), 1)));
+    let (done, tried) = fill_in(&[BreakOffAtOnce, Succeed], false).await;
+    assert!(matches!((&done, tried), (Err(FillError::Write(WriteError::Store(_))), 1)), "{tried} times: {done:?}");
     assert!(matches!(fill_in(&[FindWrong, Succeed], false).await, (Err(FillError::Write(WriteError::Invalid)), 1)));
     assert!(matches!(fill_in(&[BreakOff, Succeed], true).await, (Err(FillError::Write(WriteError::Store(_))), 1)));
 }

@@ -37,7 +37,7 @@ pub(in crate::cache) enum TakeOver {
 }
 
 impl Layout {
-    /// Asks to go on with an incomplete file: that of a dead writer that this process has followed, or its own.
+    /// Asks to go on with the incomplete file of a dead writer that this process has followed.
     ///
     /// # Errors
     /// Those of the file system.
@@ -64,13 +64,22 @@ impl Layout {
     /// Whether a process that follows the dead writer of a file is about to take that over, as it does within a second. The caller
     /// has the file locked.
     pub(super) fn has_heir(file: &File) -> bool {
-        // One that still has not is stopped, and would keep the file for ever.
-        let is_late = |changed: SystemTime| changed.elapsed().is_ok_and(|age| age >= 2 * FROZEN);
-        locks::is_followed(file) && !file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_late)
+        if !locks::is_followed(file) || !told(file).is_ok_and(|told| told.is_none()) {
+            return false;
+        }
+        // One that still has not is stopped, and would keep the file for ever; so would a time that was set by hand.
+        let is_late = |changed: SystemTime| match changed.elapsed() {
+            Ok(age) => age >= 2 * FROZEN,
+            Err(ahead) => ahead.duration() >= 2 * FROZEN,
+        };
+        !file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_late)
     }
 
-    /// What is left in a file that is locked by the caller, who goes on with it if that can be done.
-    fn look_at(&self, id: &str, mut file: &File) -> io::Result<TakeOver> {
+    /// What is left in an incomplete file that is locked by the caller, who goes on with it if that can be done.
+    ///
+    /// # Errors
+    /// Those of the file system; the lock stays.
+    pub(in crate::cache) fn look_at(&self, id: &str, mut file: &File) -> io::Result<TakeOver> {
         if told(file)?.is_some() || !is_at(file, &self.incomplete(id)) {
             return Ok(TakeOver::Lost);
         }

@@ -1,5 +1,5 @@
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -344,6 +344,19 @@ fn what_a_follower_is_about_to_go_on_with_stays() {
 
     seen.set_modified(SystemTime::now() - 3 * FROZEN).unwrap();
     assert!(soon(|| layout.remove_stalled(later).unwrap() == 1));
+}
+
+/// It cannot become an image: its data was found wrong before its writer died.
+#[test]
+fn nobody_goes_on_with_a_file_that_was_found_wrong() {
+    let (_folder, layout) = layout();
+    let dead = mine(&layout, ID);
+    write(&dead, b"half");
+    let _seen = followed(&layout, ID);
+    assert!(Layout::has_heir(&dead));
+    let mode = dead.metadata().unwrap().permissions().mode();
+    dead.set_permissions(fs::Permissions::from_mode(mode | 0o1000)).unwrap();
+    assert!(!Layout::has_heir(&dead));
 }
 
 /// They take the rest from the store, and would wait for whoever still reads what there is.

@@ -205,6 +205,20 @@ async fn a_writer_that_stands_still_is_not_waited_for() {
     assert!(matches!(*listening.borrow(), Progress::Abandoned(Some(_))));
 }
 
+/// Who comes when others have given it up already does not wait as long as they did.
+#[tokio::test]
+async fn a_writer_that_has_stood_still_for_long_is_given_a_moment() {
+    let directory = Directory::new();
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    theirs.set_modified(SystemTime::now() - LONG).unwrap();
+    let fill = Fill::new();
+    let _reader = fill.listen();
+    let seen = directory.see();
+    let follows = follow(&fill, &directory.layout, ID, &seen, LONG);
+    assert_eq!(timeout(Duration::from_secs(120), follows).await.expect("it is waited for"), Followed::Ended);
+}
+
 /// As a successor that digests what is there already.
 #[tokio::test]
 async fn a_writer_that_writes_nothing_and_shows_that_it_lives_is_waited_for() {
