@@ -1,16 +1,19 @@
 //! The disk in an OVA archive, and what its OVF file says of it (upstream: `OVAImageExtractor` in
 //! `glance/async_/flows/ovf_process.py`).
 
+mod content;
+
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Read};
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use tar::{Archive, Entry, EntryType};
 use tracing::warn;
 
-use crate::task::import::{Decompression, Interrupt, PluginError};
+use crate::task::import::PluginError;
+pub(super) use content::Archived;
+use content::Content;
 
 /// The file, beside the configuration, that names the properties of interest.
 pub(super) const METADATA: &str = "ovf-metadata.json";
@@ -28,25 +31,6 @@ const MEMBERS: usize = 1000;
 /// Namespaces whose elements become properties, with what their names begin with.
 const CIM: (&str, &str) =
     ("http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ProcessorAllocationSettingData", "cim_pasd");
-
-/// How an archive begins that is compressed as a whole, which upstream's library undoes.
-const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
-
-/// An archive, and who reads it.
-pub(super) struct Archived<'a> {
-    pub(super) path: &'a Path,
-    /// How much may come out of one that is compressed.
-    pub(super) unpacking: &'a Decompression,
-    pub(super) interrupt: &'a Interrupt,
-}
-
-/// What is in an archive, as far as it may come.
-struct Content<'a> {
-    data: Box<dyn Read>,
-    /// Bytes that may still come.
-    left: u64,
-    interrupt: &'a Interrupt,
-}
 
 /// What an OVF file says.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,32 +94,6 @@ fn with_member(
         }
     }
     Ok(false)
-}
-
-impl<'a> Archived<'a> {
-    fn open(&self) -> io::Result<Content<'a>> {
-        let mut file = File::open(self.path)?;
-        let size = file.metadata()?.len();
-        let mut head = Vec::with_capacity(GZIP.len());
-        file.by_ref().take(GZIP.len() as u64).read_to_end(&mut head)?;
-        file.rewind()?;
-        let (data, left): (Box<dyn Read>, u64) = if head == GZIP {
-            (Box::new(MultiGzDecoder::new(BufReader::new(file))), self.unpacking.most(size))
-        } else {
-            (Box::new(file), u64::MAX)
-        };
-        Ok(Content { data, left, interrupt: self.interrupt })
-    }
-}
-
-impl Read for Content<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.interrupt.check().map_err(io::Error::other)?;
-        let length = self.data.read(buffer)?;
-        let left = self.left.checked_sub(length as u64);
-        self.left = left.ok_or_else(|| io::Error::other("more comes out of it than may"))?;
-        Ok(length)
-    }
 }
 
 /// Reads an OVF file. Document types, whose entities can grow beyond all bounds, are refused.

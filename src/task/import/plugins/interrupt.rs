@@ -19,6 +19,12 @@ impl Interrupt {
     pub(in crate::task) fn check(&self) -> Result<(), PluginError> {
         if self.0.load(Ordering::Relaxed) { Err(PluginError::Interrupted) } else { Ok(()) }
     }
+
+    /// One after which nobody waits any more.
+    #[cfg(test)]
+    pub(in crate::task) fn given() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
 }
 
 /// The staged file on which a plugin works.

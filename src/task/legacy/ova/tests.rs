@@ -1,10 +1,13 @@
 use std::fs;
+use std::io::Write;
 
-use flate2::Compression;
+use bzip2::write::BzEncoder;
 use flate2::write::GzEncoder;
+use lzma_rust2::{XzOptions, XzWriter};
 
 use super::*;
 use crate::config::Config;
+use crate::task::import::{Decompression, Interrupt};
 
 const OVF: &str = r#"<?xml version="1.0"?>
 <ovf:Envelope xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
@@ -33,13 +36,44 @@ fn extract(
     super::extract(&Archived { path: archive, unpacking: &unpacking, interrupt: &interrupt }, disk, interesting, most)
 }
 
-/// The archive, compressed as a whole.
-fn compressed(archive: &Path) -> std::path::PathBuf {
-    let path = archive.with_extension("gz");
-    let mut encoder = GzEncoder::new(File::create(&path).unwrap(), Compression::fast());
-    io::copy(&mut File::open(archive).unwrap(), &mut encoder).unwrap();
-    encoder.finish().unwrap();
-    path
+/// The archive, compressed as a whole in each way, in two parts.
+fn compressed(archive: &Path) -> Vec<std::path::PathBuf> {
+    let plain = fs::read(archive).unwrap();
+    let (first, second) = plain.split_at(plain.len() / 2);
+    let gzip = |data: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    };
+    let bzip2 = |data: &[u8]| {
+        let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    };
+    let ways: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 3] = [("gz", &gzip), ("bz2", &bzip2), ("xz", &xz)];
+    let write = |(name, way): (&str, &dyn Fn(&[u8]) -> Vec<u8>)| {
+        let path = archive.with_extension(name);
+        fs::write(&path, [way(first), way(second)].concat()).unwrap();
+        path
+    };
+    ways.map(write).into()
+}
+
+fn xz(data: &[u8]) -> Vec<u8> {
+    let mut writer = XzWriter::new(Vec::new(), XzOptions::with_preset(0)).unwrap();
+    writer.write_all(data).unwrap();
+    writer.finish().unwrap()
+}
+
+/// Has the first block ask for another dictionary, whose size is written as in the format of xz.
+fn ask_for_dictionary(xz: &mut [u8], size: u8) {
+    let length = (usize::from(xz[12]) + 1) * 4;
+    let (header, rest) = xz[12..].split_at_mut(length - 4);
+    assert_eq!(header[1..4], [0, 0x21, 1], "one filter, LZMA2 with one byte of properties");
+    header[4] = size;
+    let mut sum = flate2::Crc::new();
+    sum.update(header);
+    rest[..4].copy_from_slice(&sum.sum().to_le_bytes());
 }
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -80,19 +114,42 @@ fn an_archive_may_be_compressed_as_a_whole_but_is_no_bomb() {
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("disk");
     let plain = archive(folder.path(), &[("disk.vmdk", b"disk"), ("a.ovf", OVF.as_bytes())]);
-    assert_eq!(extract(&compressed(&plain), &disk, &names(&["Limit"]), 100).unwrap()[0].1, "5");
-    assert_eq!(fs::read(&disk).unwrap(), b"disk");
-    fs::remove_file(&disk).unwrap();
+    for path in compressed(&plain) {
+        assert_eq!(extract(&path, &disk, &names(&["Limit"]), 100).unwrap()[0].1, "5", "{}", path.display());
+        assert_eq!(fs::read(&disk).unwrap(), b"disk");
+        fs::remove_file(&disk).unwrap();
+    }
     let zeros = vec![0; 2 << 20];
     for members in [[("a.ovf", OVF.as_bytes()), ("disk.vmdk", &zeros)], [("other.iso", &zeros), ("a.ovf", b"")]] {
         let plain = archive(folder.path(), &members);
-        let error = extract(&compressed(&plain), &disk, &[], u64::MAX).unwrap_err();
-        assert!(error.to_string().contains("reading the OVA archive"), "{error}");
-        let _ = fs::remove_file(&disk);
+        for path in compressed(&plain) {
+            let error = extract(&path, &disk, &[], u64::MAX).unwrap_err();
+            assert!(error.to_string().contains("more comes out of it than may"), "{}: {error}", path.display());
+            let _ = fs::remove_file(&disk);
+        }
     }
     let path = folder.path().join("damaged");
-    fs::write(&path, b"\x1f\x8b\x08 no gzip").unwrap();
-    extract(&path, &disk, &[], 100).unwrap_err();
+    for damaged in [&b"\x1f\x8b\x08 no gzip"[..], b"BZh91AY&SY no bzip2", b"\xfd7zXZ\0 no xz"] {
+        fs::write(&path, damaged).unwrap();
+        extract(&path, &disk, &[], 100).unwrap_err();
+    }
+}
+
+#[test]
+fn xz_gets_no_more_memory_than_its_presets_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, disk) = (folder.path().join("image.ova.xz"), folder.path().join("disk"));
+    let plain = fs::read(archive(folder.path(), &[("a.ovf", OVF.as_bytes()), ("disk.vmdk", b"disk")])).unwrap();
+    let mut data = xz(&plain);
+    // 64 MiB, and half as much again.
+    ask_for_dictionary(&mut data, 28);
+    fs::write(&path, &data).unwrap();
+    extract(&path, &disk, &[], 100).unwrap();
+    fs::remove_file(&disk).unwrap();
+    ask_for_dictionary(&mut data, 29);
+    fs::write(&path, &data).unwrap();
+    let error = extract(&path, &disk, &[], 100).unwrap_err();
+    assert!(error.to_string().contains("memory"), "{error}");
 }
 
 #[test]
