@@ -145,6 +145,18 @@ impl Server {
         stats.map(|stat| read(stat).unwrap()).collect()
     }
 
+    /// Whether a thread of this name waits in the kernel for something else than another thread: a file, that is.
+    pub(crate) fn waits_for_files(&self, name: &str) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten();
+        let mut of_name =
+            tasks.filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name));
+        // The kernel's function in which it waits; 0: none (proc_pid_wchan(5)).
+        of_name.any(|task| {
+            let waits = fs::read_to_string(task.path().join("wchan")).unwrap_or_default();
+            !waits.is_empty() && waits != "0" && !waits.contains("futex")
+        })
+    }
+
     /// Memory in use, in bytes.
     pub(crate) fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

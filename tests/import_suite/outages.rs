@@ -114,8 +114,15 @@ fn an_import_that_is_given_up_is_not_cleaned_up_before_its_stores_have_stopped()
     let id = create(&server);
     import(&server, &id, &json!({"method": {"name": "web-download", "uri": web.url()}, "stores": ["slow"]}));
     wait_for_begin(&web, &server, &id);
+    // Else there is nothing yet that its store could be at work on.
+    wait_for("the store has begun", PATIENCE, || {
+        fs::read_dir(server.conf.dir.join("source/.glance-drafts")).ok()?.next().map(drop)
+    });
     mount.stall();
     web.go_on.send(true).unwrap();
+    wait_for("the store stands still", PATIENCE, || {
+        ["glance-file", "glance-write-bg"].iter().any(|name| server.waits_for_files(name)).then_some(())
+    });
     let ended = format!("update tasks set status = 'failure' where image_id = '{id}'");
     sqlite(&server.conf.database(), &ended);
     logged(&server, "an import was given up");
@@ -124,8 +131,11 @@ fn an_import_that_is_given_up_is_not_cleaned_up_before_its_stores_have_stopped()
         let entries = logs.flat_map(|log| fs::read_dir(log).unwrap()).map(|entry| entry.unwrap().path());
         entries.into_iter().next()
     };
+    // It is another file once it says why it was left.
+    let path = wait_for("the reason", PATIENCE, || {
+        entry().filter(|path| fs::read_to_string(path).is_ok_and(|text| text.contains("\"reason\":\"")))
+    });
     // Nobody else may have it while the store works.
-    let path = entry().unwrap();
     let locked = Flock::lock(File::open(&path).unwrap(), FlockArg::LockExclusiveNonblock);
     assert!(locked.is_err(), "recovery would begin");
     assert_eq!(shown(&server, &id)["status"], "importing");
