@@ -36,27 +36,32 @@ fn extract(
     super::extract(&Archived { path: archive, unpacking: &unpacking, interrupt: &interrupt }, disk, interesting, most)
 }
 
+type Compress = fn(&[u8]) -> Vec<u8>;
+
 /// The archive, compressed as a whole in each way, in two parts.
 fn compressed(archive: &Path) -> Vec<std::path::PathBuf> {
     let plain = fs::read(archive).unwrap();
     let (first, second) = plain.split_at(plain.len() / 2);
-    let gzip = |data: &[u8]| {
-        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(data).unwrap();
-        encoder.finish().unwrap()
-    };
-    let bzip2 = |data: &[u8]| {
-        let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-        encoder.write_all(data).unwrap();
-        encoder.finish().unwrap()
-    };
-    let ways: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 3] = [("gz", &gzip), ("bz2", &bzip2), ("xz", &xz)];
-    let write = |(name, way): (&str, &dyn Fn(&[u8]) -> Vec<u8>)| {
+    let ways: [(_, Compress); 3] = [("gz", gzip), ("bz2", bzip2), ("xz", xz)];
+    let mut paths = Vec::new();
+    for (name, way) in ways {
         let path = archive.with_extension(name);
         fs::write(&path, [way(first), way(second)].concat()).unwrap();
-        path
-    };
-    ways.map(write).into()
+        paths.push(path);
+    }
+    paths
+}
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn bzip2(data: &[u8]) -> Vec<u8> {
+    let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn xz(data: &[u8]) -> Vec<u8> {
