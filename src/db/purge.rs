@@ -18,7 +18,7 @@ use super::clock;
 use super::connection::Db;
 use super::dialect::Dialect;
 use super::error::DbError;
-use super::images::{OWNER_PROPERTY, SIZE_PROPERTY};
+use super::images::NOTES;
 use super::reserved;
 use super::retry::Operation;
 use super::row::Columns;
@@ -47,9 +47,6 @@ const MOST: usize = 1024;
 const AIM: Duration = Duration::from_millis(20);
 /// The longest pause after a transaction.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Properties by which workers find what is theirs.
-const NOTES: [[&str; 2]; 2] = [OWNER_PROPERTY, SIZE_PROPERTY];
 
 /// Is told how many rows are gone.
 pub(crate) type Observer<'a> = &'a (dyn Fn(u64) + Send + Sync);
@@ -125,7 +122,7 @@ impl Table {
             let mut image = Query::select();
             image.expr(Expr::val(1)).from("images").and_where(live("images"));
             image.and_where(Expr::col(("images", "id")).equals(("image_properties", "image_id")));
-            let in_use = reserved::is_named(dialect, &NOTES.concat()).and(Expr::exists(image));
+            let in_use = reserved::is_named(dialect, &NOTES).and(Expr::exists(image));
             query.and_where(in_use.not());
         }
         query

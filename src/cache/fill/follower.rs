@@ -1,7 +1,7 @@
 //! Following the writer of another process by the file that it writes.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -62,7 +62,7 @@ pub(in crate::cache) async fn follow(
         if let Ok((_, time)) = &looked {
             match modified.replace(*time) {
                 // It was silent before anybody of this process looked.
-                None => silent = age(*time).min(frozen.saturating_sub(LEAST_WAIT)),
+                None => silent = time.elapsed().unwrap_or_default().min(frozen.saturating_sub(LEAST_WAIT)),
                 Some(known) if known != *time => (silent, contests) = (Duration::ZERO, 0),
                 Some(_) => {}
             }
@@ -153,10 +153,6 @@ async fn unfollow(file: Arc<OpenFile>) {
         Ok(())
     })
     .await;
-}
-
-fn age(time: SystemTime) -> Duration {
-    time.elapsed().unwrap_or_default()
 }
 
 fn longer(pause: Duration) -> Duration {

@@ -1,7 +1,8 @@
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
+use super::verdict::{REFUTED, add_mode};
 use super::*;
 
 pub(super) const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
@@ -354,8 +355,7 @@ fn nobody_goes_on_with_a_file_that_was_found_wrong() {
     write(&dead, b"half");
     let _seen = followed(&layout, ID);
     assert!(Layout::has_heir(&dead));
-    let mode = dead.metadata().unwrap().permissions().mode();
-    dead.set_permissions(fs::Permissions::from_mode(mode | 0o1000)).unwrap();
+    add_mode(&dead, REFUTED).unwrap();
     assert!(!Layout::has_heir(&dead));
 }
 

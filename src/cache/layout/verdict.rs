@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::{Layout, is_at, locks};
 
 /// The sticky bit, which means nothing for files (inode(7)): data with it was found wrong.
-const REFUTED: u32 = 0o1000;
+pub(super) const REFUTED: u32 = 0o1000;
 
 /// The bit that lets programs run as their owner, on a file that nobody can run: the disk refused data of it.
 const REFUSED: u32 = 0o4000;
@@ -104,7 +104,7 @@ pub(super) fn told(file: &File) -> io::Result<Option<WriterState>> {
     })
 }
 
-fn add_mode(file: &File, bit: u32) -> io::Result<()> {
+pub(super) fn add_mode(file: &File, bit: u32) -> io::Result<()> {
     let mode = file.metadata()?.permissions().mode() | bit;
     file.set_permissions(fs::Permissions::from_mode(mode))
 }

@@ -26,11 +26,14 @@ use crate::db::session::Session;
 
 /// Names of the property, of which an image has one: the first, unless that has no place. They begin as all that belong to the
 /// service.
-pub(in crate::db) const OWNER_PROPERTY: [&str; 2] = ["os_glance_data_owner", "os_glance_data_owner_beside"];
+const OWNER_PROPERTY: [&str; 2] = ["os_glance_data_owner", "os_glance_data_owner_beside"];
 
 /// Names of a second property of that kind: bytes that the owner of the data is about to write, so that others who ask what a project
 /// takes up count them. It goes when the ownership does.
-pub(in crate::db) const SIZE_PROPERTY: [&str; 2] = ["os_glance_data_size", "os_glance_data_size_beside"];
+pub(super) const SIZE_PROPERTY: [&str; 2] = ["os_glance_data_size", "os_glance_data_size_beside"];
+
+/// All of these names: what workers find by them is theirs.
+pub(in crate::db) const NOTES: [&str; 4] = [OWNER_PROPERTY[0], OWNER_PROPERTY[1], SIZE_PROPERTY[0], SIZE_PROPERTY[1]];
 
 /// What a change of an image does to the ownership of its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,7 +168,7 @@ pub(super) async fn clear(session: &mut Session, id: &str) -> Result<(), DbError
     let delete = Query::delete()
         .from_table("image_properties")
         .and_where(Expr::col("image_id").eq(id))
-        .and_where(reserved::is_named(session.dialect(), &[OWNER_PROPERTY, SIZE_PROPERTY].concat()))
+        .and_where(reserved::is_named(session.dialect(), &NOTES))
         .take();
     session.execute(&delete).await.map(drop)
 }
