@@ -10,7 +10,8 @@ use glance_api::db::images::Measure;
 use glance_api::db::images::list::{Column, Condition, ListQuery, Viewer, VisibilityCondition};
 use glance_api::db::metadefs::{self, NamespaceColumn, NamespaceQuery};
 use glance_api::db::model::{ImageUpdate, NewImage};
-use glance_api::db::{Db, Dialect, images, members};
+use glance_api::db::tasks::{self, TakeOver};
+use glance_api::db::{Db, DbError, Dialect, images, members};
 use glance_api::metadef::listing::Direction;
 use time::macros::datetime;
 
@@ -93,6 +94,9 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
             an_image_takes_few_statements(server, &db).await;
             a_page_of_namespaces_takes_two_statements(server, &db).await;
             uploads_beside_names_from_before(server, &db).await;
+            notes_without_a_place(server, &db).await;
+            dead_tasks_beside_names_from_before(server, &db).await;
+            a_note_that_came_meanwhile(server).await;
         }
     }
 
@@ -241,6 +245,22 @@ async fn a_page_of_namespaces_takes_two_statements(server: &Server, db: &Db) {
     assert_eq!(sent.len(), 2, "{sent:?}");
 }
 
+/// As a user of upstream sets a property, or has removed one that was set.
+fn set_from_before(server: &Server, id: &str, name: &str, is_removed: bool) {
+    server.sql(&format!(
+        "INSERT INTO image_properties (image_id, name, value, created_at, deleted) \
+         VALUES ('{id}', CONVERT(UNHEX('{}') USING utf8mb4), '7', NOW(), {is_removed})",
+        hex::encode(name)
+    ));
+}
+
+/// The properties of [`set_from_before`] that an image has.
+fn names_from_before(server: &Server, id: &str) -> String {
+    server.sql(&format!(
+        "SELECT HEX(name), deleted FROM image_properties WHERE image_id = '{id}' AND value = '7' ORDER BY id"
+    ))
+}
+
 /// An image may have a property whose name MySQL does not tell from one of the service's, which its user has set under upstream, and
 /// perhaps removed. It stays as it is, and is not taken for what an upload notes.
 async fn uploads_beside_names_from_before(server: &Server, db: &Db) {
@@ -248,16 +268,8 @@ async fn uploads_beside_names_from_before(server: &Server, db: &Db) {
     for (name, is_removed) in names.into_iter().flat_map(|name| [(name, false), (name, true)]) {
         let (id, project) = (db_suite::uuid(), db_suite::uuid());
         images::create(db, NewImage { owner: Some(project.clone()), ..NewImage::new(&id) }).await.unwrap();
-        server.sql(&format!(
-            "INSERT INTO image_properties (image_id, name, value, created_at, deleted) \
-             VALUES ('{id}', CONVERT(UNHEX('{}') USING utf8mb4), '7', NOW(), {is_removed})",
-            hex::encode(name)
-        ));
-        let theirs = || {
-            server.sql(&format!(
-                "SELECT HEX(name), deleted FROM image_properties WHERE image_id = '{id}' AND value = '7'"
-            ))
-        };
+        set_from_before(server, &id, name, is_removed);
+        let theirs = || names_from_before(server, &id);
         let before = theirs();
         let owner = async || images::with_owner(db, &id).await.unwrap().unwrap().owner;
         let to = |status: &str| ImageUpdate { status: Some(status.to_owned()), ..ImageUpdate::default() };
@@ -280,6 +292,108 @@ async fn uploads_beside_names_from_before(server: &Server, db: &Db) {
         images::restore(db, &id, "active", image.updated_at, Vec::new()).await.unwrap();
         assert_eq!((images::get(db, &id, false).await.unwrap(), theirs()), (Some(image), before), "{name}");
     }
+}
+
+/// Where both names of a note are taken, the user is told by which property; once one of them is removed, there is a place.
+async fn notes_without_a_place(server: &Server, db: &Db) {
+    let to = |status: &str| ImageUpdate { status: Some(status.to_owned()), ..ImageUpdate::default() };
+    for (names, is_of_size) in [
+        (["OS_GLANCE_DATA_OWNER", "os_glance_dätä_owner_beside"], false),
+        (["os_glance_data_size ", "OS_GLANCE_DATA_SIZE_BESIDE"], true),
+    ] {
+        let id = db_suite::uuid();
+        images::create(db, NewImage::new(&id)).await.unwrap();
+        for name in names {
+            set_from_before(server, &id, name, false);
+        }
+        let note = async || {
+            images::take(db, &id, to("saving"), &["queued"], "token").await?;
+            images::announce_size(db, &id, 1000).await
+        };
+        let told = |outcome| matches!(outcome, Err(DbError::InTheWay(name)) if names.contains(&name.as_str()));
+        let before = names_from_before(server, &id);
+        assert!(told(note().await), "{names:?}");
+        let found = images::with_owner(db, &id).await.unwrap().unwrap();
+        let (status, owner) = if is_of_size { ("saving", Some("token")) } else { ("queued", None) };
+        assert_eq!((found.image.status.as_str(), found.owner.as_deref()), (status, owner), "{names:?}");
+        if !is_of_size {
+            // The properties would be marked as if their user had removed them, and are not taken for that.
+            assert!(told(images::delete_and_take(db, &id, "deleted", &["queued"], &[], "token").await));
+            assert!(!images::with_owner(db, &id).await.unwrap().unwrap().image.deleted);
+        }
+        assert_eq!(names_from_before(server, &id), before);
+
+        let [removed, kept] = names;
+        let change = ImageUpdate {
+            status: Some("queued".to_owned()),
+            properties: Some(vec![(kept.to_owned(), Some("7".to_owned()))]),
+            ..ImageUpdate::default()
+        };
+        images::update(db, &id, change, None).await.unwrap();
+        note().await.unwrap();
+        let found = images::with_owner(db, &id).await.unwrap().unwrap();
+        assert_eq!(found.owner.as_deref(), Some("token"), "{names:?}");
+        let left = format!("{}\t0", hex::encode_upper(kept));
+        assert_eq!(names_from_before(server, &id), left, "{removed} makes way");
+        images::give_back(db, &id, to("active"), &["saving"], "token").await.unwrap();
+        assert_eq!(found.image.properties, [(kept.to_owned(), Some("7".to_owned()))]);
+    }
+}
+
+/// A user's property in the place of an import's lock is not taken for the lock of another task: what a worker that died has left is
+/// looked at where the image's status keeps others away, else the property is named.
+async fn dead_tasks_beside_names_from_before(server: &Server, db: &Db) {
+    let (lock, name) = ("os_glance_import_task", "OS_GLANCE_Import_Task");
+    for (from, to) in [("queued", Some("importing")), ("uploading", None), ("active", None)] {
+        let id = db_suite::uuid();
+        images::create(db, NewImage { status: from.to_owned(), ..NewImage::new(&id) }).await.unwrap();
+        set_from_before(server, &id, name, false);
+        let step = TakeOver {
+            image: id.clone(),
+            from: from.to_owned(),
+            former: None,
+            to: to.map(str::to_owned),
+            token: "token".to_owned(),
+            task: db_suite::uuid(),
+            property: lock,
+        };
+        let taken = tasks::take_over(db, step).await;
+        let found = images::with_owner(db, &id).await.unwrap().unwrap();
+        let seen = (found.image.status.as_str(), found.owner.as_deref());
+        if from == "active" {
+            assert!(matches!(&taken, Err(DbError::InTheWay(known)) if known == name), "{taken:?}");
+            assert_eq!(seen, ("active", None));
+        } else {
+            taken.unwrap();
+            assert_eq!(seen, (to.unwrap_or(from), Some("token")));
+        }
+        assert_eq!(found.image.properties, [(name.to_owned(), Some("7".to_owned()))]);
+    }
+}
+
+/// Without locks on what is not there yet, somebody else may write a note after it was looked for. It is replaced, and nobody takes it
+/// for a user's property.
+async fn a_note_that_came_meanwhile(server: &Server) {
+    let isolation = "SET+SESSION+TRANSACTION+ISOLATION+LEVEL+READ+COMMITTED";
+    let db = connect(&format!("{}&init_command={isolation}", server.url())).await;
+    let id = db_suite::uuid();
+    images::create(&db, NewImage::new(&id)).await.unwrap();
+    let gate = server.hold_up("glance", "BEFORE INSERT ON image_properties", "NEW.value = '1000'");
+    let note = tokio::spawn({
+        let (db, id) = (db.clone(), id.clone());
+        async move { images::announce_size(&db, &id, 1000).await }
+    });
+    tokio::task::block_in_place(|| {
+        server.wait_for_waiting(1);
+        server.sql(&format!(
+            "INSERT INTO image_properties (image_id, name, value, created_at, deleted) \
+             VALUES ('{id}', 'os_glance_data_size', '2000', NOW(), 1)"
+        ));
+        drop(gate);
+    });
+    note.await.unwrap().unwrap();
+    let notes = server.sql(&format!("SELECT name, value, deleted FROM image_properties WHERE image_id = '{id}'"));
+    assert_eq!(notes, "os_glance_data_size\t1000\t1");
 }
 
 /// A list's plan takes PostgreSQL longer than the list: its connections are to keep plans.

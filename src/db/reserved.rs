@@ -64,7 +64,7 @@ pub(super) async fn check<'a>(
 
 /// Why properties of these names could not be inserted into an image that has none of them: the database takes a property that the
 /// image has for one of the service's, or one of these for one of the service's that the image has. To be called after a unique key
-/// has refused them.
+/// has refused them, and by what is there then, whatever the transaction has read before.
 pub(super) async fn clash(session: &mut Session, image: &str, names: &[&str]) -> Result<Option<DbError>, DbError> {
     if session.dialect() != Dialect::MySql || names.is_empty() {
         return Ok(None);
@@ -78,6 +78,7 @@ pub(super) async fn clash(session: &mut Session, image: &str, names: &[&str]) ->
         .from("image_properties")
         .and_where(Expr::col("image_id").eq(image))
         .and_where(Expr::col("name").is_in(SERVICE_PROPERTIES))
+        .lock_exclusive()
         .take();
     let read = |row: &dyn super::row::Row| {
         let mut columns = Columns::of(row);
@@ -114,6 +115,19 @@ pub(super) async fn make_way<'a>(
         .and_where(live("image_properties").not())
         .take();
     session.execute(&delete).await.map(drop)
+}
+
+/// Where these names have no place: what its user has removed, and the database takes for one of them, goes for good. False: there was
+/// no such property.
+pub(super) async fn drop_removed(session: &mut Session, image: &str, names: &[&'static str]) -> Result<bool, DbError> {
+    let delete = Query::delete()
+        .from_table("image_properties")
+        .and_where(Expr::col("image_id").eq(image))
+        .and_where(Expr::col("name").is_in(names.iter().copied()))
+        .and_where(is_named(session.dialect(), names).not())
+        .and_where(live("image_properties").not())
+        .take();
+    Ok(session.execute(&delete).await? > 0)
 }
 
 /// Whether no collation takes the name for another one of such characters.

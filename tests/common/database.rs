@@ -1,6 +1,7 @@
 //! PostgreSQL and MariaDB from the distribution's packages, each with its own data in a temporary directory and reachable
 //! through a Unix socket only; and a proxy before them.
 
+mod gate;
 mod programs;
 mod proxy;
 
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 
 use super::pause;
 
+pub(crate) use gate::Gate;
 pub(crate) use programs::{as_postgres, program};
 use programs::{output, postgres};
 pub(crate) use proxy::{Fault, Proxy};
@@ -210,21 +212,29 @@ impl Server {
 
     /// As [`Self::sql`], in another database.
     pub(crate) fn sql_in(&self, database: &str, sql: &str) -> String {
+        let mut client = self.client(database);
+        client.args([if self.kind == Kind::Postgres { "-c" } else { "-e" }, sql]);
+        let done = client.output().unwrap();
+        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The database's own, which writes what SQL gives bare.
+    fn client(&self, database: &str) -> Command {
         let mut client = match self.kind {
             Kind::Postgres => {
                 let mut client = Command::new(program("psql", "postgresql-client"));
-                client.arg("-h").arg(self.folder.path()).args(["-U", "glance", "-d", database, "-AtXq", "-c", sql]);
+                client.arg("-h").arg(self.folder.path()).args(["-U", "glance", "-d", database, "-AtXq"]);
                 client
             }
             Kind::MariaDb => {
                 let mut client = self.mariadb_client();
-                client.args(["-N", "-B", "-D", database, "-e", sql]);
+                client.args(["-N", "-B", "-D", database]);
                 client
             }
         };
-        let done = client.env("PGPORT", self.port.to_string()).current_dir("/").output().unwrap();
-        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        client.env("PGPORT", self.port.to_string()).current_dir("/");
+        client
     }
 
     /// The value of `[database] connection` for another database of the server.

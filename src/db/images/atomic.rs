@@ -9,7 +9,7 @@ use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::reserved;
 use crate::db::retry::Operation;
-use crate::db::row::Columns;
+use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
 
@@ -79,17 +79,22 @@ pub(in crate::db) async fn lock_and_own(
 /// As [`set_property_atomic`] where the property does not have the value already, in a transaction that does more.
 ///
 /// # Errors
-/// [`DbError::Duplicate`] if it has another value.
+/// [`DbError::Duplicate`] if it has another value; [`DbError::InTheWay`].
 pub(in crate::db) async fn lock(session: &mut Session, id: &str, name: &str, value: &str) -> Result<(), DbError> {
     let query = Query::select()
-        .column("value")
+        .columns(["name", "value"])
         .from("image_properties")
         .and_where(Expr::col("image_id").eq(id))
         .and_where(Expr::col("name").eq(name))
         .and_where(live("image_properties"))
         .take();
-    match session.row(&query, |row| Columns::of(row).maybe_text()).await? {
-        Some(Some(known)) if known == value => Ok(()),
+    let read = |row: &dyn Row| {
+        let mut columns = Columns::of(row);
+        Ok((columns.text()?, columns.maybe_text()?))
+    };
+    match session.row(&query, read).await? {
+        Some((found, _)) if found != name => Err(DbError::InTheWay(found)),
+        Some((_, Some(known))) if known == value => Ok(()),
         Some(_) => Err(DbError::Duplicate { what: "property", key: name.to_owned() }),
         None => Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }.run(session).await,
     }

@@ -118,6 +118,8 @@ impl Operation for Delete {
             let found = read(session, &self.id, true).await?.map(|image| image.locations).unwrap_or_default();
             locations::check_unchanged(&self.id, expected, &found)?;
         }
+        // Before the properties go with the image: those that are marked as deleted until then their user has removed.
+        self.ownership.apply(session, &self.id, now).await?;
         for table in CHILDREN {
             let mut update = soft_delete(table, now);
             if table == "image_locations" {
@@ -128,7 +130,7 @@ impl Operation for Delete {
             update.and_where(Expr::col("image_id").eq(self.id.as_str())).and_where(live(table));
             session.execute(&update).await?;
         }
-        self.ownership.apply(session, &self.id, now).await
+        Ok(())
     }
 }
 

@@ -182,6 +182,24 @@ async fn put(
     value: &str,
     now: PrimitiveDateTime,
 ) -> Result<(), DbError> {
+    if replace(session, id, names, value, now).await? {
+        return Ok(());
+    }
+    let added = add(session, id, names, value, now).await;
+    if matches!(added, Err(DbError::InTheWay(_))) && reserved::drop_removed(session, id, &names).await? {
+        return add(session, id, names, value, now).await;
+    }
+    added
+}
+
+/// False: there is none of these names.
+async fn replace(
+    session: &mut Session,
+    id: &str,
+    names: [&'static str; 2],
+    value: &str,
+    now: PrimitiveDateTime,
+) -> Result<bool, DbError> {
     let replace = Query::update()
         .table("image_properties")
         .values([("value", value.into()), ("deleted", true.into()), ("deleted_at", now.into())])
@@ -189,18 +207,30 @@ async fn put(
         .and_where(Expr::col("image_id").eq(id))
         .and_where(reserved::is_named(session.dialect(), &names))
         .take();
-    if session.execute(&replace).await? > 0 {
-        return Ok(());
+    Ok(session.execute(&replace).await? > 0)
+}
+
+/// By the first of the names that has a place.
+async fn add(
+    session: &mut Session,
+    id: &str,
+    names: [&'static str; 2],
+    value: &str,
+    now: PrimitiveDateTime,
+) -> Result<(), DbError> {
+    let mut outcome = Ok(());
+    for name in names {
+        let error = match insert(session, id, name, value, now).await {
+            Err(error) if error.is_duplicate() && session.takes_for_equal() => error,
+            done => return done,
+        };
+        match reserved::clash(session, id, &[name]).await? {
+            Some(clash) => outcome = Err(clash),
+            // No user's, but one that somebody has written since there was none, as READ COMMITTED lets them.
+            None => return if replace(session, id, names, value, now).await? { Ok(()) } else { Err(error) },
+        }
     }
-    let [first, second] = names;
-    match insert(session, id, first, value, now).await {
-        Err(error) if error.is_duplicate() && session.takes_for_equal() => {}
-        done => return done,
-    }
-    match insert(session, id, second, value, now).await {
-        Err(error) if error.is_duplicate() => Err(reserved::clash(session, id, &names).await?.unwrap_or(error)),
-        done => done,
-    }
+    outcome
 }
 
 async fn insert(

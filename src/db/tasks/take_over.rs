@@ -28,12 +28,17 @@ pub struct TakeOver {
     pub property: &'static str,
 }
 
+/// Statuses in which another task asks who owns the data, or none begins: nobody can have the image though it is not locked.
+const KEPT_BY_STATUS: [&str; 2] = ["importing", "uploading"];
+
 /// Takes an image that is still as it was seen. It is locked for the task afterwards, and the task's lease is renewed, so that
-/// neither an upload nor another task can have the image.
+/// neither an upload nor another task can have the image. Where a user's property is in the place of the lock, the image's status has
+/// to be enough.
 ///
 /// # Errors
 /// [`DbError::StateConflict`] if the image is in another status or its data has another owner, [`DbError::Duplicate`] if another
-/// task has it, [`DbError::NotFound`] if there is no such image. Nothing has changed then.
+/// task has it, [`DbError::NotFound`] if there is no such image, [`DbError::InTheWay`] if only the lock would keep others away.
+/// Nothing has changed then.
 pub async fn take_over(db: &Db, step: TakeOver) -> Result<(), DbError> {
     db.write(step).await
 }
@@ -46,7 +51,10 @@ impl Operation for TakeOver {
         let Self { image, from, former, to, token, task, property } = self;
         let change = ImageUpdate { status: to.clone(), ..ImageUpdate::default() };
         images::change_and_take_from(session, image, &change, from, former.as_deref(), token).await?;
-        images::lock(session, image, property, task).await?;
+        match images::lock(session, image, property, task).await {
+            Err(DbError::InTheWay(_)) if KEPT_BY_STATUS.contains(&to.as_deref().unwrap_or(from)) => {}
+            locked => locked?,
+        }
         let renewal = Query::update()
             .table("tasks")
             .value("updated_at", clock::now())
