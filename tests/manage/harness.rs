@@ -75,7 +75,12 @@ impl Place {
 
     /// Runs SQL on a database of the server; what it gives.
     pub(crate) fn run_in(&self, database: &str, sql: &str) -> String {
-        self.server.as_ref().expect("a server").sql_in(database, sql)
+        self.the_server().sql_in(database, sql)
+    }
+
+    /// The server.
+    pub(crate) fn the_server(&self) -> &Server {
+        self.server.as_ref().expect("a server")
     }
 
     /// Ours.

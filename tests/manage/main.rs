@@ -7,6 +7,7 @@ mod commands;
 mod harness;
 mod interruptions;
 mod purge;
+mod restored;
 mod upgrades;
 
 #[path = "../common/mod.rs"]
