@@ -35,8 +35,9 @@
 //! `<long:N>` (N letters). `save` may also map names to JSON pointers.
 //!
 //! `until` repeats the request until what JSON pointers lead to in the answer is one of the values given for each: for what goes on in
-//! the background. The end of an import shows in its image, whose `os_glance_import_task` goes; until then no case lists tasks
-//! (`running.rs` tells why, and sees to it).
+//! the background. The end of an import shows in its image, whose `os_glance_import_task` goes; until then no case lists tasks or
+//! writes (`running.rs` tells why, and sees to it). Of an import that fails upstream's task ends a moment later: then `/v2/tasks` has none
+//! that is pending or processing.
 //!
 //! `ours` marks a deliberate difference: its `why`, and the fields in which our answer is not upstream's, with our values:
 //! `status` (with its words), `headers` (null for one that we do not send), `body` or `error` (the text in an error document) or, for

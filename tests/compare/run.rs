@@ -123,7 +123,7 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
             wait_for_another_time();
         }
         if let Ok(answer) = &their_answer {
-            running.learn(&asked, answer);
+            found.extend(running.learn(&asked, answer));
         }
         for (side, answer, is_meant) in
             [("upstream's", &their_answer, step.case.ours.is_none() && !is_server()), ("our", &our_answer, true)]

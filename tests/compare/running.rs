@@ -2,7 +2,7 @@
 //!
 //! Upstream marks expired tasks each time it lists some. On SQLite that locks the database for a moment, and a task that writes down at
 //! that moment how far it is, or that it begins, fails: upstream does not repeat that write. So no case lists tasks before an answer
-//! has shown the end of all that were begun.
+//! has shown the end of all that were begun. Nor does a case write before that: who of the two finds the database locked is chance.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,13 @@ impl Running {
         lists.then(|| format!("order\n      it lists tasks while one may still run; wait for its end at {first}"))
     }
 
-    /// Takes note of what upstream has answered.
-    pub(crate) fn learn(&mut self, request: &Request, answer: &Answer) {
+    /// Takes note of what upstream has answered. Gives why what was asked should have waited, if it has changed something.
+    pub(crate) fn learn(&mut self, request: &Request, answer: &Answer) -> Option<String> {
+        let only_reads = ["GET", "HEAD", "OPTIONS"].contains(&request.method.as_str());
+        let has_written = !only_reads && (200..300).contains(&answer.status);
+        let first = self.0.first().filter(|_| has_written);
+        let objection = first
+            .map(|first| format!("order\n      it writes while a task may still run; wait for its end at {first}"));
         let document = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
         match (request.method.as_str(), answer.status, path(request)) {
             ("POST", 201, tasks @ "/v2/tasks") => {
@@ -41,6 +46,7 @@ impl Running {
             }
             _ => {}
         }
+        objection
     }
 }
 
@@ -73,18 +79,23 @@ mod tests {
         ] {
             let mut running = Running::default();
             let begin = Request::new("POST", begin);
-            running.learn(&begin, &answer(409, "{\"id\": \"t\"}"));
+            assert_eq!(running.learn(&begin, &answer(409, "{\"id\": \"t\"}")), None);
             assert_eq!(running.objection(&lists[0]), None, "it was refused");
-            running.learn(&begin, &answer(if shows == "/v2/tasks/t" { 201 } else { 202 }, "{\"id\": \"t\"}"));
+            let begun = answer(if shows == "/v2/tasks/t" { 201 } else { 202 }, "{\"id\": \"t\"}");
+            assert_eq!(running.learn(&begin, &begun), None);
+            for (request, status) in others.iter().flat_map(|request| [(request, 200), (request, 409)]) {
+                let writes = request.method != "GET" && status == 200;
+                assert_eq!(running.learn(request, &answer(status, runs)).is_some(), writes, "{request:?} {status}");
+            }
             let shows = Request::new("GET", shows);
             for answer in [answer(200, runs), answer(404, over)] {
-                running.learn(&shows, &answer);
+                assert_eq!(running.learn(&shows, &answer), None);
                 assert!(lists.iter().all(|request| running.objection(request).is_some()));
                 assert!(others.iter().chain([&shows]).all(|request| running.objection(request).is_none()));
             }
-            running.learn(&Request::new("GET", "/v2/images/b"), &answer(200, over));
+            assert_eq!(running.learn(&Request::new("GET", "/v2/images/b"), &answer(200, over)), None);
             assert!(running.objection(&lists[0]).is_some(), "something else is over");
-            running.learn(&shows, &answer(200, over));
+            assert_eq!(running.learn(&shows, &answer(200, over)), None);
             assert_eq!(running.objection(&lists[0]), None);
         }
     }

@@ -23,6 +23,8 @@ const OF_THE_REQUEST: &str = "x-openstack-request-id";
 pub(super) struct Cloud {
     pub(super) conf: Conf,
     running: Option<Service>,
+    /// Tasks that may not have ended.
+    tasks: Running,
     side: Side,
     host: Host,
     database: Option<Database>,
@@ -75,7 +77,7 @@ impl Cloud {
         values.insert("server".to_owned(), format!("127.0.0.1:{port}"));
         let client = Client::new(([127, 0, 0, 1], port).into());
         let side = Side { client, values, names, log: None, _service: Box::new(()) };
-        let mut cloud = Self { conf, running: None, side, host, database, _folder: folder };
+        let mut cloud = Self { conf, running: None, tasks: Running::default(), side, host, database, _folder: folder };
         cloud.host.variables = cloud.variables();
         cloud.running = Some(Service::Upstream(Upstream::start(cloud.conf.clone())));
         cloud
@@ -109,16 +111,22 @@ impl Cloud {
 
     /// Sends the requests of a file in order; each must succeed.
     pub(super) fn act(&mut self, name: &str) {
-        let mut running = Running::default();
         for step in steps(name) {
-            let asked = step.request(&self.side.values, token_of(&step.who));
-            assert_eq!(running.objection(&asked), None, "{name} {}", step.label);
-            let answer = self.side.answer(&step, token_of(&step.who)).unwrap();
-            running.learn(&asked, &answer);
+            let answer = self.ask(name, &step);
             assert!((200..300).contains(&answer.status), "{name} {}: {} {}", step.label, answer.status, answer.text());
             assert!(step.case.is_awaited(&answer.body), "{name} {}: {}", step.label, answer.text());
             assert_eq!(self.side.save(&step.case, &answer), None);
         }
+    }
+
+    /// Sends a request of a file, which must not meet a task that runs.
+    fn ask(&mut self, name: &str, step: &Step) -> Answer {
+        let token = token_of(&step.who);
+        let asked = step.request(&self.side.values, token);
+        assert_eq!(self.tasks.objection(&asked), None, "{name} {}", step.label);
+        let answer = self.side.answer(step, token).unwrap();
+        assert_eq!(self.tasks.learn(&asked, &answer), None, "{name} {}", step.label);
+        answer
     }
 
     /// States that a server leaves only when it dies.
@@ -164,7 +172,7 @@ impl Cloud {
     pub(super) fn look(&mut self) -> Vec<Look> {
         let mut looks = Vec::new();
         for step in steps("looks") {
-            let mut answer = self.side.answer(&step, token_of(&step.who)).unwrap();
+            let mut answer = self.ask("looks", &step);
             answer.headers.retain(|(name, _)| name != OF_THE_REQUEST);
             looks.push(Look { step, answer });
         }
