@@ -110,8 +110,8 @@ impl Api {
             return Err(Error::detail(StatusCode::FORBIDDEN, "Read-only access"));
         }
         let rules = self.enforcer.rules().await;
-        let policy = PolicyCheck { rules: &rules, context: &context, checks_owner: self.checks_owner };
-        let properties = PropertyAccess::new(self.protections.as_ref(), &rules, &context);
+        let properties = &PropertyAccess::new(self.protections.as_ref(), &rules, &context);
+        let policy = PolicyCheck { rules: &rules, context: &context, properties, checks_owner: self.checks_owner };
         let (query, rule) = (query.as_deref(), route.rule);
         let (headers, host_url, context) = (&headers, &*host_url, &context);
         let call = Call { context, policy, properties, rule, headers, query, host_url, filters };

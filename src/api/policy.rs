@@ -8,6 +8,7 @@ use time::PrimitiveDateTime;
 use time::macros::format_description;
 
 use super::Error;
+use super::property_access::PropertyAccess;
 use crate::identity::Context;
 use crate::image::{Image, Viewer};
 use crate::policy::{Rules, Target};
@@ -17,6 +18,8 @@ use crate::schema::python::{boolean, or_none};
 pub(super) struct PolicyCheck<'a> {
     pub rules: &'a Rules,
     pub context: &'a Context,
+    /// What of an image is hidden from the caller, and so from the rules that are asked about it.
+    pub properties: &'a PropertyAccess<'a>,
     /// The owner of an image is checked beside the rules, as it was before secure defaults (`enforce_new_defaults = false`).
     pub checks_owner: bool,
 }
@@ -35,14 +38,35 @@ impl PolicyCheck<'_> {
     /// # Errors
     /// 403 or 404.
     pub(super) async fn enforce_on(&self, rule: &str, image: &Image) -> Result<(), Error> {
-        let target = ImageTarget(image);
-        if self.allows(rule, &target).await? {
+        self.enforce_at(rule, &self.target(image).await?).await
+    }
+
+    /// As [`PolicyCheck::enforce_on`], and so that the rule must also allow it when it sees what is hidden from the caller.
+    ///
+    /// # Errors
+    /// 403 or 404.
+    pub(super) async fn enforce_on_whole(&self, rule: &str, image: &Image) -> Result<(), Error> {
+        let target = self.target(image).await?;
+        self.enforce_at(rule, &target).await?;
+        if target.hidden.is_empty() { Ok(()) } else { self.enforce_at(rule, &ImageTarget::whole(image)).await }
+    }
+
+    async fn enforce_at(&self, rule: &str, target: &ImageTarget<'_>) -> Result<(), Error> {
+        if self.allows(rule, target).await? {
             return Ok(());
         }
-        if rule == "get_image" || !self.allows("get_image", &target).await? {
+        if rule == "get_image" || !self.allows("get_image", target).await? {
             return Err(Error::stock(StatusCode::NOT_FOUND));
         }
         Err(refused(rule))
+    }
+
+    /// An image that exists, as the rules see it: without the properties that are hidden from the caller.
+    ///
+    /// # Errors
+    /// 500 when the policy itself cannot be asked.
+    pub(super) async fn target<'i>(&self, image: &'i Image) -> Result<ImageTarget<'i>, Error> {
+        Ok(ImageTarget { image, hidden: self.properties.hidden_in(image).await? })
     }
 
     /// As [`PolicyCheck::enforce_on`], for rules that before secure defaults also meant that the caller owns the image.
@@ -65,7 +89,7 @@ impl PolicyCheck<'_> {
     /// 403 or 404.
     pub(in crate::api) async fn enforce_on_members(&self, rule: &str, image: &Image) -> Result<(), Error> {
         self.enforce_on("get_image", image).await?;
-        self.enforce(rule, &ImageTarget(image)).await
+        self.enforce(rule, &self.target(image).await?).await
     }
 
     /// The rule for making an image public or community, where `visibility` is one of these.
@@ -100,11 +124,26 @@ pub(super) fn refused(rule: &str) -> Error {
 }
 
 /// An image that exists, as the rules see it (upstream: `glance/api/policy.py`, `ImageTarget`).
-pub(super) struct ImageTarget<'a>(pub &'a Image);
+pub(super) struct ImageTarget<'a> {
+    image: &'a Image,
+    /// Properties that are not there for the rules.
+    hidden: Vec<String>,
+}
+
+impl<'a> ImageTarget<'a> {
+    /// With all properties that the image has.
+    pub(super) fn whole(image: &'a Image) -> Self {
+        Self { image, hidden: Vec::new() }
+    }
+
+    fn shows(&self, property: &str) -> bool {
+        !self.hidden.iter().any(|hidden| hidden == property)
+    }
+}
 
 impl Target for ImageTarget<'_> {
     fn get(&self, key: &str) -> Option<Cow<'_, str>> {
-        let image = self.0;
+        let image = self.image;
         Some(match key {
             "id" | "image_id" => Cow::Borrowed(&image.id),
             "project_id" | "owner" => shown(image.owner.as_deref()),
@@ -123,16 +162,19 @@ impl Target for ImageTarget<'_> {
             "min_ram" => Cow::Owned(image.min_ram.to_string()),
             "size" => number(image.size),
             "virtual_size" => number(image.virtual_size),
-            custom => return image.has_property(custom).then(|| shown(image.property(custom))),
+            custom => {
+                return (image.has_property(custom) && self.shows(custom)).then(|| shown(image.property(custom)));
+            }
         })
     }
 
     /// What upstream means to send; there the server never gets it, as an image cannot be copied.
     fn document(&self) -> Map<String, Value> {
-        let image = self.0;
+        let image = self.image;
+        let properties = image.properties.iter().filter(|(name, _)| self.shows(name));
         // The image's own fields stand above custom properties of their names.
         let mut document: Map<String, Value> =
-            image.properties.iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+            properties.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
         let extra_properties = document.clone();
         document.extend(fields(json!({
             "checksum": image.checksum,
@@ -274,7 +316,12 @@ mod tests {
             "protected": false, "size": 3, "status": "active", "tags": ["t"], "updated_at": "2024-01-02T03:04:06.700000",
             "virtual_size": null, "visibility": "shared", "key": "value", "project_id": "p1",
         });
-        assert_eq!(Value::from(ImageTarget(&image).document()), expected);
+        assert_eq!(Value::from(ImageTarget::whole(&image).document()), expected);
+        let target = ImageTarget { image: &image, hidden: vec!["key".to_owned()] };
+        let document = target.document();
+        assert_eq!((document.get("key"), document.get("extra_properties")), (None, Some(&json!({"owner": null}))));
+        assert_eq!((target.get("key"), target.get("owner").as_deref()), (None, Some("p1")));
+        assert_eq!(ImageTarget::whole(&image).get("key").as_deref(), Some("value"));
         let proposed = ProposedImage { owner: Some("p1"), visibility: "public" };
         let expected = json!({"project_id": "p1", "owner": "p1", "visibility": "public"});
         assert_eq!(Value::from(proposed.document()), expected);

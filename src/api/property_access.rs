@@ -1,6 +1,7 @@
 //! What the caller of a request may do with single properties of images (upstream: `glance/api/property_protections.py`).
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Error;
 use crate::identity::Context;
@@ -13,11 +14,22 @@ pub(super) struct PropertyAccess<'a> {
     protections: Option<&'a Protections>,
     rules: &'a Rules,
     context: &'a Context,
+    readable: Mutex<Readable>,
+}
+
+/// What is already known of the properties that the caller may read: images of a list have mostly the same, and a request asks about
+/// those of its image for each rule.
+#[derive(Default)]
+struct Readable {
+    /// By the property's name.
+    names: HashMap<String, bool>,
+    /// By the place of the section.
+    sections: HashMap<usize, bool>,
 }
 
 impl<'a> PropertyAccess<'a> {
     pub(super) fn new(protections: Option<&'a Protections>, rules: &'a Rules, context: &'a Context) -> Self {
-        Self { protections, rules, context }
+        Self { protections, rules, context, readable: Mutex::default() }
     }
 
     /// Takes from images the properties that the caller may not read.
@@ -25,9 +37,8 @@ impl<'a> PropertyAccess<'a> {
     /// # Errors
     /// 500 when the policy cannot be asked.
     pub(super) async fn hide(&self, images: &mut [Image]) -> Result<(), Error> {
-        let Some(mut readable) = self.readable() else { return Ok(()) };
         for image in images {
-            let hidden = readable.hidden(image.properties.names()).await?;
+            let hidden = self.hidden_in(image).await?;
             hidden.iter().for_each(|name| image.properties.remove(name));
         }
         Ok(())
@@ -38,8 +49,7 @@ impl<'a> PropertyAccess<'a> {
     /// # Errors
     /// As [`PropertyAccess::hide`].
     pub(super) async fn hide_in(&self, edit: &mut Edit) -> Result<(), Error> {
-        let Some(mut readable) = self.readable() else { return Ok(()) };
-        let hidden = readable.hidden(edit.image().properties.names()).await?;
+        let hidden = self.hidden_in(edit.image()).await?;
         hidden.iter().for_each(|name| edit.hide_property(name));
         Ok(())
     }
@@ -83,52 +93,45 @@ impl<'a> PropertyAccess<'a> {
         if is_allowed { Ok(()) } else { Err(image::Error::Reserved(name.to_owned()).into()) }
     }
 
-    fn readable(&self) -> Option<Readable<'_>> {
-        let protections = self.protections?;
-        Some(Readable { access: self, protections, known: HashMap::new(), sections: HashMap::new() })
-    }
-}
-
-/// What is already known of the properties that the caller may read: images of a list have mostly the same.
-struct Readable<'a> {
-    access: &'a PropertyAccess<'a>,
-    protections: &'a Protections,
-    /// By the property's name.
-    known: HashMap<String, bool>,
-    /// By the place of the section.
-    sections: HashMap<usize, bool>,
-}
-
-impl Readable<'_> {
-    /// Those of these names that the caller may not read.
-    async fn hidden(&mut self, names: impl Iterator<Item = &str>) -> Result<Vec<String>, Error> {
+    /// The properties of an image that the caller may not read.
+    ///
+    /// # Errors
+    /// As [`PropertyAccess::hide`].
+    pub(super) async fn hidden_in(&self, image: &Image) -> Result<Vec<String>, Error> {
         let mut hidden = Vec::new();
-        for name in names {
-            let is_readable = match self.known.get(name) {
-                Some(known) => *known,
-                None => self.find_out(name).await?,
-            };
-            if !is_readable {
+        let Some(protections) = self.protections else { return Ok(hidden) };
+        for name in image.properties.names() {
+            if !self.is_readable(protections, name).await? {
                 hidden.push(name.to_owned());
             }
         }
         Ok(hidden)
     }
 
-    async fn find_out(&mut self, name: &str) -> Result<bool, Error> {
-        let is_readable = match self.protections.section(name) {
+    async fn is_readable(&self, protections: &Protections, name: &str) -> Result<bool, Error> {
+        let known = self.readable().names.get(name).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let is_readable = match protections.section(name) {
             None => false,
-            Some(section) => match self.sections.get(&section) {
-                Some(known) => *known,
-                None => {
-                    let PropertyAccess { rules, context, .. } = self.access;
-                    let found = self.protections.allows(section, PropertyOperation::Read, rules, context).await?;
-                    self.sections.insert(section, found);
-                    found
-                }
-            },
+            Some(section) => self.is_section_readable(protections, section).await?,
         };
-        self.known.insert(name.to_owned(), is_readable);
+        self.readable().names.insert(name.to_owned(), is_readable);
         Ok(is_readable)
+    }
+
+    async fn is_section_readable(&self, protections: &Protections, section: usize) -> Result<bool, Error> {
+        let known = self.readable().sections.get(&section).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = protections.allows(section, PropertyOperation::Read, self.rules, self.context).await?;
+        self.readable().sections.insert(section, found);
+        Ok(found)
+    }
+
+    fn readable(&self) -> MutexGuard<'_, Readable> {
+        self.readable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

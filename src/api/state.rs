@@ -59,7 +59,7 @@ pub struct Api {
 pub(super) struct Call<'a> {
     pub context: &'a Arc<Context>,
     pub policy: PolicyCheck<'a>,
-    pub properties: PropertyAccess<'a>,
+    pub properties: &'a PropertyAccess<'a>,
     /// The policy's rule for this route, from the table of routes.
     pub rule: &'static str,
     pub headers: &'a HeaderMap,

@@ -82,6 +82,7 @@ files! {
     policy
     protections
     protections_by_rules
+    protections_in_rules
     proxy_headers
     quotas
     quotas_off

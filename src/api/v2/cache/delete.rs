@@ -1,13 +1,13 @@
 //! `DELETE /v2/cache/{image}`
 
 use super::{find, no_image, open};
-use crate::api::policy::{ImageTarget, NoTarget};
+use crate::api::policy::NoTarget;
 use crate::api::{Api, Call, Error, Response, reply};
 
 /// Takes an image from the cache and its queue. One that is not there any more, or that the caller does not see, is looked for in both.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let cache = match find(api, call, id).await? {
-        Some(image) => open(api, call, &ImageTarget(&image)).await?,
+        Some(image) => open(api, call, &call.policy.target(&image).await?).await?,
         None if is_known(api, id).await? => open(api, call, &NoTarget).await?,
         None => return Err(no_image(id)),
     };

@@ -35,7 +35,12 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
         let text = "The requested image has been deactivated. Image data download is forbidden.";
         return Err(Error::explanation(StatusCode::FORBIDDEN, text));
     }
-    call.policy.enforce_on(call.rule, &found).await?;
+    match cache {
+        // Upstream's cache lets the rule see what is hidden from the caller: of an image that it has nothing else is asked, of others that
+        // besides, and of a part never. Here all get one answer.
+        Some(_) => call.policy.enforce_on_whole(call.rule, &found).await?,
+        None => call.policy.enforce_on(call.rule, &found).await?,
+    }
     if let (Some(cache), Some(there)) = (cache, hit.take()) {
         hit = cache.confirm(there, &found).await;
     }

@@ -31,7 +31,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Respons
     let is_full = found.len() as u64 == wanted.limit;
     let mut images = Vec::with_capacity(found.len());
     for image in found {
-        if call.policy.allows("get_image", &ImageTarget(&image)).await? {
+        // What is hidden is not there any more.
+        if call.policy.allows("get_image", &ImageTarget::whole(&image)).await? {
             images.push(image);
         }
     }

@@ -9,7 +9,7 @@ use tokio::task::coop::consume_budget;
 
 use super::view::ImageView;
 use crate::api::documents::{Held, Progress, abandoned};
-use crate::api::policy::{ImageTarget, viewer};
+use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::patch::{self, Change, MediaType, Operation};
 use crate::image::{Edit, Image};
@@ -68,7 +68,7 @@ async fn check_policy(call: &Call<'_>, image: &Image, change: &Change) -> Result
         (root, _) => {
             if root == "visibility" {
                 let wanted = change.value.as_ref().and_then(Value::as_str);
-                call.policy.enforce_visibility(wanted, &ImageTarget(image)).await?;
+                call.policy.enforce_visibility(wanted, &call.policy.target(image).await?).await?;
             }
             call.policy.enforce_on_own(call.rule, image).await
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::view::MemberView;
 use super::{NOT_SHARED, find, is_shared};
-use crate::api::policy::{ImageTarget, viewer};
+use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, Response, reply};
 
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     call.policy.enforce_on_members(call.rule, &image).await?;
     let mut members = api.images.members(&viewer(call.context), &image).await?;
     // The rule speaks of the image, so it has one answer for all.
-    if !members.is_empty() && !call.policy.allows("get_member", &ImageTarget(&image)).await? {
+    if !members.is_empty() && !call.policy.allows("get_member", &call.policy.target(&image).await?).await? {
         members.clear();
     }
     let members = members.iter().map(MemberView::new).collect();
