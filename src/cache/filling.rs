@@ -3,6 +3,7 @@
 mod persistence;
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,11 @@ use tokio::time::{sleep, timeout};
 use super::blocking::blocking;
 use super::error::Error;
 use super::eviction::Claim;
-use super::fill::{Expected, Fill, Followed, PATIENCE, Progress, Room, WriteError, follow, write, write_on};
+use super::fill::{Bounds, Expected, Fill, Followed, PATIENCE, Progress, Room, WriteError, follow, write, write_on};
 use super::index::Entry;
 use super::inner::Inner;
-use super::layout::{Begun, CommitError, FROZEN, Layout, Left};
+use super::layout::{Begun, CommitError, Layout, Left};
+use super::life::alive;
 use super::request::FillRequest;
 use super::stats::add;
 use crate::image;
@@ -79,7 +81,7 @@ async fn run(registered: Registered, request: FillRequest) {
                 return;
             }
             Ok(Begun::Follow(file)) => loop {
-                match follow(fill, &inner.layout, id, &file, FROZEN).await {
+                match follow(fill, &inner.layout, id, &file, Bounds::USUAL).await {
                     Followed::Ended => return,
                     Followed::Gone => break,
                     Followed::Ours(left) => return bring_in(&registered, &request, &expected, file, left).await,
@@ -147,14 +149,12 @@ async fn bring_in(
     let reading = persist(&inner.layout, id, &file, left, |left| {
         Box::pin(read_while_wanted(registered, request, expected, &file, left))
     });
-    let filled = match reading.await {
-        Ok(size) => {
-            let committed = tell_end(fill, &file, size, commit(inner, id, &file, size)).await;
-            committed.map(|()| size).map_err(FillError::from)
-        }
-        failed => failed,
+    let filling = async {
+        let size = reading.await?;
+        tell_end(fill, &file, size, commit(inner, id, &file, size)).await?;
+        Ok::<_, FillError>(size)
     };
-    match filled {
+    match alive(&file, filling).await {
         Ok(size) => {
             add(&inner.counters.fills, 1);
             add(&inner.counters.bytes_filled, size);
@@ -174,8 +174,8 @@ async fn tell_end(
     file: &Arc<OpenFile>,
     size: u64,
     committing: impl Future<Output = Result<(), CommitError>>,
-) -> Result<(), CommitError> {
-    let mut committing = pin!(committing);
+) -> Result<(), FillError> {
+    let mut committing = pin!(AssertUnwindSafe(committing).catch_unwind());
     let committed = match timeout(PATIENCE, &mut committing).await {
         Ok(committed) => committed,
         Err(_) => {
@@ -185,11 +185,11 @@ async fn tell_end(
     };
     fill.tell(match &committed {
         // What could not be written to the disk may not be what is read from it.
-        Err(CommitError::NotDurable(_)) => Progress::Abandoned(None),
+        Ok(Err(CommitError::NotDurable(_))) => Progress::Abandoned(None),
         // If the image does not come into the cache after all, its data is right still.
         _ => Progress::Whole { file: Arc::clone(file), size },
     });
-    committed
+    Ok(committed.map_err(|_| FillError::Panicked)??)
 }
 
 /// Reads an image from its store into the file as long as anybody on this host reads behind it; its size.

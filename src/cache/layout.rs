@@ -28,7 +28,7 @@ use super::blocking::is_passing;
 use crate::store::OpenFile;
 
 pub(super) use removal::{Evicted, Usage};
-pub(super) use takeover::{FROZEN, Left, TakeOver};
+pub(super) use takeover::{BEAT, FROZEN, Left, STOPPED, TakeOver};
 pub(super) use verdict::WriterState;
 
 use names::{entries, is_at, move_own, remove, remove_own};

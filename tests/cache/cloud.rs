@@ -159,6 +159,12 @@ impl Reader {
         Self(stream)
     }
 
+    /// The same, which waits longer for each byte.
+    pub(crate) fn patient(self, time: Duration) -> Self {
+        self.0.set_read_timeout(Some(time)).unwrap();
+        self
+    }
+
     /// Reads this many bytes more.
     pub(crate) fn read(&mut self, bytes: usize) {
         self.0.read_exact(&mut vec![0; bytes]).unwrap();

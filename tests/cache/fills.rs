@@ -218,6 +218,25 @@ fn another_worker_goes_on_where_a_writer_died() {
     }
 }
 
+/// However slow a store may be, its writer shows that it lives. This one does not, and is not waited for as long as a slow one.
+#[test]
+fn who_reads_behind_a_stopped_worker_goes_on_at_the_store() {
+    let cloud = Cloud::start(2, |conf| conf);
+    let image = cloud.image(10, 2_000_000);
+    cloud.origin.slow_down(NEVER);
+    let mut first = Reader::start(&cloud.servers[0], &image);
+    first.read(FIRST);
+    let mut other = Reader::start(&cloud.servers[1], &image).patient(Duration::from_secs(120));
+    other.read(FIRST);
+    cloud.servers[0].signal(Signal::SIGSTOP);
+    cloud.origin.slow_down(Duration::ZERO);
+    other.finish(&image);
+    assert_eq!(cloud.origin.reads(), 2);
+    cloud.servers[0].signal(Signal::SIGCONT);
+    first.finish(&image);
+    cloud.wait_cached(&image);
+}
+
 /// On both workers, each with several clients that have got some of it.
 fn read_behind_a_store_that_breaks_off(cloud: &Cloud, image: &Image, times: usize) -> Vec<Reader> {
     cloud.origin.slow_down(NEVER);

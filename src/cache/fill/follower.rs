@@ -1,13 +1,13 @@
 //! Following the writer of another process by the file that it writes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use super::progress::{Fill, PATIENCE, Progress};
 use crate::cache::blocking::blocking;
-use crate::cache::layout::{Layout, Left, TakeOver, WriterState};
+use crate::cache::layout::{FROZEN, Layout, Left, STOPPED, TakeOver, WriterState};
 use crate::store::OpenFile;
 
 /// Between two looks. A gigabyte a second is ten megabytes in this time.
@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 /// What the time between two looks counts for at most: where it was longer, this process was stopped, and the writer perhaps with it.
 const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 
-/// However long nothing has come already, a writer has this time to show that it lives: the file system's clock may be another.
+/// However long it has shown nothing already, a writer has this time to show that it lives: the file system's clock may be another.
 const LEAST_WAIT: Duration = Duration::from_secs(5);
 
 /// How often in a row the file of a dead writer is asked for that others have locked, if only to look at it.
@@ -38,37 +38,78 @@ pub(in crate::cache) enum Followed {
     Unread,
 }
 
+/// How long a writer is followed that shows nothing.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cache) struct Bounds {
+    /// Nothing more of the image, be it that its store hangs.
+    pub(super) frozen: Duration,
+    /// No sign that its process runs, where it has promised that: as when it was stopped by a signal.
+    pub(super) stopped: Duration,
+}
+
+impl Bounds {
+    pub(in crate::cache) const USUAL: Self = Self { frozen: FROZEN, stopped: STOPPED };
+}
+
+/// How long a sign of the writer has been the same.
+#[derive(Default)]
+struct Silence {
+    lasts: Duration,
+    sign: Option<SystemTime>,
+}
+
+impl Silence {
+    /// Takes note of what was seen, `elapsed` after the last look; whether it is another. `bound`: how long it may last.
+    fn look(&mut self, sign: SystemTime, elapsed: Duration, bound: Duration) -> bool {
+        self.lasts += elapsed;
+        match self.sign.replace(sign) {
+            // It was silent before anybody of this process looked.
+            None => self.lasts = sign.elapsed().unwrap_or_default().min(bound.saturating_sub(LEAST_WAIT)),
+            Some(known) if known == sign => {}
+            Some(_) => {
+                self.lasts = Duration::ZERO;
+                return true;
+            }
+        }
+        false
+    }
+}
+
 /// Tells `fill` how far the writer of the file `seen` is, until that has ended or nobody of this process reads any more. A writer that
-/// shows no sign of life for `frozen`, as a process that was stopped by a signal, is given up.
+/// shows nothing for so long is given up.
 pub(in crate::cache) async fn follow(
     fill: &Fill,
     layout: &Layout,
     id: &str,
     seen: &Arc<OpenFile>,
-    frozen: Duration,
+    bounds: Bounds,
 ) -> Followed {
     let mut pause = PAUSE;
     // What its readers may have got: there may have been some before, whom nobody followed.
     let mut before = Some(fill.written()).filter(|written| *written > 0);
     let mut verified = fill.is_right().then(Instant::now);
-    // How long there has been no sign of life, and what the file system said at the last look about the last change of the file.
-    let (mut silent, mut modified) = (Duration::ZERO, None);
+    // Of what it writes, and of its process.
+    let (mut idle, mut lifeless) = (Silence::default(), Silence::default());
     let (mut contests, mut last_look) = (0, Instant::now());
     loop {
         let (place, name, own) = (layout.clone(), id.to_owned(), Arc::clone(seen));
-        let looked = blocking(move || Ok((place.writer_state(&name, &own)?, own.metadata()?.modified()?))).await;
-        silent += last_look.elapsed().min(LONGEST_SILENCE);
+        let looked = blocking(move || {
+            let (state, metadata) = (place.writer_state(&name, &own)?, own.metadata()?);
+            Ok((state, metadata.modified()?, Layout::changed(&metadata), Layout::promises_beats(&own)))
+        });
+        let looked = looked.await;
+        let elapsed = last_look.elapsed().min(LONGEST_SILENCE);
         last_look = Instant::now();
-        if let Ok((_, time)) = &looked {
-            match modified.replace(*time) {
-                // It was silent before anybody of this process looked.
-                None => silent = time.elapsed().unwrap_or_default().min(frozen.saturating_sub(LEAST_WAIT)),
-                Some(known) if known != *time => (silent, contests) = (Duration::ZERO, 0),
-                Some(_) => {}
+        let mut is_stopped = false;
+        if let Ok((_, modified, changed, promises_beats)) = &looked {
+            if idle.look(*modified, elapsed, bounds.frozen) {
+                contests = 0;
             }
+            lifeless.look(*changed, elapsed, bounds.stopped);
+            is_stopped = *promises_beats && lifeless.lasts >= bounds.stopped;
         }
         let file = Arc::clone(seen);
-        match looked.map(|(state, _)| state) {
+        match looked.map(|(state, ..)| state) {
             // The writer may still find that there is no room, or its store may not answer: as if nobody wrote.
             Ok(WriterState::Writing(0)) => pause = longer(pause),
             Ok(WriterState::Writing(written)) => {
@@ -79,7 +120,7 @@ pub(in crate::cache) async fn follow(
                     pause = PAUSE;
                     // The first look tells nothing of how old that is.
                     if known.is_some() {
-                        (silent, contests) = (Duration::ZERO, 0);
+                        (idle.lasts, contests) = (Duration::ZERO, 0);
                     }
                     fill.tell(Progress::Growing { file, written });
                 }
@@ -125,7 +166,7 @@ pub(in crate::cache) async fn follow(
             }
             Ok(WriterState::Gone) | Err(_) => return give_up(fill, file).await,
         }
-        if verified.is_none() && silent >= frozen {
+        if verified.is_none() && (is_stopped || idle.lasts >= bounds.frozen) {
             tracing::warn!(
                 image_id = id,
                 "the writer of an image for the cache stands still, its readers go on at the store"

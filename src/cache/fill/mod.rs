@@ -9,7 +9,7 @@ mod rest;
 mod writer;
 
 pub(super) use expected::Expected;
-pub(super) use follower::{Followed, follow};
+pub(super) use follower::{Bounds, Followed, follow};
 pub(super) use progress::{Fill, PATIENCE, Progress};
 pub(super) use reader::FillReader;
 pub(super) use rest::Fallback;

@@ -32,12 +32,21 @@ async fn the_end_is_told_when_the_image_is_in_the_cache_or_cannot_come_there() {
     }
 }
 
+/// It was found right before. So none of its readers needs the store, be it that the image is in the cache or not.
+#[tokio::test]
+async fn what_panics_when_all_is_there_takes_nothing_from_readers() {
+    let (fill, file, listening) = whole();
+    let told = tell_end(&fill, &file, 10, async { panic!("at the end") }).await;
+    assert!(matches!(told, Err(FillError::Panicked)), "{told:?}");
+    assert!(matches!(*listening.borrow(), Progress::Whole { size: 10, .. }));
+}
+
 /// At once, and after its end was told because that took long. In neither case does the file pass for an image.
 #[tokio::test]
 async fn what_the_disk_refuses_is_not_whole() {
     let (fill, file, listening) = whole();
     let told = tell_end(&fill, &file, 10, std::future::ready(refused())).await;
-    assert!(matches!(told, Err(CommitError::NotDurable(_))));
+    assert!(matches!(told, Err(FillError::Commit(CommitError::NotDurable(_)))));
     assert!(matches!(*listening.borrow(), Progress::Abandoned(None)));
 
     let (fill, file, mut listening) = whole();
@@ -48,7 +57,7 @@ async fn what_the_disk_refuses_is_not_whole() {
     };
     let committing = async { committing.await.unwrap() };
     let (told, ()) = tokio::join!(tell_end(&fill, &file, 10, committing), reading);
-    assert!(matches!(told, Err(CommitError::NotDurable(_))));
+    assert!(matches!(told, Err(FillError::Commit(CommitError::NotDurable(_)))));
     assert!(matches!(*listening.borrow(), Progress::Abandoned(None)));
 }
 

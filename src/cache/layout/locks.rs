@@ -1,6 +1,6 @@
 //! What the writer of an incomplete file and those who follow it in other processes tell each other.
 //!
-//! They do so by locks on two bytes of the file: open file description locks (fcntl_locking(2)), which end with their process and, on
+//! They do so by locks on three bytes of the file: open file description locks (fcntl_locking(2)), which end with their process and, on
 //! local file systems, know nothing of flock(2). On NFS flock(2) is such a lock on all bytes: followers cannot be seen there.
 
 use std::fs::File;
@@ -16,6 +16,10 @@ const FOLLOWED: i64 = 0;
 
 /// The writer holds a write lock on this byte once all bytes are written and found right.
 const VERIFIED: i64 = 1;
+
+/// The writer holds a write lock on this byte once it gives [signs](super::Layout::beat) that its process runs. It is not beside the other: the
+/// kernel makes one lock of two that touch each other, and neither would be found.
+const BEATING: i64 = 3;
 
 /// Lets the writer know that the file is read behind it, until the file is closed. False: the writer is giving up.
 ///
@@ -64,7 +68,28 @@ pub(super) fn mark_verified(file: &File) -> io::Result<()> {
 /// # Errors
 /// Those of fcntl(2): the file system has no such locks.
 pub(super) fn is_verified(file: &File) -> io::Result<bool> {
-    Ok(conflict(file, libc::F_RDLCK, VERIFIED)?.is_some_and(|lock| lock.l_start == VERIFIED && lock.l_len == 1))
+    is_said(file, VERIFIED)
+}
+
+/// Promises the followers signs that the process of the writer runs. False: another says that it is the writer.
+///
+/// # Errors
+/// Those of fcntl(2): the file system has no such locks.
+pub(super) fn promise_beats(file: &File) -> io::Result<bool> {
+    set(file, libc::F_WRLCK, BEATING)
+}
+
+/// Whether the writer has promised signs that its process runs.
+///
+/// # Errors
+/// Those of fcntl(2): the file system has no such locks.
+pub(super) fn promises_beats(file: &File) -> io::Result<bool> {
+    is_said(file, BEATING)
+}
+
+/// Whether the writer has locked a byte by which it says something.
+fn is_said(file: &File, byte: i64) -> io::Result<bool> {
+    Ok(conflict(file, libc::F_RDLCK, byte)?.is_some_and(|lock| lock.l_start == byte && lock.l_len == 1))
 }
 
 fn lock(kind: libc::c_int, byte: i64) -> io::Result<flock> {
@@ -123,8 +148,12 @@ mod tests {
         assert!(follow(&follower).unwrap() && !is_verified(&follower).unwrap());
         mark_verified(&writer).unwrap();
         assert!(is_verified(&follower).unwrap());
+        assert!(!promises_beats(&follower).unwrap());
+        assert!(promise_beats(&writer).unwrap() && promises_beats(&follower).unwrap());
+        assert!(is_verified(&follower).unwrap(), "one says nothing of the other");
         drop(writer);
         assert!(soon(|| !is_verified(&follower).unwrap()), "nothing is known of what a dead writer has said");
+        assert!(soon(|| !promises_beats(&follower).unwrap()));
     }
 
     /// As flock(2) is on NFS.
@@ -134,5 +163,6 @@ mod tests {
         let whole = flock { l_len: 0, ..lock(libc::F_WRLCK, 0).unwrap() };
         fcntl(&writer, FcntlArg::F_OFD_SETLK(&whole)).unwrap();
         assert!(follow(&follower).unwrap() && !is_verified(&follower).unwrap() && !is_followed(&follower));
+        assert!(!promises_beats(&follower).unwrap());
     }
 }

@@ -1,6 +1,6 @@
 //! Going on with the file of a writer that died while others read behind it.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
@@ -12,9 +12,15 @@ use super::reservation::blocks;
 use super::verdict::told;
 use super::{Layout, is_at, locks};
 
-/// How long a writer in another process may show no sign of life: its file neither grows nor is [touched](Layout::show_life). Then its
-/// followers take it for stopped and leave it.
+/// How long nothing may come from a writer in another process: its file neither grows nor is [touched](Layout::show_life). Then its
+/// followers leave it.
 pub(in crate::cache) const FROZEN: Duration = Duration::from_secs(300);
+
+/// Between two [signs](Layout::beat) that the process of a writer runs, whatever its store does.
+pub(in crate::cache) const BEAT: Duration = Duration::from_secs(2);
+
+/// How long a writer that has promised such signs may give none. Then its followers take it for stopped and leave it.
+pub(in crate::cache) const STOPPED: Duration = Duration::from_secs(30);
 
 /// What a writer that died, or whose store broke off, has left of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +65,28 @@ impl Layout {
         // Both times, as whoever may write to a file may set them to now, but only its owner one of them. Where it cannot be done,
         // followers go by the file's length.
         let _ = futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
+    }
+
+    /// Shows the followers of a file that is ours that this process runs, and promises them more such signs. That says nothing of whether
+    /// more of the image comes.
+    pub(in crate::cache) fn beat(file: &File) {
+        // Only the owner of a file may set one of its times alone. Where it cannot be done, nothing is promised, and followers go by
+        // what comes.
+        if futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_OMIT).is_ok() {
+            let _ = locks::promise_beats(file);
+        }
+    }
+
+    /// Whether the writer of a file that [`Self::begin`] found shows that its process runs.
+    pub(in crate::cache) fn promises_beats(file: &File) -> bool {
+        locks::promises_beats(file).unwrap_or(false)
+    }
+
+    /// When anything of a file was last changed, be it by a [sign](Self::beat) of its writer. Reading changes the time of its last access, but not
+    /// this one.
+    pub(in crate::cache) fn changed(metadata: &Metadata) -> SystemTime {
+        let seconds = u64::try_from(metadata.ctime()).unwrap_or(0);
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, u32::try_from(metadata.ctime_nsec()).unwrap_or(0))
     }
 
     /// Whether a process that follows the dead writer of a file is about to take that over, as it does within a second. The caller

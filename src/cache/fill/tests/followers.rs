@@ -13,7 +13,7 @@ use crate::store::OpenFile;
 const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";
 
 /// A writer is never taken for one that stands still.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Bounds = Bounds { frozen: Duration::from_secs(3600), stopped: Duration::from_secs(3600) };
 
 struct Directory {
     layout: Layout,
@@ -198,11 +198,52 @@ async fn a_writer_that_stands_still_is_not_waited_for() {
     theirs.set_len(10).unwrap();
     let fill = Fill::new();
     let listening = fill.listen();
-    assert_eq!(
-        follow(&fill, &directory.layout, ID, &directory.see(), Duration::from_millis(100)).await,
-        Followed::Ended
-    );
+    let bounds = Bounds { frozen: Duration::from_millis(100), ..LONG };
+    assert_eq!(follow(&fill, &directory.layout, ID, &directory.see(), bounds).await, Followed::Ended);
     assert!(matches!(*listening.borrow(), Progress::Abandoned(Some(_))));
+}
+
+/// Be it one that has written nothing yet.
+#[tokio::test]
+async fn a_writer_that_has_promised_signs_and_gives_none_is_left_soon() {
+    let bounds = Bounds { stopped: Duration::from_millis(100), ..LONG };
+    for written in [0, 10] {
+        let directory = Directory::new();
+        let theirs = directory.begin();
+        theirs.set_len(written).unwrap();
+        let fill = Fill::new();
+        let listening = fill.listen();
+        let seen = directory.see();
+        let mut following = Box::pin(follow(&fill, &directory.layout, ID, &seen, bounds));
+        // One of an older release, say.
+        assert!(timeout(3 * bounds.stopped, &mut following).await.is_err(), "it has promised nothing");
+        Layout::beat(&theirs);
+        assert_eq!(timeout(Duration::from_secs(120), following).await.expect("it is waited for"), Followed::Ended);
+        assert!(matches!(*listening.borrow(), Progress::Abandoned(_)));
+    }
+}
+
+/// As one whose store gives nothing for long.
+#[tokio::test]
+async fn a_writer_that_gives_the_signs_that_it_promised_is_waited_for() {
+    let bounds = Bounds { stopped: Duration::from_secs(2), ..LONG };
+    let directory = Directory::new();
+    let theirs = directory.begin();
+    theirs.set_len(10).unwrap();
+    let fill = Fill::new();
+    let listening = fill.listen();
+    let living = async {
+        let start = Instant::now();
+        while start.elapsed() < bounds.stopped * 3 / 2 {
+            Layout::beat(&theirs);
+            tokio::time::sleep(bounds.stopped / 20).await;
+        }
+        directory.layout.commit(ID, &theirs).unwrap();
+    };
+    let seen = directory.see();
+    let (followed, ()) = tokio::join!(follow(&fill, &directory.layout, ID, &seen, bounds), living);
+    assert_eq!(followed, Followed::Ended);
+    assert!(matches!(*listening.borrow(), Progress::Whole { size: 10, .. }));
 }
 
 /// Who comes when others have given it up already does not wait as long as they did.
@@ -211,7 +252,7 @@ async fn a_writer_that_has_stood_still_for_long_is_given_a_moment() {
     let directory = Directory::new();
     let theirs = directory.begin();
     theirs.set_len(10).unwrap();
-    theirs.set_modified(SystemTime::now() - LONG).unwrap();
+    theirs.set_modified(SystemTime::now() - LONG.frozen).unwrap();
     let fill = Fill::new();
     let _reader = fill.listen();
     let seen = directory.see();
@@ -222,7 +263,7 @@ async fn a_writer_that_has_stood_still_for_long_is_given_a_moment() {
 /// As a successor that digests what is there already.
 #[tokio::test]
 async fn a_writer_that_writes_nothing_and_shows_that_it_lives_is_waited_for() {
-    const FROZEN: Duration = Duration::from_secs(2);
+    let bounds = Bounds { frozen: Duration::from_secs(2), ..LONG };
     let directory = Directory::new();
     let theirs = directory.begin();
     theirs.set_len(10).unwrap();
@@ -230,15 +271,15 @@ async fn a_writer_that_writes_nothing_and_shows_that_it_lives_is_waited_for() {
     let listening = fill.listen();
     let living = async {
         let start = Instant::now();
-        while start.elapsed() < FROZEN * 3 / 2 {
-            tokio::time::sleep(FROZEN / 20).await;
+        while start.elapsed() < bounds.frozen * 3 / 2 {
+            tokio::time::sleep(bounds.frozen / 20).await;
             // The clock of the file system may be coarse.
             theirs.set_modified(SystemTime::UNIX_EPOCH + start.elapsed()).unwrap();
         }
         directory.layout.commit(ID, &theirs).unwrap();
     };
     let seen = directory.see();
-    let (followed, ()) = tokio::join!(follow(&fill, &directory.layout, ID, &seen, FROZEN), living);
+    let (followed, ()) = tokio::join!(follow(&fill, &directory.layout, ID, &seen, bounds), living);
     assert_eq!(followed, Followed::Ended);
     assert!(matches!(*listening.borrow(), Progress::Whole { size: 10, .. }));
 }
