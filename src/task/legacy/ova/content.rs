@@ -1,6 +1,7 @@
-//! The bytes of an OVA archive, which may be compressed as a whole by gzip, bzip2 or xz: upstream's library undoes all three
-//! (`tarfile.open` of Python). What that knows besides, xz's predecessor `.lzma`, has no mark by which it could be told, and is not
-//! taken.
+//! The bytes of an OVA archive, which may be compressed as a whole by gzip, bzip2, xz or its predecessor `.lzma`: upstream's library
+//! undoes all four (`tarfile.open` of Python).
+
+mod lzma;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -10,6 +11,7 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
+use self::lzma::LzmaParts;
 use crate::task::import::{Decompression, Interrupt};
 
 /// A way of compression.
@@ -19,10 +21,11 @@ enum Method {
     /// It needs less than four MiB of memory, whatever the data says.
     Bzip2,
     Xz,
+    Lzma,
 }
 
-/// KiB of memory that xz may need, for a dictionary above all: none of its presets makes one of more than 64 MiB, but any data may ask for
-/// four GiB.
+/// KiB of memory that xz and `.lzma` may need, for a dictionary above all: none of their presets makes one of more than 64 MiB, but any data
+/// may ask for four GiB.
 const XZ_MEMORY: u32 = 65 << 10;
 
 /// An archive, and who reads it.
@@ -64,20 +67,21 @@ fn unpacked<'a>(method: Option<Method>, file: Watched<'a>) -> Box<dyn Read + 'a>
         Some(Method::Gzip) => Box::new(MultiGzDecoder::new(BufReader::new(file))),
         Some(Method::Bzip2) => Box::new(MultiBzDecoder::new(BufReader::new(file))),
         Some(Method::Xz) => Box::new(XzReader::new_mem_limit(BufReader::new(file), true, XZ_MEMORY)),
+        Some(Method::Lzma) => Box::new(LzmaParts::new(file, XZ_MEMORY)),
     }
 }
 
 impl Method {
     fn of(file: &mut File) -> io::Result<Option<Self>> {
         let mut head = Vec::new();
-        file.by_ref().take(10).read_to_end(&mut head)?;
+        file.by_ref().take(lzma::HEAD).read_to_end(&mut head)?;
         file.rewind()?;
         // No name of a file in an archive begins so.
         Ok(match head.as_slice() {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
-            [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y'] => Some(Self::Bzip2),
+            [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..] => Some(Self::Bzip2),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
-            _ => None,
+            head => lzma::is_begun(head).then_some(Self::Lzma),
         })
     }
 }
@@ -99,6 +103,14 @@ impl Read for Watched<'_> {
     }
 }
 
+impl Watched<'_> {
+    /// Reads on from so many bytes before.
+    fn go_back(&mut self, bytes: usize) -> io::Result<()> {
+        let bytes = i64::try_from(bytes).map_err(io::Error::other)?;
+        self.file.seek_relative(-bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +120,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image.ova");
         std::fs::write(&path, [0; 1000]).unwrap();
-        for method in [None, Some(Method::Gzip), Some(Method::Bzip2), Some(Method::Xz)] {
+        for method in [None, Some(Method::Gzip), Some(Method::Bzip2), Some(Method::Xz), Some(Method::Lzma)] {
             let (file, interrupt) = (File::open(&path).unwrap(), Interrupt::given());
             let mut data = unpacked(method, Watched { file, interrupt: &interrupt });
             let error = data.read(&mut [0; 10]).unwrap_err();

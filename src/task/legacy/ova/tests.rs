@@ -3,7 +3,7 @@ use std::io::Write;
 
 use bzip2::write::BzEncoder;
 use flate2::write::GzEncoder;
-use lzma_rust2::{XzOptions, XzWriter};
+use lzma_rust2::{LzmaOptions, LzmaWriter, XzOptions, XzWriter};
 
 use super::*;
 use crate::config::Config;
@@ -42,7 +42,8 @@ type Compress = fn(&[u8]) -> Vec<u8>;
 fn compressed(archive: &Path) -> Vec<std::path::PathBuf> {
     let plain = fs::read(archive).unwrap();
     let (first, second) = plain.split_at(plain.len() / 2);
-    let ways: [(_, Compress); 3] = [("gz", gzip), ("bz2", bzip2), ("xz", xz)];
+    let ways: [(_, Compress); 5] =
+        [("gz", gzip), ("bz2", bzip2), ("xz", xz), ("lzma", lzma), ("sized.lzma", lzma_of_told_size)];
     let mut paths = Vec::new();
     for (name, way) in ways {
         let path = archive.with_extension(name);
@@ -66,6 +67,20 @@ fn bzip2(data: &[u8]) -> Vec<u8> {
 
 fn xz(data: &[u8]) -> Vec<u8> {
     let mut writer = XzWriter::new(Vec::new(), XzOptions::with_preset(0)).unwrap();
+    writer.write_all(data).unwrap();
+    writer.finish().unwrap()
+}
+
+fn lzma(data: &[u8]) -> Vec<u8> {
+    compress_by_lzma(data, None)
+}
+
+fn lzma_of_told_size(data: &[u8]) -> Vec<u8> {
+    compress_by_lzma(data, Some(data.len() as u64))
+}
+
+fn compress_by_lzma(data: &[u8], size: Option<u64>) -> Vec<u8> {
+    let mut writer = LzmaWriter::new_use_header(Vec::new(), &LzmaOptions::with_preset(0), size).unwrap();
     writer.write_all(data).unwrap();
     writer.finish().unwrap()
 }
@@ -134,7 +149,8 @@ fn an_archive_may_be_compressed_as_a_whole_but_is_no_bomb() {
         }
     }
     let path = folder.path().join("damaged");
-    for damaged in [&b"\x1f\x8b\x08 no gzip"[..], b"BZh91AY&SY no bzip2", b"\xfd7zXZ\0 no xz"] {
+    let no_lzma = b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff no lzma";
+    for damaged in [&b"\x1f\x8b\x08 no gzip"[..], b"BZh91AY&SY no bzip2", b"\xfd7zXZ\0 no xz", no_lzma] {
         fs::write(&path, damaged).unwrap();
         extract(&path, &disk, &[], 100).unwrap_err();
     }
@@ -155,6 +171,28 @@ fn xz_gets_no_more_memory_than_its_presets_need() {
     fs::write(&path, &data).unwrap();
     let error = extract(&path, &disk, &[], 100).unwrap_err();
     assert!(error.to_string().contains("memory"), "{error}");
+
+    // Of its predecessor, 64 and 96 MiB.
+    let mut data = lzma(&plain);
+    data[1..5].copy_from_slice(&(1_u32 << 26).to_le_bytes());
+    fs::write(&path, &data).unwrap();
+    extract(&path, &disk, &[], 100).unwrap();
+    fs::remove_file(&disk).unwrap();
+    data[1..5].copy_from_slice(&(3_u32 << 25).to_le_bytes());
+    fs::write(&path, &data).unwrap();
+    let error = extract(&path, &disk, &[], 100).unwrap_err();
+    assert!(error.to_string().contains("memory"), "{error}");
+}
+
+/// As a tool writes it: what is in an archive ends before what is in its file.
+#[test]
+fn what_stands_behind_compressed_data_is_not_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, disk) = (folder.path().join("image.ova.lzma"), folder.path().join("disk"));
+    let plain = fs::read(archive(folder.path(), &[("a.ovf", OVF.as_bytes()), ("disk.vmdk", b"disk")])).unwrap();
+    fs::write(&path, [&lzma(&plain)[..], b"something else"].concat()).unwrap();
+    extract(&path, &disk, &[], 100).unwrap();
+    assert_eq!(fs::read(&disk).unwrap(), b"disk");
 }
 
 #[test]
