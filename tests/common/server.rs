@@ -164,14 +164,17 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// What its file descriptors lead to: paths, and names such as `socket:[1234]`.
+    pub(crate) fn open(&self) -> Vec<String> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().flatten();
+        entries.filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned())).collect()
+    }
+
     /// Open file descriptors, less those of the database: its connections are opened as they are needed and then kept.
     pub(crate) fn descriptors(&self) -> usize {
         let database = self.conf.database();
         let database = database.to_str().unwrap();
-        let is_other = |entry: &fs::DirEntry| {
-            fs::read_link(entry.path()).is_ok_and(|target| !target.to_string_lossy().starts_with(database))
-        };
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().flatten().filter(is_other).count()
+        self.open().iter().filter(|target| !target.starts_with(database)).count()
     }
 
     pub(crate) fn log(&self) -> String {
