@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
+use crate::store::demand;
+
 /// Counts of the whole worker.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -25,6 +27,7 @@ impl Counters {
     pub(super) fn request_began(&self) {
         let before = self.in_flight.fetch_add(1, Relaxed);
         self.height.fetch_max(before + 1, Relaxed);
+        demand::request_came();
         self.changed.notify_one();
     }
 

@@ -194,7 +194,7 @@ pub(super) fn weight(data: &Bytes) -> usize {
 fn pool(priority: Priority) -> &'static Arc<Pool> {
     static POOLS: OnceLock<Pools> = OnceLock::new();
     let processors = || std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
-    POOLS.get_or_init(|| Pools::new("glance-hash", processors())).of(priority)
+    POOLS.get_or_init(|| Pools::of_processors("glance-hash", processors())).of(priority)
 }
 
 #[cfg(test)]

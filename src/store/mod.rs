@@ -2,6 +2,7 @@
 
 mod background;
 mod context;
+pub(crate) mod demand;
 mod digest;
 mod driver;
 mod drivers;

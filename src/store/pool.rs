@@ -16,13 +16,16 @@ use std::time::Duration;
 use rustix::process::{getpid, getpriority_process, setpriority_process};
 use tokio::sync::oneshot;
 
-use super::Priority;
+use super::{Priority, demand};
 use crate::sys::priority;
 
 type Task = Box<dyn FnOnce() + Send>;
 
 /// How long a thread without work stays.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// How often a thread that leaves its processor to requests looks whether some still come in.
+const HOLD: Duration = Duration::from_millis(20);
 
 /// How much nicer threads of the background are than the process (nice(2)): where both want a processor, a thread of a request gets nine
 /// times as much of it, and goes first when it wakes up. More, or SCHED_IDLE, would let an import starve beside other programs, and with
@@ -43,6 +46,15 @@ impl Pools {
     /// Each has at most `limit` threads. `name`: as of [`Pool::new`], at most twelve bytes; threads of the background have `-bg` behind it.
     pub(super) fn new(name: &str, limit: usize) -> Self {
         Self { request: Pool::new(name, limit), background: Pool::in_background(&format!("{name}-bg"), limit) }
+    }
+
+    /// The same for work that keeps a processor busy, at most one thread for each of `processors`: that of the background leaves a quarter
+    /// of them, but one at least, to requests as long as some come in.
+    pub(super) fn of_processors(name: &str, processors: usize) -> Self {
+        let beside_requests = processors.saturating_sub((processors / 4).max(1)).max(1);
+        let held = Held { limit: beside_requests, during: demand::is_there };
+        let background = Pool::with_limits(&format!("{name}-bg"), Priority::Background, processors, Some(held));
+        Self { request: Pool::new(name, processors), background }
     }
 
     pub(super) fn of(&self, priority: Priority) -> &Arc<Pool> {
@@ -79,8 +91,17 @@ struct Inner {
     name: String,
     priority: Priority,
     limit: usize,
+    held: Option<Held>,
     state: Mutex<State>,
     work: Condvar,
+}
+
+/// A limit that holds at times.
+#[derive(Clone, Copy)]
+struct Held {
+    /// So many threads then work at most; the others wait for their next tasks.
+    limit: usize,
+    during: fn() -> bool,
 }
 
 #[derive(Default)]
@@ -104,8 +125,12 @@ impl Pool {
     }
 
     fn with_priority(name: &str, priority: Priority, limit: usize) -> Arc<Self> {
+        Self::with_limits(name, priority, limit, None)
+    }
+
+    fn with_limits(name: &str, priority: Priority, limit: usize, held: Option<Held>) -> Arc<Self> {
         let (name, limit) = (name.to_owned(), limit.max(1));
-        let inner = Inner { name, priority, limit, state: Mutex::default(), work: Condvar::new() };
+        let inner = Inner { name, priority, limit, held, state: Mutex::default(), work: Condvar::new() };
         Arc::new(Self { inner: Arc::new(inner), strands: Arc::default() })
     }
 
@@ -182,14 +207,16 @@ impl Inner {
     fn next(&self) -> Option<Task> {
         let mut state = self.lock();
         loop {
-            if let Some(task) = state.tasks.pop_front() {
+            let is_held = self.is_held(&state);
+            if !is_held && let Some(task) = state.tasks.pop_front() {
                 return Some(task);
             }
-            if state.closed {
+            if state.closed && state.tasks.is_empty() {
                 break;
             }
             state.idle += 1;
-            let (woken, wait) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let wait = if is_held && !state.tasks.is_empty() { HOLD } else { IDLE };
+            let (woken, wait) = self.work.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
             if wait.timed_out() && state.tasks.is_empty() {
@@ -198,6 +225,11 @@ impl Inner {
         }
         state.threads -= 1;
         None
+    }
+
+    /// Whether the calling thread is one too many for this time.
+    fn is_held(&self, state: &State) -> bool {
+        self.held.is_some_and(|held| state.threads - state.idle > held.limit && !state.closed && (held.during)())
     }
 
     /// No code that can panic runs under the lock, so a poisoned one is as good as any.
@@ -225,6 +257,7 @@ fn give_way() {
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
 
@@ -289,6 +322,42 @@ mod tests {
             assert_eq!(done, Some(()));
         }
         assert!(most.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn fewer_threads_work_as_long_as_they_are_held() {
+        static IS_HELD: AtomicBool = AtomicBool::new(true);
+        let held = Held { limit: 1, during: || IS_HELD.load(Ordering::SeqCst) };
+        let pool = Pool::with_limits("test", Priority::Background, 3, Some(held));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let jobs = || {
+            futures_util::future::join_all((0..20).map(|_| {
+                let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+                pool.run(move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    thread::park_timeout(Duration::from_millis(5));
+                    now.fetch_sub(1, Ordering::SeqCst);
+                })
+            }))
+        };
+        assert!(jobs().await.iter().all(Option::is_some));
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+        IS_HELD.store(false, Ordering::SeqCst);
+        assert!(jobs().await.iter().all(Option::is_some));
+        assert_eq!(most.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn what_waits_while_threads_are_held_is_done_though_the_pool_ends() {
+        let held = Held { limit: 1, during: || true };
+        let pool = Pool::with_limits("test", Priority::Background, 2, Some(held));
+        let (tell, told) = std::sync::mpsc::channel();
+        for number in 0..5 {
+            let tell = tell.clone();
+            pool.submit(Box::new(move || tell.send(number).unwrap())).unwrap();
+        }
+        drop((pool, tell));
+        assert_eq!(told.iter().collect::<Vec<_>>().len(), 5);
     }
 
     #[tokio::test]
