@@ -14,7 +14,7 @@ use super::sink::Sinks;
 const LENGTH: usize = 8192;
 /// How long the thread lets records gather after some were written. Under load it is then woken once for many of them, and
 /// those who log need not wake it.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(10);
 
 enum Item {
     Record(Box<Record>),
