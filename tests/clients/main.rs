@@ -9,6 +9,7 @@ mod images;
 mod outcomes;
 mod sdk;
 mod side;
+mod tempest;
 
 #[path = "../common/mod.rs"]
 mod common;
