@@ -111,7 +111,8 @@ impl Api {
         }
         let rules = self.enforcer.rules().await;
         let properties = &PropertyAccess::new(self.protections.as_ref(), &rules, &context);
-        let policy = PolicyCheck { rules: &rules, context: &context, properties, checks_owner: self.checks_owner };
+        let (checks_owner, knows_properties) = (self.checks_owner, false);
+        let policy = PolicyCheck { rules: &rules, context: &context, properties, knows_properties, checks_owner };
         let (query, rule) = (query.as_deref(), route.rule);
         let (headers, host_url, context) = (&headers, &*host_url, &context);
         let call = Call { context, policy, properties, rule, headers, query, host_url, filters };

@@ -1,6 +1,8 @@
 //! The policy as Glance asks it about images (upstream: `glance/api/v2/policy.py`, `ImageAPIPolicy`).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -15,11 +17,15 @@ use crate::policy::{Rules, Target};
 use crate::schema::python::{boolean, or_none};
 
 /// Asks the policy on behalf of one request.
+#[derive(Clone, Copy)]
 pub(super) struct PolicyCheck<'a> {
     pub rules: &'a Rules,
     pub context: &'a Context,
     /// What of an image is hidden from the caller, and so from the rules that are asked about it.
     pub properties: &'a PropertyAccess<'a>,
+    /// Whether that is known of all properties that are met, as somebody sees to it: an image of thousands of properties is not gone
+    /// through for each of thousands of changes.
+    pub knows_properties: bool,
     /// The owner of an image is checked beside the rules, as it was before secure defaults (`enforce_new_defaults = false`).
     pub checks_owner: bool,
 }
@@ -48,7 +54,8 @@ impl PolicyCheck<'_> {
     pub(super) async fn enforce_on_whole(&self, rule: &str, image: &Image) -> Result<(), Error> {
         let target = self.target(image).await?;
         self.enforce_at(rule, &target).await?;
-        if target.hidden.is_empty() { Ok(()) } else { self.enforce_at(rule, &ImageTarget::whole(image)).await }
+        let is_whole = image.properties.names().all(|name| target.shows(name));
+        if is_whole { Ok(()) } else { self.enforce_at(rule, &ImageTarget::whole(image)).await }
     }
 
     async fn enforce_at(&self, rule: &str, target: &ImageTarget<'_>) -> Result<(), Error> {
@@ -66,7 +73,10 @@ impl PolicyCheck<'_> {
     /// # Errors
     /// 500 when the policy itself cannot be asked.
     pub(super) async fn target<'i>(&self, image: &'i Image) -> Result<ImageTarget<'i>, Error> {
-        Ok(ImageTarget { image, hidden: self.properties.hidden_in(image).await? })
+        if !self.knows_properties {
+            self.properties.learn(image.properties.names()).await?;
+        }
+        Ok(ImageTarget { image, hidden: self.properties.hidden() })
     }
 
     /// As [`PolicyCheck::enforce_on`], for rules that before secure defaults also meant that the caller owns the image.
@@ -127,17 +137,17 @@ pub(super) fn refused(rule: &str) -> Error {
 pub(super) struct ImageTarget<'a> {
     image: &'a Image,
     /// Properties that are not there for the rules.
-    hidden: Vec<String>,
+    hidden: Arc<HashSet<String>>,
 }
 
 impl<'a> ImageTarget<'a> {
     /// With all properties that the image has.
     pub(super) fn whole(image: &'a Image) -> Self {
-        Self { image, hidden: Vec::new() }
+        Self { image, hidden: Arc::default() }
     }
 
     fn shows(&self, property: &str) -> bool {
-        !self.hidden.iter().any(|hidden| hidden == property)
+        !self.hidden.contains(property)
     }
 }
 
@@ -317,7 +327,7 @@ mod tests {
             "virtual_size": null, "visibility": "shared", "key": "value", "project_id": "p1",
         });
         assert_eq!(Value::from(ImageTarget::whole(&image).document()), expected);
-        let target = ImageTarget { image: &image, hidden: vec!["key".to_owned()] };
+        let target = ImageTarget { image: &image, hidden: Arc::new(["key".to_owned()].into()) };
         let document = target.document();
         assert_eq!((document.get("key"), document.get("extra_properties")), (None, Some(&json!({"owner": null}))));
         assert_eq!((target.get("key"), target.get("owner").as_deref()), (None, Some("p1")));

@@ -1,7 +1,7 @@
 //! What the caller of a request may do with single properties of images (upstream: `glance/api/property_protections.py`).
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Error;
 use crate::identity::Context;
@@ -25,6 +25,8 @@ struct Readable {
     names: HashMap<String, bool>,
     /// By the place of the section.
     sections: HashMap<usize, bool>,
+    /// Names that the caller may not read.
+    hidden: Arc<HashSet<String>>,
 }
 
 impl<'a> PropertyAccess<'a> {
@@ -108,6 +110,24 @@ impl<'a> PropertyAccess<'a> {
         Ok(hidden)
     }
 
+    /// Finds out which of these names the caller may read, for [`PropertyAccess::hidden`].
+    ///
+    /// # Errors
+    /// As [`PropertyAccess::hide`].
+    pub(super) async fn learn(&self, names: impl Iterator<Item = &str>) -> Result<(), Error> {
+        if let Some(protections) = self.protections {
+            for name in names {
+                self.is_readable(protections, name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that the caller may not read, of those that were asked about.
+    pub(super) fn hidden(&self) -> Arc<HashSet<String>> {
+        Arc::clone(&self.readable().hidden)
+    }
+
     async fn is_readable(&self, protections: &Protections, name: &str) -> Result<bool, Error> {
         let known = self.readable().names.get(name).copied();
         if let Some(known) = known {
@@ -117,7 +137,12 @@ impl<'a> PropertyAccess<'a> {
             None => false,
             Some(section) => self.is_section_readable(protections, section).await?,
         };
-        self.readable().names.insert(name.to_owned(), is_readable);
+        let mut readable = self.readable();
+        readable.names.insert(name.to_owned(), is_readable);
+        if !is_readable {
+            // Copied only while somebody holds the set.
+            Arc::make_mut(&mut readable.hidden).insert(name.to_owned());
+        }
         Ok(is_readable)
     }
 

@@ -101,7 +101,11 @@ type OfMany<'a, T> = &'a dyn Fn(usize) -> T;
 /// compared with all others.
 #[test]
 fn work_grows_with_the_number_of_things() {
-    let server = Setup::new().start();
+    let setup = Setup::new();
+    // So that each property is looked at for what the caller may do with it.
+    let protections = setup.path("protections.conf");
+    fs::write(&protections, "[.*]\ncreate = @\nread = @\nupdate = @\ndelete = @\n").unwrap();
+    let server = setup.more(&format!("property_protection_file = {}", protections.display())).start();
     let id = data::create(&server);
     let tags = |count: usize| {
         let tags: Vec<String> = (0..count).map(|number| format!("\"tag{number}\"")).collect();

@@ -9,7 +9,7 @@ use tokio::task::coop::consume_budget;
 
 use super::view::ImageView;
 use crate::api::documents::{Held, Progress, abandoned};
-use crate::api::policy::viewer;
+use crate::api::policy::{PolicyCheck, viewer};
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::patch::{self, Change, MediaType, Operation};
 use crate::image::{Edit, Image};
@@ -24,10 +24,12 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let viewer = viewer(call.context);
     let mut edit: Edit = api.images.edit(&viewer, call.context, id).await?;
     call.properties.hide_in(&mut edit).await?;
+    let policy = PolicyCheck { knows_properties: true, ..call.policy };
     for change in changes {
         // Thousands of changes let other requests have their turn, and end here when the client is gone.
         consume_budget().await;
-        check_policy(call, edit.image(), change).await?;
+        check_policy(call, &policy, edit.image(), change).await?;
+        call.properties.learn(std::iter::once(change.root())).await?;
         call.properties.check_change(&edit, change).await?;
         edit.apply(change, &viewer).await?;
     }
@@ -58,19 +60,19 @@ async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<
     read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
 }
 
-async fn check_policy(call: &Call<'_>, image: &Image, change: &Change) -> Result<(), Error> {
+async fn check_policy(call: &Call<'_>, policy: &PolicyCheck<'_>, image: &Image, change: &Change) -> Result<(), Error> {
     match (change.root(), change.op) {
-        ("locations", Operation::Remove) => call.policy.enforce_on_own("delete_image_location", image).await,
+        ("locations", Operation::Remove) => policy.enforce_on_own("delete_image_location", image).await,
         // Refused below whatever the policy says.
         ("locations", Operation::Replace) if change.value.as_ref().is_none_or(is_empty) => Ok(()),
-        ("locations", _) => call.policy.enforce_on("set_image_location", image).await,
+        ("locations", _) => policy.enforce_on("set_image_location", image).await,
         ("owner", Operation::Add | Operation::Replace) if !call.context.is_admin => Ok(()),
         (root, _) => {
             if root == "visibility" {
                 let wanted = change.value.as_ref().and_then(Value::as_str);
-                call.policy.enforce_visibility(wanted, &call.policy.target(image).await?).await?;
+                policy.enforce_visibility(wanted, &policy.target(image).await?).await?;
             }
-            call.policy.enforce_on_own(call.rule, image).await
+            policy.enforce_on_own(call.rule, image).await
         }
     }
 }
