@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Requests are counted for so long at a time.
 const SLOT: Duration = Duration::from_millis(250);
 
-/// From so many requests in a slot on it is worth while: sixteen in a second. A client that asks now and then how its import goes on is
+/// From so many requests to this worker in a slot on it is worth while: sixteen in a second. A client that asks now and then how its import goes on is
 /// no reason to slow that down.
 const FEW: u16 = 4;
 

