@@ -228,7 +228,7 @@ fn who_reads_behind_a_stopped_worker_goes_on_at_the_store() {
     first.read(FIRST);
     let mut other = Reader::start(&cloud.servers[1], &image).patient(Duration::from_secs(120));
     other.read(FIRST);
-    cloud.servers[0].signal(Signal::SIGSTOP);
+    cloud.servers[0].stop_all_threads();
     cloud.origin.slow_down(Duration::ZERO);
     other.finish(&image);
     assert_eq!(cloud.origin.reads(), 2);

@@ -111,6 +111,17 @@ impl Server {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// SIGSTOP, until the last thread has heard of it.
+    pub(crate) fn stop_all_threads(&self) {
+        self.signal(Signal::SIGSTOP);
+        let threads = format!("/proc/{}/task", self.pid());
+        wait_for("all threads are stopped", Duration::from_secs(20), || {
+            let stat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let is_stopped = |stat: String| stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'));
+            fs::read_dir(&threads).unwrap().all(|thread| is_stopped(stat(thread.unwrap()))).then_some(())
+        });
+    }
+
     /// Waits for the end of the process.
     pub(crate) fn wait_end(&mut self, limit: Duration) -> ExitStatus {
         wait_for("the server ends", limit, || self.child.try_wait().unwrap())

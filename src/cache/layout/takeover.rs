@@ -70,9 +70,14 @@ impl Layout {
     /// Shows the followers of a file that is ours that this process runs, and promises them more such signs. That says nothing of whether
     /// more of the image comes.
     pub(in crate::cache) fn beat(file: &File) {
-        // Only the owner of a file may set one of its times alone. Where it cannot be done, nothing is promised, and followers go by
-        // what comes.
-        if futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_OMIT).is_ok() {
+        let seen = || file.metadata().map(|metadata| Self::changed(&metadata));
+        let before = seen();
+        // Only the owner of a file may set one of its times alone. Where it cannot be done, or is not seen, as on some mounts in user
+        // space, nothing is promised, and followers go by what comes.
+        let is_set = futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_OMIT).is_ok();
+        if let (true, Ok(before), Ok(after)) = (is_set, before, seen())
+            && before != after
+        {
             let _ = locks::promise_beats(file);
         }
     }
