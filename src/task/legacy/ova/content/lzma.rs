@@ -1,4 +1,5 @@
-//! The data of `.lzma` (LZMA alone), perhaps in several parts behind each other, as upstream's library takes it (`lzma.LZMAFile`).
+//! The data of `.lzma` (LZMA alone), perhaps in several parts behind each other, as upstream's library takes it (`lzma.LZMAFile`;
+//! that also takes parts of `.xz` behind them).
 
 use std::io::{self, Read};
 
@@ -24,6 +25,8 @@ pub(super) struct LzmaParts<'a> {
     part: Option<LzmaReader<Watched<'a>>>,
     /// KiB that one part may need.
     memory: u32,
+    /// A part could not be begun, so that nothing is at its end.
+    is_broken: bool,
 }
 
 /// Whether data begins as that of `.lzma` may. Nothing in it says so, and this looks at what liblzma looks at in place of that. No archive begins
@@ -43,7 +46,7 @@ pub(super) fn is_begun(head: &[u8]) -> bool {
 
 impl<'a> LzmaParts<'a> {
     pub(super) fn new(file: Watched<'a>, memory: u32) -> Self {
-        Self { next: Some(file), part: None, memory }
+        Self { next: Some(file), part: None, memory, is_broken: false }
     }
 
     /// `None`: what comes is something else.
@@ -65,7 +68,12 @@ impl Read for LzmaParts<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if let Some(file) = self.next.take() {
+                self.is_broken = true;
                 self.part = self.begin(file)?;
+                self.is_broken = false;
+            }
+            if self.is_broken {
+                return Err(io::Error::other("what stands behind the last part could not be read"));
             }
             let Some(part) = &mut self.part else { return Ok(0) };
             let length = part.read(buffer)?;
