@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::time::Duration;
 
 use crate::common::peers::{Keystone, client_bin};
-use crate::common::{Conf, Server, free_port, is_thorough, shared_database};
+use crate::common::{Conf, Server, ends_with_thread, free_port, is_thorough, shared_database, wait_for};
 
 /// The region of the catalogue whose Image service is the one under test.
 const REGION: &str = "tempest";
@@ -26,6 +26,12 @@ const WAYS: [&str; 13] = [
     "tempest.api.image.v2.test_images.StoreWeightTest",
     "tempest.api.image.v2.test_images_negative.ImportImagesNegativeTest",
 ];
+
+/// A minute is enough where nothing else goes on.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// The same for [`ALL`], which take a quarter of an hour.
+const HOURS: Duration = Duration::from_secs(2 * 3600);
 
 /// All of tempest that is about images, with the plugin of the Image service.
 const ALL: [&str; 2] = ["tempest.api.image", "glance_tempest_plugin.tests"];
@@ -99,7 +105,7 @@ fn of_host(conf: Conf) -> Conf {
 fn run(work: &Path, keystone: &Keystone, other: &str, names: &[&str]) -> BTreeMap<String, String> {
     std::fs::create_dir(work).unwrap();
     std::fs::write(work.join("tempest_tests.py"), include_str!("../data/tempest_tests.py")).unwrap();
-    let mut command = Command::new(client_bin().join("python"));
+    let mut command = ends_with_thread(&client_bin().join("python"));
     command.args(["tempest_tests.py", REGION, other]).args(names).current_dir(work).env_clear().envs([
         ("PATH", "/usr/bin:/bin"),
         ("LANG", "C.UTF-8"),
@@ -113,8 +119,11 @@ fn run(work: &Path, keystone: &Keystone, other: &str, names: &[&str]) -> BTreeMa
         ("OS_IDENTITY_API_VERSION", "3"),
         ("OS_REGION_NAME", "RegionOne"),
     ]);
-    let done = command.output().unwrap();
-    let printed = String::from_utf8_lossy(&done.stdout);
+    let [printed, errors] = ["printed", "errors"].map(|name| work.join(name));
+    let file = |path| std::fs::File::create(path).unwrap();
+    let mut child = command.stdout(file(&printed)).stderr(file(&errors)).spawn().unwrap();
+    wait_for("tempest ends", if is_thorough() { HOURS } else { LIMIT }, || child.try_wait().unwrap());
+    let [printed, errors] = [printed, errors].map(|path| std::fs::read_to_string(path).unwrap());
     let outcomes = printed.lines().last().and_then(|line| serde_json::from_str(line).ok());
-    outcomes.unwrap_or_else(|| panic!("{printed}\n{}", String::from_utf8_lossy(&done.stderr)))
+    outcomes.unwrap_or_else(|| panic!("{printed}\n{errors}"))
 }

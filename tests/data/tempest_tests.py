@@ -76,7 +76,7 @@ def configure(region, images):
                  "admin_domain_name": "Default", "create_isolated_networks": "false"},
         "identity": {"uri_v3": os.environ["OS_AUTH_URL"], "auth_version": "v3", "region": os.environ["OS_REGION_NAME"]},
         "service_available": {"glance": "true", "nova": "false", "cinder": "false", "neutron": "false", "swift": "false"},
-        "image": {"region": region, "build_timeout": "60", "build_interval": "1", "image_caching_enabled": "true",
+        "image": {"region": region, "build_timeout": "300", "build_interval": "1", "image_caching_enabled": "true",
                   "http_image": f"{images}/small.raw", "http_qcow2_image": f"{images}/small.qcow2",
                   "alternate_image_endpoint": OTHER_HOST},
         "image-feature-enabled": {"manage_locations": "true", "http_store_enabled": "true", "store_weight_enabled": "true"},
