@@ -1,7 +1,8 @@
 //! Tasks of upstream's service that may still run when the next request is sent.
 //!
 //! Upstream marks expired tasks each time it lists some. On SQLite that locks the database for a moment, and a task that writes down at
-//! that moment how far it is, or that it begins, fails: upstream does not repeat that write. So no case lists tasks before an answer
+//! that moment how far it is, or that it begins, fails: upstream does not repeat that write. (It repeats the one by which a task ends, so
+//! that a case may wait for that in the list.) So no case lists tasks before an answer
 //! has shown the end of all that were begun. Nor does a case write before that: who of the two finds the database locked is chance.
 
 use std::collections::BTreeSet;
