@@ -5,9 +5,12 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::{Kind, Server};
-use crate::common::wait_for;
+use crate::common::{pause, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// InnoDB shows the transactions as they were as long as it is asked again within 0.1 s.
+const INNODB_KEEPS: Duration = Duration::from_millis(150);
 
 /// Dropped, it lets all go on that has come to it, and holds up nothing any more.
 pub(crate) struct Gate {
@@ -57,7 +60,10 @@ impl Server {
             }
         };
         let wanted = transactions.to_string();
-        wait_for("transactions wait", PATIENCE, || (self.sql(sql) == wanted).then_some(()));
+        wait_for("transactions wait", PATIENCE, || {
+            pause(INNODB_KEEPS);
+            (self.sql(sql) == wanted).then_some(())
+        });
     }
 }
 
