@@ -21,8 +21,8 @@ pub(super) struct PropertyAccess<'a> {
 /// those of its image for each rule.
 #[derive(Default)]
 struct Readable {
-    /// By the property's name.
-    names: HashMap<String, bool>,
+    /// Names that were asked about.
+    names: HashSet<String>,
     /// By the place of the section.
     sections: HashMap<usize, bool>,
     /// Names that the caller may not read.
@@ -100,14 +100,9 @@ impl<'a> PropertyAccess<'a> {
     /// # Errors
     /// As [`PropertyAccess::hide`].
     pub(super) async fn hidden_in(&self, image: &Image) -> Result<Vec<String>, Error> {
-        let mut hidden = Vec::new();
-        let Some(protections) = self.protections else { return Ok(hidden) };
-        for name in image.properties.names() {
-            if !self.is_readable(protections, name).await? {
-                hidden.push(name.to_owned());
-            }
-        }
-        Ok(hidden)
+        self.learn(image.properties.names()).await?;
+        let hidden = self.hidden();
+        Ok(image.properties.names().filter(|name| hidden.contains(*name)).map(str::to_owned).collect())
     }
 
     /// Finds out which of these names the caller may read, for [`PropertyAccess::hidden`].
@@ -117,7 +112,7 @@ impl<'a> PropertyAccess<'a> {
     pub(super) async fn learn(&self, names: impl Iterator<Item = &str>) -> Result<(), Error> {
         if let Some(protections) = self.protections {
             for name in names {
-                self.is_readable(protections, name).await?;
+                self.find_out(protections, name).await?;
             }
         }
         Ok(())
@@ -128,22 +123,21 @@ impl<'a> PropertyAccess<'a> {
         Arc::clone(&self.readable().hidden)
     }
 
-    async fn is_readable(&self, protections: &Protections, name: &str) -> Result<bool, Error> {
-        let known = self.readable().names.get(name).copied();
-        if let Some(known) = known {
-            return Ok(known);
+    async fn find_out(&self, protections: &Protections, name: &str) -> Result<(), Error> {
+        if self.readable().names.contains(name) {
+            return Ok(());
         }
         let is_readable = match protections.section(name) {
             None => false,
             Some(section) => self.is_section_readable(protections, section).await?,
         };
         let mut readable = self.readable();
-        readable.names.insert(name.to_owned(), is_readable);
+        readable.names.insert(name.to_owned());
         if !is_readable {
             // Copied only while somebody holds the set.
             Arc::make_mut(&mut readable.hidden).insert(name.to_owned());
         }
-        Ok(is_readable)
+        Ok(())
     }
 
     async fn is_section_readable(&self, protections: &Protections, section: usize) -> Result<bool, Error> {
