@@ -74,17 +74,19 @@ impl Images {
         image: &Image,
         read: &[LocationRecord],
     ) -> Result<(), Error> {
-        if read.is_empty() {
-            // Whoever writes data just now removes it when it finds the image gone.
-            return self.delete_row(image, Status::Deleted).await;
+        let mut locations = read.to_vec();
+        self.settle(&mut locations);
+        let is_refused =
+            |location: &LocationRecord| image.status.awaits_data() && self.stores.is_read_only(place(location));
+        if locations.iter().all(is_refused) {
+            // There is nothing to remove. Whoever writes data just now stays its owner, and removes it when it finds the image gone.
+            return self.delete_row(image, Status::Deleted, read).await;
         }
         if self.options.delayed_delete {
-            return self.delete_row(image, Status::PendingDelete).await;
+            return self.delete_row(image, Status::PendingDelete, read).await;
         }
         image.status.transition(Status::Deleted)?;
         let context = store_context(image, Some(caller));
-        let mut locations = read.to_vec();
-        self.settle(&mut locations);
         for location in &locations {
             self.stores.check_unused(&context, place(location)).await?;
         }
@@ -126,13 +128,13 @@ impl Images {
         (is_all, Ok(()))
     }
 
-    async fn delete_row(&self, image: &Image, to: Status) -> Result<(), Error> {
+    async fn delete_row(&self, image: &Image, to: Status, read: &[LocationRecord]) -> Result<(), Error> {
         image.status.transition(to)?;
         let from = [image.status.as_str()];
         let deleted = match to {
             // The scrubber finds the locations that are there by then, whichever they are.
             Status::PendingDelete => rows::delete(&self.db, &image.id, to.as_str(), Some(&from)).await,
-            _ => rows::delete_without_data(&self.db, &image.id, to.as_str(), &from).await,
+            _ => rows::delete_without_data(&self.db, &image.id, to.as_str(), &from, read).await,
         };
         deleted.map_err(|error| Error::of_change(&image.id, error))
     }

@@ -23,7 +23,7 @@ use crate::inspect;
 use crate::keystone::UnifiedLimits;
 use crate::keystone::outgoing::UrlFilter;
 use crate::notifications::Notifier;
-use crate::store::{LocationRef, Reader, StoreContext, StoreEntry, Stores};
+use crate::store::{LocationRef, Reader, StoreContext, StoreEntry, StoreError, Stores};
 
 /// The images, with one configuration's limits and stores. Cheap to clone.
 #[derive(Clone)]
@@ -162,8 +162,21 @@ impl Images {
     /// Opens an image's data, or a range of it, at the best location that answers. `caller`: `None` for the service itself.
     ///
     /// # Errors
-    /// [`Error::Store`]: not found when there is no data or no store has it.
+    /// [`Error::Store`]: not found when there is no data, or none yet, or no store has it.
     pub async fn open(
+        &self,
+        caller: Option<&Arc<Context>>,
+        image: &Image,
+        range: Option<Range<u64>>,
+    ) -> Result<Reader, Error> {
+        if image.status.awaits_data() {
+            return Err(StoreError::NotFound { image: image.id.clone() }.into());
+        }
+        self.open_located(caller, image, range).await
+    }
+
+    /// As [`Images::open`], also where nobody knows yet whether the data becomes the image's.
+    pub(super) async fn open_located(
         &self,
         caller: Option<&Arc<Context>>,
         image: &Image,

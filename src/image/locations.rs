@@ -54,10 +54,13 @@ impl Rules<'_> {
             urls.sort_unstable();
             urls
         };
-        if urls(&locations) == urls(&image.locations) {
-            // The same places: only what is said of them changes.
+        let is_same = urls(&locations) == urls(&image.locations);
+        if is_same {
+            // The same places: only what is said of them changes. But of a queued image nobody has read there.
             keep_rows(&mut locations, &image.locations);
-        } else if image.locations.is_empty() {
+            image.forget_refused();
+        }
+        if image.locations.is_empty() {
             let mut size = known_size(image).unwrap_or(0);
             let mut seen = HashSet::with_capacity(locations.len());
             for location in &locations {
@@ -68,7 +71,7 @@ impl Rules<'_> {
                 size = if size == 0 { found } else { size };
             }
             set_size(image, size);
-        } else {
+        } else if !is_same {
             return Err(Error::Invalid("Original locations is not empty".to_owned()));
         }
         image.locations = locations;
@@ -97,11 +100,13 @@ impl Rules<'_> {
 
     async fn insert(&self, image: &mut Image, index: usize, given: Given) -> Result<(), Error> {
         let location = self.record(given);
+        let is_known = image.locations.iter().any(|known| is_same(known, &location));
+        image.forget_refused();
         // The image's own data counts as well.
         self.check_storage(image, std::slice::from_ref(&location), None).await?;
         self.images.options.limits.check_locations(image.locations.len() + 1)?;
         let size = self.check_place(&location, known_size(image).is_some()).await?;
-        if image.locations.iter().any(|known| is_same(known, &location)) {
+        if is_known {
             return Err(Error::DuplicateLocation(location.url));
         }
         image.locations.insert(index.min(image.locations.len()), location);

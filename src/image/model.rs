@@ -106,6 +106,15 @@ impl Image {
         SIGNATURE_PROPERTIES.iter().all(|name| self.has_property(name))
     }
 
+    /// Leaves behind the locations of a queued image, with the size that was seen there: they were refused, or came without formats,
+    /// and go when the image gets others.
+    pub(super) fn forget_refused(&mut self) {
+        if self.status == Status::Queued {
+            self.locations.clear();
+            self.size = None;
+        }
+    }
+
     /// Checks a step of the state machine, with the fields that it needs.
     ///
     /// # Errors

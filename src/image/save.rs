@@ -32,7 +32,9 @@ impl Images {
             return Err(Error::Forbidden(format!("Forbidding request, image {} not visible", after.id)));
         }
         let mut update = difference(&before, &after);
-        if let Some(locations) = update.locations.take() {
+        // A queued image becomes active with the locations that were read, also where they stay as they are.
+        let located = update.status.is_some().then(|| after.locations.clone());
+        if let Some(locations) = update.locations.take().or(located) {
             update.locations = Some(as_read(locations, &before.locations, &read_locations));
             update.read_locations = Some(read_locations);
         }

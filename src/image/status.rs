@@ -61,6 +61,12 @@ impl Status {
         if self.targets().contains(&to) { Ok(()) } else { Err(TransitionRefused { from: self, to }) }
     }
 
+    /// Whether the image has no data yet. A location that it has nevertheless is one that was told, and refused or not looked at to
+    /// the end: nobody reads there.
+    pub const fn awaits_data(self) -> bool {
+        matches!(self, Self::Queued | Self::Saving | Self::Uploading | Self::Importing)
+    }
+
     /// Whether disk and container format must be known before the step from here to `to`.
     pub fn needs_formats(self, to: Self) -> bool {
         matches!(self, Self::Queued | Self::Uploading) && matches!(to, Self::Saving | Self::Active | Self::Importing)
@@ -134,6 +140,12 @@ mod tests {
                 assert_eq!(from.transition(to).is_ok(), wanted, "{from} to {to}");
             }
         }
+    }
+
+    #[test]
+    fn data_is_awaited_until_it_is_there() {
+        let awaiting = ALL.into_iter().filter(|status| status.awaits_data()).map(Status::as_str);
+        assert_eq!(awaiting.collect::<Vec<_>>(), ["queued", "saving", "uploading", "importing"]);
     }
 
     #[test]

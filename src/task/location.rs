@@ -47,6 +47,9 @@ const UNTOLD: &str = "The database did not answer when this task had ended.";
 enum Refused {
     #[error("{0}")]
     Place(#[from] image::Error),
+    /// The place is good, and the image has no formats.
+    #[error("{0}")]
+    Unformatted(image::Error, Box<ImageUpdate>),
     #[error("os_hash_value: ({expected}) not matched with actual os_hash_value: ({found})")]
     Digest { expected: String, found: String },
     #[error("Hash calculation failed for image data: {0}")]
@@ -152,7 +155,7 @@ impl Tasks {
     async fn place(&self, placement: &Placement, hold: &Hold) -> Result<(), Refused> {
         match (&placement.expected, self.hashing.is_secure) {
             (Some(expected), true) => {
-                let located = self.images.locate(placement, Status::Importing).await?;
+                let located = self.locate(placement, hold, Status::Importing).await?;
                 let algorithm = expected.algorithm();
                 self.take_place(placement, hold, with_algorithm(located, algorithm), Status::Queued).await?;
                 let hashes = self.hash(placement, hold, algorithm).await?;
@@ -163,7 +166,7 @@ impl Tasks {
             }
             (None, true) => {
                 let algorithm = self.images.hashing_algorithm().map_err(image::Error::from)?;
-                let located = self.images.locate(placement, Status::Active).await?;
+                let located = self.locate(placement, hold, Status::Active).await?;
                 self.take_place(placement, hold, with_algorithm(located, algorithm), Status::Queued).await?;
                 let change = match self.hash(placement, hold, algorithm).await {
                     Ok(hashes) => hashed(None, hashes),
@@ -177,13 +180,28 @@ impl Tasks {
                 self.end(placement, hold, change, &[Status::Active, Status::Deactivated]).await
             }
             (Some(expected), false) => {
-                let located = self.images.locate(placement, Status::Active).await?;
+                let located = self.locate(placement, hold, Status::Active).await?;
                 self.end(placement, hold, expected.told(located), &[Status::Queued]).await
             }
             (None, false) => {
-                let located = self.images.locate(placement, Status::Active).await?;
+                let located = self.locate(placement, hold, Status::Active).await?;
                 self.end(placement, hold, located, &[Status::Queued]).await
             }
+        }
+    }
+
+    /// Looks at the place, and gives the change that makes it the image's on its way to this status.
+    async fn locate(&self, placement: &Placement, hold: &Hold, next: Status) -> Result<ImageUpdate, Refused> {
+        let known = self.images.look_at_held(&placement.image.id, hold).await.map_err(|error| match error {
+            image::Error::Db(error) => error.into(),
+            other => Refused::Place(other),
+        })?;
+        let known = known.ok_or(Refused::Lost)?;
+        let located = self.images.locate(placement, &known).await?;
+        match known.check_transition(next) {
+            Ok(()) => Ok(ImageUpdate { status: Some(next.as_str().to_owned()), ..located }),
+            Err(error @ image::Error::MissingFormats(_)) => Err(Refused::Unformatted(error, Box::new(located))),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -236,13 +254,17 @@ impl Tasks {
         Ok(())
     }
 
-    /// The task fails, and the image waits for data as before, or has it without a digest.
+    /// The task fails, and the image waits for data as before, be it with a location in the web, or has it without a digest.
     async fn take_back(&self, placement: &Placement, hold: Hold, refused: Refused) {
         let (message, taken_back) = match refused {
             Refused::Unclear(error) => (UNTOLD.to_owned(), Err(error.into())),
             refused => {
                 let message = format!("{FAILED}: {refused}");
-                let taken_back = self.try_take_back(placement, &hold, &message).await;
+                let located = match refused {
+                    Refused::Unformatted(_, located) if placement.stays() => Some(*located),
+                    _ => None,
+                };
+                let taken_back = self.try_take_back(placement, &hold, located, &message).await;
                 (message, taken_back)
             }
         };
@@ -260,14 +282,24 @@ impl Tasks {
         }
     }
 
-    async fn try_take_back(&self, placement: &Placement, hold: &Hold, message: &str) -> Result<(), image::Error> {
+    /// `located`: what stays of a place that was not written down yet.
+    async fn try_take_back(
+        &self,
+        placement: &Placement,
+        hold: &Hold,
+        located: Option<ImageUpdate>,
+        message: &str,
+    ) -> Result<(), image::Error> {
         let Some(known) = self.images.look_at_held(&placement.image.id, hold).await? else {
             return match self.fail(&placement.task_id, message.to_owned()).await {
                 Ok(()) | Err(DbError::NotFound { .. }) => Ok(()),
                 Err(error) => Err(error.into()),
             };
         };
-        let (change, locations) = self.images.unplaced(&known);
+        let (change, locations) = match located {
+            Some(located) if known.status == Status::Queued => (located, Vec::new()),
+            _ => self.images.unplaced(&known),
+        };
         let removal = self.images.begin_removal(placement, &locations).await?;
         crash_point("place.refused");
         let step = TaskStep {

@@ -63,6 +63,7 @@ files! {
     location_changes
     locations
     locations_api
+    locations_refused
     locations_told
     locations_unhashed
     members

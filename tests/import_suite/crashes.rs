@@ -29,6 +29,8 @@ const TIMES: u64 = 3;
 const REMOTE: &str = "0d0d0d0d-0000-4000-8000-000000000001";
 /// The names of images that go with the task that makes them.
 const MADE: &str = "made";
+/// The names of images that are told where their data lies, and what its digest is.
+const TOLD: &str = "told";
 /// The names of images that have their location before anybody has read what lies there.
 const UNREAD: &str = "unread";
 
@@ -235,7 +237,7 @@ impl Work<'_> {
                 let digest = json!({"os_hash_algo": "sha512", "os_hash_value": hex::encode(Sha512::digest(data))});
                 let (name, validation) = match told {
                     Told::PlaceAlone => (UNREAD, json!({})),
-                    Told::Digest | Told::WrongDigest => ("crash", digest),
+                    Told::Digest | Told::WrongDigest => (TOLD, digest),
                 };
                 let id = self.create_as(name, "raw")?;
                 let place = json!({"url": url("/plain"), "validation_data": validation});
@@ -271,8 +273,13 @@ fn check(server: &Server, disk: &[u8], (what, may_be_unread): (&str, bool)) -> u
         );
         let stores = image["stores"].as_str().unwrap_or_default();
         match image["status"].as_str().unwrap() {
-            // An image that a task makes goes with the task.
-            "queued" => assert!(stores.is_empty() && image["name"] != MADE, "{what}: {image}"),
+            // An image that a task makes goes with the task. A location in the web stays with one whose data was refused, or was not
+            // read to the end; nobody reads there.
+            "queued" => {
+                assert!(image["name"] != MADE, "{what}: {image}");
+                assert!(stores.is_empty() || (stores == "web" && image["name"] == TOLD), "{what}: {image}");
+                assert_eq!(server.send(&known("GET", &format!("/v2/images/{id}/file"))).status, 204, "{what}: {image}");
+            }
             "uploading" => expected.get_mut("staging").unwrap().push(id.clone()),
             "active" => {
                 active += 1;

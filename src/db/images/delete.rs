@@ -26,12 +26,18 @@ pub async fn delete(db: &Db, id: &str, status: &str, from: Option<&[&str]>) -> R
     delete_as(db, id, status, from, None, Ownership::Unasked).await
 }
 
-/// As [`delete`], of an image that has no active location: nobody is to remove data.
+/// As [`delete`], of an image at whose `locations`, as they were read, nobody is to remove data.
 ///
 /// # Errors
-/// As there; [`DbError::LocationsChanged`] if it has one by now.
-pub async fn delete_without_data(db: &Db, id: &str, status: &str, from: &[&str]) -> Result<(), DbError> {
-    delete_as(db, id, status, Some(from), Some(&[]), Ownership::Unasked).await
+/// As there; [`DbError::LocationsChanged`] if the image has other active locations by now.
+pub async fn delete_without_data(
+    db: &Db,
+    id: &str,
+    status: &str,
+    from: &[&str],
+    locations: &[LocationRecord],
+) -> Result<(), DbError> {
+    delete_as(db, id, status, Some(from), Some(locations), Ownership::Unasked).await
 }
 
 /// As [`delete`], and `token` becomes the owner of the image's data, which lies at the `locations` that were read (see

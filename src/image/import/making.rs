@@ -120,7 +120,8 @@ impl Images {
             _ => return Ok(true),
         }
         let (to, from) = (Status::Deleted.as_str(), [Status::Queued.as_str()]);
-        match rows::delete_without_data(&self.db, image_id, to, &from).await {
+        // With a location that somebody has told meanwhile, and that was refused.
+        match rows::delete(&self.db, image_id, to, Some(&from)).await {
             Ok(()) => {
                 self.announce(&image, Change::Deleted);
                 Ok(true)

@@ -34,6 +34,13 @@ pub(crate) struct Placement {
     pub(crate) caller: Arc<Context>,
 }
 
+impl Placement {
+    /// Whether the place stays the image's location though its data did not become the image's.
+    pub(crate) fn stays(&self) -> bool {
+        stays(&self.url)
+    }
+}
+
 /// Data at a place cannot be hashed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HashFault {
@@ -61,22 +68,22 @@ impl Images {
         self.hold_with(&placement.image, task, Vec::new()).await
     }
 
-    /// Looks at the place and gives the change that makes it the image's location, with the status that follows.
+    /// Looks at the place and gives the change that makes it the image's only location: what was told before was refused. `known`: the
+    /// image as it is by now.
     ///
     /// # Errors
-    /// [`Error::MissingFormats`], and those of a location that a PATCH adds.
-    pub(crate) async fn locate(&self, placement: &Placement, next: Status) -> Result<ImageUpdate, Error> {
-        let read_locations = placement.image.locations.clone();
-        let mut image = placement.image.clone();
-        image.check_transition(next)?;
+    /// Those of a location that a PATCH adds.
+    pub(crate) async fn locate(&self, placement: &Placement, known: &Image) -> Result<ImageUpdate, Error> {
+        let mut image = known.clone();
+        image.forget_refused();
         let project = placement.caller.project_id.as_deref();
         let context = store_context(&image, Some(&placement.caller));
         locations::Rules { images: self, project, context }.append(&mut image, &placement.url).await?;
         Ok(ImageUpdate {
             size: Some(image.size),
             locations: Some(image.locations),
-            read_locations: Some(read_locations),
-            ..to(next)
+            read_locations: Some(known.locations.clone()),
+            ..ImageUpdate::default()
         })
     }
 
@@ -97,7 +104,7 @@ impl Images {
     ) -> Result<Hashes, HashFault> {
         let known = self.look_at_held(&placement.image.id, hold).await;
         let image = known.ok().flatten().ok_or(HashFault::Lost)?;
-        let reader = self.open(Some(&placement.caller), &image, None).await.map_err(|error| match error {
+        let reader = self.open_located(Some(&placement.caller), &image, None).await.map_err(|error| match error {
             Error::Store(StoreError::NotFound { .. }) => HashFault::Missing,
             Error::Store(error) => HashFault::Store(error),
             other => HashFault::Broken(io::Error::other(other)),
@@ -140,17 +147,18 @@ impl Images {
     pub(crate) fn unplaced(&self, known: &Image) -> (ImageUpdate, Vec<LocationRecord>) {
         match known.status {
             Status::Importing => {
+                let (kept, gone) = known.locations.iter().cloned().partition(|location| stays(&location.url));
                 let other_locations =
                     if self.options.delayed_delete { OtherLocations::Schedule } else { OtherLocations::default() };
                 let change = ImageUpdate {
                     size: Some(None),
                     os_hash_algo: Some(None),
-                    locations: Some(Vec::new()),
+                    locations: Some(kept),
                     read_locations: Some(known.locations.clone()),
                     other_locations,
                     ..to(Status::Queued)
                 };
-                (change, known.locations.clone())
+                (change, gone)
             }
             // It has its data, but nobody has read it.
             Status::Active | Status::Deactivated if known.os_hash_value.is_none() => {
@@ -199,6 +207,12 @@ impl Images {
     }
 }
 
+/// Whether a location stays with its image though its data was refused. From a web server nothing can be removed, and upstream leaves
+/// it there (launchpad.net/bugs/2076648): the image waits for data then, and shows what was told.
+fn stays(url: &str) -> bool {
+    url.starts_with("http")
+}
+
 /// Data that is about to go.
 pub(crate) struct Removal {
     entry: Entry,
@@ -223,6 +237,22 @@ impl ExpectedDigest {
             os_hash_algo: Some(Some(self.algorithm.name().to_owned())),
             os_hash_value: Some(Some(self.value.clone())),
             ..change
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_in_the_web_stays() {
+        for url in ["http://web/a", "https://web/a"] {
+            assert!(stays(url), "{url}");
+        }
+        // Letters count, as they do to upstream.
+        for url in ["rbd://a/b/c/d", "file:///http", "HTTP://web/a", ""] {
+            assert!(!stays(url), "{url}");
         }
     }
 }

@@ -217,7 +217,11 @@ impl Images {
         }
         let image = Image::from_record(image, None);
         let keeps = is_direct(task) && self.has_good_data(&image, task, machine).await;
-        let back = if keeps { Status::Uploading } else { Status::Queued };
+        let back = match keeps {
+            true => Some(Status::Uploading),
+            false if is_told(task, &image) => None,
+            false => Some(Status::Queued),
+        };
         if machine == Machine::This && image.status == Status::Importing {
             // While nobody can stage anew.
             if keeps {
@@ -302,6 +306,11 @@ fn is_unfinished(task: Option<&TaskRecord>) -> bool {
 /// Whether a task copies what an image has already.
 fn is_copy(task: Option<&TaskRecord>) -> bool {
     method(task) == Some("copy-image")
+}
+
+/// Whether a task looks at a location that was told. Without its row, what stands in the image's tells.
+fn is_told(task: Option<&TaskRecord>, image: &Image) -> bool {
+    task.map_or(!image.locations.is_empty(), |task| task.kind == LOCATION)
 }
 
 /// Whether a task imports what was staged.

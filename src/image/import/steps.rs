@@ -33,7 +33,8 @@ impl Images {
 
     /// The data is in the stores. `known`: the image as it is by now.
     pub(crate) fn step_of_success(&self, plan: &Plan, hold: &Hold, known: &Image, imported: &Imported) -> ImageStep {
-        let mut locations = known.locations.clone();
+        // Where an image has none that are read, a location that was told before was refused.
+        let mut locations = if plan.is_copy { known.locations.clone() } else { Vec::new() };
         locations.extend(imported.locations.iter().cloned());
         let located = ImageUpdate {
             locations: Some(locations),
@@ -94,31 +95,29 @@ impl Images {
         step(image, ImageUpdate::default(), from_of(image), &hold.token, Properties::default(), true)
     }
 
-    /// As [`Images::step_of_failure`], for a worker that died. `host`: where others reach the machine that has the staged data, if this
-    /// is the one.
+    /// As [`Images::step_of_failure`], for a worker that died. `back`: `None` if it looked at a location that was told. `host`: where
+    /// others reach the machine that has the staged data, if this is the one.
     pub(super) fn step_of_reclaim(
         &self,
         known: &Image,
         stores: &[String],
-        back: Status,
+        back: Option<Status>,
         token: &Token,
         host: Option<&str>,
     ) -> ImageStep {
         let is_importing = known.status == Status::Importing;
-        let change = if is_importing && !known.locations.is_empty() {
-            // A location that was told; its data was not seen to the end.
-            ImageUpdate { other_locations: OtherLocations::Delete, ..self.unplaced(known).0 }
-        } else if is_importing {
-            self.back_to(back)
-        } else {
-            ImageUpdate::default()
+        let change = match back {
+            _ if !is_importing => ImageUpdate::default(),
+            Some(back) => self.back_to(back),
+            // Its data was not seen to the end, and is not ours to remove.
+            None => ImageUpdate { other_locations: OtherLocations::Delete, ..self.unplaced(known).0 },
         };
         let mut properties = if stores.is_empty() && known.property(IMPORTING).is_none() {
             Properties::default()
         } else {
             outcome(known, stores, stores)
         };
-        if is_importing && let Some(host) = host {
+        if is_importing && let (Some(back), Some(host)) = (back, host) {
             remember_host(host, back, &mut properties);
         }
         step(known, change, from_of(known), token, properties, true)
