@@ -28,6 +28,10 @@ const RUN_PIECES: usize = 1024;
 /// fsync has little left to do, and a fast client cannot fill the page cache of a slow disk.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
+/// So much of it is handed to the disk by one system call: many kernels let nobody else have the processor until one has ended, and for all
+/// of [`WRITE_BACK`] it takes milliseconds.
+const HANDED: u64 = 2 * 1024 * 1024;
+
 /// Space is reserved this far ahead, not for the whole announced size: a client that announces a terabyte and stalls must
 /// not lock others out.
 const RESERVE: u64 = 256 * 1024 * 1024;
@@ -181,7 +185,9 @@ impl Recording {
             return Ok(());
         }
         let before = started.saturating_sub(WRITE_BACK);
-        let outcome = start_write_back(draft.file(), *started, end - *started)
+        let mut steps = (*started..end).step_by(HANDED as usize);
+        let outcome = steps
+            .try_for_each(|at| start_write_back(draft.file(), at, HANDED.min(end - at)))
             .and_then(|()| wait_write_back(draft.file(), before, *started - before));
         match outcome {
             Ok(()) => *started = end,
