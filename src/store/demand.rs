@@ -1,7 +1,9 @@
 //! Whether requests come in, for threads of the background that then leave a processor to them.
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Requests are counted for so long at a time.
@@ -27,6 +29,26 @@ pub(crate) fn request_came() {
 /// Whether requests come in at this time.
 pub(super) fn is_there() -> bool {
     Slots::from(COUNT.load(Relaxed)).at(slot()).are_many()
+}
+
+/// How long a thread keeps its processor before it lets go of it for a moment.
+const STINT: Duration = Duration::from_millis(1);
+
+/// That moment: about as long as the kernel needs to look for work on other processors.
+const REST: Duration = Duration::from_micros(50);
+
+/// Called between two pieces of work by a thread of the background that keeps a processor busy: lets go of it now and then as long as
+/// requests come in. A thread that wakes up goes where it ran before or to a processor that is idle; so behind one that is always
+/// busy, with the least important work even, all others would wait for each other on the processors that are left.
+#[expect(clippy::disallowed_methods, reason = "on a thread of the background, which may block")]
+pub(super) fn rest() {
+    thread_local! {
+        static SINCE: Cell<Instant> = Cell::new(Instant::now());
+    }
+    if SINCE.get().elapsed() >= STINT && is_there() {
+        thread::sleep(REST);
+        SINCE.set(Instant::now());
+    }
 }
 
 fn slot() -> u32 {
@@ -82,6 +104,8 @@ impl From<Slots> for u64 {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::resource::{UsageWho, getrusage};
+
     use super::*;
 
     #[test]
@@ -100,6 +124,22 @@ mod tests {
         let full = Slots { number: u32::MAX, now: u16::MAX, before: 3 };
         assert_eq!(full.and_one(), full);
         assert_eq!(Slots::from(u64::from(full)), full);
+    }
+
+    #[test]
+    fn a_busy_thread_lets_go_of_its_processor_while_requests_come() {
+        let rests = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().voluntary_context_switches();
+        let before = rests();
+        let begun = Instant::now();
+        while rests() == before {
+            request_came();
+            rest();
+            assert!(begun.elapsed() < Duration::from_secs(10), "it never rests");
+        }
+        let (before, begun) = (rests(), Instant::now());
+        (0..1000).for_each(|_| rest());
+        let most = begun.elapsed().as_nanos() / STINT.as_nanos() + 1;
+        assert!(u128::try_from(rests() - before).unwrap() <= most, "it rests more often than once in a while");
     }
 
     #[test]

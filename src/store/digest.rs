@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::pool::{Pool, Pools};
 use super::strand::{Job, Limits, Strand};
-use super::{Priority, StoreError};
+use super::{Priority, StoreError, demand};
 
 pub use algorithm::Algorithm;
 use algorithm::Hasher;
@@ -62,9 +62,8 @@ impl Digests {
             self.inline += data.len();
         } else {
             self.inline = usize::MAX;
-            let pool = pool(self.priority);
-            self.md5.move_to(pool);
-            self.other.iter_mut().for_each(|other| other.move_to(pool));
+            self.md5.move_to(self.priority);
+            self.other.iter_mut().for_each(|other| other.move_to(self.priority));
         }
         self.md5.room().await?;
         if let Some(other) = &mut self.other {
@@ -112,10 +111,14 @@ enum Lane {
 }
 
 impl Lane {
-    fn move_to(&mut self, pool: &Arc<Pool>) {
+    fn move_to(&mut self, priority: Priority) {
         if let Self::Inline(hasher) = self {
             let hasher = std::mem::replace(hasher, Box::new(algorithm::Nothing));
-            *self = Self::Threads(Strand::new(Arc::clone(pool), LIMITS, Hashing { hasher: Some(hasher) }));
+            *self = Self::Threads(Strand::new(
+                Arc::clone(pool(priority)),
+                LIMITS,
+                Hashing { hasher: Some(hasher), priority },
+            ));
         }
     }
 
@@ -157,6 +160,7 @@ impl Lane {
 
 struct Hashing {
     hasher: Option<Box<dyn Hasher>>,
+    priority: Priority,
 }
 
 enum Message {
@@ -171,7 +175,12 @@ impl Job for Hashing {
     fn work(&mut self, messages: VecDeque<Message>) -> Result<(), Self::Error> {
         for message in messages {
             match (message, &mut self.hasher) {
-                (Message::Data(data), Some(hasher)) => hasher.update(&data),
+                (Message::Data(data), Some(hasher)) => {
+                    hasher.update(&data);
+                    if self.priority == Priority::Background {
+                        demand::rest();
+                    }
+                }
                 (Message::Finish(reply), hasher) => {
                     if let Some(hasher) = hasher.take() {
                         // Nobody waits any more when the upload was given up.
