@@ -172,18 +172,18 @@ impl Images {
         if image.status.awaits_data() {
             return Err(StoreError::NotFound { image: image.id.clone() }.into());
         }
-        self.open_located(caller, image, range).await
+        self.open_located(&store_context(image, caller), image, range).await
     }
 
     /// As [`Images::open`], also where nobody knows yet whether the data becomes the image's.
     pub(super) async fn open_located(
         &self,
-        caller: Option<&Arc<Context>>,
+        context: &StoreContext,
         image: &Image,
         range: Option<Range<u64>>,
     ) -> Result<Reader, Error> {
         let places: Vec<LocationRef<'_>> = image.locations.iter().map(place).collect();
-        Ok(self.stores.open_any(&store_context(image, caller), &places, range).await?)
+        Ok(self.stores.open_any(context, &places, range).await?)
     }
 
     /// The store of the location that is read first; `None` where there is no location, or no store for it.

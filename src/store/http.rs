@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::driver::{Driver, Setup, Store, Writer};
-use super::{Location, Operation, Reader, StoreContext, StoreError};
+use super::{Location, Operation, Priority, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use crate::keystone::outgoing::{
     Answer, ClientError, Options, Outgoing, Proxies, Redirects, Refused, RequestError, Timeout, Tls, UrlFilter,
@@ -50,6 +50,8 @@ pub(super) const DRIVER: Driver = Driver {
 struct HttpStore {
     name: String,
     client: Outgoing,
+    /// For data that no request waits for.
+    background: Outgoing,
 }
 
 impl HttpStore {
@@ -62,29 +64,36 @@ impl HttpStore {
             [] => Proxies::Environment,
             listed => Proxies::Listed(listed.to_vec()),
         };
-        let client = Outgoing::new(Options {
+        let options = Options {
             tls: tls(options),
             timeout: Timeout::Step { connect: CONNECT, read: SILENCE },
             redirects: Redirects::Returned,
             proxies,
             filter: Some(filter),
-        });
-        let client = client.map_err(|error| {
+            in_background: false,
+        };
+        let clients = Outgoing::new(options.clone())
+            .and_then(|client| Ok((client, Outgoing::new(Options { in_background: true, ..options })?)));
+        let (client, background) = clients.map_err(|error| {
             let option = match error {
                 ClientError::ProxyScheme { .. } | ClientError::Proxy { .. } => "http_proxy_information",
                 _ => "https_ca_certificates_file",
             };
             StoreError::Configuration { store: name.to_owned(), reason: format!("{option}: {error}") }
         })?;
-        Ok(Self { name: name.to_owned(), client })
+        Ok(Self { name: name.to_owned(), client, background })
     }
 
     /// Sends a request and follows its redirections; the answer's status is a success.
-    async fn query(&self, method: Method, location: &Location) -> Result<Answer, StoreError> {
+    async fn query(&self, context: &StoreContext, method: Method, location: &Location) -> Result<Answer, StoreError> {
+        let client = match context.priority {
+            Priority::Request => &self.client,
+            Priority::Background => &self.background,
+        };
         let mut text = location.url().to_owned();
         for _ in 0..MAX_REQUESTS {
             let url = check(&text)?;
-            let answer = self.client.request(method.clone(), text.as_str()).send().await;
+            let answer = client.request(method.clone(), text.as_str()).send().await;
             let answer = answer.map_err(|error| self.failure(&method, error))?;
             let status = answer.status();
             if status.as_u16() < 300 {
@@ -151,7 +160,7 @@ impl Store for HttpStore {
 
     fn open<'a>(
         &'a self,
-        _context: &'a StoreContext,
+        context: &'a StoreContext,
         location: &'a Location,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<Reader, StoreError>> {
@@ -160,19 +169,15 @@ impl Store for HttpStore {
                 let (store, operation) = (self.name.clone(), Operation::of_range(&range));
                 return Err(StoreError::Unsupported { store, operation });
             }
-            let answer = self.query(Method::GET, location).await?;
+            let answer = self.query(context, Method::GET, location).await?;
             Ok(Reader::Stream(Box::pin(answer.stream())))
         }
         .boxed()
     }
 
-    fn size<'a>(
-        &'a self,
-        _context: &'a StoreContext,
-        location: &'a Location,
-    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+    fn size<'a>(&'a self, context: &'a StoreContext, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>> {
         async move {
-            let answer = self.query(Method::HEAD, location).await?;
+            let answer = self.query(context, Method::HEAD, location).await?;
             let length = answer.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
             Ok(length.and_then(|length| length.parse().ok()).unwrap_or(0))
         }

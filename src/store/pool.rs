@@ -9,11 +9,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{getpid, getpriority_process, setpriority_process};
 use tokio::sync::oneshot;
 
 use super::{Priority, demand};
@@ -26,15 +25,6 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// How often a thread that leaves its processor to requests looks whether some still come in.
 const HOLD: Duration = Duration::from_millis(20);
-
-/// How much nicer threads of the background are than the process (nice(2)): where both want a processor, a thread of a request gets nine
-/// times as much of it, and goes first when it wakes up. More, or SCHED_IDLE, would let an import starve beside other programs, and with
-/// it whoever needs a lock that one of its threads holds.
-const NICER: i32 = 10;
-
-/// How long a thread of the background runs at a time where others want its processor, the shortest that Linux grants. A thread that wakes
-/// up to go on with a request waits for the end of that time, whatever its priority, and a request wakes threads of several programs.
-const SLICE: Duration = Duration::from_micros(100);
 
 /// Two pools for the same work, one of each priority.
 pub(super) struct Pools {
@@ -198,7 +188,7 @@ impl Drop for Pool {
 impl Inner {
     fn serve(&self) {
         if self.priority == Priority::Background {
-            give_way();
+            priority::give_way();
         }
         while let Some(task) = self.next() {
             if catch_unwind(AssertUnwindSafe(task)).is_err() {
@@ -243,26 +233,12 @@ impl Inner {
     }
 }
 
-/// Lowers the priority of the calling thread, for good.
-fn give_way() {
-    static REFUSED: Once = Once::new();
-    // A new thread has the priority of the one that made it, which may be one of the background. The process's first one stays as it was.
-    let lowered = getpriority_process(Some(getpid()))
-        .and_then(|of_process| setpriority_process(None, of_process.saturating_add(NICER).min(19)));
-    let shortened = priority::set_slice(SLICE);
-    // A sandbox may forbid it. The work is the same.
-    if let Err(error) = lowered {
-        REFUSED.call_once(|| tracing::debug!(%error, "threads of the background have the priority of the others"));
-    } else if let Err(error) = shortened {
-        REFUSED
-            .call_once(|| tracing::debug!(%error, "threads of the background hold a processor as long as the others"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::AtomicBool;
+
+    use rustix::process::getpriority_process;
 
     use super::*;
 
@@ -271,7 +247,7 @@ mod tests {
         let pools = Pools::new("test", 1);
         let share = || (getpriority_process(None).unwrap(), priority::slice());
         let own = share();
-        let lower = ((own.0 + NICER).min(19), own.1.map(|_| SLICE));
+        let lower = ((own.0 + priority::NICER).min(19), own.1.map(|_| priority::SLICE));
         for (priority, expected) in [
             (Priority::Request, own),
             (Priority::Background, lower),

@@ -3,14 +3,42 @@
 
 use std::io;
 use std::mem;
+use std::sync::Once;
 use std::time::Duration;
+
+use rustix::process::{getpid, getpriority_process, setpriority_process};
+
+/// How much nicer threads of the background are than the process (nice(2)): where both want a processor, a thread of a request gets nine
+/// times as much of it, and goes first when it wakes up. More, or SCHED_IDLE, would let an import starve beside other programs, and with
+/// it whoever needs a lock that one of its threads holds.
+pub(crate) const NICER: i32 = 10;
+
+/// How long a thread of the background runs at a time where others want its processor, the shortest that Linux grants. A thread that wakes
+/// up to go on with a request waits for the end of that time, whatever its priority, and a request wakes threads of several programs.
+pub(crate) const SLICE: Duration = Duration::from_micros(100);
+
+/// Lowers the priority of the calling thread, for good.
+pub(crate) fn give_way() {
+    static REFUSED: Once = Once::new();
+    // A new thread has the priority of the one that made it, which may be one of the background. The process's first one stays as it was.
+    let lowered = getpriority_process(Some(getpid()))
+        .and_then(|of_process| setpriority_process(None, of_process.saturating_add(NICER).min(19)));
+    let shortened = set_slice(SLICE);
+    // A sandbox may forbid it. The work is the same.
+    if let Err(error) = lowered {
+        REFUSED.call_once(|| tracing::debug!(%error, "threads of the background have the priority of the others"));
+    } else if let Err(error) = shortened {
+        REFUSED
+            .call_once(|| tracing::debug!(%error, "threads of the background hold a processor as long as the others"));
+    }
+}
 
 /// Asks that the calling thread, and those that it makes, run for no longer than `slice` at a time where others want its processor. Its
 /// share of the processors stays the same. Linux grants that from 6.12 on, between 0.1 and 100 ms; those before it take no notice.
 ///
 /// # Errors
 /// What the kernel says, or the sandbox.
-pub(crate) fn set_slice(slice: Duration) -> io::Result<()> {
+fn set_slice(slice: Duration) -> io::Result<()> {
     let mut attributes = attributes()?;
     if !has_slice(&attributes) {
         // An operator has said otherwise, and of those the field means something else.

@@ -104,7 +104,8 @@ impl Images {
     ) -> Result<Hashes, HashFault> {
         let known = self.look_at_held(&placement.image.id, hold).await;
         let image = known.ok().flatten().ok_or(HashFault::Lost)?;
-        let reader = self.open_located(Some(&placement.caller), &image, None).await.map_err(|error| match error {
+        let context = store_context(&image, Some(&placement.caller)).with_priority(Priority::Background);
+        let reader = self.open_located(&context, &image, None).await.map_err(|error| match error {
             Error::Store(StoreError::NotFound { .. }) => HashFault::Missing,
             Error::Store(error) => HashFault::Store(error),
             other => HashFault::Broken(io::Error::other(other)),

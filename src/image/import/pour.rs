@@ -212,7 +212,7 @@ impl Images {
         locations.sort_by_key(store);
         let places: Vec<LocationRef<'_>> =
             locations.iter().map(|location| LocationRef::new(&location.url, &location.metadata)).collect();
-        let context = store_context(&plan.image, Some(&plan.caller));
+        let context = store_context(&plan.image, Some(&plan.caller)).with_priority(Priority::Background);
         self.stores.open_any(&context, &places, None).await
     }
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod approved;
+mod background;
 mod certificates;
 mod client;
 mod error;

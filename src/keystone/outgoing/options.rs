@@ -17,6 +17,8 @@ pub(crate) struct Options {
     pub proxies: Proxies,
     /// For URLs that users write: each request must pass, and connections are made to approved addresses only.
     pub filter: Option<UrlFilter>,
+    /// Whether threads that give way to those of requests to this service receive the answers: for much data that nobody waits for.
+    pub in_background: bool,
 }
 
 /// Whom to trust, and as whom to appear.

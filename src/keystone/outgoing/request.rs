@@ -7,6 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer::Answer;
+use super::background::in_background;
 use super::client::Outgoing;
 use super::error::RequestError;
 use super::options::{Redirects, Timeout};
@@ -76,7 +77,11 @@ impl Request {
             if !self.body.is_empty() {
                 request = request.body(self.body.clone());
             }
-            let answer = Answer::new(request.send().await?);
+            let answer = match self.client.options().in_background {
+                true => in_background(request.send()).await.map_err(RequestError::Threads)?,
+                false => request.send().await,
+            };
+            let answer = Answer::new(answer?);
             match self.next(&url, &answer)? {
                 Some(target) => url = target,
                 None => return Ok(answer),

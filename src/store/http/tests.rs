@@ -96,8 +96,9 @@ fn store() -> HttpStore {
 /// No proxy of the environment stands between the test and its server.
 fn filtered(filter: UrlFilter) -> HttpStore {
     let mut store = HttpStore::open("web", &GlanceStoreSection::default(), filter).unwrap();
-    let options = Options { proxies: Proxies::Listed(Vec::new()), ..store.client.options().clone() };
-    store.client = Outgoing::new(options).unwrap();
+    for client in [&mut store.client, &mut store.background] {
+        *client = Outgoing::new(Options { proxies: Proxies::Listed(Vec::new()), ..client.options().clone() }).unwrap();
+    }
     store
 }
 
@@ -112,6 +113,8 @@ async fn images_are_read_and_nothing_else() {
     assert_eq!(store.size(&StoreContext::default(), &image).await.unwrap(), 500_000);
     let back = read(store.open(&StoreContext::default(), &image, None).await.unwrap()).await.unwrap();
     assert!(back == pattern(500_000));
+    let background = StoreContext::default().with_priority(Priority::Background);
+    assert!(read(store.open(&background, &image, None).await.unwrap()).await.unwrap() == pattern(500_000));
     conformance::read_only(&store, &image).await;
     conformance::missing(&store, &location(&format!("http://{server}/missing"))).await;
     assert!(!store.can_seek());

@@ -96,6 +96,7 @@ impl Remote {
             redirects: Redirects::SameOrigin,
             proxies: Proxies::Environment,
             filter: Some(filter),
+            in_background: true,
         })?;
         let schema = ImageSchema::new(config);
         let fields = schema.names().chain(DISALLOWED.iter().copied()).chain(RESERVED.iter().copied());

@@ -73,6 +73,7 @@ impl Web {
             redirects: Redirects::Returned,
             proxies: Proxies::Environment,
             filter: Some(filter),
+            in_background: true,
         })?;
         Ok(Self { client })
     }
