@@ -28,6 +28,10 @@ pub(crate) fn wait_write_back(file: &File, offset: u64, length: u64) -> io::Resu
 }
 
 fn sync_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) -> io::Result<()> {
+    // To the kernel this is all up to the end of the file.
+    if length == 0 {
+        return Ok(());
+    }
     // SAFETY: the call takes no pointers, and the file descriptor is open for as long as `file` is borrowed.
     let outcome = unsafe { libc::sync_file_range(file.as_raw_fd(), signed(offset)?, signed(length)?, flags) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -48,6 +52,14 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let error = start_write_back(&file, u64::MAX, 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn nothing_is_not_all() {
+        // The kernel would refuse to look at the pages of a device.
+        let device = File::open("/dev/null").unwrap();
+        wait_write_back(&device, 0, 1).unwrap_err();
+        wait_write_back(&device, 0, 0).unwrap();
     }
 
     #[test]
