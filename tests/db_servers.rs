@@ -91,6 +91,7 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
     match dialect {
         Dialect::Postgres => connections_plan_once(server, &db).await,
         _ => {
+            pages_are_found_by_statistics(server, &db).await;
             an_image_takes_few_statements(server, &db).await;
             a_page_of_namespaces_takes_two_statements(server, &db).await;
             uploads_beside_names_from_before(server, &db).await;
@@ -394,6 +395,17 @@ async fn a_note_that_came_meanwhile(server: &Server) {
     note.await.unwrap().unwrap();
     let notes = server.sql(&format!("SELECT name, value, deleted FROM image_properties WHERE image_id = '{id}'"));
     assert_eq!(notes, "os_glance_data_size\t1000\t1");
+}
+
+/// MariaDB is not to look into an index for each image of a page before it decides how to find them.
+async fn pages_are_found_by_statistics(server: &Server, db: &Db) {
+    server.sql(
+        "CREATE TABLE seen (dives INT); \
+         CREATE TRIGGER look BEFORE INSERT ON images FOR EACH ROW INSERT INTO seen VALUES (@@eq_range_index_dive_limit)",
+    );
+    images::create(db, NewImage::new(db_suite::uuid())).await.unwrap();
+    assert_eq!(server.sql("SELECT dives FROM seen"), "8");
+    server.sql("DROP TRIGGER look; DROP TABLE seen");
 }
 
 /// A list's plan takes PostgreSQL longer than the list: its connections are to keep plans.
