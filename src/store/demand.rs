@@ -31,7 +31,7 @@ pub(super) fn is_there() -> bool {
     Slots::from(COUNT.load(Relaxed)).at(slot()).are_many()
 }
 
-/// How long a thread keeps its processor before it lets go of it for a moment.
+/// How long after the last time a thread lets go of its processor for a moment.
 const STINT: Duration = Duration::from_millis(1);
 
 /// That moment: about as long as the kernel needs to look for work on other processors.

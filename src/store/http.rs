@@ -64,24 +64,22 @@ impl HttpStore {
             [] => Proxies::Environment,
             listed => Proxies::Listed(listed.to_vec()),
         };
-        let options = Options {
+        let client = Outgoing::new(Options {
             tls: tls(options),
             timeout: Timeout::Step { connect: CONNECT, read: SILENCE },
             redirects: Redirects::Returned,
             proxies,
             filter: Some(filter),
             in_background: false,
-        };
-        let clients = Outgoing::new(options.clone())
-            .and_then(|client| Ok((client, Outgoing::new(Options { in_background: true, ..options })?)));
-        let (client, background) = clients.map_err(|error| {
+        });
+        let client = client.map_err(|error| {
             let option = match error {
                 ClientError::ProxyScheme { .. } | ClientError::Proxy { .. } => "http_proxy_information",
                 _ => "https_ca_certificates_file",
             };
             StoreError::Configuration { store: name.to_owned(), reason: format!("{option}: {error}") }
         })?;
-        Ok(Self { name: name.to_owned(), client, background })
+        Ok(Self { name: name.to_owned(), background: client.in_background(), client })
     }
 
     /// Sends a request and follows its redirections; the answer's status is a success.

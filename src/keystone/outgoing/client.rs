@@ -43,6 +43,13 @@ impl Outgoing {
         Ok(Self(Arc::new(Inner { options, client })))
     }
 
+    /// The same for answers that no request waits for, with connections of its own. Files that the options name are read when the first
+    /// request needs them.
+    pub(crate) fn in_background(&self) -> Self {
+        let options = Options { in_background: true, ..self.0.options.clone() };
+        Self(Arc::new(Inner { options, client: OnceCell::new() }))
+    }
+
     /// Gets ready for the first request in the background; only within a runtime.
     pub(crate) fn prepare(&self) {
         if let Ok(runtime) = Handle::try_current() {

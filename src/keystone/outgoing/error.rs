@@ -33,7 +33,7 @@ pub enum RequestError {
     Client(#[from] ClientError),
     #[error("the URL is malformed: {0}")]
     Url(url::ParseError),
-    #[error("no thread can be started to receive the answer: {0}")]
+    #[error("nothing can be received in the background: {0}")]
     Threads(#[source] io::Error),
     #[error("a header has characters that HTTP does not allow")]
     Header,

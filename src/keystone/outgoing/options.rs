@@ -17,7 +17,7 @@ pub(crate) struct Options {
     pub proxies: Proxies,
     /// For URLs that users write: each request must pass, and connections are made to approved addresses only.
     pub filter: Option<UrlFilter>,
-    /// Whether threads that give way to those of requests to this service receive the answers: for much data that nobody waits for.
+    /// Whether a thread that gives way to those of requests to this service receives the answers: for much data that no request waits for.
     pub in_background: bool,
 }
 

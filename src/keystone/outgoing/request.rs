@@ -77,9 +77,10 @@ impl Request {
             if !self.body.is_empty() {
                 request = request.body(self.body.clone());
             }
-            let answer = match self.client.options().in_background {
-                true => in_background(request.send()).await.map_err(RequestError::Threads)?,
-                false => request.send().await,
+            let answer = if self.client.options().in_background {
+                in_background(request.send()).await.map_err(RequestError::Threads)?
+            } else {
+                request.send().await
             };
             let answer = Answer::new(answer?);
             match self.next(&url, &answer)? {

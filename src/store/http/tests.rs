@@ -96,10 +96,13 @@ fn store() -> HttpStore {
 /// No proxy of the environment stands between the test and its server.
 fn filtered(filter: UrlFilter) -> HttpStore {
     let mut store = HttpStore::open("web", &GlanceStoreSection::default(), filter).unwrap();
-    for client in [&mut store.client, &mut store.background] {
-        *client = Outgoing::new(Options { proxies: Proxies::Listed(Vec::new()), ..client.options().clone() }).unwrap();
-    }
+    store.client = with_proxies(&store.client, Vec::new());
+    store.background = store.client.in_background();
     store
+}
+
+fn with_proxies(client: &Outgoing, proxies: Vec<(String, String)>) -> Outgoing {
+    Outgoing::new(Options { proxies: Proxies::Listed(proxies), ..client.options().clone() }).unwrap()
 }
 
 fn location(url: &str) -> Location {
@@ -113,14 +116,27 @@ async fn images_are_read_and_nothing_else() {
     assert_eq!(store.size(&StoreContext::default(), &image).await.unwrap(), 500_000);
     let back = read(store.open(&StoreContext::default(), &image, None).await.unwrap()).await.unwrap();
     assert!(back == pattern(500_000));
-    let background = StoreContext::default().with_priority(Priority::Background);
-    assert!(read(store.open(&background, &image, None).await.unwrap()).await.unwrap() == pattern(500_000));
     conformance::read_only(&store, &image).await;
     conformance::missing(&store, &location(&format!("http://{server}/missing"))).await;
     assert!(!store.can_seek());
     let error = store.open(&StoreContext::default(), &image, Some(0..5)).await.err().unwrap();
     assert!(matches!(error, StoreError::Unsupported { .. }));
     assert_eq!(error.to_string(), "Getting images randomly from this store is not supported. Offset: 0, length: 5");
+}
+
+#[tokio::test]
+async fn tasks_read_by_connections_of_their_own() {
+    let (mut store, server) = (store(), server().await);
+    assert!(store.background.options().in_background);
+    let nobody = ("all".to_owned(), "127.0.0.1:1".to_owned());
+    store.client = with_proxies(&store.client, vec![nobody]);
+    let image = location(&format!("http://{server}/image"));
+    let read = async |priority| {
+        let context = StoreContext::default().with_priority(priority);
+        read(store.open(&context, &image, None).await.ok()?).await.ok()
+    };
+    assert!(read(Priority::Background).await.unwrap() == pattern(500_000));
+    assert_eq!(read(Priority::Request).await, None);
 }
 
 #[tokio::test]
