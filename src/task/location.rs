@@ -269,7 +269,16 @@ impl Tasks {
             }
         };
         match taken_back {
-            Ok(()) => self.images.let_go(hold).await,
+            Ok(true) => self.images.let_go(hold).await,
+            // Somebody gives it other data. The lock is still there, and recovery takes it away when nobody is in the way.
+            Ok(false) => {
+                warn!(
+                    task_id = placement.task_id,
+                    image_id = placement.image.id,
+                    "a task has lost its image to somebody else"
+                );
+                self.images.leave(hold, &message).await;
+            }
             // Recovery ends the task of an image that is not as it was.
             Err(error) => {
                 warn!(
@@ -282,17 +291,20 @@ impl Tasks {
         }
     }
 
-    /// `located`: what stays of a place that was not written down yet.
+    /// `located`: what stays of a place that was not written down yet. False: somebody else has the image, and nothing was done.
     async fn try_take_back(
         &self,
         placement: &Placement,
         hold: &Hold,
         located: Option<ImageUpdate>,
         message: &str,
-    ) -> Result<(), image::Error> {
+    ) -> Result<bool, image::Error> {
         let Some(known) = self.images.look_at_held(&placement.image.id, hold).await? else {
+            if !self.images.is_deleted(&placement.image.id).await? {
+                return Ok(false);
+            }
             return match self.fail(&placement.task_id, message.to_owned()).await {
-                Ok(()) | Err(DbError::NotFound { .. }) => Ok(()),
+                Ok(()) | Err(DbError::NotFound { .. }) => Ok(true),
                 Err(error) => Err(error.into()),
             };
         };
@@ -314,7 +326,7 @@ impl Tasks {
                     self.images.remove_unplaced(placement, removal).await;
                 }
                 crash_point("place.removed");
-                Ok(())
+                Ok(true)
             }
             (Err(error), removal) => {
                 if let Some(removal) = removal.filter(|_| !error.is_unknown()) {
