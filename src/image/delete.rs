@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Error;
 use super::images::{Images, place, store_context};
 use super::intent_log::{Intent, Token};
-use super::model::Image;
+use super::model::{Image, stays_refused};
 use super::remove::is_for_recovery;
 use super::status::Status;
 use crate::db::DbError;
@@ -76,9 +76,7 @@ impl Images {
     ) -> Result<(), Error> {
         let mut locations = read.to_vec();
         self.settle(&mut locations);
-        let is_refused =
-            |location: &LocationRecord| image.status.awaits_data() && self.stores.is_read_only(place(location));
-        if locations.iter().all(is_refused) {
+        if image.status.awaits_data() && locations.iter().all(|location| stays_refused(&location.url)) {
             // There is nothing to remove. Whoever writes data just now stays its owner, and removes it when it finds the image gone.
             return self.delete_row(image, Status::Deleted, read).await;
         }

@@ -102,8 +102,9 @@ impl Rules<'_> {
         let location = self.record(given);
         let is_known = image.locations.iter().any(|known| is_same(known, &location));
         image.forget_refused();
-        // The image's own data counts as well.
-        self.check_storage(image, std::slice::from_ref(&location), None).await?;
+        // The image's own data counts as well, where it has some.
+        let other_than = (image.status == Status::Queued).then(|| image.id.clone());
+        self.check_storage(image, std::slice::from_ref(&location), other_than.as_deref()).await?;
         self.images.options.limits.check_locations(image.locations.len() + 1)?;
         let size = self.check_place(&location, known_size(image).is_some()).await?;
         if is_known {

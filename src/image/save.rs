@@ -38,6 +38,10 @@ impl Images {
             update.locations = Some(as_read(locations, &before.locations, &read_locations));
             update.read_locations = Some(read_locations);
         }
+        if update.status.is_some() {
+            // It belongs to the locations, and somebody's failed upload may have taken it away meanwhile.
+            update.size = Some(after.size);
+        }
         let removed = removed_locations(&before, &after);
         let record = if removed.is_empty() {
             self.write(&before, update).await?
@@ -133,8 +137,12 @@ fn as_read(locations: Vec<LocationRecord>, shown: &[LocationRecord], read: &[Loc
     locations.into_iter().map(|location| stored(&location).unwrap_or(location)).collect()
 }
 
-/// The locations that a change takes from an image, but for those whose data another location of it still needs.
+/// The locations that a change takes from an image, but for those whose data another location of it still needs. What was told of an image
+/// that waits for data never became its own.
 fn removed_locations(before: &Image, after: &Image) -> Vec<LocationRecord> {
+    if before.status.awaits_data() {
+        return Vec::new();
+    }
     let is_needed = |url: &str| after.locations.iter().any(|location| location.url == url);
     before.locations.iter().filter(|location| !is_needed(&location.url)).cloned().collect()
 }

@@ -7,6 +7,7 @@
 mod common;
 
 mod files;
+mod refused;
 mod web;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,15 @@ use std::process::Command;
 use common::peers::{Keystone, Upstream};
 use common::{Answer, Body, Client, Conf, Request, Server, free_port};
 use serde_json::{Value, json};
+
+/// What SQL gives in the database of a service.
+#[track_caller]
+fn sql(conf: &Conf, text: &str) -> String {
+    let out = Command::new("sqlite3").arg(conf.database()).args(["-cmd", ".timeout 5000"]).arg(text).output();
+    let out = out.expect("sqlite3: apt-get install sqlite3");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
 
 /// One of the two services.
 struct Side {
@@ -76,11 +86,8 @@ impl Side {
         self.client.send(&request)
     }
 
-    fn sql(&self, sql: &str) -> String {
-        let out = Command::new("sqlite3").arg(self.conf.database()).args(["-cmd", ".timeout 5000"]).arg(sql).output();
-        let out = out.expect("sqlite3: apt-get install sqlite3");
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    fn sql(&self, text: &str) -> String {
+        sql(&self.conf, text)
     }
 
     /// The file of an image.

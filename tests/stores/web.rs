@@ -17,7 +17,7 @@ use super::common::{Body, Conf, Request, Server, pause, wait_for};
 use super::{Side, on_both_sides, plain};
 
 /// A web server that says one thing to HEAD and may do another for GET.
-fn web_server() -> SocketAddr {
+pub(super) fn web_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -139,7 +139,7 @@ fn with_a_second_location(side: &mut Side, web: SocketAddr) -> (String, PathBuf)
     (path, file)
 }
 
-fn with_locations(conf: Conf, web: SocketAddr) -> Conf {
+pub(super) fn with_locations(conf: Conf, web: SocketAddr) -> Conf {
     conf.set("DEFAULT.show_multiple_locations", true)
         .set("glance_store.stores", "file,http")
         .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
@@ -214,26 +214,26 @@ fn of_two_changes_of_locations_at_a_time_none_is_lost() {
 }
 
 /// An image that waits for data; its path in the API.
-fn waiting(server: &Server) -> String {
+pub(super) fn waiting(server: &Server) -> String {
     let image = json!({"name": "a", "disk_format": "raw", "container_format": "bare"});
     let made = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201).json();
     format!("/v2/images/{}", made["id"].as_str().unwrap())
 }
 
 /// Waits until an image is in this status and no task has it.
-fn settled(server: &Server, path: &str, status: &str) -> Value {
+pub(super) fn settled(server: &Server, path: &str, status: &str) -> Value {
     wait_for(&format!("{path} to be {status}"), Duration::from_secs(30), || {
         let image = server.send(&Request::new("GET", path)).expect(200).json();
         (image["status"] == status && image["os_glance_import_task"].is_null()).then_some(image)
     })
 }
 
-fn tell(server: &Server, path: &str, told: &Value) {
+pub(super) fn tell(server: &Server, path: &str, told: &Value) {
     server.send(&Request::new("POST", &format!("{path}/locations")).json(told)).expect(202);
 }
 
 /// An image that was told of data with another digest than it has, and shows the location.
-fn refused(server: &Server, web: SocketAddr) -> String {
+pub(super) fn refused(server: &Server, web: SocketAddr) -> String {
     let path = waiting(server);
     let digest = json!({"os_hash_algo": "md5", "os_hash_value": "0123456789abcdef0123456789abcdef"});
     tell(server, &path, &json!({"url": format!("http://{web}/same"), "validation_data": digest}));
@@ -242,7 +242,7 @@ fn refused(server: &Server, web: SocketAddr) -> String {
     path
 }
 
-fn places(image: &Value) -> Vec<String> {
+pub(super) fn places(image: &Value) -> Vec<String> {
     let places = image["locations"].as_array().unwrap().iter();
     places.map(|location| location["url"].as_str().unwrap().to_owned()).collect()
 }
@@ -342,8 +342,8 @@ fn with_delayed_delete_nothing_waits_for_the_scrubber_in_the_web() {
 }
 
 /// A web server that says the same to all, but only while its gate is open.
-struct Gated {
-    address: SocketAddr,
+pub(super) struct Gated {
+    pub(super) address: SocketAddr,
     gate: Arc<(Mutex<Gate>, Condvar)>,
 }
 
@@ -354,7 +354,7 @@ struct Gate {
 }
 
 impl Gated {
-    fn new(status: &'static str, length: usize) -> Self {
+    pub(super) fn new(status: &'static str, length: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self { address: listener.local_addr().unwrap(), gate: Arc::default() };
         let gate = Arc::clone(&server.gate);
@@ -376,15 +376,15 @@ impl Gated {
         server
     }
 
-    fn close(&self) {
+    pub(super) fn close(&self) {
         self.gate.0.lock().unwrap().is_closed = true;
     }
 
-    fn wait_for_visitor(&self) {
+    pub(super) fn wait_for_visitor(&self) {
         wait_for("a visitor", Duration::from_secs(30), || (self.gate.0.lock().unwrap().waiting > 0).then_some(()));
     }
 
-    fn open(&self) {
+    pub(super) fn open(&self) {
         self.gate.0.lock().unwrap().is_closed = false;
         self.gate.1.notify_all();
     }

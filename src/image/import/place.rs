@@ -14,6 +14,7 @@ use crate::db::tasks::{ImageStep, NewTask};
 use crate::identity::Context;
 use crate::image::images::store_context;
 use crate::image::intent_log::{Entry, Intent, Token};
+use crate::image::model::stays_refused;
 use crate::image::transitions::{to, with_hashes};
 use crate::image::{Error, ExpectedDigest, Image, Images, Status, locations};
 use crate::notifications::Change;
@@ -37,7 +38,7 @@ pub(crate) struct Placement {
 impl Placement {
     /// Whether the place stays the image's location though its data did not become the image's.
     pub(crate) fn stays(&self) -> bool {
-        stays(&self.url)
+        stays_refused(&self.url)
     }
 }
 
@@ -148,7 +149,7 @@ impl Images {
     pub(crate) fn unplaced(&self, known: &Image) -> (ImageUpdate, Vec<LocationRecord>) {
         match known.status {
             Status::Importing => {
-                let (kept, gone) = known.locations.iter().cloned().partition(|location| stays(&location.url));
+                let (kept, gone) = known.locations.iter().cloned().partition(|location| stays_refused(&location.url));
                 let other_locations =
                     if self.options.delayed_delete { OtherLocations::Schedule } else { OtherLocations::default() };
                 let change = ImageUpdate {
@@ -208,12 +209,6 @@ impl Images {
     }
 }
 
-/// Whether a location stays with its image though its data was refused. From a web server nothing can be removed, and upstream leaves
-/// it there (launchpad.net/bugs/2076648): the image waits for data then, and shows what was told.
-fn stays(url: &str) -> bool {
-    url.starts_with("http")
-}
-
 /// Data that is about to go.
 pub(crate) struct Removal {
     entry: Entry,
@@ -249,11 +244,11 @@ mod tests {
     #[test]
     fn only_what_lies_in_the_web_stays() {
         for url in ["http://web/a", "https://web/a"] {
-            assert!(stays(url), "{url}");
+            assert!(stays_refused(url), "{url}");
         }
         // Letters count, as they do to upstream.
         for url in ["rbd://a/b/c/d", "file:///http", "HTTP://web/a", ""] {
-            assert!(!stays(url), "{url}");
+            assert!(!stays_refused(url), "{url}");
         }
     }
 }
