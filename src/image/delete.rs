@@ -76,7 +76,8 @@ impl Images {
     ) -> Result<(), Error> {
         let mut locations = read.to_vec();
         self.settle(&mut locations);
-        if image.status.awaits_data() && locations.iter().all(|location| stays_refused(&location.url)) {
+        let is_refused = |location: &LocationRecord| image.status.awaits_data() && stays_refused(&location.url);
+        if locations.iter().all(is_refused) {
             // There is nothing to remove. Whoever writes data just now stays its owner, and removes it when it finds the image gone.
             return self.delete_row(image, Status::Deleted, read).await;
         }
