@@ -4,16 +4,15 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::common::peers::Keystone;
-use super::common::uploads::begin_upload;
-use super::common::{Body, Conf, Request, Server, pause, wait_for};
+use super::common::{Conf, Request, Server, pause, wait_for};
 use super::{Side, on_both_sides, plain};
 
 /// A web server that says one thing to HEAD and may do another for GET.
@@ -232,16 +231,6 @@ pub(super) fn tell(server: &Server, path: &str, told: &Value) {
     server.send(&Request::new("POST", &format!("{path}/locations")).json(told)).expect(202);
 }
 
-/// An image that was told of data with another digest than it has, and shows the location.
-pub(super) fn refused(server: &Server, web: SocketAddr) -> String {
-    let path = waiting(server);
-    let digest = json!({"os_hash_algo": "md5", "os_hash_value": "0123456789abcdef0123456789abcdef"});
-    tell(server, &path, &json!({"url": format!("http://{web}/same"), "validation_data": digest}));
-    let image = settled(server, &path, "queued");
-    assert_eq!(places(&image), [format!("http://{web}/same")], "{image}");
-    path
-}
-
 pub(super) fn places(image: &Value) -> Vec<String> {
     let places = image["locations"].as_array().unwrap().iter();
     places.map(|location| location["url"].as_str().unwrap().to_owned()).collect()
@@ -286,154 +275,6 @@ fn a_worker_that_dies_while_it_hashes_a_location_leaves_no_image_stuck() {
     let image = settled(&server, &path, "active");
     assert_eq!(image["locations"].as_array().unwrap().len(), 1);
     assert_eq!(server.send(&Request::new("GET", &format!("{path}/file"))).expect(200).text(), "0123456789");
-}
-
-#[test]
-fn what_is_written_to_an_image_with_a_refused_location_is_removed_with_it() {
-    let web = web_server();
-    let mut server = Server::with(|conf| with_locations(conf, web));
-    let stored = |server: &Server| {
-        let found = fs::read_dir(server.conf.dir.join("images")).unwrap();
-        found.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_file())).count()
-    };
-    // The client deletes the image while it is written, and the worker dies before it sees that.
-    let path = refused(&server, web);
-    server.crash();
-    server.start_to_crash_at("upload.stored");
-    let mut upload = begin_upload(&server, path.rsplit('/').next().unwrap(), 10, 5);
-    assert_eq!(server.send(&Request::new("GET", &format!("{path}/file"))).status, 204);
-    server.send(&Request::new("DELETE", &path)).expect(204);
-    upload.write_all(b"xxxxx").unwrap();
-    server.wait_crash();
-    assert_eq!(stored(&server), 1);
-    server.start_again();
-    wait_for("the data to go", Duration::from_secs(30), || (stored(&server) == 0).then_some(()));
-    server.send(&Request::new("GET", &path)).expect(404);
-}
-
-#[test]
-fn staged_data_outlives_a_crash_also_where_a_location_was_refused() {
-    let web = web_server();
-    let mut server = Server::with(|conf| with_locations(conf, web));
-    let path = refused(&server, web);
-    server.crash();
-    server.start_to_crash_at("import.opened");
-    let staged = Request::new("PUT", &format!("{path}/stage")).data(Body::Sized(b"staged".to_vec()));
-    server.send(&staged).expect(204);
-    let import = Request::new("POST", &format!("{path}/import")).json(&json!({"method": {"name": "glance-direct"}}));
-    server.send(&import).expect(202);
-    server.wait_crash();
-    server.start_again();
-    settled(&server, &path, "uploading");
-    server.send(&import).expect(202);
-    let image = settled(&server, &path, "active");
-    assert!(matches!(&places(&image)[..], [place] if place.starts_with("file://")), "{image}");
-    assert_eq!(server.send(&Request::new("GET", &format!("{path}/file"))).expect(200).text(), "staged");
-}
-
-#[test]
-fn with_delayed_delete_nothing_waits_for_the_scrubber_in_the_web() {
-    let web = web_server();
-    let server = Server::with(|conf| with_locations(conf, web).set("DEFAULT.delayed_delete", true));
-    let path = refused(&server, web);
-    // Upstream's machine has no step from queued to pending_delete.
-    server.send(&Request::new("DELETE", &path)).expect(204);
-    server.send(&Request::new("GET", &path)).expect(404);
-}
-
-/// A web server that says the same to all, but only while its gate is open.
-pub(super) struct Gated {
-    pub(super) address: SocketAddr,
-    gate: Arc<(Mutex<Gate>, Condvar)>,
-}
-
-#[derive(Default)]
-struct Gate {
-    is_closed: bool,
-    waiting: usize,
-}
-
-impl Gated {
-    pub(super) fn new(status: &'static str, length: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self { address: listener.local_addr().unwrap(), gate: Arc::default() };
-        let gate = Arc::clone(&server.gate);
-        std::thread::spawn(move || {
-            for mut connection in listener.incoming().flatten() {
-                let mut lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
-                let first = lines.next().unwrap_or_default();
-                while lines.next().is_some_and(|line| !line.is_empty()) {}
-                let mut seen = gate.0.lock().unwrap();
-                seen.waiting += 1;
-                drop(gate.1.wait_while(seen, |seen| seen.is_closed).unwrap());
-                gate.0.lock().unwrap().waiting -= 1;
-                let body = if first.starts_with("HEAD") { String::new() } else { "x".repeat(length) };
-                let answer =
-                    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
-                let _ = connection.write_all(answer.as_bytes());
-            }
-        });
-        server
-    }
-
-    pub(super) fn close(&self) {
-        self.gate.0.lock().unwrap().is_closed = true;
-    }
-
-    pub(super) fn wait_for_visitor(&self) {
-        wait_for("a visitor", Duration::from_secs(30), || (self.gate.0.lock().unwrap().waiting > 0).then_some(()));
-    }
-
-    pub(super) fn open(&self) {
-        self.gate.0.lock().unwrap().is_closed = false;
-        self.gate.1.notify_all();
-    }
-}
-
-#[test]
-fn what_is_said_of_a_refused_location_counts_for_no_other() {
-    let (web, slow) = (web_server(), Gated::new("200 OK", 7));
-    let server = Server::with(|conf| with_locations(conf, web).set("import_filtering_opts.allowed_ports", "[]"));
-    let path = refused(&server, slow.address);
-    slow.close();
-    // Its user stands up for the location, while somebody tells of another one.
-    let location = json!({"url": format!("http://{}/same", slow.address), "metadata": {}});
-    let change = Request::patch(&path, &json!([{"op": "replace", "path": "/locations", "value": [location]}]));
-    let mut client = server.client();
-    let changed = std::thread::spawn(move || client.send(&change).status);
-    slow.wait_for_visitor();
-    let digest = json!({"os_hash_algo": "md5", "os_hash_value": "0123456789abcdef0123456789abcdef"});
-    tell(&server, &path, &json!({"url": format!("http://{web}/same"), "validation_data": digest}));
-    assert_eq!(places(&settled(&server, &path, "queued")), [format!("http://{web}/same")]);
-    slow.open();
-    assert_eq!(changed.join().unwrap(), 409);
-    let image = settled(&server, &path, "queued");
-    assert_eq!((&image["size"], places(&image)), (&Value::Null, vec![format!("http://{web}/same")]));
-}
-
-#[test]
-fn an_image_goes_with_the_task_that_makes_it_also_when_it_was_told_of_wrong_data() {
-    let (web, nothing) = (web_server(), Gated::new("404 Not Found", 0));
-    nothing.close();
-    let server = Server::with(|conf| with_locations(conf, web).set("import_filtering_opts.allowed_ports", "[]"));
-    let image = json!({"name": "made", "disk_format": "raw", "container_format": "bare"});
-    let url = format!("http://{}/x", nothing.address);
-    let input = json!({"import_from": url, "import_from_format": "", "image_properties": image});
-    let made = Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input}));
-    let task = server.send(&made).expect(201).json();
-    let listed = || server.send(&Request::new("GET", "/v2/images?name=made")).expect(200).json()["images"].take();
-    let path = wait_for("the task to make its image", Duration::from_secs(30), || {
-        Some(format!("/v2/images/{}", listed()[0]["id"].as_str()?))
-    });
-    let digest = json!({"os_hash_algo": "md5", "os_hash_value": "0123456789abcdef0123456789abcdef"});
-    tell(&server, &path, &json!({"url": format!("http://{web}/same"), "validation_data": digest}));
-    assert_eq!(places(&settled(&server, &path, "queued")).len(), 1);
-    nothing.open();
-    let path = format!("/v2/tasks/{}", task["id"].as_str().unwrap());
-    wait_for("the task to fail", Duration::from_secs(30), || {
-        (server.send(&Request::new("GET", &path)).expect(200).json()["status"] == "failure").then_some(())
-    });
-    assert_eq!(listed(), json!([]));
 }
 
 /// A server at an address where nothing may be fetched; tells how many have come.
