@@ -15,8 +15,7 @@ use crate::sys::priority::give_way;
 const NAME: &str = "glance-net-bg";
 
 /// Runs a future where it is, but connections that it makes belong to a runtime of their own, whose thread gives way to those of requests:
-/// to receive data takes as much time as to digest it, and who waits for a thread of the requests' runtime waits for all that is before
-/// him there.
+/// who waits for a thread of the requests' runtime waits for all that is before him there, be it pieces of a large download.
 ///
 /// # Errors
 /// There can be no such thread.
