@@ -408,15 +408,21 @@ async fn pages_are_found_by_statistics(server: &Server, db: &Db) {
     server.sql("DROP TRIGGER look; DROP TABLE seen");
 }
 
-/// A list's plan takes PostgreSQL longer than the list: its connections are to keep plans.
+/// A list's plan takes PostgreSQL longer than the list: its connections are to keep plans. These are to use the indexes of small
+/// tables, too.
 async fn connections_plan_once(server: &Server, db: &Db) {
     server.sql(
-        "CREATE TABLE seen (mode text); \
-         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN INSERT INTO seen VALUES (current_setting('plan_cache_mode')); RETURN NEW; END $$; \
+        "CREATE TABLE seen (settings text); \
+         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         INSERT INTO seen VALUES (current_setting('plan_cache_mode') || ' ' || current_setting('random_page_cost')); \
+         RETURN NEW; END $$; \
          CREATE TRIGGER look BEFORE INSERT ON images FOR EACH ROW EXECUTE FUNCTION look()",
     );
     images::create(db, NewImage::new(db_suite::uuid())).await.unwrap();
-    assert_eq!(server.sql("SELECT mode FROM seen"), "force_generic_plan");
+    assert_eq!(server.sql("SELECT settings FROM seen"), "force_generic_plan 1.1");
+    // Who has set it otherwise is left alone.
+    server.sql("DELETE FROM seen; DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET random_page_cost = 2'; END $$");
+    images::create(&connect(&server.url()).await, NewImage::new(db_suite::uuid())).await.unwrap();
+    assert_eq!(server.sql("SELECT settings FROM seen"), "force_generic_plan 2");
     server.sql("DROP TRIGGER look ON images; DROP FUNCTION look(); DROP TABLE seen");
 }
