@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::common::peers::{Keystone, client_bin};
+use crate::common::peers::{Keystone, client_bin, stock_definitions};
 use crate::common::{Conf, Server, ends_with_thread, free_port, is_thorough, shared_database, wait_for};
 
 /// The region of the catalogue whose Image service is the one under test.
@@ -47,6 +48,9 @@ fn tests_of_tempest() {
     let keystone = Keystone::private();
     let conf = conf(&folder.path().join("one"), &keystone);
     let (conf, _database) = shared_database::with_database_of(shared_database::name_or("postgresql"), conf);
+    if is_thorough() {
+        load_stock_definitions(&conf);
+    }
     let other = Server::start(of_host(conf.clone().on_another_host(&folder.path().join("other"), free_port())));
     let one = Server::start(of_host(conf));
     let [url, other] = [&one, &other].map(|server| format!("http://127.0.0.1:{}", server.conf.port));
@@ -76,6 +80,16 @@ fn conf(folder: &Path, keystone: &Keystone) -> Conf {
         .set("paste_deploy.flavor", "keystone+cachemanagement")
         .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
         .set("import_filtering_opts.allowed_ports", "[]")
+        // Some of tempest's images are of other formats than they say.
+        .set("image_format.require_image_format_match", false)
+}
+
+/// Tests of metadata definitions take the first type of resources that they find.
+fn load_stock_definitions(conf: &Conf) {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_glance-manage"));
+    tool.arg("--config-file").arg(conf.write()).args(["db", "load_metadefs", "--path"]).arg(stock_definitions());
+    let loaded = tool.output().unwrap();
+    assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
 }
 
 /// What each host has for itself.

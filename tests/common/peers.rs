@@ -22,6 +22,11 @@ pub(crate) fn client_bin() -> PathBuf {
     PathBuf::from(peers(&["environment", "client"]))
 }
 
+/// The metadata definitions that upstream delivers.
+pub(crate) fn stock_definitions() -> PathBuf {
+    Path::new(&peers(&["environment", "server"])).join("../etc/glance/metadefs")
+}
+
 #[derive(Clone, Debug, serde::Deserialize)]
 pub(crate) struct Keystone {
     pub(crate) name: String,

@@ -79,7 +79,8 @@ def configure(region, images):
         "image": {"region": region, "build_timeout": "300", "build_interval": "1", "image_caching_enabled": "true",
                   "http_image": f"{images}/small.raw", "http_qcow2_image": f"{images}/small.qcow2",
                   "alternate_image_endpoint": OTHER_HOST},
-        "image-feature-enabled": {"manage_locations": "true", "http_store_enabled": "true", "store_weight_enabled": "true"},
+        "image-feature-enabled": {"manage_locations": "true", "http_store_enabled": "true", "store_weight_enabled": "true",
+                                  "image_format_enforcement": "false"},
         "enforce_scope": {"glance": "true", "keystone": "true"},
         "validation": {"run_validation": "false"},
     }
