@@ -93,14 +93,13 @@ impl PostgresConnector {
         // Nor are the properties and tags of a page's images to be looked for among all that there are: with the default of
         // `random_page_cost`, which is that of turning disks, a plan without values reads tables of up to a thousand rows whole,
         // and compares each row with each image of the page. Whoever has set it otherwise knows better.
+        let is_server = format!("pg_catalog.current_setting('{MARK}', true) = '{mark}'");
         let look = format!(
             "SELECT pg_catalog.current_setting('{MARK}', true), pg_catalog.pg_is_in_recovery()::text, \
              pg_catalog.current_setting('transaction_read_only'), \
-             CASE WHEN pg_catalog.current_setting('{MARK}', true) = '{mark}' \
-             AND pg_catalog.current_setting('plan_cache_mode', true) IS NOT NULL \
+             CASE WHEN {is_server} AND pg_catalog.current_setting('plan_cache_mode', true) IS NOT NULL \
              THEN pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false) END, \
-             CASE WHEN pg_catalog.current_setting('{MARK}', true) = '{mark}' \
-             AND pg_catalog.current_setting('random_page_cost') = '4' \
+             CASE WHEN {is_server} AND pg_catalog.current_setting('random_page_cost') = '4' \
              THEN pg_catalog.set_config('random_page_cost', '1.1', false) END"
         );
         let row = connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(look))).await?;
