@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::common::peers::{Keystone, client_bin, stock_definitions};
@@ -49,7 +48,9 @@ fn tests_of_tempest() {
     let conf = conf(&folder.path().join("one"), &keystone);
     let (conf, _database) = shared_database::with_database_of(shared_database::name_or("postgresql"), conf);
     if is_thorough() {
-        load_stock_definitions(&conf);
+        // Tests of metadata definitions take the first type of resources that they find.
+        let path = stock_definitions();
+        shared_database::manage(&conf.write(), &["db", "load_metadefs", "--path", path.to_str().unwrap()]);
     }
     let other = Server::start(of_host(conf.clone().on_another_host(&folder.path().join("other"), free_port())));
     let one = Server::start(of_host(conf));
@@ -82,14 +83,6 @@ fn conf(folder: &Path, keystone: &Keystone) -> Conf {
         .set("import_filtering_opts.allowed_ports", "[]")
         // Some of tempest's images are of other formats than they say.
         .set("image_format.require_image_format_match", false)
-}
-
-/// Tests of metadata definitions take the first type of resources that they find.
-fn load_stock_definitions(conf: &Conf) {
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_glance-manage"));
-    tool.arg("--config-file").arg(conf.write()).args(["db", "load_metadefs", "--path"]).arg(stock_definitions());
-    let loaded = tool.output().unwrap();
-    assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
 }
 
 /// What each host has for itself.

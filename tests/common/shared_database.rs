@@ -81,8 +81,13 @@ fn make_tables(server: &Server, folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     let file = folder.join("tables.conf");
     std::fs::write(&file, format!("[database]\nconnection = {}\n", server.url())).unwrap();
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_glance-manage"));
-    let made = tool.arg("--config-file").arg(&file).args(["db", "sync"]).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    manage(&file, &["db", "sync"]);
     std::fs::remove_file(file).unwrap();
+}
+
+/// Runs `glance-manage` on the database that a configuration file names.
+pub(crate) fn manage(file: &Path, arguments: &[&str]) {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_glance-manage"));
+    let done = tool.arg("--config-file").arg(file).args(arguments).output().unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
