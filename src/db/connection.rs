@@ -16,6 +16,7 @@ use super::cipher::LocationCipher;
 use super::dialect::Dialect;
 use super::error::DbError;
 use super::gathering::ImageReaders;
+use super::in_line::ListReaders;
 use super::pool::{Pool, Pooled};
 use super::replica::Replica;
 use super::session::{Link, Session, Traits};
@@ -44,6 +45,7 @@ pub struct Db {
     cipher: Option<Arc<LocationCipher>>,
     /// Who waits to read an image.
     image_readers: Arc<ImageReaders>,
+    list_readers: Arc<ListReaders>,
     /// For reads that may lag.
     replica: Option<Arc<Replica>>,
     /// Of a replica: what to ask when it fails.
@@ -116,8 +118,8 @@ impl Db {
             }
             _ => None,
         };
-        let (image_readers, answers) = (Arc::default(), Arc::default());
-        Ok(Self { backend, options, place, cipher: None, image_readers, replica, main: None, answers })
+        let (image_readers, list_readers, answers) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { backend, options, place, cipher: None, image_readers, list_readers, replica, main: None, answers })
     }
 
     /// This database for reads that may be behind what has just been written: the replica of `slave_connection`, where there is one
@@ -129,6 +131,7 @@ impl Db {
                 place: Arc::clone(&replica.place),
                 // What it finds is not for those who ask the database itself.
                 image_readers: Arc::default(),
+                list_readers: Arc::default(),
                 replica: None,
                 main: Some(Arc::new((self.clone(), Arc::clone(replica)))),
                 answers: Arc::default(),
@@ -145,6 +148,11 @@ impl Db {
 
     pub(super) fn image_readers(&self) -> &Arc<ImageReaders> {
         &self.image_readers
+    }
+
+    /// Those who want a list, while one of them is in line for a connection.
+    pub(super) fn list_readers(&self) -> &Arc<ListReaders> {
+        &self.list_readers
     }
 
     pub(super) fn options(&self) -> &DatabaseSection {
@@ -194,7 +202,7 @@ impl Db {
     /// The same database, with the URLs of locations encrypted, or plain.
     pub fn with_cipher(self, cipher: Option<LocationCipher>) -> Self {
         // Whoever reads for others deciphers for them: those with another key are not among them.
-        Self { cipher: cipher.map(Arc::new), image_readers: Arc::default(), ..self }
+        Self { cipher: cipher.map(Arc::new), image_readers: Arc::default(), list_readers: Arc::default(), ..self }
     }
 
     /// Which SQL the database speaks.

@@ -29,6 +29,7 @@ mod connector;
 mod dialect;
 mod error;
 mod gathering;
+mod in_line;
 mod pool;
 pub(crate) mod purge;
 mod replica;

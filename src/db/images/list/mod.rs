@@ -2,10 +2,11 @@
 
 mod filter;
 mod page;
-mod query;
+pub(in crate::db) mod query;
 mod scope;
 pub(super) mod select;
 mod shape;
+mod shared;
 
 pub use query::{Comparison, Condition, Direction, ListQuery, Viewer, VisibilityCondition};
 
@@ -42,7 +43,7 @@ pub async fn list(db: &Db, query: &ListQuery) -> Result<Vec<ImageRecord>, DbErro
     if changes_unnoticed(&query) || depends_on_values(db.dialect(), &query) {
         return Ok(db.snapshot(Page { query, is_one_state: true }).await?.unwrap_or_default());
     }
-    match db.read(Page { query: Arc::clone(&query), is_one_state: false }).await? {
+    match shared::list(db, &query).await? {
         Some(images) => Ok(images),
         // Rare enough for a transaction of its own.
         None => Ok(db.snapshot(Page { query, is_one_state: true }).await?.unwrap_or_default()),
@@ -62,6 +63,7 @@ fn depends_on_values(dialect: Dialect, query: &ListQuery) -> bool {
 }
 
 /// Finds the images, then what hangs on them. The result is `None` if an image may have changed between the two queries.
+#[derive(Clone)]
 struct Page {
     query: Arc<ListQuery>,
     /// All queries see one state of the database, so that nothing changes in between.

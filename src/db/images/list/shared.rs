@@ -1,0 +1,177 @@
+//! One query for several callers who want the same list.
+//!
+//! Dashboards, schedulers and scripts of one project ask for the same page, often at once. As long as one of them is in line for a
+//! connection, the others wait for its answer instead of getting in line, too. While connections are free, nobody waits.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{ListQuery, Page};
+use crate::db::connection::Db;
+use crate::db::error::DbError;
+use crate::db::in_line::{First, SharedList};
+use crate::db::model::ImageRecord;
+use crate::db::retry::Operation;
+use crate::db::session::Session;
+
+/// Whoever has waited for so long for another's answer gets in line itself: something is wrong with the database.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The images of a page; `None` if one of them may have changed meanwhile.
+pub(super) async fn list(db: &Db, query: &Arc<ListQuery>) -> Result<Option<Vec<ImageRecord>>, DbError> {
+    let page = Page { query: Arc::clone(query), is_one_state: false };
+    let first = match db.list_readers().ask(query) {
+        Ok(first) => first,
+        Err(mut receiver) => {
+            let told = match timeout(PATIENCE, &mut receiver).await {
+                Ok(told) => told,
+                Err(_) => tokio::select! {
+                    Ok(images) = receiver => Ok(images),
+                    done = db.read(page.clone()) => return done,
+                },
+            };
+            return match told {
+                Ok(images) => Ok(images.map(Arc::unwrap_or_clone)),
+                // The other one has failed, or is gone.
+                Err(_) => db.read(page).await,
+            };
+        }
+    };
+    db.read(Shared { page, first: Mutex::new(first) }).await
+}
+
+/// Finds a page for all who wait for it. If it fails, they have to ask for themselves.
+struct Shared {
+    page: Page,
+    first: Mutex<First<ListQuery, SharedList>>,
+}
+
+impl Shared {
+    fn first(&self) -> MutexGuard<'_, First<ListQuery, SharedList>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Operation for Shared {
+    type Output = Option<Vec<ImageRecord>>;
+    const NAME: &'static str = Page::NAME;
+
+    fn left_queue(&self) {
+        self.first().leave();
+    }
+
+    async fn run(&self, session: &mut Session) -> Result<Self::Output, DbError> {
+        let images = self.page.run(session).await?.map(Arc::new);
+        let others = self.first().take_others();
+        for other in others {
+            // It may be gone by now.
+            drop(other.send(images.clone()));
+        }
+        Ok(images.map(Arc::unwrap_or_clone))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::{JoinHandle, yield_now};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::config::{DatabaseSection, Secret};
+    use crate::db::images::create;
+    use crate::db::images::list::{Viewer, list};
+    use crate::db::model::NewImage;
+
+    /// A database with two images.
+    async fn open(folder: &std::path::Path) -> Db {
+        let connection = Some(Secret::from(format!("sqlite:///{}/glance.db", folder.display()).as_str()));
+        let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
+        db.create_schema().await.unwrap();
+        for id in ["a", "b"] {
+            create(&db, NewImage { properties: vec![("p".to_owned(), None)], ..NewImage::new(id) }).await.unwrap();
+        }
+        db
+    }
+
+    fn query(limit: u64) -> ListQuery {
+        ListQuery::new(Viewer { is_admin: true, project: None }, limit)
+    }
+
+    type Asked = JoinHandle<Result<Vec<ImageRecord>, DbError>>;
+
+    fn ask(db: &Db, limit: u64) -> Asked {
+        let db = db.clone();
+        tokio::spawn(async move { list(&db, &query(limit)).await })
+    }
+
+    async fn until(what: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !what() {
+            assert!(start.elapsed() < Duration::from_secs(30));
+            yield_now().await;
+        }
+    }
+
+    /// Holds all connections.
+    async fn hold_all(db: &Db) -> Vec<Session> {
+        let mut held = Vec::new();
+        while let Ok(session) = timeout(Duration::from_millis(500), db.reader()).await {
+            held.push(session.unwrap());
+        }
+        held
+    }
+
+    async fn count(asked: Asked) -> usize {
+        let images = asked.await.unwrap().unwrap();
+        assert!(images.iter().all(|image| image.properties.len() == 1));
+        images.len()
+    }
+
+    #[tokio::test]
+    async fn who_wants_the_same_list_waits_for_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path()).await;
+        let held = hold_all(&db).await;
+        let first = ask(&db, 2);
+        until(|| db.list_readers().others(&query(2)) == Some(0)).await;
+        let (same, other, gone) = (ask(&db, 2), ask(&db, 1), ask(&db, 2));
+        until(|| db.list_readers().others(&query(2)) == Some(2)).await;
+        until(|| db.list_readers().others(&query(1)) == Some(0)).await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        let before = db.answers();
+        drop(held);
+        assert_eq!((count(first).await, count(same).await, count(other).await), (2, 2, 1));
+        // Two lists, of two queries each.
+        assert_eq!(db.answers() - before, 4);
+        assert_eq!((db.list_readers().others(&query(2)), db.list_readers().others(&query(1))), (None, None));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_one_that_goes_away_asks_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path()).await;
+        let held = hold_all(&db).await;
+        let first = ask(&db, 2);
+        until(|| db.list_readers().others(&query(2)) == Some(0)).await;
+        let other = ask(&db, 2);
+        until(|| db.list_readers().others(&query(2)) == Some(1)).await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        drop(held);
+        assert_eq!(count(other).await, 2);
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_gets_in_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path()).await;
+        let first = db.list_readers().ask(&Arc::new(query(2))).ok().unwrap();
+        let start = Instant::now();
+        assert_eq!(count(ask(&db, 2)).await, 2);
+        assert!(start.elapsed() >= PATIENCE);
+        drop(first);
+    }
+}
