@@ -49,3 +49,5 @@ pub use error::DbError;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting;

@@ -150,19 +150,17 @@ impl Operation for Arc<Together> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::task::{JoinHandle, yield_now};
+    use tokio::task::JoinHandle;
     use tokio::time::Instant;
 
     use super::*;
-    use crate::config::{DatabaseSection, Secret};
     use crate::db::images::create;
     use crate::db::model::NewImage;
+    use crate::db::waiting::{self, hold_all, until};
 
     /// A database with three images.
     async fn open(folder: &std::path::Path) -> Db {
-        let connection = Some(Secret::from(format!("sqlite:///{}/glance.db", folder.display()).as_str()));
-        let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
-        db.create_schema().await.unwrap();
+        let db = waiting::open(folder).await;
         for id in ["a", "b", "c"] {
             let properties = vec![("p".to_owned(), Some(id.to_owned()))];
             create(&db, NewImage { properties, ..NewImage::new(id) }).await.unwrap();
@@ -206,14 +204,6 @@ mod tests {
 
     type Asked = JoinHandle<Result<Option<ImageRecord>, DbError>>;
 
-    async fn until(what: impl Fn() -> bool) {
-        let start = Instant::now();
-        while !what() {
-            assert!(start.elapsed() < Duration::from_secs(30));
-            yield_now().await;
-        }
-    }
-
     /// Asks for each image; all wait but the first.
     async fn ask(db: &Db, ids: &[&str]) -> Vec<Asked> {
         let mut asked = Vec::new();
@@ -232,15 +222,6 @@ mod tests {
             names.push(name(one.await.unwrap().unwrap()));
         }
         names
-    }
-
-    /// Holds all connections.
-    async fn hold_all(db: &Db) -> Vec<Session> {
-        let mut held = Vec::new();
-        while let Ok(session) = timeout(Duration::from_millis(500), db.reader()).await {
-            held.push(session.unwrap());
-        }
-        held
     }
 
     #[tokio::test]

@@ -63,7 +63,6 @@ fn depends_on_values(dialect: Dialect, query: &ListQuery) -> bool {
 }
 
 /// Finds the images, then what hangs on them. The result is `None` if an image may have changed between the two queries.
-#[derive(Clone)]
 struct Page {
     query: Arc<ListQuery>,
     /// All queries see one state of the database, so that nothing changes in between.

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot::Receiver;
 use tokio::time::timeout;
 
 use super::{ListQuery, Page};
@@ -22,24 +23,23 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The images of a page; `None` if one of them may have changed meanwhile.
 pub(super) async fn list(db: &Db, query: &Arc<ListQuery>) -> Result<Option<Vec<ImageRecord>>, DbError> {
     let page = Page { query: Arc::clone(query), is_one_state: false };
-    let first = match db.list_readers().ask(query) {
-        Ok(first) => first,
-        Err(mut receiver) => {
-            let told = match timeout(PATIENCE, &mut receiver).await {
-                Ok(told) => told,
-                Err(_) => tokio::select! {
-                    Ok(images) = receiver => Ok(images),
-                    done = db.read(page.clone()) => return done,
-                },
-            };
-            return match told {
-                Ok(images) => Ok(images.map(Arc::unwrap_or_clone)),
-                // The other one has failed, or is gone.
-                Err(_) => db.read(page).await,
-            };
-        }
-    };
-    db.read(Shared { page, first: Mutex::new(first) }).await
+    match db.list_readers().ask(query) {
+        Ok(first) => db.read(Shared { page, first: Mutex::new(first) }).await,
+        Err(receiver) => wait(db, page, receiver).await,
+    }
+}
+
+/// For what another one finds, or for an own turn.
+async fn wait(db: &Db, page: Page, mut receiver: Receiver<SharedList>) -> Result<Option<Vec<ImageRecord>>, DbError> {
+    match timeout(PATIENCE, &mut receiver).await {
+        Ok(Ok(images)) => Ok(images.map(Arc::unwrap_or_clone)),
+        // The other one has failed, or is gone.
+        Ok(Err(_)) => db.read(page).await,
+        Err(_) => tokio::select! {
+            Ok(images) = receiver => Ok(images.map(Arc::unwrap_or_clone)),
+            done = db.read(page) => done,
+        },
+    }
 }
 
 /// Finds a page for all who wait for it. If it fails, they have to ask for themselves.
@@ -75,20 +75,18 @@ impl Operation for Shared {
 
 #[cfg(test)]
 mod tests {
-    use tokio::task::{JoinHandle, yield_now};
+    use tokio::task::JoinHandle;
     use tokio::time::Instant;
 
     use super::*;
-    use crate::config::{DatabaseSection, Secret};
     use crate::db::images::create;
     use crate::db::images::list::{Viewer, list};
     use crate::db::model::NewImage;
+    use crate::db::waiting::{self, hold_all, until};
 
     /// A database with two images.
     async fn open(folder: &std::path::Path) -> Db {
-        let connection = Some(Secret::from(format!("sqlite:///{}/glance.db", folder.display()).as_str()));
-        let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
-        db.create_schema().await.unwrap();
+        let db = waiting::open(folder).await;
         for id in ["a", "b"] {
             create(&db, NewImage { properties: vec![("p".to_owned(), None)], ..NewImage::new(id) }).await.unwrap();
         }
@@ -104,23 +102,6 @@ mod tests {
     fn ask(db: &Db, limit: u64) -> Asked {
         let db = db.clone();
         tokio::spawn(async move { list(&db, &query(limit)).await })
-    }
-
-    async fn until(what: impl Fn() -> bool) {
-        let start = Instant::now();
-        while !what() {
-            assert!(start.elapsed() < Duration::from_secs(30));
-            yield_now().await;
-        }
-    }
-
-    /// Holds all connections.
-    async fn hold_all(db: &Db) -> Vec<Session> {
-        let mut held = Vec::new();
-        while let Ok(session) = timeout(Duration::from_millis(500), db.reader()).await {
-            held.push(session.unwrap());
-        }
-        held
     }
 
     async fn count(asked: Asked) -> usize {
