@@ -344,6 +344,13 @@ mod tests {
     }
 
     #[test]
+    fn times_are_read_to_their_last_digit() {
+        let of = |seconds: &str| moment(serde_json::from_str(seconds).unwrap());
+        assert_eq!(of("1795994090.4909955"), "2026-11-29T23:14:50.490995");
+        assert_eq!(of("1795994090.4909965"), "2026-11-29T23:14:50.490997");
+    }
+
+    #[test]
     fn lists_are_tables() {
         assert_eq!(queued(Vec::new()), "No queued images.");
         let expected = "Found 2 queued images...\n+----+\n| ID |\n+----+\n| a  |\n| bc |\n+----+";
