@@ -38,7 +38,7 @@ impl Images {
 
     async fn stage_to_an_end<S>(&self, image: &Image, upload: Upload<S>) -> Result<(), Error>
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         image.status.transition(Status::Uploading)?;
         let staging = self.stores.staging()?;
@@ -77,7 +77,7 @@ impl Images {
         upload: Upload<S>,
     ) -> (bool, Result<(), Error>)
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let context = store_context(image, Some(&upload.caller)).with_priority(upload.priority);
         let stored = match self.write_staged(&context, image, staging, upload).await {
@@ -109,7 +109,7 @@ impl Images {
         upload: Upload<S>,
     ) -> Result<Ingested, Error>
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let order = Order {
             object: &image.id,

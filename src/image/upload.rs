@@ -62,7 +62,7 @@ impl Images {
 
     async fn upload_to_an_end<S>(&self, image: &Image, upload: Upload<S>) -> Result<(), Error>
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         image.check_transition(Status::Saving)?;
         let store = match &upload.store {
@@ -110,7 +110,7 @@ impl Images {
         upload: Upload<S>,
     ) -> Received
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         self.announce(image, Change::Prepared { store: &store.id });
         let received = self.receive(image, token, store, upload).await;
@@ -123,7 +123,7 @@ impl Images {
     /// Reads the client's data to its end, makes it durable and the image active.
     async fn receive<S>(&self, image: &Image, token: &Token, store: &StoreEntry, upload: Upload<S>) -> Received
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let (project, announced) = (upload.project.clone(), upload.announced.filter(|size| *size > 0));
         let context = store_context(image, Some(&upload.caller)).with_priority(upload.priority);
@@ -187,7 +187,7 @@ impl Images {
         upload: Upload<S>,
     ) -> Result<Poured, Error>
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let left = check_storage(self, Some(&image.id), upload.project.as_deref(), upload.announced).await?;
         let allowance = Allowance {

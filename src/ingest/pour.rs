@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::fan_out::{Destination, FanOut, Lost, Needed};
 use super::{Allowance, IngestError};
 use crate::inspect::Inspector;
-use crate::store::{Algorithm, Digests, Hashes, StoreContext, StoreError, Stored};
+use crate::store::{Algorithm, Digests, Hashes, Priority, StoreContext, StoreError, Stored};
+use crate::sys::background::poll_in_background;
 use crate::sys::crash_point::crash_point;
 
 /// A source that sends nothing for this long may have stalled: what it has sent is then written, however little, because
@@ -33,7 +34,7 @@ pub(crate) struct Order<'a> {
     pub(crate) needed: Needed,
     /// How many stores make the data durable at a time; the others wait, in their order.
     pub(crate) at_once: usize,
-    /// On whose behalf the stores work; the digests have its priority, too.
+    /// On whose behalf the stores work; the digests and the thread that pours have its priority, too.
     pub(crate) context: StoreContext,
 }
 
@@ -43,6 +44,7 @@ pub(crate) struct Ingest {
     digests: Option<Digests>,
     inspector: Option<Inspector>,
     announced: Option<i128>,
+    priority: Priority,
 }
 
 /// All of the data has been seen; nobody can read it yet. Dropped, it removes what was written; [`Poured::discard`] also says whether
@@ -83,6 +85,7 @@ impl Ingest {
             digests: order.algorithm.map(|algorithm| Digests::start(algorithm, order.context.priority)),
             inspector: order.inspects.then(Inspector::new),
             announced: order.announced,
+            priority: order.context.priority,
         })
     }
 
@@ -90,7 +93,20 @@ impl Ingest {
     ///
     /// # Errors
     /// All of [`IngestError`]; the data is removed then.
-    pub(crate) async fn pour<S>(mut self, data: S, allowance: Allowance) -> Result<Poured, IngestError>
+    pub(crate) async fn pour<S>(self, data: S, allowance: Allowance) -> Result<Poured, IngestError>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        let is_for_request = self.priority == Priority::Request;
+        let pouring = self.pour_here(data, allowance);
+        if is_for_request {
+            return pouring.await;
+        }
+        // Each piece would wake up a thread of the requests' runtime.
+        poll_in_background(pouring).await.map_err(StoreError::without_thread)?
+    }
+
+    async fn pour_here<S>(mut self, data: S, allowance: Allowance) -> Result<Poured, IngestError>
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {

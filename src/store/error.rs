@@ -139,10 +139,12 @@ impl StoreError {
 
     /// A fault for which no thread or helper could be had.
     pub(super) fn no_thread() -> Self {
-        Self::Io {
-            doing: "cannot run a storage thread".to_owned(),
-            source: io::Error::from(io::ErrorKind::ResourceBusy),
-        }
+        Self::without_thread(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// The same, where it is known why.
+    pub(crate) fn without_thread(source: io::Error) -> Self {
+        Self::Io { doing: "cannot run a storage thread".to_owned(), source }
     }
 }
 

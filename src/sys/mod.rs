@@ -2,6 +2,7 @@
 //! with its reason.
 
 pub(crate) mod aes;
+pub(crate) mod background;
 pub(crate) mod ceph;
 pub(crate) mod child;
 pub(crate) mod crash_point;

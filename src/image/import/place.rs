@@ -1,10 +1,12 @@
 //! Data that lies somewhere already becomes that of an image (upstream: `glance/async_/flows/location_import.py`).
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::LOCK;
@@ -18,7 +20,8 @@ use crate::image::model::stays_refused;
 use crate::image::transitions::{to, with_hashes};
 use crate::image::{Error, ExpectedDigest, Image, Images, Status, locations};
 use crate::notifications::Change;
-use crate::store::{Algorithm, Digests, Hashes, Priority, StoreError};
+use crate::store::{Algorithm, Digests, Hashes, Priority, Reader, StoreError};
+use crate::sys::background::poll_in_background;
 
 /// How often the image is looked at while its data is read.
 const LOOK: Duration = Duration::from_secs(5);
@@ -111,20 +114,16 @@ impl Images {
             Error::Store(error) => HashFault::Store(error),
             other => HashFault::Broken(io::Error::other(other)),
         })?;
-        let mut data = reader.into_stream(Priority::Background);
-        let mut digests = Digests::start(algorithm, Priority::Background);
-        let mut looked = Instant::now();
-        while let Some(piece) = data.next().await {
-            digests.update(piece.map_err(HashFault::Broken)?).await.map_err(HashFault::Store)?;
-            if looked.elapsed() > LOOK {
-                looked = Instant::now();
-                // Where the database does not answer, the end will tell.
-                if let Ok(None) = self.look_at_held(&image.id, hold).await {
-                    return Err(HashFault::Lost);
-                }
+        let mut hashed = pin!(poll_in_background(hash(reader, algorithm)));
+        loop {
+            if let Ok(hashed) = timeout(LOOK, &mut hashed).await {
+                return hashed.map_err(|error| HashFault::Store(StoreError::without_thread(error)))?;
+            }
+            // Where the database does not answer, the end will tell.
+            if let Ok(None) = self.look_at_held(&image.id, hold).await {
+                return Err(HashFault::Lost);
             }
         }
-        digests.finish().await.map_err(HashFault::Store)
     }
 
     /// The step that writes down what is known of the data, from one of these statuses. `is_end`: the image is everybody's again.
@@ -213,6 +212,16 @@ impl Images {
 pub(crate) struct Removal {
     entry: Entry,
     locations: Vec<LocationRecord>,
+}
+
+/// Reads data once.
+async fn hash(reader: Reader, algorithm: Algorithm) -> Result<Hashes, HashFault> {
+    let mut data = reader.into_stream(Priority::Background);
+    let mut digests = Digests::start(algorithm, Priority::Background);
+    while let Some(piece) = data.next().await {
+        digests.update(piece.map_err(HashFault::Broken)?).await.map_err(HashFault::Store)?;
+    }
+    digests.finish().await.map_err(HashFault::Store)
 }
 
 /// What is known of data whose digests were computed.

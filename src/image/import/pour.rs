@@ -98,7 +98,7 @@ impl Images {
         data: S,
     ) -> Result<Imported, Fault>
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let image = &plan.image;
         let context = work_context(plan, hold);
@@ -138,7 +138,7 @@ impl Images {
         data: S,
     ) -> Result<Poured, Fault>
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let image = &plan.image;
         let announced = announced.filter(|size| *size > 0);
@@ -233,7 +233,7 @@ impl Images {
         data: S,
     ) -> Result<(), Error>
     where
-        S: Stream<Item = io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let context = work_context(plan, hold);
         self.remove_staged(&context, &plan.image.id).await?;

@@ -262,3 +262,18 @@ async fn file_stores_get_the_same_file_or_none() {
     assert_eq!((ingested.stored.len(), ingested.lost[0].id.as_str()), (1, "two"));
     assert!(file("one").unwrap() == data[0] && file("two").unwrap() == data.concat());
 }
+
+#[tokio::test]
+async fn in_the_background_no_thread_of_requests_sees_the_data() {
+    let fake = Fake::new("a", &[]);
+    let context = StoreContext::default().with_priority(Priority::Background);
+    let order = Order { context, ..order(Needed::All) };
+    let ingest = Ingest::begin(vec![fake.target()], &order).await.unwrap();
+    let own = std::thread::current().id();
+    let data = source(&pieces(5)).inspect(move |_| assert_ne!(std::thread::current().id(), own));
+    let poured = ingest.pour(data, WIDE).await.unwrap();
+    assert_eq!(poured.commit().await.unwrap().size, 5000);
+    let ingest = Ingest::begin(vec![fake.target()], &order).await.unwrap();
+    let data = stream::iter([Err(io::ErrorKind::TimedOut.into())]);
+    assert!(matches!(ingest.pour(data, WIDE).await, Err(IngestError::Source(_))));
+}

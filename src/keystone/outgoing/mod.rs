@@ -6,7 +6,6 @@
 
 mod answer;
 mod approved;
-mod background;
 mod certificates;
 mod client;
 mod error;

@@ -7,10 +7,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer::Answer;
-use super::background::in_background;
 use super::client::Outgoing;
 use super::error::RequestError;
 use super::options::{Redirects, Timeout};
+use crate::sys::background::connected_in_background;
 
 /// keystoneauth follows 30 of them; whoever needs more than a few leads in circles.
 const MAX_REDIRECTS: usize = 5;
@@ -78,7 +78,7 @@ impl Request {
                 request = request.body(self.body.clone());
             }
             let answer = if self.client.options().in_background {
-                in_background(request.send()).await.map_err(RequestError::Threads)?
+                connected_in_background(request.send()).await.map_err(RequestError::Threads)?
             } else {
                 request.send().await
             };
