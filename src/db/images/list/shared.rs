@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot::Receiver;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{ListQuery, Page};
 use crate::db::connection::Db;
@@ -23,26 +23,34 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The images of a page; `None` if one of them may have changed meanwhile.
 pub(super) async fn list(db: &Db, query: &Arc<ListQuery>) -> Result<Option<Vec<ImageRecord>>, DbError> {
     let page = Page { query: Arc::clone(query), is_one_state: false };
-    match db.list_readers().ask(query) {
-        Ok(first) => db.read(Shared { page, first: Mutex::new(first) }).await,
-        Err(receiver) => wait(db, page, receiver).await,
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut receiver = match db.list_readers().ask(query) {
+            Ok(first) => return db.read(Shared { page, first: Mutex::new(first) }).await,
+            Err(receiver) => receiver,
+        };
+        match timeout_at(end, &mut receiver).await {
+            Ok(Ok(images)) => return Ok(images.map(Arc::unwrap_or_clone)),
+            // The first has failed, or is gone: one of those who waited for it is the next first.
+            Ok(Err(_)) => {}
+            Err(_) => return wait_in_line(db, page, receiver).await,
+        }
     }
 }
 
 /// For what another one finds, or for an own turn.
-async fn wait(db: &Db, page: Page, mut receiver: Receiver<SharedList>) -> Result<Option<Vec<ImageRecord>>, DbError> {
-    match timeout(PATIENCE, &mut receiver).await {
-        Ok(Ok(images)) => Ok(images.map(Arc::unwrap_or_clone)),
-        // The other one has failed, or is gone.
-        Ok(Err(_)) => db.read(page).await,
-        Err(_) => tokio::select! {
-            Ok(images) = receiver => Ok(images.map(Arc::unwrap_or_clone)),
-            done = db.read(page) => done,
-        },
+async fn wait_in_line(
+    db: &Db,
+    page: Page,
+    receiver: Receiver<SharedList>,
+) -> Result<Option<Vec<ImageRecord>>, DbError> {
+    tokio::select! {
+        Ok(images) = receiver => Ok(images.map(Arc::unwrap_or_clone)),
+        done = db.read(page) => done,
     }
 }
 
-/// Finds a page for all who wait for it. If it fails, they have to ask for themselves.
+/// Finds a page for all who wait for it. If it fails, they ask again.
 struct Shared {
     page: Page,
     first: Mutex<First<ListQuery, SharedList>>,
@@ -76,7 +84,6 @@ impl Operation for Shared {
 #[cfg(test)]
 mod tests {
     use tokio::task::JoinHandle;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::db::images::create;
@@ -131,18 +138,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_one_that_goes_away_asks_itself() {
+    async fn one_of_those_who_waited_for_one_that_goes_away_asks_for_all() {
         let folder = tempfile::tempdir().unwrap();
         let db = open(folder.path()).await;
         let held = hold_all(&db).await;
         let first = ask(&db, 2);
         until(|| db.list_readers().others(&query(2)) == Some(0)).await;
-        let other = ask(&db, 2);
-        until(|| db.list_readers().others(&query(2)) == Some(1)).await;
+        let others = [ask(&db, 2), ask(&db, 2), ask(&db, 2)];
+        until(|| db.list_readers().others(&query(2)) == Some(3)).await;
         first.abort();
         assert!(first.await.unwrap_err().is_cancelled());
+        until(|| db.list_readers().others(&query(2)) == Some(2)).await;
+        let before = db.answers();
         drop(held);
-        assert_eq!(count(other).await, 2);
+        for other in others {
+            assert_eq!(count(other).await, 2);
+        }
+        // One list, of two queries.
+        assert_eq!(db.answers() - before, 2);
     }
 
     #[tokio::test]
