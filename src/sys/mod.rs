@@ -1,5 +1,5 @@
 //! The only room with `unsafe`: calls into the operating system and into libraries of C for which no safe crate exists, each
-//! with its reason.
+//! with its reason. And what all rooms above may need of threads: [`background`], [`priority`].
 
 pub(crate) mod aes;
 pub(crate) mod background;
