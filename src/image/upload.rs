@@ -40,7 +40,7 @@ pub struct Upload<S> {
     pub project: Option<String>,
     /// Who sends the data.
     pub caller: Arc<Context>,
-    /// Of the threads that write and digest the data.
+    /// Of the threads that pour, write and digest the data.
     pub priority: Priority,
     pub data: S,
 }

@@ -18,7 +18,7 @@ pub(crate) enum IngestError {
     /// Stores without which the data is not wanted failed.
     #[error(transparent)]
     Stores(#[from] FailedStores),
-    /// The digests cannot be computed, or the size is not the announced one.
+    /// The digests cannot be computed, there can be no thread to pour, or the size is not the announced one.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -12,7 +12,7 @@ use super::fan_out::{Destination, FanOut, Lost, Needed};
 use super::{Allowance, IngestError};
 use crate::inspect::Inspector;
 use crate::store::{Algorithm, Digests, Hashes, Priority, StoreContext, StoreError, Stored};
-use crate::sys::background::poll_in_background;
+use crate::sys::background;
 use crate::sys::crash_point::crash_point;
 
 /// A source that sends nothing for this long may have stalled: what it has sent is then written, however little, because
@@ -38,7 +38,8 @@ pub(crate) struct Order<'a> {
     pub(crate) context: StoreContext,
 }
 
-/// Writers, digests and an inspector that wait for data. Dropped, it removes what was written.
+/// Writers, digests and an inspector that wait for data. Dropped, it removes what was written, on other threads:
+/// `StoreContext::keeping` says when that has ended.
 pub(crate) struct Ingest {
     writers: FanOut,
     digests: Option<Digests>,
@@ -78,6 +79,10 @@ impl Ingest {
     /// # Errors
     /// [`IngestError::Store`]
     pub(crate) async fn begin(targets: Vec<Destination>, order: &Order<'_>) -> Result<Self, IngestError> {
+        if order.context.priority == Priority::Background {
+            // Later, what is written would be dropped, and nobody told whether it is gone.
+            background::ready().map_err(StoreError::without_thread)?;
+        }
         // No store holds so much, nor less than nothing: such data is read until it disagrees.
         let plausible = order.announced.and_then(|size| u64::try_from(size).ok());
         Ok(Self {
@@ -103,7 +108,7 @@ impl Ingest {
             return pouring.await;
         }
         // Each piece would wake up a thread of the requests' runtime.
-        poll_in_background(pouring).await.map_err(StoreError::without_thread)?
+        background::poll_in_background(pouring).await.map_err(StoreError::without_thread)?
     }
 
     async fn pour_here<S>(mut self, data: S, allowance: Allowance) -> Result<Poured, IngestError>

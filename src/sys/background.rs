@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use super::priority::give_way;
 
 /// What `top -H` shows.
-const NAME: &str = "glance-net-bg";
+const NAME: &str = "glance-data-bg";
 
 /// Runs a future where it is, but connections that it makes belong to a runtime of their own, whose thread gives way to those of requests:
 /// who waits for a thread of the requests' runtime waits for all that is before him there, be it pieces of a large download.
@@ -26,8 +26,9 @@ pub(crate) async fn connected_in_background<T>(work: impl Future<Output = T>) ->
     Ok(TokioContext::new(work, runtime()?).await)
 }
 
-/// Runs a future on that thread, where each piece of data that comes wakes up no thread of the requests' runtime. It is dropped soon after
-/// the one returned is; its panic is that one's.
+/// Runs a future on the thread of the background, so that each piece of data that comes wakes up no thread of the requests' runtime. When
+/// the returned future is dropped, the work is dropped soon after, on that thread; a panic of the work is one of whoever waits for it.
+/// What blocks belongs elsewhere: see `store/background.rs`.
 ///
 /// # Errors
 /// There can be no such thread.
@@ -42,7 +43,15 @@ pub(crate) async fn poll_in_background<T: Send + 'static>(
     })
 }
 
-/// Made when it is needed for the first time; ends with the process. One thread receives more than several digest.
+/// Makes sure that the thread is there: from now on, the functions above do not fail.
+///
+/// # Errors
+/// There can be no such thread.
+pub(crate) fn ready() -> io::Result<()> {
+    runtime().map(drop)
+}
+
+/// Made when it is needed for the first time; ends with the process. One thread passes on more than several digest.
 fn runtime() -> io::Result<Handle> {
     static MADE: Mutex<Option<Handle>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,9 +91,11 @@ mod tests {
         assert_eq!(user, own);
         assert_eq!(started, (Some(NAME.to_owned()), (own.1 + NICER).min(19)));
     }
+
     #[tokio::test]
     async fn what_is_polled_there_is_given_back_or_dropped_there() {
         let name = || thread::current().name().map(str::to_owned);
+        ready().unwrap();
         assert_eq!(poll_in_background(async move { name() }).await.unwrap().as_deref(), Some(NAME));
 
         struct Told(Option<tokio::sync::oneshot::Sender<Option<String>>>);

@@ -65,7 +65,7 @@ fn threads_that_import_give_way_to_those_of_requests() {
     let uri = format!("http://127.0.0.1:{port}/image");
     let document = json!({"method": {"name": "web-download", "uri": uri}, "stores": ["fast", "slow"]});
     import(&server, &imported, &document);
-    wait_for_nice(&server, &["glance-net-bg", "glance-hash-bg", "glance-write-bg"]);
+    wait_for_nice(&server, &["glance-data-bg", "glance-hash-bg", "glance-write-bg"]);
     // The upload's threads, and all others, are as before.
     let others = server.threads();
     let mut others = others.iter().filter(|(name, _)| !name.ends_with("-bg"));
@@ -81,5 +81,5 @@ fn a_download_that_a_task_works_on_is_kept_by_a_thread_that_gives_way() {
     let input = json!({"import_from": uri, "import_from_format": "", "image_properties": image});
     let task = json!({"type": "import", "input": input});
     server.send(&Request::new("POST", "/v2/tasks").json(&task)).expect(201);
-    wait_for_nice(&server, &["glance-net-bg", "glance-bg"]);
+    wait_for_nice(&server, &["glance-data-bg", "glance-bg"]);
 }

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::{Pool, Pools};
 use super::writer::StrandWriter;
-use super::{Location, Operation, Reader, StoreContext, StoreError};
+use super::{Location, Operation, Priority, Reader, StoreContext, StoreError, background};
 use crate::config::{GlanceStoreSection, StoreKind};
 use crate::sys::ceph::{CephPool, Image};
 use cluster::{Access, Connection, Link};
@@ -211,7 +211,7 @@ impl Store for RbdStore {
 
     fn open<'a>(
         &'a self,
-        _context: &'a StoreContext,
+        context: &'a StoreContext,
         location: &'a Location,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'a, Result<Reader, StoreError>> {
@@ -220,15 +220,21 @@ impl Store for RbdStore {
                 let store = self.inner.name.clone();
                 return Err(StoreError::Unsupported { store, operation: Operation::of_range(&range) });
             }
-            let opened = self.run_at(location, |inner, connection, pool, address| {
+            let priority = context.priority;
+            let opened = self.run_at(location, move |inner, connection, pool, address| {
                 let image = open(connection, pool, address)?;
                 let size = image.size().map_err(|error| reading(connection, address, error))?;
+                // A reader in the background makes threads that give way, as it does itself. They must not be those of requests.
+                let threads = match priority {
+                    Priority::Request => &inner.threads,
+                    Priority::Background => background::threads(),
+                };
                 let source = Source {
-                    image: DroppedOnPool::new(image, &inner.threads),
-                    pool: DroppedOnPool::new(Arc::clone(pool), &inner.threads),
+                    image: DroppedOnPool::new(image, threads),
+                    pool: DroppedOnPool::new(Arc::clone(pool), threads),
                     name: address.image.clone(),
                     snapshot: address.snapshot.clone(),
-                    threads: Arc::clone(&inner.threads),
+                    threads: Arc::clone(threads),
                 };
                 Ok(reader::stream(source, size))
             });

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::ova::{self, Archived};
+use crate::sys::background::poll_in_background;
 use crate::sys::crash_point::crash_point;
 use crate::task::import::{Conversion, Decompression, Interrupt, Percent, PluginError, aside};
 
@@ -55,22 +56,26 @@ impl Rework {
     pub(super) async fn keep(
         &self,
         path: &Path,
-        mut data: impl Stream<Item = io::Result<Bytes>> + Unpin,
+        mut data: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
         threads: &TaskTracker,
     ) -> Result<(), PluginError> {
         let (pieces, ahead) = mpsc::channel(AHEAD);
         let (folder, path, most) = (self.folder.clone(), path.to_owned(), self.most);
         let mut writing = pin!(aside(threads, move |interrupt| write(&folder, &path, most, ahead, interrupt)));
-        let reading = async move {
+        let reading = poll_in_background(async move {
             while let Some(piece) = data.next().await {
                 if pieces.send(piece).await.is_err() {
                     break;
                 }
             }
-        };
+        });
         tokio::select! {
             written = &mut writing => written,
-            () = reading => writing.await,
+            read = reading => {
+                let written = writing.await;
+                read.map_err(PluginError::io("receiving the data"))?;
+                written
+            }
         }
     }
 
