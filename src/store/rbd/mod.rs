@@ -19,9 +19,9 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::driver::{Driver, Setup, Store, Writer, is_name};
-use super::pool::{Pool, Pools};
+use super::pool::Pools;
 use super::writer::StrandWriter;
-use super::{Location, Operation, Priority, Reader, StoreContext, StoreError, background};
+use super::{Location, Operation, Priority, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use crate::sys::ceph::{CephPool, Image};
 use cluster::{Access, Connection, Link};
@@ -79,7 +79,7 @@ struct Inner {
     chunk: u64,
     thin: bool,
     /// Short operations.
-    threads: Arc<Pool>,
+    threads: Pools,
     /// Writes of data.
     data: Pools,
 }
@@ -105,8 +105,8 @@ impl RbdStore {
         if mebibytes > LARGEST_CHUNK {
             return Err(wrong(format!("rbd_store_chunk_size: Ceph's objects have at most {LARGEST_CHUNK} MiB")));
         }
-        let threads = Pool::new("glance-rbd", THREADS);
-        let link = Link::new(name, Access::new(options), Arc::clone(&threads)).map_err(wrong)?;
+        let threads = Pools::new("glance-rbd", THREADS);
+        let link = Link::new(name, Access::new(options), Arc::clone(threads.of(Priority::Request))).map_err(wrong)?;
         let inner = Inner {
             name: name.to_owned(),
             id: id.map(str::to_owned),
@@ -128,7 +128,12 @@ impl RbdStore {
         loop {
             let connection = self.link.connection().await?;
             let (operation, inner, used) = (operation.clone(), Arc::clone(&self.inner), Arc::clone(&connection));
-            let outcome = self.inner.threads.run(move || used.check().and_then(|()| operation(&inner, &used))).await;
+            let outcome = self
+                .inner
+                .threads
+                .of(Priority::Request)
+                .run(move || used.check().and_then(|()| operation(&inner, &used)))
+                .await;
             let outcome = outcome.unwrap_or_else(|| Err(StoreError::no_thread()));
             let is_final = matches!(outcome, Ok(_) | Err(StoreError::LeftBehind(_)));
             if is_final || !connection.is_lost() || !std::mem::take(&mut again) {
@@ -224,11 +229,8 @@ impl Store for RbdStore {
             let opened = self.run_at(location, move |inner, connection, pool, address| {
                 let image = open(connection, pool, address)?;
                 let size = image.size().map_err(|error| reading(connection, address, error))?;
-                // A reader in the background makes threads that give way, as it does itself. They must not be those of requests.
-                let threads = match priority {
-                    Priority::Request => &inner.threads,
-                    Priority::Background => background::threads(),
-                };
+                // Threads have the priority of the one that makes them, and this may be the reader's.
+                let threads = inner.threads.of(priority);
                 let source = Source {
                     image: DroppedOnPool::new(image, threads),
                     pool: DroppedOnPool::new(Arc::clone(pool), threads),
