@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use tracing::warn;
 
 use super::{FailedStores, Order};
-use crate::store::{Location, Store, StoreContext, StoreError, Stored, Writer};
+use crate::store::{Location, Priority, Store, StoreContext, StoreError, Stored, Writer};
 use crate::sys::crash_point::crash_point;
 
 /// A store that is to get the data.
@@ -92,6 +92,11 @@ impl FanOut {
         }
         fan_out.lose(failed).await?;
         Ok(fan_out)
+    }
+
+    /// That of the stores' work.
+    pub(super) fn priority(&self) -> Priority {
+        self.context.priority
     }
 
     /// Hands a piece to all writers and waits until each has taken it.

@@ -45,7 +45,6 @@ pub(crate) struct Ingest {
     digests: Option<Digests>,
     inspector: Option<Inspector>,
     announced: Option<i128>,
-    priority: Priority,
 }
 
 /// All of the data has been seen; nobody can read it yet. Dropped, it removes what was written; [`Poured::discard`] also says whether
@@ -90,7 +89,6 @@ impl Ingest {
             digests: order.algorithm.map(|algorithm| Digests::start(algorithm, order.context.priority)),
             inspector: order.inspects.then(Inspector::new),
             announced: order.announced,
-            priority: order.context.priority,
         })
     }
 
@@ -102,13 +100,14 @@ impl Ingest {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        let is_for_request = self.priority == Priority::Request;
-        let pouring = self.pour_here(data, allowance);
-        if is_for_request {
-            return pouring.await;
+        match self.writers.priority() {
+            Priority::Request => self.pour_here(data, allowance).await,
+            // Each piece would wake up a thread of the requests' runtime.
+            Priority::Background => {
+                let poured = background::poll_in_background(self.pour_here(data, allowance)).await;
+                poured.map_err(StoreError::without_thread)?
+            }
         }
-        // Each piece would wake up a thread of the requests' runtime.
-        background::poll_in_background(pouring).await.map_err(StoreError::without_thread)?
     }
 
     async fn pour_here<S>(mut self, data: S, allowance: Allowance) -> Result<Poured, IngestError>
