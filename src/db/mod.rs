@@ -48,6 +48,6 @@ pub use dialect::Dialect;
 pub use error::DbError;
 
 #[cfg(test)]
-mod tests;
+mod testing;
 #[cfg(test)]
-mod waiting;
+mod tests;

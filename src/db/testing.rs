@@ -1,4 +1,4 @@
-//! For tests of those who wait for a connection.
+//! What tests of several modules need: a database, and others who hold its connections.
 
 use std::path::Path;
 use std::time::Duration;

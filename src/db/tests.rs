@@ -1,13 +1,13 @@
 //! The suite for all databases, on SQLite, and what is SQLite's own.
 
-use std::path::Path;
 use std::time::Duration;
 
 use time::macros::datetime;
 
-use crate::config::{DatabaseSection, Secret};
+use crate::config::Secret;
 use crate::db::images::list::{ListQuery, Viewer};
 use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage};
+use crate::db::testing::open;
 use crate::db::{Db, DbError, LocationCipher, children, images, locations};
 
 extern crate self as glance_api;
@@ -15,23 +15,16 @@ extern crate self as glance_api;
 #[path = "../../tests/db_suite/mod.rs"]
 mod suite;
 
-async fn open(path: &Path) -> Db {
-    let connection = Some(Secret::from(format!("sqlite:///{}", path.display()).as_str()));
-    let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
-    db.create_schema().await.unwrap();
-    db
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_does_what_every_database_must() {
     let folder = tempfile::tempdir().unwrap();
-    suite::run(&open(&folder.path().join("glance.db")).await).await;
+    suite::run(&open(folder.path()).await).await;
 }
 
 #[tokio::test]
 async fn urls_of_locations_are_encrypted_where_there_is_a_key() {
     let folder = tempfile::tempdir().unwrap();
-    let plain = open(&folder.path().join("glance.db")).await;
+    let plain = open(folder.path()).await;
     let with = |key: &str| plain.clone().with_cipher(LocationCipher::new(&Secret::from(key)));
     let (sealing, other) = (with("0123456789abcdef"), with("fedcba9876543210"));
     let location = |url: &str| LocationRecord {
@@ -69,7 +62,7 @@ async fn urls_of_locations_are_encrypted_where_there_is_a_key() {
 async fn a_change_of_locations_leaves_what_cannot_be_read_as_it_is() {
     use sea_query::Query;
     let folder = tempfile::tempdir().unwrap();
-    let plain = open(&folder.path().join("glance.db")).await;
+    let plain = open(folder.path()).await;
     let with = |key: &str| plain.clone().with_cipher(LocationCipher::new(&Secret::from(key)));
     let (before, now) = (with("0123456789abcdef"), with("fedcba9876543210"));
     let mut new = NewImage::new(suite::uuid());
@@ -115,8 +108,7 @@ async fn a_change_of_locations_leaves_what_cannot_be_read_as_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_share_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("glance.db");
-    let (one, two) = (open(&path).await, open(&path).await);
+    let (one, two) = (open(folder.path()).await, open(folder.path()).await);
     let mut tasks = tokio::task::JoinSet::new();
     for db in [one.clone(), two.clone()] {
         for n in 0..20 {
@@ -138,7 +130,7 @@ async fn two_processes_share_a_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_passes_a_writer() {
     let folder = tempfile::tempdir().unwrap();
-    let db = open(&folder.path().join("glance.db")).await;
+    let db = open(folder.path()).await;
     let id = suite::uuid();
     images::create(&db, NewImage::new(&id)).await.unwrap();
     let mut writer = db.writer().await.unwrap();
@@ -181,7 +173,7 @@ const ODD: [(&str, IsAsExpected); 10] = [
 #[tokio::test]
 async fn of_two_changes_of_the_same_locations_one_wins() {
     let folder = tempfile::tempdir().unwrap();
-    let db = open(&folder.path().join("glance.db")).await;
+    let db = open(folder.path()).await;
     let mut new = NewImage::new(suite::uuid());
     new.locations.push(suite::location("first"));
     let image = images::create(&db, new).await.unwrap();
@@ -209,7 +201,7 @@ async fn of_two_changes_of_the_same_locations_one_wins() {
 #[tokio::test]
 async fn an_odd_value_hides_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let db = open(&folder.path().join("glance.db")).await;
+    let db = open(folder.path()).await;
     let mut new = NewImage::new(suite::uuid());
     new.locations.push(suite::location("l"));
     let id = images::create(&db, new).await.unwrap().id;
@@ -229,7 +221,7 @@ async fn an_odd_value_hides_nothing_else() {
 async fn times_are_stored_as_sqlalchemy_does() {
     use sea_query::{Expr, Query};
     let folder = tempfile::tempdir().unwrap();
-    let db = open(&folder.path().join("glance.db")).await;
+    let db = open(folder.path()).await;
     let time = time::macros::datetime!(2024-01-02 03:04:05.1);
     let new = NewImage { created_at: Some(time), updated_at: Some(time), ..NewImage::new(suite::uuid()) };
     assert_eq!(images::create(&db, new).await.unwrap().created_at, time);
@@ -242,7 +234,7 @@ async fn times_are_stored_as_sqlalchemy_does() {
 #[tokio::test]
 async fn a_change_between_the_two_queries_of_a_list_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
-    let db = open(&folder.path().join("glance.db")).await;
+    let db = open(folder.path()).await;
     let new =
         NewImage { tags: vec!["t".to_owned()], status: "of two words".to_owned(), ..NewImage::new(suite::uuid()) };
     let image = images::create(&db, new).await.unwrap();

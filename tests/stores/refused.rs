@@ -37,8 +37,7 @@ impl Gated {
                 let mut lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
                 let first = lines.next().unwrap_or_default();
                 while lines.next().is_some_and(|line| !line.is_empty()) {}
-                let is_head = first.starts_with("HEAD");
-                let body = if is_head { String::new() } else { "x".repeat(length) };
+                let body = if first.starts_with("HEAD") { String::new() } else { "x".repeat(length) };
                 let answer =
                     format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
                 let mut seen = gate.0.lock().unwrap();
@@ -80,6 +79,15 @@ fn anywhere(conf: Conf, gated: &Gated) -> Conf {
     with_locations(conf, gated.address).set("import_filtering_opts.allowed_ports", "[]")
 }
 
+/// A server, and an image whose data is being asked for.
+fn told_of(gated: &Gated) -> (Server, String) {
+    let server = Server::with(|conf| anywhere(conf, gated));
+    let path = waiting(&server);
+    tell(&server, &path, &json!({"url": format!("http://{}/x", gated.address)}));
+    gated.wait_for_visitor();
+    (server, path)
+}
+
 /// An image that was told of data with another digest than it has, and shows the location.
 fn refused(server: &Server, web: SocketAddr) -> String {
     let path = waiting(server);
@@ -112,10 +120,7 @@ fn task_of(server: &Server, path: &str) -> Value {
 fn an_upload_that_comes_before_the_place_is_looked_at_leaves_no_lock() {
     let slow = Gated::new("200 OK", 7);
     slow.close();
-    let server = Server::with(|conf| anywhere(conf, &slow));
-    let path = waiting(&server);
-    tell(&server, &path, &json!({"url": format!("http://{}/x", slow.address)}));
-    slow.wait_for_visitor();
+    let (server, path) = told_of(&slow);
     let upload = Request::new("PUT", &format!("{path}/file")).data(Body::Sized(b"uploaded".to_vec()));
     server.send(&upload).expect(204);
     slow.open();
@@ -134,10 +139,7 @@ fn an_upload_that_comes_before_the_place_is_looked_at_leaves_no_lock() {
 fn data_that_does_not_come_is_not_waited_for_when_its_image_is_deleted() {
     let slow = Gated::new("200 OK", 7);
     slow.close_at_end();
-    let server = Server::with(|conf| anywhere(conf, &slow));
-    let path = waiting(&server);
-    tell(&server, &path, &json!({"url": format!("http://{}/x", slow.address)}));
-    slow.wait_for_visitor();
+    let (server, path) = told_of(&slow);
     let task = format!("/v2/tasks/{}", task_of(&server, &path)["id"].as_str().unwrap());
     server.send(&Request::new("DELETE", &path)).expect(204);
     let ended = wait_for("the task to end", Duration::from_secs(30), || {

@@ -7,21 +7,17 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use super::get;
 use super::list::{Column, Condition, ListQuery, Viewer, select};
-use crate::config::{DatabaseSection, Secret};
 use crate::db::children;
 use crate::db::clock;
-use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::sql::{live, soft_delete};
+use crate::db::testing::open;
 
 async fn plan(statement: &impl QueryStatementWriter) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("glance.db");
-    let connection = Some(Secret::from(format!("sqlite:///{}", path.display()).as_str()));
-    let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
-    db.create_schema().await.unwrap();
+    let _db = open(folder.path()).await;
     let sql = format!("EXPLAIN QUERY PLAN {}", statement.to_string(SqliteQueryBuilder));
-    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let mut connection = SqliteConnectOptions::new().filename(folder.path().join("glance.db")).connect().await.unwrap();
     let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
     rows.iter().map(|row| row.get::<String, _>("detail") + "\n").collect()
 }

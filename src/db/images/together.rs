@@ -156,11 +156,11 @@ mod tests {
     use super::*;
     use crate::db::images::create;
     use crate::db::model::NewImage;
-    use crate::db::waiting::{self, hold_all, until};
+    use crate::db::testing::{self, hold_all, until};
 
     /// A database with three images.
     async fn open(folder: &std::path::Path) -> Db {
-        let db = waiting::open(folder).await;
+        let db = testing::open(folder).await;
         for id in ["a", "b", "c"] {
             let properties = vec![("p".to_owned(), Some(id.to_owned()))];
             create(&db, NewImage { properties, ..NewImage::new(id) }).await.unwrap();

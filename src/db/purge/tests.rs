@@ -1,8 +1,6 @@
-use std::path::Path;
-
 use super::*;
-use crate::config::{DatabaseSection, Secret};
 use crate::db::row::Row;
+use crate::db::testing::open;
 
 #[test]
 fn pieces_take_about_the_same_time() {
@@ -16,14 +14,6 @@ fn pieces_take_about_the_same_time() {
         size = next_size(size, Duration::from_millis(500));
     }
     assert_eq!(size, LEAST);
-}
-
-async fn open(folder: &Path) -> Db {
-    let path = folder.join("glance.db").display().to_string();
-    let connection = Some(Secret::from(format!("sqlite:///{path}").as_str()));
-    let db = Db::connect(&DatabaseSection { connection, ..DatabaseSection::default() }).await.unwrap();
-    db.create_schema().await.unwrap();
-    db
 }
 
 #[tokio::test]

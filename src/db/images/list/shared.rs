@@ -89,11 +89,11 @@ mod tests {
     use crate::db::images::create;
     use crate::db::images::list::{Viewer, list};
     use crate::db::model::NewImage;
-    use crate::db::waiting::{self, hold_all, until};
+    use crate::db::testing::{self, hold_all, until};
 
     /// A database with two images.
     async fn open(folder: &std::path::Path) -> Db {
-        let db = waiting::open(folder).await;
+        let db = testing::open(folder).await;
         for id in ["a", "b"] {
             create(&db, NewImage { properties: vec![("p".to_owned(), None)], ..NewImage::new(id) }).await.unwrap();
         }
@@ -111,6 +111,14 @@ mod tests {
         tokio::spawn(async move { list(&db, &query(limit)).await })
     }
 
+    /// All connections, held, and one who is in line for the list of two.
+    async fn hold_all_and_ask(db: &Db) -> (Vec<Session>, Asked) {
+        let held = hold_all(db).await;
+        let first = ask(db, 2);
+        until(|| db.list_readers().others(&query(2)) == Some(0)).await;
+        (held, first)
+    }
+
     async fn count(asked: Asked) -> usize {
         let images = asked.await.unwrap().unwrap();
         assert!(images.iter().all(|image| image.properties.len() == 1));
@@ -121,9 +129,7 @@ mod tests {
     async fn who_wants_the_same_list_waits_for_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let db = open(folder.path()).await;
-        let held = hold_all(&db).await;
-        let first = ask(&db, 2);
-        until(|| db.list_readers().others(&query(2)) == Some(0)).await;
+        let (held, first) = hold_all_and_ask(&db).await;
         let (same, other, gone) = (ask(&db, 2), ask(&db, 1), ask(&db, 2));
         until(|| db.list_readers().others(&query(2)) == Some(2)).await;
         until(|| db.list_readers().others(&query(1)) == Some(0)).await;
@@ -141,9 +147,7 @@ mod tests {
     async fn one_of_those_who_waited_for_one_that_goes_away_asks_for_all() {
         let folder = tempfile::tempdir().unwrap();
         let db = open(folder.path()).await;
-        let held = hold_all(&db).await;
-        let first = ask(&db, 2);
-        until(|| db.list_readers().others(&query(2)) == Some(0)).await;
+        let (held, first) = hold_all_and_ask(&db).await;
         let others = [ask(&db, 2), ask(&db, 2), ask(&db, 2)];
         until(|| db.list_readers().others(&query(2)) == Some(3)).await;
         first.abort();
