@@ -4,7 +4,6 @@
 //! [`connection`] → the application; [`reload`] exchanges what is behind it; [`drain`] ends it.
 
 mod accept;
-mod background;
 mod body;
 mod check;
 mod connection;
@@ -16,6 +15,7 @@ mod environment;
 mod error;
 mod example;
 mod indexes;
+mod jobs;
 mod listener;
 mod logging;
 mod manager;

@@ -32,7 +32,7 @@ const REST_OF_START: Duration = Duration::from_secs(60);
 /// How long the end of the process may wait for the counters of the image cache.
 const COUNTERS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The composition root: it owns the parts that requests and background work need, made from one configuration, and hands
+/// The composition root: it owns the parts that requests and jobs need, made from one configuration, and hands
 /// to each layer what that layer needs.
 ///
 /// A reload makes new ones. What is costly to lose (connections, sessions, cached tokens) is taken over from those before, where

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use super::background::Board;
 use super::connection_limit::ConnectionLimit;
 use super::counters::Counters;
+use super::jobs::Board;
 use super::listener::Address;
 use crate::task::Pool;
 
@@ -13,7 +13,7 @@ use crate::task::Pool;
 #[derive(Debug)]
 pub(super) struct Status {
     details: Mutex<Details>,
-    background: Arc<Board>,
+    jobs: Arc<Board>,
     tasks: Arc<Pool>,
 }
 
@@ -25,8 +25,8 @@ struct Details {
 }
 
 impl Status {
-    pub(super) fn new(background: Arc<Board>, tasks: Arc<Pool>) -> Self {
-        Self { details: Mutex::default(), background, tasks }
+    pub(super) fn new(jobs: Arc<Board>, tasks: Arc<Pool>) -> Self {
+        Self { details: Mutex::default(), jobs, tasks }
     }
 
     pub(super) fn set_addresses(&self, addresses: Vec<Address>) {
@@ -66,8 +66,8 @@ impl Status {
         if let Some((fetched, queued)) = fetched {
             let _ = write!(line, "; {fetched} of {queued} images fetched into the cache");
         }
-        if let Some(background) = self.background.line() {
-            let _ = write!(line, "; {background}");
+        if let Some(jobs) = self.jobs.line() {
+            let _ = write!(line, "; {jobs}");
         }
         if let Some(reload) = &details.reload {
             let _ = write!(line, "; {reload}");
@@ -75,9 +75,9 @@ impl Status {
         line
     }
 
-    /// Waits until there is something else to say about the background work.
-    pub(super) async fn background_changed(&self) {
-        self.background.changed().await;
+    /// Waits until there is something else to say about the jobs.
+    pub(super) async fn jobs_changed(&self) {
+        self.jobs.changed().await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Details> {

@@ -10,11 +10,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::background::{self, Board, recover_before_serving};
 use super::drain;
 use super::environment::Environment;
 use super::error::Error;
 use super::example;
+use super::jobs::{self, Board, recover_before_serving};
 use super::listener::{ListenError, Listener, Passed, inherit};
 use super::logging::Control;
 use super::manager::Manager;
@@ -125,7 +125,7 @@ async fn serve<R: Reload>(
     if let Some(limit) = sd_notify::watchdog_enabled() {
         tokio::spawn(watchdog::run(manager.clone(), limit, watched));
     }
-    let background = background::start(&shared, board);
+    let jobs = jobs::start(&shared, board);
     let updates = manager
         .is_present()
         .then(|| tokio::spawn(update_status(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
@@ -150,7 +150,7 @@ async fn serve<R: Reload>(
                     () = stop.signalled() => break,
                 };
                 status.set_reload(outcome);
-                background.reloaded();
+                jobs.reloaded();
                 manager.ready(&status_line(&shared, &status));
             }
         }
@@ -164,9 +164,9 @@ async fn serve<R: Reload>(
     let (sockets, grace, _report) = reloader.into_parts();
     let ending = async {
         sockets.close().await;
-        background.drain();
+        jobs.drain();
         let cut = drain::run(&shared, grace, &manager).await;
-        background.stop().await;
+        jobs.stop().await;
         cut
     };
     let cut = tokio::select! {
@@ -195,7 +195,7 @@ async fn update_status(shared: Arc<Shared>, status: Arc<Status>, manager: Manage
     loop {
         tokio::select! {
             () = shared.counters.changed() => {}
-            () = status.background_changed() => {}
+            () = status.jobs_changed() => {}
             () = shared.pool.changed() => {}
             () = sleep(PROGRESS_PAUSE), if shared.parts().fetched().is_some() => {}
         }

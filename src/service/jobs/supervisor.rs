@@ -25,7 +25,7 @@ struct Patience {
 
 const PATIENCE: Patience = Patience { long: Duration::from_secs(10), stop: Duration::from_secs(2) };
 
-/// Owns the tasks of all background work. `P`: the parts that jobs work with.
+/// Owns the tasks of all jobs. `P`: the parts that jobs work with.
 pub(in crate::service) struct Supervisor<P> {
     context: Arc<Context<P>>,
     tasks: TaskTracker,
@@ -134,14 +134,14 @@ async fn supervise<P, J: Job<P>>(job: J, context: Arc<Context<P>>, trigger: Trig
         failures = match outcome {
             Ok(()) => {
                 if failures > 0 {
-                    tracing::info!(job = J::NAME, failures, "background work succeeds again");
+                    tracing::info!(job = J::NAME, failures, "the job succeeds again");
                 }
                 context.board.succeeded(J::NAME);
                 0
             }
             Err(error) => {
                 let failures = failures.saturating_add(1);
-                tracing::warn!(job = J::NAME, failures, %error, "background work failed; it is tried again");
+                tracing::warn!(job = J::NAME, failures, %error, "the job failed; it is tried again");
                 context.board.failed(J::NAME, failures, &error.to_string());
                 failures
             }
@@ -171,7 +171,7 @@ async fn run<P, J: Job<P>>(
         outcome = attempt => Some(outcome),
         () = told => None,
         () = stopped => {
-            tracing::warn!(job = J::NAME, "background work does not stop in time, it is broken off");
+            tracing::warn!(job = J::NAME, "the job does not stop in time, it is broken off");
             None
         }
     };

@@ -21,7 +21,7 @@ pub(super) use board::Board;
 pub(super) use recovery::recover_before_serving;
 pub(super) use supervisor::Supervisor;
 
-/// Starts all background work of a worker.
+/// Starts all jobs of a worker.
 pub(super) fn start(shared: &Arc<Shared>, board: Arc<Board>) -> Supervisor<super::parts::Parts> {
     let current = Arc::clone(shared);
     let supervisor = Supervisor::new(move || current.parts(), board);

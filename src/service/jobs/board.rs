@@ -1,4 +1,4 @@
-//! What the background work is doing, for the status line.
+//! What the jobs are doing, for the status line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -73,7 +73,7 @@ impl Job<Parts> for Expiry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::background::pace::{pause, spread};
+    use crate::service::jobs::pace::{pause, spread};
     use crate::task::HELD;
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a piece of background work says about itself.
+//! What a job says about itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::pace::LONGEST_RETRY;
 /// Why a run of a job came to nothing.
 pub(in crate::service) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A piece of background work. `P`: the parts that it works with.
+/// A job. `P`: the parts that it works with.
 pub(in crate::service) trait Job<P>: Send + Sync + 'static {
     /// For the log and the status line.
     const NAME: &'static str;
