@@ -197,7 +197,8 @@ impl Tasks {
             other => Refused::Place(other),
         })?;
         let known = known.ok_or(Refused::Lost)?;
-        let located = self.images.locate(placement, &known).await?;
+        let located = self.images.locate(placement, &known);
+        let located = self.images.while_held(&placement.image.id, hold, located).await.ok_or(Refused::Lost)??;
         match known.check_transition(next) {
             Ok(()) => Ok(ImageUpdate { status: Some(next.as_str().to_owned()), ..located }),
             Err(error @ image::Error::MissingFormats(_)) => Err(Refused::Unformatted(error, Box::new(located))),

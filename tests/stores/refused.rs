@@ -14,7 +14,7 @@ use super::common::{Body, Conf, Request, Server, wait_for};
 use super::sql;
 use super::web::{places, settled, tell, waiting, web_server, with_locations};
 
-/// A web server that says the same to all, but only while its gate is open; all but the end of data may always pass.
+/// A web server that says the same to all, but only while its gate is open. Some of it may always pass.
 struct Gated {
     address: SocketAddr,
     gate: Arc<(Mutex<Gate>, Condvar)>,
@@ -23,8 +23,19 @@ struct Gated {
 #[derive(Default)]
 struct Gate {
     is_closed: bool,
-    most_passes: bool,
+    passes: Passes,
     waiting: usize,
+}
+
+/// What passes a gate that is closed.
+#[derive(Clone, Copy, Debug, Default)]
+enum Passes {
+    #[default]
+    Nothing,
+    /// Answers to HEAD.
+    Heads,
+    /// All but the last byte of data.
+    MostData,
 }
 
 impl Gated {
@@ -37,11 +48,16 @@ impl Gated {
                 let mut lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
                 let first = lines.next().unwrap_or_default();
                 while lines.next().is_some_and(|line| !line.is_empty()) {}
-                let body = if first.starts_with("HEAD") { String::new() } else { "x".repeat(length) };
+                let is_head = first.starts_with("HEAD");
+                let body = if is_head { String::new() } else { "x".repeat(length) };
                 let answer =
                     format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
                 let mut seen = gate.0.lock().unwrap();
-                let passed = if seen.most_passes { answer.len() - body.len().min(1) } else { 0 };
+                let passed = match seen.passes {
+                    Passes::Heads if is_head => answer.len(),
+                    Passes::MostData => answer.len() - body.len().min(1),
+                    Passes::Nothing | Passes::Heads => 0,
+                };
                 let _ = connection.write_all(&answer.as_bytes()[..passed]);
                 if passed < answer.len() {
                     seen.waiting += 1;
@@ -59,9 +75,8 @@ impl Gated {
         self.gate.0.lock().unwrap().is_closed = true;
     }
 
-    /// Answers begin, but the last byte of data does not come.
-    fn close_at_end(&self) {
-        self.gate.0.lock().unwrap().most_passes = true;
+    fn close_but_for(&self, passes: Passes) {
+        self.gate.0.lock().unwrap().passes = passes;
         self.close();
     }
 
@@ -137,16 +152,18 @@ fn an_upload_that_comes_before_the_place_is_looked_at_leaves_no_lock() {
 
 #[test]
 fn data_that_does_not_come_is_not_waited_for_when_its_image_is_deleted() {
-    let slow = Gated::new("200 OK", 7);
-    slow.close_at_end();
-    let (server, path) = told_of(&slow);
-    let task = format!("/v2/tasks/{}", task_of(&server, &path)["id"].as_str().unwrap());
-    server.send(&Request::new("DELETE", &path)).expect(204);
-    let ended = wait_for("the task to end", Duration::from_secs(30), || {
-        let task = server.send(&Request::new("GET", &task)).expect(200).json();
-        (task["status"] == "failure").then_some(task)
-    });
-    assert!(ended["message"].as_str().unwrap().contains("deleted"), "{ended}");
+    for passes in [Passes::Nothing, Passes::Heads, Passes::MostData] {
+        let slow = Gated::new("200 OK", 7);
+        slow.close_but_for(passes);
+        let (server, path) = told_of(&slow);
+        let task = format!("/v2/tasks/{}", task_of(&server, &path)["id"].as_str().unwrap());
+        server.send(&Request::new("DELETE", &path)).expect(204);
+        let ended = wait_for("the task to end", Duration::from_secs(30), || {
+            let task = server.send(&Request::new("GET", &task)).expect(200).json();
+            (task["status"] == "failure").then_some(task)
+        });
+        assert!(ended["message"].as_str().unwrap().contains("deleted"), "{passes:?}: {ended}");
+    }
 }
 
 #[test]

@@ -109,19 +109,28 @@ impl Images {
         let known = self.look_at_held(&placement.image.id, hold).await;
         let image = known.ok().flatten().ok_or(HashFault::Lost)?;
         let context = store_context(&image, Some(&placement.caller)).with_priority(Priority::Background);
-        let reader = self.open_located(&context, &image, None).await.map_err(|error| match error {
-            Error::Store(StoreError::NotFound { .. }) => HashFault::Missing,
-            Error::Store(error) => HashFault::Store(error),
-            other => HashFault::Broken(io::Error::other(other)),
-        })?;
-        let mut hashed = pin!(poll_in_background(hash(reader, algorithm)));
+        let hashed = async {
+            let reader = self.open_located(&context, &image, None).await.map_err(|error| match error {
+                Error::Store(StoreError::NotFound { .. }) => HashFault::Missing,
+                Error::Store(error) => HashFault::Store(error),
+                other => HashFault::Broken(io::Error::other(other)),
+            })?;
+            let hashed = poll_in_background(hash(reader, algorithm)).await;
+            hashed.map_err(|error| HashFault::Store(StoreError::without_thread(error)))?
+        };
+        self.while_held(&image.id, hold, hashed).await.ok_or(HashFault::Lost)?
+    }
+
+    /// The outcome of work for an image; `None` if the image is deleted, or somebody else's, before it is there. The work ends then.
+    pub(crate) async fn while_held<T>(&self, image: &str, hold: &Hold, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
         loop {
-            if let Ok(hashed) = timeout(LOOK, &mut hashed).await {
-                return hashed.map_err(|error| HashFault::Store(StoreError::without_thread(error)))?;
+            if let Ok(outcome) = timeout(LOOK, &mut work).await {
+                return Some(outcome);
             }
             // Where the database does not answer, the end will tell.
-            if let Ok(None) = self.look_at_held(&image.id, hold).await {
-                return Err(HashFault::Lost);
+            if let Ok(None) = self.look_at_held(image, hold).await {
+                return None;
             }
         }
     }
