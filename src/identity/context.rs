@@ -81,12 +81,6 @@ impl Default for Context {
 }
 
 impl Context {
-    /// Everyone, where no Keystone guards the service. Upstream's `UnauthenticatedContextMiddleware` gives no role, with which its
-    /// own default rules have refused nearly everything since they ask for roles.
-    pub fn unauthenticated_admin(request_id: String) -> Self {
-        Self { request_id, is_admin: true, roles: vec!["admin".to_owned()], ..Self::default() }
-    }
-
     /// A caller without a valid token who may look at public images (`allow_anonymous_access`).
     pub fn anonymous(request_id: String) -> Self {
         Self { request_id, read_only: true, ..Self::default() }

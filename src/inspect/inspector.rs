@@ -2,7 +2,7 @@
 
 use super::vhdx::{BLOCK, Vhdx};
 use super::vmdk::Vmdk;
-use super::{Format, Found, Options, Rejection, Size, gpt, iso, luks, qcow2, simple};
+use super::{Format, Found, Size, gpt, iso, luks, qcow2, simple};
 
 /// Watches a stream go by.
 #[derive(Debug, Default)]
@@ -53,15 +53,6 @@ impl Inspector {
         }
         if self.stage.is_settled() {
             self.stage = Stage::Settled(std::mem::take(&mut self.stage).finish(self.total));
-        }
-    }
-
-    /// A rejection that nothing in the rest of the stream can avert, while bytes are still coming. Upstream reads to the end before
-    /// it says so. Costs little: ask after each piece.
-    pub fn early_rejection(&self, claimed_disk_format: &str, options: &Options) -> Option<Rejection> {
-        match &self.stage {
-            Stage::Settled(inspection) => inspection.verdict(claimed_disk_format, options).err(),
-            Stage::Head(_) | Stage::Body { .. } => None,
         }
     }
 

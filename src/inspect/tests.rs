@@ -199,22 +199,6 @@ fn refuses_senseless_partition_tables_unless_told_otherwise() {
 }
 
 #[test]
-fn says_early_what_is_certain() {
-    let early = |image: &[u8], claimed: &str| {
-        let mut inspector = Inspector::new();
-        inspector.feed(image);
-        inspector.early_rejection(claimed, &strict()).map(|rejection| rejection.to_string())
-    };
-    let start = |image: Vec<u8>| with(image, 64 * KIB - 1, &[0]);
-    assert_eq!(early(&start(qcow2()), "qcow2"), None);
-    assert_eq!(early(&start(vec![0]), "qcow2").unwrap(), "Image disk_format qcow2 does not match stream data raw");
-    assert_eq!(early(&[0; 1000], "qcow2"), None, "too early");
-    assert_eq!(early(&with(qcow2(), 8, &[1]), "qcow2").unwrap(), "Image failed safety checks");
-    assert_eq!(early(&vmdk_with_footer(), "raw"), None, "the footer is still to come");
-    assert_eq!(early(&vmdk(""), "vmdk").unwrap(), "Image failed safety checks");
-}
-
-#[test]
 fn stops_looking_as_soon_as_it_can() {
     let settles = |image: Vec<u8>, piece: usize| {
         let mut inspector = Inspector::new();
@@ -222,7 +206,7 @@ fn stops_looking_as_soon_as_it_can() {
         for chunk in image.chunks(piece) {
             inspector.feed(chunk);
             fed += chunk.len();
-            if inspector.early_rejection("vdi", &strict()).is_some() {
+            if inspector.is_settled() {
                 return fed / KIB;
             }
         }
@@ -281,19 +265,6 @@ proptest! {
             }
         }
         prop_assert_eq!(inspector.finish(), inspect(&image));
-    }
-
-    #[test]
-    fn an_early_rejection_is_the_final_one(image in mangled(), claimed in prop::sample::select(vec!["raw", "qcow2", "vmdk", "vhdx", "ami"])) {
-        let mut inspector = Inspector::new();
-        let mut early = None;
-        for chunk in image.chunks(50_000) {
-            inspector.feed(chunk);
-            early = early.or_else(|| inspector.early_rejection(claimed, &strict()));
-        }
-        if let Some(early) = early {
-            prop_assert_eq!(inspector.finish().verdict(claimed, &strict()), Err(early));
-        }
     }
 
     #[test]

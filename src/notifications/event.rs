@@ -110,15 +110,6 @@ impl ImageEvent<'_> {
             Change::MemberRemoved { .. } => "image.member.delete",
         }
     }
-
-    /// Whether it tells of a failure; upstream gives such notifications the priority ERROR, all others INFO.
-    pub fn is_failure(&self) -> bool {
-        match self.change {
-            Change::UploadFailed { .. } => true,
-            Change::Sent { bytes, expected, .. } => expected.is_some_and(|expected| expected != bytes),
-            _ => false,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -126,21 +117,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_transfer_and_a_refused_upload_are_failures() {
+    fn events_have_upstreams_names() {
         let receiver = Receiver { project: None, user: None };
         let reason = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let table = [
-            (Change::Sent { bytes: 5, expected: Some(5), receiver }, "image.send", false),
-            (Change::Sent { bytes: 4, expected: Some(5), receiver }, "image.send", true),
-            (Change::Sent { bytes: 4, expected: None, receiver }, "image.send", false),
-            (Change::Uploaded { bytes: 1 }, "image.upload", false),
-            (Change::UploadFailed { reason: &reason }, "image.upload", true),
-            (Change::Deactivated, "image.update", false),
-            (Change::MemberRemoved { member: "m" }, "image.member.delete", false),
+            (Change::Sent { bytes: 4, expected: Some(5), receiver }, "image.send"),
+            (Change::Uploaded { bytes: 1 }, "image.upload"),
+            (Change::UploadFailed { reason: &reason }, "image.upload"),
+            (Change::Deactivated, "image.update"),
+            (Change::MemberRemoved { member: "m" }, "image.member.delete"),
         ];
-        for (change, name, is_failure) in table {
+        for (change, name) in table {
             let event = ImageEvent { image: Subject { id: "i", owner: None }, change };
-            assert_eq!((event.name(), event.is_failure()), (name, is_failure), "{event:?}");
+            assert_eq!(event.name(), name, "{event:?}");
         }
     }
 }

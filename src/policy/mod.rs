@@ -25,7 +25,7 @@ pub use enforcer::Enforcer;
 pub use error::PolicyError;
 pub use evaluate::Failure;
 pub use language::{BadCheck, BadRule};
-pub use protections::{Operation as PropertyOperation, ProtectionError, Protections};
+pub use protections::{PropertyOperation, ProtectionError, Protections};
 pub use rules::Rules;
 pub use target::Target;
 pub use template::BadFormat;

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::{Location, Operation, Reader, Store, StoreContext, StoreError};
+use super::{Capability, Location, Reader, Store, StoreContext, StoreError};
 
 pub(super) const IMAGE: &str = "b3a0c2d4-0000-4000-8000-00000000000a";
 
@@ -170,7 +170,7 @@ pub(super) async fn read_only(store: &dyn Store, location: &Location) {
         Some(StoreError::AddDisabled { .. })
     ));
     let error = store.delete(&StoreContext::default(), location).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unsupported { operation: Operation::Delete, .. }), "{error}");
+    assert!(matches!(error, StoreError::Unsupported { capability: Capability::Delete, .. }), "{error}");
 }
 
 /// Writes an object and returns its location.

@@ -67,8 +67,8 @@ pub enum StoreError {
     #[error("Store for identifier {store} not found")]
     UnknownStore { store: String },
     /// The store cannot do that.
-    #[error("{operation}")]
-    Unsupported { store: String, operation: Operation },
+    #[error("{capability}")]
+    Unsupported { store: String, capability: Capability },
     /// The storage did not answer in time.
     #[error("Operation timed out after {}s. Check storage health and connectivity.", after.as_secs())]
     Timeout { after: Duration },
@@ -99,18 +99,18 @@ pub enum StoreError {
 
 /// Something that not every store can do; its text is upstream's when it cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum Capability {
     Delete,
     ReadRange { offset: u64, length: u64 },
 }
 
-impl Operation {
+impl Capability {
     pub(super) fn of_range(range: &Range<u64>) -> Self {
         Self::ReadRange { offset: range.start, length: range.end.saturating_sub(range.start) }
     }
 }
 
-impl std::fmt::Display for Operation {
+impl std::fmt::Display for Capability {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Delete => f.write_str("Deleting images from this store is not supported."),
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(size.to_string(), "Size mismatch: expected 5 bytes, got 3 bytes");
         let late = StoreError::Timeout { after: Duration::from_secs(30) };
         assert_eq!(late.to_string(), "Operation timed out after 30s. Check storage health and connectivity.");
-        let delete = StoreError::Unsupported { store: "web".to_owned(), operation: Operation::Delete };
+        let delete = StoreError::Unsupported { store: "web".to_owned(), capability: Capability::Delete };
         assert_eq!(delete.to_string(), "Deleting images from this store is not supported.");
     }
 }

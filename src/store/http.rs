@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::driver::{Driver, Setup, Store, Writer};
-use super::{Location, Operation, Priority, Reader, StoreContext, StoreError};
+use super::{Capability, Location, Priority, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use crate::keystone::outgoing::{
     Answer, ClientError, Options, Outgoing, Proxies, Redirects, Refused, RequestError, Timeout, Tls, UrlFilter,
@@ -164,8 +164,8 @@ impl Store for HttpStore {
     ) -> BoxFuture<'a, Result<Reader, StoreError>> {
         async move {
             if let Some(range) = range {
-                let (store, operation) = (self.name.clone(), Operation::of_range(&range));
-                return Err(StoreError::Unsupported { store, operation });
+                let (store, capability) = (self.name.clone(), Capability::of_range(&range));
+                return Err(StoreError::Unsupported { store, capability });
             }
             let answer = self.query(context, Method::GET, location).await?;
             Ok(Reader::Stream(Box::pin(answer.stream())))
@@ -187,7 +187,7 @@ impl Store for HttpStore {
         _context: &'a StoreContext,
         _location: &'a Location,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        async { Err(StoreError::Unsupported { store: self.name.clone(), operation: Operation::Delete }) }.boxed()
+        async { Err(StoreError::Unsupported { store: self.name.clone(), capability: Capability::Delete }) }.boxed()
     }
 }
 

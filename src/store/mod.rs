@@ -28,7 +28,7 @@ pub use context::{Priority, StoreContext};
 pub use digest::{Algorithm, DigestState, Digests, Hashes};
 pub use driver::{Store, Stored, Writer};
 pub use drivers::kinds;
-pub use error::{Operation, StoreError};
+pub use error::{Capability, StoreError};
 pub(crate) use file_identity::{FileIdentity, Removal};
 pub use location::Location;
 pub use open_file::OpenFile;

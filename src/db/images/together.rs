@@ -63,13 +63,13 @@ pub(super) async fn get(db: &Db, id: &str) -> Result<Option<ImageRecord>, DbErro
 struct Together {
     id: String,
     readers: Arc<ImageReaders>,
-    place: Mutex<Place>,
+    place: Mutex<Position>,
     /// Whether the last query was for other images, too.
     has_others: AtomicBool,
 }
 
 /// Where a reader is on its way to a connection.
-struct Place {
+struct Position {
     /// False once it is sure of one, or cannot have one.
     is_in_line: bool,
     /// `None`: it is in line without leading, since it has waited for too long for somebody who does, or it is in line no longer.
@@ -78,7 +78,7 @@ struct Place {
 
 impl Together {
     fn new(db: &Db, id: &str, lead: Option<Lead<Found>>) -> Self {
-        let (readers, place) = (Arc::clone(db.image_readers()), Mutex::new(Place { is_in_line: true, lead }));
+        let (readers, place) = (Arc::clone(db.image_readers()), Mutex::new(Position { is_in_line: true, lead }));
         Self { id: id.to_owned(), readers, place, has_others: AtomicBool::new(false) }
     }
 
@@ -103,7 +103,7 @@ impl Together {
         }
     }
 
-    fn place(&self) -> MutexGuard<'_, Place> {
+    fn place(&self) -> MutexGuard<'_, Position> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

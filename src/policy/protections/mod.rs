@@ -25,14 +25,14 @@ const RESERVED: &str = "os_glance";
 
 /// What is done with a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub enum PropertyOperation {
     Create,
     Read,
     Update,
     Delete,
 }
 
-impl Operation {
+impl PropertyOperation {
     const ALL: [Self; 4] = [Self::Create, Self::Read, Self::Update, Self::Delete];
 
     fn name(self) -> &'static str {
@@ -61,7 +61,7 @@ enum Permission {
 pub struct Protections {
     /// In the order of the sections, so that the first match is the one that counts.
     patterns: RegexSet,
-    /// What each section says, in the order of [`Operation::ALL`].
+    /// What each section says, in the order of [`PropertyOperation::ALL`].
     permissions: Vec<[Permission; 4]>,
 }
 
@@ -153,7 +153,7 @@ impl Protections {
     pub async fn allows(
         &self,
         section: usize,
-        operation: Operation,
+        operation: PropertyOperation,
         rules: &Rules,
         context: &Context,
     ) -> Result<bool, PolicyError> {
@@ -170,11 +170,16 @@ impl Protections {
 }
 
 fn of_section(section: &Section, names_rules: bool) -> Result<[Permission; 4], (usize, Problem)> {
-    let [create, read, update, delete] = Operation::ALL.map(|operation| permission(section, operation, names_rules));
+    let [create, read, update, delete] =
+        PropertyOperation::ALL.map(|operation| permission(section, operation, names_rules));
     Ok([create?, read?, update?, delete?])
 }
 
-fn permission(section: &Section, operation: Operation, names_rules: bool) -> Result<Permission, (usize, Problem)> {
+fn permission(
+    section: &Section,
+    operation: PropertyOperation,
+    names_rules: bool,
+) -> Result<Permission, (usize, Problem)> {
     let (name, operation) = (|| section.name.clone(), operation.name());
     let missing = || (section.line, Problem::MissingOperation { section: name(), operation });
     let option = section.option(operation).ok_or_else(missing)?;

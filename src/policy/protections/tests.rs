@@ -22,7 +22,7 @@ async fn rules(policy: &str) -> std::sync::Arc<Rules> {
     Enforcer::new(&Config::default(), &[folder.path().to_owned()]).unwrap().rules().await
 }
 
-async fn may(protections: &Protections, property: &str, operation: Operation, context: &Context) -> bool {
+async fn may(protections: &Protections, property: &str, operation: PropertyOperation, context: &Context) -> bool {
     let Some(section) = protections.section(property) else { return false };
     protections.allows(section, operation, &*rules("").await, context).await.unwrap()
 }
@@ -40,14 +40,14 @@ async fn the_first_section_that_is_found_in_the_name_decides() {
     let protections = read(&text, false).unwrap();
     let (admin, member, nobody) = (caller(&["admin"], &[]), caller(&["member"], &[]), caller(&[], &[]));
     for (property, operation, expected) in [
-        ("x_owner", Operation::Create, [true, true, false]),
-        ("x_owner", Operation::Update, [true, false, false]),
-        ("x_owner", Operation::Delete, [false, false, false]),
-        ("ax_owner", Operation::Delete, [true, true, true]),
-        ("v7", Operation::Read, [false, false, false]),
-        ("other", Operation::Read, [false, false, false]),
-        ("os_glance_stage_host", Operation::Update, [true, true, true]),
-        ("an_os_glance2", Operation::Update, [true, true, true]),
+        ("x_owner", PropertyOperation::Create, [true, true, false]),
+        ("x_owner", PropertyOperation::Update, [true, false, false]),
+        ("x_owner", PropertyOperation::Delete, [false, false, false]),
+        ("ax_owner", PropertyOperation::Delete, [true, true, true]),
+        ("v7", PropertyOperation::Read, [false, false, false]),
+        ("other", PropertyOperation::Read, [false, false, false]),
+        ("os_glance_stage_host", PropertyOperation::Update, [true, true, true]),
+        ("an_os_glance2", PropertyOperation::Update, [true, true, true]),
     ] {
         for (context, expected) in [&admin, &member, &nobody].into_iter().zip(expected) {
             let found = may(&protections, property, operation, context).await;
@@ -55,7 +55,7 @@ async fn the_first_section_that_is_found_in_the_name_decides() {
         }
     }
     // A service's roles count as well.
-    assert!(may(&protections, "x_owner", Operation::Update, &caller(&["reader"], &["admin"])).await);
+    assert!(may(&protections, "x_owner", PropertyOperation::Update, &caller(&["reader"], &["admin"])).await);
 }
 
 #[tokio::test]
@@ -67,14 +67,14 @@ async fn permissions_may_be_rules_of_the_policy() {
     let system = Context { system_scope: Some("all".to_owned()), ..caller(&["creator"], &[]) };
     let (a, b) = (protections.section("a").unwrap(), protections.section("b").unwrap());
     for (place, operation, expected) in [
-        (a, Operation::Create, [true, false, true]),
-        (a, Operation::Read, [true, true, true]),
-        (a, Operation::Update, [false, false, false]),
+        (a, PropertyOperation::Create, [true, false, true]),
+        (a, PropertyOperation::Read, [true, true, true]),
+        (a, PropertyOperation::Update, [false, false, false]),
         // As a part of another rule, it asks for no scope.
-        (a, Operation::Delete, [true, false, true]),
+        (a, PropertyOperation::Delete, [true, false, true]),
         // Undefined: the default rule stands in, which allows everyone.
-        (b, Operation::Create, [true, true, true]),
-        (b, Operation::Read, [false, false, false]),
+        (b, PropertyOperation::Create, [true, true, true]),
+        (b, PropertyOperation::Read, [false, false, false]),
     ] {
         for (context, expected) in
             [&caller(&["creator"], &[]), &caller(&[], &["creator"]), &system].into_iter().zip(expected)

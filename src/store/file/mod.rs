@@ -274,7 +274,7 @@ impl Store for FileStore {
         async move {
             if !self.inner.writable {
                 let store = self.inner.name.clone();
-                return Err(StoreError::Unsupported { store, operation: super::Operation::Delete });
+                return Err(StoreError::Unsupported { store, capability: super::Capability::Delete });
             }
             let (path, kept) = (self.inner.path_of(location)?, context.kept.clone());
             self.run(move |inner| {

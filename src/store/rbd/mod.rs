@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::Pools;
 use super::writer::StrandWriter;
-use super::{Location, Operation, Priority, Reader, StoreContext, StoreError};
+use super::{Capability, Location, Priority, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use crate::sys::ceph::{CephPool, Image};
 use cluster::{Access, Connection, Link};
@@ -223,7 +223,7 @@ impl Store for RbdStore {
         async move {
             if let Some(range) = range {
                 let store = self.inner.name.clone();
-                return Err(StoreError::Unsupported { store, operation: Operation::of_range(&range) });
+                return Err(StoreError::Unsupported { store, capability: Capability::of_range(&range) });
             }
             let priority = context.priority;
             let opened = self.run_at(location, move |inner, connection, pool, address| {

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::super::Operation;
+use super::super::Capability;
 use super::super::conformance::{IMAGE, put, read};
 use super::*;
 use crate::config::{Config, GlanceStoreSection, StoreSection};
@@ -63,7 +63,7 @@ async fn single_store_mode_chooses_by_scheme() {
     stores.delete(&StoreContext::default(), LocationRef { url: image.url(), store: None }).await.unwrap();
     let error =
         stores.delete(&StoreContext::default(), LocationRef { url: "http://host/x", store: None }).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unsupported { operation: Operation::Delete, .. }));
+    assert!(matches!(error, StoreError::Unsupported { capability: Capability::Delete, .. }));
 }
 
 #[test]
@@ -266,7 +266,7 @@ async fn data_is_looked_for_until_it_is_found() {
     ));
     let web = [LocationRef { url: "http://192.0.2.1/x", store: Some("web") }];
     let error = stores.open_any(&StoreContext::default(), &web, Some(0..1)).await.err().unwrap();
-    assert!(matches!(error, StoreError::Unsupported { operation: Operation::ReadRange { .. }, .. }));
+    assert!(matches!(error, StoreError::Unsupported { capability: Capability::ReadRange { .. }, .. }));
 }
 
 #[tokio::test]

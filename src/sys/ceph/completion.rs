@@ -72,7 +72,7 @@ impl InFlight {
     }
 }
 
-struct Operation {
+struct InFlightOperation {
     functions: &'static Functions,
     in_flight: Arc<InFlight>,
     kind: Kind,
@@ -138,7 +138,7 @@ fn start(
     kind: Kind,
     call: impl FnOnce(Completion) -> c_int,
 ) -> io::Result<()> {
-    let operation = Box::into_raw(Box::new(Operation { functions, in_flight: Arc::clone(in_flight), kind }));
+    let operation = Box::into_raw(Box::new(InFlightOperation { functions, in_flight: Arc::clone(in_flight), kind }));
     // SAFETY: the box has just been given up and belongs to nobody yet.
     let take_back = || drop(unsafe { Box::from_raw(operation) });
     let mut completion = null_mut();
@@ -163,8 +163,8 @@ fn start(
 /// where a panic would go on into C.
 extern "C" fn completed(completion: Completion, argument: *mut c_void) {
     // SAFETY: the argument is the box that `start` gave up for this operation, which ends once.
-    let operation = unsafe { Box::from_raw(argument.cast::<Operation>()) };
-    let Operation { functions, in_flight, kind } = *operation;
+    let operation = unsafe { Box::from_raw(argument.cast::<InFlightOperation>()) };
+    let InFlightOperation { functions, in_flight, kind } = *operation;
     // SAFETY: the completion is that of the operation, which has ended.
     let answer = unsafe { (functions.rbd_aio_get_return_value)(completion) };
     // SAFETY: as above, and nobody uses it after this.

@@ -83,7 +83,7 @@ impl Conversion {
         if claimed == self.target {
             return Ok(findings);
         }
-        let target = Target::beside(source, &self.target);
+        let target = Output::beside(source, &self.target);
         self.qemu_img.convert((claimed, source), (&self.target, &target.path), interrupt, progress)?;
         crash_point("convert.written");
         let made = plain(self.inspect(&target.path, interrupt)?);
@@ -128,7 +128,7 @@ impl Conversion {
         interrupt: &Interrupt,
         progress: &dyn Fn(Percent),
     ) -> Result<(), PluginError> {
-        let written = Target { path: path.to_owned(), is_kept: false };
+        let written = Output { path: path.to_owned(), is_kept: false };
         self.qemu_img.convert(from, (target, path), interrupt, progress)?;
         written.keep();
         Ok(())
@@ -223,12 +223,12 @@ fn disallowed() -> PluginError {
 }
 
 /// The file that qemu-img writes; it goes unless it is kept.
-struct Target {
+struct Output {
     path: PathBuf,
     is_kept: bool,
 }
 
-impl Target {
+impl Output {
     fn beside(source: &Path, extension: &str) -> Self {
         let mut path = source.as_os_str().to_owned();
         path.push(".");
@@ -242,7 +242,7 @@ impl Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for Output {
     fn drop(&mut self) {
         if !self.is_kept {
             // There may be none yet.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use flate2::bufread::GzDecoder;
 
-use super::{Budget, STEP, Target, damaged, open};
+use super::{Budget, Output, STEP, damaged, open};
 use crate::task::import::plugins::outcome::PluginError;
 
 /// Gives the bytes that came out.
-pub(super) fn unpack(path: &Path, target: &Target, budget: &Budget<'_>) -> Result<u64, PluginError> {
+pub(super) fn unpack(path: &Path, target: &Output, budget: &Budget<'_>) -> Result<u64, PluginError> {
     let mut source = BufReader::with_capacity(STEP, open(path)?);
     let mut size = 0;
     loop {

@@ -6,11 +6,11 @@ use std::path::Path;
 use delharc::LhaDecodeReader;
 
 use super::metered::{DIRECTORY, Metered};
-use super::{Budget, STEP, Target, damaged, several};
+use super::{Budget, Output, STEP, damaged, several};
 use crate::task::import::plugins::outcome::PluginError;
 
 /// Gives the bytes that came out.
-pub(super) fn unpack(path: &Path, target: &Target, budget: &Budget<'_>) -> Result<u64, PluginError> {
+pub(super) fn unpack(path: &Path, target: &Output, budget: &Budget<'_>) -> Result<u64, PluginError> {
     let (metered, left) = Metered::open(path)?;
     let source = BufReader::with_capacity(STEP, metered);
     let mut archive = LhaDecodeReader::new(source).map_err(|error| damaged(&error))?;

@@ -67,7 +67,7 @@ impl Decompression {
         let Some(method) = Method::of(path)? else { return Ok(Findings::default()) };
         let original = Original::at(path)?;
         let compressed = fs::metadata(path).map_err(PluginError::io("looking at the staged data"))?.len();
-        let target = Target::create(path)?;
+        let target = Output::create(path)?;
         let budget = Budget { compressed, most: self.most(compressed), interrupt };
         let size = match method {
             Method::Zip => zip::unpack(path, &target, &budget)?,
@@ -103,12 +103,12 @@ fn open(path: &Path) -> Result<File, PluginError> {
 }
 
 /// The file beside the staged one that gets the data; it goes unless it replaces that.
-struct Target {
+struct Output {
     path: PathBuf,
     file: File,
 }
 
-impl Target {
+impl Output {
     fn create(source: &Path) -> Result<Self, PluginError> {
         let mut path = source.as_os_str().to_owned();
         path.push(".uc");
@@ -122,7 +122,7 @@ impl Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for Output {
     fn drop(&mut self) {
         // Where it has replaced the staged file, there is none of that name.
         let _ = fs::remove_file(&self.path);
@@ -138,7 +138,7 @@ struct Budget<'a> {
 
 impl Budget<'_> {
     /// Writes all that comes. `before`: bytes that came out already. Gives the bytes of all.
-    fn copy(&self, mut data: impl Read, target: &Target, before: u64) -> Result<u64, PluginError> {
+    fn copy(&self, mut data: impl Read, target: &Output, before: u64) -> Result<u64, PluginError> {
         let mut buffer = vec![0; STEP];
         let (mut size, mut file) = (before, &target.file);
         loop {

@@ -6,7 +6,7 @@ use std::path::Path;
 use ::zip::ZipArchive;
 
 use super::metered::{DIRECTORY, Limit, Metered};
-use super::{Budget, STEP, Target, damaged, several};
+use super::{Budget, Output, STEP, damaged, several};
 use crate::task::import::plugins::outcome::PluginError;
 
 /// Entries of a directory for which the reader of archives may set memory aside; the directories of archives without ZIP64 cannot say
@@ -20,7 +20,7 @@ const END64: &[u8] = b"PK\x06\x06";
 const END64_LENGTH: usize = 40;
 
 /// Gives the bytes that came out.
-pub(super) fn unpack(path: &Path, target: &Target, budget: &Budget<'_>) -> Result<u64, PluginError> {
+pub(super) fn unpack(path: &Path, target: &Output, budget: &Budget<'_>) -> Result<u64, PluginError> {
     let (metered, left) = Metered::open(path)?;
     let length = std::fs::metadata(path).map_err(PluginError::io("looking at the staged data"))?.len();
     let watched = Watched { inner: metered, left: left.clone(), length, position: 0, tail: Vec::new() };
