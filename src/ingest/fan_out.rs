@@ -40,6 +40,13 @@ pub(crate) struct Lost {
     pub(crate) error: StoreError,
 }
 
+impl Lost {
+    /// Whether something of the data may still be there.
+    pub(crate) fn leaves_something(&self) -> bool {
+        is_left(&self.error)
+    }
+}
+
 /// Writers of one object in several stores.
 pub(super) struct FanOut {
     needed: Needed,

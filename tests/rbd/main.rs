@@ -6,6 +6,7 @@
 mod common;
 mod faults;
 mod images;
+mod imports;
 
 use std::io::Write;
 use std::net::TcpStream;

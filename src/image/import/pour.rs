@@ -16,7 +16,7 @@ use crate::db::model::LocationRecord;
 use crate::image::images::store_context;
 use crate::image::quota::check_storage;
 use crate::image::{Error, Image, Images, Upload};
-use crate::ingest::{Allowance, Destination, Ingest, IngestError, Lost, Needed, Order, Poured};
+use crate::ingest::{Allowance, Destination, Ingest, IngestError, Ingested, Lost, Needed, Order, Poured};
 use crate::notifications::Change;
 use crate::store::{Algorithm, Hashes, LocationRef, Priority, Reader, StoreContext, StoreError};
 use crate::sys::crash_point::crash_point;
@@ -32,6 +32,21 @@ pub(crate) struct Imported {
     pub(crate) locations: Vec<LocationRecord>,
     /// Ids of the stores that failed.
     pub(crate) lost: Vec<String>,
+    /// One of these may still have something of the data.
+    pub(crate) leaves_something: bool,
+}
+
+impl From<Ingested> for Imported {
+    fn from(ingested: Ingested) -> Self {
+        Self {
+            size: ingested.size,
+            virtual_size: None,
+            hashes: ingested.hashes,
+            locations: locations(ingested.stored),
+            leaves_something: ingested.lost.iter().any(Lost::leaves_something),
+            lost: ingested.lost.into_iter().map(|lost| lost.id).collect(),
+        }
+    }
 }
 
 /// Why no data was kept.
@@ -121,13 +136,7 @@ impl Images {
             let error: &dyn StdError = error;
             warn!(image_id = image.id, store = id, error, "a store did not take the image's data");
         }
-        Ok(Imported {
-            size: ingested.size,
-            virtual_size,
-            hashes: ingested.hashes,
-            locations: locations(ingested.stored),
-            lost: ingested.lost.into_iter().map(|lost| lost.id).collect(),
-        })
+        Ok(Imported { virtual_size, ..Imported::from(ingested) })
     }
 
     async fn fill<S>(
@@ -271,6 +280,18 @@ fn work_context(plan: &Plan, hold: &Hold) -> StoreContext {
 mod tests {
     use super::*;
     use crate::db::DbError;
+
+    #[test]
+    fn a_store_that_was_left_out_may_have_something_of_the_data() {
+        let full = || StoreError::NoRoom { requested: 1 };
+        let of = |errors: Vec<StoreError>| {
+            let lost = errors.into_iter().map(|error| Lost { id: "far".to_owned(), error }).collect();
+            Imported::from(Ingested { size: 1, hashes: None, stored: Vec::new(), lost })
+        };
+        assert!(!of(vec![]).leaves_something && !of(vec![full()]).leaves_something);
+        let left = of(vec![full(), StoreError::LeftBehind(Box::new(full()))]);
+        assert!(left.leaves_something && left.lost == ["far", "far"]);
+    }
 
     #[test]
     fn only_what_is_said_of_the_data_is_a_verdict() {

@@ -106,12 +106,17 @@ impl Images {
         crash_point("reclaim.begun");
         let Some(taken) = self.take_over(found, task_id).await? else { return Ok(false) };
         crash_point("reclaim.taken");
-        self.remove_unknown(record, Some(&taken.found)).await?;
+        let removed = match self.remove_unknown(record, Some(&taken.found)).await {
+            // The image has its data elsewhere, so that others need not wait for a store that does not answer.
+            Err(error) if has_data && !is_own => Err(error),
+            removed => Ok(removed?),
+        };
         crash_point("reclaim.removed");
         // An import that has ended has said already what became of its stores.
         let stores = if is_own { stores_of(task) } else { Vec::new() };
         self.end(taken, task, message, &stores, Machine::This).await?;
         crash_point("reclaim.ended");
+        removed?;
         info!(image_id = record.image_id, task_id, "the import of a dead worker was ended");
         Ok(true)
     }

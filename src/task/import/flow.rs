@@ -7,12 +7,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::failed::Failed;
 use super::progress::{Progress, copied};
 use super::request::Method;
 use super::source;
 use crate::db::DbError;
 use crate::db::tasks::{self as rows, ImageStep, TaskStep};
-use crate::image::{self, Fault, Hold, Imported, Plan, Status};
+use crate::image::{self, Hold, Imported, Plan, Status};
 use crate::sys::crash_point::crash_point;
 use crate::task::model::TaskStatus;
 use crate::task::pool::{Ended, Turn, Work};
@@ -31,6 +32,9 @@ const DELETED: &str = "Image has been deleted, aborting import.";
 const UNTOLD: &str =
     "The database did not answer when this task had ended. Nothing was kept; the image can be imported again.";
 
+/// What an entry of the intent log says of a store that was left out of an import, and may have something of its data.
+const LEFT: &str = "Something of the data may be in a store that failed.";
+
 /// What a task says whose list of stores is empty (upstream: `_VerifyImageState`).
 const NOWHERE: &str = "None of the uploads finished!";
 
@@ -39,19 +43,6 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) hold: Hold,
     pub(super) method: Method,
-}
-
-/// Why an import came to nothing.
-#[derive(Debug)]
-struct Failed {
-    /// For whoever asked for it.
-    message: String,
-    /// The stores to blame, or all.
-    stores: Vec<String>,
-    /// Whether staged data stays, to be imported again.
-    keeps_staged: bool,
-    /// Something of the data may still be in a store.
-    leaves_something: bool,
 }
 
 /// An import as the pool takes it.
@@ -214,9 +205,8 @@ impl Tasks {
                         self.images.drop_staged(plan).await;
                     }
                     crash_point("import.unstaged");
-                    self.images.let_go(hold).await;
                     info!(task_id, image_id = plan.image.id, bytes = imported.size, "an import has ended well");
-                    return;
+                    return self.part_with(hold, Some(&imported)).await;
                 }
                 Err(DbError::LocationsChanged { .. }) => {}
                 Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => break,
@@ -239,7 +229,7 @@ impl Tasks {
             message: format!("The database refused the end of this task: {error}"),
             stores: plan.stores.clone(),
             keeps_staged: true,
-            leaves_something: removed.is_err(),
+            leaves_something: removed.is_err() || imported.leaves_something,
         };
         self.give_back(plan, hold, method, failed).await;
     }
@@ -315,11 +305,20 @@ impl Tasks {
     /// The task fails, and there is no image to do anything about. `imported`: what is stored of its data already.
     async fn end_without_image(&self, plan: &Plan, hold: Hold, imported: Option<&Imported>) {
         match self.try_end_without_image(plan, imported).await {
-            Ok(true) => self.images.let_go(hold).await,
+            Ok(true) => self.part_with(hold, imported).await,
             // Who has taken the image ends the task with it; its lock is of the same task. He may have written to the same places, so
             // recovery looks at what is left there.
             Ok(false) => warn!(task_id = plan.task_id, "an import has lost its image to somebody else"),
             Err(error) => unclear(&plan.task_id, &error),
+        }
+    }
+
+    /// The task has ended. What a store may still have of the data, recovery removes.
+    async fn part_with(&self, hold: Hold, imported: Option<&Imported>) {
+        if imported.is_some_and(|imported| imported.leaves_something) {
+            self.images.leave(hold, LEFT).await;
+        } else {
+            self.images.let_go(hold).await;
         }
     }
 
@@ -340,53 +339,7 @@ impl Tasks {
     }
 }
 
-impl Failed {
-    /// Nothing came to the stores.
-    fn without_data(plan: &Plan, error: &impl ToString) -> Self {
-        let (message, stores) = (error.to_string(), plan.stores.clone());
-        Self { message, stores, keeps_staged: false, leaves_something: false }
-    }
-
-    /// Data cannot be opened, or not be worked on. Where it is not wrong itself, it may be read another time.
-    fn before_stores(plan: &Plan, error: &impl ToString, is_verdict: bool) -> Self {
-        Self { keeps_staged: !is_verdict, ..Self::without_data(plan, error) }
-    }
-
-    /// Nothing was begun, so that staged data is as good as before.
-    fn before_data(plan: &Plan, error: &image::Error) -> Self {
-        Self { message: message(error), stores: plan.stores.clone(), keeps_staged: true, leaves_something: false }
-    }
-
-    fn of(fault: Fault, plan: &Plan) -> Self {
-        let is_of_stores = !fault.stores.is_empty();
-        let leaves_something = fault.leaves_something();
-        let stores = if is_of_stores { fault.stores.clone() } else { plan.stores.clone() };
-        // Where not all stores must succeed, upstream removes the staged data before it looks whether one has.
-        let keeps_staged = if is_of_stores { plan.needs_all } else { !fault.is_verdict() };
-        Self { message: message(&fault.error), stores, keeps_staged, leaves_something }
-    }
-}
-
 /// Recovery looks at it.
 fn unclear(task_id: &str, error: &(dyn StdError + 'static)) {
     warn!(task_id, error, "the end of an import cannot be written down yet");
-}
-
-/// What went wrong, in words that name the cause.
-fn message(error: &image::Error) -> String {
-    match error {
-        image::Error::Client(cause) => format!("The data did not come whole: {cause}"),
-        other => {
-            let mut text = other.to_string();
-            let mut next = other.source();
-            while let Some(cause) = next {
-                let more = cause.to_string();
-                if !text.contains(&more) {
-                    text = format!("{text}: {more}");
-                }
-                next = cause.source();
-            }
-            text
-        }
-    }
 }

@@ -5,6 +5,7 @@
 //! [`plugins`] and goes into all stores at once.
 
 mod begin;
+mod failed;
 mod flow;
 mod plugins;
 mod progress;
