@@ -9,8 +9,8 @@ use serde_json::json;
 use super::super::common::balancer::{self, Balancer};
 use super::super::common::{Body, Conf, Request, Server, free_port, wait_for};
 use super::super::{
-    LEASE, MIB, PATIENCE, Web, assert_free, conf, create, direct, download, import, shown, sqlite, stage, task,
-    wait_for_begin, wait_for_task, with_slow_mount,
+    LEASE, MIB, PATIENCE, Web, assert_free, conf, create, direct, download, import, objects, shown, sqlite, stage,
+    task, wait_for_begin, wait_for_task, with_slow_mount,
 };
 
 /// Another host: the same database and stores, with a state directory of its own.
@@ -164,6 +164,26 @@ fn an_image_is_taken_from_a_task_that_has_long_been_silent() {
     }
     let old = server.send(&Request::new("GET", "/v2/tasks/t-old")).expect(200).json();
     assert_eq!((&old["status"], &old["message"]), (&json!("failure"), &json!("Expired lock preempted")));
+}
+
+#[test]
+fn the_host_that_imports_removes_what_was_staged_for_an_image_that_another_host_has_deleted() {
+    let web = Web::start();
+    let (first, mount) = with_slow_mount(conf(&web));
+    let [near, far] = ["near", "far"].map(|name| host(&first.conf, name));
+    let id = create(&near);
+    stage(&near, &id, &vec![b'w'; MIB]);
+    mount.stall();
+    import(&near, &id, &json!({"method": direct()["method"], "stores": ["slow"]}));
+    wait_for("the import runs", PATIENCE, || (shown(&far, &id)["status"] == "importing").then_some(()));
+    far.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    let staged = first.conf.dir.join("near/staging").join(&id);
+    assert!(staged.try_exists().unwrap());
+    mount.go_on();
+    wait_for("the staged data goes", PATIENCE, || (!staged.try_exists().unwrap()).then_some(()));
+    for folder in ["fast", "slow"] {
+        wait_for("the data goes", PATIENCE, || objects(&first.conf, folder).is_empty().then_some(()));
+    }
 }
 
 #[test]

@@ -305,7 +305,11 @@ impl Tasks {
     /// The task fails, and there is no image to do anything about. `imported`: what is stored of its data already.
     async fn end_without_image(&self, plan: &Plan, hold: Hold, imported: Option<&Imported>) {
         match self.try_end_without_image(plan, imported).await {
-            Ok(true) => self.part_with(hold, imported).await,
+            Ok(true) => {
+                // What came after the deletion, or lies on another host than the one that deleted.
+                self.images.drop_staged(plan).await;
+                self.part_with(hold, imported).await;
+            }
             // Who has taken the image ends the task with it; its lock is of the same task. He may have written to the same places, so
             // recovery looks at what is left there.
             Ok(false) => warn!(task_id = plan.task_id, "an import has lost its image to somebody else"),
