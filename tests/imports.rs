@@ -232,6 +232,20 @@ fn an_image_that_is_deleted_during_its_import_leaves_nothing() {
 }
 
 #[test]
+fn a_task_says_how_much_of_its_data_is_staged() {
+    let web = Web::start();
+    let plugins = "[image_decompression]";
+    let server = Server::with(|of| conf(&web)(of).set("image_import_opts.image_import_plugins", plugins));
+    let id = create(&server);
+    import(&server, &id, &download(&web));
+    wait_for_begin(&web, &server, &id);
+    // It says so every half of a minute.
+    wait_for("a report", LEASE, || (task(&server, &id)["message"] == "Copied 1 MiB (33 %)").then_some(()));
+    web.go_on.send(true).unwrap();
+    assert_eq!(wait_for_task(&server, &id, "success")["message"], "Copied 3 MiB");
+}
+
+#[test]
 fn formats_that_were_to_be_changed_during_an_import_stay_once_the_image_is_active() {
     let server = Server::simple();
     let id = create(&server);

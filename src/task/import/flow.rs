@@ -139,8 +139,9 @@ impl Tasks {
         }
         crash_point("import.opened");
         let task_id = plan.task_id.clone();
+        let size = source.size;
         let transform = self.transform(plan, hold, method, source, progress);
-        let transformed = self.reporting(&task_id, progress, None, transform).await;
+        let transformed = self.reporting(&task_id, progress, size, transform).await;
         let source = transformed.map_err(|error| Failed::before_stores(plan, &error, error.is_verdict()))?;
         crash_point("import.transformed");
         if let Some(step) = self.images.step_of_placeholders(plan)

@@ -20,11 +20,12 @@ pub(in crate::task) struct Progress {
 }
 
 impl Progress {
-    /// The same data, counted.
+    /// The same data, counted from zero: what has passed before counts no more.
     pub(in crate::task) fn count<S>(&self, data: S) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<S>
     where
         S: Stream<Item = std::io::Result<Bytes>> + Send,
     {
+        self.copied.store(0, Ordering::Relaxed);
         let bytes = Arc::clone(&self.copied);
         data.inspect(move |piece| {
             if let Ok(piece) = piece {
@@ -38,8 +39,9 @@ impl Progress {
         &self.threads
     }
 
-    /// So much of the data has another format by now.
+    /// So much of the data has another format by now; it is there, so that its bytes count no more.
     pub(in crate::task) fn converted(&self, percent: u8) {
+        self.copied.store(0, Ordering::Relaxed);
         self.converted.store(percent, Ordering::Relaxed);
     }
 
@@ -81,5 +83,20 @@ mod tests {
         assert_eq!(progress.message(None), "Copied 3 MiB");
         assert_eq!(progress.message(Some(4 << 20)), "Copied 3 MiB (75 %)");
         assert_eq!(progress.message(Some(1)), "Copied 3 MiB (100 %)");
+    }
+
+    #[tokio::test]
+    async fn what_is_staged_converted_and_stored_counts_in_turn() {
+        let progress = Progress::default();
+        let pass = async |mebibytes: usize| {
+            let data = progress.count(stream::iter([Ok(Bytes::from(vec![0; mebibytes << 20]))]));
+            data.for_each(|_| async {}).await;
+        };
+        pass(2).await;
+        assert_eq!(progress.message(Some(2 << 20)), "Copied 2 MiB (100 %)");
+        progress.converted(57);
+        assert_eq!(progress.message(Some(2 << 20)), "Converting (57 %)");
+        pass(3).await;
+        assert_eq!(progress.message(Some(4 << 20)), "Copied 3 MiB (75 %)");
     }
 }

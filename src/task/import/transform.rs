@@ -60,7 +60,7 @@ impl Tasks {
         }
         if *method != Method::GlanceDirect {
             plan.transformed.is_changed = true;
-            self.images.stage_for_import(plan, hold, source.size, source.data).await?;
+            self.images.stage_for_import(plan, hold, source.size, progress.count(source.data)).await?;
             crash_point("import.staged");
         }
         let outcome = self.plugins.run(&mut staged, &plan.caller.roles, progress).await;
