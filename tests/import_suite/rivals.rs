@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::common::disk::SmallDisk;
 use super::super::common::{Conf, Request, Server};
-use super::super::{MIB, assert_free, assert_nothing_left, create, import, objects, shown, wait_for_task};
+use super::super::{MIB, assert_free, assert_nothing_left, create, import, objects, shown, stage, wait_for_task};
 use super::hosts::elsewhere;
 use super::serve;
 
@@ -60,7 +60,8 @@ fn a_store_that_is_full_takes_nothing_and_leaves_nothing() {
     assert!(!failed["message"].as_str().unwrap().is_empty(), "{failed}");
     let image = shown(&server, &id);
     assert_free(&image, "queued");
-    assert_eq!(image["os_glance_failed_import"], "slow");
+    // Upstream takes a download back as a whole.
+    assert_eq!(image["os_glance_failed_import"], "fast,slow");
     assert_nothing_left(&server.conf);
 
     import(&server, &id, &download(&["fast", "slow"], false));
@@ -69,4 +70,15 @@ fn a_store_that_is_full_takes_nothing_and_leaves_nothing() {
     assert_free(&image, "active");
     assert_eq!((&image["stores"], &image["os_glance_failed_import"]), (&json!("fast"), &json!("slow")));
     assert!(objects(&server.conf, "slow").is_empty());
+}
+
+#[test]
+fn with_a_conversion_a_store_that_is_full_takes_the_blame_for_all() {
+    let conf = |given| conf(given).set("image_import_opts.image_import_plugins", "[image_conversion]");
+    let (server, _disk) = Server::with_disk(|given| (SmallDisk::on(given.dir.join("slow"), MIB / 2), conf(given)));
+    let id = create(&server);
+    stage(&server, &id, &vec![b'd'; MIB]);
+    import(&server, &id, &json!({"method": {"name": "glance-direct"}, "stores": ["fast", "slow"]}));
+    wait_for_task(&server, &id, "failure");
+    assert_eq!(shown(&server, &id)["os_glance_failed_import"], "fast,slow");
 }

@@ -34,10 +34,11 @@ impl Failed {
         Self { message: message(error), stores: plan.stores.clone(), keeps_staged: true, leaves_something: false }
     }
 
-    pub(super) fn of(fault: Fault, plan: &Plan) -> Self {
+    /// `blames_all`: a store that fails takes all others with it.
+    pub(super) fn of(fault: Fault, plan: &Plan, blames_all: bool) -> Self {
         let is_of_stores = !fault.stores.is_empty();
         let leaves_something = fault.leaves_something();
-        let stores = if is_of_stores { fault.stores.clone() } else { plan.stores.clone() };
+        let stores = if is_of_stores && !blames_all { fault.stores.clone() } else { plan.stores.clone() };
         // Where not all stores must succeed, upstream removes the staged data before it looks whether one has.
         let keeps_staged = if is_of_stores { plan.needs_all } else { !fault.is_verdict() };
         Self { message: message(&fault.error), stores, keeps_staged, leaves_something }

@@ -154,7 +154,9 @@ impl Tasks {
         let size = source.size;
         let pour = self.images.pour_import(plan, hold, size, progress.count(source.data));
         let poured = self.reporting(&task_id, progress, size, pour).await;
-        poured.map_err(|fault| Failed::of(fault, plan))
+        // As at upstream, where what has brought the data, or has converted it, takes that back once a store fails.
+        let blames_all = method.is_download() || (self.plugins.convert() && !plan.is_copy);
+        poured.map_err(|fault| Failed::of(fault, plan, blames_all))
     }
 
     /// Does the work, and has the task say how far it is. `size`: bytes that are to come.

@@ -150,6 +150,11 @@ impl ImportRequest {
 }
 
 impl Method {
+    /// Whether the data comes from another service.
+    pub(super) fn is_download(&self) -> bool {
+        matches!(self, Self::WebDownload { .. } | Self::GlanceDownload(_))
+    }
+
     /// As clients call it.
     pub(super) fn name(&self) -> &'static str {
         match self {

@@ -71,6 +71,11 @@ impl Plugins {
         self.0.iter().any(Plugin::needs_file)
     }
 
+    /// Whether one of them gives the data another format where need be.
+    pub(super) fn convert(&self) -> bool {
+        self.0.iter().any(|plugin| matches!(plugin, Plugin::Convert(_)))
+    }
+
     /// Runs them. `staged` is where the data is at each time, also when they fail; `roles`: the caller's.
     ///
     /// # Errors
