@@ -61,7 +61,9 @@ impl Images {
         let mut properties = outcome(known, &plan.stores, &imported.lost);
         set(&plan.transformed.copied, &mut properties);
         inject(plan, &mut properties);
-        step(known, change, from_of_end(plan), &hold.token, properties, true)
+        // Data that was barred meanwhile is not to be copied.
+        let from = if plan.is_copy { words(&[Status::Active]) } else { from_of_end(plan) };
+        step(known, change, from, &hold.token, properties, true)
     }
 
     /// Nothing was kept. `failed`: the stores to blame; `back`: the status of an image that had no data before.

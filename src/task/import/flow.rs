@@ -35,7 +35,7 @@ const UNTOLD: &str =
 /// What an entry of the intent log says of a store that was left out of an import, and may have something of its data.
 const LEFT: &str = "Something of the data may be in a store that failed.";
 
-/// What a task says whose list of stores is empty (upstream: `_VerifyImageState`).
+/// What a task says whose list of stores is empty, or that has copied what was deactivated meanwhile (upstream: `_VerifyImageState`).
 const NOWHERE: &str = "None of the uploads finished!";
 
 /// An import that has its image for itself.
@@ -191,6 +191,9 @@ impl Tasks {
                 Ok(None) => break,
                 Err(error) => return self.leave_unclear(task_id, hold, &error, UNTOLD).await,
             };
+            if plan.is_copy && known.status != Status::Active {
+                return self.take_back_import(plan, hold, method, &imported, NOWHERE.to_owned()).await;
+            }
             let step = self.images.step_of_success(plan, &hold, &known, &imported);
             let result = serde_json::json!({"image_id": plan.image.id});
             let step = TaskStep {
@@ -211,25 +214,28 @@ impl Tasks {
                     info!(task_id, image_id = plan.image.id, bytes = imported.size, "an import has ended well");
                     return self.part_with(hold, Some(&imported)).await;
                 }
-                Err(DbError::LocationsChanged { .. }) => {}
-                Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => break,
+                Err(DbError::LocationsChanged { .. } | DbError::StateConflict { .. }) => {}
+                Err(DbError::NotFound { .. }) => break,
                 Err(error) if error.is_unavailable() => return self.leave_unclear(task_id, hold, &error, UNTOLD).await,
                 // What the database refuses once it refuses again.
-                Err(error) => return self.take_back_import(plan, hold, method, &imported, &error).await,
+                Err(error) => {
+                    let message = format!("The database refused the end of this task: {error}");
+                    return self.take_back_import(plan, hold, method, &imported, message).await;
+                }
             }
         }
         // Nobody wants the data any more.
         self.end_without_image(plan, hold, Some(&imported)).await;
     }
 
-    /// The data is there, and the database does not let the image have it.
-    async fn take_back_import(&self, plan: &Plan, hold: Hold, method: &Method, imported: &Imported, error: &DbError) {
+    /// The data is there, and the image may not have it.
+    async fn take_back_import(&self, plan: &Plan, hold: Hold, method: &Method, imported: &Imported, message: String) {
         let removed = self.images.remove_imported(plan, imported).await;
         if let Err(left) = &removed {
             warn!(task_id = plan.task_id, error = left as &dyn StdError, "refused data cannot be removed yet");
         }
         let failed = Failed {
-            message: format!("The database refused the end of this task: {error}"),
+            message,
             stores: plan.stores.clone(),
             keeps_staged: true,
             leaves_something: removed.is_err() || imported.leaves_something,
