@@ -99,3 +99,36 @@ fn a_cluster_that_goes_away_keeps_nothing_of_an_import_that_another_store_has_ta
     drop(server);
     ceph.stop();
 }
+
+#[test]
+fn a_cluster_that_comes_back_before_its_import_begins_keeps_nothing_after_a_crash() {
+    let (ceph, web) = (Ceph::private(), Web::start());
+    ceph.away();
+    let mut server = Server::with(|conf| two_kinds(conf, &ceph));
+    let mut client = server.client();
+    let [running, waiting] = [(); 2].map(|()| create(&mut client));
+    import(&server, &running, &web_download(&web), &["fast"]);
+    wait_for("the first import begins", PATIENCE, || {
+        (show(&mut client, &running)["status"] == "importing").then_some(())
+    });
+    // Nobody can say yet where its data would go.
+    import(&server, &waiting, &web_download(&web), &["fast", "far"]);
+    ceph.again();
+    wait_for("the service finds the cluster", PATIENCE, || {
+        let stores = server.send(&Request::new("GET", "/v2/info/stores/detail")).expect(200).json();
+        stores["stores"].as_array().unwrap().iter().any(|store| store["properties"]["fsid"].is_string()).then_some(())
+    });
+    web.go_on.send(false).unwrap();
+    wait_for("the image is being written", PATIENCE, || ceph.images().contains(&waiting).then_some(()));
+    server.crash();
+    web.go_on.send(false).unwrap();
+    server.start_again();
+    for id in [&running, &waiting] {
+        server.wait_for_recovery("the image is queued", PATIENCE, || {
+            (show(&mut server.client(), id)["status"] == "queued").then_some(())
+        });
+    }
+    wait_for("nothing is left", PATIENCE, || (!ceph.images().contains(&waiting)).then_some(()));
+    drop(server);
+    ceph.stop();
+}

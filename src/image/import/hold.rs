@@ -68,7 +68,7 @@ impl Images {
             match entry.store.candidates(&plan.image.id).await {
                 Ok(urls) => places.extend(urls),
                 Err(error) if plan.needs_all => return Err(error.into()),
-                // It will not take the data either.
+                // It hardly takes the data. Where it does after all, recovery asks it for the place.
                 Err(error) => warn!(image_id = plan.image.id, store = entry.id, %error, "a store of an import is away"),
             }
         }

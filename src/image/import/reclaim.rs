@@ -65,7 +65,7 @@ impl Images {
         let task = task.as_ref();
         let message = work.reason.as_deref().unwrap_or_else(|| message(task, Machine::This));
         let Some(found) = rows::with_owner(&self.db, &record.image_id).await? else {
-            self.remove_unknown(record, None).await?;
+            self.remove_unknown(&self.with_all_places(record, task).await?, None).await?;
             self.end_task(task, message, None).await?;
             return Ok(true);
         };
@@ -85,13 +85,17 @@ impl Images {
             // Another machine ends this import, and may remove what a new one would write.
             return Ok(false);
         }
-        if !is_own && !found.image.deleted {
+        let is_free = !is_own && !found.image.deleted;
+        if is_free {
             self.end_task(task, message, None).await?;
             self.unlock(&record.image_id, task_id).await?;
             if found.owner.is_some() {
                 // What the worker has written late, after it lost the image, is looked at when nobody else writes.
                 return Ok(false);
             }
+        }
+        let record = &self.with_all_places(record, task).await?;
+        if is_free {
             let is_known = |url: &String| found.image.locations.iter().any(|location| location.url == *url);
             if record.places.iter().all(is_known) {
                 return Ok(true);
@@ -190,6 +194,20 @@ impl Images {
         self.end(taken, Some(&task), message, &stores, Machine::Other).await?;
         info!(image_id, task_id, "the import of a dead worker of another host was ended");
         Ok(())
+    }
+
+    /// The entry with all places where its task may have written: those of a store that was away when it was made are not in it.
+    async fn with_all_places(&self, record: &Record, task: Option<&TaskRecord>) -> Result<Record, Error> {
+        let mut record = record.clone();
+        // An import that needs all of its stores is not begun without one of them.
+        if is_one_enough(task) {
+            for entry in self.targets(&self.configured(stores_of(task)))? {
+                record.places.extend(entry.store.candidates(&record.image_id).await?);
+            }
+            record.places.sort_unstable();
+            record.places.dedup();
+        }
+        Ok(record)
     }
 
     /// Of these stores those that still are in the configuration; nothing can be removed from others.
@@ -316,6 +334,13 @@ fn is_copy(task: Option<&TaskRecord>) -> bool {
 /// Whether a task looks at a location that was told. Without its row, what stands in the image's tells.
 fn is_told(task: Option<&TaskRecord>, image: &Image) -> bool {
     task.map_or(!image.locations.is_empty(), |task| task.kind == LOCATION)
+}
+
+/// Whether a task succeeds when one of its stores takes the data.
+fn is_one_enough(task: Option<&TaskRecord>) -> bool {
+    let needs_all =
+        task.and_then(|task| task.input.as_ref()?.pointer("/import_req/all_stores_must_succeed")?.as_bool());
+    needs_all == Some(false)
 }
 
 /// Whether a task imports what was staged.
