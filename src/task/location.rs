@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::import::forget_progress;
 use super::model::{TaskKind, TaskStatus};
 use super::pool::{Ended, Turn, Work};
 use super::tasks::{NO_TIME, Tasks, UNREACHED, new_task};
@@ -77,9 +78,11 @@ impl Tasks {
     /// # Errors
     /// [`Error::Conflict`] if another task has the image, [`Error::Full`].
     pub async fn add_location(&self, added: AddedLocation) -> Result<(), Error> {
-        let AddedLocation { image, url, validation, expected, caller } = added;
-        if let Some(holder) = image.property(LOCK) {
-            self.take_from(&image, holder).await?;
+        let AddedLocation { mut image, url, validation, expected, caller } = added;
+        if let Some(holder) = image.property(LOCK)
+            && let Some(former) = self.take_from(&image, holder).await?
+        {
+            forget_progress(&mut image, &former);
         }
         if !self.pool.has_room() {
             return Err(Error::Full);

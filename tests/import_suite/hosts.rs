@@ -1,6 +1,8 @@
 //! Several hosts: one that dies, one that stops, and one that has what another needs.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -12,6 +14,7 @@ use super::super::{
     LEASE, MIB, PATIENCE, Web, assert_free, conf, create, direct, download, import, objects, shown, sqlite, stage,
     task, wait_for_begin, wait_for_task, with_slow_mount,
 };
+use super::serve;
 
 /// Another host: the same database and stores, with a state directory of its own.
 pub(super) fn elsewhere(conf: &Conf, name: &str) -> Conf {
@@ -128,6 +131,47 @@ fn a_stop_finishes_what_runs_keeps_its_lease_and_begins_nothing_more() {
     assert!(server.wait_end(PATIENCE).success());
 }
 
+/// A task of upstream's server that imports to the store `fast`, and when it was renewed last.
+fn insert_task(database: &Path, (task, time): (&str, &str), image: &str) {
+    sqlite(
+        database,
+        &format!(
+            "insert into tasks (id, type, status, owner, created_at, updated_at, deleted, image_id) values \
+             ('{task}', 'api_image_import', 'processing', '', '{time} 00:00:00.000000', '{time} 00:00:00.000000', 0, \
+             '{image}'); insert into task_info (task_id, input) values ('{task}', '{{\"backend\": [\"fast\"]}}')"
+        ),
+    );
+}
+
+#[test]
+fn what_a_silent_task_has_left_of_its_progress_goes_when_a_location_is_told() {
+    let port = serve(BTreeMap::from([("/data".to_owned(), vec![b'd'; 1000])]));
+    let server = Server::with(|of| {
+        conf(&Web::start())(of)
+            .set("DEFAULT.enabled_backends", "fast:file,slow:file,web:http")
+            .set("import_filtering_opts.allowed_ports", "[]")
+    });
+    let id = create(&server);
+    let database = server.conf.database();
+    insert_task(&database, ("t-old", "2020-01-01"), &id);
+    for (name, value) in [("import_task", "t-old"), ("importing_to_stores", "fast"), ("failed_import", "fast,slow")] {
+        let insert = "insert into image_properties (image_id, name, value, created_at, deleted) values";
+        sqlite(
+            &database,
+            &format!("{insert} ('{id}', 'os_glance_{name}', '{value}', '2020-01-01 00:00:00.000000', 0)"),
+        );
+    }
+    let place = json!({"url": format!("http://127.0.0.1:{port}/data"), "validation_data": {}});
+    server.send(&Request::new("POST", &format!("/v2/images/{id}/locations")).json(&place)).expect(202);
+    wait_for("the task's end", PATIENCE, || {
+        let image = shown(&server, &id);
+        (image["status"] == "active" && image.get("os_glance_import_task").is_none()).then_some(())
+    });
+    let image = shown(&server, &id);
+    assert_free(&image, "active");
+    assert_eq!(image["os_glance_failed_import"], "slow");
+}
+
 #[test]
 fn an_image_is_taken_from_a_task_that_has_long_been_silent() {
     let web = Web::start();
@@ -137,14 +181,7 @@ fn an_image_is_taken_from_a_task_that_has_long_been_silent() {
     for (task, time, status) in [("t-new", "2999-01-01", 409), ("t-old", "2020-01-01", 202), ("t-none", "", 202)] {
         // Of upstream's server: nobody owns the data.
         if !time.is_empty() {
-            sqlite(
-                &database,
-                &format!(
-                    "insert into tasks (id, type, status, owner, created_at, updated_at, deleted, image_id) values \
-                     ('{task}', 'api_image_import', 'processing', '', '{time} 00:00:00.000000', '{time} 00:00:00.000000', 0, \
-                     '{id}'); insert into task_info (task_id, input) values ('{task}', '{{\"backend\": [\"fast\"]}}')"
-                ),
-            );
+            insert_task(&database, (task, time), &id);
         }
         sqlite(
             &database,

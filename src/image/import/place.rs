@@ -9,9 +9,9 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::LOCK;
 use super::hold::Hold;
-use crate::db::model::{ImageUpdate, LocationRecord, OtherLocations};
+use super::{FAILED, IMPORTING, LOCK};
+use crate::db::model::{ImageUpdate, LocationRecord, OtherLocations, OtherProperties};
 use crate::db::tasks::{ImageStep, NewTask};
 use crate::identity::Context;
 use crate::image::images::store_context;
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// A place of data that is to become an image's.
 pub(crate) struct Placement {
-    /// As it was when the place was told.
+    /// As it was when the place was told, without what a former task has left of its progress.
     pub(crate) image: Image,
     pub(crate) task_id: String,
     pub(crate) url: String,
@@ -144,8 +144,18 @@ impl Images {
         from: &[Status],
         is_end: bool,
     ) -> ImageStep {
+        let image = &placement.image;
+        let lists = [IMPORTING, FAILED].into_iter().filter_map(|name| {
+            let list = image.property(name)?;
+            Some((name.to_owned(), Some(list.to_owned())))
+        });
+        let change = ImageUpdate {
+            properties: Some(lists.collect()),
+            other_properties: OtherProperties::DeleteNamed(Vec::new()),
+            ..change
+        };
         ImageStep {
-            id: placement.image.id.clone(),
+            id: image.id.clone(),
             change,
             from: from.iter().map(|status| status.as_str().to_owned()).collect(),
             token: hold.token.as_str().to_owned(),

@@ -182,7 +182,7 @@ impl Tasks {
 }
 
 /// The stores that a former task was to write to are no part of the image's progress any more.
-fn forget_progress(image: &mut Image, former: &Task) {
+pub(in crate::task) fn forget_progress(image: &mut Image, former: &Task) {
     let backend = former.input.as_ref().and_then(|input| input.get("backend")?.as_array());
     let stores: Vec<&str> = backend.into_iter().flatten().filter_map(|store| store.as_str()).collect();
     for name in [IMPORTING, FAILED] {

@@ -16,6 +16,7 @@ mod transform;
 mod web;
 
 pub use begin::Prepared;
+pub(super) use begin::forget_progress;
 pub(super) use plugins::{Conversion, Decompression, Interrupt, Percent, PluginError, aside};
 pub use plugins::{Plugins, UnknownPlugin};
 pub(super) use progress::Progress;
