@@ -131,7 +131,9 @@ impl UrlFilter {
         if name.is_empty() || disguised || !self.rules.hosts.passes(&name) {
             return Err(Refused::Host(name));
         }
-        if let Some(port) = url.port().filter(|port| !self.rules.ports.passes(&port.to_string())) {
+        // The parser forgets a port that is the scheme's own.
+        let port = if names_port(text) { url.port_or_known_default() } else { url.port() };
+        if let Some(port) = port.filter(|port| !self.rules.ports.passes(&port.to_string())) {
             return Err(Refused::Port(port));
         }
         let address: IpAddr = match host {
@@ -172,10 +174,23 @@ impl Rule {
 /// Whether the host in a URL is spelt just so. Addresses in other spellings (`127.1`, `0x7f000001`, `2130706433`) are only
 /// written to get past filters.
 fn spells(url: &str, host: &str) -> bool {
+    host_and_port(url).strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
+/// Whether a port is written in a URL. One that is not is nobody's wish, and upstream does not judge it.
+fn names_port(url: &str) -> bool {
+    // The colons of an address of IPv6 are in brackets.
+    let place = host_and_port(url);
+    let behind = place.rsplit_once(']').map_or(place, |(_, behind)| behind);
+    // Parsers overlook these wherever they are.
+    behind.split_once(':').is_some_and(|(_, port)| !port.trim_matches(['\t', '\n', '\r']).is_empty())
+}
+
+/// Host and port as they are written in a URL.
+fn host_and_port(url: &str) -> &str {
     let authority =
         url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#', '\\']).next().unwrap_or(""));
-    let destination = authority.rsplit_once('@').map_or(authority, |(_, destination)| destination);
-    destination.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    authority.rsplit_once('@').map_or(authority, |(_, place)| place)
 }
 
 #[cfg(test)]
@@ -249,6 +264,37 @@ mod tests {
         ] {
             assert_eq!(filter.addresses(url).await.map(|_| ()), verdict, "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_port_of_a_scheme_counts_where_it_is_written() {
+        let options = |allowed: &[&str], denied: &[&str]| ImportFilteringOptsSection {
+            allowed_ports: texts(allowed),
+            disallowed_ports: texts(denied),
+            ..Default::default()
+        };
+        let (other, denied) = (options(&["8080"], &[]), options(&[], &["80", "443"]));
+        for (url, verdict) in [
+            ("http://192.0.2.2/", Ok(())),
+            ("https://192.0.2.2?q=:443", Ok(())),
+            ("http://192.0.2.2:/", Ok(())),
+            ("http://user:80@192.0.2.2/a:80", Ok(())),
+            ("http://[2001:db8::80]/", Ok(())),
+            ("http://[2001:db8::80]:8080/", Ok(())),
+            ("http://192.0.2.2:80/x", Err(Refused::Port(80))),
+            ("http://192.0.2.2:0080", Err(Refused::Port(80))),
+            ("HTTP://user:pw@192.0.2.2:8\t0#x", Err(Refused::Port(80))),
+            ("https://192.0.2.2:443", Err(Refused::Port(443))),
+            ("https://192.0.2.2:\t443", Err(Refused::Port(443))),
+            ("http://[2001:db8::1]:80/", Err(Refused::Port(80))),
+        ] {
+            for options in [&other, &denied] {
+                assert_eq!(UrlFilter::new(options).check(url), verdict, "{url}");
+            }
+        }
+        assert_eq!(UrlFilter::new(&denied).check("https://192.0.2.2:80/"), Err(Refused::Port(80)));
+        let by_default = UrlFilter::new(&ImportFilteringOptsSection::default());
+        assert_eq!(by_default.check("http://192.0.2.2:80/").and(by_default.check("https://192.0.2.2:443/")), Ok(()));
     }
 
     #[tokio::test]
