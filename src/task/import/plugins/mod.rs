@@ -13,10 +13,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::progress::Progress;
 use crate::config::Config;
+use crate::image::RESERVED_NAMESPACE;
 use crate::store::run_in_background;
 pub(in crate::task) use convert::Conversion;
 pub(in crate::task) use decompress::Decompression;
@@ -112,11 +113,7 @@ impl Plugin {
     fn named(name: &str, config: &Config) -> Option<Self> {
         match name {
             "no_op" => Some(Self::NoOp),
-            "inject_image_metadata" => {
-                let section = &config.inject_metadata_properties;
-                let (properties, spared) = (section.inject.clone(), section.ignore_user_roles.clone());
-                Some(Self::InjectMetadata(Arc::new(Injection { properties, spared })))
-            }
+            "inject_image_metadata" => Some(Self::InjectMetadata(Arc::new(Injection::new(config)))),
             "image_decompression" => Some(Self::Decompress(Arc::new(Decompression::new(config)))),
             "image_conversion" => Some(Self::Convert(Arc::new(Conversion::new(config)))),
             _ => None,
@@ -168,6 +165,20 @@ impl Plugin {
 }
 
 impl Injection {
+    /// Names that are the service's own are left out, as upstream does it: one of them would lock the image, or say who has its data.
+    fn new(config: &Config) -> Self {
+        let section = &config.inject_metadata_properties;
+        let is_free = |(name, _): &&(String, String)| {
+            let is_free = !name.starts_with(RESERVED_NAMESPACE);
+            if !is_free {
+                warn!(name, "inject_image_metadata gives images no property of the service's own");
+            }
+            is_free
+        };
+        let properties = section.inject.iter().filter(is_free).cloned().collect();
+        Self { properties, spared: section.ignore_user_roles.clone() }
+    }
+
     fn of(&self, roles: &[String]) -> &[(String, String)] {
         let is_spared = roles.iter().any(|role| self.spared.contains(role));
         if is_spared { &[] } else { &self.properties }

@@ -48,6 +48,18 @@ async fn metadata_is_injected_unless_the_caller_is_spared() {
     }
 }
 
+#[test]
+fn no_property_of_the_service_is_injected() {
+    let mut config = config(&["inject_image_metadata"]);
+    let names = ["os_glance_stage_host", "a", "os_glance_import_task", "os_glanced", "os_distro", "xos_glance"];
+    config.inject_metadata_properties.inject = names.map(|name| (name.to_owned(), "x".to_owned())).to_vec();
+    let Plugin::InjectMetadata(injection) = Plugin::named("inject_image_metadata", &config).unwrap() else {
+        panic!("another plugin");
+    };
+    let left: Vec<&str> = injection.of(&[]).iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(left, ["a", "os_distro", "xos_glance"]);
+}
+
 #[tokio::test]
 async fn a_plugin_for_which_nobody_waits_stops_and_one_that_panics_refuses() {
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
