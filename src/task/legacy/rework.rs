@@ -105,14 +105,14 @@ impl Rework {
         if let Some(target) = &self.target {
             // qemu-img is told the format: in one that the look has not seen, the data may name files of this host. It has a name
             // of its own for one of them, and takes no other.
-            if found != source && (found, source) != ("vhd", "vpc") {
+            if found.format != source && (found.format, source) != ("vhd", "vpc") {
                 return Err(PluginError::Refused("Image format mismatch".to_owned()));
             }
-            self.disks.rewrite((source, path), (target, converted), interrupt, tell)?;
+            self.disks.rewrite((source, path), (target, converted), found.virtual_size, interrupt, tell)?;
             crash_point("make.converted");
             replace(converted)?;
         }
-        let disk_format = self.disks.introspect(path, interrupt)?.to_owned();
+        let disk_format = self.disks.introspect(path, interrupt)?.format.to_owned();
         Ok(Reworked { disk_format, properties })
     }
 }
@@ -155,9 +155,13 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     fn rework(folder: &Path, most: u64, target: Option<&str>) -> Rework {
-        let disks = Conversion::new(&Config::default());
+        rework_with(&Config::default(), folder, most, target)
+    }
+
+    fn rework_with(config: &Config, folder: &Path, most: u64, target: Option<&str>) -> Rework {
+        let disks = Conversion::new(config);
         let (folder, target) = (folder.to_owned(), target.map(str::to_owned));
-        let unpacking = Decompression::new(&Config::default());
+        let unpacking = Decompression::new(config);
         Rework { folder, most, target, disks, unpacking, metadata: None }
     }
 
@@ -193,6 +197,27 @@ mod tests {
         assert!(given_up.is_err());
         threads.close();
         timeout(LONG, threads.wait()).await.unwrap();
+    }
+
+    /// Only what is written counts against the cap, not what the disk could hold.
+    #[test]
+    fn a_sparse_disk_may_be_larger_than_the_cap_unless_it_is_to_be_raw() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.default.image_size_cap = 16 << 20;
+        for (target, verdict) in [(None, Ok("qcow2")), (Some("vmdk"), Ok("vmdk")), (Some("raw"), Err("image_size_cap"))]
+        {
+            let work = rework_with(&config, folder.path(), 16 << 20, target);
+            let files = work.files("a");
+            let made = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&files[0]).arg("1G").output();
+            assert!(made.expect("qemu-img: apt-get install qemu-utils").status.success());
+            match (work.run(&files, false, "qcow2", &Interrupt::default(), &|_| ()), verdict) {
+                (Ok(found), Ok(format)) => assert_eq!(found.disk_format, format),
+                (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
+                other => panic!("{target:?}: {other:?}"),
+            }
+            assert!(!files[2].try_exists().unwrap());
+        }
     }
 
     #[test]

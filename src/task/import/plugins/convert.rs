@@ -32,6 +32,15 @@ pub(in crate::task) struct Conversion {
     qemu_img: QemuImg,
 }
 
+/// What a file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::task) struct Introspected {
+    /// As `disk_format` of an image.
+    pub(in crate::task) format: &'static str,
+    /// Bytes of the disk inside.
+    pub(in crate::task) virtual_size: u64,
+}
+
 impl Conversion {
     pub(in crate::task) fn new(config: &Config) -> Self {
         let positive = |value: i64| u64::try_from(value).unwrap_or(0);
@@ -84,7 +93,7 @@ impl Conversion {
             return Ok(findings);
         }
         let target = Output::beside(source, &self.target);
-        self.qemu_img.convert((claimed, source), (&self.target, &target.path), interrupt, progress)?;
+        self.convert((claimed, source), (&self.target, &target.path), virtual_size, interrupt, progress)?;
         crash_point("convert.written");
         let made = plain(self.inspect(&target.path, interrupt)?);
         if made != self.target {
@@ -111,27 +120,44 @@ impl Conversion {
     ///
     /// # Errors
     /// It refers to other files, or qemu-img sees something else in it.
-    pub(in crate::task) fn introspect(&self, path: &Path, interrupt: &Interrupt) -> Result<&'static str, PluginError> {
+    pub(in crate::task) fn introspect(&self, path: &Path, interrupt: &Interrupt) -> Result<Introspected, PluginError> {
         let detected = self.inspect(path, interrupt)?;
-        self.look(known_to_qemu(detected), path, interrupt)?;
-        Ok(plain(detected))
+        let virtual_size = self.look(known_to_qemu(detected), path, interrupt)?;
+        Ok(Introspected { format: plain(detected), virtual_size })
     }
 
-    /// Writes the data of a file to another one in another format. Blocks.
+    /// Writes the data of a file to another one in another format. `virtual_size`: bytes of the disk inside. Blocks.
     ///
     /// # Errors
-    /// As qemu-img says; there is no other file then.
+    /// More would be written than may be, or qemu-img fails; there is no other file then.
     pub(in crate::task) fn rewrite(
         &self,
         from: (&str, &Path),
         (target, path): (&str, &Path),
+        virtual_size: u64,
         interrupt: &Interrupt,
         progress: &dyn Fn(Percent),
     ) -> Result<(), PluginError> {
         let written = Output { path: path.to_owned(), is_kept: false };
-        self.qemu_img.convert(from, (target, path), interrupt, progress)?;
+        self.convert(from, (target, path), virtual_size, interrupt, progress)?;
         written.keep();
         Ok(())
+    }
+
+    /// As [`Conversion::rewrite`], but that a part of the other file may be left. How much of a disk formats other than raw hold, shows
+    /// when they are written; qemu-img may not go beyond the cap.
+    fn convert(
+        &self,
+        from: (&str, &Path),
+        to: (&str, &Path),
+        virtual_size: u64,
+        interrupt: &Interrupt,
+        progress: &dyn Fn(Percent),
+    ) -> Result<(), PluginError> {
+        if to.0 == Format::Raw.name() && virtual_size > self.qemu_img.limits.file {
+            return Err(refused("The disk inside the image is larger than image_size_cap"));
+        }
+        self.qemu_img.convert(from, to, interrupt, progress)
     }
 
     /// The format of a file that is safe to work on.
@@ -167,11 +193,7 @@ impl Conversion {
         let output = looking.info(claimed, source, interrupt)?;
         let seen: Value = serde_json::from_slice(&output)
             .map_err(|error| PluginError::Program(format!("qemu-img info says what is no JSON: {error}")))?;
-        let virtual_size = self.check(claimed, &seen)?;
-        if virtual_size > self.qemu_img.limits.file {
-            return Err(refused("The disk inside the image is larger than image_size_cap"));
-        }
-        Ok(virtual_size)
+        self.check(claimed, &seen)
     }
 
     fn check(&self, claimed: &str, seen: &Value) -> Result<u64, PluginError> {

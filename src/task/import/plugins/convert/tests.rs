@@ -167,6 +167,28 @@ fn what_qemu_img_tells_counts_as_well() {
     assert_eq!(complaint.to_string(), "Image is a VMDK, but no VMDK createType is specified");
 }
 
+/// Only what is written counts against the cap, not what the disk could hold.
+#[test]
+fn a_sparse_disk_may_be_larger_than_the_cap_where_it_stays_sparse() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.default.image_size_cap = 16 << 20;
+    config.image_conversion.output_format = "qcow2".to_owned();
+    let conversion = Conversion::new(&config);
+    for format in ["qcow2", "vmdk"] {
+        let path = folder.path().join(format);
+        qemu_img(&["create", "-q", "-f", format, path.to_str().unwrap(), "1G"]);
+        let findings = run(&conversion, &claimed(path, format)).unwrap();
+        assert_eq!(findings.virtual_size, Some(1 << 30), "{format}");
+        assert!(findings.size.is_none_or(|size| size < 16 << 20), "{format}: {findings:?}");
+    }
+    // Whatever is written in the end has to fit.
+    let image = staged(folder.path(), "vmdk", &[]);
+    let mut small = conversion;
+    small.qemu_img.limits.file = 64 << 10;
+    assert!(!complaint(&small, &image).is_empty());
+}
+
 /// CVE-2015-5162: a small image that says it is a huge disk.
 #[test]
 fn a_disk_beyond_the_cap_is_refused_before_it_is_written() {
