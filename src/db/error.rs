@@ -102,6 +102,9 @@ pub enum DbError {
     /// More tags and properties to filter a list by than the databases bear.
     #[error("Too many filters: {filters} tags and properties, at most {most} are allowed")]
     TooManyFilters { filters: usize, most: usize },
+    /// More values in lists to filter by than a statement can have.
+    #[error("Too many values to filter by: {values} in lists, at most {most} are allowed")]
+    TooManyValues { values: usize, most: usize },
     /// A text holds a character that the database cannot store, such as NUL on PostgreSQL.
     #[error("the database does not take a character of a text")]
     Characters(#[source] sqlx::Error),

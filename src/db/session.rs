@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sea_query::{Value, Values};
 use sea_query_sqlx::SqlxValues;
-use sqlx::{AssertSqlSafe, Executor, MySqlConnection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection, PgConnection, SqlStr, SqliteConnection};
 use tokio::time::timeout;
 
 use super::cipher::LocationCipher;
@@ -249,9 +249,21 @@ impl Session {
         self.end_for_one(has_begun, done).await
     }
 
+    /// Text and values, unless there are more values than a message to PostgreSQL holds. Its driver says so before it sends anything, in
+    /// words that stand for a broken connection otherwise.
+    fn render<S: Statement>(&self, statement: &S) -> Result<(SqlStr, Values), DbError> {
+        let dialect = self.dialect();
+        let (sql, values) = statement.render(dialect);
+        let count = values.0.len();
+        if dialect == Dialect::Postgres && u16::try_from(count).is_err() {
+            return Err(DbError::Statement(sqlx::Error::InvalidArgument(format!("{count} values in one statement"))));
+        }
+        Ok((sql, values))
+    }
+
     async fn execute_one<S: Statement>(&mut self, statement: &S) -> Result<u64, DbError> {
+        let (sql, values) = self.render(statement)?;
         self.busy = true;
-        let (sql, values) = statement.render(self.dialect());
         let Traits { is_pooled, answer, .. } = self.traits;
         let done = match self.link()? {
             Wire::Sqlite(link) => {
@@ -285,21 +297,24 @@ impl Session {
         S: Statement,
         F: FnMut(&dyn Row) -> Result<T, DbError>,
     {
+        let (sql, values) = self.render(statement)?;
         self.busy = true;
-        let (sql, values) = statement.render(self.dialect());
+        let is_kept = statement.is_kept();
         let Traits { is_pooled, answer, .. } = self.traits;
         match self.link()? {
             Wire::Sqlite(link) => {
-                let rows = link.fetch_all(sqlx::query_with(sql, with_text_times(values))).await;
+                let query = sqlx::query_with(sql, with_text_times(values)).persistent(is_kept);
+                let rows = link.fetch_all(query).await;
                 read_all(&self.count(rows)?, |row| row, read)
             }
             Wire::Postgres(link) => {
-                let query = sqlx::query_with(sql, SqlxValues(values)).persistent(!is_pooled);
+                let query = sqlx::query_with(sql, SqlxValues(values)).persistent(is_kept && !is_pooled);
                 let rows = link.fetch_all(query).await;
                 read_all(&self.count(rows)?, |row| row, read)
             }
             Wire::MySql(link) => {
-                let rows = within(answer, link.fetch_all(sqlx::query_with(sql, SqlxValues(values)))).await;
+                let query = sqlx::query_with(sql, SqlxValues(values)).persistent(is_kept);
+                let rows = within(answer, link.fetch_all(query)).await;
                 read_all(&self.count(rows)?, |row| row, read)
             }
         }

@@ -14,6 +14,11 @@ use super::sql::padded;
 /// What can be sent to a database.
 pub(super) trait Statement {
     fn render(&self, dialect: Dialect) -> (SqlStr, Values);
+
+    /// Whether a connection is to keep it prepared.
+    fn is_kept(&self) -> bool {
+        true
+    }
 }
 
 impl<S: QueryStatementWriter> Statement for S {
@@ -51,6 +56,7 @@ pub(super) struct Text {
 pub(super) struct Filled {
     text: Arc<Text>,
     values: Vec<Value>,
+    is_kept: bool,
 }
 
 impl Text {
@@ -108,13 +114,18 @@ fn literal(dialect: Dialect, value: &Value) -> String {
 
 impl Filled {
     pub(super) fn new(text: Arc<Text>, values: Vec<Value>) -> Self {
-        Self { text, values }
+        Self { text, values, is_kept: true }
+    }
+
+    /// The same, but no connection keeps it prepared: neither here nor in the server is there room for many of its size.
+    pub(super) fn unkept(self) -> Self {
+        Self { is_kept: false, ..self }
     }
 
     /// A statement that is used once, with all its values as parameters; none of them can change its meaning.
     pub(super) fn once(dialect: Dialect, statement: &impl QueryStatementWriter) -> Self {
         let (sql, Values(values)) = build(dialect, statement);
-        Self { text: Arc::new(Text { sql: sql.into(), order: None }), values }
+        Self::new(Arc::new(Text { sql: sql.into(), order: None }), values)
     }
 }
 
@@ -125,6 +136,10 @@ impl Statement for Filled {
             Some(order) => order.iter().filter_map(|&number| self.values.get(number).cloned()).collect(),
         };
         (AssertSqlSafe(Arc::clone(&self.text.sql)).into_sql_str(), Values(values))
+    }
+
+    fn is_kept(&self) -> bool {
+        self.is_kept
     }
 }
 

@@ -148,7 +148,7 @@ impl Images {
         let records = rows::list(&self.db.lagging(), query).await.map_err(|error| match error {
             DbError::MarkerNotFound(id) => Error::NotFound(id),
             DbError::MarkerNotVisible(_) => Error::Forbidden(error.to_string()),
-            DbError::TooManyFilters { .. } => Error::Invalid(error.to_string()),
+            DbError::TooManyFilters { .. } | DbError::TooManyValues { .. } => Error::Invalid(error.to_string()),
             other => other.into(),
         })?;
         let image = |record| {

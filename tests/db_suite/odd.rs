@@ -4,12 +4,22 @@ use std::time::{Duration, Instant};
 
 use super::super::glance_api::db::images::list::{Column, Condition, ListQuery, Viewer};
 use super::super::glance_api::db::model::{ImageUpdate, NewImage};
-use super::super::glance_api::db::{Db, DbError, images, members, tags};
+use super::super::glance_api::db::{Db, DbError, images, members, tags, tasks};
 use super::{create, get, pairs, uuid};
 
 pub(super) async fn run(db: &Db) {
     strange_text(db).await;
     impatient_callers(db).await;
+    more_values_than_a_statement_has(db).await;
+}
+
+/// That a statement has too many values is said at once: nothing is wrong with the connection.
+async fn more_values_than_a_statement_has(db: &Db) {
+    let start = Instant::now();
+    let refused = tasks::renew(db, vec!["task".to_owned(); 65_536]).await;
+    assert!(matches!(refused, Err(DbError::Statement(_))), "{refused:?}");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(tasks::renew(db, vec!["task".to_owned()]).await.unwrap(), [""; 0]);
 }
 
 /// Some databases take these and some refuse; none may panic, hang, or be left unusable, and what is taken comes back.

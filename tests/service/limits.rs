@@ -51,6 +51,29 @@ fn long_lines_are_refused_by_kind() {
 }
 
 #[test]
+fn a_list_may_be_filtered_by_as_many_values_as_a_line_holds() {
+    let names = |count: usize| (0..count).map(|number| format!("{number:X}")).collect::<Vec<_>>().join(",");
+    let short = names(3600);
+    let long = names(6001);
+    for (setup, values, status) in [
+        (Setup::new(), ",".repeat(16_300), 200),
+        (Setup::new(), short, 200),
+        (Setup::new().more("max_header_line = 65000"), long, 400),
+    ] {
+        let server = setup.start();
+        let mut client = server.connect();
+        for visibility in ["public", "all"] {
+            let path = format!("/v2/images?visibility={visibility}&name=in:{values}");
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+            let answer = client.answer().unwrap();
+            assert_eq!(answer.status, status, "{answer:?}");
+            let text = String::from_utf8_lossy(&answer.body);
+            assert_eq!(text.contains("6001 in lists, at most 6000 are allowed"), status == 400, "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_target_may_hold_bytes_that_belong_encoded() {
     let server = Setup::new().start();
     let mut client = server.connect();

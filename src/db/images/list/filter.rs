@@ -50,7 +50,9 @@ fn expression(dialect: Dialect, condition: &Condition) -> Expr {
         },
         Condition::In(of, texts) => match of.kind() {
             Kind::Text if !texts.is_empty() => {
-                column(*of).is_in(padded(texts.clone()).iter().map(|text| text_of(*of, text)))
+                // The statement of a long list is used once, so it may have any form.
+                let texts = if condition.is_long() { texts.clone() } else { padded(texts.clone()) };
+                column(*of).is_in(texts.iter().map(|text| text_of(*of, text)))
             }
             _ => never(),
         },

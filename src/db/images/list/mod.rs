@@ -29,17 +29,28 @@ use shape::Which;
 /// many of them each in its own way.
 pub const MOST_FILTERS: usize = 64;
 
+/// Most values of which columns may have one, in all lists together: more than the longest request line holds by default. Each is a
+/// parameter in each part of the statement ([`scope::parts`] makes five at most), of which SQLite takes 32,766 in all, and the
+/// servers 65,535.
+pub const MOST_VALUES: usize = 6000;
+
 /// The images of one page with their properties, tags and locations, in two queries.
 ///
 /// # Errors
 /// [`DbError::MarkerNotFound`] and [`DbError::MarkerNotVisible`] for a marker that names nothing the viewer may see;
-/// [`DbError::TooManyFilters`].
+/// [`DbError::TooManyFilters`], [`DbError::TooManyValues`].
 pub async fn list(db: &Db, query: &ListQuery) -> Result<Vec<ImageRecord>, DbError> {
     let filters = query.tags.len() + query.properties.len();
     if filters > MOST_FILTERS {
         return Err(DbError::TooManyFilters { filters, most: MOST_FILTERS });
     }
-    let query = Arc::new(query.clone());
+    let mut query = query.clone();
+    query.drop_repetitions();
+    let values = query.listed_values();
+    if values > MOST_VALUES {
+        return Err(DbError::TooManyValues { values, most: MOST_VALUES });
+    }
+    let query = Arc::new(query);
     if changes_unnoticed(&query) || depends_on_values(db.dialect(), &query) {
         return Ok(db.snapshot(Page { query, is_one_state: true }).await?.unwrap_or_default());
     }
@@ -56,10 +67,10 @@ fn changes_unnoticed(query: &ListQuery) -> bool {
     !query.tags.is_empty()
 }
 
-/// Whether the best plan depends on how many images have the values that are asked for. On PostgreSQL, only a snapshot's
-/// transaction plans each list.
+/// Whether the best plan depends on the values that are asked for: on how many images have them, or as a long list is looked up and
+/// not gone through only where its values are known. On PostgreSQL, only a snapshot's transaction plans each list.
 fn depends_on_values(dialect: Dialect, query: &ListQuery) -> bool {
-    dialect == Dialect::Postgres && !query.properties.is_empty()
+    dialect == Dialect::Postgres && (!query.properties.is_empty() || query.has_long_list())
 }
 
 /// Finds the images, then what hangs on them. The result is `None` if an image may have changed between the two queries.
@@ -124,6 +135,17 @@ mod tests {
         assert!(!changes_unnoticed(&query));
         query.tags.push("t".to_owned());
         assert!(changes_unnoticed(&query));
+    }
+
+    #[test]
+    fn values_that_come_again_are_one() {
+        let mut query = ListQuery::new(Viewer::default(), 5);
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        query.conditions.push(Condition::In(Column::Name, texts(&["b", "a", "b", "", "a", ""])));
+        query.conditions.push(Condition::Equal(Column::Name, "b".to_owned()));
+        query.drop_repetitions();
+        assert_eq!(query.conditions[0], Condition::In(Column::Name, texts(&["b", "a", ""])));
+        assert_eq!((query.listed_values(), query.has_long_list()), (3, false));
     }
 
     #[test]

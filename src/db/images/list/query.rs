@@ -1,8 +1,13 @@
 //! What may be asked of a list.
 
+use std::collections::HashSet;
+
 use time::PrimitiveDateTime;
 
 use crate::db::model::Column;
+
+/// Lists with more values than this in all are rare: nothing of their statements is kept.
+pub(super) const VALUES: usize = 40;
 
 /// Which images, in which order, how many (`image_get_all` in `glance/db/sqlalchemy/api.py`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +73,29 @@ impl ListQuery {
         self.sort = keys.iter().enumerate().map(|(index, key)| (*key, direction(index))).collect();
     }
 
+    /// Leaves values out of lists that have them already.
+    pub(super) fn drop_repetitions(&mut self) {
+        for condition in &mut self.conditions {
+            if let Condition::In(_, texts) = condition {
+                let mut seen = HashSet::new();
+                let is_new: Vec<bool> = texts.iter().map(|text| seen.insert(text.as_str())).collect();
+                let mut is_new = is_new.into_iter();
+                texts.retain(|_| is_new.next().unwrap_or(true));
+            }
+        }
+    }
+
+    /// The values of all lists of which a column must have one.
+    pub(super) fn listed_values(&self) -> usize {
+        let values = |condition: &Condition| if let Condition::In(_, texts) = condition { texts.len() } else { 0 };
+        self.conditions.iter().map(values).sum()
+    }
+
+    /// Whether one of its conditions [is long](Condition::is_long).
+    pub(super) fn has_long_list(&self) -> bool {
+        self.conditions.iter().any(Condition::is_long)
+    }
+
     /// The order with the columns that make it unambiguous.
     pub(in crate::db::images) fn order(&self) -> Vec<(Column, Direction)> {
         let mut order: Vec<(Column, Direction)> = Vec::new();
@@ -113,6 +141,13 @@ pub enum Condition {
     AtLeast(Column, i64),
     AtMost(Column, i64),
     Time(Column, Comparison, PrimitiveDateTime),
+}
+
+impl Condition {
+    /// Whether it is a list of more than [`VALUES`] values.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Self::In(_, texts) if texts.len() > VALUES)
+    }
 }
 
 /// How a time must lie to the one that is given.

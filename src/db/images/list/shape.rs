@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use sea_query::{SelectStatement, Value};
 
 use super::page::Bound;
-use super::query::{Condition, ListQuery, VisibilityCondition};
+use super::query::{Condition, ListQuery, VALUES, VisibilityCondition};
 use super::select;
 use crate::db::dialect::Dialect;
 use crate::db::model::Kind;
@@ -16,8 +16,6 @@ use crate::db::statement::{Filled, Text, place};
 
 /// Shapes whose text is kept. Clients choose shapes, so there must be a bound; all are dropped when it is reached.
 const SHAPES: usize = 512;
-/// Lists with more values than this in all are rare, and need no text that is kept.
-const VALUES: usize = 40;
 
 /// Which of a page's statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +43,8 @@ static TEXTS: LazyLock<ArcSwap<Texts>> = LazyLock::new(ArcSwap::default);
 pub(super) fn statement(dialect: Dialect, which: Which, query: &ListQuery, marker: Option<&[Bound]>) -> Option<Filled> {
     let Some(split) = Split::of(query, marker) else {
         // Too odd to be kept.
-        return Some(Filled::once(dialect, &build(dialect, which, query, marker)?));
+        let statement = Filled::once(dialect, &build(dialect, which, query, marker)?);
+        return Some(if query.has_long_list() { statement.unkept() } else { statement });
     };
     let Split { shape, marker, values } = split;
     let nulls = marker.as_ref().map(|marker| marker.iter().map(Bound::is_null).collect());
@@ -124,7 +123,8 @@ impl Split {
                 Condition::Equal(column, text) if column.kind() == Kind::Text => {
                     *text = put(Value::from(std::mem::take(text)));
                 }
-                Condition::In(column, texts) if column.kind() == Kind::Text && texts.len() <= VALUES => {
+                Condition::In(..) if condition.is_long() => return None,
+                Condition::In(column, texts) if column.kind() == Kind::Text => {
                     let full = padded(std::mem::take(texts));
                     *texts = full.into_iter().map(|text| put(Value::from(text))).collect();
                 }
@@ -197,9 +197,11 @@ mod tests {
             let query = ListQuery { conditions: vec![condition, name], ..ListQuery::new(viewer(), 5) };
             assert!(Split::of(&query, None).is_none());
             for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql] {
-                let (sql, values) = statement(dialect, Which::All, &query, None).unwrap().render(dialect);
+                let statement = statement(dialect, Which::All, &query, None).unwrap();
+                let (sql, values) = statement.render(dialect);
                 assert!(values.0.contains(&Value::from("\x001 it's \\")), "{values:?}");
                 assert!(!sql.as_str().contains("1 it"), "{}", sql.as_str());
+                assert_eq!(statement.is_kept(), !query.has_long_list());
             }
         }
         let visibility = VisibilityCondition::Only("'; --".to_owned());
