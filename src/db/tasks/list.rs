@@ -70,16 +70,15 @@ impl Operation for List {
         if let Some(project) = query.viewer.project.as_deref().filter(|_| !query.viewer.is_admin) {
             select.and_where(Expr::col("owner").eq(project));
         }
-        for (name, value) in &query.filters {
-            if let Some(column) = FILTERS.into_iter().find(|column| column == name) {
-                select.and_where(Expr::col(column).eq(value.as_str()));
-            }
+        let wanted = wanted(&query.filters);
+        for (column, value) in wanted.iter().flatten() {
+            select.and_where(Expr::col(*column).eq(*value));
         }
         if let Some(marker) = &query.marker {
             let bounds = self.marker(session, marker).await?;
             select.cond_where(after(session.dialect(), &bounds, query.is_descending));
         }
-        if query.limit == 0 {
+        if query.limit == 0 || wanted.is_none() {
             return Ok(Vec::new());
         }
         let order = if query.is_descending { Order::Desc } else { Order::Asc };
@@ -89,6 +88,20 @@ impl Operation for List {
         select.limit(query.limit);
         session.rows(&select, |row| TaskRecord::read(&mut Columns::of(row))).await
     }
+}
+
+/// What each column must be; `None` if one must be two things, so that no task is meant. A client may send any number of filters.
+fn wanted(filters: &[(String, String)]) -> Option<Vec<(&'static str, &str)>> {
+    let mut wanted: Vec<(&'static str, &str)> = Vec::new();
+    for (name, value) in filters {
+        let Some(column) = FILTERS.into_iter().find(|column| column == name) else { continue };
+        match wanted.iter().find(|(known, _)| *known == column) {
+            None => wanted.push((column, value)),
+            Some((_, other)) if other == value => {}
+            Some(_) => return None,
+        }
+    }
+    Some(wanted)
 }
 
 impl List {
