@@ -21,6 +21,7 @@ pub struct Edit {
     /// The locations as the database has them, on which the change of locations is based.
     pub(super) read_locations: Vec<LocationRecord>,
     pub(super) caller: Arc<Context>,
+    known: locations::Known,
     images: Images,
 }
 
@@ -34,7 +35,8 @@ impl Images {
         let read_locations = image.locations.clone();
         self.settle_locations(&mut image);
         let (images, caller) = (self.clone(), Arc::clone(caller));
-        Ok(Edit { before: image.clone(), after: image, read_locations, caller, images })
+        let known = locations::Known::default();
+        Ok(Edit { before: image.clone(), after: image, read_locations, caller, known, images })
     }
 }
 
@@ -70,7 +72,8 @@ impl Edit {
             "locations" => {
                 let context = store_context(&self.before, Some(&self.caller));
                 let project = viewer.project.as_deref();
-                let rules = locations::Rules { images: &self.images, project, context };
+                let known = &mut self.known;
+                let mut rules = locations::Rules { images: &self.images, project, context, known };
                 rules.apply(&mut self.after, change).await
             }
             // Upstream asks for an administrator at a replace only, and lets an add give the image away.

@@ -2,6 +2,7 @@
 //! the checks of `glance/location.py` and `glance/quota`).
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
 use serde_json::{Map, Value};
 
@@ -21,6 +22,56 @@ pub(super) struct Rules<'a> {
     pub(super) project: Option<&'a str>,
     /// For whom the stores are asked.
     pub(super) context: StoreContext,
+    /// Of the image that is changed.
+    pub(super) known: &'a mut Known,
+}
+
+/// The locations of an image while it is changed, so that one that is added is not compared with each of them.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    hasher: RandomState,
+    /// How many locations have each digest of URL and metadata; `None` until somebody asks.
+    counts: Option<HashMap<u64, usize>>,
+}
+
+impl Known {
+    /// Whether one of the `locations`, which are those that were told here, is perhaps the same; if not, none is.
+    fn may_have(&mut self, locations: &[LocationRecord], location: &LocationRecord) -> bool {
+        let Self { hasher, counts } = self;
+        let counts = counts.get_or_insert_with(|| {
+            let mut counts = HashMap::with_capacity(locations.len());
+            for known in locations {
+                *counts.entry(digest(hasher, known)).or_default() += 1;
+            }
+            counts
+        });
+        counts.contains_key(&digest(hasher, location))
+    }
+
+    fn added(&mut self, location: &LocationRecord) {
+        let digest = digest(&self.hasher, location);
+        if let Some(counts) = &mut self.counts {
+            *counts.entry(digest).or_default() += 1;
+        }
+    }
+
+    fn removed(&mut self, location: &LocationRecord) {
+        let digest = digest(&self.hasher, location);
+        let Some(counts) = &mut self.counts else { return };
+        match counts.get_mut(&digest) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(counts.remove(&digest)),
+        }
+    }
+
+    /// The locations are others now.
+    fn forget(&mut self) {
+        self.counts = None;
+    }
+}
+
+fn digest(hasher: &RandomState, location: &LocationRecord) -> u64 {
+    hasher.hash_one((&location.url, &location.metadata))
 }
 
 impl Rules<'_> {
@@ -29,7 +80,7 @@ impl Rules<'_> {
     /// # Errors
     /// [`Error::LocationsFixed`], [`Error::Conflict`], [`Error::Invalid`], [`Error::BadLocation`], [`Error::MalformedLocation`],
     /// [`Error::DuplicateLocation`], [`Error::TooMany`], [`Error::StorageQuota`].
-    pub(super) async fn apply(&self, image: &mut Image, change: &Change) -> Result<(), Error> {
+    pub(super) async fn apply(&mut self, image: &mut Image, change: &Change) -> Result<(), Error> {
         let value = change.value.as_ref().unwrap_or(&Value::Null);
         match change.op {
             Operation::Replace if value.as_array().is_none_or(Vec::is_empty) => {
@@ -41,7 +92,7 @@ impl Rules<'_> {
         }
     }
 
-    async fn replace(&self, image: &mut Image, value: &Value) -> Result<(), Error> {
+    async fn replace(&mut self, image: &mut Image, value: &Value) -> Result<(), Error> {
         self.check_allowed("update")?;
         check_status(image, "replace", &[Status::Active, Status::Queued])?;
         let given: Vec<Given> = value.as_array().into_iter().flatten().map(Given::read).collect();
@@ -75,10 +126,11 @@ impl Rules<'_> {
             return Err(Error::Invalid("Original locations is not empty".to_owned()));
         }
         image.locations = locations;
+        self.known.forget();
         activate(image, digests)
     }
 
-    async fn add(&self, image: &mut Image, position: Option<&str>, value: &Value) -> Result<(), Error> {
+    async fn add(&mut self, image: &mut Image, position: Option<&str>, value: &Value) -> Result<(), Error> {
         self.check_allowed("add")?;
         check_status(image, "add", &[Status::Active, Status::Queued])?;
         let given = Given::read(value);
@@ -93,15 +145,19 @@ impl Rules<'_> {
     ///
     /// # Errors
     /// As [`Rules::apply`].
-    pub(super) async fn append(&self, image: &mut Image, url: &str) -> Result<(), Error> {
+    pub(super) async fn append(&mut self, image: &mut Image, url: &str) -> Result<(), Error> {
         let given = Given { url: url.to_owned(), metadata: Map::new(), validation: Map::new() };
         self.insert(image, image.locations.len(), given).await
     }
 
-    async fn insert(&self, image: &mut Image, index: usize, given: Given) -> Result<(), Error> {
+    async fn insert(&mut self, image: &mut Image, index: usize, given: Given) -> Result<(), Error> {
         let location = self.record(given);
-        let is_known = image.locations.iter().any(|known| is_same(known, &location));
+        let is_known = self.known.may_have(&image.locations, &location)
+            && image.locations.iter().any(|known| is_same(known, &location));
         image.forget_refused();
+        if image.locations.is_empty() {
+            self.known.forget();
+        }
         // The image's own data counts as well, where it has some.
         let other_than = (image.status == Status::Queued).then(|| image.id.clone());
         self.check_storage(image, std::slice::from_ref(&location), other_than.as_deref()).await?;
@@ -110,12 +166,13 @@ impl Rules<'_> {
         if is_known {
             return Err(Error::DuplicateLocation(location.url));
         }
+        self.known.added(&location);
         image.locations.insert(index.min(image.locations.len()), location);
         set_size(image, size);
         Ok(())
     }
 
-    fn remove(&self, image: &mut Image, position: Option<&str>) -> Result<(), Error> {
+    fn remove(&mut self, image: &mut Image, position: Option<&str>) -> Result<(), Error> {
         self.check_allowed("remove")?;
         check_status(image, "remove", &[Status::Active])?;
         if image.locations.len() == 1 {
@@ -123,7 +180,7 @@ impl Rules<'_> {
         }
         let index = index(position, image.locations.len(), false)
             .ok_or_else(|| Error::Invalid("Invalid position for removing a location.".to_owned()))?;
-        image.locations.remove(index);
+        self.known.removed(&image.locations.remove(index));
         Ok(())
     }
 
@@ -354,6 +411,33 @@ mod tests {
     }
 
     #[test]
+    fn a_location_is_known_as_long_as_it_is_there() {
+        let told = |url: &str, rack: i64| {
+            let metadata = Map::from_iter([("rack".to_owned(), Value::from(rack))]);
+            LocationRecord::active(url.to_owned(), metadata)
+        };
+        let locations = [told("a", 1), told("b", 1), told("a", 1)];
+        let mut known = Known::default();
+        // Nobody has asked yet.
+        known.added(&locations[0]);
+        known.removed(&locations[0]);
+        let expected = |known: &mut Known, expected: [bool; 3]| {
+            let found =
+                [told("a", 1), told("a", 2), told("b", 1)].map(|location| known.may_have(&locations, &location));
+            assert_eq!(found, expected);
+        };
+        expected(&mut known, [true, false, true]);
+        known.removed(&locations[0]);
+        known.added(&told("a", 2));
+        expected(&mut known, [true, true, true]);
+        known.removed(&locations[2]);
+        known.removed(&locations[1]);
+        expected(&mut known, [false, true, false]);
+        known.forget();
+        expected(&mut known, [true, false, true]);
+    }
+
+    #[test]
     fn a_hundred_thousand_locations_take_no_time() {
         let url = |number: i64| format!("http://web.example/a-name-of-some-length/{number:08}");
         let known: Vec<LocationRecord> = (0..100_000).map(|number| location(Some(number), &url(number))).collect();
@@ -362,5 +446,15 @@ mod tests {
         keep_rows(&mut wanted, &known);
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         assert!(wanted.iter().rev().map(|location| location.id).eq((0..100_000).map(Some)));
+
+        let mut index = Known::default();
+        let mut locations = Vec::new();
+        for location in &known {
+            assert!(!index.may_have(&locations, location));
+            index.added(location);
+            locations.push(location.clone());
+        }
+        assert!(index.may_have(&locations, &wanted[0]));
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     }
 }

@@ -82,7 +82,8 @@ impl Images {
         image.forget_refused();
         let project = placement.caller.project_id.as_deref();
         let context = store_context(&image, Some(&placement.caller));
-        locations::Rules { images: self, project, context }.append(&mut image, &placement.url).await?;
+        let mut rules = locations::Rules { images: self, project, context, known: &mut locations::Known::default() };
+        rules.append(&mut image, &placement.url).await?;
         Ok(ImageUpdate {
             size: Some(image.size),
             locations: Some(image.locations),
