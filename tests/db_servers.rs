@@ -89,7 +89,10 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
         lists_of_members(server, &db, is_member_of_many).await;
     }
     match dialect {
-        Dialect::Postgres => connections_plan_once(server, &db).await,
+        Dialect::Postgres => {
+            connections_plan_once(server, &db).await;
+            pages_go_on_behind_a_time_that_is_none(server, &db).await;
+        }
         _ => {
             pages_are_found_by_statistics(server, &db).await;
             an_image_takes_few_statements(server, &db).await;
@@ -178,6 +181,31 @@ async fn lists_of_members(server: &Server, db: &Db, is_member_of_many: bool) {
         // A dozen lists or so, none of which reads all of the memberships.
         let read = self::rows_read(server, db.dialect()) - rows_read;
         assert!(read < 12 * 10_000, "{read} rows");
+    }
+}
+
+/// A row whose time of creation no program can read hides nothing that comes after it.
+async fn pages_go_on_behind_a_time_that_is_none(server: &Server, db: &Db) {
+    let owner = db_suite::uuid();
+    let viewer = Viewer { is_admin: false, project: Some(owner.clone()) };
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let new = NewImage { owner: Some(owner.clone()), ..NewImage::new(db_suite::uuid()) };
+        ids.push(images::create(db, new).await.unwrap().id);
+    }
+    server.sql(&format!("UPDATE images SET created_at = 'infinity' WHERE id = '{}'", ids[1]));
+    for direction in [Direction::Ascending, Direction::Descending] {
+        let mut query = ListQuery::new(viewer.clone(), 1);
+        query.conditions.push(Condition::Equal(Column::Owner, owner.clone()));
+        query.set_sort(&[], &[direction]);
+        let mut found = Vec::new();
+        while let Some(image) = images::list(db, &query).await.unwrap().pop() {
+            query.marker = Some(image.id.clone());
+            found.push(image.id);
+            assert!(found.len() <= ids.len(), "{direction:?}: {found:?}");
+        }
+        let last = if direction == Direction::Ascending { found.last() } else { found.first() };
+        assert_eq!((found.len(), last), (3, Some(&ids[1])), "{direction:?}: {found:?}");
     }
 }
 

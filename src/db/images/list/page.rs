@@ -4,6 +4,8 @@
 //! begin of a page, but sorts it as the database does: rows come twice or never when NULL meets an empty text, or a number
 //! on SQLite and PostgreSQL. Here both follow the database's order, which is the same wherever upstream's pages are right.
 
+use std::mem::{Discriminant, discriminant};
+
 use sea_query::{Cond, Expr, ExprTrait, Order, Query, SelectStatement, Value};
 
 use super::filter::text_of;
@@ -11,19 +13,32 @@ use super::query::{Direction, ListQuery};
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::images::columns::{ID_LENGTH, column};
-use crate::db::model::{Column, Kind};
+use crate::db::model::{Column, Kind, UNREADABLE_OWNER};
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
+use crate::db::unreadable;
 
 /// What the last image of the page before has in a column of the order.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::db::images) struct Bound {
     column: Column,
     direction: Direction,
-    /// `None` is NULL.
-    value: Option<Value>,
+    at: At,
 }
+
+/// What is in a column of a marker.
+#[derive(Clone, Debug, PartialEq)]
+enum At {
+    Null,
+    Value(Value),
+    /// What the image of this id has there, which cannot be read: the database itself is to look.
+    Unreadable(String),
+}
+
+/// What of a bound shows in the text of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Form(Discriminant<At>);
 
 pub(super) fn order(select: &mut SelectStatement, sort: &[(Column, Direction)]) {
     for (column, direction) in sort {
@@ -58,7 +73,9 @@ pub(super) async fn marker(
     let found = session
         .row(&query, |row| {
             let mut columns = Columns::of(row);
-            Ok((columns.maybe_text()?, columns.text()?, bounds(&mut columns, sort)?))
+            let owner = unreadable::or(id, columns.maybe_text(), || Some(UNREADABLE_OWNER.to_owned()));
+            let visibility = unreadable::or(id, columns.text(), String::new);
+            Ok((owner, visibility, bounds(&mut columns, id, sort)))
         })
         .await?;
     let (owner, visibility, bounds) = found.ok_or_else(missing)?;
@@ -86,18 +103,18 @@ async fn is_member(session: &mut Session, id: &str, project: Option<&str>) -> Re
     Ok(status.is_some())
 }
 
-fn bounds(columns: &mut Columns<'_>, sort: &[(Column, Direction)]) -> Result<Vec<Bound>, DbError> {
-    let mut bounds = Vec::with_capacity(sort.len());
-    for &(column, direction) in sort {
+fn bounds(columns: &mut Columns<'_>, id: &str, sort: &[(Column, Direction)]) -> Vec<Bound> {
+    let bound = |&(column, direction): &(Column, Direction)| {
         let value = match column.kind() {
-            Kind::Text => columns.maybe_text()?.map(Value::from),
-            Kind::Integer => columns.maybe_integer()?.map(Value::from),
-            Kind::Flag => Some(Value::from(columns.flag()?)),
-            Kind::Time => columns.maybe_time()?.map(Value::from),
+            Kind::Text => columns.maybe_text().map(|value| value.map(Value::from)),
+            Kind::Integer => columns.maybe_integer().map(|value| value.map(Value::from)),
+            Kind::Flag => columns.maybe_flag().map(|value| value.map(Value::from)),
+            Kind::Time => columns.maybe_time().map(|value| value.map(Value::from)),
         };
-        bounds.push(Bound { column, direction, value });
-    }
-    Ok(bounds)
+        let at = value.map(|value| value.map_or(At::Null, At::Value));
+        Bound { column, direction, at: unreadable::or(id, at, || At::Unreadable(id.to_owned())) }
+    };
+    sort.iter().map(bound).collect()
 }
 
 /// Holds for what comes after the marker: (a > A) or (a = A and b > B) or …
@@ -110,9 +127,8 @@ pub(super) fn after(dialect: Dialect, marker: &[Bound]) -> Cond {
     }
     let Some(first) = marker.first() else { return any };
     // Says nothing new, but lets an index on the first column start at the right place.
-    match &first.value {
+    match first.value() {
         Some(value) if !first.column.is_nullable() => {
-            let value = first.value_expr(value);
             let range = match first.direction {
                 Direction::Ascending => column(first.column).gte(value),
                 Direction::Descending => column(first.column).lte(value),
@@ -126,12 +142,16 @@ pub(super) fn after(dialect: Dialect, marker: &[Bound]) -> Cond {
 impl Bound {
     /// The same bound with a place for its value, and the value.
     pub(super) fn split(&self, put: &mut impl FnMut(Value) -> String) -> Self {
-        Self { value: self.value.clone().map(|value| Value::from(put(value))), ..*self }
+        let at = match &self.at {
+            At::Null => At::Null,
+            At::Value(value) => At::Value(Value::from(put(value.clone()))),
+            At::Unreadable(id) => At::Unreadable(put(Value::from(id.as_str()))),
+        };
+        Self { at, ..*self }
     }
 
-    /// What of the bound shows in the text of a statement.
-    pub(super) fn is_null(&self) -> bool {
-        self.value.is_none()
+    pub(super) fn form(&self) -> Form {
+        Form(discriminant(&self.at))
     }
 
     /// After the marker in this column alone; `None` if nothing can be. NULL is the smallest to SQLite and MySQL, the
@@ -139,11 +159,10 @@ impl Bound {
     fn beyond(&self, dialect: Dialect) -> Option<Cond> {
         let null_comes_last = (dialect == Dialect::Postgres) == (self.direction == Direction::Ascending);
         let own = || column(self.column);
-        match &self.value {
+        match self.value() {
             None if null_comes_last => None,
             None => Some(Cond::all().add(own().is_not_null())),
             Some(value) => {
-                let value = self.value_expr(value);
                 let further = match self.direction {
                     Direction::Ascending => own().gt(value),
                     Direction::Descending => own().lt(value),
@@ -155,16 +174,26 @@ impl Bound {
     }
 
     fn tie(&self) -> Expr {
-        match &self.value {
+        match self.value() {
             None => column(self.column).is_null(),
-            Some(value) => column(self.column).eq(self.value_expr(value)),
+            Some(value) => column(self.column).eq(value),
         }
     }
 
-    fn value_expr(&self, value: &Value) -> Expr {
-        match value {
-            Value::String(Some(text)) => text_of(self.column, text),
-            value => Expr::val(value.clone()),
+    /// What to compare the column with; `None` is NULL.
+    fn value(&self) -> Option<Expr> {
+        match &self.at {
+            At::Null => None,
+            At::Value(Value::String(Some(text))) => Some(text_of(self.column, text)),
+            At::Value(value) => Some(Expr::val(value.clone())),
+            At::Unreadable(id) => {
+                let mut marker = Query::select();
+                marker.column((MARKER, self.column.name())).from_as("images", MARKER);
+                Some(Expr::from(marker.and_where(Expr::col((MARKER, "id")).eq(id.as_str())).take()))
+            }
         }
     }
 }
+
+/// The name of the marker's row where the database looks at it.
+const MARKER: &str = "marker";

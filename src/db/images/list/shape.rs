@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use arc_swap::ArcSwap;
 use sea_query::{SelectStatement, Value};
 
-use super::page::Bound;
+use super::page::{Bound, Form};
 use super::query::{Condition, ListQuery, VALUES, VisibilityCondition};
 use super::select;
 use crate::db::dialect::Dialect;
@@ -31,8 +31,7 @@ struct Shape {
     dialect: Dialect,
     which: Which,
     query: ListQuery,
-    /// For each column of the marker, whether its value is NULL.
-    marker: Option<Vec<bool>>,
+    marker: Option<Vec<Form>>,
 }
 
 type Texts = HashMap<Shape, Option<Arc<Text>>>;
@@ -47,8 +46,8 @@ pub(super) fn statement(dialect: Dialect, which: Which, query: &ListQuery, marke
         return Some(if query.has_long_list() { statement.unkept() } else { statement });
     };
     let Split { shape, marker, values } = split;
-    let nulls = marker.as_ref().map(|marker| marker.iter().map(Bound::is_null).collect());
-    let shape = Shape { dialect, which, query: shape, marker: nulls };
+    let forms = marker.as_ref().map(|marker| marker.iter().map(Bound::form).collect());
+    let shape = Shape { dialect, which, query: shape, marker: forms };
     let known = TEXTS.load().get(&shape).cloned();
     let text = known.unwrap_or_else(|| {
         let made = build(dialect, which, &shape.query, marker.as_deref());
