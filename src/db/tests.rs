@@ -214,6 +214,17 @@ async fn an_odd_value_hides_nothing_else() {
         let listed = if image.status == "busy" { Vec::new() } else { vec![image] };
         assert_eq!(images::list(&db, &query).await.unwrap(), listed, "{sql}");
     }
+    // Whoever wants a status that is known gets it only from there.
+    let unreadable = "UPDATE images SET status = CAST(x'ff' AS TEXT)";
+    db.writer().await.unwrap().plain(unreadable).await.unwrap();
+    let refused = images::delete(&db, &id, "deleted", Some(&["active", "killed"])).await;
+    assert!(matches!(&refused, Err(DbError::StateConflict { current, .. }) if current.is_empty()), "{refused:?}");
+    for known in ["active", "killed"] {
+        db.writer().await.unwrap().plain(format!("UPDATE images SET status = '{known}'")).await.unwrap();
+        let refused = images::delete(&db, &id, "deleted", Some(&["busy"])).await;
+        assert!(matches!(&refused, Err(DbError::StateConflict { .. })), "{refused:?}");
+    }
+    db.writer().await.unwrap().plain(unreadable).await.unwrap();
     assert!(images::delete(&db, &id, "deleted", Some(&["busy"])).await.is_ok());
 }
 

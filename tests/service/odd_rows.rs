@@ -32,6 +32,8 @@ fn whatever_stands_in_a_row_it_is_shown_listed_and_deleted() {
     let server = Setup::new().start();
     for (change, member, shown, named) in [
         ("images SET status = 'busy'", "status", r#""busy""#, Some(r#"status is "busy""#)),
+        ("images SET status = CAST(x'ff' AS TEXT)", "status", r#""""#, Some("column status")),
+        ("images SET status = printf('%.300c', 'x')", "status", r#""unknown""#, Some("status is")),
         ("images SET visibility = 'odd'", "visibility", r#""odd""#, Some(r#"visibility is "odd""#)),
         ("images SET size = -5", "size", "-5", None),
         ("images SET size = NULL", "size", "null", None),
@@ -67,7 +69,7 @@ fn whatever_stands_in_a_row_it_is_shown_listed_and_deleted() {
         let list: serde_json::Value = serde_json::from_slice(&list.body).unwrap();
         let listed: Vec<&str> = list["images"].as_array().unwrap().iter().map(|i| i["id"].as_str().unwrap()).collect();
         // Upstream lists the statuses and visibilities that it knows.
-        let is_left_out = change.contains("busy") || change.contains("odd'") && change.contains("visibility");
+        let is_left_out = ["images SET status", "images SET visibility"].iter().any(|left| change.starts_with(left));
         assert!(is_left_out || listed.contains(&id.as_str()), "{change}: {listed:?}");
         assert!(listed.contains(&other.as_str()), "{change} hides others: {listed:?}");
         let answer = ask(&server, "DELETE", &path);

@@ -6,7 +6,7 @@ use sea_query::{Expr, ExprTrait, Query, UpdateStatement};
 use time::PrimitiveDateTime;
 
 use super::atomic::ATOMIC_PROPERTIES;
-use super::columns::{ID_LENGTH, value};
+use super::columns::{ID_LENGTH, is_in_status, value};
 use super::get::read;
 use super::ownership::Ownership;
 use crate::db::clock;
@@ -14,10 +14,10 @@ use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, OtherLocations, OtherProperties};
 use crate::db::retry::Operation;
-use crate::db::row::Columns;
+use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::{live, soft_delete};
-use crate::db::{children, locations, reserved, tags};
+use crate::db::{children, locations, reserved, tags, unreadable};
 
 /// Changes an image that is not deleted, if its status is one of `from` (any, if `None`), in one transaction: of two
 /// rivals for a transition one wins. Returns the image as it is then (`image_update` in
@@ -127,7 +127,7 @@ impl Operation for Update {
     }
 }
 
-/// Runs the update on the image if it is not deleted and in one of the states.
+/// Runs the update on the image if it is not deleted and [in one of the states](is_in_status).
 pub(super) async fn claim(
     session: &mut Session,
     id: &str,
@@ -137,7 +137,7 @@ pub(super) async fn claim(
 ) -> Result<(), DbError> {
     update.and_where(Expr::col("id").eq(id)).and_where(live("images"));
     if let Some(states) = from {
-        update.and_where(Expr::col("status").is_in(states.iter().map(String::as_str)));
+        update.cond_where(is_in_status(states));
     }
     if session.execute(&update).await? > 0 {
         return Ok(());
@@ -148,7 +148,8 @@ pub(super) async fn claim(
         .and_where(Expr::col("id").eq(id))
         .and_where(live("images"))
         .take();
-    let current = session.row(&query, |row| Columns::of(row).text()).await?;
+    let status = |row: &dyn Row| Ok(unreadable::or(id, Columns::of(row).text(), String::new));
+    let current = session.row(&query, status).await?;
     let current = current.ok_or_else(|| DbError::no_image(id))?;
     Err(DbError::StateConflict {
         id: id.to_owned(),

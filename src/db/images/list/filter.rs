@@ -5,13 +5,9 @@ use sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use super::query::{Comparison, Condition, ListQuery};
 use crate::db::clock;
 use crate::db::dialect::Dialect;
-use crate::db::images::columns::{coarse, column, never, value};
+use crate::db::images::columns::{STATUSES, coarse, column, never, value};
 use crate::db::model::{Column, Kind};
 use crate::db::sql::{live, padded};
-
-/// All statuses but `killed` (`STATUSES` in `glance/db/sqlalchemy/api.py`).
-const STATUSES: [&str; 8] =
-    ["active", "saving", "queued", "pending_delete", "deleted", "deactivated", "importing", "uploading"];
 
 /// With more subqueries than this, PostgreSQL is not to look for the best order of joining them: with 64 it looks for minutes.
 const JOINS: usize = 12;
