@@ -8,7 +8,7 @@ use crate::config::Secret;
 use crate::db::images::list::{ListQuery, Viewer};
 use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage};
 use crate::db::testing::open;
-use crate::db::{Db, DbError, LocationCipher, children, images, locations};
+use crate::db::{Db, DbError, LocationCipher, children, images, locations, members};
 
 extern crate self as glance_api;
 
@@ -226,6 +226,22 @@ async fn an_odd_value_hides_nothing_else() {
     }
     db.writer().await.unwrap().plain(unreadable).await.unwrap();
     assert!(images::delete(&db, &id, "deleted", Some(&["busy"])).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_odd_membership_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path()).await;
+    let new = NewImage { owner: Some("other".to_owned()), ..NewImage::new(suite::uuid()) };
+    let id = images::create(&db, new).await.unwrap().id;
+    members::add(&db, &id, "me", "accepted").await.unwrap();
+    let odd = "UPDATE image_members SET status = CAST(x'ff' AS TEXT)";
+    db.writer().await.unwrap().plain(odd).await.unwrap();
+    assert_eq!(images::member_status(&db, &id, "me").await.unwrap().as_deref(), Some(""));
+    assert_eq!(images::member_status(&db, &id, "you").await.unwrap(), None);
+    let viewer = Viewer { is_admin: false, project: Some("me".to_owned()) };
+    let query = ListQuery { marker: Some(id), member_status: None, ..ListQuery::new(viewer, 10) };
+    assert_eq!(images::list(&db, &query).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
 use crate::db::statement::{OfIds, Template, place};
+use crate::db::unreadable;
 
 /// The image with this id; `None` if there is none, or if it is deleted and `deleted` is not asked for. MySQL's collation takes
 /// `A` for `a` and ignores blanks at the end: go on with the id that was found. Visibility is not looked at (`_image_get` in
@@ -28,7 +29,7 @@ pub(super) async fn alone(db: &Db, id: &str) -> Result<Option<ImageRecord>, DbEr
     db.read(Get { id: id.to_owned(), deleted: false }).await
 }
 
-/// The status of a project's membership of an image; `None` if it is no member.
+/// The status of a project's membership of an image, empty if it cannot be read; `None` if it is no member.
 pub async fn member_status(db: &Db, id: &str, project: &str) -> Result<Option<String>, DbError> {
     db.read(MemberStatus { id: id.to_owned(), project: project.to_owned() }).await
 }
@@ -151,6 +152,7 @@ impl Operation for MemberStatus {
             .and_where(live("image_members"))
             .limit(1)
             .take();
-        session.row(&query, |row| Columns::of(row).text()).await
+        let status = |row: &dyn Row| Ok(unreadable::or(&self.id, Columns::of(row).text(), String::new));
+        session.row(&query, status).await
     }
 }

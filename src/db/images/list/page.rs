@@ -92,15 +92,14 @@ pub(super) async fn marker(
 async fn is_member(session: &mut Session, id: &str, project: Option<&str>) -> Result<bool, DbError> {
     let Some(project) = project else { return Ok(false) };
     let query = Query::select()
-        .column("status")
+        .expr(Expr::cust("1"))
         .from("image_members")
         .and_where(Expr::col("image_id").eq(id))
         .and_where(Expr::col("member").eq(project))
         .and_where(live("image_members"))
         .limit(1)
         .take();
-    let status = session.row(&query, |row: &dyn Row| Columns::of(row).text()).await?;
-    Ok(status.is_some())
+    Ok(session.row(&query, |_: &dyn Row| Ok(())).await?.is_some())
 }
 
 fn bounds(columns: &mut Columns<'_>, id: &str, sort: &[(Column, Direction)]) -> Vec<Bound> {
