@@ -274,6 +274,10 @@ impl Tasks {
 
     /// Takes the last step of an import that has failed. `unstages`: what is staged goes as well.
     async fn end_in_failure(&self, plan: &Plan, hold: Hold, message: String, step: ImageStep, unstages: bool) {
+        if unstages {
+            // While nobody can stage anew.
+            self.images.drop_staged(plan).await;
+        }
         let told = Some(message.clone());
         match rows::take_step(
             &self.db,
@@ -287,9 +291,6 @@ impl Tasks {
         {
             Ok(()) => {
                 crash_point("import.failed");
-                if unstages {
-                    self.images.drop_staged(plan).await;
-                }
                 self.images.let_go(hold).await;
             }
             Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
