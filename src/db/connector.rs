@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::time::timeout;
 
-use super::error::Cause;
+use super::failure::Cause;
 pub(super) use mysql::MySqlConnector;
 pub(super) use postgres::PostgresConnector;
 

@@ -28,6 +28,7 @@ mod connection;
 mod connector;
 mod dialect;
 mod error;
+mod failure;
 mod gathering;
 mod in_line;
 mod pool;

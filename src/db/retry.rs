@@ -311,11 +311,11 @@ mod tests {
     }
 
     fn busy() -> DbError {
-        DbError::Contention { attempts: 1, source: sqlx::Error::WorkerCrashed }
+        DbError::Contention { attempts: 1, source: sqlx::Error::WorkerCrashed.into() }
     }
 
     fn gone() -> DbError {
-        DbError::Unreachable(sqlx::Error::WorkerCrashed)
+        DbError::Unreachable(sqlx::Error::WorkerCrashed.into())
     }
 
     fn lost() -> DbError {

@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use super::cipher::LocationCipher;
 use super::clock;
 use super::dialect::Dialect;
-use super::error::{Cause, DbError};
+use super::error::DbError;
+use super::failure::Cause;
 use super::pool::Pooled;
 use super::row::Row;
 use super::statement::Statement;
@@ -256,7 +257,8 @@ impl Session {
         let (sql, values) = statement.render(dialect);
         let count = values.0.len();
         if dialect == Dialect::Postgres && u16::try_from(count).is_err() {
-            return Err(DbError::Statement(sqlx::Error::InvalidArgument(format!("{count} values in one statement"))));
+            let words = format!("{count} values in one statement");
+            return Err(DbError::Statement(sqlx::Error::InvalidArgument(words).into()));
         }
         Ok((sql, values))
     }

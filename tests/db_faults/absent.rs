@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -237,4 +238,35 @@ fn what_is_wrong_with_a_database_is_said_in_words() {
     );
     let tables = message(&url);
     assert!(tables.contains("doesn't exist"), "{tables}");
+}
+
+/// What the operator reads whose configuration has this database.
+fn told(url: &str) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a.conf");
+    std::fs::write(&file, format!("[database]\nconnection = {url}\nmax_retries = 0\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_glance-api"));
+    let output =
+        command.args(["--check-config", "--config-file"]).arg(file).env_clear().env("HOME", home.path()).output();
+    String::from_utf8(output.unwrap().stderr).unwrap()
+}
+
+#[test]
+fn what_a_server_says_is_told_without_lines_of_its_source() {
+    let database = Database::start(Kind::Postgres);
+    database.sql("CREATE ROLE few LOGIN CONNECTION LIMIT 0");
+    let place = format!("\"glance\" on {} (port 5432)", database.folder().display());
+    let expected = format!(
+        "database: the database cannot be reached (code 53300): {place}: too many connections for role \"few\"\n"
+    );
+    assert_eq!(told(&database.url().replace("glance@", "few@")), expected);
+    for (code, meaning) in [("57014", "the database refused a statement"), ("53100", "the database has no space left")]
+    {
+        database.sql(&format!(
+            "CREATE OR REPLACE FUNCTION fail() RETURNS text LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE 'not today' USING ERRCODE = '{code}'; END $$; \
+             CREATE OR REPLACE VIEW alembic_version AS SELECT fail() AS version_num"
+        ));
+        assert_eq!(told(&database.url()), format!("database: {meaning} (code {code}): not today\n"));
+    }
 }

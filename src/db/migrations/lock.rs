@@ -55,7 +55,9 @@ impl Lock {
         let call = question(session.dialect(), "pg_try_advisory_xact_lock", "GET_LOCK", ", 0");
         loop {
             let mut holder = match db.writer().await {
-                Err(DbError::Unreachable(sqlx::Error::PoolTimedOut)) => return Err(SchemaError::OneConnection.into()),
+                Err(DbError::Unreachable(failure)) if failure.is_of_pool() => {
+                    return Err(SchemaError::OneConnection.into());
+                }
                 holder => holder?,
             };
             holder.begin(Transaction::Write).await?;
