@@ -1,7 +1,6 @@
 //! Runs an operation as a whole, again where that is safe, and within a bound.
 
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -278,8 +277,7 @@ impl<T: 'static> Drop for Finish<T> {
 /// 10 ms, doubled each time up to `most`, with up to half of it shaved off at random so that rivals part.
 fn pause(attempt: u32, most: Duration) -> Duration {
     let full = Duration::from_millis(10).saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(most);
-    let noise = RandomState::new().build_hasher().finish() % 1000;
-    full.mul_f64(1.0 - noise as f64 / 2000.0)
+    full.mul_f64(1.0 - fastrand::f64() / 2.0)
 }
 
 #[cfg(test)]
