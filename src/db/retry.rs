@@ -43,6 +43,9 @@ pub(super) trait Operation: Send + Sync {
     /// For the log.
     const NAME: &'static str;
 
+    /// The transaction in which it runs if it writes.
+    const TRANSACTION: Transaction = Transaction::Write;
+
     /// Called when the operation is no longer in line for a connection: it is sure of one, or the attempt has failed.
     fn left_queue(&self) {}
 
@@ -190,7 +193,7 @@ impl Db {
             Access::Read if session.is_pooled() => session.begin(Transaction::Read).await?,
             Access::Read => {}
             Access::Snapshot => session.begin(Transaction::Snapshot).await?,
-            Access::Write => session.begin(Transaction::Write).await?,
+            Access::Write => session.begin(O::TRANSACTION).await?,
         }
         let error = match operation.run(&mut session).await {
             Ok(output) => match session.ensure_whole().await {

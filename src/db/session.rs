@@ -86,6 +86,8 @@ pub(super) enum Transaction {
     /// Several queries that see one state of the database.
     Snapshot,
     Write,
+    /// As [`Self::Write`], and it sees all that any node of a cluster had committed before.
+    CaughtUp,
 }
 
 impl Session {
@@ -152,15 +154,17 @@ impl Session {
     }
 
     pub(super) async fn begin(&mut self, kind: Transaction) -> Result<(), DbError> {
-        if kind == Transaction::Write && self.traits.is_galera {
-            return self.begin_on_galera().await;
+        match kind {
+            Transaction::Write if self.traits.is_galera => return self.begin_on_galera().await,
+            Transaction::CaughtUp if self.traits.is_galera => return self.begin_caught_up_on_galera().await,
+            _ => {}
         }
         self.restore_autocommit().await?;
         self.open = true;
         let sql = match (self.dialect(), kind) {
             (Dialect::Sqlite, Transaction::Read | Transaction::Snapshot) => "BEGIN",
             // Takes the write lock now, when waiting for it is possible; a later upgrade would fail instead of wait.
-            (Dialect::Sqlite, Transaction::Write) => "BEGIN IMMEDIATE",
+            (Dialect::Sqlite, Transaction::Write | Transaction::CaughtUp) => "BEGIN IMMEDIATE",
             (Dialect::Postgres, Transaction::Read) => "BEGIN READ ONLY",
             (Dialect::MySql, Transaction::Read) => "START TRANSACTION READ ONLY",
             // Plans look at the values again, as PostgreSQL's own default has it.
@@ -169,9 +173,9 @@ impl Session {
                  SELECT set_config('plan_cache_mode', 'auto', true) \
                  WHERE current_setting('plan_cache_mode', true) IS NOT NULL"
             }
-            (Dialect::Postgres, Transaction::Write) => "BEGIN",
+            (Dialect::Postgres, Transaction::Write | Transaction::CaughtUp) => "BEGIN",
             (Dialect::MySql, Transaction::Snapshot) => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-            (Dialect::MySql, Transaction::Write) => "START TRANSACTION",
+            (Dialect::MySql, Transaction::Write | Transaction::CaughtUp) => "START TRANSACTION",
         };
         self.send(sql).await
     }

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::model::ImageUpdate;
 use glance_api::db::{Db, DbError, images};
 use serde_json::json;
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::{ConnectOptions, Executor};
 use tokio::task::{JoinSet, block_in_place};
+use tokio::time::timeout;
 
 use crate::between::Between;
 use crate::common::database::{Fault, Kind, Proxy, Server};
@@ -80,6 +84,7 @@ async fn galera() {
     changes_on_both_nodes(&each).await;
     a_change_that_is_overtaken(&cluster, &each).await;
     only_a_commit_leaves_its_outcome_open(&cluster, &each).await;
+    a_look_sees_what_another_node_has_committed(&cluster, &each[0]).await;
     a_node_that_takes_no_changes(&cluster, &both).await;
     block_in_place(|| failures_behind_a_proxy(cluster));
 }
@@ -194,6 +199,42 @@ async fn only_a_commit_leaves_its_outcome_open(cluster: &Cluster, each: &[Db; 2]
     proxy.fault(Fault::CutAfter);
     let error = save(&each[1], &id).await.unwrap_err();
     assert!(error.is_unknown(), "{error:?}");
+}
+
+/// Also while this node has not come to it, and without keeping others waiting on that connection.
+async fn a_look_sees_what_another_node_has_committed(cluster: &Cluster, first: &Db) {
+    let connection = Some(Secret::from(Cluster::url(&cluster.ports[1..]).as_str()));
+    let one = DatabaseSection { connection, max_pool_size: 1, max_overflow: 0, ..DatabaseSection::default() };
+    let second = Db::connect(&one).await.unwrap();
+    let id = create(first).await;
+    wait_until_there(&second, &id).await;
+    cluster.first.sql("CREATE TABLE held (number INT PRIMARY KEY)");
+    // The node applies changes one after the other, and waits for such a lock.
+    let mut holder = MySqlConnectOptions::new().username("root").socket(cluster.second.socket()).connect().await.unwrap();
+    holder.execute("LOCK TABLES glance.held READ").await.unwrap();
+    cluster.first.sql("INSERT INTO held VALUES (1)");
+    save(first, &id).await.unwrap();
+
+    let looking = tokio::spawn({
+        let (second, id) = (second.clone(), id.clone());
+        async move { images::with_owner(&second, &id).await }
+    });
+    let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'START TRANSACTION' AND time_ms > 500";
+    block_in_place(|| {
+        wait_for("the look waits", Duration::from_secs(20), || {
+            assert!(!looking.is_finished(), "the look has not waited");
+            (cluster.second.sql(waiting) == "1").then_some(())
+        });
+    });
+    holder.execute("UNLOCK TABLES").await.unwrap();
+    let found = looking.await.unwrap().unwrap().unwrap();
+    assert_eq!(found.image.status, "saving");
+
+    holder.execute("LOCK TABLES glance.held READ").await.unwrap();
+    cluster.first.sql("INSERT INTO held VALUES (2)");
+    let read = timeout(Duration::from_secs(10), images::get(&second, &id, false)).await;
+    assert_eq!(read.expect("no other read waits").unwrap().unwrap().status, "saving");
+    holder.execute("UNLOCK TABLES; DROP TABLE glance.held").await.unwrap();
 }
 
 async fn wait_until_there(db: &Db, id: &str) {

@@ -22,7 +22,7 @@ use crate::db::model::ImageRecord;
 use crate::db::reserved;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
-use crate::db::session::Session;
+use crate::db::session::{Session, Transaction};
 
 /// Names of the property, of which an image has one: the first, unless that has no place. They begin as all that belong to the
 /// service.
@@ -59,7 +59,7 @@ pub struct ImageAndOwner {
 }
 
 /// How an image stands, `None` if there is no such row. Waits for transactions that have changed the image and are not committed
-/// yet: after a commit whose answer was lost, this tells what has come of it.
+/// yet, and on a node of Galera for what other nodes have committed: after a commit whose answer was lost, this tells what has come of it.
 ///
 /// # Errors
 /// [`DbError::Timeout`] and the like when such a transaction does not end.
@@ -99,6 +99,8 @@ struct Look {
 impl Operation for Look {
     type Output = Option<ImageAndOwner>;
     const NAME: &'static str = "look at the owner of an image's data";
+    // The node that was asked to commit may be gone, and this one may not have come to its change.
+    const TRANSACTION: Transaction = Transaction::CaughtUp;
 
     async fn run(&self, session: &mut Session) -> Result<Self::Output, DbError> {
         // First of all, as MySQL fixes what a transaction sees by its first query that takes no lock. SQLite has one lock, and a

@@ -5,18 +5,27 @@
 //! room for that in theirs. Then nobody is told, and the COMMIT of nothing succeeds. So a transaction begins with a savepoint, which is
 //! lost with it and is released before the COMMIT; the answer to that has room. A loss after it is told by the COMMIT, which is the
 //! next command. Without autocommit a statement that comes after the loss does not take effect by itself.
+//!
+//! A node answers a COMMIT once all nodes have the change, and the others apply it when they come to it. Until then their transactions
+//! see the rows as they were, and lock them; writes among these are refused at their COMMIT, but one that only looks is not. So a
+//! transaction on whose look something depends begins after a wait for what was there before it (`wsrep_sync_wait`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_query::{Expr, Query};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::Session;
 use crate::db::error::DbError;
+use crate::db::row::Columns;
 
 /// The savepoint at the beginning of a transaction.
 const ROLLBACK_CHECK: &str = "galera_rollback_check";
+
+/// The bit of `wsrep_sync_wait` that has the beginnings of transactions wait.
+const WAIT_TO_READ: i64 = 1;
 
 /// How long a server may take to give a connection back its autocommit.
 const RESTORE_LIMIT: Duration = Duration::from_secs(5);
@@ -33,6 +42,23 @@ impl Session {
         self.send(format!("SAVEPOINT {ROLLBACK_CHECK}")).await?;
         self.has_savepoint = true;
         Ok(())
+    }
+
+    /// As [`Self::begin_on_galera`], once this node has applied all that any node had committed before. A wait that takes the node too
+    /// long fails as one for a lock does.
+    pub(super) async fn begin_caught_up_on_galera(&mut self) -> Result<(), DbError> {
+        // A number: a proxy that has to understand such settings, as ProxySQL does, need not keep the connection for us.
+        let query = Query::select().expr(Expr::cust("CAST(@@SESSION.wsrep_sync_wait AS SIGNED)")).take();
+        let usual = self.rows_of_one(&query, |row| Columns::of(row).integer()).await?.first().copied().unwrap_or(0);
+        let wanted = usual | WAIT_TO_READ;
+        if wanted == usual {
+            return self.begin_on_galera().await;
+        }
+        // Unless it becomes again as it was, the connection is closed.
+        self.open = true;
+        self.send(format!("SET SESSION wsrep_sync_wait = {wanted}")).await?;
+        self.begin_on_galera().await?;
+        self.send(format!("SET SESSION wsrep_sync_wait = {usual}")).await
     }
 
     /// To be called before the COMMIT of a transaction: fails if it has been taken back unseen. Nothing but the COMMIT may follow.
