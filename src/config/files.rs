@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// The states of some files, or that they are not there: equal while nobody replaces one or writes to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileStates(Vec<Option<State>>);
 
 /// Device, inode, size, and time of the last change in seconds and nanoseconds (stat(2)).
@@ -15,7 +15,22 @@ type State = (u64, u64, u64, i64, i64);
 impl FileStates {
     /// Looks at the files; blocks.
     pub fn read<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
-        Self(paths.into_iter().map(|path| state(path.as_ref()).ok()).collect())
+        let mut states = Self::default();
+        for path in paths {
+            states.note(path.as_ref());
+        }
+        states
+    }
+
+    /// Those, and others behind them.
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// Looks at one more file, which is to be read after that: what changes in between is another state than this one. Blocks.
+    pub fn note(&mut self, path: &Path) {
+        self.0.push(state(path).ok());
     }
 }
 

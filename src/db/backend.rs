@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, MySqlConnection, PgConnection, SqliteConnection};
 
-use crate::config::DatabaseSection;
+use crate::config::{DatabaseSection, FileStates};
 
 use super::address::{self, DatabaseAddress, MySqlAddress, Parsed, PostgresAddress, SqliteAddress};
 use super::connector::{Connector, MySqlConnector, PostgresConnector};
@@ -81,6 +81,14 @@ impl Backend {
 pub(super) struct Addresses {
     pub(super) main: Parsed<DatabaseAddress>,
     pub(super) replica: Option<Parsed<DatabaseAddress>>,
+}
+
+impl Addresses {
+    /// The files that they come from.
+    pub(super) fn files(&self) -> FileStates {
+        let of_replica = self.replica.as_ref().map(|replica| replica.files.clone());
+        self.main.files.clone().and(of_replica.unwrap_or_default())
+    }
 }
 
 /// Reads `connection` and `slave_connection`, also where the latter will not be used: a mistake in it is to be seen.

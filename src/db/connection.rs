@@ -9,7 +9,7 @@ use sqlx::Connection;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use crate::config::DatabaseSection;
+use crate::config::{DatabaseSection, FileStates};
 
 use super::backend::{Backend, addresses, backend, backend_of_replica, seconds};
 use super::cipher::LocationCipher;
@@ -39,6 +39,8 @@ pub struct Db {
     backend: Backend,
     /// What it was made from.
     options: Arc<DatabaseSection>,
+    /// Those that the options name, as they were then.
+    files: Arc<FileStates>,
     /// Where it is, for error texts.
     place: Arc<str>,
     /// Of the URLs of locations, where they are encrypted.
@@ -110,6 +112,7 @@ impl Db {
         let shared = Arc::clone(&options);
         // The addresses may name files.
         let found = spawn_blocking(move || addresses(&shared)).await.map_err(|_| DbError::Interrupted)??;
+        let files = Arc::new(found.files());
         let (place, backend) = backend(found.main, &options, "connection")?;
         let replica = match found.replica {
             Some(address) if !options.synchronous_reader => {
@@ -119,7 +122,8 @@ impl Db {
             _ => None,
         };
         let (image_readers, list_readers, answers) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(Self { backend, options, place, cipher: None, image_readers, list_readers, replica, main: None, answers })
+        let (cipher, main) = (None, None);
+        Ok(Self { backend, options, files, place, cipher, image_readers, list_readers, replica, main, answers })
     }
 
     /// This database for reads that may be behind what has just been written: the replica of `slave_connection`, where there is one
@@ -194,9 +198,10 @@ impl Db {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// Whether these options would make the same connections, so that a reload can keep them.
+    /// Whether these options would make the same connections, so that a reload can keep them. Reads the files that they name, so it
+    /// blocks. Options that cannot be used any more would not.
     pub fn is_made_from(&self, options: &DatabaseSection) -> bool {
-        *self.options == *options
+        *self.options == *options && addresses(options).is_ok_and(|found| found.files() == *self.files)
     }
 
     /// The same database, with the URLs of locations encrypted, or plain.
@@ -330,6 +335,55 @@ mod tests {
         let error = Db::connect(&section("sqlite:////nowhere/at/all.db")).await.unwrap_err();
         assert!(start.elapsed() < Duration::from_secs(5));
         assert!(matches!(error, DbError::Refused(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn connections_go_on_until_their_options_or_a_file_of_these_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("more")).unwrap();
+        std::fs::create_dir(at("trusted")).unwrap();
+        let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem();
+        for (name, text) in [
+            ("passwords", "*:*:*:*:old\n".to_owned()),
+            ("services", "[images]\nuser=old\n".to_owned()),
+            ("roots", certificate.clone()),
+            ("options", format!("[client]\npassword=old\n!includedir {}\n", at("more").display())),
+            ("more/one.cnf", "[client]\nuser=old\n".to_owned()),
+            ("trusted/one.pem", certificate.clone()),
+        ] {
+            std::fs::write(at(name), text).unwrap();
+            std::fs::set_permissions(at(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        let here = |query: &str| query.replace("HERE", &folder.path().display().to_string());
+        let postgres = |query| section(&format!("postgresql://localhost/n?{}", here(query)));
+        let mysql = |query| section(&format!("mysql+pymysql://localhost/n?{}", here(query)));
+        let own_options = "read_default_file=HERE/options";
+        let of_replica =
+            DatabaseSection { slave_connection: mysql(own_options).connection, ..section("mysql://localhost/n") };
+        for (options, file) in [
+            (postgres("passfile=HERE/passwords"), "passwords"),
+            (postgres("passfile=HERE/absent"), "absent"),
+            (postgres("service=images&servicefile=HERE/services"), "services"),
+            (postgres("sslrootcert=HERE/roots"), "roots"),
+            (mysql(own_options), "options"),
+            (mysql(own_options), "more/one.cnf"),
+            (mysql(own_options), "more/two.cnf"),
+            (mysql("ssl_capath=HERE/trusted"), "trusted/one.pem"),
+            (mysql("ssl_capath=HERE/trusted"), "trusted/two.pem"),
+            (of_replica, "options"),
+        ] {
+            let db = Db::open(&options).await.unwrap();
+            assert!(db.is_made_from(&options), "{file}");
+            assert!(!db.is_made_from(&DatabaseSection { max_pool_size: 7, ..options.clone() }), "{file}");
+            let text = std::fs::read_to_string(at(file)).unwrap_or_default();
+            std::fs::write(at(file), format!("{text}\n")).unwrap();
+            assert!(!db.is_made_from(&options), "{file}");
+            assert!(Db::open(&options).await.unwrap().is_made_from(&options), "{file}");
+        }
+        let db = Db::open(&mysql(own_options)).await.unwrap();
+        std::fs::remove_file(at("options")).unwrap();
+        assert!(!db.is_made_from(&mysql(own_options)));
     }
 
     #[tokio::test]

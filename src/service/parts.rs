@@ -106,8 +106,9 @@ impl Parts {
             Occasion::Reload(parts) => Some(parts),
         };
         let local = LocalParts::on_a_blocking_thread(config, before).await?;
-        let database = match before.filter(|before| before.database.is_made_from(&config.database)) {
-            Some(before) => before.database.clone(),
+        let keeps_database = local.database.is_some();
+        let database = match local.database {
+            Some(kept) => kept,
             None => open_database(config, occasion).await?,
         };
         let database = database.with_cipher(cipher(config)?);
@@ -125,7 +126,8 @@ impl Parts {
             .clone()
             .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
         let metadefs = Metadefs::new(database.clone()).with_notifier(notifier);
-        let cache = open_cache(config, &database, &local.plan, before, drain).await?;
+        let fit = before.filter(|_| keeps_database);
+        let cache = open_cache(config, &database, &local.plan, fit, drain).await?;
         let stores_of_api = Arc::clone(&stores);
         let api = Api::new(config, images.clone(), tasks.clone(), stores_of_api, metadefs, local.policy, local.schema)
             .map_err(AssembleError::configuration)?
@@ -160,7 +162,8 @@ impl Parts {
     }
 }
 
-/// The image cache, where there is one to be. What those in force fill goes on as long as the options are the same.
+/// The image cache, where there is one to be. What those in force fill goes on as long as the options are the same; `before` are parts
+/// with this database.
 async fn open_cache(
     config: &Config,
     database: &Db,
@@ -168,8 +171,7 @@ async fn open_cache(
     before: Option<&Parts>,
     drain: CancellationToken,
 ) -> Result<Option<Cache>, AssembleError> {
-    let same = |parts: &&Parts| parts.database.is_made_from(&config.database);
-    let kept = before.filter(same).and_then(|parts| parts.cache.clone()).filter(|cache| cache.is_made_from(config));
+    let kept = before.and_then(|parts| parts.cache.clone()).filter(|cache| cache.is_made_from(config));
     let cache = match kept {
         Some(kept) => Some(kept),
         None => match Cache::open(config, Some(database), drain).await {
@@ -199,6 +201,8 @@ struct LocalParts {
     plan: Plan,
     policy: Enforcer,
     protections: Option<Protections>,
+    /// The connections before, if they can go on.
+    database: Option<Db>,
     identity: Option<Arc<Authenticator>>,
     unified_limits: Option<Arc<UnifiedLimits>>,
     stores: Stores,
@@ -209,6 +213,7 @@ struct LocalParts {
 /// What new parts may take over.
 #[derive(Default)]
 struct Kept {
+    database: Option<Db>,
     identity: Option<Arc<Authenticator>>,
     unified_limits: Option<Arc<UnifiedLimits>>,
     stores: Option<Arc<Stores>>,
@@ -216,8 +221,13 @@ struct Kept {
 
 impl Kept {
     fn of(parts: &Parts) -> Self {
-        let Parts { identity, unified_limits, stores, .. } = parts;
-        Self { identity: identity.clone(), unified_limits: unified_limits.clone(), stores: Some(Arc::clone(stores)) }
+        let Parts { database, identity, unified_limits, stores, .. } = parts;
+        Self {
+            database: Some(database.clone()),
+            identity: identity.clone(),
+            unified_limits: unified_limits.clone(),
+            stores: Some(Arc::clone(stores)),
+        }
     }
 }
 
@@ -231,11 +241,12 @@ impl LocalParts {
 
     /// `before`: those in force.
     fn new(config: &Config, before: Option<Kept>) -> Result<Self, AssembleError> {
-        let Kept { identity, unified_limits, stores } = before.unwrap_or_default();
+        let Kept { database, identity, unified_limits, stores } = before.unwrap_or_default();
         let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
         Cache::check(config, plan.has_cache()).map_err(AssembleError::configuration)?;
         let policy = Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
         let protections = Protections::load(config).map_err(AssembleError::configuration)?;
+        let database = database.filter(|database| database.is_made_from(&config.database));
         let identity = match identity.filter(|identity| identity.is_made_from(config)) {
             _ if !plan.needs_identity() => None,
             Some(kept) => Some(kept),
@@ -253,7 +264,7 @@ impl LocalParts {
         let stores = stores.map_err(AssembleError::configuration)?;
         let intent_log = open_intent_log(config)?;
         let schema = ImageSchema::load(config).map_err(AssembleError::configuration)?;
-        Ok(Self { plan, policy, protections, identity, unified_limits, stores, intent_log, schema })
+        Ok(Self { plan, policy, protections, database, identity, unified_limits, stores, intent_log, schema })
     }
 }
 

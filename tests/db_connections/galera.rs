@@ -210,7 +210,8 @@ async fn a_look_sees_what_another_node_has_committed(cluster: &Cluster, first: &
     wait_until_there(&second, &id).await;
     cluster.first.sql("CREATE TABLE held (number INT PRIMARY KEY)");
     // The node applies changes one after the other, and waits for such a lock.
-    let mut holder = MySqlConnectOptions::new().username("root").socket(cluster.second.socket()).connect().await.unwrap();
+    let mut holder =
+        MySqlConnectOptions::new().username("root").socket(cluster.second.socket()).connect().await.unwrap();
     holder.execute("LOCK TABLES glance.held READ").await.unwrap();
     cluster.first.sql("INSERT INTO held VALUES (1)");
     save(first, &id).await.unwrap();
@@ -219,7 +220,8 @@ async fn a_look_sees_what_another_node_has_committed(cluster: &Cluster, first: &
         let (second, id) = (second.clone(), id.clone());
         async move { images::with_owner(&second, &id).await }
     });
-    let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'START TRANSACTION' AND time_ms > 500";
+    let waiting =
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'START TRANSACTION' AND time_ms > 500";
     block_in_place(|| {
         wait_for("the look waits", Duration::from_secs(20), || {
             assert!(!looking.is_finished(), "the look has not waited");

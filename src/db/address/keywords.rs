@@ -1,11 +1,13 @@
 //! libpq's parameters and where their values come from: the URL, a service file, the environment (PostgreSQL's manual, "Database
 //! Connection Control Functions", "Environment Variables", "The Connection Service File").
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::option_file::at_home;
 use super::url::Url;
+use crate::config::FileStates;
 use crate::db::error::DbError;
 
 /// Larger is no file of services or passwords.
@@ -77,19 +79,24 @@ const KEYWORDS: [(&str, &str, Standing); 44] = {
 };
 
 /// The values that are set.
-pub(super) struct Keywords(BTreeMap<&'static str, String>);
+#[derive(Default)]
+pub(super) struct Keywords {
+    values: BTreeMap<&'static str, String>,
+    /// Those that were looked for, before they were.
+    files: RefCell<FileStates>,
+}
 
 impl Keywords {
     /// The values for a URL, and the names of those of its parameters that have no effect. `variable` is the environment.
     pub(super) fn read(url: &Url, variable: &dyn Fn(&str) -> Option<String>) -> Result<(Self, Vec<String>), DbError> {
-        let (mut found, mut unused) = (Self(BTreeMap::new()), Vec::new());
+        let (mut found, mut unused) = (Self::default(), Vec::new());
         for name in url.parameters() {
             match lookup(name) {
                 Some((keyword, standing)) => {
                     if standing == Standing::Harmless {
                         unused.push(name.to_owned());
                     }
-                    found.0.insert(keyword, url.get(name).unwrap_or_default().to_owned());
+                    found.values.insert(keyword, url.get(name).unwrap_or_default().to_owned());
                 }
                 None if ["ssl", "tls", "gss", "scram", "oauth"].iter().any(|start| name.starts_with(start)) => {
                     return Err(super::parsed::refused(name));
@@ -101,14 +108,14 @@ impl Keywords {
             let join = |texts: Vec<String>| texts.join(",");
             let ports: Vec<String> =
                 hosts.iter().map(|host| host.port.map_or_else(String::new, |port| port.to_string())).collect();
-            found.0.insert("host", join(hosts.into_iter().map(|host| host.name).collect()));
+            found.values.insert("host", join(hosts.into_iter().map(|host| host.name).collect()));
             if ports.iter().any(|port| !port.is_empty()) {
-                found.0.insert("port", join(ports));
+                found.values.insert("port", join(ports));
             }
         }
         for (keyword, value) in [("user", &url.user), ("password", &url.password), ("dbname", &url.database)] {
             if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
-                found.0.entry(keyword).or_insert_with(|| value.clone());
+                found.values.entry(keyword).or_insert_with(|| value.clone());
             }
         }
         if let Some(name) = found.get("service").map(str::to_owned).or_else(|| variable("PGSERVICE")) {
@@ -116,7 +123,7 @@ impl Keywords {
         }
         for (keyword, name, _) in KEYWORDS.iter().filter(|(_, name, _)| !name.is_empty()) {
             if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
-                found.0.entry(keyword).or_insert(value);
+                found.values.entry(keyword).or_insert(value);
             }
         }
         found.check()?;
@@ -125,13 +132,29 @@ impl Keywords {
 
     /// A value that is not empty.
     pub(super) fn get(&self, keyword: &str) -> Option<&str> {
-        self.0.get(keyword).map(String::as_str).filter(|value| !value.is_empty())
+        self.values.get(keyword).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// The values of a parameter that has one for each host; empty where there is none.
     pub(super) fn list(&self, keyword: &str) -> Vec<String> {
-        let text = self.0.get(keyword).map_or("", String::as_str);
+        let text = self.values.get(keyword).map_or("", String::as_str);
         if text.is_empty() { Vec::new() } else { text.split(',').map(|one| one.trim().to_owned()).collect() }
+    }
+
+    /// The files that have been read until now, or looked for.
+    pub(super) fn into_files(self) -> FileStates {
+        self.files.into_inner()
+    }
+
+    /// To be called before this file is read or looked for.
+    pub(super) fn note(&self, path: &Path) {
+        self.files.borrow_mut().note(path);
+    }
+
+    /// `None` if there is no such file.
+    fn read_file(&self, path: &Path) -> Result<Option<String>, DbError> {
+        self.note(path);
+        read_file(path)
     }
 
     fn check(&self) -> Result<(), DbError> {
@@ -153,7 +176,7 @@ impl Keywords {
         let folders = folders.unwrap_or_else(|| SYSTEM_FOLDERS.map(str::to_owned).to_vec());
         let system = folders.into_iter().map(|folder| Path::new(&folder).join("pg_service.conf"));
         for path in std::iter::once(own).chain(system) {
-            let Some(text) = read_file(&path)? else { continue };
+            let Some(text) = self.read_file(&path)? else { continue };
             let wrong = |reason: String| DbError::Url(format!("the service file {}: {reason}", path.display()));
             let (mut is_wanted, mut is_there) = (false, false);
             for (number, line) in text.lines().map(str::trim).enumerate() {
@@ -168,7 +191,7 @@ impl Keywords {
                         line.split_once('=').ok_or_else(|| wrong(format!("line {} is no setting", number + 1)))?;
                     let known = lookup(keyword.trim()).filter(|(keyword, _)| *keyword != "service");
                     let (keyword, _) = known.ok_or_else(|| wrong(format!("line {} is not understood", number + 1)))?;
-                    self.0.entry(keyword).or_insert_with(|| value.trim().to_owned());
+                    self.values.entry(keyword).or_insert_with(|| value.trim().to_owned());
                 }
             }
             if is_there {
@@ -188,7 +211,7 @@ impl Keywords {
     ) -> Result<Option<String>, DbError> {
         use std::os::unix::fs::PermissionsExt;
         let path = self.get("passfile").map_or_else(|| at_home("~/.pgpass"), PathBuf::from);
-        let Some(text) = read_file(&path)? else { return Ok(None) };
+        let Some(text) = self.read_file(&path)? else { return Ok(None) };
         let mode = std::fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
         if mode & 0o77 != 0 {
             tracing::warn!(file = %path.display(), "the password file is not used: others than its owner may read it");

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::DbError;
+use crate::config::FileStates;
 pub(super) use mysql::MySqlAddress;
 use parsed::refused;
 pub(super) use parsed::{Parsed, is_strict, sql_mode};
@@ -109,7 +110,7 @@ fn sqlite(url: &Url) -> Result<Parsed<SqliteAddress>, DbError> {
     let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let known = ["uri", "timeout", "check_same_thread", "cached_statements", "detect_types"];
     let unused = url.parameters().filter(|name| !known.contains(name)).map(str::to_owned).collect();
-    Ok(Parsed { address: SqliteAddress { path, timeout }, unused })
+    Ok(Parsed { address: SqliteAddress { path, timeout }, unused, files: FileStates::default() })
 }
 
 #[cfg(test)]
@@ -129,7 +130,7 @@ mod tests {
             ("sqlite:////home/me@here/g.db", "/home/me@here/g.db"),
         ];
         for (url, path) in expected {
-            let Parsed { address, unused } =
+            let Parsed { address, unused, .. } =
                 DatabaseAddress::parse(url, "").unwrap_or_else(|error| panic!("{url}: {error}"));
             let DatabaseAddress::Sqlite(found) = address else { panic!("{url}") };
             assert_eq!(found.path, Path::new(path), "{url}");

@@ -11,6 +11,7 @@ use super::mysql_tls;
 use super::option_file::{OptionFile, Reader};
 use super::parsed::{Parsed, refused};
 use super::url::{Host, Url, number};
+use crate::config::FileStates;
 use crate::db::error::DbError;
 
 /// What has no meaning here and changes nothing about the connection.
@@ -133,7 +134,8 @@ impl MySqlAddress {
         if let Some(path) = &socket {
             connect = connect.socket(path);
         }
-        let connect = mysql_tls::apply(connect, url, &options, reader, socket.is_some())?;
+        let mut certificates = FileStates::default();
+        let connect = mysql_tls::apply(connect, url, &options, reader, socket.is_some(), &mut certificates)?;
         let servers: Vec<_> = hosts
             .iter()
             .take(if socket.is_some() { 1 } else { hosts.len() })
@@ -152,7 +154,7 @@ impl MySqlAddress {
             connect_timeout: connect_timeout.map(|seconds| Duration::from_secs(seconds.into())),
             read_timeout: timeout("read_timeout")?.map(|seconds| Duration::from_secs(seconds.into())),
         };
-        Ok(Parsed { address, unused })
+        Ok(Parsed { address, unused, files: options.into_files().and(certificates) })
     }
 
     /// For error texts.

@@ -7,6 +7,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use super::option_file::{OptionFile, Reader};
 use super::parsed::refused;
 use super::url::Url;
+use crate::config::FileStates;
 use crate::db::error::DbError;
 
 /// Parameters of a URL that are read here.
@@ -33,13 +34,14 @@ const MOST_CERTIFICATES: usize = 10_000;
 /// As PyMySQL and SQLAlchemy understand the parameters, with these differences: words such as `ssl_disabled=false` mean what they
 /// say, where a text that is not empty counts as true there; the host name is verified wherever there is a CA and nothing says
 /// otherwise, also with mysqlclient; an option file may demand more by `ssl`, `ssl-mode` and `ssl-verify-server-cert`, which PyMySQL
-/// passes over.
+/// passes over. `files` becomes those whose contents the connection has: the driver reads others anew each time.
 pub(super) fn apply(
     connect: MySqlConnectOptions,
     url: &Url,
     options: &OptionFile,
     reader: Reader,
     by_socket: bool,
+    files: &mut FileStates,
 ) -> Result<MySqlConnectOptions, DbError> {
     check_versions(url, options)?;
     let file = |parameter: &str, option: &str| url.get(parameter).or_else(|| options.get(option)).map(str::to_owned);
@@ -52,8 +54,9 @@ pub(super) fn apply(
         return Ok(connect);
     }
     if let Some(folder) = &ca_folder {
-        let mut pem = certificates_in(Path::new(folder))?;
+        let mut pem = certificates_in(Path::new(folder), files)?;
         if let Some(path) = &ca {
+            files.note(Path::new(path));
             pem.extend(super::files::read_certificates(Path::new(path))?);
         }
         connect = connect.ssl_ca_from_pem(pem);
@@ -154,13 +157,15 @@ fn check_versions(url: &Url, options: &OptionFile) -> Result<(), DbError> {
 }
 
 /// All certificates of a directory, whatever their files are called.
-fn certificates_in(folder: &Path) -> Result<Vec<u8>, DbError> {
+fn certificates_in(folder: &Path, states: &mut FileStates) -> Result<Vec<u8>, DbError> {
+    states.note(folder);
     let entries =
         std::fs::read_dir(folder).map_err(|error| DbError::Url(format!("ssl_capath {}: {error}", folder.display())))?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
     let mut pem = Vec::new();
     for path in files.iter().take(MOST_CERTIFICATES) {
+        states.note(path);
         if let Ok(text) = super::files::read_certificates(path) {
             pem.extend(text);
             pem.push(b'\n');
@@ -189,7 +194,8 @@ mod tests {
         let url = Url::parse(&here(url), &format!("read_default_file={}", cnf.display())).unwrap();
         let reader = if url.driver().is_none() { Reader::C } else { Reader::Python };
         let options = OptionFile::read(url.get("read_default_file"), None, reader)?;
-        let connect = apply(MySqlConnectOptions::new(), &url, &options, reader, url.get("unix_socket").is_some())?;
+        let (by_socket, mut files) = (url.get("unix_socket").is_some(), FileStates::default());
+        let connect = apply(MySqlConnectOptions::new(), &url, &options, reader, by_socket, &mut files)?;
         Ok(format!("{:?}", connect.get_ssl_mode()))
     }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::config::FileStates;
 use crate::db::error::DbError;
 
 /// Files that include each other end here, as those of the C libraries do.
@@ -24,7 +25,11 @@ pub(super) enum Reader {
 
 /// The options of some groups; of those with the same name the last counts.
 #[derive(Default)]
-pub(super) struct OptionFile(HashMap<String, Option<String>>);
+pub(super) struct OptionFile {
+    values: HashMap<String, Option<String>>,
+    /// All that were read, and the directories that name some.
+    files: FileStates,
+}
 
 impl OptionFile {
     /// Reads `file`, or the usual ones if only a group is given. A file that is named must be there: what it says about TLS
@@ -43,8 +48,12 @@ impl OptionFile {
             None => {
                 let usual = USUAL_FILES.iter().take(if reader == Reader::Python { 1 } else { 2 }).map(PathBuf::from);
                 let own = (reader == Reader::C).then(|| at_home("~/.my.cnf"));
-                for path in usual.chain(own).filter(|path| super::files::is_there(path)) {
-                    found.add(&path, &groups, reader, 0)?;
+                for path in usual.chain(own) {
+                    if super::files::is_there(&path) {
+                        found.add(&path, &groups, reader, 0)?;
+                    } else {
+                        found.files.note(&path);
+                    }
                 }
             }
         }
@@ -53,7 +62,7 @@ impl OptionFile {
 
     /// A value that is not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_deref().filter(|value| !value.is_empty())
+        self.values.get(name)?.as_deref().filter(|value| !value.is_empty())
     }
 
     /// Whether a switch is on: it stands alone, or with a value that says so. `skip-NAME` turns it off.
@@ -61,10 +70,10 @@ impl OptionFile {
     /// # Errors
     /// Its value is neither true nor false.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, DbError> {
-        if self.0.contains_key(&format!("skip-{name}")) {
+        if self.values.contains_key(&format!("skip-{name}")) {
             return Ok(Some(false));
         }
-        match self.0.get(name) {
+        match self.values.get(name) {
             None => Ok(None),
             Some(None) => Ok(Some(true)),
             Some(Some(value)) => super::url::flag(name, value).map(Some),
@@ -73,7 +82,12 @@ impl OptionFile {
 
     /// The names that are set.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.values.keys().map(String::as_str)
+    }
+
+    /// The files that it comes from.
+    pub(super) fn into_files(self) -> FileStates {
+        self.files
     }
 
     fn add(&mut self, path: &Path, groups: &[&str], reader: Reader, depth: usize) -> Result<(), DbError> {
@@ -83,6 +97,7 @@ impl OptionFile {
         if depth > MOST_INCLUDES {
             return Err(wrong(&"too many files include each other"));
         }
+        self.files.note(path);
         let size = std::fs::metadata(path).map_err(|error| wrong(&error))?.len();
         if size > LARGEST {
             return Err(wrong(&"it is too large"));
@@ -97,7 +112,7 @@ impl OptionFile {
             if let Some(group) = line.strip_prefix('[').and_then(|line| line.split_once(']')).map(|(group, _)| group) {
                 is_wanted = groups.contains(&group.trim());
             } else if let Some(include) = line.strip_prefix('!') {
-                for path in included(include).map_err(|reason| wrong(&reason))? {
+                for path in self.included(include).map_err(|reason| wrong(&reason))? {
                     self.add(&path, groups, reader, depth + 1)?;
                 }
             } else if is_wanted {
@@ -105,26 +120,27 @@ impl OptionFile {
                     Some((name, value)) => (name, Some(value_of(value.trim(), reader))),
                     None => (line, None),
                 };
-                self.0.insert(name.trim().to_ascii_lowercase().replace('_', "-"), value);
+                self.values.insert(name.trim().to_ascii_lowercase().replace('_', "-"), value);
             }
         }
         Ok(())
     }
-}
 
-/// The files that `!include FILE` or `!includedir DIRECTORY` means.
-fn included(line: &str) -> Result<Vec<PathBuf>, String> {
-    if let Some(folder) = line.strip_prefix("includedir") {
-        let folder = folder.trim();
-        let entries = std::fs::read_dir(folder).map_err(|error| format!("!includedir {folder}: {error}"))?;
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        files.retain(|path| path.extension().is_some_and(|end| end == "cnf"));
-        files.sort();
-        return Ok(files);
-    }
-    match line.strip_prefix("include") {
-        Some(file) => Ok(vec![PathBuf::from(file.trim())]),
-        None => Err("a line with an exclamation mark is no !include and no !includedir".to_owned()),
+    /// The files that `!include FILE` or `!includedir DIRECTORY` means.
+    fn included(&mut self, line: &str) -> Result<Vec<PathBuf>, String> {
+        if let Some(folder) = line.strip_prefix("includedir") {
+            let folder = folder.trim();
+            self.files.note(Path::new(folder));
+            let entries = std::fs::read_dir(folder).map_err(|error| format!("!includedir {folder}: {error}"))?;
+            let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            files.retain(|path| path.extension().is_some_and(|end| end == "cnf"));
+            files.sort();
+            return Ok(files);
+        }
+        match line.strip_prefix("include") {
+            Some(file) => Ok(vec![PathBuf::from(file.trim())]),
+            None => Err("a line with an exclamation mark is no !include and no !includedir".to_owned()),
+        }
     }
 }
 

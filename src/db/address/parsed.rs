@@ -3,17 +3,20 @@
 use std::fmt::Write as _;
 
 use super::url::Host;
+use crate::config::FileStates;
 use crate::db::error::DbError;
 
-/// An address, and the names of the parameters that have no effect.
+/// An address, the names of the parameters that have no effect, and the files that made the address what it is. A file that each new
+/// connection reads need not be among these.
 pub(in crate::db) struct Parsed<A> {
     pub(in crate::db) address: A,
     pub(in crate::db) unused: Vec<String>,
+    pub(in crate::db) files: FileStates,
 }
 
 impl<A> Parsed<A> {
     pub(super) fn map<B>(self, to: impl FnOnce(A) -> B) -> Parsed<B> {
-        Parsed { address: to(self.address), unused: self.unused }
+        Parsed { address: to(self.address), unused: self.unused, files: self.files }
     }
 }
 

@@ -103,7 +103,7 @@ impl PostgresAddress {
                 .map(Duration::from_secs),
             is_pooled: keywords.get("prepared_statement_cache_size") == Some("0"),
         };
-        Ok(Parsed { address, unused })
+        Ok(Parsed { address, unused, files: keywords.into_files() })
     }
 
     /// For error texts.
@@ -257,12 +257,16 @@ impl Tls {
                 DbError::Url("sslmode is disable, allow, prefer, require, verify-ca or verify-full".to_owned())
             })?,
         };
+        let noted = |path: PathBuf| {
+            keywords.note(&path);
+            Some(path)
+        };
         let roots = match keywords.get("sslrootcert") {
             Some("system") if matches!(mode, PgSslMode::VerifyFull) => Some(super::files::system_certificates()?),
             Some("system") => return Err(DbError::Url("sslrootcert=system needs sslmode=verify-full".to_owned())),
             // libpq takes a file that is not there for none, unless the server must be verified.
-            Some(path) => Some(PathBuf::from(path)).filter(|path| path.try_exists().unwrap_or(true)),
-            None => Some(at_home("~/.postgresql/root.crt")).filter(|path| super::files::is_there(path)),
+            Some(path) => noted(PathBuf::from(path)).filter(|path| path.try_exists().unwrap_or(true)),
+            None => noted(at_home("~/.postgresql/root.crt")).filter(|path| super::files::is_there(path)),
         };
         if roots.is_none() && matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
             return Err(DbError::Url(
@@ -277,7 +281,7 @@ impl Tls {
         }
         let certificate = keywords.get("sslcert").map(PathBuf::from);
         let certificate = certificate
-            .or_else(|| Some(at_home("~/.postgresql/postgresql.crt")).filter(|path| super::files::is_there(path)));
+            .or_else(|| noted(at_home("~/.postgresql/postgresql.crt")).filter(|path| super::files::is_there(path)));
         let key = keywords.get("sslkey").map_or_else(|| at_home("~/.postgresql/postgresql.key"), PathBuf::from);
         Ok(Self { mode, roots, certificate, key })
     }
