@@ -15,6 +15,10 @@ const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
+/// A request has it that another host has sent on. Upstream knows nothing of it, and sends a request round and round whose URL leads back:
+/// one that was recorded when a host had another name, or that of a load balancer.
+const SENT_ON: HeaderName = HeaderName::from_static("x-glance-sent-on");
+
 /// Properties with the URL of the host that works on an image, or has what it works on.
 const HOSTS: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
 
@@ -62,8 +66,13 @@ impl Peers {
         hosts.filter(|host| !host.is_empty()).find(|host| self.self_url.as_deref() != Some(host))
     }
 
+    /// Whether another host has sent the request on, because this one is to have the staged data.
+    pub(super) fn is_sent_on(call: &Call<'_>) -> bool {
+        call.headers.contains_key(SENT_ON)
+    }
+
     /// Sends the request on, with the caller's token, and gives the client's `answer` the request id of the other host, whose log tells
-    /// what became of it. `path`: with its leading slash.
+    /// what became of it. `path`: with its leading slash. What another host has sent on goes no further.
     ///
     /// # Errors
     /// [`NotForwarded`], with the answer for the client.
@@ -76,8 +85,13 @@ impl Peers {
         document: Option<&Value>,
         mut answer: Response,
     ) -> Result<Response, NotForwarded> {
+        if Self::is_sent_on(call) {
+            tracing::error!(host, %method, path, "a request for staged data came from another host and is not sent on again");
+            return Err(NotForwarded::Unreachable(unavailable(StatusCode::BAD_GATEWAY)));
+        }
         tracing::info!(host, %method, path, "a request is sent on to the host that has the staged data");
-        let mut request = self.client.request(method, format!("{host}{path}"));
+        let request = self.client.request(method, format!("{host}{path}"));
+        let mut request = request.header(SENT_ON, "true");
         if let Some(token) = &call.context.token {
             request = request.header(AUTH_TOKEN, token.expose());
         }
@@ -101,5 +115,9 @@ impl Peers {
 fn unreachable(error: RequestError) -> NotForwarded {
     tracing::error!(%error, "the host that has the staged data cannot be reached");
     let status = if error.is_broken_connection() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-    NotForwarded::Unreachable(Error::detail(status, "Stage host is unavailable").because(error))
+    NotForwarded::Unreachable(unavailable(status).because(error))
+}
+
+fn unavailable(status: StatusCode) -> Error {
+    Error::detail(status, "Stage host is unavailable")
 }

@@ -267,3 +267,49 @@ fn the_host_that_has_the_staged_data_imports_and_deletes() {
         .map(|server| balancer::Host { address: server.address, staging: server.conf.dir.join("staging") });
     Balancer::start(&first.conf.dir, hosts, "").exercise_staging();
 }
+
+#[test]
+fn a_request_is_sent_on_once_where_the_url_leads_back() {
+    let web = Web::start();
+    let first = Server::with(conf(&web));
+    let [near, far] = ["near", "far"].map(|name| host(&first.conf, name));
+    // Staged on the first of them, and recorded under a name that the other host had once.
+    let staged = |recorded: &Server| {
+        let id = create(&near);
+        stage(&near, &id, &vec![b'w'; MIB]);
+        let port = recorded.conf.port;
+        let names = format!("image_id = '{id}' and name = 'os_glance_stage_host'");
+        let update =
+            format!("update image_properties set value = 'http://localhost:{port}' where {names}; select changes()");
+        assert_eq!(sqlite(&first.conf.database(), &update), "1");
+        id
+    };
+    let sent_on = |server: &Server, id: &str| {
+        let is_such = |line: &&str| line.contains("a request is sent on to the host") && line.contains(id);
+        let count = || server.log().lines().filter(is_such).count();
+        wait_for("a line of the log", PATIENCE, || Some(count()).filter(|count| *count > 0))
+    };
+    let delete = |id: &str| Request::new("DELETE", &format!("/v2/images/{id}"));
+    let import = |id: &str| Request::new("POST", &format!("/v2/images/{id}/import")).json(&direct());
+    let is_staged = |id: &str| first.conf.dir.join("near/staging").join(id).try_exists().unwrap();
+
+    let id = staged(&near);
+    near.send(&delete(&id)).expect(204);
+    assert_eq!(sent_on(&near, &id), 1);
+    assert!(!is_staged(&id));
+
+    let id = staged(&near);
+    near.send(&import(&id)).expect(202);
+    assert_eq!(sent_on(&near, &id), 1);
+    wait_for_task(&near, &id, "success");
+    assert_free(&shown(&near, &id), "active");
+
+    // The data is elsewhere.
+    let id = staged(&far);
+    assert_eq!(far.send(&import(&id)).status, 502);
+    assert_eq!(sent_on(&far, &id), 1);
+    assert!(shown(&far, &id)["status"] == "uploading" && is_staged(&id));
+    far.send(&delete(&id)).expect(204);
+    assert_eq!(sent_on(&far, &id), 2);
+    far.send(&Request::new("GET", &format!("/v2/images/{id}"))).expect(404);
+}

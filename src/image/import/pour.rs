@@ -263,9 +263,9 @@ impl Images {
         Some(self.staging_folder()?.join(&plan.image.id))
     }
 
-    /// Whether the plan's image has staged data here.
-    pub(crate) async fn has_staged(&self, plan: &Plan) -> bool {
-        self.staged_length(&plan.image.id).await.is_some()
+    /// Whether an image has staged data here.
+    pub(crate) async fn has_staged(&self, image_id: &str) -> bool {
+        self.staged_length(image_id).await.is_some()
     }
 }
 

@@ -259,7 +259,7 @@ impl Tasks {
         let is_direct = *method == Method::GlanceDirect;
         let is_staged = is_direct || plan.transformed.is_changed;
         let may_keep = is_direct && failed.keeps_staged && !plan.transformed.is_changed;
-        let keeps = may_keep && self.images.has_staged(plan).await;
+        let keeps = may_keep && self.images.has_staged(&plan.image.id).await;
         let back = if keeps { Status::Uploading } else { Status::Queued };
         let step = self.images.step_of_failure(plan, &hold, &known, &failed.stores, back);
         self.end_in_failure(plan, hold, failed.message, step, is_staged && !keeps).await;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::api::documents::Held;
 use crate::api::header::joined;
+use crate::api::peers::Peers;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::image::Resource;
@@ -31,7 +32,9 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let (document, path) = (request.document.clone(), format!("/v2/images/{}/import", found.id));
     let accepted = reply::empty(StatusCode::ACCEPTED);
     if let Some(prepared) = api.tasks.prepare_import(found, request, header).await? {
-        if let Some(host) = host {
+        // Where the data is recorded under another URL of this host, that is no reason to leave it alone.
+        let is_here = Peers::is_sent_on(call) && api.images.has_staged(id).await;
+        if let Some(host) = host.filter(|_| !is_here) {
             return Ok(api.peers.forward(call, HttpMethod::POST, &host, &path, Some(&document), accepted).await?);
         }
         api.tasks.begin_import(prepared, call.context).await?;
