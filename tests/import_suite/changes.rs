@@ -146,3 +146,39 @@ fn an_import_outlives_the_token_of_its_caller() {
     server.send(&known("DELETE", &path)).expect(204);
     assert_nothing_left(&server.conf);
 }
+
+#[test]
+fn a_download_that_hardly_goes_on_ends_after_the_deletion_of_its_image() {
+    let [web, making] = [(); 2].map(|()| Web::start());
+    let server = Server::with(several_at_a_time(&web));
+    let id = create(&server);
+    import(&server, &id, &download(&web));
+    wait_for_begin(&web, &server, &id);
+    let input = json!({"import_from": making.url(), "import_from_format": "", "image_properties": {
+        "name": "made", "disk_format": "raw", "container_format": "bare",
+    }});
+    server.send(&Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input}))).expect(201);
+    making.asked.recv_timeout(PATIENCE).unwrap();
+    let made = wait_for("the image is made", PATIENCE, || {
+        let images = server.send(&Request::new("GET", "/v2/images?name=made")).expect(200).json();
+        Some(images["images"].get(0)?["id"].as_str().unwrap().to_owned())
+    });
+    for id in [&id, &made] {
+        server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    }
+    // Nothing more comes, and the servers' silence alone would be borne for longer.
+    let tasks = wait_for("the end of the tasks", PATIENCE, || {
+        let tasks = server.send(&Request::new("GET", "/v2/tasks?status=failure")).expect(200).json();
+        Some(tasks["tasks"].as_array().unwrap().clone()).filter(|tasks| tasks.len() == 2)
+    });
+    for task in tasks {
+        let task = server.send(&Request::new("GET", &format!("/v2/tasks/{}", task["id"].as_str().unwrap())));
+        let task = task.expect(200).json();
+        let expected = match task["type"].as_str().unwrap() {
+            "import" => "the image has been deleted",
+            _ => "Image has been deleted, aborting import.",
+        };
+        assert!(task["message"].as_str().unwrap().contains(expected), "{task}");
+    }
+    assert_nothing_left(&server.conf);
+}

@@ -1,14 +1,13 @@
 //! The task of an import.
 
 use std::error::Error as StdError;
-use std::time::Duration;
 
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::failed::Failed;
 use super::progress::{Progress, copied};
+use super::reporting::Subject;
 use super::request::Method;
 use super::source;
 use crate::db::DbError;
@@ -18,9 +17,6 @@ use crate::sys::crash_point::crash_point;
 use crate::task::model::TaskStatus;
 use crate::task::pool::{Ended, Turn, Work};
 use crate::task::tasks::{NO_TIME, Tasks, UNREACHED};
-
-/// How often a task says how far it is.
-const REPORT: Duration = Duration::from_secs(30);
 
 /// How often an image is looked at whose locations others change.
 const ATTEMPTS: u32 = 5;
@@ -138,10 +134,11 @@ impl Tasks {
             warn!(task_id = plan.task_id, error = &error as &dyn StdError, "an import cannot announce its size");
         }
         crash_point("import.opened");
-        let task_id = plan.task_id.clone();
+        let (task_id, image_id) = (plan.task_id.clone(), plan.image.id.clone());
+        let subject = Subject { task_id: &task_id, image_id: &image_id, hold: Some(hold) };
         let size = source.size;
         let transform = self.transform(plan, hold, method, source, progress);
-        let transformed = self.reporting(&task_id, progress, size, transform).await;
+        let transformed = self.reporting(subject, progress, size, transform).await;
         let source = transformed.map_err(|error| Failed::before_stores(plan, &error, error.is_verdict()))?;
         crash_point("import.transformed");
         if let Some(step) = self.images.step_of_placeholders(plan)
@@ -153,33 +150,10 @@ impl Tasks {
         crash_point("import.placed");
         let size = source.size;
         let pour = self.images.pour_import(plan, hold, size, progress.count(source.data));
-        let poured = self.reporting(&task_id, progress, size, pour).await;
+        let poured = self.reporting(subject, progress, size, pour).await;
         // As at upstream, where what has brought the data, or has converted it, takes that back once a store fails.
         let blames_all = method.is_download() || (self.plugins.convert() && !plan.is_copy);
         poured.map_err(|fault| Failed::of(fault, plan, blames_all))
-    }
-
-    /// Does the work, and has the task say how far it is. `size`: bytes that are to come.
-    pub(in crate::task) async fn reporting<T>(
-        &self,
-        task_id: &str,
-        progress: &Progress,
-        size: Option<u64>,
-        work: impl Future<Output = T>,
-    ) -> T {
-        let report = async {
-            loop {
-                sleep(REPORT).await;
-                // The lease is renewed by others; a report that is lost is followed by the next.
-                if let Err(error) = rows::report(&self.db, task_id, progress.message(size)).await {
-                    warn!(task_id, error = &error as &dyn StdError, "a task cannot say how far it is");
-                }
-            }
-        };
-        tokio::select! {
-            done = work => done,
-            () = report => unreachable!("it has no end"),
-        }
     }
 
     /// The data is there: so says the image's row, unless it is gone.

@@ -10,6 +10,7 @@ mod flow;
 mod plugins;
 mod progress;
 mod remote;
+mod reporting;
 mod request;
 mod source;
 mod transform;
@@ -21,6 +22,7 @@ pub(super) use plugins::{Conversion, Decompression, Interrupt, Percent, PluginEr
 pub use plugins::{Plugins, UnknownPlugin};
 pub(super) use progress::Progress;
 pub(super) use remote::Remote;
+pub(super) use reporting::Subject;
 pub use request::{ImportRequest, Method};
 pub(super) use source::Source;
 pub(super) use transform::open as file_source;

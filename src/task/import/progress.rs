@@ -1,10 +1,14 @@
 //! How far a task's data is, in words that upstream's clients show as they are.
 
+use std::future::ready;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const MIB: u64 = 1 << 20;
@@ -17,21 +21,36 @@ pub(in crate::task) struct Progress {
     converted: Arc<AtomicU8>,
     /// Where plugins work that block.
     threads: TaskTracker,
+    /// Cancelled when nobody wants the data any more.
+    unwanted: CancellationToken,
 }
 
+/// Data that was on its way when its image went.
+#[derive(Debug, thiserror::Error)]
+#[error("the image has been deleted")]
+struct Unwanted;
+
 impl Progress {
-    /// The same data, counted from zero: what has passed before counts no more.
-    pub(in crate::task) fn count<S>(&self, data: S) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<S>
+    /// The same data, counted from zero: what has passed before counts no more. It ends in an error once it is given up.
+    pub(in crate::task) fn count<'d, S>(&self, data: S) -> BoxStream<'d, io::Result<Bytes>>
     where
-        S: Stream<Item = std::io::Result<Bytes>> + Send,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'd,
     {
         self.copied.store(0, Ordering::Relaxed);
         let bytes = Arc::clone(&self.copied);
-        data.inspect(move |piece| {
+        let counted = data.inspect(move |piece| {
             if let Ok(piece) = piece {
                 bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
-        })
+        });
+        let unwanted = self.unwanted.clone();
+        let end = stream::once(async move { unwanted.is_cancelled().then(|| Err(io::Error::other(Unwanted))) });
+        counted.take_until(self.unwanted.clone().cancelled_owned()).chain(end.filter_map(ready)).boxed()
+    }
+
+    /// Nobody wants the data any more: it ends, however slowly it comes.
+    pub(super) fn give_up(&self) {
+        self.unwanted.cancel();
     }
 
     /// The threads of plugins: they may go on for a moment when nobody waits for them any more.
@@ -77,7 +96,7 @@ mod tests {
         assert_eq!(progress.message(None), "Copied 0 MiB");
         progress.converted(57);
         assert_eq!(progress.message(None), "Converting (57 %)");
-        let pieces = [Ok(Bytes::from(vec![0; 3 << 20])), Err(std::io::ErrorKind::TimedOut.into())];
+        let pieces = [Ok(Bytes::from(vec![0; 3 << 20])), Err(io::ErrorKind::TimedOut.into())];
         let seen: Vec<_> = progress.count(stream::iter(pieces)).collect().await;
         assert_eq!(seen.len(), 2);
         assert_eq!(progress.message(None), "Copied 3 MiB");
@@ -98,5 +117,20 @@ mod tests {
         assert_eq!(progress.message(Some(2 << 20)), "Converting (57 %)");
         pass(3).await;
         assert_eq!(progress.message(Some(4 << 20)), "Copied 3 MiB (75 %)");
+    }
+
+    #[tokio::test]
+    async fn data_that_is_given_up_ends_in_an_error_and_other_data_well() {
+        let progress = Progress::default();
+        let piece = || stream::iter([Ok(Bytes::from_static(b"piece"))]);
+        let mut whole = progress.count(piece());
+        assert_eq!(whole.next().await.unwrap().unwrap(), "piece");
+        assert!(whole.next().await.is_none());
+        let mut stalled = progress.count(piece().chain(stream::pending()));
+        assert_eq!(stalled.next().await.unwrap().unwrap(), "piece");
+        assert!(futures_util::poll!(stalled.next()).is_pending());
+        progress.give_up();
+        assert_eq!(stalled.next().await.unwrap().unwrap_err().to_string(), "the image has been deleted");
+        assert!(stalled.next().await.is_none());
     }
 }

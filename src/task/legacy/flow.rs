@@ -16,7 +16,7 @@ use crate::image::{self, Image, Making, Upload};
 use crate::store::Priority;
 use crate::sys::crash_point::crash_point;
 use crate::task::Error;
-use crate::task::import::{FetchError, PluginError, Progress, Source, aside, file_source};
+use crate::task::import::{FetchError, PluginError, Progress, Source, Subject, aside, file_source};
 use crate::task::model::{Task, TaskStatus};
 use crate::task::pool::{Ended, Turn, Work};
 use crate::task::tasks::{NO_TIME, Tasks, UNREACHED};
@@ -151,12 +151,13 @@ impl Tasks {
         let mut image = self.images.make(making, &input.base, &input.properties, input.owner.clone()).await?;
         crash_point("make.registered");
         let source = self.web.open(&input.url).await?;
+        let subject = Subject { task_id: making.task_id(), image_id: making.image_id(), hold: None };
         let (source, files) = match &self.legacy.rework {
             None => (source, None),
             Some(rework) => {
                 let files = rework.files(&image.id);
                 let work = self.rework(rework, &mut image, caller, source, progress);
-                (self.reporting(making.task_id(), progress, None, work).await?, Some(files))
+                (self.reporting(subject, progress, None, work).await?, Some(files))
             }
         };
         let size = source.size;
@@ -170,7 +171,7 @@ impl Tasks {
             data: progress.count(source.data),
         };
         let stored = self.images.upload(image, upload);
-        let stored = self.reporting(making.task_id(), progress, size, stored).await;
+        let stored = self.reporting(subject, progress, size, stored).await;
         crash_point("make.stored");
         if let Some(files) = files {
             remove(&files).await;
@@ -191,7 +192,7 @@ impl Tasks {
         progress: &Progress,
     ) -> Result<Source, Failed> {
         let files = rework.files(&image.id);
-        rework.keep(&files[0], source.data, progress.threads()).await?;
+        rework.keep(&files[0], progress.count(source.data), progress.threads()).await?;
         crash_point("make.kept");
         let is_archive = image.container_format.as_deref() == Some("ova");
         if is_archive && !caller.is_admin {
