@@ -10,6 +10,7 @@ mod certificates;
 mod client;
 mod error;
 mod options;
+mod reach;
 mod request;
 mod resolver;
 mod url_filter;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::reach;
 use super::resolver::{Resolver, SystemResolver};
 use crate::config::ImportFilteringOptsSection;
 
@@ -45,6 +46,8 @@ struct Rules {
     schemes: Rule,
     hosts: Rule,
     ports: Rule,
+    /// Private networks are as far away as this machine.
+    refuses_private: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -74,6 +77,7 @@ impl UrlFilter {
             schemes: rule(&options.allowed_schemes, &options.disallowed_schemes),
             hosts: rule(&options.allowed_hosts, &options.disallowed_hosts),
             ports: rule(&options.allowed_ports, &options.disallowed_ports),
+            refuses_private: options.disallow_private_addresses,
         };
         Self { rules: Arc::new(rules), resolver }
     }
@@ -91,7 +95,7 @@ impl UrlFilter {
     /// this filter rather than the name: it could resolve differently the next time.
     ///
     /// Loopback and link-local addresses (the metadata service of clouds among them) are refused unless the host itself is
-    /// on the allow list; private networks are fine.
+    /// on the allow list, and so are private networks where `disallow_private_addresses` is set.
     ///
     /// # Errors
     /// The reason for which the URL is refused.
@@ -148,12 +152,9 @@ impl UrlFilter {
         if self.rules.hosts.allowed.iter().any(|allowed| allowed == name) {
             return true;
         }
-        let own = match address.to_canonical() {
-            IpAddr::V4(address) => address.is_loopback() || address.is_link_local() || address.is_unspecified(),
-            IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified(),
-        };
-        let denied = |text: &String| text.parse() == Ok(address) || text.parse() == Ok(address.to_canonical());
-        !own && !self.rules.hosts.denied.iter().any(denied)
+        let barred = reach::is_own(address) || self.rules.refuses_private && reach::is_private(address);
+        let denied = |text: &String| text.parse().is_ok_and(|denied: IpAddr| reach::any(address, |one| one == denied));
+        !barred && !self.rules.hosts.denied.iter().any(denied)
     }
 }
 
@@ -221,6 +222,8 @@ mod tests {
             ("http://[::1]/", Err(Refused::Addresses("::1".to_owned()))),
             ("http://[fe80::1]/", Err(Refused::Addresses("fe80::1".to_owned()))),
             ("http://[::ffff:127.0.0.1]/", Err(Refused::Addresses("::ffff:127.0.0.1".to_owned()))),
+            ("http://[64:ff9b::a9fe:a9fe]/", Err(Refused::Addresses("64:ff9b::a9fe:a9fe".to_owned()))),
+            ("http://[2002:7f00:1::]/", Err(Refused::Addresses("2002:7f00:1::".to_owned()))),
             ("http://host:port/", Err(Refused::Malformed)),
             ("no url", Err(Refused::Malformed)),
             ("", Err(Refused::Malformed)),
@@ -260,6 +263,8 @@ mod tests {
             ("http://192.0.2.1/", Err(Refused::Host("192.0.2.1".to_owned()))),
             ("http://BAD.example./", Err(Refused::Host("bad.example".to_owned()))),
             ("http://[::ffff:192.0.2.1]/", Err(Refused::Addresses("::ffff:192.0.2.1".to_owned()))),
+            ("http://[64:ff9b::192.0.2.1]/", Err(Refused::Addresses("64:ff9b::c000:201".to_owned()))),
+            ("http://[64:ff9b::192.0.2.2]/", Ok(())),
             ("http://192.0.2.2:22/", Err(Refused::Port(22))),
         ] {
             assert_eq!(filter.addresses(url).await.map(|_| ()), verdict, "{url}");
@@ -315,5 +320,21 @@ mod tests {
             ..ImportFilteringOptsSection::default()
         };
         assert_eq!(filter(&listed).resolve("host.example.").await, Ok(found[0].clone()));
+        let outside = ImportFilteringOptsSection { disallow_private_addresses: true, ..Default::default() };
+        assert_eq!(filter(&outside).resolve("host.example").await, Ok(answers(&["192.0.2.7"])));
+    }
+
+    #[tokio::test]
+    async fn private_networks_may_be_out_of_bounds() {
+        let urls = ["http://10.0.0.1/", "http://[fd00::1]/", "http://[64:ff9b::10.0.0.1]/", "http://100.64.0.1/"];
+        let strict = ImportFilteringOptsSection { disallow_private_addresses: true, ..Default::default() };
+        let listed = ImportFilteringOptsSection { allowed_hosts: texts(&["10.0.0.1"]), ..strict.clone() };
+        for url in urls {
+            assert_eq!(UrlFilter::new(&ImportFilteringOptsSection::default()).check(url), Ok(()), "{url}");
+            let refused = UrlFilter::new(&strict).check(url);
+            assert!(matches!(refused, Err(Refused::Addresses(_))), "{url}: {refused:?}");
+        }
+        assert_eq!(UrlFilter::new(&strict).check("http://192.0.2.1/"), Ok(()));
+        assert_eq!(UrlFilter::new(&listed).check(urls[0]), Ok(()));
     }
 }
