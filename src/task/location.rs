@@ -308,7 +308,10 @@ impl Tasks {
                 return Ok(false);
             }
             return match self.fail(&placement.task_id, message.to_owned()).await {
-                Ok(()) | Err(DbError::NotFound { .. }) => Ok(true),
+                // Whoever restores the image must not find it locked.
+                Ok(()) | Err(DbError::NotFound { .. }) => {
+                    self.images.unlock(&placement.image.id, &placement.task_id).await.map(|_| true)
+                }
                 Err(error) => Err(error.into()),
             };
         };

@@ -86,7 +86,15 @@ async fn a_deletion_has_an_owner_until_it_is_taken_back(db: &Db) {
 
     images::restore(db, &id, "active", before.updated_at, Vec::new()).await.unwrap();
     let back = with_owner(db, &id).await;
-    assert_eq!((back.image, back.owner), (before, None));
+    assert_eq!((back.image, back.owner), (before.clone(), None));
+
+    // A task has ended in between, and nobody would take its lock from the image any more.
+    let lock = "os_glance_import_task";
+    images::set_property_atomic(db, &id, lock, "ended").await.unwrap();
+    images::delete_and_take(db, &id, "deleted", &["active"], read, "two").await.unwrap();
+    images::delete_property_atomic(db, &id, lock, "ended").await.unwrap();
+    images::restore(db, &id, "active", before.updated_at, Vec::new()).await.unwrap();
+    assert_eq!(with_owner(db, &id).await.image.properties, before.properties);
 }
 
 /// Otherwise nobody would know of the data at a location that somebody has just added.

@@ -25,7 +25,8 @@ pub async fn set_property_atomic(db: &Db, id: &str, name: &str, value: &str) -> 
     db.write(Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }).await
 }
 
-/// Deletes a property if it has this very value (`image_delete_property_atomic`). The row goes, as upstream's.
+/// Deletes a property if it has this very value (`image_delete_property_atomic`). The row goes, as upstream's; here also where it is marked
+/// as deleted: an image whose deletion is taken back would have it again, and nobody who removes it.
 ///
 /// # Errors
 /// [`DbError::NotFound`] if there is no such property, or it has another value.
@@ -185,7 +186,6 @@ impl Operation for Delete {
             .and_where(Expr::col("image_id").eq(self.id.as_str()))
             .and_where(Expr::col("name").eq(self.name.as_str()))
             .and_where(Expr::col("value").eq(self.value.as_str()))
-            .and_where(live("image_properties"))
             .take();
         match session.execute(&delete).await? {
             0 => Err(DbError::NotFound { what: "property", key: self.name.clone() }),

@@ -236,6 +236,8 @@ impl Images {
             if machine == Machine::This {
                 self.drop_all_staged(&image.id).await;
             }
+            // Whoever restores the image must not find it locked. The lock first, since nobody looks at a task that has ended.
+            self.unlock(&image.id, token.task_id()).await?;
             return self.end_task(task, message, None).await.map(drop);
         }
         let image = Image::from_record(image, None);
