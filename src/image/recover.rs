@@ -3,7 +3,8 @@
 //! An entry of the intent log says what a worker was about; the image's row says whether that is still so. A status is put back only
 //! where the row names the entry's token as the owner of the data. What an upload or a deletion concerned is removed only
 //! there too, or where there is no row any more; else it belongs to somebody else, on this host or another. Locations
-//! that an image was to lose need no owner: their data is removed where the row no longer has them.
+//! that an image was to lose need no owner: their data is removed where the row no longer has them, and nobody writes data to the
+//! image just then, which may go to the same place.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
@@ -259,6 +260,12 @@ fn fate(record: &Record, with_owner: Option<&ImageAndOwner>) -> Fate {
         Intent::Delete => return Fate::Over,
         // Should the row still have the locations, they may come back with the image.
         Intent::RemoveLocations if is_waiting(with_owner) => return Fate::Leave,
+        // Whoever owns the data of an image may have put it there by now, before the row says so. What is deleted gets none any more.
+        Intent::RemoveLocations
+            if with_owner.owner.is_some() && !with_owner.image.deleted && !has_all(with_owner, record) =>
+        {
+            return Fate::Leave;
+        }
         // What the image still has stays: then the row never changed.
         Intent::RemoveLocations => return Fate::Remove,
         // The cache's own affair.
@@ -291,6 +298,12 @@ fn fate_of_earlier_build(with_owner: Option<&ImageAndOwner>) -> Fate {
         }
         Some(_) => Fate::Over,
     }
+}
+
+/// Whether all places of an entry are locations of the image.
+fn has_all(with_owner: &ImageAndOwner, record: &Record) -> bool {
+    let is_known = |url: &String| with_owner.image.locations.iter().any(|location| location.url == *url);
+    record.places.iter().all(is_known)
 }
 
 /// Deleted for good, with its data.

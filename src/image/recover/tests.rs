@@ -5,7 +5,7 @@ use time::macros::datetime;
 use super::super::intent_log::Token;
 use super::*;
 use crate::config::{Config, GlanceStoreSection, StoreSection};
-use crate::db::model::ImageRecord;
+use crate::db::model::{ImageRecord, LocationRecord};
 use crate::store::{STAGING_STORE, TASKS_STORE};
 
 fn with_owner(status: &str, owner: Option<&Token>) -> ImageAndOwner {
@@ -78,6 +78,23 @@ fn only_what_the_token_owns_is_touched() {
     assert_eq!(fate(&record(Some((Intent::Upload, &own))), None), Fate::Remove);
     assert_eq!(fate(&record(Some((Intent::RemoveLocations, &own))), None), Fate::Remove);
     assert_eq!(fate(&record(Some((Intent::Cache, &own))), None), Fate::Leave);
+}
+
+/// Else the data of a copy that has just been published would go, and the image get a location without data.
+#[test]
+fn what_an_image_was_to_lose_stays_while_somebody_writes_who_may_use_the_same_place() {
+    let (own, writer) = (Token::new(), Token::new());
+    let entry = Record { places: vec!["file:///one".to_owned()], ..record(Some((Intent::RemoveLocations, &own))) };
+    for status in ["active", "queued", "saving", "uploading", "importing"] {
+        assert_eq!(fate(&entry, Some(&with_owner(status, Some(&writer)))), Fate::Leave, "{status}");
+        assert_eq!(fate(&entry, Some(&with_owner(status, None))), Fate::Remove, "{status}");
+    }
+    // A deletion is the owner then.
+    assert_eq!(fate(&entry, Some(&with_owner("deleted", Some(&writer)))), Fate::Remove);
+    // The row never changed, so that nobody can have written there: the place is skipped, and the entry goes.
+    let mut never_changed = with_owner("active", Some(&writer));
+    never_changed.image.locations = vec![LocationRecord::active("file:///one".to_owned(), serde_json::Map::new())];
+    assert_eq!(fate(&entry, Some(&never_changed)), Fate::Remove);
 }
 
 #[test]
