@@ -206,7 +206,8 @@ impl Images {
     }
 }
 
-/// Removes the data at the places of an entry, `kept` (URLs) excepted.
+/// Removes the data at the places of an entry, that at `kept` (URLs) excepted, by whatever name it has it there: where a store's directory
+/// has moved, and a link or a mount leads there from the old place, images of before have other URLs than their candidates.
 ///
 /// # Errors
 /// That of the first place at which data may still be; all places have been tried.
@@ -219,7 +220,18 @@ async fn remove_places(
     let mut outcome = Ok(());
     for url in record.places.iter().filter(|url| !kept.contains(&url.as_str())) {
         let place = LocationRef { url, store: stores.id_for_url(url) };
-        match stores.delete(context, place).await {
+        let removed = match stores.is_among(url, kept).await {
+            Ok(true) => {
+                info!(
+                    image_id = record.image_id,
+                    "data stays at a place that is a location of the image by another name"
+                );
+                continue;
+            }
+            Ok(false) => stores.delete(context, place).await,
+            Err(error) => Err(error),
+        };
+        match removed {
             Ok(()) => info!(image_id = record.image_id, "data of a dead worker's upload or deletion removed"),
             Err(error) if is_nothing_to_remove(&error, stores, place, record.work.as_ref()) => {}
             Err(error) => outcome = outcome.and(Err(error)),

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::{Location, Reader, StoreContext, StoreError};
+use super::{FileIdentity, Location, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use crate::keystone::outgoing::UrlFilter;
 
@@ -123,6 +123,15 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As `open`.
     fn size<'a>(&'a self, context: &'a StoreContext, location: &'a Location) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// What tells that two locations lead to one object, where objects have several URLs. `None` where the URL alone tells, or where there
+    /// is no object.
+    ///
+    /// # Errors
+    /// `BadLocation`, `Timeout`, `Io`.
+    fn identity<'a>(&'a self, _location: &'a Location) -> BoxFuture<'a, Result<Option<FileIdentity>, StoreError>> {
+        async { Ok(None) }.boxed()
+    }
 
     /// Whether `delete` would be refused because somebody else uses the object: asked before an image goes for good. An object
     /// that is not there may be deleted.

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 /// What tells a file from another one that gets its name later: device, inode, and the time of its last change. Many file systems give
 /// the inode of a file that has gone to the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileIdentity {
+pub struct FileIdentity {
     device: u64,
     inode: u64,
     modified: Option<SystemTime>,

@@ -14,7 +14,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::{Map, Value};
 
 use super::driver::{Driver, Store};
-use super::{Location, Reader, StoreContext, StoreError};
+use super::{FileIdentity, Location, Reader, StoreContext, StoreError};
 use crate::keystone::outgoing::UrlFilter;
 use recipe::Recipe;
 
@@ -278,6 +278,38 @@ impl Stores {
             entry.store.check_unused(context, &location).await?;
         }
         Ok(())
+    }
+
+    /// Whether a location leads to the same object as one of others, though their URLs differ: a file has a name for each way to it.
+    ///
+    /// # Errors
+    /// That of a store in which one of them lies, and which cannot be asked.
+    pub async fn is_among(&self, url: &str, others: &[&str]) -> Result<bool, StoreError> {
+        if others.is_empty() {
+            return Ok(false);
+        }
+        let Some(wanted) = self.identity(url).await? else { return Ok(false) };
+        for other in others {
+            if self.identity(other).await? == Some(wanted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn identity(&self, url: &str) -> Result<Option<FileIdentity>, StoreError> {
+        let Ok(location) = Location::parse(url) else { return Ok(None) };
+        let takers = || self.entries.iter().chain(&self.staging).filter(|entry| entry.takes(&location));
+        // The store in which it lay may not be configured any more. Any of its kind can tell then.
+        let asked =
+            takers().find(|entry| entry.store.owns(url)).map_or_else(|| takers().collect(), |entry| vec![entry]);
+        for entry in asked {
+            match entry.store.identity(&location).await {
+                Ok(None) | Err(StoreError::BadLocation { .. }) => {}
+                found => return found,
+            }
+        }
+        Ok(None)
     }
 
     /// Deletes the data of a location; one that names no store is looked for in all that it may lie in.

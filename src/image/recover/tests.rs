@@ -174,6 +174,25 @@ async fn one_bad_place_does_not_keep_the_others() {
     remove_places(&stores, &context, &record, &[]).await.expect("nothing is at places that mean nothing");
 }
 
+/// The directory of a store has moved, and its old name leads there.
+#[tokio::test]
+async fn data_that_an_image_has_by_another_name_stays() {
+    let place = tempfile::tempdir().unwrap();
+    let (images, old) = (place.path().join("images"), place.path().join("old"));
+    let stores = stores(place.path(), &[("images", "file"), ("web", "http")]);
+    std::os::unix::fs::symlink(&images, &old).unwrap();
+    for name in ["kept", "another"] {
+        std::fs::write(images.join(name), "data").unwrap();
+    }
+    let url = |folder: &Path, name: &str| format!("file://{}/{name}", folder.display());
+    let kept = [url(&old, "kept"), url(&old, "gone"), "http://127.0.0.1:1/one".to_owned(), "no URL".to_owned()];
+    let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+    let record = with_places(Some(Intent::Import), ["kept", "another"].map(|name| url(&images, name)).to_vec());
+    remove_places(&stores, &StoreContext::default(), &record, &kept).await.unwrap();
+    let left = ["kept", "another"].map(|name| images.join(name).try_exists().unwrap());
+    assert_eq!(left, [true, false]);
+}
+
 #[tokio::test]
 async fn a_disabled_store_keeps_the_entry_and_a_read_only_one_does_not() {
     let place = tempfile::tempdir().unwrap();

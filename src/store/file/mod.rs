@@ -7,36 +7,31 @@ mod directories;
 mod draft;
 mod metadata;
 mod publish;
+mod reading;
 mod recording;
 
-use std::fs::{File, OpenOptions};
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::{Map, Value};
 
 use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::{Pool, Pools};
 use super::writer::StrandWriter;
-use super::{FileRegion, Location, OpenFile, Reader, StoreContext, StoreError};
+use super::{FileIdentity, Location, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use directories::{Directories, Directory};
 use draft::{Draft, Kind};
 use metadata::Metadata;
+use reading::{identity, is_missing, open, reading};
 use recording::{Progress, Recording};
 
 /// Threads that write data; a disk gains nothing from more.
 const WRITERS: usize = 16;
-
-/// The start of a file that the kernel is asked to read before anybody sends it.
-const READ_AHEAD: u64 = 8 * 1024 * 1024;
 
 pub(super) const DRIVER: Driver = Driver {
     kind: StoreKind {
@@ -253,6 +248,14 @@ impl Store for FileStore {
         .boxed()
     }
 
+    fn identity<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<Option<FileIdentity>, StoreError>> {
+        async move {
+            let path = self.inner.path_of(location)?;
+            self.run(move |_| identity(&path)).await
+        }
+        .boxed()
+    }
+
     fn sweep(&self) -> BoxFuture<'_, ()> {
         async move {
             let swept = self.run(|inner| {
@@ -388,40 +391,6 @@ impl Inner {
         }
         Ok(path.to_owned())
     }
-}
-
-fn open(path: &str, range: Option<Range<u64>>) -> Result<FileRegion, StoreError> {
-    let fault = |error| reading("opening", path, error);
-    // O_NONBLOCK: opening a pipe that somebody put there must not wait for its writer.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fault)?;
-    let metadata = file.metadata().map_err(fault)?;
-    if !metadata.is_file() {
-        return Err(StoreError::BadLocation { reason: "The location is not a regular file".to_owned() });
-    }
-    let range = range.unwrap_or(0..u64::MAX);
-    let offset = range.start.min(metadata.len());
-    let length = range.end.min(metadata.len()).saturating_sub(offset);
-    advise(&file, offset, length);
-    Ok(FileRegion { file: OpenFile::shared(file), offset, length })
-}
-
-/// Twice the read-ahead window, and the start at once. Only hints: a failure costs time at most.
-fn advise(file: &File, offset: u64, length: u64) {
-    let signed = |value: u64| i64::try_from(value).unwrap_or(0);
-    let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
-    let start = length.min(READ_AHEAD);
-    let _ = posix_fadvise(file, signed(offset), signed(start), PosixFadviseAdvice::POSIX_FADV_WILLNEED);
-}
-
-fn reading(doing: &str, path: &str, source: io::Error) -> StoreError {
-    if is_missing(&source) {
-        return StoreError::NotFound { image: path.to_owned() };
-    }
-    StoreError::Io { doing: format!("{doing} {path}"), source }
-}
-
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// `filesystem_store_file_perm`: decimal digits that are read as octal; zero or less leaves the mode alone.
