@@ -207,6 +207,21 @@ async fn pages_go_on_behind_a_time_that_is_none(server: &Server, db: &Db) {
         let last = if direction == Direction::Ascending { found.last() } else { found.first() };
         assert_eq!((found.len(), last), (3, Some(&ids[1])), "{direction:?}: {found:?}");
     }
+    let task = tasks::NewTask {
+        id: db_suite::uuid(),
+        kind: "import".to_owned(),
+        owner,
+        image_id: None,
+        request_id: None,
+        user_id: None,
+        input: serde_json::Value::Null,
+    };
+    tasks::create(db, task.clone()).await.unwrap();
+    let leases = tasks::leases(db, 1000).await.unwrap().len();
+    server.sql(&format!("UPDATE tasks SET updated_at = 'infinity' WHERE id = '{}'", task.id));
+    assert_eq!(tasks::leases(db, 1000).await.unwrap().len(), leases - 1);
+    let found = tasks::get(db, &task.id, &tasks::TaskViewer::service()).await.unwrap().unwrap();
+    assert_eq!(found.updated_at, found.created_at);
 }
 
 /// Rows that the server has read so far, of tables and indexes; MySQL's alone.

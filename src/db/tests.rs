@@ -12,6 +12,7 @@ use crate::db::{Db, DbError, LocationCipher, children, images, locations, member
 
 extern crate self as glance_api;
 
+mod odd;
 #[path = "../../tests/db_suite/mod.rs"]
 mod suite;
 

@@ -3,12 +3,13 @@
 use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 
 use super::has_url;
-use super::model::{COLUMNS, CachedImageRecord};
+use super::model::{COLUMNS, CachedImageRecord, TABLE};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::retry::Operation;
-use crate::db::row::Columns;
+use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
+use crate::db::unreadable::TableRow;
 
 /// Images of one node, and nodes of one image, that are shown. A directory with more files than that is no cache.
 const MOST: u64 = 100_000;
@@ -83,11 +84,12 @@ impl Operation for Find {
     const NAME: &'static str = "find cached images";
 
     async fn run(&self, session: &mut Session) -> Result<Vec<CachedImageRecord>, DbError> {
-        session.rows(&self.select, |row| CachedImageRecord::read(&mut Columns::of(row))).await
+        let found = session.rows(&self.select, |row| CachedImageRecord::read(&mut Columns::of(row))).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 }
 
-/// The first column of the rows.
+/// The first column of the rows, where it can be read.
 struct Texts {
     select: SelectStatement,
 }
@@ -97,6 +99,7 @@ impl Operation for Texts {
     const NAME: &'static str = "find the names of cached images or of their nodes";
 
     async fn run(&self, session: &mut Session) -> Result<Vec<String>, DbError> {
-        session.rows(&self.select, |row| Columns::of(row).text()).await
+        let read = |row: &dyn Row| Ok(TableRow::new(TABLE, &"?").or(Columns::of(row).text().map(Some), || None));
+        Ok(session.rows(&self.select, read).await?.into_iter().flatten().collect())
     }
 }

@@ -4,7 +4,9 @@ use time::PrimitiveDateTime;
 
 use crate::db::clock;
 use crate::db::error::DbError;
+use crate::db::model::EPOCH;
 use crate::db::row::Columns;
+use crate::db::unreadable::TableRow;
 
 /// An image in the cache of a node (upstream: `CachedImages` in `glance/db/sqlalchemy/models.py`). Times are naive UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +43,26 @@ impl NewCachedImage {
     }
 }
 
+pub(super) const TABLE: &str = "cached_images";
+
 /// The columns of `cached_images` in the order in which they are read.
 pub(super) const COLUMNS: [&str; 7] = ["id", "image_id", "last_accessed", "last_modified", "size", "hits", "checksum"];
 
 impl CachedImageRecord {
-    /// Reads [`COLUMNS`].
-    pub(super) fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        Ok(Self {
-            id: columns.integer()?,
-            image_id: columns.text()?,
-            last_accessed: columns.time()?,
-            last_modified: columns.time()?,
-            size: columns.integer()?,
-            hits: columns.integer()?,
-            checksum: columns.maybe_text()?,
-        })
+    /// Reads [`COLUMNS`]. Something stands in for what cannot be read, see [`unreadable`](crate::db::unreadable); `None`: it cannot be
+    /// told which image it is.
+    pub(super) fn read(columns: &mut Columns<'_>) -> Result<Option<Self>, DbError> {
+        let id = columns.integer()?;
+        let row = TableRow::new(TABLE, &id);
+        let Some(image_id) = row.or(columns.text().map(Some), || None) else { return Ok(None) };
+        Ok(Some(Self {
+            id,
+            image_id,
+            last_accessed: row.or(columns.time(), || EPOCH),
+            last_modified: row.or(columns.time(), || EPOCH),
+            size: row.or(columns.integer(), || 0),
+            hits: row.or(columns.integer(), || 0),
+            checksum: row.or(columns.maybe_text(), || None),
+        }))
     }
 }

@@ -171,7 +171,8 @@ fn columns(change: &ImageUpdate, now: PrimitiveDateTime) -> UpdateStatement {
 struct PropertyRow {
     id: i64,
     name: String,
-    value: Option<String>,
+    /// `None` where it cannot be read, so that it is like no other.
+    value: Option<Option<String>>,
     deleted: bool,
 }
 
@@ -195,11 +196,13 @@ async fn set_properties(
     let rows = session
         .rows(&query, |row| {
             let mut columns = Columns::of(row);
+            let id = columns.integer()?;
             Ok(PropertyRow {
-                id: columns.integer()?,
-                name: columns.text()?,
-                value: columns.maybe_text()?,
-                deleted: columns.flag()?,
+                id,
+                // It is nobody's name, and that of no other row.
+                name: unreadable::or(image, columns.text(), || format!("\u{fffd} {id}")),
+                value: unreadable::or(image, columns.maybe_text().map(Some), || None),
+                deleted: unreadable::or(image, columns.flag(), || false),
             })
         })
         .await?;
@@ -210,7 +213,7 @@ async fn set_properties(
         let (name, value) = property;
         match stored.remove(name.as_str()) {
             None => fresh.push(property),
-            Some(row) if !row.deleted && row.value == *value => {}
+            Some(row) if !row.deleted && row.value.as_ref() == Some(value) => {}
             Some(row) => {
                 let update = Query::update()
                     .table("image_properties")
@@ -300,7 +303,7 @@ mod tests {
     #[test]
     fn a_hundred_thousand_properties_and_locations_take_no_time() {
         let name = |number: i64| format!("a_property_with_a_name_of_some_length_{number:08}");
-        let row = |id| PropertyRow { id, name: name(id), value: None, deleted: false };
+        let row = |id| PropertyRow { id, name: name(id), value: Some(None), deleted: false };
         let rows: Vec<PropertyRow> = (0..100_000).map(row).collect();
         let others = OtherProperties::DeleteNamed((0..200_000).rev().step_by(2).map(name).collect());
         let location = |number: i64| LocationRecord {

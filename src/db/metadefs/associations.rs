@@ -12,10 +12,14 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
+use crate::db::model::EPOCH;
 use crate::db::retry::Operation;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::padded;
+use crate::db::unreadable::TableRow;
+
+const TYPES: &str = "metadef_resource_types";
 
 /// Rows in one statement: far below the databases' limits on parameters.
 const ROWS: usize = 500;
@@ -48,14 +52,14 @@ impl Operation for All {
     const NAME: &'static str = "list resource types";
 
     async fn run(&self, session: &mut Session) -> Result<Self::Output, DbError> {
-        let query = Query::select()
-            .columns(["name", "created_at", "updated_at"])
-            .from("metadef_resource_types")
-            .order_by("id", Order::Asc)
-            .take();
+        let query =
+            Query::select().columns(["name", "created_at", "updated_at"]).from(TYPES).order_by("id", Order::Asc).take();
         let read = |row: &dyn Row| {
             let mut columns = Columns::of(row);
-            let (name, created_at, updated_at) = (columns.text()?, columns.time()?, columns.maybe_time()?);
+            let name = TableRow::new(TYPES, &"?").or(columns.text(), String::new);
+            let row = TableRow::new(TYPES, &name);
+            let created_at = row.or(columns.time(), || EPOCH);
+            let updated_at = row.or(columns.maybe_time(), || Some(EPOCH));
             Ok(ResourceType { name, created_at, updated_at })
         };
         session.rows(&query, read).await

@@ -7,10 +7,12 @@ use sea_query::{Expr, ExprTrait, JoinType, Query, SelectStatement, UnionType, Va
 use super::model::{Association, Contents, Item};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
+use crate::db::model::EPOCH;
 use crate::db::retry::Operation;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::statement::{Template, place};
+use crate::db::unreadable::TableRow;
 
 /// Which table a row of the union comes from.
 const OBJECT: i64 = 0;
@@ -118,16 +120,19 @@ fn read(row: &dyn Row) -> Result<(i64, Item), DbError> {
     Ok((columns.integer()?, item(&mut columns)?))
 }
 
-/// Reads id, name, description, required, schema and times.
+/// Reads id, name, description, required, schema and times. Something stands in for what cannot be read, see
+/// [`unreadable`](crate::db::unreadable).
 pub(super) fn item(columns: &mut Columns<'_>) -> Result<Item, DbError> {
+    let id = columns.integer()?;
+    let row = TableRow::new("metadef_objects or beside it", &id);
     Ok(Item {
-        id: columns.integer()?,
-        name: columns.text()?,
-        description: columns.maybe_text()?,
-        required: columns.maybe_text()?,
-        json_schema: columns.maybe_text()?,
-        created_at: columns.time()?,
-        updated_at: columns.maybe_time()?,
+        id,
+        name: row.or(columns.text(), String::new),
+        description: row.or(columns.maybe_text(), || None),
+        required: row.or(columns.maybe_text(), || None),
+        json_schema: row.or(columns.maybe_text(), || None),
+        created_at: row.or(columns.time(), || EPOCH),
+        updated_at: row.or(columns.maybe_time(), || Some(EPOCH)),
     })
 }
 

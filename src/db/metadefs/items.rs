@@ -9,7 +9,7 @@ use sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use super::contents::item;
 use super::model::{Item, ItemKind, NewItem, TagColumn, TagQuery};
 use super::namespaces::lock;
-use super::page::{after, sort};
+use super::page::{after, of_marker, sort};
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
@@ -132,7 +132,8 @@ impl Operation for Tags {
             columns.insert(0, query.sort);
         }
         if let Some(marker) = &query.marker {
-            let bound = |column: &TagColumn| (column.name(), column.value(query.namespace, marker));
+            let of = |column: &TagColumn| of_marker(ItemKind::Tag.table(), column.name(), marker.id);
+            let bound = |column: &TagColumn| (column.name(), column.is_set(marker).then(|| of(column)));
             let bounds: Vec<_> = columns.iter().map(bound).collect();
             select.cond_where(after(session.dialect(), &bounds, query.direction));
         }

@@ -1,6 +1,5 @@
 //! Rows of the metadata definitions as the domain sees them (upstream: `glance/db/sqlalchemy/models_metadef.py`).
 
-use sea_query::Value;
 use time::PrimitiveDateTime;
 
 use crate::db::images::list::{Direction, Viewer};
@@ -75,19 +74,17 @@ impl NamespaceColumn {
         }
     }
 
-    /// What a namespace has in the column; `None` is NULL.
-    pub(super) fn value(self, of: &NamespaceRecord) -> Option<Value> {
+    /// Whether a namespace has anything but NULL in the column.
+    pub(super) const fn is_set(self, of: &NamespaceRecord) -> bool {
         let fields = &of.fields;
         match self {
-            Self::Id => Some(of.id.into()),
-            Self::Namespace => Some(fields.namespace.as_str().into()),
-            Self::DisplayName => fields.display_name.clone().map(Value::from),
-            Self::Description => fields.description.clone().map(Value::from),
-            Self::Visibility => fields.visibility.clone().map(Value::from),
-            Self::Protected => fields.protected.map(Value::from),
-            Self::Owner => fields.owner.clone().map(Value::from),
-            Self::CreatedAt => Some(of.created_at.into()),
-            Self::UpdatedAt => of.updated_at.map(Value::from),
+            Self::Id | Self::Namespace | Self::CreatedAt => true,
+            Self::DisplayName => fields.display_name.is_some(),
+            Self::Description => fields.description.is_some(),
+            Self::Visibility => fields.visibility.is_some(),
+            Self::Protected => fields.protected.is_some(),
+            Self::Owner => fields.owner.is_some(),
+            Self::UpdatedAt => of.updated_at.is_some(),
         }
     }
 }
@@ -195,15 +192,9 @@ impl TagColumn {
         }
     }
 
-    /// What a tag of the namespace has in the column; `None` is NULL.
-    pub(super) fn value(self, namespace: i64, of: &Item) -> Option<Value> {
-        match self {
-            Self::Id => Some(of.id.into()),
-            Self::NamespaceId => Some(namespace.into()),
-            Self::Name => Some(of.name.as_str().into()),
-            Self::CreatedAt => Some(of.created_at.into()),
-            Self::UpdatedAt => of.updated_at.map(Value::from),
-        }
+    /// Whether a tag has anything but NULL in the column.
+    pub(super) const fn is_set(self, of: &Item) -> bool {
+        !matches!(self, Self::UpdatedAt) || of.updated_at.is_some()
     }
 }
 

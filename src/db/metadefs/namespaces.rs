@@ -11,15 +11,17 @@ use super::items::insert_items;
 use super::model::{
     Association, ItemKind, NamespaceColumn, NamespaceFields, NamespaceQuery, NamespaceRecord, NewNamespace,
 };
-use super::page::{after, sort};
+use super::page::{after, of_marker, sort};
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
+use crate::db::model::{EPOCH, UNREADABLE_OWNER};
 use crate::db::retry::Operation;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::padded;
 use crate::db::statement::{Template, place};
+use crate::db::unreadable::TableRow;
 
 pub(super) const COLUMNS: [&str; 9] =
     ["id", "namespace", "display_name", "description", "visibility", "protected", "owner", "created_at", "updated_at"];
@@ -58,13 +60,23 @@ pub async fn delete(db: &Db, id: i64) -> Result<(), DbError> {
     db.write(Delete { id }).await
 }
 
+/// Something stands in for what cannot be read, see [`unreadable`](crate::db::unreadable); it shows the namespace to nobody else, and
+/// is not NULL where the column is not, so that pages go on behind it.
 pub(super) fn read(row: &dyn Row) -> Result<NamespaceRecord, DbError> {
     let mut columns = Columns::of(row);
     let id = columns.integer()?;
-    let (namespace, display_name, description) = (columns.text()?, columns.maybe_text()?, columns.maybe_text()?);
-    let (visibility, protected, owner) = (columns.maybe_text()?, columns.maybe_flag()?, columns.maybe_text()?);
-    let fields = NamespaceFields { namespace, display_name, description, visibility, protected, owner };
-    Ok(NamespaceRecord { id, fields, created_at: columns.time()?, updated_at: columns.maybe_time()? })
+    let row = TableRow::new("metadef_namespaces", &id);
+    let empty = || Some(String::new());
+    let fields = NamespaceFields {
+        namespace: row.or(columns.text(), String::new),
+        display_name: row.or(columns.maybe_text(), empty),
+        description: row.or(columns.maybe_text(), empty),
+        visibility: row.or(columns.maybe_text(), empty),
+        protected: row.or(columns.maybe_flag(), || Some(true)),
+        owner: row.or(columns.maybe_text(), || Some(UNREADABLE_OWNER.to_owned())),
+    };
+    let created_at = row.or(columns.time(), || EPOCH);
+    Ok(NamespaceRecord { id, fields, created_at, updated_at: row.or(columns.maybe_time(), || Some(EPOCH)) })
 }
 
 static BY_NAME: Template = Template::new(|_| {
@@ -134,7 +146,9 @@ impl List {
             columns.insert(0, query.sort);
         }
         if let Some(marker) = &query.marker {
-            let bounds: Vec<_> = columns.iter().map(|column| (column.name(), column.value(marker))).collect();
+            let of = |column: &NamespaceColumn| of_marker("metadef_namespaces", column.name(), marker.id);
+            let bound = |column: &NamespaceColumn| (column.name(), column.is_set(marker).then(|| of(column)));
+            let bounds: Vec<_> = columns.iter().map(bound).collect();
             select.cond_where(after(session.dialect(), &bounds, query.direction));
         }
         let names: Vec<&'static str> = columns.iter().map(|column| column.name()).collect();
@@ -175,14 +189,15 @@ fn associations_of(namespaces: &[NamespaceRecord]) -> SelectStatement {
 
 fn read_association(row: &dyn Row) -> Result<(i64, Association), DbError> {
     let mut columns = Columns::of(row);
-    let namespace = columns.integer()?;
+    let (namespace, resource_type_id) = (columns.integer()?, columns.integer()?);
+    let row = TableRow::new("metadef_namespace_resource_types", &resource_type_id);
     let association = Association {
-        resource_type_id: columns.integer()?,
-        name: columns.text()?,
-        prefix: columns.maybe_text()?,
-        properties_target: columns.maybe_text()?,
-        created_at: columns.time()?,
-        updated_at: columns.maybe_time()?,
+        resource_type_id,
+        name: row.or(columns.text(), String::new),
+        prefix: row.or(columns.maybe_text(), || None),
+        properties_target: row.or(columns.maybe_text(), || None),
+        created_at: row.or(columns.time(), || EPOCH),
+        updated_at: row.or(columns.maybe_time(), || Some(EPOCH)),
     };
     Ok((namespace, association))
 }

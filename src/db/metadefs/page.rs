@@ -3,13 +3,23 @@
 //! Upstream skips columns in which the marker has NULL, and so loses or repeats rows; here the comparison follows the order in
 //! which the database sorts NULL.
 
-use sea_query::{Cond, Expr, ExprTrait, Order, SelectStatement, Value};
+use sea_query::{Cond, Expr, ExprTrait, Order, Query, SelectStatement};
 
 use crate::db::dialect::Dialect;
 use crate::db::images::list::Direction;
 
 /// A column of the order, with what the marker has there; `None` is NULL.
-pub(super) type Bound = (&'static str, Option<Value>);
+pub(super) type Bound = (&'static str, Option<Expr>);
+
+/// The name of the marker's row in conditions.
+const MARKER: &str = "marker";
+
+/// What the row of this id has in a column. The database looks itself, so that it may be something that cannot be read.
+pub(super) fn of_marker(table: &'static str, column: &'static str, id: i64) -> Expr {
+    let mut marker = Query::select();
+    marker.column((MARKER, column)).from_as(table, MARKER).and_where(Expr::col((MARKER, "id")).eq(id));
+    Expr::from(marker)
+}
 
 pub(super) fn sort(select: &mut SelectStatement, columns: &[&'static str], direction: Direction) {
     let order = match direction {
@@ -59,7 +69,7 @@ fn beyond(dialect: Dialect, (column, value): &Bound, direction: Direction) -> Op
 
 #[cfg(test)]
 mod tests {
-    use sea_query::{Query, SqliteQueryBuilder};
+    use sea_query::SqliteQueryBuilder;
 
     use super::*;
 
@@ -71,7 +81,7 @@ mod tests {
 
     #[test]
     fn null_is_where_the_database_sorts_it() {
-        let marker = |first: Option<&str>| [("a", first.map(Value::from)), ("id", Some(Value::from(3_i64)))];
+        let marker = |first: Option<&'static str>| [("a", first.map(Expr::val)), ("id", Some(Expr::val(3_i64)))];
         for (dialect, first, direction, expected) in [
             (Dialect::Sqlite, Some("x"), Direction::Ascending, "a > 'x' OR (a = 'x' AND id > 3)"),
             (Dialect::Sqlite, None, Direction::Ascending, "a IS NOT NULL OR (a IS NULL AND id > 3)"),

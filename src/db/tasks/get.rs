@@ -11,6 +11,7 @@ use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 use crate::db::sql::live;
+use crate::db::unreadable::TableRow;
 
 /// Tasks of one image that are shown; there are more only where somebody imports in vain for days.
 const MOST_OF_IMAGE: u64 = 1000;
@@ -77,14 +78,17 @@ impl Operation for Leases {
             .order_by("updated_at", Order::Desc)
             .limit(self.limit)
             .take();
-        session
-            .rows(&select, |row| {
-                let mut columns = Columns::of(row);
-                let (task, kind, status) = (columns.text()?, columns.text()?, columns.text()?);
-                Ok(Lease { task, kind, status, renewed_at: columns.time()? })
-            })
-            .await
+        let found = session.rows(&select, |row| Ok(lease(&mut Columns::of(row)))).await?;
+        Ok(found.into_iter().flatten().collect())
     }
+}
+
+/// `None`: it cannot be read, so nobody can tell when it was renewed, or what it is of. That holds up no others.
+fn lease(columns: &mut Columns<'_>) -> Option<Lease> {
+    let task = TableRow::new("tasks", &"?").or(columns.text().map(Some), || None)?;
+    let read = |columns: &mut Columns<'_>| Ok((columns.text()?, columns.text()?, columns.time()?));
+    let (kind, status, renewed_at) = TableRow::new("tasks", &task).or(read(columns).map(Some), || None)?;
+    Some(Lease { task, kind, status, renewed_at })
 }
 
 /// Not past the time up to which it is shown.
@@ -109,6 +113,6 @@ impl Operation for Find {
     const NAME: &'static str = "find tasks";
 
     async fn run(&self, session: &mut Session) -> Result<Vec<TaskRecord>, DbError> {
-        session.rows(&self.select, |row| TaskRecord::read_whole(&mut Columns::of(row))).await
+        session.rows(&self.select, |row| Ok(TaskRecord::read_whole(&mut Columns::of(row)))).await
     }
 }

@@ -1,16 +1,18 @@
 //! A page of tasks (`_task_get_all` and `_paginate_query` in `glance/db/sqlalchemy/api.py`).
 
-use sea_query::{Cond, Expr, ExprTrait, Order, Query, Value};
+use sea_query::{Cond, Expr, ExprTrait, Order, Query};
 
 use super::get::unexpired;
 use super::model::{COLUMNS, TaskRecord, TaskViewer};
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
+use crate::db::model::UNREADABLE_OWNER;
 use crate::db::retry::Operation;
-use crate::db::row::Columns;
+use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
+use crate::db::unreadable::TableRow;
 
 /// What a list is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +31,11 @@ pub struct TaskQuery {
 /// Columns by which a list may be filtered.
 const FILTERS: [&str; 7] = ["id", "type", "status", "owner", "image_id", "request_id", "user_id"];
 
-/// What a marker has in a column by which the list is sorted.
-type Bound = (&'static str, Option<Value>);
+/// A column by which the list is sorted, and whether the marker has NULL there.
+type Bound = (&'static str, bool);
+
+/// The name of the marker's row in conditions.
+const MARKER: &str = "marker";
 
 /// The tasks of a page, without their input, result and message.
 ///
@@ -76,7 +81,7 @@ impl Operation for List {
         }
         if let Some(marker) = &query.marker {
             let bounds = self.marker(session, marker).await?;
-            select.cond_where(after(session.dialect(), &bounds, query.is_descending));
+            select.cond_where(after(session.dialect(), marker, &bounds, query.is_descending));
         }
         if query.limit == 0 || wanted.is_none() {
             return Ok(Vec::new());
@@ -86,7 +91,7 @@ impl Operation for List {
             select.order_by(*column, order.clone());
         }
         select.limit(query.limit);
-        session.rows(&select, |row| TaskRecord::read(&mut Columns::of(row))).await
+        session.rows(&select, |row| Ok(TaskRecord::read(&mut Columns::of(row)))).await
     }
 }
 
@@ -106,58 +111,53 @@ fn wanted(filters: &[(String, String)]) -> Option<Vec<(&'static str, &str)>> {
 
 impl List {
     async fn marker(&self, session: &mut Session, id: &str) -> Result<Vec<Bound>, DbError> {
+        let is_null = |column: &&'static str| Expr::case(Expr::col(*column).is_null(), Expr::cust("1"));
         let mut query = Query::select();
-        query.columns(COLUMNS).from("tasks").and_where(Expr::col("id").eq(id));
+        query.column("owner").exprs(self.columns.iter().map(|column| is_null(column).finally(Expr::cust("0"))));
+        query.from("tasks").and_where(Expr::col("id").eq(id));
         if !self.query.viewer.is_admin {
             query.and_where(live("tasks"));
         }
-        let found = session.row(&query, |row| TaskRecord::read(&mut Columns::of(row))).await?;
-        let task = found.ok_or_else(|| DbError::MarkerNotFound(id.to_owned()))?;
-        if !self.query.viewer.can_see(&task.owner) {
+        let read = |row: &dyn Row| {
+            let mut columns = Columns::of(row);
+            let owner = TableRow::new("tasks", &id).or(columns.text(), || UNREADABLE_OWNER.to_owned());
+            let bound = |column: &&'static str| Ok((*column, columns.integer()? != 0));
+            Ok((owner, self.columns.iter().map(bound).collect::<Result<Vec<Bound>, DbError>>()?))
+        };
+        let (owner, bounds) = session.row(&query, read).await?.ok_or_else(|| DbError::MarkerNotFound(id.to_owned()))?;
+        if !self.query.viewer.can_see(&owner) {
             return Err(DbError::MarkerNotVisible(id.to_owned()));
         }
-        Ok(self.columns.iter().map(|column| (*column, value(&task, column))).collect())
+        Ok(bounds)
     }
 }
 
-/// What a task has in a column; `None` is NULL.
-fn value(task: &TaskRecord, column: &str) -> Option<Value> {
-    match column {
-        "type" => Some(task.kind.as_str().into()),
-        "status" => Some(task.status.as_str().into()),
-        "owner" => Some(task.owner.as_str().into()),
-        "expires_at" => task.expires_at.map(Value::from),
-        "created_at" => Some(task.created_at.into()),
-        "updated_at" => Some(task.updated_at.into()),
-        "deleted_at" => task.deleted_at.map(Value::from),
-        "deleted" => Some(task.deleted.into()),
-        "image_id" => task.image_id.as_deref().map(Value::from),
-        "request_id" => task.request_id.as_deref().map(Value::from),
-        "user_id" => task.user_id.as_deref().map(Value::from),
-        _ => Some(task.id.as_str().into()),
-    }
+/// What the marker has in a column. The database looks itself, so that it may be something that cannot be read.
+fn of_marker(id: &str, column: &'static str) -> Expr {
+    let mut marker = Query::select();
+    marker.column((MARKER, column)).from_as("tasks", MARKER).and_where(Expr::col((MARKER, "id")).eq(id));
+    Expr::from(marker)
 }
 
 /// Holds for what comes after the marker: (a > A) or (a = A and b > B) or …, with NULL where the database sorts it: it is the smallest
 /// to SQLite and MySQL, the largest to PostgreSQL.
-fn after(dialect: Dialect, bounds: &[Bound], is_descending: bool) -> Cond {
+fn after(dialect: Dialect, marker: &str, bounds: &[Bound], is_descending: bool) -> Cond {
     let null_comes_last = (dialect == Dialect::Postgres) != is_descending;
     let mut any = Cond::any();
-    for (index, (column, value)) in bounds.iter().enumerate() {
-        let own = || Expr::col(*column);
-        let beyond = match value {
-            None if null_comes_last => continue,
-            None => Cond::all().add(own().is_not_null()),
-            Some(value) => {
-                let further = if is_descending { own().lt(value.clone()) } else { own().gt(value.clone()) };
+    for (index, &(column, is_null)) in bounds.iter().enumerate() {
+        let own = || Expr::col(("tasks", column));
+        let beyond = match (is_null, null_comes_last) {
+            (true, true) => continue,
+            (true, false) => Cond::all().add(own().is_not_null()),
+            (false, _) => {
+                let value = of_marker(marker, column);
+                let further = if is_descending { own().lt(value) } else { own().gt(value) };
                 Cond::any().add(further).add_option(null_comes_last.then(|| own().is_null()))
             }
         };
-        let ties = bounds.iter().take(index).fold(Cond::all(), |all, (column, value)| {
-            all.add(match value {
-                None => Expr::col(*column).is_null(),
-                Some(value) => Expr::col(*column).eq(value.clone()),
-            })
+        let ties = bounds.iter().take(index).fold(Cond::all(), |all, &(column, is_null)| {
+            let own = Expr::col(("tasks", column));
+            all.add(if is_null { own.is_null() } else { own.eq(of_marker(marker, column)) })
         });
         any = any.add(ties.add(beyond));
     }

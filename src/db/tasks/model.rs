@@ -3,8 +3,9 @@
 use serde_json::Value;
 use time::PrimitiveDateTime;
 
-use crate::db::error::DbError;
+use crate::db::model::{EPOCH, UNREADABLE_OWNER};
 use crate::db::row::Columns;
+use crate::db::unreadable::TableRow;
 
 /// A task (upstream: `Task` and `TaskInfo` in `glance/db/sqlalchemy/models.py`). Times are naive UTC.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,14 +84,23 @@ pub(super) const COLUMNS: [&str; 12] = [
 pub(super) const INFO_COLUMNS: [&str; 3] = ["input", "result", "message"];
 
 impl TaskRecord {
-    /// Reads [`COLUMNS`].
-    pub(super) fn read(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        let (id, kind, status, owner) = (columns.text()?, columns.text()?, columns.text()?, columns.text()?);
-        let (expires_at, created_at) = (columns.maybe_time()?, columns.time()?);
-        let updated_at = columns.maybe_time()?.unwrap_or(created_at);
-        let (deleted_at, deleted) = (columns.maybe_time()?, columns.flag()?);
-        let (image_id, request_id, user_id) = (columns.maybe_text()?, columns.maybe_text()?, columns.maybe_text()?);
-        Ok(Self {
+    /// Reads [`COLUMNS`]. Something stands in for what cannot be read, see [`unreadable`](crate::db::unreadable); it shows the task to
+    /// nobody else.
+    pub(super) fn read(columns: &mut Columns<'_>) -> Self {
+        let id = TableRow::new("tasks", &"?").or(columns.text(), String::new);
+        let row = TableRow::new("tasks", &id);
+        let kind = row.or(columns.text(), String::new);
+        let status = row.or(columns.text(), String::new);
+        let owner = row.or(columns.text(), || UNREADABLE_OWNER.to_owned());
+        let expires_at = row.or(columns.maybe_time(), || None);
+        let created_at = row.or(columns.time(), || EPOCH);
+        let updated_at = row.or(columns.maybe_time(), || None).unwrap_or(created_at);
+        let deleted_at = row.or(columns.maybe_time(), || None);
+        let deleted = row.or(columns.flag(), || false);
+        let image_id = row.or(columns.maybe_text(), || None);
+        let request_id = row.or(columns.maybe_text(), || None);
+        let user_id = row.or(columns.maybe_text(), || None);
+        Self {
             id,
             kind,
             status,
@@ -106,15 +116,17 @@ impl TaskRecord {
             input: None,
             result: None,
             message: None,
-        })
+        }
     }
 
     /// Reads [`COLUMNS`] and [`INFO_COLUMNS`].
-    pub(super) fn read_whole(columns: &mut Columns<'_>) -> Result<Self, DbError> {
-        let task = Self::read(columns)?;
-        let (input, result, message) = (columns.maybe_text()?, columns.maybe_text()?, columns.maybe_text()?);
+    pub(super) fn read_whole(columns: &mut Columns<'_>) -> Self {
+        let task = Self::read(columns);
+        let row = TableRow::new("task_info", &task.id);
+        let mut text = || row.or(columns.maybe_text(), || None);
+        let (input, result, message) = (text(), text(), text());
         // A text that is not JSON says nothing that anybody could use.
         let parse = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
-        Ok(Self { input: parse(input), result: parse(result), message, ..task })
+        Self { input: parse(input), result: parse(result), message, ..task }
     }
 }
