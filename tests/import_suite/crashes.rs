@@ -139,7 +139,12 @@ impl Source {
             .set("DEFAULT.enabled_backends", "fast:file,slow:file,web:http")
             .set("service.state_directory", state)
             .set("DEFAULT.enabled_import_methods", "[glance-direct,web-download,copy-image,glance-download]")
-            .set("image_import_opts.image_import_plugins", "[image_decompression,image_conversion]")
+            .set(
+                "image_import_opts.image_import_plugins",
+                "[image_decompression,inject_image_metadata,image_conversion]",
+            )
+            .set("inject_metadata_properties.inject", "hw_disk_bus:virtio")
+            .set("inject_metadata_properties.ignore_user_roles", "nobody")
             .set("image_conversion.output_format", "raw")
             .set("taskflow_executor.conversion_format", "raw")
             .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
@@ -271,6 +276,8 @@ fn check(server: &Server, disk: &[u8], (what, may_be_unread): (&str, bool)) -> u
             ["", "null"].contains(&image["os_glance_importing_to_stores"].as_str().unwrap_or("")),
             "{what}: {image}"
         );
+        // The other region has another one.
+        assert!(image.get("hw_disk_bus").is_none_or(|bus| bus == "virtio"), "{what}: {image}");
         let stores = image["stores"].as_str().unwrap_or_default();
         match image["status"].as_str().unwrap() {
             // An image that a task makes goes with the task. A location in the web stays with one whose data was refused, or was not

@@ -4,6 +4,7 @@ mod changes;
 mod crashes;
 mod disks;
 mod hosts;
+mod injection;
 mod others;
 mod outages;
 mod placeholders;

@@ -45,7 +45,7 @@ pub(crate) struct Transformed {
     pub(crate) container_format: Option<String>,
     /// Bytes of the disk inside.
     pub(crate) virtual_size: Option<u64>,
-    /// Custom properties to be set, whatever becomes of the data.
+    /// Custom properties that are still to be set, whatever becomes of the data.
     pub(crate) properties: Vec<(String, String)>,
     /// Custom properties that come with the data, from another service.
     pub(crate) copied: Vec<(String, String)>,

@@ -31,6 +31,13 @@ impl Images {
         step(image, change, from_of_begin(plan), &hold.token, properties, false)
     }
 
+    /// Custom properties that the image keeps, whatever becomes of its data.
+    pub(crate) fn step_of_injection(&self, plan: &Plan, hold: &Hold, wanted: &[(String, String)]) -> ImageStep {
+        let mut properties = Properties::default();
+        set(wanted, &mut properties);
+        step(&plan.image, ImageUpdate::default(), from_of_end(plan), &hold.token, properties, false)
+    }
+
     /// The data is in the stores. `known`: the image as it is by now.
     pub(crate) fn step_of_success(&self, plan: &Plan, hold: &Hold, known: &Image, imported: &Imported) -> ImageStep {
         // Where an image has none that are read, a location that was told before was refused.
@@ -159,7 +166,7 @@ fn words(statuses: &[Status]) -> Vec<String> {
     statuses.iter().map(|status| status.as_str().to_owned()).collect()
 }
 
-/// What plugins want to stand on the image, whatever becomes of its data.
+/// What plugins want to stand on the image, whatever becomes of its data, as far as it could not be written down before.
 fn inject(plan: &Plan, properties: &mut Properties) {
     set(&plan.transformed.properties, properties);
 }

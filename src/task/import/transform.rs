@@ -1,14 +1,18 @@
 //! The plugins' part of an import: what they make of the data and of the image.
 
+use std::error::Error as StdError;
 use std::fs::File;
+use std::mem;
 use std::path::Path;
 
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
-use super::plugins::{PluginError, Staged};
+use super::plugins::{Findings, PluginError, Staged};
 use super::progress::Progress;
 use super::request::Method;
 use super::source::Source;
+use crate::db::DbError;
 use crate::image::{self, Hold, Plan};
 use crate::store::{FileRegion, OpenFile, Priority, Reader};
 use crate::sys::crash_point::crash_point;
@@ -23,6 +27,8 @@ pub(super) enum TransformError {
     Stage(#[from] image::Error),
     #[error("The staged data cannot be read: {0}")]
     Read(std::io::Error),
+    #[error("The database refused the properties that are injected: {0}")]
+    Inject(#[source] DbError),
 }
 
 impl TransformError {
@@ -54,8 +60,7 @@ impl Tasks {
         let (disk_format, container_format) = (plan.image.disk_format.clone(), plan.image.container_format.clone());
         let mut staged = Staged { path: path.clone(), disk_format, container_format };
         if !self.plugins.need_file() {
-            let found = self.plugins.run(&mut staged, &plan.caller.roles, progress).await?;
-            plan.transformed.properties = found.properties;
+            self.run_plugins(plan, hold, &mut staged, progress).await?;
             return Ok(source);
         }
         if *method != Method::GlanceDirect {
@@ -63,20 +68,67 @@ impl Tasks {
             self.images.stage_for_import(plan, hold, source.size, progress.count(source.data)).await?;
             crash_point("import.staged");
         }
-        let outcome = self.plugins.run(&mut staged, &plan.caller.roles, progress).await;
+        let outcome = self.run_plugins(plan, hold, &mut staged, progress).await;
         let made = &mut plan.transformed;
         made.path = (staged.path != path).then(|| staged.path.clone());
         let found = outcome?;
         crash_point("import.converted");
-        made.is_changed |= found.size.is_some();
         made.disk_format = found.disk_format;
         made.container_format = found.container_format;
         made.virtual_size = found.virtual_size;
-        made.properties = found.properties;
         // What is stored is judged as what it is by now.
         plan.image.disk_format = staged.disk_format;
         plan.image.container_format = staged.container_format;
         open(&staged.path).await.map_err(TransformError::Read)
+    }
+
+    /// Runs the plugins in their order. `staged` is where the data is then, also when one fails; the plan says whether it was changed.
+    ///
+    /// Custom properties are written down before the next one runs, and stay whatever comes of it, as upstream saves them at once. What
+    /// is said of the data waits until the data is there: a queued image with the format of data that was lost could not be
+    /// imported again.
+    async fn run_plugins(
+        &self,
+        plan: &mut Plan,
+        hold: &Hold,
+        staged: &mut Staged,
+        progress: &Progress,
+    ) -> Result<Findings, TransformError> {
+        let mut all = Findings::default();
+        for plugin in self.plugins.iter() {
+            let mut found = plugin.run(staged, &plan.caller.roles, progress).await?;
+            plan.transformed.is_changed |= found.size.is_some();
+            let properties = mem::take(&mut found.properties);
+            if !properties.is_empty() {
+                self.inject(plan, hold, properties).await?;
+            }
+            all.add(found);
+        }
+        Ok(all)
+    }
+
+    /// Gives the image custom properties now, or with the end of its import where the database does not answer.
+    async fn inject(
+        &self,
+        plan: &mut Plan,
+        hold: &Hold,
+        properties: Vec<(String, String)>,
+    ) -> Result<(), TransformError> {
+        // Of what comes with the data, too, the plugin has the last word.
+        plan.transformed.copied.retain(|(name, _)| properties.iter().all(|(injected, _)| injected != name));
+        let step = self.images.step_of_injection(plan, hold, &properties);
+        match self.go_on(&plan.task_id, step).await {
+            Ok(()) => crash_point("import.injected"),
+            // Whose image it is by now, the end tells.
+            Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {}
+            Err(error) if error.is_unavailable() => {
+                let error: &dyn StdError = &error;
+                warn!(task_id = plan.task_id, error, "an import cannot inject properties yet");
+                plan.transformed.properties.extend(properties);
+            }
+            Err(error) => return Err(TransformError::Inject(error)),
+        }
+        Ok(())
     }
 }
 

@@ -31,7 +31,7 @@ type Tell = Arc<dyn Fn(Percent) + Send + Sync>;
 
 /// One of them, with its options.
 #[derive(Clone, Debug)]
-enum Plugin {
+pub(super) enum Plugin {
     NoOp,
     InjectMetadata(Arc<Injection>),
     Decompress(Arc<Decompression>),
@@ -40,7 +40,7 @@ enum Plugin {
 
 /// Custom properties that every imported image gets (`[inject_metadata_properties]`).
 #[derive(Debug)]
-struct Injection {
+pub(super) struct Injection {
     properties: Vec<(String, String)>,
     /// Callers with one of these roles get none.
     spared: Vec<String>,
@@ -77,7 +77,14 @@ impl Plugins {
         self.0.iter().any(|plugin| matches!(plugin, Plugin::Convert(_)))
     }
 
-    /// Runs them. `staged` is where the data is at each time, also when they fail; `roles`: the caller's.
+    /// In their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Plugin> {
+        self.0.iter()
+    }
+}
+
+impl Plugin {
+    /// Runs it. `staged` is where the data is then, also when it fails; `roles`: the caller's.
     ///
     /// # Errors
     /// Why the image cannot be imported.
@@ -87,29 +94,23 @@ impl Plugins {
         roles: &[String],
         progress: &Progress,
     ) -> Result<Findings, PluginError> {
-        let mut all = Findings::default();
-        for plugin in &self.0 {
-            debug!(plugin = plugin.name(), "an import plugin runs");
-            let counted = progress.clone();
-            let tell: Tell = Arc::new(move |Percent(percent)| counted.converted(percent));
-            let found = plugin.apply(staged, roles, progress.threads(), tell).await?;
-            if let Some(path) = &found.path {
-                staged.path.clone_from(path);
-            }
-            for (field, found) in
-                [(&mut staged.disk_format, &found.disk_format), (&mut staged.container_format, &found.container_format)]
-            {
-                if found.is_some() {
-                    field.clone_from(found);
-                }
-            }
-            all.add(found);
+        debug!(plugin = self.name(), "an import plugin runs");
+        let counted = progress.clone();
+        let tell: Tell = Arc::new(move |Percent(percent)| counted.converted(percent));
+        let found = self.apply(staged, roles, progress.threads(), tell).await?;
+        if let Some(path) = &found.path {
+            staged.path.clone_from(path);
         }
-        Ok(all)
+        for (field, found) in
+            [(&mut staged.disk_format, &found.disk_format), (&mut staged.container_format, &found.container_format)]
+        {
+            if found.is_some() {
+                field.clone_from(found);
+            }
+        }
+        Ok(found)
     }
-}
 
-impl Plugin {
     fn named(name: &str, config: &Config) -> Option<Self> {
         match name {
             "no_op" => Some(Self::NoOp),

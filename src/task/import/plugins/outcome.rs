@@ -58,7 +58,7 @@ pub(in crate::task) struct Percent(pub(in crate::task) u8);
 
 impl Findings {
     /// What a later plugin says counts.
-    pub(super) fn add(&mut self, later: Self) {
+    pub(in crate::task::import) fn add(&mut self, later: Self) {
         let Self { path, size, virtual_size, disk_format, container_format, properties } = later;
         self.path = path.or_else(|| self.path.take());
         self.size = size.or(self.size);
