@@ -1,5 +1,9 @@
 //! Custom properties that the operator gives imported images.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::super::common::{Conf, Request, Server, wait_for};
@@ -70,4 +74,48 @@ fn properties_stay_when_the_next_plugin_fails() {
     assert_eq!(injected(&image), [Some("import"), Some("x")]);
     assert_eq!(image["disk_format"], "qcow2");
     assert_nothing_left(&server.conf);
+}
+
+#[test]
+fn no_image_gets_more_properties_than_it_may_have() {
+    let web = Web::start();
+    let server =
+        Server::with(|conf| injecting(&web, "[inject_image_metadata]")(conf).set("DEFAULT.image_property_quota", 3));
+    let id = create(&server);
+    let path = format!("/v2/images/{id}");
+    let add = |name: &str| json!([{"op": "add", "path": format!("/{name}"), "value": "own"}]);
+    server.send(&Request::patch(&path, &add("first"))).expect(200);
+    stage(&server, &id, &[b'w'; 1000]);
+    server.send(&Request::patch(&path, &add("second"))).expect(200);
+    import(&server, &id, &direct());
+    let failed = wait_for_task(&server, &id, "failure");
+    let message = "The limit has been exceeded on the number of allowed image properties. Attempted: 4, Maximum: 3";
+    assert_eq!(failed["message"], message);
+    let image = shown(&server, &id);
+    // Nothing is wrong with the data.
+    assert_free(&image, "uploading");
+    assert_eq!(injected(&image), [None, None]);
+
+    // One that it has already does not count again.
+    let change = json!([{"op": "remove", "path": "/first"}, {"op": "add", "path": "/origin", "value": "own"}]);
+    server.send(&Request::patch(&path, &change)).expect(200);
+    import(&server, &id, &direct());
+    wait_for_task(&server, &id, "success");
+    let image = shown(&server, &id);
+    assert_free(&image, "active");
+    assert_eq!((injected(&image), &image["second"]), ([Some("import"), Some("x")], &json!("own")));
+
+    // What another plugin has put in the place of the staged data is no client's.
+    let id = create(&server);
+    let two =
+        json!([{"op": "add", "path": "/first", "value": "own"}, {"op": "add", "path": "/second", "value": "own"}]);
+    server.send(&Request::patch(&format!("/v2/images/{id}"), &two)).expect(200);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&[b'w'; 1000]).unwrap();
+    stage(&server, &id, &encoder.finish().unwrap());
+    import(&server, &id, &direct());
+    assert_eq!(wait_for_task(&server, &id, "failure")["message"], message);
+    let image = shown(&server, &id);
+    assert_free(&image, "queued");
+    assert_eq!((&image["size"], injected(&image)), (&Value::Null, [None, None]));
 }

@@ -132,13 +132,17 @@ impl Images {
         step(known, change, from_of(known), token, properties, true)
     }
 
-    /// Whether an image may have these properties besides its own.
+    /// Whether an image may have these properties besides its own. If it has all of them already, however many there are.
     ///
     /// # Errors
     /// [`Error::TooMany`]
-    pub(crate) fn check_copied(&self, image: &Image, copied: &[(String, String)]) -> Result<(), Error> {
-        let own = image.properties.names().filter(|own| copied.iter().all(|(name, _)| name != own));
-        self.options.limits.check_properties(own.chain(copied.iter().map(|(name, _)| name.as_str())))
+    pub(crate) fn check_added(&self, image: &Image, added: &[(String, String)]) -> Result<(), Error> {
+        let added = || added.iter().map(|(name, _)| name.as_str());
+        if added().all(|name| image.has_property(name)) {
+            return Ok(());
+        }
+        let own = image.properties.names().filter(|own| added().all(|name| name != *own));
+        self.options.limits.check_properties(own.chain(added()))
     }
 
     fn back_to(&self, status: Status) -> ImageUpdate {

@@ -79,7 +79,7 @@ pub(super) async fn open(
 
 /// The image is to become what another Glance says of its own.
 fn take_over(images: &Images, plan: &mut Plan, found: Found) -> Result<Source, SourceError> {
-    images.check_copied(&plan.image, &found.properties).map_err(SourceError::Image)?;
+    images.check_added(&plan.image, &found.properties).map_err(SourceError::Image)?;
     // The data is judged as what it is there.
     plan.image.disk_format = Some(found.disk_format);
     plan.image.container_format = Some(found.container_format);

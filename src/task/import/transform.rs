@@ -27,6 +27,9 @@ pub(super) enum TransformError {
     Stage(#[from] image::Error),
     #[error("The staged data cannot be read: {0}")]
     Read(std::io::Error),
+    /// What is injected does not fit.
+    #[error("{0}")]
+    Limit(#[source] image::Error),
     #[error("The database refused the properties that are injected: {0}")]
     Inject(#[source] DbError),
 }
@@ -116,6 +119,11 @@ impl Tasks {
     ) -> Result<(), TransformError> {
         // Of what comes with the data, too, the plugin has the last word.
         plan.transformed.copied.retain(|(name, _)| properties.iter().all(|(injected, _)| injected != name));
+        // Clients may have given it more meanwhile.
+        let known = self.images.look_at_held(&plan.image.id, hold).await.ok().flatten();
+        let image = known.as_ref().unwrap_or(&plan.image);
+        let added = [&plan.transformed.copied[..], &properties].concat();
+        self.images.check_added(image, &added).map_err(TransformError::Limit)?;
         let step = self.images.step_of_injection(plan, hold, &properties);
         match self.go_on(&plan.task_id, step).await {
             Ok(()) => crash_point("import.injected"),
