@@ -1,4 +1,4 @@
-//! The real Keystone, the real Ceph and upstream's own Image service, by way of `tests/peers/peers`.
+//! The real Keystone, the real Ceph, the real Barbican and upstream's own Image service, by way of `tests/peers/peers`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -87,6 +87,30 @@ impl Keystone {
 
     pub(crate) fn token(&self, who: &str) -> String {
         self.tokens(&[who]).remove(who).unwrap()
+    }
+}
+
+/// A key manager with its own state, for users of a Keystone; its keeper ends it with this process.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub(crate) struct Barbican {
+    pub(crate) name: String,
+    pub(crate) url: String,
+}
+
+impl Barbican {
+    pub(crate) fn start(keystone: &Keystone) -> Self {
+        let user = std::process::id().to_string();
+        let name = format!("barbican-{user}-{}", super::free_port());
+        let told = peers(&["barbican", "up", &name, "--user", &user, "--keystone", &keystone.name]);
+        serde_json::from_str(&told).unwrap()
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn stop(&self) {
+        peers(&["stop", &self.name]);
     }
 }
 
