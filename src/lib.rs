@@ -15,6 +15,7 @@
 //! * [`db`]: upstream's tables on SQLite, PostgreSQL and MySQL.
 //! * [`store`]: where image data lies.
 //! * [`inspect`]: what is really in an image.
+//! * [`keys`]: the key manager, which has the keys of encrypted images.
 //! * [`identity`]: who is asking: the tokens of a request and its context.
 //! * [`keystone`]: Keystone's API as we use it, and the one HTTP client for requests to other services.
 //! * [`schema`]: JSON Schema with the words of Python's jsonschema; values as Python writes and reads them.
@@ -36,6 +37,7 @@ pub mod identity;
 pub mod image;
 mod ingest;
 pub mod inspect;
+mod keys;
 mod keystone;
 pub mod manage;
 pub mod metadef;

@@ -6,18 +6,15 @@
 use super::option::Section;
 use super::reader::Reader;
 use super::{
-    AuditMiddlewareNotificationsSection, BarbicanSection, BarbicanServiceUserSection, Config, DatabaseSection,
-    DefaultSection, ImportFilteringOptsSection, KeyManagerSection, KeystoneAuthtokenSection, OsloLimitSection,
+    AuditMiddlewareNotificationsSection, BarbicanSection, Config, DatabaseSection, DefaultSection,
+    ImportFilteringOptsSection, KeyManagerSection, KeystoneAuthtokenSection, OsloLimitSection,
     OsloMessagingKafkaSection, OsloMessagingNotificationsSection, OsloMessagingRabbitSection, OsloPolicySection,
     PasteDeploySection, StoreKind,
 };
 
 /// Sections whose feature this version does not have: setting one is worth a line.
-pub(super) const LATER: [(&str, &str); 7] = [
+pub(super) const LATER: [(&str, &str); 4] = [
     (AuditMiddlewareNotificationsSection::NAME, "notifications"),
-    (BarbicanSection::NAME, "image signatures"),
-    (BarbicanServiceUserSection::NAME, "image signatures"),
-    (KeyManagerSection::NAME, "image signatures"),
     (OsloMessagingKafkaSection::NAME, "notifications"),
     (OsloMessagingNotificationsSection::NAME, "notifications"),
     (OsloMessagingRabbitSection::NAME, "notifications"),
@@ -42,6 +39,9 @@ pub(crate) const HASHES: [&str; 15] = [
     "md5-sha1",
 ];
 
+/// What follows from trusting anyone.
+const UNVERIFIED: &str = "leaves certificates unverified: anyone in between can read and change what is sent";
+
 /// The pipelines of upstream's own paste file that have a name.
 const FLAVORS: [&str; 5] = ["caching", "cachemanagement", "keystone", "keystone+caching", "keystone+cachemanagement"];
 
@@ -52,6 +52,7 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static 
     tls(reader, config);
     limits(reader, config);
     ways_to_keystone(reader, config);
+    keys(reader, config);
     data(reader, config);
     rules(reader, config);
     pipeline(reader, config);
@@ -171,6 +172,24 @@ fn ways_to_keystone(reader: &mut Reader<'_>, config: &Config) {
     }
 }
 
+/// Images are deleted whatever becomes of their keys.
+fn keys(reader: &mut Reader<'_>, config: &Config) {
+    let backend = &config.key_manager.backend;
+    if !config.key_manager.is_barbican() {
+        let message =
+            format!("{backend} is not part of this version: encryption keys stay when their images are deleted");
+        reader.warn(KeyManagerSection::NAME, "backend", message);
+    }
+    let version = config.barbican.barbican_api_version.as_deref().filter(|version| !version.is_empty());
+    if let Some(version) = version.filter(|version| *version != "v1") {
+        let reason = format!("{version} is not spoken; there is v1 of Barbican's API");
+        reader.refuse(BarbicanSection::NAME, "barbican_api_version", reason);
+    }
+    if !config.barbican.verify_ssl {
+        reader.warn(BarbicanSection::NAME, "verify_ssl", UNVERIFIED);
+    }
+}
+
 /// The first number of a version such as `v3.14`.
 fn major(version: &str) -> Option<u32> {
     version.trim_start_matches('v').split('.').next()?.parse().ok()
@@ -236,9 +255,8 @@ fn import_filters(reader: &mut Reader<'_>, config: &Config) {
 }
 
 fn unverified_tls(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static StoreKind]) {
-    const WORDS: &str = "leaves certificates unverified: anyone in between can read and change what is sent";
     if config.keystone_authtoken.insecure {
-        reader.warn(KeystoneAuthtokenSection::NAME, "insecure", WORDS);
+        reader.warn(KeystoneAuthtokenSection::NAME, "insecure", UNVERIFIED);
     }
     let single = config.glance_store.stores.iter().filter(|_| config.stores.is_empty());
     let single = single.map(|driver| ("glance_store", driver.as_str(), &config.glance_store));
@@ -248,7 +266,7 @@ fn unverified_tls(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static St
         let Some(option) = kind.and_then(|kind| (kind.unverified)(options)) else { continue };
         // In single-store mode http is on by default, and so is this; a line for everyone would be read by none.
         if reader.is_set(section, option) || !config.stores.is_empty() || reader.is_set(section, "stores") {
-            reader.warn(section, option, WORDS);
+            reader.warn(section, option, UNVERIFIED);
         }
     }
 }

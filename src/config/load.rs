@@ -13,7 +13,10 @@ use super::reader::{Origins, Reader};
 use super::schema;
 use super::sources::{Found, Sources};
 use super::stores;
-use super::{Config, KeystoneAuthtokenSection, OsloLimitSection, PasteDeploySection, Section, StoreKind};
+use super::{
+    BarbicanServiceUserSection, Config, KeystoneAuthtokenSection, OsloLimitSection, PasteDeploySection, Section,
+    StoreKind,
+};
 
 /// A configuration that can be used, and what is to be said about it.
 #[derive(Debug)]
@@ -122,7 +125,7 @@ pub(super) type AuthSections = BTreeMap<&'static str, String>;
 /// `auth_section` moves the options of the authentication plugin to another section (`load_from_conf_options` of
 /// `keystoneauth1/loading/conf.py`).
 fn auth_sections(reader: &mut Reader<'_>) -> AuthSections {
-    let sections = [KeystoneAuthtokenSection::NAME, OsloLimitSection::NAME];
+    let sections = [BarbicanServiceUserSection::NAME, KeystoneAuthtokenSection::NAME, OsloLimitSection::NAME];
     let named = sections.into_iter().filter_map(|section| {
         let info = schema::option(section, "auth_section")?;
         let name: Option<String> = reader.section(vec![section.to_owned()]).option(info, || None);

@@ -21,13 +21,16 @@ const ATTEMPTS: u32 = 5;
 impl Images {
     /// Deletes the image. With `delayed_delete` its data stays for the scrubber.
     ///
+    /// `key`: the id of a key that goes with the image, whether data stays or not: last of all, as an image that is not deleted could not
+    /// be read without its key. Upstream deletes it before the row, so that it is lost for an image whose deletion then fails.
+    ///
     /// The row goes first: from then on nobody finds the image, and the intent log lets recovery finish what a crash cut short. So
     /// the stores are asked before whether they would refuse; and when one refuses all the same, the row comes back.
     ///
     /// # Errors
     /// [`Error::Protected`], [`Error::Transition`], [`Error::NotFound`] if somebody else was first, [`Error::Conflict`] if others
     /// change its locations all the time, [`Error::Store`] if the data is in use or cannot be removed.
-    pub async fn delete(&self, caller: Arc<Context>, image: Image) -> Result<(), Error> {
+    pub async fn delete(&self, caller: Arc<Context>, image: Image, key: Option<String>) -> Result<(), Error> {
         let images = self.clone();
         let work = self.tasks.spawn(async move {
             images.delete_to_the_end(&caller, &image).await?;
@@ -36,6 +39,9 @@ impl Images {
                 let _ = images.remove_staged(&StoreContext::default(), &image.id).await;
             }
             images.announce(&image, Change::Deleted);
+            if let (Some(keys), Some(key)) = (&images.keys, key) {
+                keys.delete_with_image(&caller, &image.id, &key).await;
+            }
             Ok(())
         });
         work.await.map_err(Error::Interrupted)?

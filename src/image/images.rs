@@ -20,6 +20,7 @@ use crate::db::model::LocationRecord;
 use crate::db::{Db, DbError};
 use crate::identity::Context;
 use crate::inspect;
+use crate::keys::KeyManager;
 use crate::keystone::UnifiedLimits;
 use crate::keystone::outgoing::UrlFilter;
 use crate::notifications::Notifier;
@@ -33,6 +34,8 @@ pub struct Images {
     pub(super) intent_log: Arc<IntentLog>,
     pub(super) options: Arc<Options>,
     pub(super) notifier: Notifier,
+    /// Who has the keys of encrypted images.
+    pub(super) keys: Option<Arc<KeyManager>>,
     /// Limits that Keystone keeps, where it does.
     pub(super) unified_limits: Option<Arc<UnifiedLimits>>,
     /// Work that must come to its end though the client has gone.
@@ -84,6 +87,7 @@ impl Images {
             intent_log,
             options: Arc::new(options),
             notifier,
+            keys: None,
             unified_limits: None,
             tasks,
             reported: Arc::default(),
@@ -96,6 +100,12 @@ impl Images {
     #[must_use]
     pub(crate) fn with_unified_limits(self, unified_limits: Option<Arc<UnifiedLimits>>) -> Self {
         Self { unified_limits, ..self }
+    }
+
+    /// The same, with a key manager; keys stay when their images are deleted without.
+    #[must_use]
+    pub(crate) fn with_keys(self, keys: Arc<KeyManager>) -> Self {
+        Self { keys: Some(keys), ..self }
     }
 
     /// The same, in the place of those of a former configuration: what they do about dead workers goes on.

@@ -52,6 +52,7 @@ use limits::Limits;
 pub use limits::RESERVED_NAMESPACE;
 pub use members::{Member, MemberStatus, UnknownMemberStatus};
 pub use model::Image;
+pub(crate) use model::KEY_PROPERTIES;
 pub use properties::Properties;
 pub use status::Status;
 pub use unified_limits::{LimitUsage, Resource, mebibytes};

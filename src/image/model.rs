@@ -45,6 +45,12 @@ pub struct Image {
     pub member: Option<String>,
 }
 
+/// The properties that name the key of an encrypted image, and what is to become of it.
+pub(crate) const KEY_PROPERTIES: [&str; 2] = ["cinder_encryption_key_id", "cinder_encryption_key_deletion_policy"];
+
+/// The policy that gives the key up.
+const DELETED_WITH_IMAGE: &str = "on_image_deletion";
+
 /// The properties that together ask for the verification of a signature.
 const SIGNATURE_PROPERTIES: [&str; 4] =
     ["img_signature", "img_signature_hash_method", "img_signature_key_type", "img_signature_certificate_uuid"];
@@ -104,6 +110,13 @@ impl Image {
     /// `should_create_verifier` in `cursive/signature_utils.py`).
     pub fn is_signed(&self) -> bool {
         SIGNATURE_PROPERTIES.iter().all(|name| self.has_property(name))
+    }
+
+    /// The id of the key with which the image's data is encrypted, if that is to be deleted with the image. A service that makes an image
+    /// of an encrypted volume writes both properties.
+    pub fn key_to_delete(&self) -> Option<&str> {
+        let [id, policy] = KEY_PROPERTIES;
+        self.property(id).filter(|_| self.property(policy) == Some(DELETED_WITH_IMAGE))
     }
 
     /// Leaves behind the locations of a queued image, with the size that was seen there: they were refused, or came without formats,

@@ -19,7 +19,7 @@ pub(super) async fn v3(client: &Outgoing, url: &Url, ask: bool) -> Result<Url, K
 }
 
 /// `url` with more segments.
-pub(super) fn below(url: &Url, segments: &[&str]) -> Url {
+pub(crate) fn below(url: &Url, segments: &[&str]) -> Url {
     let mut url = url.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(segments);

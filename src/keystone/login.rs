@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::error::KeystoneError;
-use crate::config::{KeystoneAuthtokenSection, OsloLimitSection, Secret};
+use crate::config::{BarbicanServiceUserSection, KeystoneAuthtokenSection, OsloLimitSection, Secret};
 
 /// The options that all sections with a service account have in common. An empty text is as good as none.
 #[derive(Clone, Debug, Default)]
@@ -219,6 +219,7 @@ macro_rules! sections {
 }
 
 sections! {
+    BarbicanServiceUserSection "barbican_service_user"
     KeystoneAuthtokenSection "keystone_authtoken"
     OsloLimitSection "oslo_limit"
 }

@@ -14,14 +14,17 @@ mod login;
 pub(crate) mod outgoing;
 mod session;
 mod token;
+mod token_catalog;
 mod turn;
 mod validator;
 
+pub(crate) use discovery::below;
 pub(crate) use error::KeystoneError;
 pub(crate) use limits::{ProjectLimits, UnifiedLimits};
 pub(crate) use login::{Login, LoginOptions};
 pub(crate) use session::{Region, Session};
 pub(crate) use token::{AccessRule, Entity, Token};
+pub(crate) use token_catalog::catalog_of_token;
 pub(crate) use validator::{Validated, Validator, ValidatorOptions};
 
 #[cfg(test)]

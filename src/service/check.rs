@@ -11,6 +11,7 @@ use crate::db::Db;
 use crate::http::Plan;
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
+use crate::keys::KeyManager;
 use crate::keystone::UnifiedLimits;
 use crate::policy::{Enforcer, Protections};
 use crate::store::Stores;
@@ -22,7 +23,7 @@ type Part = fn(&Config) -> Result<(), Error>;
 /// database see [`check_database`].
 pub fn check(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
-    let parts: [Part; 10] = [worker, log, pipeline, policy, protections, limits, database, stores, cache, schema];
+    let parts: [Part; 11] = [worker, log, pipeline, policy, protections, limits, keys, database, stores, cache, schema];
     parts.iter().filter_map(|part| part(config).err()).map(|error| loaded.locate(&error)).collect()
 }
 
@@ -71,6 +72,11 @@ fn limits(config: &Config) -> Result<(), Error> {
     if config.default.use_keystone_limits {
         UnifiedLimits::new(config).map_err(AssembleError::configuration)?;
     }
+    Ok(())
+}
+
+fn keys(config: &Config) -> Result<(), Error> {
+    KeyManager::new(config).map_err(AssembleError::configuration)?;
     Ok(())
 }
 

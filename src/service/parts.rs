@@ -19,6 +19,7 @@ use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
 use crate::image::{Images, IntentLog};
+use crate::keys::KeyManager;
 use crate::keystone::UnifiedLimits;
 use crate::metadef::Metadefs;
 use crate::notifications::{LogListener, Notifier};
@@ -50,6 +51,7 @@ pub(super) struct Parts {
     identity: Option<Arc<Authenticator>>,
     /// `None` where Keystone keeps no limits.
     unified_limits: Option<Arc<UnifiedLimits>>,
+    keys: Arc<KeyManager>,
     /// Whether callers have to show who they are; without, every caller is an administrator.
     pub(super) authenticated: bool,
 }
@@ -115,7 +117,8 @@ impl Parts {
         let (stores, intent_log) = (Arc::new(local.stores), Arc::new(local.intent_log));
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
         let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier.clone(), work)
-            .with_unified_limits(local.unified_limits.clone());
+            .with_unified_limits(local.unified_limits.clone())
+            .with_keys(Arc::clone(&local.keys));
         let images = match before {
             Some(before) => images.succeeding(&before.images),
             None => images,
@@ -136,9 +139,9 @@ impl Parts {
         let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;
         let authenticated = local.plan.authenticates();
-        let (identity, unified_limits) = (local.identity, local.unified_limits);
+        let LocalParts { identity, unified_limits, keys, .. } = local;
         let app = Arc::new(app);
-        Ok(Self { app, images, tasks, stores, cache, database, identity, unified_limits, authenticated })
+        Ok(Self { app, images, tasks, stores, cache, database, identity, unified_limits, keys, authenticated })
     }
 
     /// Bytes of the fills of the image cache that go on.
@@ -205,6 +208,7 @@ struct LocalParts {
     database: Option<Db>,
     identity: Option<Arc<Authenticator>>,
     unified_limits: Option<Arc<UnifiedLimits>>,
+    keys: Arc<KeyManager>,
     stores: Stores,
     intent_log: IntentLog,
     schema: ImageSchema,
@@ -216,16 +220,18 @@ struct Kept {
     database: Option<Db>,
     identity: Option<Arc<Authenticator>>,
     unified_limits: Option<Arc<UnifiedLimits>>,
+    keys: Option<Arc<KeyManager>>,
     stores: Option<Arc<Stores>>,
 }
 
 impl Kept {
     fn of(parts: &Parts) -> Self {
-        let Parts { database, identity, unified_limits, stores, .. } = parts;
+        let Parts { database, identity, unified_limits, keys, stores, .. } = parts;
         Self {
             database: Some(database.clone()),
             identity: identity.clone(),
             unified_limits: unified_limits.clone(),
+            keys: Some(Arc::clone(keys)),
             stores: Some(Arc::clone(stores)),
         }
     }
@@ -241,7 +247,7 @@ impl LocalParts {
 
     /// `before`: those in force.
     fn new(config: &Config, before: Option<Kept>) -> Result<Self, AssembleError> {
-        let Kept { database, identity, unified_limits, stores } = before.unwrap_or_default();
+        let Kept { database, identity, unified_limits, keys, stores } = before.unwrap_or_default();
         let plan = Plan::from_config(config).map_err(AssembleError::configuration)?;
         Cache::check(config, plan.has_cache()).map_err(AssembleError::configuration)?;
         let policy = Enforcer::new(config, &config.search).map_err(AssembleError::configuration)?;
@@ -257,6 +263,10 @@ impl LocalParts {
             Some(kept) => Some(kept),
             None => Some(Arc::new(UnifiedLimits::new(config).map_err(AssembleError::configuration)?)),
         };
+        let keys = match keys.filter(|keys| keys.is_made_from(config)) {
+            Some(kept) => kept,
+            None => Arc::new(KeyManager::new(config).map_err(AssembleError::configuration)?),
+        };
         let stores = match stores {
             None => Stores::open(config),
             Some(previous) => Stores::open_again(config, &previous),
@@ -264,7 +274,7 @@ impl LocalParts {
         let stores = stores.map_err(AssembleError::configuration)?;
         let intent_log = open_intent_log(config)?;
         let schema = ImageSchema::load(config).map_err(AssembleError::configuration)?;
-        Ok(Self { plan, policy, protections, database, identity, unified_limits, stores, intent_log, schema })
+        Ok(Self { plan, policy, protections, database, identity, unified_limits, keys, stores, intent_log, schema })
     }
 }
 

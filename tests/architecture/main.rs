@@ -17,7 +17,7 @@ const ORDER: [&[&str]; 12] = [
     &["cache"],
     &["image"],
     &["notifications", "ingest"],
-    &["db", "store", "inspect"],
+    &["db", "store", "inspect", "keys"],
     &["identity"],
     &["keystone", "schema"],
     &["config"],

@@ -8,6 +8,7 @@ use crate::api::domain_errors::of_delete;
 use crate::api::peers::NotForwarded;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, Response, reply};
+use crate::image::{Image, KEY_PROPERTIES};
 
 /// Deletes the image and its data, or with `delayed_delete` leaves the data to the scrubber.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
@@ -22,7 +23,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
             Err(NotForwarded::Unreachable(_)) => {}
         }
     }
-    api.images.delete(Arc::clone(call.context), found).await.map_err(|error| of_delete(error, id))?;
+    let key = key_to_delete(call, &found).await?;
+    api.images.delete(Arc::clone(call.context), found, key).await.map_err(|error| of_delete(error, id))?;
     if let Some(cache) = api.cache_for(call)
         && let Err(error) = cache.forget(id).await
     {
@@ -30,4 +32,12 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
         tracing::warn!(image_id = id, %error, "a deleted image stays in the cache for now");
     }
     Ok(reply::no_content())
+}
+
+/// The key that goes with the image, unless the caller may not read the properties that say so: for upstream, they are not there then.
+async fn key_to_delete(call: &Call<'_>, image: &Image) -> Result<Option<String>, Error> {
+    let Some(key) = image.key_to_delete() else { return Ok(None) };
+    let hidden = call.properties.hidden_in(image).await?;
+    let is_hidden = KEY_PROPERTIES.iter().any(|property| hidden.iter().any(|name| name == property));
+    Ok((!is_hidden).then(|| key.to_owned()))
 }

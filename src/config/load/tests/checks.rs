@@ -188,6 +188,25 @@ fn tls_that_a_unix_socket_does_not_have_is_warned_of() {
     assert_eq!(place.warnings(), [expected]);
 }
 
+#[test]
+fn what_becomes_of_keys_is_told_beforehand() {
+    let place = Place::with("[key_manager]\nbackend = vault\n[barbican]\nverify_ssl = false\ncafile = /ca\n");
+    let expected = [
+        "main.conf:5: [barbican] cafile has no effect: verify_ssl and verify_ssl_path alone say how Barbican is spoken to, as \
+         upstream has it",
+        "main.conf:2: [key_manager] backend vault is not part of this version: encryption keys stay when their images are \
+         deleted",
+        "main.conf:4: [barbican] verify_ssl leaves certificates unverified: anyone in between can read and change what is sent",
+    ];
+    assert_eq!(place.warnings(), expected);
+    let class = "[DEFAULT]\ndebug = false\n[key_manager]\napi_class = castellan.key_manager.barbican_key_manager.BarbicanKeyManager\n\
+                 [barbican]\nbarbican_api_version = v1\n";
+    assert!(Place::with(class).config().key_manager.is_barbican());
+    let place = Place::with("[barbican]\nbarbican_api_version = v2\n");
+    let expected = "main.conf:2: [barbican] barbican_api_version: v2 is not spoken; there is v1 of Barbican's API";
+    assert_eq!(place.errors(), [expected]);
+}
+
 /// A file may rely on it, so that nobody should have to find out.
 #[test]
 fn an_option_without_effect_says_so() {
@@ -261,7 +280,8 @@ fn nothing_that_says_where_or_how_safely_one_connects_is_dropped() {
     let is_dropped = |info: &OptionInfo| {
         info.rules.standing != Lifecycle::Removed && (info.rules.tier == 3 || info.rules.idle.is_some())
     };
-    let nobody = ["barbican", "key_manager", "profiler", "vault"];
+    // The session options of Barbican's sections are nobody's either: upstream has others for what they are about.
+    let nobody = ["barbican", "barbican_service_user", "key_manager", "profiler", "vault"];
     let is_of_nobody = |section: &str, name: &str| {
         LATER.iter().any(|(later, _)| *later == section)
             || nobody.contains(&section)

@@ -244,6 +244,12 @@ fn the_account_for_limits_can_have_its_own_section() {
     )
     .config();
     assert_eq!(config.oslo_limit.auth_type.as_deref(), Some("password"));
+    let config = Place::with(
+        "[barbican_service_user]\nauth_section = tokens\nusername = ignored\n[tokens]\nuser-name = one\ntenant_name = t\n",
+    )
+    .config();
+    let user = &config.barbican_service_user;
+    assert_eq!((user.username.as_deref(), user.project_name.as_deref()), (Some("one"), Some("t")));
 }
 
 #[test]
