@@ -1,5 +1,6 @@
 //! What became of stored data behind the service's back, on upstream's service and on ours: files of another length, data
-//! that cannot be removed, locations that name no store or one that is gone, web servers that change their mind.
+//! that cannot be removed, locations that name no store or one that is gone, web servers that change their mind. And the keys
+//! of encrypted data, which a key manager has.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
@@ -7,6 +8,7 @@
 mod common;
 
 mod files;
+mod keys;
 mod refused;
 mod web;
 
@@ -51,6 +53,10 @@ fn on_both_sides(change: impl Fn(Conf) -> Conf, mut steps: impl FnMut(&mut Side)
 }
 
 impl Side {
+    fn address(&self) -> std::net::SocketAddr {
+        std::net::SocketAddr::from(([127, 0, 0, 1], self.conf.port))
+    }
+
     fn request(&self, method: &str, path: &str) -> Request {
         Request::new(method, path).header("X-Auth-Token", &self.token)
     }
