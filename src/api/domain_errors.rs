@@ -74,6 +74,7 @@ impl From<image::Error> for Error {
                 let status = if is_full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
                 Self::stock(status).because(error)
             }
+            Domain::Store(store) if store.is_exhausted() => Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error),
             Domain::Interrupted(_) | Domain::Db(_) | Domain::Store(_) | Domain::Limits(_) => Self::internal(error),
         }
     }
@@ -183,6 +184,7 @@ fn of_store_write(error: &StoreError) -> Error {
         StoreError::Timeout { .. } | StoreError::RemoteUnavailable { .. } => unavailable(text),
         StoreError::SizeMismatch { .. } | StoreError::SizeExceeded { .. } => Error::bad_request(text),
         StoreError::LeftBehind(cause) => of_store_write(cause),
+        StoreError::Exhausted { .. } => Error::stock(StatusCode::SERVICE_UNAVAILABLE),
         _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
@@ -223,6 +225,7 @@ fn of_store_deletion(error: &StoreError, id: &str) -> Error {
             "Image {id} could not be deleted because the filesystem store operation timed out: {text}"
         )),
         StoreError::RemoteUnavailable { .. } => unavailable(text),
+        StoreError::Exhausted { .. } => Error::stock(StatusCode::SERVICE_UNAVAILABLE),
         _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
@@ -250,6 +253,7 @@ fn of_store_copy_removal(error: &StoreError, id: &str) -> Error {
         StoreError::DeleteDenied { .. } | StoreError::WriteDenied { .. } | StoreError::RemoteUnavailable { .. } => {
             Error::explanation(StatusCode::INTERNAL_SERVER_ERROR, text)
         }
+        StoreError::Exhausted { .. } => Error::stock(StatusCode::SERVICE_UNAVAILABLE),
         _ => Error::stock(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
@@ -326,6 +330,7 @@ mod tests {
         let denied = || StoreError::WriteDenied { source: io() };
         let full = || StoreError::LeftBehind(Box::new(StoreError::Full { source: None }));
         let late = || StoreError::Timeout { after: std::time::Duration::from_secs(3) };
+        let none_free = || StoreError::Exhausted { doing: "opening".to_owned(), source: io() };
         let gone = "Remote server where the image is present is unavailable.";
         for (make, upload, download, delete) in [
             (&remote as &dyn Fn() -> StoreError, (503, gone), (503, gone), (503, gone)),
@@ -344,6 +349,7 @@ mod tests {
                 (500, ""),
                 (500, ""),
             ),
+            (&none_free, (503, ""), (503, ""), (503, "")),
             (
                 &late,
                 (503, "Operation timed out after 3s. Check storage health and connectivity."),
@@ -389,6 +395,7 @@ mod tests {
                 ),
             ),
             (StoreError::DeleteDenied { image: image(), source: io() }, (500, "You cannot delete file f")),
+            (StoreError::Exhausted { doing: "reading".to_owned(), source: io() }, (503, "")),
             (StoreError::Io { doing: "reading".to_owned(), source: io() }, (500, "")),
         ] {
             let error = of_copy_removal(error.into(), "i");

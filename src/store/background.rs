@@ -10,7 +10,7 @@ const MOST: usize = 512;
 /// Runs what blocks on a thread that gives way to those of requests. When the returned future is dropped, the function still runs.
 /// `None` when it panicked or no thread could be had.
 pub(crate) async fn run_in_background<T: Send + 'static>(function: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    threads().run(function).await
+    threads().run(function).await.ok()
 }
 
 pub(super) fn threads() -> &'static Arc<Pool> {

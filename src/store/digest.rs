@@ -4,13 +4,14 @@ mod algorithm;
 mod state;
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::pool::{Pool, Pools};
-use super::strand::{Job, Limits, Strand};
+use super::strand::{Ended, Job, Limits, Strand};
 use super::{Priority, StoreError, demand};
 
 pub use algorithm::Algorithm;
@@ -125,7 +126,7 @@ impl Lane {
     async fn room(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Inline(_) => Ok(()),
-            Self::Threads(strand) => strand.room().await.map_err(|_| StoreError::no_thread()),
+            Self::Threads(strand) => strand.room().await.map_err(|ended| cause(&ended)),
         }
     }
 
@@ -152,9 +153,19 @@ impl Lane {
             Self::Threads(mut strand) => {
                 let (reply, hasher) = oneshot::channel();
                 strand.push_last(Message::Finish(reply));
-                hasher.await.map_err(|_| StoreError::no_thread())
+                match hasher.await {
+                    Ok(hasher) => Ok(hasher),
+                    Err(_) => Err(cause(&strand.end().await)),
+                }
             }
         }
+    }
+}
+
+fn cause(ended: &Ended<Infallible>) -> StoreError {
+    match ended {
+        Ended::NoThread => StoreError::no_thread(),
+        Ended::Failed(_) | Ended::Gone => StoreError::broken_thread(),
     }
 }
 
@@ -170,7 +181,7 @@ enum Message {
 
 impl Job for Hashing {
     type Message = Message;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
 
     fn work(&mut self, messages: VecDeque<Message>) -> Result<(), Self::Error> {
         for message in messages {

@@ -87,6 +87,13 @@ pub enum StoreError {
     /// The options of a store do not make sense; for the operator. The store stands for its section of the configuration.
     #[error("[{store}] {reason}")]
     Configuration { store: String, reason: String },
+    /// The worker, or the machine, has no descriptor, thread or memory for it. The same may succeed a little later, or elsewhere.
+    #[error("{doing}")]
+    Exhausted {
+        doing: String,
+        #[source]
+        source: io::Error,
+    },
     /// Any other fault of the operating system.
     #[error("{doing}")]
     Io {
@@ -123,12 +130,29 @@ impl std::fmt::Display for Capability {
 }
 
 impl StoreError {
-    /// Sorts a failed write into full, denied or other.
+    /// Sorts a failed write into full, denied, or what [`Self::system`] makes of it.
     pub(super) fn writing(doing: impl FnOnce() -> String, source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Self::Full { source: Some(source) },
             Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::WriteDenied { source },
-            _ => Self::Io { doing: doing(), source },
+            _ => Self::system(doing(), source),
+        }
+    }
+
+    /// Sorts another failed call into exhausted or other.
+    pub(super) fn system(doing: String, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Self::Exhausted { doing, source },
+            _ => Self::Io { doing, source },
+        }
+    }
+
+    /// Whether it is [`Self::Exhausted`], also where something may have been left.
+    pub fn is_exhausted(&self) -> bool {
+        match self {
+            Self::Exhausted { .. } => true,
+            Self::LeftBehind(cause) => cause.is_exhausted(),
+            _ => false,
         }
     }
 
@@ -137,14 +161,23 @@ impl StoreError {
         matches!(self, Self::RemoteUnavailable { .. } | Self::Timeout { .. } | Self::LeftBehind(_))
     }
 
-    /// A fault for which no thread or helper could be had.
+    /// No thread could be had.
     pub(super) fn no_thread() -> Self {
-        Self::without_thread(io::ErrorKind::ResourceBusy.into())
+        Self::without_thread(io::Error::from_raw_os_error(libc::EAGAIN))
     }
 
-    /// The same, where it is known why.
+    /// A thread has stopped in the middle of its work.
+    pub(super) fn broken_thread() -> Self {
+        Self::without_thread(io::Error::other("it has not done its work"))
+    }
+
+    /// A thread could not be had, or did not do its work; `source` tells which.
     pub(crate) fn without_thread(source: io::Error) -> Self {
-        Self::Io { doing: "cannot run a storage thread".to_owned(), source }
+        let doing = "cannot run a storage thread".to_owned();
+        match source.raw_os_error() {
+            Some(libc::EAGAIN) => Self::Exhausted { doing, source },
+            _ => Self::system(doing, source),
+        }
     }
 }
 
@@ -157,6 +190,7 @@ mod tests {
         let kind = |errno| match StoreError::writing(|| "writing".to_owned(), io::Error::from_raw_os_error(errno)) {
             StoreError::Full { .. } => "full",
             StoreError::WriteDenied { .. } => "denied",
+            StoreError::Exhausted { .. } => "exhausted",
             StoreError::Io { .. } => "io",
             _ => "other",
         };
@@ -167,10 +201,23 @@ mod tests {
             (libc::EACCES, "denied"),
             (libc::EPERM, "denied"),
             (libc::EROFS, "denied"),
+            (libc::EMFILE, "exhausted"),
+            (libc::ENFILE, "exhausted"),
+            (libc::ENOMEM, "exhausted"),
+            (libc::EAGAIN, "io"),
             (libc::EIO, "io"),
         ] {
             assert_eq!(kind(errno), expected, "errno {errno}");
         }
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_had_is_told_from_one_that_failed() {
+        assert!(StoreError::no_thread().is_exhausted());
+        assert!(StoreError::LeftBehind(Box::new(StoreError::no_thread())).is_exhausted());
+        let without = |errno| StoreError::without_thread(io::Error::from_raw_os_error(errno)).is_exhausted();
+        assert!(without(libc::EAGAIN) && without(libc::ENOMEM) && !without(libc::EIO));
+        assert!(!StoreError::without_thread(io::Error::other("a panic")).is_exhausted());
     }
 
     #[test]

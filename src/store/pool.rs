@@ -160,15 +160,17 @@ impl Pool {
     }
 
     /// Runs a function on one of the threads. When the returned future is dropped, the function still runs.
-    /// `None` when it panicked or no thread could be had.
-    pub(super) async fn run<T: Send + 'static>(&self, function: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    ///
+    /// # Errors
+    /// No thread could be had, or the function panicked.
+    pub(super) async fn run<T: Send + 'static>(&self, function: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let (reply, outcome) = oneshot::channel();
         let task = Box::new(move || {
             // Nobody listens any more when the caller's future was dropped.
             let _ = reply.send(function());
         });
-        self.submit(task).ok()?;
-        outcome.await.ok()
+        self.submit(task)?;
+        outcome.await.map_err(|_| io::Error::other("a storage task ended without an outcome"))
     }
 
     /// Threads at work or tasks waiting, in percent of the limit.
@@ -240,6 +242,7 @@ mod tests {
 
     use rustix::process::getpriority_process;
 
+    use super::super::StoreError;
     use super::*;
 
     #[tokio::test]
@@ -255,7 +258,7 @@ mod tests {
             (Priority::Background, lower),
             (Priority::Request, own),
         ] {
-            assert_eq!(pools.of(priority).run(share).await, Some(expected), "{priority:?}");
+            assert_eq!(pools.of(priority).run(share).await.ok(), Some(expected), "{priority:?}");
         }
         assert_eq!(share(), own);
     }
@@ -283,7 +286,7 @@ mod tests {
             pool.run(move || barrier.wait().is_leader())
         };
         let (one, two, three) = tokio::join!(meet(), meet(), meet());
-        assert_eq!([one, two, three].into_iter().filter(|leader| *leader == Some(true)).count(), 1);
+        assert_eq!([one, two, three].into_iter().filter(|leader| matches!(leader, Ok(true))).count(), 1);
         assert_eq!(pool.inner.lock().threads, 3);
     }
 
@@ -300,7 +303,7 @@ mod tests {
             })
         });
         for done in futures_util::future::join_all(jobs).await {
-            assert_eq!(done, Some(()));
+            done.unwrap();
         }
         assert!(most.load(Ordering::SeqCst) <= 2);
     }
@@ -318,7 +321,7 @@ mod tests {
             });
             futures_util::future::join_all(meeting)
         };
-        let met = |outcomes: Vec<Option<bool>>| outcomes.iter().all(Option::is_some);
+        let met = |outcomes: Vec<io::Result<bool>>| outcomes.iter().all(Result::is_ok);
         assert!(met(meet().await));
         IS_HELD.store(true, Ordering::SeqCst);
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -330,7 +333,7 @@ mod tests {
                 now.fetch_sub(1, Ordering::SeqCst);
             })
         });
-        assert_eq!(futures_util::future::join_all(jobs).await, [Some(()); 20]);
+        assert!(futures_util::future::join_all(jobs).await.iter().all(Result::is_ok));
         assert_eq!(most.load(Ordering::SeqCst), 1);
         IS_HELD.store(false, Ordering::SeqCst);
         assert!(met(meet().await));
@@ -339,21 +342,22 @@ mod tests {
     #[tokio::test]
     async fn a_panic_costs_one_task() {
         let pool = Pool::new("test", 1);
-        assert_eq!(
-            pool.run(|| if pool_is_real() {
-                panic!("on purpose")
+        let panicked = pool
+            .run(|| {
+                if pool_is_real() {
+                    panic!("on purpose")
+                }
             })
-            .await,
-            None
-        );
-        assert_eq!(pool.run(|| 7).await, Some(7));
+            .await;
+        assert!(!StoreError::without_thread(panicked.unwrap_err()).is_exhausted());
+        assert_eq!(pool.run(|| 7).await.unwrap(), 7);
     }
 
     #[tokio::test]
     async fn threads_end_with_their_pool() {
         let pool = Pool::new("test", 2);
         let inner = Arc::clone(&pool.inner);
-        assert_eq!(pool.run(|| ()).await, Some(()));
+        pool.run(|| ()).await.unwrap();
         drop(pool);
         for _ in 0..500 {
             if inner.lock().threads == 0 {

@@ -38,7 +38,9 @@ pub(super) struct Limits {
 pub(super) enum Ended<E> {
     /// The job failed; told once.
     Failed(E),
-    /// It failed and said so before, panicked, or got no thread.
+    /// It got no thread; told once.
+    NoThread,
+    /// It failed and said so before, or panicked.
     Gone,
 }
 
@@ -188,7 +190,7 @@ impl<J: Job> Shared<J> {
     fn schedule(shared: &Arc<Self>) {
         let turn = Arc::clone(shared);
         if shared.pool.submit(Box::new(move || Self::turn(&turn))).is_err() {
-            shared.end(Ended::Gone);
+            shared.end(Ended::NoThread);
         }
     }
 

@@ -124,7 +124,7 @@ impl<J: Job<Message = Message, Error = StoreError>> StrandWriter<J> {
         match strand.end().await {
             Ended::Failed(left @ StoreError::LeftBehind(_)) => Err(left),
             Ended::Failed(_) => Ok(()),
-            Ended::Gone => Err(gone()),
+            ended @ (Ended::NoThread | Ended::Gone) => Err(cause(ended)),
         }
     }
 }
@@ -150,13 +150,10 @@ impl<J: Job<Message = Message, Error = StoreError>> Writer for StrandWriter<J> {
 fn cause(ended: Ended<StoreError>) -> StoreError {
     match ended {
         Ended::Failed(error) => error,
-        Ended::Gone => gone(),
+        // Nobody knows what the job has left.
+        Ended::NoThread => StoreError::LeftBehind(Box::new(StoreError::no_thread())),
+        Ended::Gone => StoreError::LeftBehind(Box::new(StoreError::broken_thread())),
     }
-}
-
-/// Nobody knows what the job has left.
-fn gone() -> StoreError {
-    StoreError::LeftBehind(Box::new(StoreError::no_thread()))
 }
 
 fn failed_before() -> StoreError {

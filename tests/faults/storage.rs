@@ -1,10 +1,14 @@
 //! Disks that are full or do not answer.
 
+use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::common::disk::{FuseMount, SmallDisk};
-use crate::common::{Answer, Body, Request, Server, http, pause};
+use crate::common::{Answer, Body, Client, Request, Server, http, pause};
 use crate::{MIB, assert_recovered, create, upload};
 
 /// sendfile(2) waits for pages that are not in memory, and with it would all connections of its thread.
@@ -68,4 +72,57 @@ fn full_disk() {
         assert_recovered(&server, &id);
         server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
     }
+}
+
+/// The soft limit on descriptors (`RLIMIT_NOFILE`) of a running server.
+fn limit_descriptors(server: &Server, limit: usize) {
+    let done = Command::new("prlimit").args([format!("--pid={}", server.pid()), format!("--nofile={limit}:")]).status();
+    assert!(done.unwrap().success());
+}
+
+/// Leaves the server so many descriptors beside those that it has.
+fn leave_descriptors(server: &Server, free: usize) {
+    let entries = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+    let used: BTreeSet<usize> =
+        entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    limit_descriptors(server, (0..).filter(|number| !used.contains(number)).nth(free).unwrap());
+}
+
+/// They end before the intent log's entry in one round, before the file of the data in the next, and so on.
+#[test]
+fn without_a_descriptor_data_comes_and_goes_later() {
+    let server = Server::simple();
+    // One connection, which is there already. One that ends would give a descriptor back.
+    let mut client = server.client();
+    let image = Request::new("POST", "/v2/images").json(&json!({"disk_format": "raw", "container_format": "bare"}));
+    let create = |client: &mut Client| client.send(&image).expect(201).json()["id"].as_str().unwrap().to_owned();
+    let there = create(&mut client);
+    client.send(&upload(&there, Body::Sized(vec![b'x'; 1000]))).expect(204);
+    let get = Request::new("GET", &format!("/v2/images/{there}/file"));
+    client.send(&get).expect(200);
+    for free in 0..6 {
+        let [uploaded, staged] = [create(&mut client), create(&mut client)];
+        let stage = Request::new("PUT", &format!("/v2/images/{staged}/stage")).data(Body::Sized(vec![b'x'; 1000]));
+        for (what, request) in [
+            ("an upload", &upload(&uploaded, Body::Sized(vec![b'x'; 1000]))),
+            ("staging", &stage),
+            ("a download", &get),
+        ] {
+            leave_descriptors(&server, free);
+            let answer = client.send(request);
+            limit_descriptors(&server, 1024);
+            assert!(
+                matches!(answer.status, 200 | 204 | 503),
+                "{what} with {free}: {} {}",
+                answer.status,
+                answer.text()
+            );
+        }
+    }
+    for doing in ["the intent log", "creating", "opening"] {
+        server.log_with(&format!("status=503 cause={doing}"));
+    }
+    client.send(&get).expect(200);
+    let id = create(&mut client);
+    client.send(&upload(&id, Body::Sized(vec![b'y'; 1000]))).expect(204);
 }

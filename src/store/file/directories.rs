@@ -197,10 +197,8 @@ fn split_priority(text: &str) -> Result<(&str, i64), String> {
 }
 
 fn free_space(path: &str) -> Result<u64, StoreError> {
-    let space = statvfs(path).map_err(|error| StoreError::Io {
-        doing: format!("asking for the free space of {path}"),
-        source: error.into(),
-    })?;
+    let space = statvfs(path)
+        .map_err(|error| StoreError::system(format!("asking for the free space of {path}"), error.into()))?;
     Ok(space.blocks_available().saturating_mul(space.block_size()))
 }
 

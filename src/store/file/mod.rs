@@ -156,7 +156,7 @@ impl FileStore {
                 tokio::time::timeout(after, run).await.map_err(|_| StoreError::Timeout { after })?
             }
         };
-        outcome.unwrap_or_else(|| Err(StoreError::no_thread()))
+        outcome.unwrap_or_else(|error| Err(StoreError::without_thread(error)))
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn reading(doing: &str, path: &str, source: io::Error) -> StoreError 
     if is_missing(&source) {
         return StoreError::NotFound { image: path.to_owned() };
     }
-    StoreError::Io { doing: format!("{doing} {path}"), source }
+    StoreError::system(format!("{doing} {path}"), source)
 }
 
 pub(super) fn is_missing(error: &io::Error) -> bool {

@@ -177,7 +177,7 @@ impl Connection {
 
     /// Sorts a failed read.
     pub(super) fn reading(&self, doing: String, source: io::Error) -> StoreError {
-        self.away(doing, source).unwrap_or_else(|(doing, source)| StoreError::Io { doing, source })
+        self.away(doing, source).unwrap_or_else(|(doing, source)| StoreError::system(doing, source))
     }
 
     /// Sorts a failed write.
@@ -258,7 +258,7 @@ impl Link {
         }
         let link = Arc::clone(self);
         let attempt = self.threads.run(move || link.connect(state));
-        attempt.await.unwrap_or_else(|| Err(StoreError::no_thread()))
+        attempt.await.unwrap_or_else(|error| Err(StoreError::without_thread(error)))
     }
 
     /// Blocks.

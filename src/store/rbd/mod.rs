@@ -134,7 +134,7 @@ impl RbdStore {
                 .of(Priority::Request)
                 .run(move || used.check().and_then(|()| operation(&inner, &used)))
                 .await;
-            let outcome = outcome.unwrap_or_else(|| Err(StoreError::no_thread()));
+            let outcome = outcome.unwrap_or_else(|error| Err(StoreError::without_thread(error)));
             let is_final = matches!(outcome, Ok(_) | Err(StoreError::LeftBehind(_)));
             if is_final || !connection.is_lost() || !std::mem::take(&mut again) {
                 return outcome;

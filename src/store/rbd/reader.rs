@@ -71,6 +71,6 @@ impl Source {
         let pool = self.pool.get().cloned().ok_or_else(gone)?;
         let (name, snapshot) = (self.name.clone(), self.snapshot.clone());
         let found = self.threads.run(move || pool.open_read_only(&name, snapshot.as_deref()).map(drop));
-        found.await.unwrap_or_else(|| Err(gone()))
+        found.await.unwrap_or_else(|_| Err(gone()))
     }
 }
