@@ -1,5 +1,8 @@
 //! Requests that another host has to answer, because it has the staged data (upstream: `_proxy_request_to_host` in
 //! `glance/api/v2/images.py`).
+//!
+//! The answers where the other host refuses or cannot be reached are those that upstream's code means to give. Its client (a Session of
+//! keystoneauth) raises errors of its own in these cases, which nothing there catches, so that upstream answers 500.
 
 use std::time::Duration;
 
