@@ -11,6 +11,13 @@ use serde::Serialize;
 use super::accept::{self, Accept};
 use crate::api::{Body, Error, Response, Text, json};
 
+/// Bytes that a document has at most of one text, as it is written: a text may quote what the client has sent, whose characters can be
+/// several times as long in a document.
+const SHOWN_MAX: usize = 12 << 10;
+
+/// Bytes that a byte of a text has at most in a document.
+const GROWTH_MAX: usize = 6;
+
 /// The facts about a request on which its error document depends.
 pub(in crate::http) struct Asked<'a> {
     pub method: &'a Method,
@@ -48,14 +55,14 @@ pub(in crate::http) fn render(error: &Error, asked: &Asked<'_>) -> Response {
 }
 
 fn html_form(error: &Error, stock: &Stock, status: &str, asked: &Asked<'_>) -> String {
-    let body = body(error, stock, asked, escape);
+    let body = body(error, stock, asked, Form::HTML);
     format!(
         "<html>\n <head>\n  <title>{status}</title>\n </head>\n <body>\n  <h1>{status}</h1>\n  {body}\n </body>\n</html>"
     )
 }
 
 fn plain_form(error: &Error, stock: &Stock, status: &str, asked: &Asked<'_>) -> String {
-    format!("{status}\n\n{}", strip_tags(&body(error, stock, asked, as_it_is)))
+    format!("{status}\n\n{}", strip_tags(&body(error, stock, asked, Form::PLAIN)))
 }
 
 fn json_form(error: &Error, stock: &Stock, status: &str, asked: &Asked<'_>) -> Vec<u8> {
@@ -65,21 +72,60 @@ fn json_form(error: &Error, stock: &Stock, status: &str, asked: &Asked<'_>) -> V
         code: &'a str,
         title: &'a str,
     }
-    let message = body(error, stock, asked, as_it_is);
+    let message = body(error, stock, asked, Form::JSON);
     let document = Document { message: &message, code: status, title: stock.title };
     json::to_bytes(&document).map(Vec::from).unwrap_or_default()
 }
 
+/// How a document writes the texts of an error.
+#[derive(Clone, Copy)]
+struct Form {
+    escape: fn(&str) -> Cow<'_, str>,
+    /// Bytes of a character in the document.
+    size: fn(char) -> usize,
+}
+
+impl Form {
+    const HTML: Self = Self { escape, size: |c| escaped(c).map_or(1, |text| text.len()) };
+    const JSON: Self = Self { escape: as_it_is, size: json_size };
+    const PLAIN: Self = Self { escape: as_it_is, size: char::len_utf8 };
+
+    /// The text as it stands in the body, cut where it would be too long.
+    fn show<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if text.len() <= SHOWN_MAX / GROWTH_MAX {
+            return (self.escape)(text);
+        }
+        let mut size = 0;
+        let end = text.char_indices().find(|(_, c)| {
+            size += (self.size)(*c);
+            size > SHOWN_MAX
+        });
+        match end {
+            None => (self.escape)(text),
+            Some((end, _)) => Cow::Owned((self.escape)(text.get(..end).unwrap_or_default()).into_owned() + "..."),
+        }
+    }
+}
+
+/// Bytes of a character in a text of JSON that is all ASCII.
+fn json_size(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\x08' | '\x0c' => 2,
+        ' '..='~' => 1,
+        c => 6 * c.len_utf16(),
+    }
+}
+
 /// The text of all three forms, still with its `<br />`.
-fn body(error: &Error, stock: &Stock, asked: &Asked<'_>, escape: fn(&str) -> Cow<'_, str>) -> String {
+fn body(error: &Error, stock: &Stock, asked: &Asked<'_>, form: Form) -> String {
     let (explanation, detail) = match &error.text {
-        Text::Whole(text) => return escape(text).into_owned(),
+        Text::Whole(text) => return form.show(text).into_owned(),
         Text::Stock => (stock.explanation, ""),
         Text::Explanation(text) => (text.as_str(), ""),
         Text::Detail(text) => (stock.explanation, text.as_str()),
     };
-    let detail = escape(detail);
-    let about = |fallback: Cow<'_, str>| escape(error.subject.as_deref().unwrap_or(&fallback)).into_owned();
+    let detail = form.show(detail);
+    let about = |fallback: Cow<'_, str>| form.show(error.subject.as_deref().unwrap_or(&fallback)).into_owned();
     match error.status {
         StatusCode::METHOD_NOT_ALLOWED => {
             let method = about(asked.method.as_str().into());
@@ -102,8 +148,8 @@ fn body(error: &Error, stock: &Stock, asked: &Asked<'_>, escape: fn(&str) -> Cow
         }
         _ => {
             let comment = error.comment.as_deref().filter(|text| !text.is_empty());
-            let comment = comment.map(|text| format!("<!-- {} -->", escape(text))).unwrap_or_default();
-            format!("{}<br /><br />\n{detail}\n{comment}\n", escape(explanation))
+            let comment = comment.map(|text| format!("<!-- {} -->", form.show(text))).unwrap_or_default();
+            format!("{}<br /><br />\n{detail}\n{comment}\n", form.show(explanation))
         }
     }
 }
@@ -119,23 +165,30 @@ fn as_it_is(text: &str) -> Cow<'_, str> {
 
 /// As `webob.util.html_escape`.
 pub(in crate::http) fn escape(text: &str) -> Cow<'_, str> {
-    let special = |c: char| !c.is_ascii() || "&<>\"'".contains(c);
-    if !text.contains(special) {
+    if !text.contains(|c| escaped(c).is_some()) {
         return Cow::Borrowed(text);
     }
-    let mut escaped = String::with_capacity(text.len() + 16);
+    let mut written = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#x27;"),
-            c if c.is_ascii() => escaped.push(c),
-            c => escaped.push_str(&format!("&#{};", u32::from(c))),
+        match escaped(c) {
+            Some(text) => written.push_str(&text),
+            None => written.push(c),
         }
     }
-    Cow::Owned(escaped)
+    Cow::Owned(written)
+}
+
+/// What stands for a character in HTML; `None`: it itself.
+fn escaped(c: char) -> Option<Cow<'static, str>> {
+    match c {
+        '&' => Some(Cow::Borrowed("&amp;")),
+        '<' => Some(Cow::Borrowed("&lt;")),
+        '>' => Some(Cow::Borrowed("&gt;")),
+        '"' => Some(Cow::Borrowed("&quot;")),
+        '\'' => Some(Cow::Borrowed("&#x27;")),
+        c if c.is_ascii() => None,
+        c => Some(Cow::Owned(format!("&#{};", u32::from(c)))),
+    }
 }
 
 /// As webob's `strip_tags`: `<br>` becomes the only line break, all other tags go.
@@ -280,6 +333,23 @@ mod tests {
             let text = std::str::from_utf8(text).unwrap();
             assert!(text.contains(expected), "{text}");
             assert_eq!(response.headers().get("allow"), error.headers.get("allow"));
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_where_its_document_would_be_long() {
+        let in_json = |text: &str| json::to_bytes(&text).unwrap().len() - "\"\"".len();
+        for c in ['a', '\'', '"', '\\', '<', '\n', '\u{1}', '\u{7f}', '\u{fc}', '\u{20ac}', '\u{1f600}'] {
+            let one = c.to_string();
+            assert_eq!((Form::HTML.size)(c), escape(&one).len(), "{c:?} in HTML");
+            assert_eq!((Form::JSON.size)(c), in_json(&one), "{c:?} in JSON");
+            for form in [Form::HTML, Form::JSON, Form::PLAIN] {
+                assert!((form.size)(c) <= GROWTH_MAX * c.len_utf8(), "{c:?}");
+                let fits = one.repeat(SHOWN_MAX / (form.size)(c));
+                assert_eq!(form.show(&fits), (form.escape)(&fits));
+                let cut = form.show(&(fits.clone() + &one)).into_owned();
+                assert_eq!(cut, (form.escape)(&fits).into_owned() + "...");
+            }
         }
     }
 

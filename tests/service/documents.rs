@@ -95,6 +95,44 @@ fn an_answer_is_short_however_large_the_refused_value() {
     assert!(more < 64 * MIB, "{} MiB more", more / MIB);
 }
 
+#[test]
+fn an_answer_is_short_in_every_form_whatever_is_echoed() {
+    let server = Setup::new().more("max_header_line = 0").start();
+    let id = data::create(&server);
+    let long = "i".repeat(60_000);
+    let method = "M".repeat(60_000);
+    let (quotes, emoji) = ("'".repeat(MIB), "\u{1f600}".repeat(MIB / 4));
+    let tag = format!("/v2/images/{id}/tags/{long}");
+    let named = |text: &str| format!(r#"{{"name":"{text}"}}"#);
+    for (what, method, path, body, status) in [
+        ("a name of quotes", "POST", "/v2/images".to_owned(), named(&quotes), 400),
+        ("a name of emoji", "POST", "/v2/images".to_owned(), named(&emoji), 400),
+        ("an image", "GET", format!("/v2/images/{long}"), String::new(), 404),
+        ("data", "GET", format!("/v2/images/{long}/file"), String::new(), 404),
+        ("a deletion", "DELETE", format!("/v2/images/{long}"), String::new(), 404),
+        ("a tag of an image", "PUT", format!("/v2/images/{long}/tags/t"), String::new(), 404),
+        ("a tag", "PUT", tag, String::new(), 400),
+        ("members", "GET", format!("/v2/images/{long}/members"), String::new(), 404),
+        ("a member", "GET", format!("/v2/images/{id}/members/{long}"), String::new(), 404),
+        ("a store", "DELETE", format!("/v2/stores/{long}/{id}"), String::new(), 404),
+        ("a task", "GET", format!("/v2/tasks/{long}"), String::new(), 404),
+        ("a namespace", "GET", format!("/v2/metadefs/namespaces/{long}"), String::new(), 404),
+        ("a method", &method, "/v2/images".to_owned(), String::new(), 405),
+    ] {
+        for accept in ["text/html", JSON, "text/plain"] {
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nContent-Type: {JSON}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let mut client = server.connect();
+            client.send(&[head.as_bytes(), body.as_bytes()].concat()).unwrap();
+            let answer = client.answer().unwrap();
+            assert_eq!(answer.status, status, "{what} {accept}: {answer:?}");
+            assert!(answer.body.len() < 16 << 10, "{what} {accept}: {} bytes", answer.body.len());
+        }
+    }
+}
+
 type OfMany<'a, T> = &'a dyn Fn(usize) -> T;
 
 /// Ratios of processor time between a number of things and four times as many: 4 where each costs the same, 16 where each is
