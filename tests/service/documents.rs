@@ -1,7 +1,7 @@
 //! What one JSON document can cost: the size of the answer, time, memory, and the threads that serve others.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::data;
@@ -254,12 +254,45 @@ fn documents_take_little_memory_and_give_it_back() {
     wait_for("memory that is given back", || (memory(&server, "VmRSS") < before + 32 * MIB).then_some(()));
 }
 
+/// As long as the policy is asked about what a document says, it has its share: twenty of these take nearly all there is.
+#[test]
+fn a_document_that_is_still_needed_keeps_its_share_of_the_memory() {
+    let zeros = vec!["0"; 32_000].join(",");
+    let import = format!(r#"{{"method":{{"name":"web-download","uri":"http://x/","more":[{zeros}]}}}}"#);
+    std::thread::scope(|scope| {
+        for (rule, path, body) in
+            [("modify_image", "import", import), ("add_member", "members", format!(r#"{{"member":[{zeros}]}}"#))]
+        {
+            scope.spawn(move || {
+                let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+                silent.set_nonblocking(true).unwrap();
+                let setup = Setup::new();
+                let policy = setup.path("policy.yaml");
+                fs::write(&policy, format!("{rule}: http://{}/\n", silent.local_addr().unwrap())).unwrap();
+                let server = setup.more(&format!("[oslo_policy]\npolicy_file = {}", policy.display())).start();
+                let target = format!("/v2/images/{}/{path}", data::create(&server));
+                let mut clients: Vec<_> = (0..30).map(|_| server.connect()).collect();
+                for client in &mut clients {
+                    client.send(&request("POST", &target, JSON, &body)).unwrap();
+                }
+                let mut asked = Vec::new();
+                wait_for("the policy is asked", || {
+                    asked.extend(silent.accept().ok());
+                    (asked.len() >= 20).then_some(())
+                });
+                let large = format!(r#"{{"name":[{}0]}}"#, "0,".repeat(60_000));
+                assert_eq!(create(&server, &large).status, 503, "{path}");
+            });
+        }
+    });
+}
+
 #[test]
 fn a_document_is_as_large_as_its_route_needs() {
     let server = Setup::new().start();
     let id = data::create(&server);
     let image = format!("/v2/images/{id}");
-    let members = format!("{image}/members");
+    let [members, import, locations] = ["members", "import", "locations"].map(|last| format!("{image}/{last}"));
     let blank = |size: usize| format!("{{{}}}", " ".repeat(size));
     for (method, path, kind, size, status) in [
         ("POST", "/v2/images", JSON, MIB, 201),
@@ -267,6 +300,10 @@ fn a_document_is_as_large_as_its_route_needs() {
         ("PATCH", image.as_str(), PATCH, 2 * MIB, 413),
         ("POST", members.as_str(), JSON, 32 << 10, 400),
         ("POST", members.as_str(), JSON, 64 << 10, 413),
+        ("POST", import.as_str(), JSON, 32 << 10, 400),
+        ("POST", import.as_str(), JSON, 64 << 10, 413),
+        ("POST", locations.as_str(), JSON, 32 << 10, 400),
+        ("POST", locations.as_str(), JSON, 64 << 10, 413),
     ] {
         assert_eq!(send(&server, method, path, kind, &blank(size)).status, status, "{method} {path} {size}");
     }

@@ -28,6 +28,10 @@ use super::json::{announces_body, content_length};
 use super::{Error, RequestBody};
 use crate::sys::heap;
 
+/// Bytes of a document that says little: an id of 255 characters, a status, a URL or the names of stores, with all of their characters
+/// escaped and room to spare.
+pub(in crate::api) const FEW: u64 = 64 << 10;
+
 /// Values of one document, the names of members counted as well.
 const VALUES_MAX: usize = 65_536;
 /// Bytes in memory for each value, beside its text; a list of objects with one member each comes near.
@@ -63,7 +67,8 @@ struct Memory {
     slow: usize,
 }
 
-/// What was read of a document, and its share of the memory.
+/// What was read of a document, and its share of the memory. Whoever takes the content out keeps the rest for as long as the content
+/// is there: a pattern with `..` would drop it at once.
 pub(in crate::api) struct Held<T> {
     pub(in crate::api) content: T,
     _share: Share,

@@ -4,7 +4,7 @@ use http::header::HeaderName;
 use http::{Method as HttpMethod, StatusCode};
 use serde_json::Value;
 
-use crate::api::documents::Held;
+use crate::api::documents::FEW;
 use crate::api::header::joined;
 use crate::api::peers::Peers;
 use crate::api::policy::viewer;
@@ -17,9 +17,10 @@ const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 
 /// Begins an import. What comes of it, the image and its task tell.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let read = api.documents.read(call.headers, body, api.max_json_body, |value: Value, _| Ok(value)).await?;
-    let Held { content, .. } = read.ok_or_else(|| Error::bad_request("Body expected in request."))?;
-    let request = ImportRequest::parse(content, &api.import_methods)?;
+    let read = api.documents.read(call.headers, body, api.max_json_body.min(FEW), |value: Value, _| Ok(value)).await?;
+    // What it holds beside the content, until the end: that lives on in the request.
+    let held = read.ok_or_else(|| Error::bad_request("Body expected in request."))?;
+    let request = ImportRequest::parse(held.content, &api.import_methods)?;
     api.images.enforce_limit(call.context.project_id.as_deref(), Resource::ImageSizeTotal, 0).await?;
     let found = api.images.get(&viewer(call.context), id).await?;
     request.check(&found)?;

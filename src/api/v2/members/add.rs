@@ -1,7 +1,7 @@
 //! `POST /v2/images/{id}/members`
 
-use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use http::StatusCode;
+use serde_json::{Map, Value};
 
 use super::view::MemberView;
 use super::{find, is_shared, not_allowed, read};
@@ -11,7 +11,8 @@ use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 
 /// Shares the image with a project. Upstream answers 200, not 201.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let member = wanted_member(api, call.headers, body).await?;
+    let held = read(api, call.headers, body).await?;
+    let member = wanted(held.content)?;
     let image = find(api, call, id).await?;
     let is_own = !call.policy.checks_owner || viewer(call.context).may_change(image.owner.as_deref());
     if !is_shared(&image) || !is_own {
@@ -24,9 +25,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
 }
 
 /// What stands for the member. Whether it is a text upstream leaves to its database, so that other faults are told before.
-async fn wanted_member(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Value, Error> {
-    let mut document = read(api, headers, body).await?.ok_or_else(form)?;
-    match document.remove("member") {
+fn wanted(document: Option<Map<String, Value>>) -> Result<Value, Error> {
+    match document.ok_or_else(form)?.remove("member") {
         None => Err(Error::bad_request("Member to be added not specified")),
         Some(value) if is_empty(&value) => Err(Error::bad_request("Member can't be empty")),
         Some(member) => Ok(member),

@@ -10,14 +10,12 @@ mod view;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::api::documents::Held;
+use crate::api::documents::{FEW, Held};
 use crate::api::domain_errors::of_members;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody};
 use crate::image::{Image, Visibility};
 
-/// Bytes of a document: an id of 255 characters, or a status, with all of its characters escaped and room to spare.
-const DOCUMENT_MAX: u64 = 64 << 10;
 const NOT_SHARED: &str = "Only shared images have members.";
 
 /// The image, whatever its visibility.
@@ -34,11 +32,13 @@ fn not_allowed(action: &str, id: &str) -> Error {
 }
 
 /// The object in the body, or `None` for a list.
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Option<Map<String, Value>>, Error> {
-    let limit = api.max_json_body.min(DOCUMENT_MAX);
-    match api.documents.read(headers, body, limit, |value, _| Ok(value)).await? {
-        None => Err(Error::bad_request("Body expected in request.")),
-        Some(Held { content: Value::Object(members), .. }) => Ok(Some(members)),
-        Some(_) => Ok(None),
-    }
+type Read = Held<Option<Map<String, Value>>>;
+
+async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Read, Error> {
+    let object = |value| match value {
+        Value::Object(members) => Some(members),
+        _ => None,
+    };
+    let read = api.documents.read(headers, body, api.max_json_body.min(FEW), move |value, _| Ok(object(value))).await?;
+    read.ok_or_else(|| Error::bad_request("Body expected in request."))
 }

@@ -38,8 +38,8 @@ async fn wanted_status(
     body: RequestBody,
 ) -> Result<Result<MemberStatus, UnknownMemberStatus>, Error> {
     let form = || Error::bad_request("Expected a status in the form: {\"status\": \"status\"}");
-    let document = read(api, headers, body).await?.ok_or_else(form)?;
-    match document.get("status") {
+    let held = read(api, headers, body).await?;
+    match held.content.as_ref().ok_or_else(form)?.get("status") {
         None => Err(Error::bad_request("Status not specified")),
         Some(status) => Ok(status.as_str().unwrap_or("").parse()),
     }

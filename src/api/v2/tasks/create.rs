@@ -16,7 +16,8 @@ use crate::task::TaskKind;
 /// Registers a task and begins it.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Response, Error> {
     call.policy.enforce(call.rule, &NoTarget).await?;
-    let Held { content: (kind, input), .. } = read(api, call.headers, body).await?;
+    let held = read(api, call.headers, body).await?;
+    let (kind, input) = held.content;
     if kind == TaskKind::Import {
         check_source(api, input.get("import_from")).await?;
     }
