@@ -14,6 +14,8 @@ pub(in crate::http) struct Ini {
     defaults: BTreeMap<String, String>,
     /// By section and option, where the option's last value begins.
     lines: BTreeMap<(String, String), usize>,
+    /// By section, where it begins first.
+    beginnings: BTreeMap<String, usize>,
 }
 
 /// A line that means nothing.
@@ -30,7 +32,12 @@ impl Ini {
     pub(in crate::http) fn parse(text: &str, path: &Path) -> Result<Self, IniError> {
         let folder = path.parent().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
         let built_in = [("here".to_owned(), folder), ("__file__".to_owned(), path.to_string_lossy().into_owned())];
-        let mut ini = Self { sections: BTreeMap::new(), defaults: BTreeMap::from(built_in), lines: BTreeMap::new() };
+        let mut ini = Self {
+            sections: BTreeMap::new(),
+            defaults: BTreeMap::from(built_in),
+            lines: BTreeMap::new(),
+            beginnings: BTreeMap::new(),
+        };
         let (mut section, mut key) = (None, None::<String>);
         for (number, line) in (1..).zip(text.lines()) {
             let content = line.trim();
@@ -47,6 +54,7 @@ impl Ini {
                 let name = name.strip_suffix(']').ok_or_else(broken)?.trim().to_owned();
                 if name != "DEFAULT" {
                     ini.sections.entry(name.clone()).or_default();
+                    ini.beginnings.entry(name.clone()).or_insert(number);
                 }
                 (section, key) = (Some(name), None);
             } else {
@@ -70,6 +78,11 @@ impl Ini {
     /// The number of the line in which an option of a section stands; 0 where it is not there.
     pub(in crate::http) fn line(&self, section: &str, option: &str) -> usize {
         self.lines.get(&(section.to_owned(), option.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// The number of the line in which a section begins; 0 where it is not there.
+    pub(in crate::http) fn beginning(&self, section: &str) -> usize {
+        self.beginnings.get(section).copied().unwrap_or(0)
     }
 
     /// The first section with one of these names, and its own options, replaced.

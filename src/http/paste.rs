@@ -17,10 +17,28 @@ const DEPTH: usize = 8;
 pub(crate) enum PasteError {
     #[error(transparent)]
     Line(#[from] IniError),
-    #[error("there is no section [{kind}:{name}]")]
-    Section { kind: &'static str, name: String },
-    #[error("[{section}] has no option {option}")]
-    Option { section: String, option: String },
+    #[error(
+        "there is no section [app:{0}], [composite:{0}] or [pipeline:{0}]: add one, or set another flavor in [paste_deploy]"
+    )]
+    Flavor(String),
+    #[error(
+        "line {line}: there is no section [app:{name}], [composite:{name}] or [pipeline:{name}]: add one, or name another"
+    )]
+    NoApplication { line: usize, name: String },
+    #[error("line {line}: there is no section [filter:{name}]: add one, or take {name} out of the pipeline")]
+    NoFilter { line: usize, name: String },
+    #[error("line {line}: [{section}] has no option {option}")]
+    Option { line: usize, section: String, option: String },
+    #[error(
+        "line {line}: [{section}] does not say what it is (paste.filter_factory or use): add that, or take {name} out of the \
+         pipeline in line {pipeline}"
+    )]
+    NoFactory { line: usize, section: String, name: String, pipeline: usize },
+    #[error(
+        "line {line}: [{section}] is the health check, which is an application with a path of its own now, not a filter: take \
+         {name} out of the pipeline in line {pipeline}"
+    )]
+    HealthFilter { line: usize, section: String, name: String, pipeline: usize },
     #[error("line {line}: [{section}] names {factory}, an application that is not part of this service")]
     Application { line: usize, section: String, factory: String },
     #[error(
@@ -30,10 +48,10 @@ pub(crate) enum PasteError {
     Filter { line: usize, section: String, factory: String, name: String, pipeline: usize },
     #[error("line {line}: [{section}] audit_map_file: {source}")]
     AuditMap { line: usize, section: String, source: AuditMapError },
-    #[error("[{section}] {option}: move it to [keystone_authtoken] in glance-api.conf")]
-    Misplaced { section: String, option: String },
-    #[error("[{section}]: {reason}")]
-    Shape { section: String, reason: &'static str },
+    #[error("line {line}: [{section}] {option}: move it to [keystone_authtoken] in glance-api.conf")]
+    Misplaced { line: usize, section: String, option: String },
+    #[error("line {line}: [{section}]: {reason}")]
+    Shape { line: usize, section: String, reason: &'static str },
 }
 
 /// The plan of `glance-api` or `glance-api-<flavor>`.
@@ -44,15 +62,15 @@ pub(in crate::http) fn plan(text: &str, path: &Path, flavor: &str) -> Result<Pla
     let ini = Ini::parse(text, path)?;
     let name = if flavor.is_empty() { "glance-api".to_owned() } else { format!("glance-api-{flavor}") };
     let loader = Loader { ini, flavor };
-    let node = loader.application(&name, DEPTH)?;
+    let section = loader.section_of(&name).ok_or_else(|| PasteError::Flavor(name.clone()))?;
     let mut mounts = Vec::new();
-    match node {
+    match loader.application(section, DEPTH)? {
         Node::Map(section, entries) => {
             for (prefix, node) in entries {
-                mounts.push((prefix, mount(node, &section)?));
+                mounts.push((prefix, loader.mount(node, &section)?));
             }
         }
-        other => mounts.push((String::new(), mount(other, &name)?)),
+        other => mounts.push((String::new(), loader.mount(other, section)?)),
     }
     Ok(Plan { mounts: longest_first(mounts) })
 }
@@ -72,17 +90,27 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn application(&self, name: &str, depth: usize) -> Result<Node, PasteError> {
+    /// The section of an application, a composite or a pipeline of this name.
+    fn section_of(&self, name: &str) -> Option<&str> {
         let kinds = ["app", "application", "composite", "composit", "pipeline"];
         let names: Vec<String> = kinds.iter().map(|kind| format!("{kind}:{name}")).collect();
-        let missing = || PasteError::Section { kind: "app", name: name.to_owned() };
-        let (section, options) = self.ini.find(&names).ok_or_else(missing)?;
-        let shape = |reason| PasteError::Shape { section: section.to_owned(), reason };
-        let depth = depth.checked_sub(1).ok_or_else(|| shape("too many sections within each other"))?;
+        self.ini.find(&names).map(|(section, _)| section)
+    }
+
+    /// What stands for a name that is in this line.
+    fn named(&self, name: &str, line: usize, depth: usize) -> Result<Node, PasteError> {
+        let section = self.section_of(name).ok_or_else(|| PasteError::NoApplication { line, name: name.to_owned() })?;
+        self.application(section, depth)
+    }
+
+    fn application(&self, section: &str, depth: usize) -> Result<Node, PasteError> {
+        let options = self.ini.find(&[section.to_owned()]).map(|(_, options)| options).unwrap_or_default();
+        let depth = depth.checked_sub(1).ok_or_else(|| self.shape(section, "too many sections within each other"))?;
         if section.starts_with("pipeline:") {
             return self.pipeline(section, &options, "pipeline", depth);
         }
-        let factory = factory(section, &options, &["paste.composite_factory", "paste.app_factory", "use"])?;
+        let factories = ["paste.composite_factory", "paste.app_factory", "use"];
+        let factory = factory(&options, &factories).ok_or_else(|| self.missing(section, &factories.join(" or ")))?;
         match factory {
             "glance.api:pipeline_factory" => {
                 let flavor = if self.flavor.is_empty() { "default" } else { self.flavor };
@@ -106,10 +134,10 @@ impl Loader<'_> {
         let mut entries = Vec::new();
         for (prefix, name) in options {
             if prefix.starts_with('/') {
-                entries.push((prefix.trim_end_matches('/').to_owned(), self.application(name, depth)?));
+                let node = self.named(name, self.ini.line(section, prefix), depth)?;
+                entries.push((prefix.trim_end_matches('/').to_owned(), node));
             } else if prefix.starts_with("domain") || prefix.starts_with("port") || prefix.starts_with("http") {
-                let reason = "maps by domain or port are not part of this service";
-                return Err(PasteError::Shape { section: section.to_owned(), reason });
+                return Err(self.shape(section, "maps by domain or port are not part of this service"));
             }
         }
         Ok(Node::Map(section.to_owned(), longest_first(entries)))
@@ -123,20 +151,26 @@ impl Loader<'_> {
         column: &str,
         depth: usize,
     ) -> Result<Node, PasteError> {
-        let names: Vec<&str> = option(section, options, column)?.split_whitespace().collect();
+        let listed = options.get(column).ok_or_else(|| self.missing(section, column))?;
+        let names: Vec<&str> = listed.split_whitespace().collect();
         let line = self.ini.line(section, column);
         let Some((last, filters)) = names.split_last() else {
-            return Err(PasteError::Shape { section: section.to_owned(), reason: "the pipeline is empty" });
+            return Err(self.shape(section, "the pipeline is empty"));
         };
         let steps = filters.iter().map(|name| self.filter(name, line)).collect::<Result<_, _>>()?;
-        Ok(Node::Pipeline(steps, Box::new(self.application(last, depth)?)))
+        Ok(Node::Pipeline(steps, Box::new(self.named(last, line, depth)?)))
     }
 
     /// `pipeline`: the line that names the filter.
     fn filter(&self, name: &str, pipeline: usize) -> Result<Step, PasteError> {
-        let missing = || PasteError::Section { kind: "filter", name: name.to_owned() };
-        let (section, options) = self.ini.find(&[format!("filter:{name}")]).ok_or_else(missing)?;
-        let factory = factory(section, &options, &["paste.filter_factory", "use"])?;
+        let absent = || PasteError::NoFilter { line: pipeline, name: name.to_owned() };
+        let (section, options) = self.ini.find(&[format!("filter:{name}")]).ok_or_else(absent)?;
+        let factory = factory(&options, &["paste.filter_factory", "use"]).ok_or_else(|| PasteError::NoFactory {
+            line: self.ini.beginning(section),
+            section: section.to_owned(),
+            name: name.to_owned(),
+            pipeline,
+        })?;
         let stage = match factory {
             "oslo_middleware.cors:filter_factory"
             | "oslo_middleware:CORS.factory"
@@ -156,8 +190,12 @@ impl Loader<'_> {
             "glance.api.middleware.gzip:GzipMiddleware.factory" => Stage::Gzip,
             "glance.common.wsgi:Debug.factory" => Stage::Debug,
             "oslo_middleware:Healthcheck.factory" | "oslo_middleware.healthcheck:Healthcheck.factory" => {
-                let reason = "the health check is an application with a path of its own now, not a filter";
-                return Err(PasteError::Shape { section: section.to_owned(), reason });
+                return Err(PasteError::HealthFilter {
+                    line: self.line_of_factory(section, factory),
+                    section: section.to_owned(),
+                    name: name.to_owned(),
+                    pipeline,
+                });
             }
             other => {
                 return Err(PasteError::Filter {
@@ -173,7 +211,10 @@ impl Loader<'_> {
         // Upstream takes every option of [keystone_authtoken] from here as well, even before glance-api.conf.
         let unread = |name: &&String| *name != "delay_auth_decision" && !name.starts_with("oslo_config_");
         match options.keys().find(unread).filter(|_| stage == Stage::Authtoken) {
-            Some(option) => Err(PasteError::Misplaced { section: section.to_owned(), option: option.clone() }),
+            Some(option) => {
+                let line = self.ini.line(section, option);
+                Err(PasteError::Misplaced { line, section: section.to_owned(), option: option.clone() })
+            }
             None => Ok(Step { stage, audit: self.audit(stage, section, &options)?, options }),
         }
     }
@@ -194,58 +235,60 @@ impl Loader<'_> {
         Ok(Some(Arc::new(audit)))
     }
 
+    fn shape(&self, section: &str, reason: &'static str) -> PasteError {
+        PasteError::Shape { line: self.ini.beginning(section), section: section.to_owned(), reason }
+    }
+
+    fn missing(&self, section: &str, option: &str) -> PasteError {
+        let line = self.ini.beginning(section);
+        PasteError::Option { line, section: section.to_owned(), option: option.to_owned() }
+    }
+
     /// The line of the option that names a factory.
     fn line_of_factory(&self, section: &str, factory: &str) -> usize {
         let options = self.ini.find(&[section.to_owned()]).map(|(_, options)| options).unwrap_or_default();
         let named = options.iter().find(|(_, value)| *value == factory).map(|(name, _)| name.as_str());
         named.map_or(0, |name| self.ini.line(section, name))
     }
-}
 
-/// A node as what is mounted at the top: the health check, or filters before a map of applications.
-fn mount(node: Node, section: &str) -> Result<PlannedMount, PasteError> {
-    let shape = |reason| PasteError::Shape { section: section.to_owned(), reason };
-    let mut pipeline = PlannedPipeline::default();
-    let mut node = node;
-    loop {
-        match node {
-            Node::Health(options) if pipeline.steps.is_empty() => return Ok(PlannedMount::Health(options)),
-            Node::Health(_) => return Err(shape("the health check stands behind filters")),
-            Node::Pipeline(steps, next) => {
-                pipeline.steps.extend(steps);
-                node = *next;
-            }
-            Node::Application(application) => {
-                pipeline.applications.push((String::new(), application));
-                break;
-            }
-            Node::Map(section, entries) => {
-                for (prefix, entry) in entries {
-                    let Node::Application(application) = entry else {
-                        let reason = "behind filters there may only be the applications of versions and of images";
-                        return Err(PasteError::Shape { section, reason });
-                    };
-                    pipeline.applications.push((prefix, application));
+    /// A node as what is mounted at the top: the health check, or filters before a map of applications.
+    fn mount(&self, node: Node, section: &str) -> Result<PlannedMount, PasteError> {
+        let shape = |reason| self.shape(section, reason);
+        let mut pipeline = PlannedPipeline::default();
+        let mut node = node;
+        loop {
+            match node {
+                Node::Health(options) if pipeline.steps.is_empty() => return Ok(PlannedMount::Health(options)),
+                Node::Health(_) => return Err(shape("the health check stands behind filters")),
+                Node::Pipeline(steps, next) => {
+                    pipeline.steps.extend(steps);
+                    node = *next;
                 }
-                break;
+                Node::Application(application) => {
+                    pipeline.applications.push((String::new(), application));
+                    break;
+                }
+                Node::Map(section, entries) => {
+                    for (prefix, entry) in entries {
+                        let Node::Application(application) = entry else {
+                            let reason = "behind filters there may only be the applications of versions and of images";
+                            return Err(self.shape(&section, reason));
+                        };
+                        pipeline.applications.push((prefix, application));
+                    }
+                    break;
+                }
             }
         }
+        if pipeline.applications.iter().any(|(prefix, app)| *app == Application::Images && prefix != "/v2") {
+            return Err(shape("the application of images must stand at /v2"));
+        }
+        Ok(PlannedMount::Pipeline(pipeline))
     }
-    if pipeline.applications.iter().any(|(prefix, app)| *app == Application::Images && prefix != "/v2") {
-        return Err(shape("the application of images must stand at /v2"));
-    }
-    Ok(PlannedMount::Pipeline(pipeline))
 }
 
-fn option<'a>(section: &str, options: &'a BTreeMap<String, String>, name: &str) -> Result<&'a str, PasteError> {
-    let missing = || PasteError::Option { section: section.to_owned(), option: name.to_owned() };
-    options.get(name).map(String::as_str).ok_or_else(missing)
-}
-
-fn factory<'a>(section: &str, options: &'a BTreeMap<String, String>, names: &[&str]) -> Result<&'a str, PasteError> {
-    let given = names.iter().find_map(|name| options.get(*name));
-    let missing = || PasteError::Option { section: section.to_owned(), option: names.join(" or ") };
-    given.map(String::as_str).ok_or_else(missing)
+fn factory<'a>(options: &'a BTreeMap<String, String>, names: &[&str]) -> Option<&'a str> {
+    names.iter().find_map(|name| options.get(*name)).map(String::as_str)
 }
 
 /// What is left for the filter or application itself.
@@ -323,18 +366,57 @@ mod tests {
         let own_filter = "[filter:mine]\npaste.filter_factory = my.module:factory\n";
         let own_roles = "[filter:authtoken]\nservice_token_roles_required = true\n";
         for (more, flavor, expected) in [
-            (own_roles, "keystone", "[filter:authtoken] service_token_roles_required: move it to [keystone_authtoken]"),
+            (
+                own_roles,
+                "keystone",
+                "line 96: [filter:authtoken] service_token_roles_required: move it to [keystone_authtoken]",
+            ),
             ("", "own", "there is no section [app:glance-api-own]"),
-            ("[pipeline:glance-api-own]\npipeline = mine context rootapp\n", "own", "no section [filter:mine]"),
+            (
+                "[pipeline:glance-api-own]\npipeline = mine context rootapp\n",
+                "own",
+                "line 96: there is no section [filter:mine]: add one, or take mine out of the pipeline",
+            ),
+            (
+                "[pipeline:glance-api-own]\npipeline = context mine\n",
+                "own",
+                "line 96: there is no section [app:mine], [composite:mine] or [pipeline:mine]: add one, or name another",
+            ),
+            (
+                "[filter:mine]\nx = y\n[pipeline:glance-api-own]\npipeline = mine context rootapp\n",
+                "own",
+                "line 95: [filter:mine] does not say what it is (paste.filter_factory or use): add that, or take mine out of the \
+                 pipeline in line 98",
+            ),
+            (
+                "[filter:health]\nuse = x\npaste.filter_factory = oslo_middleware:Healthcheck.factory\n\
+                 [pipeline:glance-api-own]\npipeline = health context rootapp\n",
+                "own",
+                "line 97: [filter:health] is the health check, which is an application with a path of its own now, not a filter: \
+                 take health out of the pipeline in line 99",
+            ),
             (
                 &format!("{own_filter}[pipeline:glance-api-own]\npipeline = mine context rootapp\n"),
                 "own",
                 "line 96: [filter:mine] names my.module:factory, a filter that is not part of this service: take mine out of the pipeline in line 98",
             ),
-            ("[pipeline:glance-api-own]\npipeline =\n", "own", "the pipeline is empty"),
+            (
+                "[pipeline:glance-api-own]\npipeline =\n",
+                "own",
+                "line 95: [pipeline:glance-api-own]: the pipeline is empty",
+            ),
             ("[pipeline:glance-api-own]\npipeline = context healthcheck\n", "own", "behind filters"),
             ("[pipeline:glance-api-own]\npipeline = context apiv2app\n", "own", "must stand at /v2"),
-            ("[composite:glance-api-own]\n/ = api\n", "own", "has no option"),
+            (
+                "[composite:glance-api-own]\n/ = api\n",
+                "own",
+                "line 95: [composite:glance-api-own] has no option paste.",
+            ),
+            (
+                "[composite:glance-api-own]\nuse = egg:Paste#urlmap\n/ = nowhere\n",
+                "own",
+                "line 97: there is no section [app:nowhere]",
+            ),
             (
                 "[composite:glance-api-own]\nuse = egg:Paste#urlmap\n/ = api\n",
                 "own",
