@@ -6,7 +6,7 @@
 //!   value is taken off; nothing else in a value is special: no escapes, no comments behind it.
 //! * A key given twice has two values, a section opened twice is one section.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// A file's sections and values, in the order of the file.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -84,6 +84,15 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, SyntaxError> {
         let line = lines(&String::from_utf8_lossy(valid)).count();
         SyntaxError { line, kind: SyntaxErrorKind::Encoding }
     })
+}
+
+/// The text of another kind of file.
+///
+/// # Errors
+///
+/// `InvalidData`, with the first line that is not UTF-8.
+pub fn text(bytes: Vec<u8>) -> io::Result<String> {
+    decode(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Reads a whole file.

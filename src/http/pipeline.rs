@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::health::{HealthCheck, HealthOptionError};
 use super::middleware::audit::Audit;
 use super::paste;
-use crate::config::Config;
+use crate::config::{Config, ini};
 
 /// A filter by its name in the packaged paste file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,8 @@ impl Plan {
         let plan = match config.paste_deploy.config_file.as_deref().filter(|path| !path.is_empty()) {
             Some(path) => {
                 let path = PathBuf::from(path);
-                let text = std::fs::read_to_string(&path)
+                let text = std::fs::read(&path)
+                    .and_then(ini::text)
                     .map_err(|source| PipelineError::File { path: path.clone(), source })?;
                 paste::plan(&text, &path, flavor).map_err(|source| PipelineError::Paste { path, source })?
             }
@@ -334,6 +335,14 @@ mod tests {
     fn a_file_that_is_not_there_ends_the_start() {
         let error = Plan::from_config(&config("", Some("/no/such/paste.ini"))).unwrap_err();
         assert!(matches!(error, PipelineError::File { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_refused_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"[app:x]\nuse = \xfc\n").unwrap();
+        let error = Plan::from_config(&config("", file.path().to_str())).unwrap_err().to_string();
+        assert!(error.ends_with("cannot be read: line 2: is not UTF-8 text"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde_norway::Value;
 
 use super::error::PolicyError;
-use crate::config::OsloPolicySection;
+use crate::config::{OsloPolicySection, ini};
 
 /// One rule of a policy file.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,12 +156,13 @@ fn list(dir: &Path) -> io::Result<Listing> {
 
 fn read(path: &Path) -> Result<Vec<SourceRule>, PolicyError> {
     let unreadable = |source| PolicyError::Unreadable { path: path.to_owned(), source };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_SIZE + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_SIZE {
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_SIZE {
         return Err(PolicyError::Size { path: path.to_owned(), limit: MAX_SIZE });
     }
+    let text = ini::text(bytes).map_err(unreadable)?;
     parse(text.trim_start_matches('\u{feff}')).map_err(|error| error.at(path))
 }
 
@@ -283,6 +284,14 @@ mod tests {
 
     fn text(name: &str, text: &str) -> (String, RuleText) {
         (name.to_owned(), RuleText::Text(text.to_owned()))
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_refused_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"a: role:b\n\n# \xfc\n").unwrap();
+        let error = read(file.path()).map(drop).unwrap_err().to_string();
+        assert!(error.ends_with(": line 3: is not UTF-8 text"), "{error}");
     }
 
     #[test]

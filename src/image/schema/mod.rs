@@ -9,7 +9,7 @@ use std::{fs, io};
 use serde_json::{Map, Value, json};
 use tracing::debug;
 
-use crate::config::Config;
+use crate::config::{Config, ini};
 use crate::schema::{Mismatch, Schema};
 
 /// Fields that a client sets or reads as such; all others in a document are custom properties.
@@ -75,7 +75,7 @@ impl ImageSchema {
             debug!("no {FILE}: images have no properties beyond those of type string");
             return Ok(Self::new(config));
         };
-        let text = fs::read_to_string(&path).map_err(|source| LoadError::Unreadable { path, source })?;
+        let text = fs::read(&path).and_then(ini::text).map_err(|source| LoadError::Unreadable { path, source })?;
         Self::with_custom(config, &text)
     }
 

@@ -141,3 +141,12 @@ fn a_reason_is_short_however_large_the_value() {
     let short = reason(json!({"name": "n".repeat(4000)}));
     assert!(short.contains(&format!("'{0}' is too long\n", "n".repeat(4000))) && short.ends_with("nnn'"));
 }
+
+#[test]
+fn a_file_that_is_no_text_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(FILE), b"{\n\"\xfc\": {}}\n").unwrap();
+    let config = Config { search: vec![folder.path().to_owned()], ..Config::default() };
+    let error = ImageSchema::load(&config).unwrap_err().to_string();
+    assert!(error.ends_with("can not be read: line 2: is not UTF-8 text"), "{error}");
+}

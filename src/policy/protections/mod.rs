@@ -14,7 +14,7 @@ use self::file::Section;
 use self::pattern::BadPattern;
 use super::error::PolicyError;
 use super::rules::Rules;
-use crate::config::Config;
+use crate::config::{Config, ini};
 use crate::identity::Context;
 
 /// The option that names the file, as messages begin.
@@ -116,7 +116,8 @@ impl Protections {
             return Ok(None);
         };
         let path = config.find_file(name).ok_or_else(|| ProtectionError::Missing(name.to_owned()))?;
-        let text = std::fs::read_to_string(&path)
+        let text = std::fs::read(&path)
+            .and_then(ini::text)
             .map_err(|source| ProtectionError::Unreadable { path: path.clone(), source })?;
         let names_rules = config.default.property_protection_rule_format == "policies";
         Self::parse(&text, names_rules, path).map(Some)

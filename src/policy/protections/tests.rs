@@ -158,3 +158,13 @@ fn a_file_that_is_not_there_is_an_error() {
             .starts_with(&format!("{OPTION}: /proc/self cannot be read: "))
     );
 }
+
+#[test]
+fn a_file_that_is_no_text_is_refused_with_its_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), b"[x]\ncreate = @\n# \xfc\n").unwrap();
+    let mut config = Config { search: vec!["/".into()], ..Config::default() };
+    config.default.property_protection_file = file.path().to_str().map(str::to_owned);
+    let error = Protections::load(&config).unwrap_err().to_string();
+    assert!(error.ends_with("cannot be read: line 3: is not UTF-8 text"), "{error}");
+}

@@ -8,6 +8,7 @@ use std::path::Path;
 use http::Method;
 
 use super::AuditMapError;
+use crate::config;
 use crate::http::ini::Ini;
 
 pub(super) const UNKNOWN: &str = "unknown";
@@ -31,7 +32,8 @@ impl AuditMap {
     /// # Errors
     /// The file cannot be read, or has a line that means nothing.
     pub(super) fn read(path: &Path) -> Result<Self, AuditMapError> {
-        Self::parse(&fs::read_to_string(path).map_err(AuditMapError::Read)?)
+        let text = fs::read(path).and_then(config::ini::text).map_err(AuditMapError::Read)?;
+        Self::parse(&text)
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, AuditMapError> {

@@ -120,7 +120,10 @@ fn a_map_that_cannot_be_used_is_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.conf");
     std::fs::write(&broken, "[path_keywords]\nimages = image\nnonsense\n").unwrap();
+    let odd = folder.path().join("odd.conf");
+    std::fs::write(&odd, b"[path_keywords]\nimages = \xfc\n").unwrap();
     for (file, expected) in [
+        (odd.display().to_string(), "cannot be read: line 2: is not UTF-8 text"),
         (broken.display().to_string(), "line 3: neither a section nor an option: nonsense"),
         ("/no/such/map.conf".to_owned(), "cannot be read: No such file or directory"),
     ] {
