@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -38,8 +39,12 @@ struct Session {
 
 impl Site {
     fn start(more: &str) -> Self {
+        Self::start_from(Setup::new(), more)
+    }
+
+    fn start_from(setup: Setup, more: &str) -> Self {
         let authority = Authority::new();
-        let server = with_tls(Setup::new(), &authority.issue(), more).start();
+        let server = with_tls(setup, &authority.issue(), more).start();
         Self { server, authority }
     }
 
@@ -234,6 +239,44 @@ async fn long_lines_are_refused_by_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limit_is_an_option() {
+    let site = Site::start("max_header_line = 40000");
+    let mut session = site.connect().await;
+    for (length, expected) in [(39_000, 200), (41_000, 431)] {
+        let (response, mut stream) = session.begin("GET", "/versions", &[("x-long", &"v".repeat(length))]).await;
+        let _ = stream.send_data(Bytes::new(), true);
+        assert_eq!(answer(response).await.unwrap().0, expected, "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_beside_the_authority_is_the_same() {
+    let site = Site::start("");
+    let mut session = site.connect().await;
+    for (hosts, expected) in [
+        (&[("host", "localhost")][..], 200),
+        (&[("host", "LOCALHOST")], 200),
+        (&[("host", "elsewhere")], 400),
+        (&[("host", "localhost:1")], 400),
+        (&[("host", "localhost"), ("host", "localhost")], 400),
+    ] {
+        let (response, mut stream) = session.begin("GET", "/versions", hosts).await;
+        let _ = stream.send_data(Bytes::new(), true);
+        assert_eq!(answer(response).await.unwrap().0, expected, "{hosts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zero_waits_for_ever() {
+    let site = Site::start("client_socket_timeout = 0");
+    let mut session = site.connect().await;
+    assert_eq!(session.get("/versions").await.unwrap().0, 200);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!session.driver.is_finished());
+    assert_eq!(session.get("/versions").await.unwrap().0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_ends_a_connection() {
     let site = Site::start("client_socket_timeout = 1");
     let limit = Duration::from_secs(15);
@@ -359,6 +402,55 @@ async fn idle_connections_make_room_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_descriptors_are_shared_with_those_who_come() {
+    let site = Site::start_from(Setup::new().descriptors(40), "");
+    site.server.log_with("there are descriptors for");
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        let mut socket = site.socket().await;
+        socket.write_all(PREFACE).await.unwrap();
+        idle.push(socket);
+    }
+    for size in [10, 3_000_000] {
+        let path = site.create().await;
+        let mut session = site.connect().await;
+        let (response, mut stream) = session.upload(&path).await;
+        pour(&mut stream, &vec![b'd'; size]).await.unwrap();
+        assert_eq!(answer(response).await.unwrap().0, 204);
+    }
+    assert!(!site.server.log().contains("connections cannot be accepted"), "{}", site.server.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_descriptor_for_the_next_one_the_longest_idle_goes() {
+    let site = Site::start("");
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        let mut session = site.connect().await;
+        assert_eq!(session.get("/versions").await.unwrap().0, 200);
+        idle.push(session);
+    }
+    let process = site.server.child.id();
+    let used = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    let limit = Command::new("prlimit").args([format!("--pid={process}"), format!("--nofile={used}:{used}")]).status();
+    assert!(limit.unwrap().success());
+    let mut newcomers = Vec::new();
+    for _ in 0..4 {
+        let mut session = site.connect().await;
+        assert_eq!(session.get("/versions").await.unwrap().0, 200);
+        newcomers.push(session);
+    }
+    let ended = || idle.iter().filter(|session| session.driver.is_finished()).count();
+    let start = Instant::now();
+    while ended() < 3 {
+        assert!(start.elapsed() < LONG, "{} were sent away for four", ended());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(ended() <= 6, "{} were sent away for four", ended());
+    site.server.log_with("connections cannot be accepted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_keepalive_a_connection_has_one_request() {
     let site = Site::start("http_keepalive = false");
     let mut session = site.connect().await;
@@ -391,4 +483,24 @@ async fn a_stop_lets_requests_finish_and_waits_for_no_idle_client() {
     session.ends_within(LONG).await;
     assert_eq!(site.server.wait().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(14), "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_has_a_limit_and_a_second_signal_none() {
+    for (limit, signals) in [(1, 1), (600, 2)] {
+        let mut site = Site::start(&format!("[service]\ngraceful_shutdown_timeout = {limit}"));
+        let path = site.create().await;
+        let mut session = site.connect().await;
+        let (_response, mut stream) = session.upload(&path).await;
+        stream.send_data(Bytes::from_static(b"the first half"), false).unwrap();
+        site.becomes(&path, "saving").await;
+        let start = Instant::now();
+        for _ in 0..signals {
+            site.server.signal(Signal::SIGTERM);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(site.server.wait().code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        site.server.log_with("are cut off");
+    }
 }
