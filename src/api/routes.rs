@@ -103,17 +103,17 @@ routes! {
     "/v2/metadefs/namespaces/{namespace}/properties" {
         GET ListProperties => metadefs::properties::list::handle(namespace), "list_properties", Refused, Reads, "get_metadef_properties";
         POST AddProperty => metadefs::properties::add::handle(namespace), "add_property", Read, Changes, "add_metadef_property";
-        DELETE ClearProperties => metadefs::namespaces::clear::properties(namespace), "clear_properties", Ignored, Changes, "delete_metadef_namespace";
+        DELETE ClearProperties => metadefs::namespaces::clear::properties(namespace), "clear_properties", Refused, Changes, "delete_metadef_namespace";
     }
     "/v2/metadefs/namespaces/{namespace}/properties/{property}" {
         GET ShowProperty => metadefs::properties::show::handle(namespace, property), "show_property", Ignored, Reads, "get_metadef_property";
         PUT UpdateProperty => metadefs::properties::update::handle(namespace, property), "update_property", Read, Changes, "modify_metadef_property";
-        DELETE RemoveProperty => metadefs::properties::remove::handle(namespace, property), "remove_property", Ignored, Changes, "remove_metadef_property";
+        DELETE RemoveProperty => metadefs::properties::remove::handle(namespace, property), "remove_property", Refused, Changes, "remove_metadef_property";
     }
     "/v2/metadefs/namespaces/{namespace}/objects" {
         GET ListObjects => metadefs::objects::list::handle(namespace), "list_objects", Ignored, Reads, "get_metadef_objects";
         POST AddObject => metadefs::objects::add::handle(namespace), "add_object", Read, Changes, "add_metadef_object";
-        DELETE ClearObjects => metadefs::namespaces::clear::objects(namespace), "clear_objects", Ignored, Changes, "delete_metadef_namespace";
+        DELETE ClearObjects => metadefs::namespaces::clear::objects(namespace), "clear_objects", Refused, Changes, "delete_metadef_namespace";
     }
     "/v2/metadefs/namespaces/{namespace}/objects/{object}" {
         GET ShowObject => metadefs::objects::show::handle(namespace, object), "show_object", Refused, Reads, "get_metadef_object";
@@ -123,7 +123,7 @@ routes! {
     "/v2/metadefs/namespaces/{namespace}/tags" {
         GET ListNamespaceTags => metadefs::tags::list::handle(namespace), "list_namespace_tags", Ignored, Reads, "get_metadef_tags";
         POST AddNamespaceTags => metadefs::tags::add_many::handle(namespace), "add_namespace_tags", Read, Changes, "add_metadef_tags";
-        DELETE ClearNamespaceTags => metadefs::namespaces::clear::tags(namespace), "clear_namespace_tags", Ignored, Changes, "delete_metadef_namespace";
+        DELETE ClearNamespaceTags => metadefs::namespaces::clear::tags(namespace), "clear_namespace_tags", Refused, Changes, "delete_metadef_namespace";
     }
     "/v2/metadefs/namespaces/{namespace}/tags/{tag}" {
         GET ShowNamespaceTag => metadefs::tags::show::handle(namespace, tag), "show_namespace_tag", Refused, Reads, "get_metadef_tag";

@@ -79,6 +79,8 @@ files! {
     open_defaults
     paging
     pairs
+    pairs_imports
+    pairs_metadefs
     patch
     policy
     protections
