@@ -43,21 +43,21 @@ const MARKER: &str = "marker";
 /// [`DbError::MarkerNotFound`] and [`DbError::MarkerNotVisible`]; [`DbError::NotFound`] of a column for a key by which nothing
 /// can be sorted.
 pub async fn list(db: &Db, query: TaskQuery) -> Result<Vec<TaskRecord>, DbError> {
-    let columns = keys(&query.sort_key)?;
-    db.read(List { query, columns }).await
+    let key = COLUMNS.into_iter().find(|name| *name == query.sort_key);
+    db.read(List { columns: keys(key), has_key: key.is_some(), query }).await
 }
 
 /// The columns by which a list is sorted, so that no two tasks are equal.
-fn keys(wanted: &str) -> Result<Vec<&'static str>, DbError> {
-    let known = COLUMNS.into_iter().find(|name| *name == wanted);
-    let known = known.ok_or_else(|| DbError::NotFound { what: "column", key: wanted.to_owned() })?;
+fn keys(wanted: Option<&'static str>) -> Vec<&'static str> {
     let always = ["created_at", "id"];
-    Ok(Some(known).filter(|name| !always.contains(name)).into_iter().chain(always).collect())
+    wanted.filter(|name| !always.contains(name)).into_iter().chain(always).collect()
 }
 
 struct List {
     query: TaskQuery,
     columns: Vec<&'static str>,
+    /// Whether the key that is asked for is a column. Upstream tells a missing marker before a key that is none.
+    has_key: bool,
 }
 
 impl Operation for List {
@@ -82,6 +82,9 @@ impl Operation for List {
         if let Some(marker) = &query.marker {
             let bounds = self.marker(session, marker).await?;
             select.cond_where(after(session.dialect(), marker, &bounds, query.is_descending));
+        }
+        if !self.has_key {
+            return Err(DbError::NotFound { what: "column", key: query.sort_key.clone() });
         }
         if query.limit == 0 || wanted.is_none() {
             return Ok(Vec::new());
