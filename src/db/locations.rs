@@ -9,6 +9,7 @@ use super::connection::Db;
 use super::error::DbError;
 use super::model::{LocationRecord, ON_THEIR_WAY};
 use super::retry::Operation;
+use super::row::Columns;
 use super::session::Session;
 use super::sql::{live, soft_delete};
 
@@ -37,6 +38,14 @@ pub async fn set_status(db: &Db, image: &str, location: i64, status: &str) -> Re
 /// Marks all locations of an image as deleted.
 pub async fn delete_all(db: &Db, image: &str) -> Result<(), DbError> {
     db.write(DeleteAll { image: image.to_owned() }).await
+}
+
+/// The URLs of the locations that went with an image when it was deleted, and would come back with it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn gone_with(db: &Db, image: &str) -> Result<Vec<String>, DbError> {
+    db.read(GoneWith { image: image.to_owned() }).await
 }
 
 /// Marks the placeholders of an image as deleted: rows of locations whose data is still on its way.
@@ -150,6 +159,33 @@ impl Operation for SetStatus {
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
         set(session, Query::update(), &self.image, self.location, clock::now(), &self.status).await
+    }
+}
+
+struct GoneWith {
+    image: String,
+}
+
+impl Operation for GoneWith {
+    type Output = Vec<String>;
+    const NAME: &'static str = "look at the locations of a deleted image";
+
+    async fn run(&self, session: &mut Session) -> Result<Vec<String>, DbError> {
+        let time = Query::select()
+            .column("deleted_at")
+            .from("images")
+            .and_where(Expr::col("id").eq(self.image.as_str()))
+            .take();
+        let query = Query::select()
+            .column("value")
+            .from("image_locations")
+            .and_where(Expr::col("image_id").eq(self.image.as_str()))
+            .and_where(live("image_locations").not())
+            .and_where(Expr::col("deleted_at").in_subquery(time))
+            .take();
+        let stored = session.rows(&query, |row| Columns::of(row).text()).await?;
+        // One that was encrypted with another key is no place that could be removed.
+        Ok(stored.into_iter().filter_map(|url| session.unseal(url).ok()).collect())
     }
 }
 

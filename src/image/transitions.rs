@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use serde_json::Map;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -17,6 +18,7 @@ use super::model::Image;
 use super::status::Status;
 use crate::db::DbError;
 use crate::db::images::{self as rows, ImageAndOwner};
+use crate::db::locations;
 use crate::db::model::{ImageUpdate, LocationRecord, OtherProperties};
 use crate::db::tasks::{self, TakeOver};
 use crate::store::Hashes;
@@ -98,10 +100,13 @@ impl Images {
     ///
     /// # Errors
     /// Those of the database.
-    pub(super) async fn take_over(&self, found: ImageAndOwner, task_id: &str) -> Result<Option<Taken>, Error> {
+    pub(super) async fn take_over(&self, mut found: ImageAndOwner, task_id: &str) -> Result<Option<Taken>, Error> {
         let token = self.intent_log.successor(&Token::of_task(task_id));
         if found.image.deleted {
-            // It is nobody's any more, and comes back only with the locations that it had.
+            // It is nobody's any more, and comes back only with the locations that it had, and locked for the task. What lies there is the
+            // deletion's to remove, or to leave where a store refuses.
+            let had = locations::gone_with(&self.db, &found.image.id).await?.into_iter();
+            found.image.locations = had.map(|url| LocationRecord::active(url, Map::new())).collect();
             return Ok(Some(Taken { found, token }));
         }
         let id = found.image.id.clone();

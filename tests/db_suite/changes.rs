@@ -268,7 +268,14 @@ async fn restoration(db: &Db) {
     let restore = |removed| images::restore(db, &id, "deactivated", before.updated_at, removed);
     assert!(matches!(restore(vec![]).await, Err(DbError::NotFound { .. })), "it is not deleted");
 
+    let gone = async || {
+        let mut urls = locations::gone_with(db, &id).await.unwrap();
+        urls.sort();
+        urls
+    };
+    assert_eq!(gone().await, [""; 0]);
     images::delete(db, &id, "deleted", Some(&["deactivated"])).await.unwrap();
+    assert_eq!(gone().await, [location("l").url, location("m").url]);
     restore(vec![]).await.unwrap();
     assert_eq!(get(db, &id).await.unwrap(), before);
     assert_eq!(images::member_status(db, &id, "guest").await.unwrap().as_deref(), Some("accepted"));

@@ -225,14 +225,19 @@ async fn steps_are_taken_whole_or_not_at_all(db: &Db) {
 }
 
 async fn leases_are_renewed(db: &Db) {
-    let (living, done) = (new("p", Some("i")), new("p", Some("i")));
+    let image = uuid();
+    create(db, NewImage { status: "active".to_owned(), ..NewImage::new(&image) }).await;
+    images::take(db, &image, ImageUpdate::default(), &["active"], "somebody").await.unwrap();
+    let (living, done) = (new("p", Some(&image)), new("p", Some(&image)));
     for task in [&living, &done] {
         tasks::create(db, task.clone()).await.unwrap();
     }
     tasks::take_step(db, step(&done.id, &["pending"], "failure")).await.unwrap();
     let renewed_at = async |id: &str| {
         let leases = tasks::leases(db, 1000).await.unwrap();
-        leases.into_iter().find(|lease| lease.task == id).map(|lease| lease.renewed_at)
+        let lease = leases.into_iter().find(|lease| lease.task == id);
+        assert!(lease.as_ref().is_none_or(|lease| lease.owner.as_deref() == Some("somebody")), "{lease:?}");
+        lease.map(|lease| lease.renewed_at)
     };
     let begin = renewed_at(&living.id).await.unwrap();
     assert_eq!(renewed_at(&done.id).await, None);

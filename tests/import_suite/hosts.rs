@@ -100,6 +100,69 @@ fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
     }
 }
 
+/// They are nobody's to end but its own otherwise, and nobody else would know what it has written.
+#[test]
+fn what_a_host_that_died_has_left_of_images_that_others_have_taken_goes_too() {
+    let web = Web::start();
+    let (mut server, mount) = with_slow_mount(conf(&web));
+    let other = Server::start(elsewhere(&server.conf, "other"));
+    let [copied, written, given_back, purged] = [(); 4].map(|()| create(&server));
+    let upload = |id: &str| Request::new("PUT", &format!("/v2/images/{id}/file")).data(Body::Sized(vec![b'u'; 1000]));
+    server.send(&upload(&copied)).expect(204);
+    mount.stall();
+    import(&server, &copied, &json!({"method": {"name": "copy-image"}, "stores": ["slow"]}));
+    for id in [&written, &given_back, &purged] {
+        // One runs at a time.
+        import(&server, id, &json!({"method": {"name": "web-download", "uri": web.url()}, "stores": ["fast"]}));
+    }
+    let tasks =
+        [&copied, &written, &given_back, &purged].map(|id| task(&server, id)["id"].as_str().unwrap().to_owned());
+    let (database, dir) = (server.conf.database(), server.conf.dir.clone());
+    // The other host looks more often than in each second renewal.
+    let renewed_at = || sqlite(&database, &format!("select updated_at from tasks where id = '{}'", tasks[3]));
+    for _ in 0..3 {
+        let before = renewed_at();
+        wait_for("a renewal of the lease", LEASE, || (renewed_at() != before).then_some(()));
+    }
+    other.send(&Request::new("DELETE", &format!("/v2/images/{copied}"))).expect(204);
+    other.send(&upload(&written)).expect(204);
+    // As where a store has refused a deletion, which was taken back.
+    sqlite(
+        &database,
+        &format!("delete from image_properties where image_id = '{given_back}' and name = 'os_glance_data_owner'"),
+    );
+    server.signal(Signal::SIGKILL);
+    mount.go_on();
+    server.wait_end(PATIENCE);
+    sqlite(
+        &database,
+        &format!("delete from image_properties where image_id = '{purged}'; delete from images where id = '{purged}'"),
+    );
+    let left = [("slow", &copied), ("fast", &given_back), ("fast", &purged)];
+    let place = |(store, id): (&str, &String)| dir.join(store).join(id);
+    for each in left {
+        fs::write(place(each), "left").unwrap();
+    }
+    for id in &tasks {
+        let ended = wait_for("the end of a task", LEASE * 2, || {
+            let task = other.send(&Request::new("GET", &format!("/v2/tasks/{id}"))).expect(200).json();
+            (task["status"] == "failure").then_some(task)
+        });
+        assert!(ended["message"].as_str().unwrap().contains("was not heard of any more"), "{ended}");
+    }
+    for each in left {
+        assert!(!place(each).try_exists().unwrap(), "{each:?}");
+    }
+    assert_free(&shown(&other, &given_back), "queued");
+    let image = shown(&other, &written);
+    assert_eq!((&image["status"], image.get("os_glance_import_task")), (&json!("active"), None), "{image}");
+    let data = other.send(&Request::new("GET", &format!("/v2/images/{written}/file"))).expect(200).body;
+    assert_eq!(data.len(), 1000);
+    // Also of the deleted image, which may be restored.
+    let locks = sqlite(&database, "select count(*) from image_properties where name = 'os_glance_import_task'");
+    assert_eq!(locks, "0");
+}
+
 #[test]
 fn a_stop_finishes_what_runs_keeps_its_lease_and_begins_nothing_more() {
     let web = Web::start();

@@ -9,6 +9,8 @@
 //! Under upstream a user may have set a property whose name is another to everybody but MySQL's collation, which has one place for
 //! both (see [`reserved`]). It is the user's and stays as it is; the token then has a second name.
 
+use std::collections::HashMap;
+
 use sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use time::PrimitiveDateTime;
 
@@ -21,8 +23,9 @@ use crate::db::error::DbError;
 use crate::db::model::ImageRecord;
 use crate::db::reserved;
 use crate::db::retry::Operation;
-use crate::db::row::Columns;
+use crate::db::row::{Columns, Row};
 use crate::db::session::{Session, Transaction};
+use crate::db::sql::padded;
 
 /// Names of the property, of which an image has one: the first, unless that has no place. They begin as all that belong to the
 /// service.
@@ -163,6 +166,28 @@ async fn owner(session: &mut Session, id: &str) -> Result<Option<String>, DbErro
     let mut query = tokens(session.dialect(), id);
     query.column("value");
     Ok(session.row(&query, |row| Columns::of(row).maybe_text()).await?.flatten())
+}
+
+/// The tokens of whoever owns the data of these images, where somebody does.
+pub(in crate::db) async fn owners(
+    session: &mut Session,
+    images: Vec<String>,
+) -> Result<HashMap<String, String>, DbError> {
+    if images.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let query = Query::select()
+        .columns(["image_id", "value"])
+        .from("image_properties")
+        .and_where(Expr::col("image_id").is_in(padded(images)))
+        .and_where(reserved::is_named(session.dialect(), &OWNER_PROPERTY))
+        .take();
+    let read = |row: &dyn Row| {
+        let mut columns = Columns::of(row);
+        Ok((columns.text()?, columns.maybe_text()?))
+    };
+    let found = session.rows(&query, read).await?;
+    Ok(found.into_iter().filter_map(|(image, token)| Some((image, token?))).collect())
 }
 
 /// Removes the token, whosever it is, and what its owner has announced.

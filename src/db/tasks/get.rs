@@ -7,6 +7,7 @@ use super::model::{COLUMNS, INFO_COLUMNS, TaskRecord, TaskViewer};
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
+use crate::db::images;
 use crate::db::retry::Operation;
 use crate::db::row::Columns;
 use crate::db::session::Session;
@@ -52,6 +53,8 @@ pub struct Lease {
     pub status: String,
     /// By the clock of whoever renewed it.
     pub renewed_at: PrimitiveDateTime,
+    /// The owner of its image's data.
+    pub owner: Option<String>,
 }
 
 /// The unfinished tasks that concern or make an image, those that were renewed last first, at most so many.
@@ -69,7 +72,7 @@ impl Operation for Leases {
 
     async fn run(&self, session: &mut Session) -> Result<Vec<Lease>, DbError> {
         let select = Query::select()
-            .columns(["id", "type", "status", "updated_at"])
+            .columns(["id", "type", "status", "updated_at", "image_id"])
             .from("tasks")
             .and_where(Expr::col("status").is_in(["pending", "processing"]))
             .and_where(Expr::col("updated_at").is_not_null())
@@ -79,16 +82,25 @@ impl Operation for Leases {
             .limit(self.limit)
             .take();
         let found = session.rows(&select, |row| Ok(lease(&mut Columns::of(row)))).await?;
-        Ok(found.into_iter().flatten().collect())
+        // Not by a join, as the tables may have different collations on MySQL.
+        let images = found.iter().flatten().filter_map(|(_, image)| image.clone()).collect();
+        let owners = images::owners(session, images).await?;
+        let owned = |(lease, image): (Lease, Option<String>)| {
+            let owner = image.and_then(|image| owners.get(&image).cloned());
+            Lease { owner, ..lease }
+        };
+        Ok(found.into_iter().flatten().map(owned).collect())
     }
 }
 
-/// `None`: it cannot be read, so nobody can tell when it was renewed, or what it is of. That holds up no others.
-fn lease(columns: &mut Columns<'_>) -> Option<Lease> {
+/// With its image; without the owner of that yet. `None`: it cannot be read, so nobody can tell when it was renewed, or what it is of. That
+/// holds up no others.
+fn lease(columns: &mut Columns<'_>) -> Option<(Lease, Option<String>)> {
     let task = TableRow::new("tasks", &"?").or(columns.text().map(Some), || None)?;
-    let read = |columns: &mut Columns<'_>| Ok((columns.text()?, columns.text()?, columns.time()?));
-    let (kind, status, renewed_at) = TableRow::new("tasks", &task).or(read(columns).map(Some), || None)?;
-    Some(Lease { task, kind, status, renewed_at })
+    let read =
+        |columns: &mut Columns<'_>| Ok((columns.text()?, columns.text()?, columns.time()?, columns.maybe_text()?));
+    let (kind, status, renewed_at, image) = TableRow::new("tasks", &task).or(read(columns).map(Some), || None)?;
+    Some((Lease { task, kind, status, renewed_at, owner: None }, image))
 }
 
 /// Not past the time up to which it is shown.

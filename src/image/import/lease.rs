@@ -9,6 +9,7 @@ use time::PrimitiveDateTime;
 use super::MAKING;
 use crate::db::clock;
 use crate::db::tasks::Lease;
+use crate::image::intent_log::Token;
 
 /// How long the lease of a task must have been seen without a renewal for its worker to be dead. A worker renews it several times
 /// meanwhile. Only the time that passes here counts, so that the clocks of hosts may differ.
@@ -46,7 +47,8 @@ struct Known {
     renewed_at: PrimitiveDateTime,
     /// When it was first seen with the renewal that it has.
     since: Instant,
-    /// Whether it was seen renewed.
+    /// Whether the task is one of a worker of ours, whatever has become of its image since. One that makes an image was seen renewed; one
+    /// that has an image was seen to own its data. Upstream's server does neither, but says now and then how far an import is.
     is_ours: bool,
 }
 
@@ -61,17 +63,17 @@ impl Reclaims {
     /// leases were read.
     pub(super) fn expired(&self, leases: Vec<Lease>, asked: Instant, answered: Instant) -> Vec<String> {
         let mut seen = lock(&self.seen);
-        if seen.at.is_none_or(|at| asked.saturating_duration_since(at) >= BLIND) {
-            seen.leases.clear();
-        }
+        let was_blind = seen.at.is_none_or(|at| asked.saturating_duration_since(at) >= BLIND);
         let mut now = HashMap::with_capacity(leases.len());
         let mut expired = Vec::new();
-        for Lease { task, kind, status, renewed_at } in leases {
-            let former = seen.leases.get(&task).filter(|former| former.status == status);
-            let same = former.filter(|former| former.renewed_at == renewed_at);
-            let is_renewed = former.is_some() && same.is_none();
-            let since = same.map_or(answered, |same| same.since);
-            let is_ours = is_renewed || former.is_some_and(|former| former.is_ours);
+        for Lease { task, kind, status, renewed_at, owner } in leases {
+            let former = seen.leases.get(&task);
+            let unchanged = former.filter(|former| former.status == status);
+            let same = unchanged.filter(|former| former.renewed_at == renewed_at);
+            let since = same.filter(|_| !was_blind).map_or(answered, |same| same.since);
+            let is_renewed = kind == MAKING && unchanged.is_some() && same.is_none();
+            let owns = owner.is_some_and(|owner| Token::of_task(&task).is_or_precedes(&owner));
+            let is_ours = is_renewed || owns || former.is_some_and(|former| former.is_ours);
             let is_silent = asked.saturating_duration_since(since) >= LEASE;
             if is_silent && (kind != MAKING || is_ours || clock::now() - renewed_at >= SILENCE) {
                 expired.push(task.clone());
@@ -80,6 +82,11 @@ impl Reclaims {
         }
         *seen = Seen { leases: now, at: Some(answered) };
         expired
+    }
+
+    /// Whether a worker of ours has, or had, a task.
+    pub(super) fn is_ours(&self, task: &str) -> bool {
+        lock(&self.seen).leases.get(task).is_some_and(|known| known.is_ours)
     }
 
     /// Whether some worker may still have a task: its lease was not seen unrenewed for long enough.
@@ -119,7 +126,26 @@ mod tests {
     use super::*;
 
     fn lease(task: &str, kind: &str, renewed_at: PrimitiveDateTime) -> Lease {
-        Lease { task: task.to_owned(), kind: kind.to_owned(), status: "processing".to_owned(), renewed_at }
+        let (task, kind, status) = (task.to_owned(), kind.to_owned(), "processing".to_owned());
+        Lease { task, kind, status, renewed_at, owner: None }
+    }
+
+    /// Upstream's server changes the row of a task, too, when it says how far that is.
+    #[test]
+    fn a_task_is_ours_once_it_was_seen_to_own_its_images_data() {
+        let (reclaims, begin) = (Reclaims::default(), Instant::now());
+        let look = |seconds: u32, owner: Option<&str>| {
+            let at = begin + Duration::from_secs(seconds.into());
+            let renewed_at = datetime!(2020-01-01 0:00) + time::Duration::seconds(seconds.into());
+            let owned = Lease { owner: owner.map(str::to_owned), ..lease("owned", "api_image_import", renewed_at) };
+            reclaims.expired(vec![owned, lease("theirs", "api_image_import", renewed_at)], at, at);
+            [reclaims.is_ours("owned"), reclaims.is_ours("theirs")]
+        };
+        assert_eq!(look(0, Some("another")), [false, false]);
+        assert_eq!(look(20, None), [false, false]);
+        assert_eq!(look(40, Some("owned/host/one")), [true, false]);
+        assert_eq!(look(60, Some("another")), [true, false], "somebody else has taken it");
+        assert_eq!(look(600, None), [true, false], "the database was away");
     }
 
     #[test]

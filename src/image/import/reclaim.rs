@@ -171,13 +171,20 @@ impl Images {
             return self.end_task(Some(&task), message, None).await.map(drop);
         }
         let Some(image_id) = task.image_id.as_deref() else { return Ok(()) };
-        let Some(found) = rows::with_owner(&self.db, image_id).await? else { return Ok(()) };
-        if found.image.status == Status::PendingDelete.as_str() {
+        let found = rows::with_owner(&self.db, image_id).await?;
+        if found.as_ref().is_some_and(|found| found.image.status == Status::PendingDelete.as_str()) {
             return self.end_task(Some(&task), message, None).await.map(drop);
         }
-        // Upstream's server has tasks too, which it does not renew; theirs own no data.
-        if !found.owner.as_deref().is_some_and(|owner| token.is_or_precedes(owner)) {
+        // Upstream's server has tasks too, which it does not renew; theirs own no data. A deletion or an upload may have taken it from ours.
+        let owner = found.as_ref().and_then(|found| found.owner.as_deref());
+        let is_own = owner.is_some_and(|owner| token.is_or_precedes(owner));
+        if !is_own && !self.reclaims.is_ours(task_id) {
             return Ok(());
+        }
+        if !is_own && found.as_ref().is_some_and(|found| !is_free(found)) {
+            // Somebody else gives it data. The lock first, since nobody looks at a task that has ended.
+            self.unlock(image_id, task_id).await?;
+            return self.end_task(Some(&task), message, None).await.map(drop);
         }
         // Before the image is taken, since a store that does not answer must not leave it with a token that nobody works for.
         let (stores, mut places) = (stores_of(Some(&task)), Vec::new());
@@ -187,9 +194,14 @@ impl Images {
                 places.extend(entry.store.candidates(image_id).await?);
             }
         }
-        let Some(taken) = self.take_over(found, task_id).await? else { return Ok(()) };
-        let work = Work { intent: Intent::Import, token: taken.token.clone(), host: String::new(), reason: None };
+        let work = Work { intent: Intent::Import, token, host: String::new(), reason: None };
         let record = Record { image_id: image_id.to_owned(), work: Some(work), places };
+        let Some(found) = found else {
+            // Purged long after it was deleted.
+            self.remove_unknown(&record, None).await?;
+            return self.end_task(Some(&task), message, None).await.map(drop);
+        };
+        let Some(taken) = self.take_over(found, task_id).await? else { return Ok(()) };
         self.remove_unknown(&record, Some(&taken.found)).await?;
         self.end(taken, Some(&task), message, &stores, Machine::Other).await?;
         info!(image_id, task_id, "the import of a dead worker of another host was ended");
@@ -236,7 +248,8 @@ impl Images {
             if machine == Machine::This {
                 self.drop_all_staged(&image.id).await;
             }
-            // Whoever restores the image must not find it locked. The lock first, since nobody looks at a task that has ended.
+            // Whoever restores the image must not find it locked. Until now it would have been, so that nobody can have written to it; and
+            // before the task, since nobody looks at one that has ended.
             self.unlock(&image.id, token.task_id()).await?;
             return self.end_task(task, message, None).await.map(drop);
         }
@@ -304,6 +317,13 @@ impl Images {
             outcome => Ok(outcome.map(|()| true)?),
         }
     }
+}
+
+/// Whether the image of a task that does not own its data any more can be taken all the same: nobody owns it, or it is deleted.
+fn is_free(found: &ImageAndOwner) -> bool {
+    let status = found.image.status.as_str();
+    let writes_unknown = status == Status::Saving.as_str();
+    found.image.deleted || (found.owner.is_none() && !writes_unknown)
 }
 
 /// Why a task has failed that lost its worker.
