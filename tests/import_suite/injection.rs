@@ -79,8 +79,9 @@ fn properties_stay_when_the_next_plugin_fails() {
 #[test]
 fn no_image_gets_more_properties_than_it_may_have() {
     let web = Web::start();
-    let server =
-        Server::with(|conf| injecting(&web, "[inject_image_metadata]")(conf).set("DEFAULT.image_property_quota", 3));
+    let server = Server::with(|conf| {
+        injecting(&web, "[image_decompression,inject_image_metadata]")(conf).set("DEFAULT.image_property_quota", 3)
+    });
     let id = create(&server);
     let path = format!("/v2/images/{id}");
     let add = |name: &str| json!([{"op": "add", "path": format!("/{name}"), "value": "own"}]);
