@@ -92,6 +92,7 @@ async fn galera() {
 /// Each change is whole, none fails for the other, and of two that exclude each other one wins.
 async fn changes_on_both_nodes(each: &[Db; 2]) {
     let id = create(&each[0]).await;
+    wait_until_there(&each[1], &id).await;
     let mut work = JoinSet::new();
     for (node, db) in each.iter().enumerate() {
         for number in 0..6 {
