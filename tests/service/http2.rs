@@ -118,6 +118,14 @@ impl Session {
         answer(response).await
     }
 
+    /// The status of the answer to a request with these headers.
+    async fn status_of(&mut self, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let (response, mut stream) = self.begin("GET", path, headers).await;
+        // Refused by its head, the stream may be closed already.
+        let _ = stream.send_data(Bytes::new(), true);
+        answer(response).await.unwrap().0
+    }
+
     /// Waits for the end of the connection, which must be one in order.
     async fn ends_within(self, limit: Duration) {
         timeout(limit, self.driver).await.expect("the connection is still open").unwrap().unwrap();
@@ -227,10 +235,7 @@ async fn long_lines_are_refused_by_kind() {
         ("header line", "/".to_owned(), value(16385), Some(431)),
         ("header line beyond every buffer", "/".to_owned(), value(400_000), Some(431)),
     ] {
-        let (response, mut stream) = session.begin("GET", &path, &[("x-long", &value)]).await;
-        // Refused by its head, the stream may be closed already.
-        let _ = stream.send_data(Bytes::new(), true);
-        let (status, _) = answer(response).await.unwrap();
+        let status = session.status_of(&path, &[("x-long", &value)]).await;
         match expected {
             Some(expected) => assert_eq!(status, expected, "{what}"),
             None => assert!(!matches!(status, 414 | 431), "{what}: {status}"),
@@ -243,9 +248,8 @@ async fn the_limit_is_an_option() {
     let site = Site::start("max_header_line = 40000");
     let mut session = site.connect().await;
     for (length, expected) in [(39_000, 200), (41_000, 431)] {
-        let (response, mut stream) = session.begin("GET", "/versions", &[("x-long", &"v".repeat(length))]).await;
-        let _ = stream.send_data(Bytes::new(), true);
-        assert_eq!(answer(response).await.unwrap().0, expected, "{length}");
+        let status = session.status_of("/versions", &[("x-long", &"v".repeat(length))]).await;
+        assert_eq!(status, expected, "{length}");
     }
 }
 
@@ -260,9 +264,7 @@ async fn a_host_beside_the_authority_is_the_same() {
         (&[("host", "localhost:1")], 400),
         (&[("host", "localhost"), ("host", "localhost")], 400),
     ] {
-        let (response, mut stream) = session.begin("GET", "/versions", hosts).await;
-        let _ = stream.send_data(Bytes::new(), true);
-        assert_eq!(answer(response).await.unwrap().0, expected, "{hosts:?}");
+        assert_eq!(session.status_of("/versions", hosts).await, expected, "{hosts:?}");
     }
 }
 

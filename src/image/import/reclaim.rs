@@ -181,7 +181,7 @@ impl Images {
         if !is_own && !self.reclaims.is_ours(task_id) {
             return Ok(());
         }
-        if !is_own && found.as_ref().is_some_and(|found| !is_free(found)) {
+        if !is_own && found.as_ref().is_some_and(|found| !may_be_taken(found)) {
             // Somebody else gives it data. The lock first, since nobody looks at a task that has ended.
             self.unlock(image_id, task_id).await?;
             return self.end_task(Some(&task), message, None).await.map(drop);
@@ -320,7 +320,7 @@ impl Images {
 }
 
 /// Whether the image of a task that does not own its data any more can be taken all the same: nobody owns it, or it is deleted.
-fn is_free(found: &ImageAndOwner) -> bool {
+fn may_be_taken(found: &ImageAndOwner) -> bool {
     let status = found.image.status.as_str();
     let writes_unknown = status == Status::Saving.as_str();
     found.image.deleted || (found.owner.is_none() && !writes_unknown)

@@ -202,17 +202,22 @@ impl Drop for Dropped {
     }
 }
 
-#[tokio::test]
-async fn a_run_ends_at_its_limit() {
-    let dropped = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&dropped);
-    let parts = parts(millis(1), move |_, _| {
+/// Parts with which no run ends by itself. `dropped`: becomes true when one is broken off.
+fn endless(dropped: &Arc<AtomicBool>) -> Arc<Parts> {
+    let noted = Arc::clone(dropped);
+    parts(millis(1), move |_, _| {
         let guard = Dropped(Arc::clone(&noted));
         async move {
             let _guard = guard;
             std::future::pending().await
         }
-    });
+    })
+}
+
+#[tokio::test]
+async fn a_run_ends_at_its_limit() {
+    let dropped = Arc::new(AtomicBool::new(false));
+    let parts = endless(&dropped);
     let supervisor = supervisor(&parts);
     let board = Arc::clone(&supervisor.context.board);
     let probe = Probe { limit: millis(20), ..Probe::default() };
@@ -251,14 +256,7 @@ async fn a_stop_waits_for_a_run_that_ends_and_not_for_one_that_is_due() {
 #[tokio::test]
 async fn a_run_that_does_not_stop_is_told_of_and_broken_off() {
     let dropped = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&dropped);
-    let parts = parts(millis(1), move |_, _| {
-        let guard = Dropped(Arc::clone(&noted));
-        async move {
-            let _guard = guard;
-            std::future::pending().await
-        }
-    });
+    let parts = endless(&dropped);
     let patience = Patience { long: Duration::from_millis(5), stop: Duration::from_millis(30) };
     let board = Arc::new(Board::default());
     let supervisor = Supervisor::with_patience(move || Arc::clone(&parts), Arc::clone(&board), patience);
