@@ -27,7 +27,6 @@ use crate::api;
 pub(crate) use access::AccessRecord;
 pub(crate) use app::App;
 pub(crate) use callers::Callers;
-pub(crate) use exchange::ErrorWithCauses;
 pub(crate) use middleware::identity::Identify;
 pub(crate) use pipeline::{PipelineError, Plan};
 

@@ -3,9 +3,9 @@
 use crate::cache;
 use crate::config::ConfigErrors;
 use crate::db::DbError;
-use crate::http::ErrorWithCauses;
 use crate::metadef;
 use crate::store::StoreError;
+use crate::sys::causes::ErrorWithCauses;
 
 /// The command failed: the text is for standard error, the exit status is 1.
 #[derive(Debug, thiserror::Error)]

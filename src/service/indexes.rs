@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::db::{Db, DbError};
-use crate::http::ErrorWithCauses;
+use crate::sys::causes::ErrorWithCauses;
 
 /// Makes the indexes with which lists stay fast however many images there are. Blocks until they are there.
 ///

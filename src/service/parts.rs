@@ -15,7 +15,7 @@ use crate::api::Api;
 use crate::cache::{Cache, SetupError};
 use crate::config::Config;
 use crate::db::{self, Db, DbError, Dialect, LocationCipher};
-use crate::http::{App, Callers, ErrorWithCauses, Identify, Plan};
+use crate::http::{App, Callers, Identify, Plan};
 use crate::identity::Authenticator;
 use crate::image::schema::ImageSchema;
 use crate::image::{Images, IntentLog};
@@ -25,6 +25,7 @@ use crate::metadef::Metadefs;
 use crate::notifications::{LogListener, Notifier};
 use crate::policy::{Enforcer, Protections};
 use crate::store::Stores;
+use crate::sys::causes::ErrorWithCauses;
 use crate::task::{Pool, Tasks};
 
 /// What a start may take once the database answers, before it tells the service manager anything again.

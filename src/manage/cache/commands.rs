@@ -11,8 +11,8 @@ use super::arguments::Line;
 use super::client::{AskError, CachedImage, Client};
 use super::table::{Align, Column, table};
 use super::{DONE, FAILURE, Status, runtime, say_to_stderr};
-use crate::http::ErrorWithCauses;
 use crate::manage::console::say;
+use crate::sys::causes::ErrorWithCauses;
 
 /// A command as it is named, what the list of commands and its own help say of it, and what it is called when it fails.
 struct Description {

@@ -1,8 +1,7 @@
 //! Why imports fail, and what is left of them then.
 
-use std::error::Error as StdError;
-
 use crate::image::{self, Fault, Plan};
+use crate::sys::causes::ErrorWithCauses;
 
 /// Why an import came to nothing.
 #[derive(Debug)]
@@ -49,17 +48,6 @@ impl Failed {
 fn message(error: &image::Error) -> String {
     match error {
         image::Error::Client(cause) => format!("The data did not come whole: {cause}"),
-        other => {
-            let mut text = other.to_string();
-            let mut next = other.source();
-            while let Some(cause) = next {
-                let more = cause.to_string();
-                if !text.contains(&more) {
-                    text = format!("{text}: {more}");
-                }
-                next = cause.source();
-            }
-            text
-        }
+        other => ErrorWithCauses(other).to_string(),
     }
 }
