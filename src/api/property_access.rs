@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Error;
 use crate::identity::Context;
-use crate::image::patch::{self, Change};
+use crate::image::patch::{self, Operation};
 use crate::image::{self, Edit, Image};
 use crate::policy::{PropertyOperation, Protections, Rules};
 
@@ -71,19 +71,19 @@ impl<'a> PropertyAccess<'a> {
     ///
     /// # Errors
     /// 403
-    pub(super) async fn check_change(&self, edit: &Edit, change: &Change) -> Result<(), Error> {
-        let name = change.root();
+    pub(super) async fn check_operation(&self, edit: &Edit, operation: &Operation) -> Result<(), Error> {
+        let name = operation.root();
         if self.protections.is_none() || !Edit::is_property(name) {
             return Ok(());
         }
-        let operation = match (change.op, edit.image().has_property(name)) {
-            (patch::Operation::Add, false) => PropertyOperation::Create,
-            (patch::Operation::Add, true) if change.refuses_present() => return Ok(()),
-            (patch::Operation::Add | patch::Operation::Replace, true) => PropertyOperation::Update,
-            (patch::Operation::Remove, true) => PropertyOperation::Delete,
-            (patch::Operation::Replace | patch::Operation::Remove, false) => return Ok(()),
+        let access = match (operation.op, edit.image().has_property(name)) {
+            (patch::OperationKind::Add, false) => PropertyOperation::Create,
+            (patch::OperationKind::Add, true) if operation.refuses_present() => return Ok(()),
+            (patch::OperationKind::Add | patch::OperationKind::Replace, true) => PropertyOperation::Update,
+            (patch::OperationKind::Remove, true) => PropertyOperation::Delete,
+            (patch::OperationKind::Replace | patch::OperationKind::Remove, false) => return Ok(()),
         };
-        self.check(name, operation).await
+        self.check(name, access).await
     }
 
     async fn check(&self, name: &str, operation: PropertyOperation) -> Result<(), Error> {

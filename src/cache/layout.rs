@@ -7,7 +7,7 @@
 //! Processes agree by flock(2), which ends with its process: the writer of an incomplete file holds an exclusive lock on it, and
 //! whoever reads a cached file a shared one, so that nobody takes it for unused. *Ours* is a file whose exclusive lock this process
 //! holds, and *followers* are processes that read an incomplete one which is another's. What they and its writer tell each other is in
-//! [`locks`] and [`verdict`]. Everything here blocks on the file system.
+//! [`locks`] and [`writer_state`]. Everything here blocks on the file system.
 
 mod locks;
 mod names;
@@ -15,7 +15,7 @@ mod queue;
 mod removal;
 mod reservation;
 mod takeover;
-mod verdict;
+mod writer_state;
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -29,7 +29,7 @@ use crate::store::OpenFile;
 
 pub(super) use removal::{Evicted, Usage};
 pub(super) use takeover::{BEAT, FROZEN, Left, STOPPED, TakeOver};
-pub(super) use verdict::WriterState;
+pub(super) use writer_state::WriterState;
 
 use names::{entries, is_at, move_own, remove, remove_own};
 

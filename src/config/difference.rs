@@ -9,7 +9,7 @@ use super::{Config, DefaultSection, ServiceSection};
 
 /// An option that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct OptionChange {
     /// Section of the file; a store's id for its own options.
     pub section: String,
     /// Name of the option.
@@ -34,7 +34,7 @@ pub enum Needs {
     Restart,
 }
 
-impl Change {
+impl OptionChange {
     /// Whether a reload alone brings it into force. `inherited`: the listening socket is systemd's.
     pub fn is_live(&self, inherited: bool) -> bool {
         match self.needs {
@@ -45,7 +45,7 @@ impl Change {
     }
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for OptionChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |value: &Option<String>| value.as_deref().map_or_else(|| "<None>".to_owned(), one_line);
         write!(f, "[{}] {}: {} → {}", self.section, self.option, text(&self.old), text(&self.new))
@@ -54,7 +54,7 @@ impl fmt::Display for Change {
 
 impl Config {
     /// The options in which `new` is not what `old` was; those of a store that came or went are among them.
-    pub fn difference(old: &Self, new: &Self) -> Vec<Change> {
+    pub fn difference(old: &Self, new: &Self) -> Vec<OptionChange> {
         let (before, after) = (old.values(), new.values());
         let mut changes = Vec::new();
         for (key, (info, value)) in &after {
@@ -85,14 +85,14 @@ fn change(
     info: &OptionInfo,
     old: Option<String>,
     new: Option<String>,
-) -> Change {
+) -> OptionChange {
     let needs = match (section.as_str(), *option) {
         (DefaultSection::NAME, "bind_host" | "bind_port" | "backlog" | "tcp_keepidle")
         | (ServiceSection::NAME, "listen_unix") => Needs::Socket,
         (DefaultSection::NAME, "workers") | (ServiceSection::NAME, "state_directory") => Needs::Restart,
         _ => Needs::Reload,
     };
-    Change { section: section.clone(), option, old: shown(info, old), new: shown(info, new), needs }
+    OptionChange { section: section.clone(), option, old: shown(info, old), new: shown(info, new), needs }
 }
 
 #[cfg(test)]

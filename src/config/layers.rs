@@ -87,8 +87,8 @@ impl Layer {
             let name = entry.key.as_str();
             let fixed = schema::is_fixed(&section);
             let current = schema::option(&section, name).filter(|_| fixed);
-            let places = schema::former(&section, name);
-            if !fixed || (current.is_none() && places.is_empty()) {
+            let canonical = schema::former(&section, name);
+            if !fixed || (current.is_none() && canonical.is_empty()) {
                 // Whether it is a store's section as well, or instead, is known only when all is read.
                 let current = schema::name_in_free_section(name).map_or(name, |info| info.name);
                 settings.push(setting(&section, current));
@@ -97,12 +97,12 @@ impl Layer {
             if let Some(info) = current {
                 settings.push(setting(&section, info.name));
             }
-            for place in places {
-                under_old_names.push(setting(place.section, place.info.name));
+            for option in canonical {
+                under_old_names.push(setting(option.section, option.info.name));
                 if current.is_none() {
                     let message = format!(
                         "[{section}] {name} is deprecated, use [{}] {} instead",
-                        place.section, place.info.name
+                        option.section, option.info.name
                     );
                     warnings.push(Warning { origin: Origin::from(origin.as_str()), message });
                 }

@@ -36,7 +36,7 @@ use std::path::PathBuf;
 pub use arguments::{Arguments, CommonArguments, Given, Program};
 #[cfg(test)]
 pub(crate) use checks::HASHES;
-pub use difference::{Change, Needs};
+pub use difference::{Needs, OptionChange};
 pub use files::FileStates;
 pub use load::Loaded;
 use option::{OptionInfo, Section};

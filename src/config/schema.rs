@@ -18,14 +18,14 @@ static CURRENT: LazyLock<Table> = LazyLock::new(|| {
     TABLES.iter().flat_map(|(section, options)| options.iter().map(|info| ((*section, info.name), info))).collect()
 });
 
-/// One option may stand at the place of a former name of another one.
-static FORMER: LazyLock<HashMap<&'static str, HashMap<&'static str, Vec<Place>>>> = LazyLock::new(|| {
-    let mut former: HashMap<_, HashMap<_, Vec<Place>>> = HashMap::new();
+/// One option may stand at the canonical of a former name of another one.
+static FORMER: LazyLock<HashMap<&'static str, HashMap<&'static str, Vec<Canonical>>>> = LazyLock::new(|| {
+    let mut former: HashMap<_, HashMap<_, Vec<Canonical>>> = HashMap::new();
     for (section, options) in TABLES {
         for info in *options {
             for (old_section, old_name) in info.rules.old {
                 let old_section = if old_section.is_empty() { section } else { old_section };
-                former.entry(*old_section).or_default().entry(*old_name).or_default().push(Place { section, info });
+                former.entry(*old_section).or_default().entry(*old_name).or_default().push(Canonical { section, info });
             }
         }
     }
@@ -34,7 +34,7 @@ static FORMER: LazyLock<HashMap<&'static str, HashMap<&'static str, Vec<Place>>>
 
 /// Where an option belongs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Canonical {
     pub(super) section: &'static str,
     pub(super) info: &'static OptionInfo,
 }
@@ -64,8 +64,8 @@ pub(super) fn any_option(section: &str, name: &str) -> Option<&'static OptionInf
     option(section, name).or_else(|| store_option(name))
 }
 
-/// The options whose former place this is.
-pub(super) fn former(section: &str, name: &str) -> &'static [Place] {
+/// The options whose former canonical this is.
+pub(super) fn former(section: &str, name: &str) -> &'static [Canonical] {
     FORMER.get(section).and_then(|names| names.get(name)).map_or(&[], Vec::as_slice)
 }
 
@@ -79,7 +79,7 @@ pub(super) fn store_option(name: &str) -> Option<&'static OptionInfo> {
 
 /// The current name of an option in a section that is not fixed: a store's, or the one named by `auth_section`.
 pub(super) fn name_in_free_section(name: &str) -> Option<&'static OptionInfo> {
-    let of = |section| former(section, name).first().map(|place| place.info);
+    let of = |section| former(section, name).first().map(|canonical| canonical.info);
     store_option(name).or_else(|| of(GlanceStoreSection::NAME)).or_else(|| plugin_option(name))
 }
 
@@ -87,5 +87,5 @@ pub(super) fn name_in_free_section(name: &str) -> Option<&'static OptionInfo> {
 pub(super) fn plugin_option(name: &str) -> Option<&'static OptionInfo> {
     let section = KeystoneAuthtokenSection::NAME;
     let current = CURRENT.get(&(section, name)).copied();
-    current.or_else(|| former(section, name).first().map(|place| place.info)).filter(|info| info.rules.plugin)
+    current.or_else(|| former(section, name).first().map(|canonical| canonical.info)).filter(|info| info.rules.plugin)
 }

@@ -115,7 +115,7 @@ pub(super) fn backend_of_replica(
     backend(parsed, options, "slave_connection").map_err(of_replica)
 }
 
-/// The pools for an address, and its place for error texts. Tells of parameters that have no effect; their values may be secrets.
+/// The pools for an address, and its label for error texts. Tells of parameters that have no effect; their values may be secrets.
 pub(super) fn backend(
     parsed: Parsed<DatabaseAddress>,
     options: &DatabaseSection,
@@ -124,13 +124,13 @@ pub(super) fn backend(
     for parameter in &parsed.unused {
         tracing::warn!(%parameter, option, "parameter of a database URL has no effect");
     }
-    let place = parsed.address.place().into();
+    let label = parsed.address.label().into();
     let backend = match parsed.address {
         DatabaseAddress::Sqlite(address) => sqlite(&address, options),
         DatabaseAddress::Postgres(address) => postgres(*address, options),
         DatabaseAddress::MySql(address) => mysql(*address, options)?,
     };
-    Ok((place, backend))
+    Ok((label, backend))
 }
 
 fn postgres(mut address: PostgresAddress, options: &DatabaseSection) -> Backend {

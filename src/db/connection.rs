@@ -28,7 +28,7 @@ const PING_LIMIT: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Queue {
     /// One of the pool's, after whoever came before.
-    InTurn,
+    InOrder,
     /// One beside them where all are in use.
     Beside,
 }
@@ -42,7 +42,7 @@ pub struct Db {
     /// Those that the options name, as they were then.
     files: Arc<FileStates>,
     /// Where it is, for error texts.
-    place: Arc<str>,
+    label: Arc<str>,
     /// Of the URLs of locations, where they are encrypted.
     cipher: Option<Arc<LocationCipher>>,
     /// Who waits to read an image.
@@ -113,17 +113,17 @@ impl Db {
         // The addresses may name files.
         let found = spawn_blocking(move || addresses(&shared)).await.map_err(|_| DbError::Interrupted)??;
         let files = Arc::new(found.files());
-        let (place, backend) = backend(found.main, &options, "connection")?;
+        let (label, backend) = backend(found.main, &options, "connection")?;
         let replica = match found.replica {
             Some(address) if !options.synchronous_reader => {
-                let (place, backend) = backend_of_replica(address, &options)?;
-                Some(Arc::new(Replica::new(backend, place)))
+                let (label, backend) = backend_of_replica(address, &options)?;
+                Some(Arc::new(Replica::new(backend, label)))
             }
             _ => None,
         };
         let (image_readers, list_readers, answers) = (Arc::default(), Arc::default(), Arc::default());
         let (cipher, main) = (None, None);
-        Ok(Self { backend, options, files, place, cipher, image_readers, list_readers, replica, main, answers })
+        Ok(Self { backend, options, files, label, cipher, image_readers, list_readers, replica, main, answers })
     }
 
     /// This database for reads that may be behind what has just been written: the replica of `slave_connection`, where there is one
@@ -132,7 +132,7 @@ impl Db {
         match &self.replica {
             Some(replica) if replica.is_fit() => Self {
                 backend: replica.backend.clone(),
-                place: Arc::clone(&replica.place),
+                label: Arc::clone(&replica.label),
                 // What it finds is not for those who ask the database itself.
                 image_readers: Arc::default(),
                 list_readers: Arc::default(),
@@ -238,25 +238,25 @@ impl Db {
         self.session(true, || ()).await
     }
 
-    /// A connection. `on_turn` is called once it is sure that there will be one unless the database is away: until then,
+    /// A connection. `on_admission` is called once it is sure that there will be one unless the database is away: until then,
     /// whoever waits may be dropped.
-    pub(super) async fn session(&self, writes: bool, on_turn: impl FnOnce()) -> Result<Session, DbError> {
-        self.session_by(Queue::InTurn, writes, on_turn).await
+    pub(super) async fn session(&self, writes: bool, on_admission: impl FnOnce()) -> Result<Session, DbError> {
+        self.session_by(Queue::InOrder, writes, on_admission).await
     }
 
-    async fn session_by(&self, queue: Queue, writes: bool, on_turn: impl FnOnce()) -> Result<Session, DbError> {
+    async fn session_by(&self, queue: Queue, writes: bool, on_admission: impl FnOnce()) -> Result<Session, DbError> {
         let (link, traits) = match &self.backend {
             Backend::Sqlite { write, read } => {
                 let pool = if writes { write } else { read };
-                (Link::Sqlite(self.connection(pool, queue, on_turn).await?), Traits::default())
+                (Link::Sqlite(self.connection(pool, queue, on_admission).await?), Traits::default())
             }
             Backend::Postgres { pool, is_pooled, .. } => {
-                let link = Link::Postgres(self.connection(pool, queue, on_turn).await?);
+                let link = Link::Postgres(self.connection(pool, queue, on_admission).await?);
                 // Known at the latest when the connection was made.
                 (link, Traits { is_pooled: is_pooled.load(Ordering::SeqCst), ..Traits::default() })
             }
             Backend::MySql { pool, answer, is_strict, is_galera, .. } => {
-                let link = Link::MySql(self.connection(pool, queue, on_turn).await?);
+                let link = Link::MySql(self.connection(pool, queue, on_admission).await?);
                 let is_galera = is_galera.load(Ordering::SeqCst);
                 (link, Traits { answer: *answer, is_strict: *is_strict, is_galera, ..Traits::default() })
             }
@@ -268,14 +268,14 @@ impl Db {
         &self,
         pool: &Pool<C>,
         queue: Queue,
-        on_turn: impl FnOnce(),
+        on_admission: impl FnOnce(),
     ) -> Result<Pooled<C>, DbError> {
-        let turn = match queue {
-            Queue::InTurn => pool.turn().await?,
-            Queue::Beside => pool.turn_beside().await?,
+        let admitted = match queue {
+            Queue::InOrder => pool.admit().await?,
+            Queue::Beside => pool.admit_beside().await?,
         };
-        on_turn();
-        turn.connection().await.map_err(|error| DbError::of_connecting(error, &self.place))
+        on_admission();
+        admitted.connection().await.map_err(|error| DbError::of_connecting(error, &self.label))
     }
 }
 

@@ -156,18 +156,18 @@ impl DbError {
         }
     }
 
-    /// What a failure means if it is that of making a connection to the database at this place.
-    pub(super) fn of_connecting(error: sqlx::Error, place: &str) -> Self {
+    /// What a failure means if it is that of making a connection to the database with this label.
+    pub(super) fn of_connecting(error: sqlx::Error, label: &str) -> Self {
         match error {
             // Somebody else than the server, or a server that is set up otherwise: to try again does not help.
-            sqlx::Error::Io(error) if is_of_tls(&error) => Self::Refused(format!("database {place}: TLS: {error}")),
-            sqlx::Error::Tls(error) => Self::Refused(format!("database {place}: TLS: {error}")),
+            sqlx::Error::Io(error) if is_of_tls(&error) => Self::Refused(format!("database {label}: TLS: {error}")),
+            sqlx::Error::Tls(error) => Self::Refused(format!("database {label}: TLS: {error}")),
             sqlx::Error::Database(error) => {
                 let code = error.code().unwrap_or_default().into_owned();
                 let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
                 let reason = match (number, code.as_str()) {
                     (Some(1049), _) | (None, "3D000") => {
-                        return Self::Refused(format!("database {place} does not exist"));
+                        return Self::Refused(format!("database {label} does not exist"));
                     }
                     (Some(1045), _) => "the server does not know the user, or the password is wrong",
                     (None, "28P01") => "the server does not take the user's password",
@@ -176,19 +176,19 @@ impl DbError {
                     (Some(1130), _) => "the server does not let this host in",
                     (None, "14") => "the file cannot be opened",
                     (None, "26") => "the file is not a database of SQLite",
-                    _ => return Self::of_refusal(sqlx::Error::Database(error), place),
+                    _ => return Self::of_refusal(sqlx::Error::Database(error), label),
                 };
-                Self::Refused(format!("database {place}: {reason} ({})", error.message()))
+                Self::Refused(format!("database {label}: {reason} ({})", error.message()))
             }
-            sqlx::Error::Configuration(error) => Self::Refused(format!("database {place}: {error}")),
-            other => Self::of_refusal(other, place),
+            sqlx::Error::Configuration(error) => Self::Refused(format!("database {label}: {error}")),
+            other => Self::of_refusal(other, label),
         }
     }
 
-    fn of_refusal(error: sqlx::Error, place: &str) -> Self {
+    fn of_refusal(error: sqlx::Error, label: &str) -> Self {
         match Self::from(error) {
-            Self::Statement(error) => Self::Refused(format!("database {place}: {}", error.words())),
-            Self::Unreachable(error) => Self::Unreachable(error.at(place)),
+            Self::Statement(error) => Self::Refused(format!("database {label}: {}", error.words())),
+            Self::Unreachable(error) => Self::Unreachable(error.at(label)),
             other => other,
         }
     }

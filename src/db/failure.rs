@@ -11,19 +11,19 @@ use sqlx::mysql::MySqlDatabaseError;
 pub struct Failure {
     error: sqlx::Error,
     /// Which database, where no connection to it could be made.
-    place: Option<String>,
+    label: Option<String>,
 }
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        Self { error, place: None }
+        Self { error, label: None }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
+        if let Some(label) = &self.label {
+            write!(f, "{label}: ")?;
         }
         f.write_str(&self.words())
     }
@@ -40,9 +40,9 @@ impl Error for Failure {
 }
 
 impl Failure {
-    /// The same, of a connection to the database at this place.
-    pub(super) fn at(self, place: &str) -> Self {
-        Self { place: Some(place.to_owned()), ..self }
+    /// The same, of a connection to the database with this label.
+    pub(super) fn at(self, label: &str) -> Self {
+        Self { label: Some(label.to_owned()), ..self }
     }
 
     pub(super) fn words(&self) -> String {

@@ -8,7 +8,7 @@ use super::clock;
 use super::connection::Db;
 use super::error::DbError;
 use super::model::{LocationRecord, ON_THEIR_WAY};
-use super::retry::Operation;
+use super::retry::UnitOfWork;
 use super::row::Columns;
 use super::session::Session;
 use super::sql::{live, soft_delete};
@@ -122,7 +122,7 @@ struct Add {
     location: LocationRecord,
 }
 
-impl Operation for Add {
+impl UnitOfWork for Add {
     type Output = ();
     const NAME: &'static str = "add location";
 
@@ -136,7 +136,7 @@ struct Update {
     location: LocationRecord,
 }
 
-impl Operation for Update {
+impl UnitOfWork for Update {
     type Output = ();
     const NAME: &'static str = "update location";
 
@@ -153,7 +153,7 @@ struct SetStatus {
     status: String,
 }
 
-impl Operation for SetStatus {
+impl UnitOfWork for SetStatus {
     type Output = ();
     const NAME: &'static str = "set status of location";
 
@@ -166,7 +166,7 @@ struct GoneWith {
     image: String,
 }
 
-impl Operation for GoneWith {
+impl UnitOfWork for GoneWith {
     type Output = Vec<String>;
     const NAME: &'static str = "look at the locations of a deleted image";
 
@@ -193,7 +193,7 @@ struct DropPlaceholders {
     image: String,
 }
 
-impl Operation for DropPlaceholders {
+impl UnitOfWork for DropPlaceholders {
     type Output = ();
     const NAME: &'static str = "delete placeholder locations";
 
@@ -206,7 +206,7 @@ struct DeleteAll {
     image: String,
 }
 
-impl Operation for DeleteAll {
+impl UnitOfWork for DeleteAll {
     type Output = ();
     const NAME: &'static str = "delete locations";
 

@@ -7,7 +7,7 @@ use super::clock;
 use super::connection::Db;
 use super::error::DbError;
 use super::model::{EPOCH, MemberRecord};
-use super::retry::Operation;
+use super::retry::UnitOfWork;
 use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::{live, soft_delete};
@@ -91,7 +91,7 @@ struct Add {
     status: String,
 }
 
-impl Operation for Add {
+impl UnitOfWork for Add {
     type Output = MemberRecord;
     const NAME: &'static str = "add member";
 
@@ -165,7 +165,7 @@ impl Find {
     }
 }
 
-impl Operation for Find {
+impl UnitOfWork for Find {
     type Output = Vec<MemberRecord>;
     const NAME: &'static str = "find members";
 
@@ -182,7 +182,7 @@ struct Update {
     status: String,
 }
 
-impl Operation for Update {
+impl UnitOfWork for Update {
     type Output = MemberRecord;
     const NAME: &'static str = "update member";
 
@@ -211,7 +211,7 @@ struct Delete {
     member: String,
 }
 
-impl Operation for Delete {
+impl UnitOfWork for Delete {
     type Output = ();
     const NAME: &'static str = "delete member";
 
@@ -232,7 +232,7 @@ struct Count {
     image: String,
 }
 
-impl Operation for Count {
+impl UnitOfWork for Count {
     type Output = i64;
     const NAME: &'static str = "count members";
 

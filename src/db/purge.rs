@@ -20,7 +20,7 @@ use super::dialect::Dialect;
 use super::error::DbError;
 use super::images::NOTES;
 use super::reserved;
-use super::retry::Operation;
+use super::retry::UnitOfWork;
 use super::row::Columns;
 use super::session::Session;
 use super::sql::live;
@@ -136,21 +136,21 @@ enum Deleted {
     UpTo(PrimitiveDateTime),
 }
 
-/// Looks for the time at which the row with this place among the oldest was deleted; the oldest has the place 0.
+/// Looks for the time at which the row with this rank among the oldest was deleted; the oldest has the rank 0.
 struct FindTime {
     table: Table,
     deleted: Deleted,
-    place: u64,
+    rank: u64,
 }
 
-impl Operation for FindTime {
+impl UnitOfWork for FindTime {
     type Output = Option<PrimitiveDateTime>;
     const NAME: &'static str = "find the age of rows to purge";
 
     async fn run(&self, session: &mut Session) -> Result<Option<PrimitiveDateTime>, DbError> {
         let deleted_at = (self.table.dated(), "deleted_at");
         let mut query = self.table.rows(session.dialect(), self.deleted);
-        query.column(deleted_at).order_by(deleted_at, Order::Asc).limit(1).offset(self.place);
+        query.column(deleted_at).order_by(deleted_at, Order::Asc).limit(1).offset(self.rank);
         session.row(&query, |row| Columns::of(row).time()).await
     }
 }
@@ -164,7 +164,7 @@ struct FindKeys {
     limit: u64,
 }
 
-impl Operation for FindKeys {
+impl UnitOfWork for FindKeys {
     type Output = Vec<Value>;
     const NAME: &'static str = "find rows to purge";
 
@@ -188,7 +188,7 @@ struct Remove {
     keys: Vec<Value>,
 }
 
-impl Operation for Remove {
+impl UnitOfWork for Remove {
     type Output = u64;
     const NAME: &'static str = "purge rows";
 
@@ -267,7 +267,7 @@ impl<'a> Purge<'a> {
         let youngest = match most {
             None => None,
             Some(0) => return Ok(0),
-            Some(most) => self.db.read(FindTime { table, deleted, place: most - 1 }).await?,
+            Some(most) => self.db.read(FindTime { table, deleted, rank: most - 1 }).await?,
         };
         self.most = most.unwrap_or(u64::MAX);
         match youngest {

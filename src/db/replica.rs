@@ -14,13 +14,13 @@ const REST: Duration = Duration::from_secs(30);
 pub(super) struct Replica {
     pub(super) backend: Backend,
     /// For error texts.
-    pub(super) place: Arc<str>,
+    pub(super) label: Arc<str>,
     rests_until: Mutex<Option<Instant>>,
 }
 
 impl Replica {
-    pub(super) fn new(backend: Backend, place: Arc<str>) -> Self {
-        Self { backend, place, rests_until: Mutex::default() }
+    pub(super) fn new(backend: Backend, label: Arc<str>) -> Self {
+        Self { backend, label, rests_until: Mutex::default() }
     }
 
     /// Whether to ask it.

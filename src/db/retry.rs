@@ -37,7 +37,7 @@ const DISCONNECT_PAUSE: Duration = Duration::from_millis(400);
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Some statements that belong together. May run several times, so it must not keep anything from one run to the next.
-pub(super) trait Operation: Send + Sync {
+pub(super) trait UnitOfWork: Send + Sync {
     type Output: Send;
 
     /// For the log.
@@ -74,25 +74,25 @@ struct Progress {
 
 impl Db {
     /// For an operation of one query, or of several that need not see the same state.
-    pub(super) async fn read<O: Operation + 'static>(&self, operation: O) -> Result<O::Output, DbError> {
-        self.finish(operation, Access::Read).await
+    pub(super) async fn read<W: UnitOfWork + 'static>(&self, work: W) -> Result<W::Output, DbError> {
+        self.finish(work, Access::Read).await
     }
 
     /// For several queries that must see the same state.
-    pub(super) async fn snapshot<O: Operation + 'static>(&self, operation: O) -> Result<O::Output, DbError> {
-        self.finish(operation, Access::Snapshot).await
+    pub(super) async fn snapshot<W: UnitOfWork + 'static>(&self, work: W) -> Result<W::Output, DbError> {
+        self.finish(work, Access::Snapshot).await
     }
 
     /// For anything that writes: one transaction. It runs to its end even if the caller stops waiting, so that a client
     /// that goes away leaves neither a lock nor half a change.
-    pub(super) async fn write<O: Operation + 'static>(&self, operation: O) -> Result<O::Output, DbError>
+    pub(super) async fn write<W: UnitOfWork + 'static>(&self, work: W) -> Result<W::Output, DbError>
     where
-        O::Output: 'static,
+        W::Output: 'static,
     {
         let db = self.clone();
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
-        let work = async move { db.repeat(&operation, Access::Write, &shared).await };
+        let work = async move { db.repeat(&work, Access::Write, &shared).await };
         match tokio::spawn(work.in_current_span()).await {
             Ok(outcome) => outcome,
             Err(_) if progress.is_committing.load(Ordering::SeqCst) => Err(DbError::Interrupted.of_commit()),
@@ -102,16 +102,16 @@ impl Db {
 
     /// If the caller stops waiting, an operation that has a connection runs to its end in the background, so that the
     /// connection is fit for the next one; the number of connections bounds such work. One that has none is dropped.
-    fn finish<O: Operation + 'static>(&self, operation: O, access: Access) -> Finish<Result<O::Output, DbError>> {
+    fn finish<W: UnitOfWork + 'static>(&self, work: W, access: Access) -> Finish<Result<W::Output, DbError>> {
         let db = self.clone();
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
         let work = async move {
-            match (db.repeat(&operation, access, &shared).await, db.replica_in_use()) {
+            match (db.repeat(&work, access, &shared).await, db.replica_in_use()) {
                 // What a replica does not know may only be new.
                 (Err(error), Some((main, replica))) => {
                     replica.note(&error);
-                    main.repeat(&operation, access, &shared).await
+                    main.repeat(&work, access, &shared).await
                 }
                 (done, _) => done,
             }
@@ -119,20 +119,15 @@ impl Db {
         Finish { work: Some(Box::pin(work.in_current_span())), progress }
     }
 
-    async fn repeat<O: Operation>(
-        &self,
-        operation: &O,
-        access: Access,
-        progress: &Progress,
-    ) -> Result<O::Output, DbError> {
+    async fn repeat<W: UnitOfWork>(&self, work: &W, access: Access, progress: &Progress) -> Result<W::Output, DbError> {
         let reconnects = Reconnects::of(self);
         let start = Instant::now();
         let deadline = start + OPERATION_LIMIT;
         let mut attempts = 0;
         let result = loop {
-            let done = Box::pin(self.once(operation, access, deadline, progress)).await;
+            let done = Box::pin(self.once(work, access, deadline, progress)).await;
             progress.has_connection.store(false, Ordering::SeqCst);
-            operation.left_queue();
+            work.left_queue();
             attempts += 1;
             let (error, pause) = match done {
                 Err(DbError::Contention { source, .. }) if attempts <= CONTENTION_RETRIES => {
@@ -148,25 +143,25 @@ impl Db {
             if Instant::now() + pause >= deadline || progress.is_abandoned.load(Ordering::SeqCst) {
                 break Err(error);
             }
-            tracing::debug!(operation = O::NAME, attempts, %error, "database operation will be repeated");
+            tracing::debug!(operation = W::NAME, attempts, %error, "database operation will be repeated");
             sleep(pause).await;
         };
         let taken = start.elapsed();
         if taken >= SLOW {
             let duration_ms = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(operation = O::NAME, attempts, duration_ms, "slow database operation");
+            tracing::warn!(operation = W::NAME, attempts, duration_ms, "slow database operation");
         }
         result
     }
 
-    async fn once<O: Operation>(
+    async fn once<W: UnitOfWork>(
         &self,
-        operation: &O,
+        work: &W,
         access: Access,
         deadline: Instant,
         progress: &Progress,
-    ) -> Result<O::Output, DbError> {
-        let work = timeout_at(deadline, self.until_commit(operation, access, progress)).await;
+    ) -> Result<W::Output, DbError> {
+        let work = timeout_at(deadline, self.until_commit(work, access, progress)).await;
         let (session, output) = work.map_err(|_| DbError::Timeout(OPERATION_LIMIT))??;
         progress.is_committing.store(access == Access::Write, Ordering::SeqCst);
         let end = timeout(COMMIT_LIMIT, session.finish()).await.unwrap_or(Err(DbError::Timeout(COMMIT_LIMIT)));
@@ -178,24 +173,24 @@ impl Db {
     }
 
     /// Everything but the COMMIT, which is left to do in the session that is returned: while this is in doubt, nothing is committed.
-    async fn until_commit<O: Operation>(
+    async fn until_commit<W: UnitOfWork>(
         &self,
-        operation: &O,
+        work: &W,
         access: Access,
         progress: &Progress,
-    ) -> Result<(Session, O::Output), DbError> {
+    ) -> Result<(Session, W::Output), DbError> {
         let on_turn = || {
             progress.has_connection.store(true, Ordering::SeqCst);
-            operation.left_queue();
+            work.left_queue();
         };
         let mut session = self.session(access == Access::Write, on_turn).await?;
         match access {
             Access::Read if session.is_pooled() => session.begin(Transaction::Read).await?,
             Access::Read => {}
             Access::Snapshot => session.begin(Transaction::Snapshot).await?,
-            Access::Write => session.begin(O::TRANSACTION).await?,
+            Access::Write => session.begin(W::TRANSACTION).await?,
         }
-        let error = match operation.run(&mut session).await {
+        let error = match work.run(&mut session).await {
             Ok(output) => match session.ensure_whole().await {
                 Ok(()) => return Ok((session, output)),
                 Err(error) => error,

@@ -38,11 +38,11 @@ fn build(dialect: Dialect, statement: &impl QueryStatementWriter) -> (String, Va
 
 /// Stands for value number `number` of a statement while its text is made. What clients send could look the same: it must
 /// not be in a statement that is given to [`Text::make`], but among the values.
-pub(super) fn place(number: usize) -> String {
+pub(super) fn parameter(number: usize) -> String {
     format!("\0{number}")
 }
 
-/// The text of a statement, made once for all values that may come into its places.
+/// The text of a statement, made once for all values that may stand for its parameters.
 ///
 /// What does not change between its uses is written into the text, such as a limit or a status: so the server knows it when
 /// it makes a plan for all uses, and matches it with the conditions of partial indexes.
@@ -65,8 +65,8 @@ impl Text {
         Self { sql: sql.into(), order: None }
     }
 
-    /// `statement` holds [`place`]s and what the program itself fixes, and nothing that comes from a client: that would be
-    /// written into the text, or be taken for a place.
+    /// `statement` holds [`parameter`]s and what the program itself fixes, and nothing that comes from a client: that would be
+    /// written into the text, or be taken for a parameter.
     pub(super) fn make(dialect: Dialect, statement: &impl QueryStatementWriter) -> Self {
         let (template, values) = build(dialect, statement);
         let mut values = values.0.iter();
@@ -96,7 +96,7 @@ impl Text {
     }
 }
 
-/// The number of the place that the value stands for.
+/// The number of the parameter that the value stands for.
 fn number(value: &Value) -> Option<usize> {
     match value {
         Value::String(Some(text)) => text.strip_prefix('\0')?.parse().ok(),
@@ -150,7 +150,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// `build` puts [`place`] where it wants values.
+    /// `build` puts [`parameter`] where it wants values.
     pub(super) const fn new(build: fn(Dialect) -> SelectStatement) -> Self {
         Self { build, made: [const { OnceLock::new() }; 3] }
     }
@@ -190,7 +190,7 @@ impl OfIds {
 
     pub(super) fn with(&self, dialect: Dialect, ids: Vec<String>) -> Filled {
         if dialect == Dialect::Postgres {
-            let is_among = |column| Expr::col(column).eq(Func::cust("ANY").arg(Expr::val(place(0))));
+            let is_among = |column| Expr::col(column).eq(Func::cust("ANY").arg(Expr::val(parameter(0))));
             let make = || Arc::new(Text::make(dialect, &(self.build)(dialect, &is_among)));
             return Filled::new(Arc::clone(self.of_array.get_or_init(make)), vec![ids.into()]);
         }
@@ -201,8 +201,8 @@ impl OfIds {
     /// `length`: a power of two.
     fn of_list(&self, dialect: Dialect, length: usize) -> Arc<Text> {
         let make = || {
-            let places: Vec<String> = (0..length).map(place).collect();
-            let is_among = |column| Expr::col(column).is_in(places.iter().cloned());
+            let parameters: Vec<String> = (0..length).map(parameter).collect();
+            let is_among = |column| Expr::col(column).is_in(parameters.iter().cloned());
             Arc::new(Text::make(dialect, &(self.build)(dialect, &is_among)))
         };
         let (of_sqlite, of_mysql) = self.of_list.split_at(LENGTHS);
@@ -222,9 +222,13 @@ mod tests {
 
     fn select(_: Dialect) -> SelectStatement {
         let mut query = Query::select();
-        query.column("id").from("images").and_where(Expr::col("id").eq(place(1))).and_where(Expr::col("size").gt(7));
-        query.and_where(Expr::col("owner").ne(place(0))).and_where(Expr::col("status").eq("it's"));
-        query.and_where(Expr::col("name").ne(place(1))).and_where(Expr::col("deleted").eq(false)).limit(25);
+        query
+            .column("id")
+            .from("images")
+            .and_where(Expr::col("id").eq(parameter(1)))
+            .and_where(Expr::col("size").gt(7));
+        query.and_where(Expr::col("owner").ne(parameter(0))).and_where(Expr::col("status").eq("it's"));
+        query.and_where(Expr::col("name").ne(parameter(1))).and_where(Expr::col("deleted").eq(false)).limit(25);
         query
     }
 
@@ -258,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_statement_that_is_used_once_has_no_value_in_its_text() {
-        let name = place(0) + "'\\ ? $1";
+        let name = parameter(0) + "'\\ ? $1";
         let query =
             Query::select().column("id").from("images").and_where(Expr::col("name").eq(name.as_str())).limit(7).take();
         let expected = [

@@ -9,7 +9,7 @@ use super::children::{insert_tags, lock_image};
 use super::clock;
 use super::connection::Db;
 use super::error::DbError;
-use super::retry::Operation;
+use super::retry::UnitOfWork;
 use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::{live, soft_delete};
@@ -69,7 +69,7 @@ struct Create {
     tag: String,
 }
 
-impl Operation for Create {
+impl UnitOfWork for Create {
     type Output = ();
     const NAME: &'static str = "create tag";
 
@@ -87,7 +87,7 @@ struct Delete {
     tag: String,
 }
 
-impl Operation for Delete {
+impl UnitOfWork for Delete {
     type Output = ();
     const NAME: &'static str = "delete tag";
 
@@ -103,7 +103,7 @@ struct List {
     image: String,
 }
 
-impl Operation for List {
+impl UnitOfWork for List {
     type Output = Vec<String>;
     const NAME: &'static str = "list tags";
 

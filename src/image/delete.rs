@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Error;
-use super::images::{Images, place, store_context};
+use super::images::{Images, location_ref, store_context};
 use super::intent_log::{Intent, Token};
 use super::model::{Image, stays_refused};
 use super::remove::is_for_recovery;
@@ -93,7 +93,7 @@ impl Images {
         image.status.transition(Status::Deleted)?;
         let context = store_context(image, Some(caller));
         for location in &locations {
-            self.stores.check_unused(&context, place(location)).await?;
+            self.stores.check_unused(&context, location_ref(location)).await?;
         }
         let places = locations.iter().map(|location| location.url.clone()).collect();
         let token = Token::new();

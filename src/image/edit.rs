@@ -7,7 +7,7 @@ use super::fields::{Field, set_property};
 use super::images::{Images, store_context};
 use super::locations;
 use super::model::Image;
-use super::patch::{Change, Operation};
+use super::patch::{Operation, OperationKind};
 use super::visibility::Viewer;
 use super::{Error, Limits};
 use crate::db::Dialect;
@@ -67,32 +67,36 @@ impl Edit {
     /// # Errors
     /// What the field refuses, [`Error::PropertyMissing`], [`Error::PropertyPresent`], [`Error::PropertyFixed`],
     /// [`Error::OwnerFixed`], those of locations.
-    pub async fn apply(&mut self, change: &Change, viewer: &Viewer) -> Result<(), Error> {
-        match change.root() {
+    pub async fn apply(&mut self, operation: &Operation, viewer: &Viewer) -> Result<(), Error> {
+        match operation.root() {
             "locations" => {
                 let context = store_context(&self.before, Some(&self.caller));
                 let project = viewer.project.as_deref();
                 let known = &mut self.known;
                 let mut rules = locations::Rules { images: &self.images, project, context, known };
-                rules.apply(&mut self.after, change).await
+                rules.apply(&mut self.after, operation).await
             }
             // Upstream asks for an administrator at a replace only, and lets an add give the image away.
-            "owner" if !viewer.is_admin && change.op != Operation::Remove => Err(Error::OwnerFixed),
-            _ => apply(&mut self.after, change, &self.images.options.limits, self.images.db.dialect()),
+            "owner" if !viewer.is_admin && operation.op != OperationKind::Remove => Err(Error::OwnerFixed),
+            _ => apply(&mut self.after, operation, &self.images.options.limits, self.images.db.dialect()),
         }
     }
 }
 
 /// Applies a change whose path is a field or a custom property.
-fn apply(image: &mut Image, change: &Change, limits: &Limits, dialect: Dialect) -> Result<(), Error> {
-    let name = change.root();
+fn apply(image: &mut Image, operation: &Operation, limits: &Limits, dialect: Dialect) -> Result<(), Error> {
+    let name = operation.root();
     let field = Field::named(name);
     let is_present = field.is_some() || image.has_property(name);
-    match (change.op, &change.value) {
-        (Operation::Remove, _) if field.is_some() => Err(Error::PropertyFixed(name.to_owned())),
-        (Operation::Remove | Operation::Replace, _) if !is_present => Err(Error::PropertyMissing(name.to_owned())),
-        (Operation::Add, _) if is_present && change.refuses_present() => Err(Error::PropertyPresent(name.to_owned())),
-        (Operation::Remove, _) => {
+    match (operation.op, &operation.value) {
+        (OperationKind::Remove, _) if field.is_some() => Err(Error::PropertyFixed(name.to_owned())),
+        (OperationKind::Remove | OperationKind::Replace, _) if !is_present => {
+            Err(Error::PropertyMissing(name.to_owned()))
+        }
+        (OperationKind::Add, _) if is_present && operation.refuses_present() => {
+            Err(Error::PropertyPresent(name.to_owned()))
+        }
+        (OperationKind::Remove, _) => {
             image.properties.remove(name);
             Ok(())
         }

@@ -12,7 +12,7 @@ use super::import::Reclaims;
 use super::intent_log::IntentLog;
 use super::limits::Limits;
 use super::model::Image;
-use super::recover::{Reported, Turns};
+use super::recover::{RecoverySlots, Reported};
 use super::visibility::{Sight, Viewer};
 use crate::config::Config;
 use crate::db::images::{self as rows, list::ListQuery};
@@ -42,7 +42,7 @@ pub struct Images {
     pub(super) tasks: TaskTracker,
     pub(super) reported: Arc<Reported>,
     pub(super) reclaims: Arc<Reclaims>,
-    pub(super) recovery_turns: Arc<Turns>,
+    pub(super) recovery_slots: Arc<RecoverySlots>,
 }
 
 /// What the configuration says about images.
@@ -92,7 +92,7 @@ impl Images {
             tasks,
             reported: Arc::default(),
             reclaims: Arc::default(),
-            recovery_turns: Arc::default(),
+            recovery_slots: Arc::default(),
         }
     }
 
@@ -114,7 +114,7 @@ impl Images {
         Self {
             reclaims: Arc::clone(&former.reclaims),
             reported: Arc::clone(&former.reported),
-            recovery_turns: Arc::clone(&former.recovery_turns),
+            recovery_slots: Arc::clone(&former.recovery_slots),
             ..self
         }
     }
@@ -192,14 +192,14 @@ impl Images {
         image: &Image,
         range: Option<Range<u64>>,
     ) -> Result<Reader, Error> {
-        let places: Vec<LocationRef<'_>> = image.locations.iter().map(place).collect();
+        let places: Vec<LocationRef<'_>> = image.locations.iter().map(location_ref).collect();
         Ok(self.stores.open_any(context, &places, range).await?)
     }
 
     /// The store of the location that is read first; `None` where there is no location, or no store for it.
     pub(crate) fn first_store(&self, image: &Image) -> Option<&StoreEntry> {
         let location = image.locations.first()?;
-        self.stores.for_location(place(location)).ok().map(|(store, _)| store)
+        self.stores.for_location(location_ref(location)).ok().map(|(store, _)| store)
     }
 
     /// How long a task that is done is shown.
@@ -249,7 +249,7 @@ impl Images {
     /// As [`Images::settle_locations`], for locations that are not those of an [`Image`].
     pub(super) fn settle(&self, locations: &mut [LocationRecord]) {
         for location in &mut *locations {
-            if let Some(store) = self.stores.moved_to(place(location)).map(Value::from) {
+            if let Some(store) = self.stores.moved_to(location_ref(location)).map(Value::from) {
                 location.metadata.insert("store".to_owned(), store);
             }
         }
@@ -284,6 +284,6 @@ pub(super) fn store_context(image: &Image, caller: Option<&Arc<Context>>) -> Sto
 }
 
 /// A row's location as the stores know it.
-pub(super) fn place(location: &LocationRecord) -> LocationRef<'_> {
+pub(super) fn location_ref(location: &LocationRecord) -> LocationRef<'_> {
     LocationRef::new(&location.url, &location.metadata)
 }

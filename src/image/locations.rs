@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::error::Error;
 use super::images::Images;
 use super::model::Image;
-use super::patch::{Change, Operation};
+use super::patch::{Operation, OperationKind};
 use super::quota::check_storage;
 use super::status::Status;
 use crate::db::model::LocationRecord;
@@ -35,15 +35,15 @@ impl Rules<'_> {
     /// # Errors
     /// [`Error::LocationsFixed`], [`Error::Conflict`], [`Error::Invalid`], [`Error::BadLocation`], [`Error::MalformedLocation`],
     /// [`Error::DuplicateLocation`], [`Error::TooMany`], [`Error::StorageQuota`].
-    pub(super) async fn apply(&mut self, image: &mut Image, change: &Change) -> Result<(), Error> {
-        let value = change.value.as_ref().unwrap_or(&Value::Null);
-        match change.op {
-            Operation::Replace if value.as_array().is_none_or(Vec::is_empty) => {
+    pub(super) async fn apply(&mut self, image: &mut Image, operation: &Operation) -> Result<(), Error> {
+        let value = operation.value.as_ref().unwrap_or(&Value::Null);
+        match operation.op {
+            OperationKind::Replace if value.as_array().is_none_or(Vec::is_empty) => {
                 Err(Error::LocationsEmptied("Cannot set locations to empty list.".to_owned()))
             }
-            Operation::Replace => self.replace(image, value).await,
-            Operation::Add => self.add(image, change.path.get(1).map(String::as_str), value).await,
-            Operation::Remove => self.remove(image, change.path.get(1).map(String::as_str)),
+            OperationKind::Replace => self.replace(image, value).await,
+            OperationKind::Add => self.add(image, operation.path.get(1).map(String::as_str), value).await,
+            OperationKind::Remove => self.remove(image, operation.path.get(1).map(String::as_str)),
         }
     }
 

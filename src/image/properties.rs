@@ -9,10 +9,10 @@ const FEW: usize = 32;
 /// time however many there are. A value of `None` comes from the first API, or the operator's schema allows null.
 #[derive(Clone, Debug, Default)]
 pub struct Properties {
-    /// `None` where one was removed, so that the others keep their places.
+    /// `None` where one was removed, so that the others keep their slots.
     slots: Vec<Option<(String, Option<String>)>>,
-    /// The place of each name; empty while there are few slots.
-    places: HashMap<String, usize>,
+    /// The slot of each name; empty while there are few slots.
+    by_name: HashMap<String, usize>,
     /// Slots that are in use.
     count: usize,
 }
@@ -30,38 +30,38 @@ impl Properties {
 
     /// The value of a name; `None` if it is not set.
     pub fn get(&self, name: &str) -> Option<Option<&str>> {
-        let (_, value) = self.slots.get(self.place(name)?)?.as_ref()?;
+        let (_, value) = self.slots.get(self.slot_of(name)?)?.as_ref()?;
         Some(value.as_deref())
     }
 
     /// Sets a value. A name that is there keeps its place.
     pub fn set(&mut self, name: &str, value: Option<String>) {
-        let known = self.place(name).and_then(|place| self.slots.get_mut(place)?.as_mut());
+        let known = self.slot_of(name).and_then(|slot| self.slots.get_mut(slot)?.as_mut());
         if let Some((_, present)) = known {
             *present = value;
             return;
         }
         self.slots.push(Some((name.to_owned(), value)));
         self.count += 1;
-        if self.places.is_empty() {
+        if self.by_name.is_empty() {
             self.index();
         } else {
-            self.places.insert(name.to_owned(), self.slots.len() - 1);
+            self.by_name.insert(name.to_owned(), self.slots.len() - 1);
         }
     }
 
     /// Removes a name; it is no error if it is not there.
     pub fn remove(&mut self, name: &str) {
-        let slot = self.place(name).and_then(|place| self.slots.get_mut(place)?.take());
+        let slot = self.slot_of(name).and_then(|slot| self.slots.get_mut(slot)?.take());
         if slot.is_none() {
             return;
         }
         self.count -= 1;
-        self.places.remove(name);
+        self.by_name.remove(name);
         // At half of the slots, so that all removals together take no longer than the additions did.
         if self.slots.len() <= FEW || self.count < self.slots.len() / 2 {
             self.slots.retain(Option::is_some);
-            self.places.clear();
+            self.by_name.clear();
             self.index();
         }
     }
@@ -76,19 +76,19 @@ impl Properties {
         self.iter().map(|(name, _)| name)
     }
 
-    fn place(&self, name: &str) -> Option<usize> {
-        if self.places.is_empty() {
+    fn slot_of(&self, name: &str) -> Option<usize> {
+        if self.by_name.is_empty() {
             self.slots.iter().position(|slot| slot.as_ref().is_some_and(|(known, _)| known == name))
         } else {
-            self.places.get(name).copied()
+            self.by_name.get(name).copied()
         }
     }
 
     fn index(&mut self) {
         if self.slots.len() > FEW {
             let named =
-                self.slots.iter().enumerate().filter_map(|(place, slot)| Some((slot.as_ref()?.0.clone(), place)));
-            self.places = named.collect();
+                self.slots.iter().enumerate().filter_map(|(index, slot)| Some((slot.as_ref()?.0.clone(), index)));
+            self.by_name = named.collect();
         }
     }
 }
@@ -103,7 +103,7 @@ impl PartialEq for Properties {
 impl From<Vec<(String, Option<String>)>> for Properties {
     fn from(properties: Vec<(String, Option<String>)>) -> Self {
         let count = properties.len();
-        let mut new = Self { slots: properties.into_iter().map(Some).collect(), places: HashMap::new(), count };
+        let mut new = Self { slots: properties.into_iter().map(Some).collect(), by_name: HashMap::new(), count };
         new.index();
         new
     }
@@ -161,6 +161,6 @@ mod tests {
         assert!(properties.slots.len() <= FEW, "{}", properties.slots.len());
         (0..1000).for_each(|number| properties.set(&number.to_string(), None));
         (0..1000).rev().for_each(|number| properties.remove(&number.to_string()));
-        assert!(properties.is_empty() && properties.slots.is_empty() && properties.places.is_empty());
+        assert!(properties.is_empty() && properties.slots.is_empty() && properties.by_name.is_empty());
     }
 }

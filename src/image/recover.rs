@@ -51,9 +51,9 @@ pub(super) struct Reported(Mutex<HashMap<OsString, String>>);
 
 /// The right to work on an entry; as many as [`MOST`] are given at a time.
 #[derive(Debug)]
-pub(super) struct Turns(Arc<Semaphore>);
+pub(super) struct RecoverySlots(Arc<Semaphore>);
 
-impl Default for Turns {
+impl Default for RecoverySlots {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(MOST)))
     }
@@ -112,12 +112,12 @@ impl Images {
     /// Recovers an entry, and waits a while for that.
     async fn begin_recovery(&self, name: OsString) {
         // With all turns at stores that do not answer, the next run may find one.
-        let Ok(turn) = Arc::clone(&self.recovery_turns.0).try_acquire_owned() else { return };
+        let Ok(slot) = Arc::clone(&self.recovery_slots.0).try_acquire_owned() else { return };
         let images = self.clone();
         let shown = name.clone();
         let waiting = async move {
             images.recover_entry(name).await;
-            drop(turn);
+            drop(slot);
         };
         // On its own, as what a store does late must not meet what others have put there meanwhile: the entry's lock is held so long.
         if timeout(PATIENCE, tokio::spawn(waiting)).await.is_err() {

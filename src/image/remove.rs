@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
 use super::Error;
-use super::images::{Images, place};
+use super::images::{Images, location_ref};
 use super::intent_log::{Entry, Intent, Token};
 use crate::db::model::LocationRecord;
 use crate::store::{StoreContext, StoreError};
@@ -23,7 +23,7 @@ impl Images {
         image_id: &str,
         location: &LocationRecord,
     ) -> Result<bool, StoreError> {
-        match self.stores.delete(context, place(location)).await {
+        match self.stores.delete(context, location_ref(location)).await {
             Ok(()) => info!(image_id, "image data removed"),
             Err(StoreError::NotFound { .. }) => {
                 warn!(image_id, "image data to be removed was not in the store");
@@ -31,7 +31,7 @@ impl Images {
             }
             Err(error @ StoreError::Unsupported { .. }) => {
                 warn!(image_id, "image data stays: {error}");
-                return if self.stores.is_read_only(place(location)) { Ok(false) } else { Err(error) };
+                return if self.stores.is_read_only(location_ref(location)) { Ok(false) } else { Err(error) };
             }
             // A URL set by hand, or encrypted with another key: nobody could ever remove what it means.
             Err(error @ (StoreError::UnknownScheme { .. } | StoreError::BadLocation { .. })) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::edit::Edit;
-use super::images::{Images, place, store_context};
+use super::images::{Images, location_ref, store_context};
 use super::intent_log::{Intent, Token};
 use super::model::Image;
 use super::remove::is_for_recovery;
@@ -94,7 +94,7 @@ impl Images {
     ) -> Result<ImageRecord, Error> {
         let context = store_context(before, Some(caller));
         for location in removed {
-            self.stores.check_unused(&context, place(location)).await?;
+            self.stores.check_unused(&context, location_ref(location)).await?;
         }
         let urls = removed.iter().map(|location| location.url.clone()).collect();
         let entry = self.begin_entry(Intent::RemoveLocations, &before.id, &Token::new(), urls).await?;

@@ -65,7 +65,7 @@ impl Fake {
         (Self { pace: Arc::clone(&pace), ..Self::new(name, &[]) }, pace)
     }
 
-    pub(super) fn target(&self) -> Destination {
+    pub(super) fn destination(&self) -> Destination {
         Destination { id: self.name.to_owned(), store: Arc::new(self.clone()) }
     }
 

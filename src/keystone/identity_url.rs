@@ -8,7 +8,7 @@ use super::discovery;
 use super::error::KeystoneError;
 use super::outgoing::Outgoing;
 use super::session::{Grant, Region};
-use super::turn::Turn;
+use super::single_flight::SingleFlight;
 
 /// Keystone's v3 API as the catalog of the last grant has it, looked for once for each grant, by one task; others share its failure as
 /// well.
@@ -21,12 +21,12 @@ pub(super) struct IdentityUrl {
     fixed: Option<Url>,
     known: Mutex<Option<(Arc<Grant>, Url)>>,
     /// To look for it.
-    turn: Turn,
+    flight: SingleFlight,
 }
 
 impl IdentityUrl {
     pub(super) fn new(interfaces: Vec<String>, region: Option<Region>, fixed: Option<Url>) -> Self {
-        Self { interfaces, region, fixed, known: Mutex::new(None), turn: Turn::default() }
+        Self { interfaces, region, fixed, known: Mutex::new(None), flight: SingleFlight::default() }
     }
 
     /// # Errors
@@ -45,7 +45,7 @@ impl IdentityUrl {
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((grant.clone(), url.clone()));
             Ok(url)
         };
-        self.turn.take(known, look).await
+        self.flight.get(known, look).await
     }
 
     fn endpoint(&self, grant: &Grant) -> Result<Url, KeystoneError> {

@@ -13,9 +13,9 @@ mod limits;
 mod login;
 pub(crate) mod outgoing;
 mod session;
+mod single_flight;
 mod token;
 mod token_catalog;
-mod turn;
 mod validator;
 
 pub(crate) use discovery::below;

@@ -11,8 +11,8 @@ use url::Url;
 use super::error::{KeystoneError, UnknownRegion};
 use super::login::Login;
 use super::outgoing::Outgoing;
+use super::single_flight::SingleFlight;
 use super::token::Envelope;
-use super::turn::Turn;
 use super::{answer, catalog, discovery};
 use crate::config::Secret;
 
@@ -26,7 +26,7 @@ pub(crate) struct Session {
     auth_url: OnceCell<Url>,
     current: Mutex<Option<Arc<Grant>>>,
     /// To log in.
-    turn: Turn,
+    flight: SingleFlight,
 }
 
 /// A token of the service account.
@@ -52,8 +52,8 @@ const MARGIN: time::Duration = time::Duration::seconds(120);
 impl Session {
     /// Makes no request yet.
     pub(crate) fn new(client: Outgoing, login: Login) -> Self {
-        let (auth_url, current, turn) = (OnceCell::new(), Mutex::new(None), Turn::default());
-        Self { client, login, auth_url, current, turn }
+        let (auth_url, current, flight) = (OnceCell::new(), Mutex::new(None), SingleFlight::default());
+        Self { client, login, auth_url, current, flight }
     }
 
     /// A token that is good for at least two minutes, as far as is known.
@@ -66,7 +66,7 @@ impl Session {
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(grant.clone());
             Ok(grant)
         };
-        self.turn.take(|| self.usable(), log_in).await
+        self.flight.get(|| self.usable(), log_in).await
     }
 
     /// Says that a service did not accept this token, so that the next one is new.

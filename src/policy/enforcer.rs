@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::error::PolicyError;
-use super::files::{Places, Snapshot};
+use super::files::{SearchPaths, Snapshot};
 use super::remote::Remote;
 use super::rules::Rules;
 use super::watch::Watch;
@@ -31,7 +31,7 @@ pub struct Enforcer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     options: OsloPolicySection,
-    places: Places,
+    search_paths: SearchPaths,
     remote: Arc<Remote>,
     state: ArcSwap<State>,
     watch: Watch,
@@ -66,10 +66,10 @@ impl Enforcer {
 
     pub(super) fn watching(watch: Watch, config: &Config, config_dirs: &[PathBuf]) -> Result<Self, PolicyError> {
         let options = config.oslo_policy.clone();
-        let places = Places::new(&options, config_dirs);
+        let search_paths = SearchPaths::new(&options, config_dirs);
         let remote = Arc::new(Remote::new(&options));
-        watch_all(&watch, &places, None);
-        let seen = places.look(None);
+        watch_all(&watch, &search_paths, None);
+        let seen = search_paths.look(None);
         if seen.file().is_none() {
             tracing::debug!(file = options.policy_file, "no policy file, the defaults are in force");
         }
@@ -77,7 +77,7 @@ impl Enforcer {
         let state = ArcSwap::from_pointee(State { rules, settled: seen.is_settled(), seen });
         let inner = Inner {
             options,
-            places,
+            search_paths,
             remote,
             state,
             watch,
@@ -150,8 +150,8 @@ impl Inner {
     /// Looks at the files, and reads them where something has changed. `false`: a change to come may not show.
     fn refresh(&self, noticed: bool) -> bool {
         let state = self.state.load_full();
-        watch_all(&self.watch, &self.places, Some(&state.seen));
-        let seen = self.places.look(Some(&state.seen));
+        watch_all(&self.watch, &self.search_paths, Some(&state.seen));
+        let seen = self.search_paths.look(Some(&state.seen));
         self.set_next_look();
         let changed = seen != state.seen;
         if !changed && !noticed && state.settled {
@@ -189,7 +189,7 @@ impl Inner {
     }
 }
 
-fn watch_all(watch: &Watch, places: &Places, seen: Option<&Snapshot>) {
-    let (files, directories) = places.watched(seen);
+fn watch_all(watch: &Watch, search_paths: &SearchPaths, seen: Option<&Snapshot>) {
+    let (files, directories) = search_paths.watched(seen);
     watch.set(files, directories);
 }

@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The options' paths, made absolute with each directory that oslo.config would search.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct SearchPaths {
     file: Vec<PathBuf>,
     dirs: Vec<Vec<PathBuf>>,
 }
@@ -55,7 +55,7 @@ struct Stamp {
     inode: u64,
 }
 
-impl Places {
+impl SearchPaths {
     pub(super) fn new(options: &OsloPolicySection, config_dirs: &[PathBuf]) -> Self {
         // `join` keeps an absolute path as it is.
         let within = |name: &String| config_dirs.iter().map(|dir| dir.join(name)).collect::<Vec<_>>();

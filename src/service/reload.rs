@@ -14,7 +14,7 @@ use super::parts::{Occasion, Parts};
 use super::report::Report;
 use super::settings::Settings;
 use super::shared::{Active, Shared};
-use super::sockets::{Change, Sockets};
+use super::sockets::{NewSockets, Sockets};
 use super::tls::Tls;
 use crate::config::{Config, Loaded, Needs, Origins, locate};
 
@@ -56,7 +56,7 @@ pub(super) struct Prepared {
     settings: Settings,
     log: logging::Prepared,
     active: Active,
-    change: Change,
+    change: NewSockets,
 }
 
 impl Reloader {

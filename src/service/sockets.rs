@@ -36,7 +36,7 @@ struct Listening {
 
 /// New sockets that are open, but not yet accepted from.
 #[derive(Default)]
-pub(super) struct Change {
+pub(super) struct NewSockets {
     fresh: Vec<(Address, Listener)>,
     /// Those that are wanted from now on; `None`: as before.
     wanted: Option<Vec<Address>>,
@@ -116,10 +116,15 @@ impl Sockets {
     ///
     /// # Errors
     /// As [`bind_all`], at once if an address is in use.
-    pub(super) async fn prepare(&self, old: &Settings, new: &Settings, authenticated: bool) -> Result<Change, Error> {
+    pub(super) async fn prepare(
+        &self,
+        old: &Settings,
+        new: &Settings,
+        authenticated: bool,
+    ) -> Result<NewSockets, Error> {
         if self.inherited() || old.listen.address == new.listen.address {
             check_exposure(self.addresses(), new, authenticated)?;
-            return Ok(Change::default());
+            return Ok(NewSockets::default());
         }
         let wanted = resolved(&new.listen.address).await?;
         check_exposure(wanted.iter(), new, authenticated)?;
@@ -145,11 +150,11 @@ impl Sockets {
         if fresh.is_empty() && !wanted.iter().any(|address| self.has(address)) {
             return Err(Error::NoAddress);
         }
-        Ok(Change { fresh, wanted: Some(wanted) })
+        Ok(NewSockets { fresh, wanted: Some(wanted) })
     }
 
     /// Accepts from the new sockets, then closes those that are not wanted any more.
-    pub(super) async fn commit(&mut self, change: Change, old: &Settings, new: &Settings) {
+    pub(super) async fn commit(&mut self, change: NewSockets, old: &Settings, new: &Settings) {
         let mut stale = Vec::new();
         if let Some(wanted) = &change.wanted {
             let (kept, gone) = std::mem::take(&mut self.listening)

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::pool::{Pool, Pools};
-use super::strand::{Ended, Job, Limits, Strand};
+use super::strand::{Consumer, Ended, Limits, Strand};
 use super::{Priority, StoreError, demand};
 
 pub use algorithm::Algorithm;
@@ -179,11 +179,11 @@ enum Message {
     Finish(oneshot::Sender<Box<dyn Hasher>>),
 }
 
-impl Job for Hashing {
+impl Consumer for Hashing {
     type Message = Message;
     type Error = Infallible;
 
-    fn work(&mut self, messages: VecDeque<Message>) -> Result<(), Self::Error> {
+    fn consume(&mut self, messages: VecDeque<Message>) -> Result<(), Self::Error> {
         for message in messages {
             match (message, &mut self.hasher) {
                 (Message::Data(data), Some(hasher)) => {

@@ -12,12 +12,12 @@ use std::task::{Context, Poll, Waker};
 use super::pool::{Membership, Pool};
 
 /// What a strand does with its messages.
-pub(super) trait Job: Send + 'static {
+pub(super) trait Consumer: Send + 'static {
     type Message: Send + 'static;
     type Error: Send + 'static;
 
     /// Does the messages' work in their order, on a thread of the pool. After an error the strand is over.
-    fn work(&mut self, messages: VecDeque<Self::Message>) -> Result<(), Self::Error>;
+    fn consume(&mut self, messages: VecDeque<Self::Message>) -> Result<(), Self::Error>;
 }
 
 /// Bytes that all strands of a pool may hold together before each gets less than its capacity: a hundred uploads at a time do not
@@ -36,7 +36,7 @@ pub(super) struct Limits {
 /// How a strand ended while its producer still had something to say.
 #[derive(Debug, PartialEq)]
 pub(super) enum Ended<E> {
-    /// The job failed; told once.
+    /// The consumer failed; told once.
     Failed(E),
     /// It got no thread; told once.
     NoThread,
@@ -44,38 +44,38 @@ pub(super) enum Ended<E> {
     Gone,
 }
 
-/// The producer's end. Dropping it throws away what is queued and drops the job on a thread of the pool, after the piece
+/// The producer's end. Dropping it throws away what is queued and drops the consumer on a thread of the pool, after the piece
 /// under way.
-pub(super) struct Strand<J: Job> {
-    shared: Arc<Shared<J>>,
+pub(super) struct Strand<C: Consumer> {
+    shared: Arc<Shared<C>>,
 }
 
-struct Shared<J: Job> {
+struct Shared<C: Consumer> {
     pool: Arc<Pool>,
     membership: Membership,
     limits: Limits,
-    queue: Mutex<Queue<J>>,
+    queue: Mutex<Queue<C>>,
     /// Taken only by the thread whose turn it is.
-    job: Mutex<Option<J>>,
+    consumer: Mutex<Option<C>>,
 }
 
-struct Queue<J: Job> {
-    messages: VecDeque<J::Message>,
+struct Queue<C: Consumer> {
+    messages: VecDeque<C::Message>,
     /// Bytes queued.
     waiting: usize,
-    /// Bytes in the hands of the job.
+    /// Bytes in the hands of the consumer.
     working: usize,
     /// Work on what there is, however little.
     flush: bool,
     /// A turn is queued in the pool or under way.
     running: bool,
-    over: Option<Ended<J::Error>>,
+    over: Option<Ended<C::Error>>,
     producer: Option<Waker>,
 }
 
 #[expect(clippy::needless_pass_by_ref_mut, reason = "one producer at a time: there is room for one waker")]
-impl<J: Job> Strand<J> {
-    pub(super) fn new(pool: Arc<Pool>, limits: Limits, job: J) -> Self {
+impl<C: Consumer> Strand<C> {
+    pub(super) fn new(pool: Arc<Pool>, limits: Limits, consumer: C) -> Self {
         let queue = Queue {
             messages: VecDeque::new(),
             waiting: 0,
@@ -85,19 +85,19 @@ impl<J: Job> Strand<J> {
             over: None,
             producer: None,
         };
-        let (membership, queue, job) = (pool.join(), Mutex::new(queue), Mutex::new(Some(job)));
-        Self { shared: Arc::new(Shared { pool, membership, limits, queue, job }) }
+        let (membership, queue, consumer) = (pool.join(), Mutex::new(queue), Mutex::new(Some(consumer)));
+        Self { shared: Arc::new(Shared { pool, membership, limits, queue, consumer }) }
     }
 
     /// Waits until there is room for more.
     ///
     /// # Errors
     /// When the strand is over.
-    pub(super) async fn room(&mut self) -> Result<(), Ended<J::Error>> {
+    pub(super) async fn room(&mut self) -> Result<(), Ended<C::Error>> {
         std::future::poll_fn(|context| self.poll_room(context)).await
     }
 
-    fn poll_room(&mut self, context: &Context<'_>) -> Poll<Result<(), Ended<J::Error>>> {
+    fn poll_room(&mut self, context: &Context<'_>) -> Poll<Result<(), Ended<C::Error>>> {
         let mut queue = self.shared.lock();
         if let Some(over) = queue.over.as_mut() {
             return Poll::Ready(Err(std::mem::replace(over, Ended::Gone)));
@@ -109,9 +109,9 @@ impl<J: Job> Strand<J> {
         Poll::Pending
     }
 
-    /// Waits until the strand is over, for a producer who has learned from a message's fate that it will be. The job lets go of
+    /// Waits until the strand is over, for a producer who has learned from a message's fate that it will be. The consumer lets go of
     /// its messages before the strand knows why it ended.
-    pub(super) async fn end(&mut self) -> Ended<J::Error> {
+    pub(super) async fn end(&mut self) -> Ended<C::Error> {
         std::future::poll_fn(|context| {
             let mut queue = self.shared.lock();
             match queue.over.as_mut() {
@@ -126,16 +126,16 @@ impl<J: Job> Strand<J> {
     }
 
     /// Queues a message of that many bytes, whether there is room or not (ask `room` before).
-    pub(super) fn push(&mut self, message: J::Message, bytes: usize) {
+    pub(super) fn push(&mut self, message: C::Message, bytes: usize) {
         self.enqueue(message, bytes, false);
     }
 
     /// Queues a message and has all that is queued worked on at once.
-    pub(super) fn push_last(&mut self, message: J::Message) {
+    pub(super) fn push_last(&mut self, message: C::Message) {
         self.enqueue(message, 0, true);
     }
 
-    fn enqueue(&mut self, message: J::Message, bytes: usize, flush: bool) {
+    fn enqueue(&mut self, message: C::Message, bytes: usize, flush: bool) {
         let mut queue = self.shared.lock();
         if queue.over.is_some() {
             return;
@@ -155,7 +155,7 @@ impl<J: Job> Strand<J> {
         }
     }
 
-    fn start_if_due(&self, mut queue: MutexGuard<'_, Queue<J>>) {
+    fn start_if_due(&self, mut queue: MutexGuard<'_, Queue<C>>) {
         if !queue.running && (queue.flush || queue.waiting >= self.shared.limits.batch) {
             queue.running = true;
             drop(queue);
@@ -164,7 +164,7 @@ impl<J: Job> Strand<J> {
     }
 }
 
-impl<J: Job> Drop for Strand<J> {
+impl<C: Consumer> Drop for Strand<C> {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         let thrown_away = std::mem::take(&mut queue.messages);
@@ -179,7 +179,7 @@ impl<J: Job> Drop for Strand<J> {
     }
 }
 
-impl<J: Job> Shared<J> {
+impl<C: Consumer> Shared<C> {
     /// How much may be under way. Never less than a batch: work would not start.
     fn capacity(&self) -> usize {
         let share = BUDGET / self.membership.count().max(1);
@@ -189,14 +189,14 @@ impl<J: Job> Shared<J> {
     /// Asks the pool for a turn; without a thread the strand is over.
     fn schedule(shared: &Arc<Self>) {
         let turn = Arc::clone(shared);
-        if shared.pool.submit(Box::new(move || Self::turn(&turn))).is_err() {
+        if shared.pool.submit(Box::new(move || Self::run(&turn))).is_err() {
             shared.end(Ended::NoThread);
         }
     }
 
     /// Works until too little is left or the strand is over; gives way to others of the pool between two batches.
-    fn turn(shared: &Arc<Self>) {
-        let mut slot = shared.job.lock().unwrap_or_else(PoisonError::into_inner);
+    fn run(shared: &Arc<Self>) {
+        let mut slot = shared.consumer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut queue = shared.lock();
         if queue.over.is_some() {
             drop(queue);
@@ -208,14 +208,14 @@ impl<J: Job> Shared<J> {
         queue.flush = false;
         drop(queue);
 
-        let outcome = slot.as_mut().map(|job| catch_unwind(AssertUnwindSafe(|| job.work(messages))));
+        let outcome = slot.as_mut().map(|consumer| catch_unwind(AssertUnwindSafe(|| consumer.consume(messages))));
         let ended = match outcome {
             Some(Ok(Ok(()))) => None,
             Some(Ok(Err(error))) => Some(Ended::Failed(error)),
             Some(Err(_)) | None => Some(Ended::Gone),
         };
         if let Some(ended) = ended {
-            // The job goes first: whoever hears of its end finds its work undone.
+            // The consumer goes first: whoever hears of its end finds its work undone.
             *slot = None;
             drop(slot);
             shared.end(ended);
@@ -237,7 +237,7 @@ impl<J: Job> Shared<J> {
         }
     }
 
-    fn end(&self, ended: Ended<J::Error>) {
+    fn end(&self, ended: Ended<C::Error>) {
         let mut queue = self.lock();
         queue.over.get_or_insert(ended);
         let thrown_away = std::mem::take(&mut queue.messages);
@@ -250,7 +250,7 @@ impl<J: Job> Shared<J> {
     }
 
     /// No code that can panic runs under the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, Queue<J>> {
+    fn lock(&self) -> MutexGuard<'_, Queue<C>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -277,11 +277,11 @@ mod tests {
         Panic,
     }
 
-    impl Job for Sum {
+    impl Consumer for Sum {
         type Message = Message;
         type Error = &'static str;
 
-        fn work(&mut self, messages: VecDeque<Message>) -> Result<(), &'static str> {
+        fn consume(&mut self, messages: VecDeque<Message>) -> Result<(), &'static str> {
             for message in messages {
                 match message {
                     Message::Add(number) => self.numbers.push(number),
@@ -400,11 +400,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_job_is_dropped_on_the_pool() {
+    async fn the_consumer_is_dropped_on_the_pool() {
         for queued in [0, 1] {
             let (dropped, where_dropped) = oneshot::channel();
-            let job = Sum { numbers: Vec::new(), dropped: Some(dropped) };
-            let mut strand = Strand::new(Pool::new("test", 1), LIMITS, job);
+            let consumer = Sum { numbers: Vec::new(), dropped: Some(dropped) };
+            let mut strand = Strand::new(Pool::new("test", 1), LIMITS, consumer);
             for _ in 0..queued {
                 strand.push(Message::Add(1), 30);
             }

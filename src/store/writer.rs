@@ -13,7 +13,7 @@ use super::StoreError;
 use super::digest::weight;
 use super::driver::{Stored, Writer};
 use super::pool::Pool;
-use super::strand::{Ended, Job, Limits, Strand};
+use super::strand::{Consumer, Ended, Limits, Strand};
 
 const LIMITS: Limits = Limits { capacity: 2 * 1024 * 1024, batch: 256 * 1024 };
 
@@ -55,17 +55,17 @@ impl Drop for Published {
 }
 
 /// Hands data to the job that writes it. `None` once the write has failed.
-pub(super) struct StrandWriter<J: Job> {
-    strand: Option<Strand<J>>,
+pub(super) struct StrandWriter<C: Consumer> {
+    strand: Option<Strand<C>>,
     stored: Stored,
     /// 0 when unknown.
     announced: u64,
     begun: Instant,
 }
 
-impl<J: Job<Message = Message, Error = StoreError>> StrandWriter<J> {
+impl<C: Consumer<Message = Message, Error = StoreError>> StrandWriter<C> {
     /// For an object that will lie at `url`.
-    pub(super) fn new(job: J, pool: Arc<Pool>, announced: u64, url: String, metadata: Map<String, Value>) -> Self {
+    pub(super) fn new(job: C, pool: Arc<Pool>, announced: u64, url: String, metadata: Map<String, Value>) -> Self {
         Self {
             strand: Some(Strand::new(pool, LIMITS, job)),
             stored: Stored { url, size: 0, metadata },
@@ -129,7 +129,7 @@ impl<J: Job<Message = Message, Error = StoreError>> StrandWriter<J> {
     }
 }
 
-impl<J: Job<Message = Message, Error = StoreError>> Writer for StrandWriter<J> {
+impl<C: Consumer<Message = Message, Error = StoreError>> Writer for StrandWriter<C> {
     fn write(&mut self, data: Bytes) -> BoxFuture<'_, Result<(), StoreError>> {
         self.take(data).boxed()
     }
@@ -172,11 +172,11 @@ mod tests {
     /// Fails at once in its way.
     struct Broken(fn() -> StoreError);
 
-    impl Job for Broken {
+    impl Consumer for Broken {
         type Message = Message;
         type Error = StoreError;
 
-        fn work(&mut self, _messages: VecDeque<Message>) -> Result<(), StoreError> {
+        fn consume(&mut self, _messages: VecDeque<Message>) -> Result<(), StoreError> {
             Err((self.0)())
         }
     }

@@ -68,8 +68,8 @@ pub(crate) fn resident(file: &File, offset: u64, length: usize) -> io::Result<Op
     Ok(Some(found))
 }
 
-/// The parts of a file whose pages were all found in memory lately. Of all files, as many are kept as there are places; a newer one
-/// takes the place of an older one.
+/// The parts of a file whose pages were all found in memory lately. Of all files, as many are kept as there are cells; a newer one
+/// displaces an older one.
 struct Blocks {
     device: u64,
     inode: u64,
@@ -96,8 +96,8 @@ impl Blocks {
     fn were_whole(&self, offset: u64, length: u64) -> bool {
         let last = offset.saturating_add(length - 1) / Self::LENGTH;
         (offset / Self::LENGTH..=last).all(|number| {
-            let (place, hash) = self.place(number);
-            let kept = place.load(Relaxed);
+            let (cell, hash) = self.cell(number);
+            let kept = cell.load(Relaxed);
             kept & !Self::TIME == hash && (kept & Self::TIME) + Self::RECENT > now()
         })
     }
@@ -107,12 +107,12 @@ impl Blocks {
         let end = offset.saturating_add(length);
         let covered = |number: &u64| (number + 1).saturating_mul(Self::LENGTH).min(self.size) <= end;
         for number in (offset.div_ceil(Self::LENGTH)..end.div_ceil(Self::LENGTH)).take_while(covered) {
-            let (place, hash) = self.place(number);
-            place.store(hash | now(), Relaxed);
+            let (cell, hash) = self.cell(number);
+            cell.store(hash | now(), Relaxed);
         }
     }
 
-    fn place(&self, number: u64) -> (&'static AtomicU64, u64) {
+    fn cell(&self, number: u64) -> (&'static AtomicU64, u64) {
         let mut hasher = DefaultHasher::new();
         (self.device, self.inode, number).hash(&mut hasher);
         let hash = hasher.finish();

@@ -91,7 +91,7 @@ impl Scene {
         Self { cache: Cache { inner: Arc::new(inner) }, late, _folder: folder }
     }
 
-    fn place(&self) -> PathBuf {
+    fn path(&self) -> PathBuf {
         self.cache.inner.layout.image(ID)
     }
 
@@ -101,21 +101,21 @@ impl Scene {
 
     /// As a writer that ends just then.
     fn comes_late(&self) {
-        let place = self.place();
-        *self.late.lock().unwrap() = Some(Box::new(move || fs::write(place, b"data").unwrap()));
+        let path = self.path();
+        *self.late.lock().unwrap() = Some(Box::new(move || fs::write(path, b"data").unwrap()));
     }
 
     /// As an eviction just then.
     fn goes_late(&self) {
-        let place = self.place();
-        *self.late.lock().unwrap() = Some(Box::new(move || fs::remove_file(place).unwrap()));
+        let path = self.path();
+        *self.late.lock().unwrap() = Some(Box::new(move || fs::remove_file(path).unwrap()));
     }
 
     /// Whether the index has the image; it must, and may, only if its file is there.
     async fn is_known(&self) -> bool {
         assert!(self.late.lock().unwrap().is_none(), "nothing came in between");
         let known = self.cache.inner.index.list().await.unwrap();
-        assert_eq!(known.len() == 1, self.place().try_exists().unwrap(), "{known:?}");
+        assert_eq!(known.len() == 1, self.path().try_exists().unwrap(), "{known:?}");
         known.len() == 1
     }
 }
@@ -123,11 +123,11 @@ impl Scene {
 #[tokio::test]
 async fn what_goes_while_it_is_taken_up_is_forgotten() {
     let scene = Scene::new();
-    fs::write(scene.place(), b"data").unwrap();
+    fs::write(scene.path(), b"data").unwrap();
     scene.goes_late();
     scene.cache.inner.take_up(Scene::entry()).await.unwrap();
     assert!(!scene.is_known().await);
-    fs::write(scene.place(), b"data").unwrap();
+    fs::write(scene.path(), b"data").unwrap();
     scene.goes_late();
     scene.cache.tidy().await.unwrap();
     assert!(!scene.is_known().await);
@@ -165,7 +165,7 @@ async fn what_is_no_image_is_not_taken_up() {
 async fn an_eviction_ends_though_nobody_waits_for_it() {
     let scene = Scene::new();
     let inner = &scene.cache.inner;
-    fs::write(scene.place(), b"data").unwrap();
+    fs::write(scene.path(), b"data").unwrap();
     inner.take_up(Scene::entry()).await.unwrap();
     let (tell, told) = oneshot::channel();
     *scene.late.lock().unwrap() = Some(Box::new(move || tell.send(()).unwrap()));

@@ -125,7 +125,7 @@ async fn the_end_is_held_back_until_the_data_is_found_right() {
     let mut reading = Box::pin(read(FillReader::new(fill.listen(), None, sized(), again()).into_reader()));
     let refused = write(&fill, &file, pieces(&data()), &wrong, u64::MAX, &Limit(0)).await;
     assert!(matches!(refused, Err(WriteError::Invalid)), "{refused:?}");
-    // All bytes are written, and the reader still waits for the verdict.
+    // All bytes are written, and the reader still waits to hear whether they are right.
     assert!(timeout(Duration::from_millis(200), &mut reading).await.is_err());
     fill.tell(Progress::Invalid);
     let (got, error) = reading.await.unwrap_err();

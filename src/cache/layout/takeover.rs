@@ -9,7 +9,7 @@ use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
 use super::reservation::blocks;
-use super::verdict::told;
+use super::writer_state::told;
 use super::{Layout, is_at, locks};
 
 /// How long nothing may come from a writer in another process: its file neither grows nor is [touched](Layout::show_life). Then its

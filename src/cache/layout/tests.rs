@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
-use super::verdict::{REFUTED, add_mode};
+use super::writer_state::{REFUTED, add_mode};
 use super::*;
 
 pub(super) const ID: &str = "7d0b7c4c-9a4a-4d5c-8a3e-0a8f9d1f3b11";

@@ -33,13 +33,13 @@ fn kinds() -> Vec<&'static StoreKind> {
 }
 
 /// A file system with `etc`, `home`, and whatever files a test writes; sources that see nothing else.
-struct Place {
+struct Sandbox {
     root: tempfile::TempDir,
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
 }
 
-impl Place {
+impl Sandbox {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let home = root.path().join("home").display().to_string();

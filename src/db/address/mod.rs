@@ -61,11 +61,11 @@ impl DatabaseAddress {
     }
 
     /// For error texts: the database, and the file or the addresses of the servers.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn label(&self) -> String {
         match self {
             Self::Sqlite(address) => address.path.display().to_string(),
-            Self::Postgres(address) => address.place(),
-            Self::MySql(address) => address.place(),
+            Self::Postgres(address) => address.label(),
+            Self::MySql(address) => address.label(),
         }
     }
 }

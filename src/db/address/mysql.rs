@@ -158,7 +158,7 @@ impl MySqlAddress {
     }
 
     /// For error texts.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn label(&self) -> String {
         let one = |server: &MySqlConnectOptions| match server.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", server.get_host(), server.get_port()),
@@ -271,12 +271,12 @@ mod tests {
     #[test]
     fn several_servers_and_sockets() {
         let several = parse("mysql+pymysql://u@a,b:3307,[::1]:1/n").address;
-        assert_eq!(several.place(), "\"n\" on a:3306, b:3307, ::1:1");
+        assert_eq!(several.label(), "\"n\" on a:3306, b:3307, ::1:1");
         let socket = parse("mysql+pymysql://u@a,b/n?unix_socket=/run/m.sock").address;
-        assert_eq!(socket.place(), "\"n\" on /run/m.sock");
-        assert_eq!(parse("mysql+pymysql://u@/n").address.place(), "\"n\" on localhost:3306");
-        assert_eq!(parse("mysql+pymysql://u@:3307/n").address.place(), "\"n\" on localhost:3307");
-        assert_eq!(parse("mysql+pymysql://u@x/n?host=y&port=5").address.place(), "\"n\" on y:5");
+        assert_eq!(socket.label(), "\"n\" on /run/m.sock");
+        assert_eq!(parse("mysql+pymysql://u@/n").address.label(), "\"n\" on localhost:3306");
+        assert_eq!(parse("mysql+pymysql://u@:3307/n").address.label(), "\"n\" on localhost:3307");
+        assert_eq!(parse("mysql+pymysql://u@x/n?host=y&port=5").address.label(), "\"n\" on y:5");
     }
 
     #[test]
@@ -288,16 +288,16 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let file = format!("read_default_file={}", path.display());
         let address = parse(&format!("mysql+pymysql:///?{file}")).address;
-        assert_eq!((address.place().as_str(), address.servers[0].get_username()), ("\"images\" on db:3310", "glance"));
+        assert_eq!((address.label().as_str(), address.servers[0].get_username()), ("\"images\" on db:3310", "glance"));
         assert_eq!(address.servers[0].get_charset(), "latin1");
         assert_eq!(
             (address.connect_timeout, address.init_command.as_deref()),
             (Some(Duration::from_secs(4)), Some("SELECT 1"))
         );
         let own = parse(&format!("mysql+pymysql://me@here:1/n?{file}&charset=utf8")).address;
-        assert_eq!((own.place().as_str(), own.servers[0].get_username()), ("\"n\" on here:1", "me"));
+        assert_eq!((own.label().as_str(), own.servers[0].get_username()), ("\"n\" on here:1", "me"));
         let far = parse(&format!("mysql+pymysql:///n?{file}&read_default_group=far")).address;
-        assert_eq!(far.place(), "\"n\" on /run/far");
+        assert_eq!(far.label(), "\"n\" on /run/far");
         assert!(refusal("mysql+pymysql://h/n?read_default_file=/nowhere").contains("/nowhere"));
         for line in ["ssl-cipher=x", "tls_ciphersuites=x", "ssl-crl=/x", "bind-address=::1", "port=x"] {
             std::fs::write(&path, format!("[client]\n{line}\n")).unwrap();

@@ -107,7 +107,7 @@ impl PostgresAddress {
     }
 
     /// For error texts.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn label(&self) -> String {
         let one = |server: &PostgresServer| {
             let Some(connect) = server.ways.first() else { return String::new() };
             match connect.get_socket() {

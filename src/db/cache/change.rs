@@ -10,7 +10,7 @@ use super::node_id;
 use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 
@@ -30,7 +30,7 @@ struct RegisterNode {
     node: String,
 }
 
-impl Operation for RegisterNode {
+impl UnitOfWork for RegisterNode {
     type Output = ();
     const NAME: &'static str = "register a node";
 
@@ -67,7 +67,7 @@ struct Add {
     images: Vec<NewCachedImage>,
 }
 
-impl Operation for Add {
+impl UnitOfWork for Add {
     type Output = usize;
     const NAME: &'static str = "add cached images";
 
@@ -146,7 +146,7 @@ struct CountHits {
     last_accessed: PrimitiveDateTime,
 }
 
-impl Operation for CountHits {
+impl UnitOfWork for CountHits {
     type Output = bool;
     const NAME: &'static str = "count the hits of a cached image";
 
@@ -196,7 +196,7 @@ struct Remove {
     deletes: Vec<DeleteStatement>,
 }
 
-impl Operation for Remove {
+impl UnitOfWork for Remove {
     type Output = u64;
     const NAME: &'static str = "remove cached images";
 

@@ -6,7 +6,7 @@ use super::has_url;
 use super::model::{COLUMNS, CachedImageRecord, TABLE};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::unreadable::TableRow;
@@ -79,7 +79,7 @@ struct Find {
     select: SelectStatement,
 }
 
-impl Operation for Find {
+impl UnitOfWork for Find {
     type Output = Vec<CachedImageRecord>;
     const NAME: &'static str = "find cached images";
 
@@ -94,7 +94,7 @@ struct Texts {
     select: SelectStatement,
 }
 
-impl Operation for Texts {
+impl UnitOfWork for Texts {
     type Output = Vec<String>;
     const NAME: &'static str = "find the names of cached images or of their nodes";
 

@@ -8,7 +8,7 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::reserved;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
@@ -125,7 +125,7 @@ struct Set {
     value: String,
 }
 
-impl Operation for Set {
+impl UnitOfWork for Set {
     type Output = ();
     const NAME: &'static str = "set property atomically";
 
@@ -176,7 +176,7 @@ struct Delete {
     value: String,
 }
 
-impl Operation for Delete {
+impl UnitOfWork for Delete {
     type Output = ();
     const NAME: &'static str = "delete property atomically";
 

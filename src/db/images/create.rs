@@ -14,7 +14,7 @@ use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::{Column, ImageRecord, NewImage};
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::session::Session;
 use crate::db::statement::{Filled, Text};
 
@@ -30,7 +30,7 @@ pub async fn create(db: &Db, image: NewImage) -> Result<ImageRecord, DbError> {
     db.write(image).await
 }
 
-impl Operation for NewImage {
+impl UnitOfWork for NewImage {
     type Output = ImageRecord;
     const NAME: &'static str = "create image";
 
@@ -97,7 +97,7 @@ static AT_ONCE: LazyLock<Arc<Text>> = LazyLock::new(|| {
         .chain([Column::CreatedAt, Column::UpdatedAt, Column::Deleted])
         .collect();
     let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
-    let places = columns.iter().zip(1..).map(|(column, number)| match column {
+    let row = columns.iter().zip(1..).map(|(column, number)| match column {
         Column::Visibility => format!("CAST(${number} AS image_visibility)"),
         _ => format!("${number}"),
     });
@@ -113,7 +113,7 @@ static AT_ONCE: LazyLock<Arc<Text>> = LazyLock::new(|| {
          FROM unnest({tags}) WITH ORDINALITY AS given (value, number) ORDER BY number\
          ) INSERT INTO images ({}) VALUES ({})",
         names.join(", "),
-        places.collect::<Vec<_>>().join(", "),
+        row.collect::<Vec<_>>().join(", "),
     )))
 });
 

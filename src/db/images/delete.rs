@@ -12,7 +12,7 @@ use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::locations;
 use crate::db::model::LocationRecord;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::session::Session;
 use crate::db::sql::{live, soft_delete};
 
@@ -110,7 +110,7 @@ struct Delete {
     ownership: Ownership,
 }
 
-impl Operation for Delete {
+impl UnitOfWork for Delete {
     type Output = ();
     const NAME: &'static str = "delete image";
 
@@ -147,7 +147,7 @@ struct Restore {
     removed: Vec<i64>,
 }
 
-impl Operation for Restore {
+impl UnitOfWork for Restore {
     type Output = ();
     const NAME: &'static str = "restore image";
 

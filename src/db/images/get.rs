@@ -10,11 +10,11 @@ use crate::db::children::{self, Child};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::{Column, ImageRecord};
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
-use crate::db::statement::{OfIds, Template, place};
+use crate::db::statement::{OfIds, Template, parameter};
 use crate::db::unreadable;
 
 /// The image with this id; `None` if there is none, or if it is deleted and `deleted` is not asked for. MySQL's collation takes
@@ -39,7 +39,7 @@ struct Get {
     deleted: bool,
 }
 
-impl Operation for Get {
+impl UnitOfWork for Get {
     type Output = Option<ImageRecord>;
     const NAME: &'static str = "get image";
 
@@ -48,8 +48,8 @@ impl Operation for Get {
     }
 }
 
-static LIVE: Template = Template::new(|_| select(false, &|column| Expr::col(column).eq(place(0))));
-static EVERY: Template = Template::new(|_| select(true, &|column| Expr::col(column).eq(place(0))));
+static LIVE: Template = Template::new(|_| select(false, &|column| Expr::col(column).eq(parameter(0))));
+static EVERY: Template = Template::new(|_| select(true, &|column| Expr::col(column).eq(parameter(0))));
 static LIVE_OF: OfIds = OfIds::new(|_, is_among| select(false, is_among));
 
 /// A row of the query is the image or one of its children.
@@ -139,7 +139,7 @@ struct MemberStatus {
     project: String,
 }
 
-impl Operation for MemberStatus {
+impl UnitOfWork for MemberStatus {
     type Output = Option<String>;
     const NAME: &'static str = "get member status";
 

@@ -22,7 +22,7 @@ use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::ImageRecord;
 use crate::db::reserved;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::{Session, Transaction};
 use crate::db::sql::padded;
@@ -86,7 +86,7 @@ struct AnnounceSize {
     bytes: u64,
 }
 
-impl Operation for AnnounceSize {
+impl UnitOfWork for AnnounceSize {
     type Output = ();
     const NAME: &'static str = "note the size of data in flight";
 
@@ -99,7 +99,7 @@ struct Look {
     id: String,
 }
 
-impl Operation for Look {
+impl UnitOfWork for Look {
     type Output = Option<ImageAndOwner>;
     const NAME: &'static str = "look at the owner of an image's data";
     // The node that was asked to commit may be gone, and this one may not have come to its change.

@@ -6,7 +6,7 @@ use super::atomic::ATOMIC_PROPERTIES;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::reserved;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 use crate::db::sql::{live, padded};
@@ -28,7 +28,7 @@ struct States {
     ids: Vec<String>,
 }
 
-impl Operation for States {
+impl UnitOfWork for States {
     type Output = Vec<StagingState>;
     const NAME: &'static str = "look at images with staged data";
 

@@ -19,7 +19,7 @@ use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::gathering::{ImageReaders, Lead, Told, Waiting};
 use crate::db::model::ImageRecord;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::session::Session;
 
 /// Whoever has waited for so long for another's query gets in line for a connection itself: something is wrong with the database.
@@ -63,7 +63,7 @@ pub(super) async fn get(db: &Db, id: &str) -> Result<Option<ImageRecord>, DbErro
 struct Together {
     id: String,
     readers: Arc<ImageReaders>,
-    place: Mutex<Position>,
+    position: Mutex<Position>,
     /// Whether the last query was for other images, too.
     has_others: AtomicBool,
 }
@@ -78,8 +78,8 @@ struct Position {
 
 impl Together {
     fn new(db: &Db, id: &str, lead: Option<Lead<Found>>) -> Self {
-        let (readers, place) = (Arc::clone(db.image_readers()), Mutex::new(Position { is_in_line: true, lead }));
-        Self { id: id.to_owned(), readers, place, has_others: AtomicBool::new(false) }
+        let (readers, position) = (Arc::clone(db.image_readers()), Mutex::new(Position { is_in_line: true, lead }));
+        Self { id: id.to_owned(), readers, position, has_others: AtomicBool::new(false) }
     }
 
     /// While it is in line itself: what another finds who gets a connection before and takes it along. Has no end where none does.
@@ -97,26 +97,26 @@ impl Together {
 
     /// Leads as long as it is in line.
     fn lead(&self, lead: Lead<Found>) {
-        let mut place = self.place();
-        if place.is_in_line {
-            place.lead = Some(lead);
+        let mut position = self.position();
+        if position.is_in_line {
+            position.lead = Some(lead);
         }
     }
 
-    fn place(&self) -> MutexGuard<'_, Position> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Operation for Arc<Together> {
+impl UnitOfWork for Arc<Together> {
     type Output = Option<ImageRecord>;
     const NAME: &'static str = "get image";
 
     fn left_queue(&self) {
-        let mut place = self.place();
-        place.is_in_line = false;
-        let lead = place.lead.take();
-        drop(place);
+        let mut position = self.position();
+        position.is_in_line = false;
+        let lead = position.lead.take();
+        drop(position);
         // Another leads now.
         drop(lead);
     }

@@ -13,7 +13,7 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, OtherLocations, OtherProperties};
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::{live, soft_delete};
@@ -98,7 +98,7 @@ struct Update {
     ownership: Ownership,
 }
 
-impl Operation for Update {
+impl UnitOfWork for Update {
     type Output = ImageRecord;
     const NAME: &'static str = "update image";
 

@@ -9,7 +9,7 @@ use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::ON_THEIR_WAY;
 use crate::db::reserved;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 
@@ -54,7 +54,7 @@ struct Usage {
     measure: Measure,
 }
 
-impl Operation for Usage {
+impl UnitOfWork for Usage {
     type Output = i64;
     const NAME: &'static str = "sum up usage";
 

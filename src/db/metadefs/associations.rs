@@ -13,7 +13,7 @@ use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::EPOCH;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::padded;
@@ -47,7 +47,7 @@ pub async fn dissociate(db: &Db, namespace: i64, resource_type: i64) -> Result<(
 
 struct All;
 
-impl Operation for All {
+impl UnitOfWork for All {
     type Output = Vec<ResourceType>;
     const NAME: &'static str = "list resource types";
 
@@ -71,7 +71,7 @@ struct Associate {
     new: NewAssociation,
 }
 
-impl Operation for Associate {
+impl UnitOfWork for Associate {
     type Output = ();
     const NAME: &'static str = "associate resource type";
 
@@ -255,7 +255,7 @@ struct Dissociate {
     resource_type: i64,
 }
 
-impl Operation for Dissociate {
+impl UnitOfWork for Dissociate {
     type Output = ();
     const NAME: &'static str = "dissociate resource type";
 

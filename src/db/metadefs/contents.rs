@@ -8,10 +8,10 @@ use super::model::{Association, Contents, Item};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::EPOCH;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
-use crate::db::statement::{Template, place};
+use crate::db::statement::{Template, parameter};
 use crate::db::unreadable::TableRow;
 
 /// Which table a row of the union comes from.
@@ -78,7 +78,7 @@ pub(super) fn of_type() -> Expr {
 }
 
 fn of_namespace() -> Expr {
-    Expr::val(place(0))
+    Expr::val(parameter(0))
 }
 
 struct Read {
@@ -86,7 +86,7 @@ struct Read {
     template: &'static Template,
 }
 
-impl Operation for Read {
+impl UnitOfWork for Read {
     type Output = Contents;
     const NAME: &'static str = "read metadata definitions";
 

@@ -14,7 +14,7 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 
@@ -105,7 +105,7 @@ struct Find {
     name: String,
 }
 
-impl Operation for Find {
+impl UnitOfWork for Find {
     type Output = Option<Item>;
     const NAME: &'static str = "find metadata definition";
 
@@ -119,7 +119,7 @@ impl Operation for Find {
 
 struct Tags(TagQuery);
 
-impl Operation for Tags {
+impl UnitOfWork for Tags {
     type Output = Vec<Item>;
     const NAME: &'static str = "list tags of a namespace";
 
@@ -163,7 +163,7 @@ struct Add {
     mode: Mode,
 }
 
-impl Operation for Add {
+impl UnitOfWork for Add {
     type Output = ();
     const NAME: &'static str = "add metadata definitions";
 
@@ -260,7 +260,7 @@ struct Update {
     new: NewItem,
 }
 
-impl Operation for Update {
+impl UnitOfWork for Update {
     type Output = ();
     const NAME: &'static str = "update metadata definition";
 
@@ -285,7 +285,7 @@ struct Remove {
     id: i64,
 }
 
-impl Operation for Remove {
+impl UnitOfWork for Remove {
     type Output = ();
     const NAME: &'static str = "remove metadata definition";
 
@@ -303,7 +303,7 @@ struct Clear {
     namespace: i64,
 }
 
-impl Operation for Clear {
+impl UnitOfWork for Clear {
     type Output = ();
     const NAME: &'static str = "clear metadata definitions";
 

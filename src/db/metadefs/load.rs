@@ -15,7 +15,7 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 
@@ -60,7 +60,7 @@ pub async fn all(db: &Db) -> Result<Vec<NamespaceRecord>, DbError> {
 
 struct All;
 
-impl Operation for All {
+impl UnitOfWork for All {
     type Output = Vec<NamespaceRecord>;
     const NAME: &'static str = "list all namespaces";
 
@@ -72,7 +72,7 @@ impl Operation for All {
 
 struct Unload;
 
-impl Operation for Unload {
+impl UnitOfWork for Unload {
     type Output = [&'static str; 6];
     const NAME: &'static str = "unload metadata definitions";
 
@@ -97,7 +97,7 @@ struct Load {
     merge: Merge,
 }
 
-impl Operation for Load {
+impl UnitOfWork for Load {
     type Output = LoadOutcome;
     const NAME: &'static str = "load metadata definitions";
 

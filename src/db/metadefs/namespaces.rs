@@ -16,11 +16,11 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::{EPOCH, UNREADABLE_OWNER};
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::padded;
-use crate::db::statement::{Template, place};
+use crate::db::statement::{Template, parameter};
 use crate::db::unreadable::TableRow;
 
 pub(super) const COLUMNS: [&str; 9] =
@@ -83,7 +83,7 @@ static BY_NAME: Template = Template::new(|_| {
     Query::select()
         .columns(COLUMNS)
         .from("metadef_namespaces")
-        .and_where(Expr::col("namespace").eq(place(0)))
+        .and_where(Expr::col("namespace").eq(parameter(0)))
         .limit(1)
         .take()
 });
@@ -92,7 +92,7 @@ struct Get {
     name: String,
 }
 
-impl Operation for Get {
+impl UnitOfWork for Get {
     type Output = Option<NamespaceRecord>;
     const NAME: &'static str = "get namespace";
 
@@ -107,7 +107,7 @@ pub(super) async fn find(session: &mut Session, name: &str) -> Result<Option<Nam
 
 struct List(NamespaceQuery);
 
-impl Operation for List {
+impl UnitOfWork for List {
     type Output = Vec<(NamespaceRecord, Vec<Association>)>;
     const NAME: &'static str = "list namespaces";
 
@@ -223,7 +223,7 @@ fn taken(error: DbError, name: &str) -> DbError {
 
 struct Create(Arc<NewNamespace>);
 
-impl Operation for Create {
+impl UnitOfWork for Create {
     type Output = ();
     const NAME: &'static str = "create namespace";
 
@@ -256,7 +256,7 @@ struct Update {
     fields: NamespaceFields,
 }
 
-impl Operation for Update {
+impl UnitOfWork for Update {
     type Output = ();
     const NAME: &'static str = "update namespace";
 
@@ -276,7 +276,7 @@ struct Delete {
     id: i64,
 }
 
-impl Operation for Delete {
+impl UnitOfWork for Delete {
     type Output = ();
     const NAME: &'static str = "delete namespace";
 

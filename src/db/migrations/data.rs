@@ -18,9 +18,9 @@ use crate::db::session::Session;
 /// Rows that are changed by one statement.
 const PIECE: u32 = 1000;
 
-/// The change of one kind of row. Where a column is missing, it has been made: the revision that removes the column was begun
+/// Fills in one kind of row. Where a column is missing, it has been made: the revision that removes the column was begun
 /// before, and did not come to its end, or another program is about to do it.
-struct Change {
+struct Backfill {
     table: &'static str,
     set: &'static str,
     /// Of the rows that are to be changed; none of those that have been.
@@ -36,7 +36,7 @@ struct Migration {
     since: &'static str,
     /// The one that needs it.
     until: &'static str,
-    changes: &'static [Change],
+    backfills: &'static [Backfill],
 }
 
 static MIGRATIONS: [Migration; 2] = [
@@ -44,22 +44,22 @@ static MIGRATIONS: [Migration; 2] = [
     Migration {
         since: "ocata_expand01",
         until: "ocata_contract01",
-        changes: &[
-            Change {
+        backfills: &[
+            Backfill {
                 table: "images",
                 set: "visibility = 'public'",
                 which: "visibility IS NULL AND is_public",
                 which_postgres: None,
                 which_mysql: None,
             },
-            Change {
+            Backfill {
                 table: "images",
                 set: "visibility = 'private'",
                 which: "visibility IS NULL",
                 which_postgres: None,
                 which_mysql: None,
             },
-            Change {
+            Backfill {
                 table: "images",
                 set: "visibility = 'shared'",
                 which: "visibility = 'private' AND id IN (SELECT image_id FROM image_members WHERE NOT deleted)",
@@ -72,7 +72,7 @@ static MIGRATIONS: [Migration; 2] = [
     Migration {
         since: "train_expand01",
         until: "train_contract01",
-        changes: &[Change {
+        backfills: &[Backfill {
             table: "image_locations",
             set: r#"meta_data = REPLACE(meta_data, '"backend":', '"store":')"#,
             which: r#"instr(meta_data, '"backend":') > 0"#,
@@ -83,7 +83,7 @@ static MIGRATIONS: [Migration; 2] = [
     },
 ];
 
-impl Change {
+impl Backfill {
     fn which(&self, dialect: Dialect) -> &'static str {
         let own = match dialect {
             Dialect::Sqlite => None,
@@ -124,15 +124,15 @@ impl Change {
     }
 }
 
-fn due(done: &BTreeSet<&'static str>) -> impl Iterator<Item = &'static Change> {
+fn due(done: &BTreeSet<&'static str>) -> impl Iterator<Item = &'static Backfill> {
     let is_due = |migration: &&Migration| done.contains(migration.since) && !done.contains(migration.until);
-    MIGRATIONS.iter().filter(is_due).flat_map(|migration| migration.changes)
+    MIGRATIONS.iter().filter(is_due).flat_map(|migration| migration.backfills)
 }
 
 /// Whether any row waits; `done` are the revisions that are.
 pub(super) async fn is_pending(session: &mut Session, done: &BTreeSet<&'static str>) -> Result<bool, DbError> {
-    for change in due(done) {
-        if change.is_pending(session).await? {
+    for backfill in due(done) {
+        if backfill.is_pending(session).await? {
             return Ok(true);
         }
     }
@@ -146,8 +146,8 @@ pub(super) async fn migrate(
     observe: Observer<'_>,
 ) -> Result<u64, DbError> {
     let mut rows = 0;
-    for change in due(done) {
-        rows += change.run(session, rows, observe).await?;
+    for backfill in due(done) {
+        rows += backfill.run(session, rows, observe).await?;
     }
     Ok(rows)
 }
@@ -155,8 +155,8 @@ pub(super) async fn migrate(
 /// What a revision needs.
 pub(super) async fn before(session: &mut Session, revision: &Revision, observe: Observer<'_>) -> Result<(), DbError> {
     for migration in MIGRATIONS.iter().filter(|migration| migration.until == revision.name) {
-        for change in migration.changes {
-            change.run(session, 0, observe).await?;
+        for backfill in migration.backfills {
+            backfill.run(session, 0, observe).await?;
         }
     }
     Ok(())

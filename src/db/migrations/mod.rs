@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::connection::Db;
 use super::dialect::Dialect;
 use super::error::{DbError, SchemaError};
-use super::retry::Operation;
+use super::retry::UnitOfWork;
 use super::session::{Session, Transaction};
 use lock::{Lock, PAUSE};
 pub(crate) use revisions::{EXPANDED, FIRST, HEAD, Revision, find};

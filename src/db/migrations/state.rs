@@ -4,7 +4,7 @@ use sea_query::{Expr, ExprTrait, Order, Query};
 
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 
@@ -13,7 +13,7 @@ pub(crate) struct CountTables {
     pub(crate) named: Option<&'static str>,
 }
 
-impl Operation for CountTables {
+impl UnitOfWork for CountTables {
     type Output = i64;
     const NAME: &'static str = "count tables";
 
@@ -49,7 +49,7 @@ impl Operation for CountTables {
 /// The names in alembic's table; none if there is no such table.
 pub(crate) struct Revisions;
 
-impl Operation for Revisions {
+impl UnitOfWork for Revisions {
     type Output = Vec<String>;
     const NAME: &'static str = "read revisions";
 

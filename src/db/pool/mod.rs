@@ -2,7 +2,7 @@
 //!
 //! Unlike sqlx's own pool, this one does not ask the server after each use whether the connection still works, which is one
 //! more way there and back for each operation; it says why no connection can be made, at once; and it tells waiting for a
-//! turn apart from having one, so that the work of a caller who has gone can be brought to an end without losing its connection.
+//! permit apart from having one, so that the work of a caller who has gone can be brought to an end without losing its connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use sqlx::Connection;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::turns::{NoTurn, Permit, Turns};
+use self::admission::{Admission, NotAdmitted, Permit};
 use super::connector::{Connected, Connector};
 
-mod turns;
+mod admission;
 
 /// How long a server may take to say that a connection works, or to say goodbye.
 const PING_LIMIT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub(super) struct Limits {
     pub(super) wait: Duration,
     /// A connection that has been idle for longer is tried before it is used; `None`: it cannot break.
     pub(super) trusted_idle: Option<Duration>,
-    /// Connections that are kept however long nobody uses them, and that are enough as long as operations are short; see [`turns`].
+    /// Connections that are kept however long nobody uses them, and that are enough as long as operations are short; see [`admission`].
     pub(super) kept: usize,
     /// The others are closed after so much idle time.
     pub(super) idle: Option<Duration>,
@@ -41,7 +41,7 @@ pub(super) struct Pool<C: Connection>(Arc<Shared<C>>);
 struct Shared<C: Connection> {
     connector: Arc<dyn Connector<C>>,
     limits: Limits,
-    turns: Arc<Turns>,
+    admission: Arc<Admission>,
     /// The last one that was given back is at the end, and used first.
     idle: Mutex<Vec<Idle<C>>>,
     is_trimmed: AtomicBool,
@@ -57,7 +57,7 @@ struct Idle<C> {
 }
 
 /// The right to one connection.
-pub(super) struct Turn<C: Connection> {
+pub(super) struct Admitted<C: Connection> {
     shared: Arc<Shared<C>>,
     permit: Permit,
 }
@@ -68,7 +68,7 @@ pub(super) struct Pooled<C: Connection + 'static> {
     server: usize,
     made: Instant,
     shared: Arc<Shared<C>>,
-    // After the connection, which must be back when somebody else's turn comes.
+    // After the connection, which must be back when somebody else gets it.
     _permit: Permit,
 }
 
@@ -80,27 +80,27 @@ impl<C: Connection> Clone for Pool<C> {
 
 impl<C: Connection + 'static> Pool<C> {
     pub(super) fn new(connector: Arc<dyn Connector<C>>, limits: Limits) -> Self {
-        let turns = Arc::new(Turns::new(limits.kept, limits.connections));
+        let admission = Arc::new(Admission::new(limits.kept, limits.connections));
         let (idle, is_trimmed) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { connector, limits, turns, idle, is_trimmed }))
+        Self(Arc::new(Shared { connector, limits, admission, idle, is_trimmed }))
     }
 
     /// Waits until a connection may be used. To stop waiting costs nothing.
-    pub(super) async fn turn(&self) -> Result<Turn<C>, sqlx::Error> {
-        let permit = self.0.turns.wait(self.0.limits.wait).await.map_err(of_turn)?;
-        Ok(Turn { shared: Arc::clone(&self.0), permit })
+    pub(super) async fn admit(&self) -> Result<Admitted<C>, sqlx::Error> {
+        let permit = self.0.admission.wait(self.0.limits.wait).await.map_err(of_refusal)?;
+        Ok(Admitted { shared: Arc::clone(&self.0), permit })
     }
 
-    /// As [`Self::turn`], but where all connections are in use it is one beside them, for one caller at a time: for questions whose
+    /// As [`Self::admit`], but where all connections are in use it is one beside them, for one caller at a time: for questions whose
     /// answer must not depend on how much there is to do. To stop waiting costs nothing.
-    pub(super) async fn turn_beside(&self) -> Result<Turn<C>, sqlx::Error> {
-        let permit = self.0.turns.beside().await.map_err(of_turn)?;
-        Ok(Turn { shared: Arc::clone(&self.0), permit })
+    pub(super) async fn admit_beside(&self) -> Result<Admitted<C>, sqlx::Error> {
+        let permit = self.0.admission.beside().await.map_err(of_refusal)?;
+        Ok(Admitted { shared: Arc::clone(&self.0), permit })
     }
 
     /// Waits until nobody uses a connection, and closes all of them.
     pub(super) async fn close(&self) {
-        self.0.turns.close(self.0.limits.wait).await;
+        self.0.admission.close(self.0.limits.wait).await;
         while let Some(idle) = self.0.take() {
             say_goodbye(idle.connection).await;
         }
@@ -112,7 +112,7 @@ impl<C: Connection + 'static> Pool<C> {
     }
 }
 
-impl<C: Connection + 'static> Turn<C> {
+impl<C: Connection + 'static> Admitted<C> {
     /// A connection that was idle, or a new one.
     ///
     /// # Errors
@@ -213,7 +213,7 @@ impl<C: Connection + 'static> Pooled<C> {
 impl<C: Connection + 'static> Drop for Pooled<C> {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        if self.shared.turns.is_closed() {
+        if self.shared.admission.is_closed() {
             return;
         }
         let count = {
@@ -233,10 +233,10 @@ impl<C: Connection + 'static> Drop for Pooled<C> {
     }
 }
 
-fn of_turn(error: NoTurn) -> sqlx::Error {
+fn of_refusal(error: NotAdmitted) -> sqlx::Error {
     match error {
-        NoTurn::TimedOut => sqlx::Error::PoolTimedOut,
-        NoTurn::Closed => sqlx::Error::PoolClosed,
+        NotAdmitted::TimedOut => sqlx::Error::PoolTimedOut,
+        NotAdmitted::Closed => sqlx::Error::PoolClosed,
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
     }
 
     async fn get(pool: &Pool<SqliteConnection>) -> Pooled<SqliteConnection> {
-        pool.turn().await.unwrap().connection().await.unwrap()
+        pool.admit().await.unwrap().connection().await.unwrap()
     }
 
     /// Each database in memory belongs to one connection.
@@ -299,26 +299,26 @@ mod tests {
     async fn no_more_than_allowed_and_none_once_closed() {
         let one = pool(1, None, None);
         let held = get(&one).await;
-        assert!(matches!(one.turn().await, Err(sqlx::Error::PoolTimedOut)));
+        assert!(matches!(one.admit().await, Err(sqlx::Error::PoolTimedOut)));
         drop(held);
         drop(get(&one).await);
         one.close().await;
-        assert!(matches!(one.turn().await, Err(sqlx::Error::PoolClosed)));
+        assert!(matches!(one.admit().await, Err(sqlx::Error::PoolClosed)));
     }
 
     #[tokio::test]
     async fn one_more_for_questions_that_do_not_wait_for_the_others() {
         let one = pool(1, None, None);
-        let beside = async || one.turn_beside().await.unwrap().connection().await.unwrap();
+        let beside = async || one.admit_beside().await.unwrap().connection().await.unwrap();
         let free = beside().await;
-        assert!(one.turn().await.is_err(), "it took the only turn");
+        assert!(one.admit().await.is_err(), "it took the only permit");
         let more = beside().await;
-        assert!(timeout(Duration::from_millis(50), one.turn_beside()).await.is_err(), "one at a time");
+        assert!(timeout(Duration::from_millis(50), one.admit_beside()).await.is_err(), "one at a time");
         drop(more);
         drop(beside().await);
         drop(free);
         one.close().await;
-        assert!(matches!(one.turn_beside().await, Err(sqlx::Error::PoolClosed)));
+        assert!(matches!(one.admit_beside().await, Err(sqlx::Error::PoolClosed)));
     }
 
     #[tokio::test]

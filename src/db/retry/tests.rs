@@ -14,7 +14,7 @@ struct Flaky {
     error: fn() -> DbError,
 }
 
-impl Operation for Flaky {
+impl UnitOfWork for Flaky {
     type Output = u32;
     const NAME: &'static str = "flaky";
 
@@ -94,7 +94,7 @@ struct Slow {
     ended: Arc<Notify>,
 }
 
-impl Operation for Slow {
+impl UnitOfWork for Slow {
     type Output = ();
     const NAME: &'static str = "slow";
 

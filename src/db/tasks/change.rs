@@ -9,7 +9,7 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::ImageUpdate;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::session::Session;
 use crate::db::sql::{live, padded};
 use crate::db::{images, locations};
@@ -54,7 +54,7 @@ pub async fn take_step(db: &Db, step: TaskStep) -> Result<(), DbError> {
     db.write(step).await
 }
 
-impl Operation for TaskStep {
+impl UnitOfWork for TaskStep {
     type Output = ();
     const NAME: &'static str = "take a step of a task";
 
@@ -111,7 +111,7 @@ struct Renew {
     ids: Vec<String>,
 }
 
-impl Operation for Renew {
+impl UnitOfWork for Renew {
     type Output = Vec<String>;
     const NAME: &'static str = "renew the leases of tasks";
 
@@ -147,7 +147,7 @@ struct Report {
     message: String,
 }
 
-impl Operation for Report {
+impl UnitOfWork for Report {
     type Output = ();
     const NAME: &'static str = "report the progress of a task";
 
@@ -177,7 +177,7 @@ pub async fn remove_expired(db: &Db) -> Result<u64, DbError> {
 
 struct RemoveExpired;
 
-impl Operation for RemoveExpired {
+impl UnitOfWork for RemoveExpired {
     type Output = u64;
     const NAME: &'static str = "remove expired tasks";
 

@@ -8,7 +8,7 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::images::{self, TaskLock};
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::session::Session;
 use crate::schema::python::json;
 
@@ -51,7 +51,7 @@ struct Create {
     failure: Option<Failure>,
 }
 
-impl Operation for Create {
+impl UnitOfWork for Create {
     type Output = ();
     const NAME: &'static str = "create task";
 

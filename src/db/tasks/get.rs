@@ -8,7 +8,7 @@ use crate::db::clock;
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::images;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 use crate::db::sql::live;
@@ -66,7 +66,7 @@ struct Leases {
     limit: u64,
 }
 
-impl Operation for Leases {
+impl UnitOfWork for Leases {
     type Output = Vec<Lease>;
     const NAME: &'static str = "look at the leases of tasks";
 
@@ -120,7 +120,7 @@ struct Find {
     select: SelectStatement,
 }
 
-impl Operation for Find {
+impl UnitOfWork for Find {
     type Output = Vec<TaskRecord>;
     const NAME: &'static str = "find tasks";
 

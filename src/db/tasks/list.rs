@@ -8,7 +8,7 @@ use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::UNREADABLE_OWNER;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
@@ -60,7 +60,7 @@ struct List {
     has_key: bool,
 }
 
-impl Operation for List {
+impl UnitOfWork for List {
     type Output = Vec<TaskRecord>;
     const NAME: &'static str = "list tasks";
 

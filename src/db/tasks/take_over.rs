@@ -7,7 +7,7 @@ use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::images;
 use crate::db::model::ImageUpdate;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::session::Session;
 
 /// An image as it was seen, and whose it is to be.
@@ -43,7 +43,7 @@ pub async fn take_over(db: &Db, step: TakeOver) -> Result<(), DbError> {
     db.write(step).await
 }
 
-impl Operation for TakeOver {
+impl UnitOfWork for TakeOver {
     type Output = ();
     const NAME: &'static str = "take over the image of a task";
 

@@ -64,7 +64,7 @@ impl Images {
     /// [`Error::Conflict`] if another task has it, or its data is being written; [`Error::NotFound`].
     pub(crate) async fn hold(&self, plan: &Plan, task: NewTask) -> Result<Hold, Error> {
         let mut places = Vec::new();
-        for entry in self.targets(&plan.stores)? {
+        for entry in self.entries(&plan.stores)? {
             match entry.store.candidates(&plan.image.id).await {
                 Ok(urls) => places.extend(urls),
                 Err(error) if plan.needs_all => return Err(error.into()),
@@ -134,7 +134,7 @@ impl Images {
     ///
     /// # Errors
     /// `UnknownStore`
-    pub(super) fn targets(&self, ids: &[String]) -> Result<Vec<&StoreEntry>, StoreError> {
+    pub(super) fn entries(&self, ids: &[String]) -> Result<Vec<&StoreEntry>, StoreError> {
         if ids.is_empty() && !self.stores.is_multi() {
             return Ok(vec![self.stores.default_store()]);
         }

@@ -53,7 +53,7 @@ struct Known {
 }
 
 /// A task that is being ended; nobody else does so until this is dropped.
-pub(super) struct Turn {
+pub(super) struct Ending {
     reclaims: Arc<Reclaims>,
     task: String,
 }
@@ -96,10 +96,10 @@ impl Reclaims {
     }
 
     /// The right to end a task; `None` while that goes on already, or while enough others are ended.
-    pub(super) fn begin(self: &Arc<Self>, task: &str) -> Option<Turn> {
+    pub(super) fn begin(self: &Arc<Self>, task: &str) -> Option<Ending> {
         let mut under_way = lock(&self.under_way);
         let is_free = under_way.len() < MOST && under_way.insert(task.to_owned());
-        is_free.then(|| Turn { reclaims: Arc::clone(self), task: task.to_owned() })
+        is_free.then(|| Ending { reclaims: Arc::clone(self), task: task.to_owned() })
     }
 
     /// The tasks that are being ended. Their leases are to be renewed: else another host begins, too, and what is removed here late
@@ -109,7 +109,7 @@ impl Reclaims {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Ending {
     fn drop(&mut self) {
         lock(&self.reclaims.under_way).remove(&self.task);
     }
@@ -217,10 +217,10 @@ mod tests {
         assert!(reclaims.begin("a").is_none());
         assert_eq!(reclaims.under_way(), ["a"]);
         drop(first);
-        let turns: Vec<Turn> = (0..MOST).filter_map(|task| reclaims.begin(&task.to_string())).collect();
-        assert_eq!(turns.len(), MOST);
+        let endings: Vec<Ending> = (0..MOST).filter_map(|task| reclaims.begin(&task.to_string())).collect();
+        assert_eq!(endings.len(), MOST);
         assert!(reclaims.begin("a").is_none());
-        drop(turns);
+        drop(endings);
         assert!(reclaims.begin("a").is_some() && reclaims.under_way().is_empty());
     }
 }

@@ -83,7 +83,7 @@ impl From<StoreError> for Fault {
 
 impl Fault {
     /// Whether the data was judged, and may not become the image's. Else nobody knows yet: the database or a disk failed.
-    pub(crate) fn is_verdict(&self) -> bool {
+    pub(crate) fn is_about_data(&self) -> bool {
         match &self.error {
             Error::Store(error) => {
                 matches!(error, StoreError::SizeExceeded { .. } | StoreError::SizeMismatch { .. })
@@ -168,10 +168,10 @@ impl Images {
             at_once: self.options.parallel_stores,
             context: context.clone(),
         };
-        let targets = self.targets(&plan.stores)?.into_iter();
-        let targets =
-            targets.map(|entry| Destination { id: entry.id.clone(), store: Arc::clone(&entry.store) }).collect();
-        Ok(Ingest::begin(targets, &order).await?.pour(data, allowance).await?)
+        let entries = self.entries(&plan.stores)?.into_iter();
+        let destinations =
+            entries.map(|entry| Destination { id: entry.id.clone(), store: Arc::clone(&entry.store) }).collect();
+        Ok(Ingest::begin(destinations, &order).await?.pour(data, allowance).await?)
     }
 
     /// Removes data that was imported, as its image does not want it after all.
@@ -294,16 +294,16 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_said_of_the_data_is_a_verdict() {
+    fn only_what_is_said_of_the_data_is_about_data() {
         let broken = || io::Error::from_raw_os_error(libc::EIO);
-        let is_verdict = |error: Error| Fault::from(error).is_verdict();
-        assert!(is_verdict(Error::BadData(String::new())));
-        assert!(is_verdict(Error::DataDiffers("checksum")));
-        assert!(is_verdict(Error::StorageQuota { size: "1".to_owned(), remaining: 0 }));
-        assert!(is_verdict(IngestError::TooLarge { most: 1 }.into()));
-        assert!(is_verdict(StoreError::SizeMismatch { expected: 2, actual: 1 }.into()));
-        assert!(!is_verdict(IngestError::Source(broken()).into()));
-        assert!(!is_verdict(StoreError::Io { doing: String::new(), source: broken() }.into()));
-        assert!(!is_verdict(DbError::LocationsChanged { id: String::new() }.into()));
+        let is_about_data = |error: Error| Fault::from(error).is_about_data();
+        assert!(is_about_data(Error::BadData(String::new())));
+        assert!(is_about_data(Error::DataDiffers("checksum")));
+        assert!(is_about_data(Error::StorageQuota { size: "1".to_owned(), remaining: 0 }));
+        assert!(is_about_data(IngestError::TooLarge { most: 1 }.into()));
+        assert!(is_about_data(StoreError::SizeMismatch { expected: 2, actual: 1 }.into()));
+        assert!(!is_about_data(IngestError::Source(broken()).into()));
+        assert!(!is_about_data(StoreError::Io { doing: String::new(), source: broken() }.into()));
+        assert!(!is_about_data(DbError::LocationsChanged { id: String::new() }.into()));
     }
 }

@@ -135,14 +135,14 @@ impl Images {
         let mut expired = self.reclaims.expired(leases, asked, Instant::now());
         expired.retain(|task| !held.contains(task));
         let end = |task: String| async move {
-            let Some(turn) = self.reclaims.begin(&task) else { return };
+            let Some(ending) = self.reclaims.begin(&task) else { return };
             let images = self.clone();
             let work = tokio::spawn(async move {
                 if let Err(error) = images.reclaim_from_other(&task).await {
                     let error: &dyn std::error::Error = &error;
                     warn!(task_id = task, error, "cannot end the import of a dead worker yet");
                 }
-                drop(turn);
+                drop(ending);
             });
             if timeout(PATIENCE, work).await.is_err() {
                 warn!("ending the import of a dead worker takes long; it goes on while others are looked at");
@@ -190,7 +190,7 @@ impl Images {
         let (stores, mut places) = (stores_of(Some(&task)), Vec::new());
         // A location that was told is no data of ours.
         if task.kind != LOCATION {
-            for entry in self.targets(&self.configured(stores.clone()))? {
+            for entry in self.entries(&self.configured(stores.clone()))? {
                 places.extend(entry.store.candidates(image_id).await?);
             }
         }
@@ -213,7 +213,7 @@ impl Images {
         let mut record = record.clone();
         // An import that needs all of its stores is not begun without one of them.
         if is_one_enough(task) {
-            for entry in self.targets(&self.configured(stores_of(task)))? {
+            for entry in self.entries(&self.configured(stores_of(task)))? {
                 record.places.extend(entry.store.candidates(&record.image_id).await?);
             }
             record.places.sort_unstable();

@@ -49,13 +49,13 @@ impl MediaType {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum OperationKind {
     Add,
     Remove,
     Replace,
 }
 
-impl Operation {
+impl OperationKind {
     const ALL: [Self; 3] = [Self::Add, Self::Remove, Self::Replace];
 
     /// As in a document.
@@ -70,17 +70,17 @@ impl Operation {
 
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    pub op: Operation,
+pub struct Operation {
+    pub op: OperationKind,
     /// One step, or for a single location two. Never empty; a step can be an empty text.
     pub path: Vec<String>,
-    /// As the schema allows; `None` for [`Operation::Remove`] alone.
+    /// As the schema allows; `None` for [`OperationKind::Remove`] alone.
     pub value: Option<Value>,
     /// The dialect of the document.
     pub media_type: MediaType,
 }
 
-impl Change {
+impl Operation {
     /// The field or custom property.
     pub fn root(&self) -> &str {
         self.path.first().map_or("", String::as_str)
@@ -120,14 +120,14 @@ pub fn parse(
     media_type: MediaType,
     document: Value,
     schema: &ImageSchema,
-) -> Result<impl Iterator<Item = Result<Change, PatchError>>, PatchError> {
+) -> Result<impl Iterator<Item = Result<Operation, PatchError>>, PatchError> {
     let Value::Array(items) = document else {
         return invalid("Request body must be a JSON array of operation objects.");
     };
-    Ok(items.into_iter().map(move |item| parse_change(media_type, item, schema)))
+    Ok(items.into_iter().map(move |item| parse_operation(media_type, item, schema)))
 }
 
-fn parse_change(media_type: MediaType, item: Value, schema: &ImageSchema) -> Result<Change, PatchError> {
+fn parse_operation(media_type: MediaType, item: Value, schema: &ImageSchema) -> Result<Operation, PatchError> {
     let Value::Object(mut item) = item else { return invalid("Operations must be JSON objects.") };
     let (op, pointer) = match media_type {
         MediaType::V20 => read_v20(&item)?,
@@ -135,25 +135,25 @@ fn parse_change(media_type: MediaType, item: Value, schema: &ImageSchema) -> Res
     };
     let path = pointer::parse(pointer, |root| depth(root, op))?;
     let value = match (op, item.get_mut("value")) {
-        (Operation::Remove, _) => None,
+        (OperationKind::Remove, _) => None,
         (_, Some(value)) => Some(value.take()),
         (_, None) => return invalid(format!("Operation \"{}\" requires a member named \"value\".", op.name())),
     };
     check_root(path.first().map_or("", String::as_str))?;
-    let mut change = Change { op, path, value, media_type };
-    if let Some(value) = change.value.take() {
-        change.value = Some(validated(&change, value, schema)?);
+    let mut operation = Operation { op, path, value, media_type };
+    if let Some(value) = operation.value.take() {
+        operation.value = Some(validated(&operation, value, schema)?);
     }
-    Ok(change)
+    Ok(operation)
 }
 
-fn read_v21(item: &Map<String, Value>) -> Result<(Operation, &Value), PatchError> {
+fn read_v21(item: &Map<String, Value>) -> Result<(OperationKind, &Value), PatchError> {
     let one_of = format!("It must be one of the following: {AVAILABLE}.");
     let op = match item.get("op") {
         None | Some(Value::Null) => return invalid(format!("Unable to find `op` in JSON Schema change. {one_of}")),
         Some(op) => op,
     };
-    let Some(known) = Operation::ALL.into_iter().find(|known| op.as_str() == Some(known.name())) else {
+    let Some(known) = OperationKind::ALL.into_iter().find(|known| op.as_str() == Some(known.name())) else {
         return invalid(format!("Invalid operation: `{}`. {one_of}", Excerpt(&display(op))));
     };
     match item.get("path") {
@@ -162,20 +162,20 @@ fn read_v21(item: &Map<String, Value>) -> Result<(Operation, &Value), PatchError
     }
 }
 
-fn read_v20(item: &Map<String, Value>) -> Result<(Operation, &Value), PatchError> {
-    let mut found = Operation::ALL.into_iter().filter_map(|op| Some((op, item.get(op.name())?)));
+fn read_v20(item: &Map<String, Value>) -> Result<(OperationKind, &Value), PatchError> {
+    let mut found = OperationKind::ALL.into_iter().filter_map(|op| Some((op, item.get(op.name())?)));
     let members = "member named \"add\", \"remove\", or \"replace\".";
     match (found.next(), found.next()) {
-        (Some(change), None) => Ok(change),
+        (Some(operation), None) => Ok(operation),
         (Some(_), Some(_)) => invalid(format!("Operation objects must contain only one {members}")),
         (None, _) => invalid(format!("Operation objects must contain exactly one {members}")),
     }
 }
 
 /// Steps that a path must have. Only a single location lies deeper than its field.
-fn depth(root: &str, op: Operation) -> usize {
+fn depth(root: &str, op: OperationKind) -> usize {
     match (root, op) {
-        ("locations", Operation::Add | Operation::Remove) => 2,
+        ("locations", OperationKind::Add | OperationKind::Remove) => 2,
         _ => 1,
     }
 }
@@ -191,12 +191,12 @@ fn check_root(root: &str) -> Result<(), PatchError> {
 }
 
 /// The value again, if the schema has nothing against it at this place.
-fn validated(change: &Change, value: Value, schema: &ImageSchema) -> Result<Value, PatchError> {
-    let is_element = change.path.len() > 1;
+fn validated(operation: &Operation, value: Value, schema: &ImageSchema) -> Result<Value, PatchError> {
+    let is_element = operation.path.len() > 1;
     let part = if is_element { Value::Array(vec![value]) } else { value };
-    let mut document = Value::Object(Map::from_iter([(change.root().to_owned(), part)]));
+    let mut document = Value::Object(Map::from_iter([(operation.root().to_owned(), part)]));
     schema.validate(&document).or_else(|mismatch| invalid(mismatch.to_string()))?;
-    let part = document.get_mut(change.root()).map(Value::take).unwrap_or_default();
+    let part = document.get_mut(operation.root()).map(Value::take).unwrap_or_default();
     Ok(match part {
         Value::Array(mut elements) if is_element => elements.pop().unwrap_or_default(),
         whole => whole,

@@ -3,11 +3,11 @@ use serde_json::json;
 use super::*;
 use crate::config::Config;
 
-fn read(media_type: MediaType, document: &Value) -> Result<Vec<Change>, PatchError> {
+fn read(media_type: MediaType, document: &Value) -> Result<Vec<Operation>, PatchError> {
     parse(media_type, document.clone(), &ImageSchema::new(&Config::default()))?.collect()
 }
 
-fn v21(document: &Value) -> Result<Vec<Change>, PatchError> {
+fn v21(document: &Value) -> Result<Vec<Operation>, PatchError> {
     read(MediaType::V21, document)
 }
 
@@ -19,7 +19,7 @@ fn refusal(media_type: MediaType, operation: &Value) -> (bool, String) {
 
 #[test]
 fn reads_changes_in_both_dialects() {
-    let changes = v21(&json!([
+    let operations = v21(&json!([
         {"op": "add", "path": "/os_distro", "value": "fedora"},
         {"op": "remove", "path": "/x~1y~0z"},
         {"op": "replace", "path": "/ name ", "value": null},
@@ -30,16 +30,17 @@ fn reads_changes_in_both_dialects() {
         {"op": "add", "path": "/", "value": "empty name"},
     ]))
     .unwrap();
-    let paths: Vec<_> = changes.iter().map(|change| change.path.join("|")).collect();
+    let paths: Vec<_> = operations.iter().map(|operation| operation.path.join("|")).collect();
     assert_eq!(paths, ["os_distro", "x/y~z", "name", "locations|-", "locations|0", "locations", "q", ""]);
-    assert_eq!(changes[4].value, None);
-    assert_eq!(changes[4].position(), Some("0"));
-    assert_eq!(changes[6].value, Some(json!(" kept ")));
-    assert!(!changes[0].refuses_present());
+    assert_eq!(operations[4].value, None);
+    assert_eq!(operations[4].position(), Some("0"));
+    assert_eq!(operations[6].value, Some(json!(" kept ")));
+    assert!(!operations[0].refuses_present());
 
-    let changes = read(MediaType::V20, &json!([{"add": "/a", "value": "b"}, {"remove": "/c", "op": "test"}])).unwrap();
-    assert_eq!((changes[0].op, changes[1].op), (Operation::Add, Operation::Remove));
-    assert!(changes[0].refuses_present());
+    let operations =
+        read(MediaType::V20, &json!([{"add": "/a", "value": "b"}, {"remove": "/c", "op": "test"}])).unwrap();
+    assert_eq!((operations[0].op, operations[1].op), (OperationKind::Add, OperationKind::Remove));
+    assert!(operations[0].refuses_present());
     assert_eq!(v21(&json!([])), Ok(Vec::new()));
 }
 

@@ -33,7 +33,7 @@ fn source(pieces: &[Bytes]) -> impl Stream<Item = io::Result<Bytes>> + Send + us
 }
 
 async fn ingest(stores: &[&Fake], needed: Needed) -> Result<Ingested, IngestError> {
-    let targets = stores.iter().map(|store| store.target()).collect();
+    let targets = stores.iter().map(|store| store.destination()).collect();
     let data = pieces(5);
     Ingest::begin(targets, &order(needed)).await?.pour(source(&data), WIDE).await?.commit().await
 }
@@ -46,7 +46,7 @@ fn urls(ingested: &Ingested) -> Vec<&str> {
 async fn data_goes_to_all_stores_at_once_and_is_never_copied() {
     let stores = [Fake::new("a", &[]), Fake::new("b", &[]), Fake::new("c", &[])];
     let data = pieces(5);
-    let ingest = Ingest::begin(stores.iter().map(Fake::target).collect(), &order(Needed::All)).await.unwrap();
+    let ingest = Ingest::begin(stores.iter().map(Fake::destination).collect(), &order(Needed::All)).await.unwrap();
     let poured = ingest.pour(source(&data), WIDE).await.unwrap();
     assert_eq!(poured.size, 5000);
     for store in &stores {
@@ -70,7 +70,7 @@ async fn data_goes_to_all_stores_at_once_and_is_never_copied() {
 async fn the_slowest_store_sets_the_pace() {
     let fast = Fake::new("fast", &[]);
     let (slow, permits) = Fake::slow("slow");
-    let ingest = Ingest::begin(vec![fast.target(), slow.target()], &order(Needed::All)).await.unwrap();
+    let ingest = Ingest::begin(vec![fast.destination(), slow.destination()], &order(Needed::All)).await.unwrap();
     let data = pieces(20);
     let pour = tokio::spawn(ingest.pour(source(&data), WIDE));
     for taken in 0..20 {
@@ -107,7 +107,7 @@ async fn stores_make_data_durable_in_their_order_and_not_after_one_that_failed()
     {
         let stores = [Fake::new("good", &[]), Fake::new("bad", &[Step::Commit]), Fake::new("other", &[])];
         let order = Order { at_once, ..order(needed) };
-        let ingest = Ingest::begin(stores.iter().map(Fake::target).collect(), &order).await.unwrap();
+        let ingest = Ingest::begin(stores.iter().map(Fake::destination).collect(), &order).await.unwrap();
         let ended = ingest.pour(source(&pieces(1)), WIDE).await.unwrap().commit().await;
         assert_eq!(ended.is_ok(), needed == Needed::Any);
         let begun = stores.each_ref().map(|store| store.state().is_committing);
@@ -152,7 +152,7 @@ async fn what_could_not_be_removed_is_told_before_all_else() {
         assert!(matches!(error, IngestError::Stores(FailedStores { error: StoreError::LeftBehind(_), .. })), "{error}");
     }
     let sticky = Fake::new("sticky", &[Step::Abort]);
-    let ingest = Ingest::begin(vec![sticky.target()], &order(Needed::All)).await.unwrap();
+    let ingest = Ingest::begin(vec![sticky.destination()], &order(Needed::All)).await.unwrap();
     let poured = ingest.pour(source(&pieces(1)), WIDE).await.unwrap();
     assert!(matches!(poured.discard().await, Err(StoreError::LeftBehind(_))));
 }
@@ -169,7 +169,7 @@ async fn sizes_that_do_not_fit_are_refused_and_nothing_stays() {
     ];
     for (order, allowance, expected) in table {
         let store = Fake::new("store", &[]);
-        let ingest = Ingest::begin(vec![store.target()], &order).await.unwrap();
+        let ingest = Ingest::begin(vec![store.destination()], &order).await.unwrap();
         let error = ingest.pour(source(&pieces(5)), allowance).await.err().unwrap();
         assert_eq!(error.to_string(), expected);
         assert_eq!((store.content(), store.state().open), (None, 0));
@@ -179,7 +179,7 @@ async fn sizes_that_do_not_fit_are_refused_and_nothing_stays() {
 #[tokio::test]
 async fn a_source_that_breaks_leaves_nothing() {
     let store = Fake::new("store", &[]);
-    let ingest = Ingest::begin(vec![store.target()], &order(Needed::All)).await.unwrap();
+    let ingest = Ingest::begin(vec![store.destination()], &order(Needed::All)).await.unwrap();
     let broken = source(&pieces(3)).chain(stream::iter([Err(io::ErrorKind::ConnectionReset.into())]));
     let error = ingest.pour(broken, WIDE).await.err().unwrap();
     assert!(matches!(&error, IngestError::Source(cause) if cause.kind() == io::ErrorKind::ConnectionReset), "{error}");
@@ -190,11 +190,11 @@ async fn a_source_that_breaks_leaves_nothing() {
 async fn a_store_is_told_what_is_announced_and_asked_for_what_is_certain() {
     let store = Fake::new("store", &[]);
     let order = Order { announced: Some(5000), length: Some(5000), ..order(Needed::All) };
-    drop(Ingest::begin(vec![store.target()], &order).await.unwrap());
+    drop(Ingest::begin(vec![store.destination()], &order).await.unwrap());
     assert_eq!(store.state().announced, (Some(5000), Some(5000)));
     assert_eq!(store.state().open, 0, "a writer that is dropped removes what it wrote");
     let full = Fake::new("full", &[Step::Room]);
-    let refused = Ingest::begin(vec![store.target(), full.target()], &order).await;
+    let refused = Ingest::begin(vec![store.destination(), full.destination()], &order).await;
     assert!(matches!(refused.err(), Some(IngestError::Stores(FailedStores { error: StoreError::NoRoom { .. }, .. }))));
     assert_eq!(store.state().open, 0);
 }
@@ -203,7 +203,7 @@ async fn a_store_is_told_what_is_announced_and_asked_for_what_is_certain() {
 async fn an_order_that_inspects_sees_what_the_data_is() {
     let store = Fake::new("store", &[]);
     let order = Order { inspects: true, ..order(Needed::All) };
-    let ingest = Ingest::begin(vec![store.target()], &order).await.unwrap();
+    let ingest = Ingest::begin(vec![store.destination()], &order).await.unwrap();
     let poured = ingest.pour(source(&[Bytes::from(vec![0_u8; 4096])]), WIDE).await.unwrap();
     let options = crate::inspect::Options { require_image_format_match: true, gpt_safety_checks_nonfatal: Vec::new() };
     let verdict = poured.inspector.unwrap().finish().verdict("qcow2", &options);
@@ -268,12 +268,12 @@ async fn in_the_background_no_thread_of_requests_sees_the_data() {
     let fake = Fake::new("a", &[]);
     let context = StoreContext::default().with_priority(Priority::Background);
     let order = Order { context, ..order(Needed::All) };
-    let ingest = Ingest::begin(vec![fake.target()], &order).await.unwrap();
+    let ingest = Ingest::begin(vec![fake.destination()], &order).await.unwrap();
     let own = std::thread::current().id();
     let data = source(&pieces(5)).inspect(move |_| assert_ne!(std::thread::current().id(), own));
     let poured = ingest.pour(data, WIDE).await.unwrap();
     assert_eq!(poured.commit().await.unwrap().size, 5000);
-    let ingest = Ingest::begin(vec![fake.target()], &order).await.unwrap();
+    let ingest = Ingest::begin(vec![fake.destination()], &order).await.unwrap();
     let data = stream::iter([Err(io::ErrorKind::TimedOut.into())]);
     assert!(matches!(ingest.pour(data, WIDE).await, Err(IngestError::Source(_))));
 }

@@ -19,7 +19,7 @@ use super::error::KeystoneError;
 use super::identity_url::IdentityUrl;
 use super::outgoing::{Answer, Outgoing};
 use super::session::{Grant, Session};
-use super::turn::Turn;
+use super::single_flight::SingleFlight;
 use super::{answer, discovery};
 use crate::config::Config;
 
@@ -37,7 +37,7 @@ pub(crate) struct UnifiedLimits {
     wanted: Wanted,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
     /// To look up the endpoint.
-    turn: Turn,
+    flight: SingleFlight,
     /// By project; `None` is nobody's.
     answers: Cache<Option<String>, Arc<ProjectLimits>>,
     /// How long an answer is good for those who come later.
@@ -98,7 +98,7 @@ impl UnifiedLimits {
             keystone: Account { client, session, url },
             wanted: options.endpoint,
             endpoint: Mutex::new(None),
-            turn: Turn::default(),
+            flight: SingleFlight::default(),
             answers: answers.build(),
             keep: options.keep,
             made_from,
@@ -215,7 +215,7 @@ impl UnifiedLimits {
             *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&found));
             Ok(found)
         };
-        self.turn.take(known, look).await
+        self.flight.get(known, look).await
     }
 
     /// Unless somebody has looked it up again meanwhile.

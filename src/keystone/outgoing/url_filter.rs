@@ -206,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn by_default_the_web_but_not_this_machine() {
         let filter = UrlFilter::new(&ImportFilteringOptsSection::default());
-        for (url, verdict) in [
+        for (url, expected) in [
             ("http://192.0.2.7/image", Ok(())),
             ("https://10.0.0.1:443/image", Ok(())),
             ("http://[2001:db8::1]/image", Ok(())),
@@ -228,7 +228,7 @@ mod tests {
             ("no url", Err(Refused::Malformed)),
             ("", Err(Refused::Malformed)),
         ] {
-            assert_eq!(filter.addresses(url).await.map(|_| ()), verdict, "{url}");
+            assert_eq!(filter.addresses(url).await.map(|_| ()), expected, "{url}");
         }
         // Either it does not resolve with its dot, or it resolves to this machine.
         filter.addresses("http://localhost/").await.unwrap_err();
@@ -257,7 +257,7 @@ mod tests {
             ..Default::default()
         };
         let filter = UrlFilter::new(&options);
-        for (url, verdict) in [
+        for (url, expected) in [
             ("http://192.0.2.2:8080/", Ok(())),
             ("ftp://192.0.2.2/", Err(Refused::Scheme("ftp".to_owned()))),
             ("http://192.0.2.1/", Err(Refused::Host("192.0.2.1".to_owned()))),
@@ -267,7 +267,7 @@ mod tests {
             ("http://[64:ff9b::192.0.2.2]/", Ok(())),
             ("http://192.0.2.2:22/", Err(Refused::Port(22))),
         ] {
-            assert_eq!(filter.addresses(url).await.map(|_| ()), verdict, "{url}");
+            assert_eq!(filter.addresses(url).await.map(|_| ()), expected, "{url}");
         }
     }
 
@@ -279,7 +279,7 @@ mod tests {
             ..Default::default()
         };
         let (other, denied) = (options(&["8080"], &[]), options(&[], &["80", "443"]));
-        for (url, verdict) in [
+        for (url, expected) in [
             ("http://192.0.2.2/", Ok(())),
             ("https://192.0.2.2?q=:443", Ok(())),
             ("http://192.0.2.2:/", Ok(())),
@@ -294,7 +294,7 @@ mod tests {
             ("http://[2001:db8::1]:80/", Err(Refused::Port(80))),
         ] {
             for options in [&other, &denied] {
-                assert_eq!(UrlFilter::new(options).check(url), verdict, "{url}");
+                assert_eq!(UrlFilter::new(options).check(url), expected, "{url}");
             }
         }
         assert_eq!(UrlFilter::new(&denied).check("https://192.0.2.2:80/"), Err(Refused::Port(80)));

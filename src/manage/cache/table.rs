@@ -23,7 +23,7 @@ pub(super) fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) 
     let line = |cells: [&str; N]| {
         let mut text = String::new();
         for ((cell, (_, align)), width) in cells.into_iter().zip(columns).zip(widths) {
-            let _ = write!(text, "| {} ", placed(cell, align, width));
+            let _ = write!(text, "| {} ", aligned(cell, align, width));
         }
         text + "|"
     };
@@ -36,7 +36,7 @@ pub(super) fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) 
 
 /// A text within the width of its column. What is left over in the middle goes where prettytable puts it: behind a text of odd
 /// length, before one of even length.
-fn placed(text: &str, align: Align, width: usize) -> String {
+fn aligned(text: &str, align: Align, width: usize) -> String {
     let length = text.chars().count();
     let excess = width.saturating_sub(length);
     let before = match align {
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(drawn, expected);
         let expected = "+----+\n| ID |\n+----+\n+----+";
         assert_eq!(table([("ID", Align::Center)], &[]), expected);
-        assert_eq!(placed("abc", Align::Center, 6), " abc  ");
-        assert_eq!(placed("abcd", Align::Center, 7), "  abcd ");
+        assert_eq!(aligned("abc", Align::Center, 6), " abc  ");
+        assert_eq!(aligned("abcd", Align::Center, 7), "  abcd ");
     }
 }

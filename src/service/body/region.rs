@@ -14,7 +14,7 @@ use crate::sys::nowait::{self, Cached};
 const CHUNK: usize = 64 * 1024;
 
 /// Bytes after which others on the same thread have their turn, although the page cache has more.
-const TURN: usize = 4 * 1024 * 1024;
+const QUANTUM: usize = 4 * 1024 * 1024;
 
 /// Reads ahead of the socket by one chunk: from the page cache at once, from the disk on a thread that may wait.
 #[derive(Debug)]
@@ -22,12 +22,12 @@ pub(super) struct RegionReader {
     region: FileRegion,
     waiting: Option<JoinHandle<io::Result<Vec<u8>>>>,
     /// Bytes since others had their turn.
-    turn: usize,
+    sent_in_quantum: usize,
 }
 
 impl RegionReader {
     pub(super) fn new(region: FileRegion) -> Self {
-        Self { region, waiting: None, turn: 0 }
+        Self { region, waiting: None, sent_in_quantum: 0 }
     }
 
     /// Bytes that are still to come.
@@ -50,8 +50,8 @@ impl RegionReader {
                 read.unwrap_or_else(|error| Err(io::Error::other(error)))
             }
             None => {
-                if self.turn >= TURN {
-                    self.turn = 0;
+                if self.sent_in_quantum >= QUANTUM {
+                    self.sent_in_quantum = 0;
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -74,7 +74,7 @@ impl RegionReader {
         if bytes.is_empty() {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than the image"));
         }
-        self.turn += bytes.len();
+        self.sent_in_quantum += bytes.len();
         self.region.offset += bytes.len() as u64;
         self.region.length -= bytes.len() as u64;
         Ok(Bytes::from(bytes))
@@ -159,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_cached_file_lets_others_run() {
-        let (file, content) = file(3 * TURN);
+        let (file, content) = file(3 * QUANTUM);
         let mut reader = RegionReader::new(FileRegion { file, offset: 0, length: content.len() as u64 });
         let mut context = Context::from_waker(std::task::Waker::noop());
         let (mut given, mut yields) = (0, 0);

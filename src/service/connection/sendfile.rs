@@ -28,7 +28,7 @@ const STEP: u64 = 1024 * 1024;
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Bytes after which others on the same thread have their turn.
-const TURN: usize = 4 * 1024 * 1024;
+const QUANTUM: usize = 4 * 1024 * 1024;
 
 /// Bytes copied at once where sendfile does not work.
 const COPY: usize = 256 * 1024;
@@ -44,7 +44,7 @@ pub(super) struct FileSender {
     /// The first region's bytes before this offset were in the page cache at that time.
     warm: Option<(u64, Instant)>,
     /// Bytes since others had their turn.
-    turn: usize,
+    sent_in_quantum: usize,
     /// The file system has no sendfile, or no page cache to send from.
     copies: bool,
     /// Reads what is to be copied.
@@ -79,8 +79,8 @@ impl FileSender {
             return Poll::Ready(Err(io::Error::other("a file region and its stand-in do not agree")));
         };
         loop {
-            if self.turn >= TURN {
-                self.turn = 0;
+            if self.sent_in_quantum >= QUANTUM {
+                self.sent_in_quantum = 0;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -97,14 +97,14 @@ impl FileSender {
             match sent {
                 Ok(0) => return Poll::Ready(Err(shorter())),
                 Ok(count) => {
-                    self.turn += count;
+                    self.sent_in_quantum += count;
                     lane.sent(count);
                     if count as u64 == window.region.length {
                         self.warm = None;
                     }
                     return Poll::Ready(Ok(count));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.turn = 0,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.sent_in_quantum = 0,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if !self.copies && is_unsupported(&error) => {
                     tracing::debug!(%error, "the file system has no sendfile, image data is copied");

@@ -12,7 +12,7 @@ use nix::sys::uio::pwritev;
 
 use super::super::context::Kept;
 use super::super::pool::Pool;
-use super::super::strand::Job;
+use super::super::strand::Consumer;
 use super::super::writer::{Message, Published};
 use super::super::zeros::is_zero;
 use super::super::{Removal, StoreError};
@@ -70,11 +70,11 @@ pub(super) struct Progress {
     no_write_back: bool,
 }
 
-impl Job for Recording {
+impl Consumer for Recording {
     type Message = Message;
     type Error = StoreError;
 
-    fn work(&mut self, messages: VecDeque<Message>) -> Result<(), StoreError> {
+    fn consume(&mut self, messages: VecDeque<Message>) -> Result<(), StoreError> {
         let mut run = Run { at: self.progress.end, length: 0, pieces: Vec::new() };
         for message in messages {
             match message {

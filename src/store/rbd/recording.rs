@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::super::StoreError;
 use super::super::context::Kept;
 use super::super::pool::Pool;
-use super::super::strand::Job;
+use super::super::strand::Consumer;
 use super::super::writer::{Message, Published};
 use super::super::zeros::is_zero;
 use super::cluster::Connection;
@@ -223,11 +223,11 @@ impl Recording {
     }
 }
 
-impl Job for Recording {
+impl Consumer for Recording {
     type Message = Message;
     type Error = StoreError;
 
-    fn work(&mut self, messages: VecDeque<Message>) -> Result<(), StoreError> {
+    fn consume(&mut self, messages: VecDeque<Message>) -> Result<(), StoreError> {
         self.work_on(messages).map_err(|error| self.undone(error))
     }
 }

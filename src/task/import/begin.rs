@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::flow::{self, Job};
+use super::flow::{self, HeldImport};
 use super::request::{ImportRequest, Method};
 use crate::db::tasks::{self as rows, TaskViewer};
 use crate::db::{DbError, clock};
@@ -96,10 +96,10 @@ impl Tasks {
         let hold = self.images.hold(&plan, task).await.map_err(Error::Image)?;
         crash_point("import.held");
         info!(task_id, image_id = plan.image.id, method = request.method.name(), "an import was asked for");
-        let job = Job { plan, hold, method: request.method };
+        let import = HeldImport { plan, hold, method: request.method };
         let tasks = self.clone();
         // Dropped when the queue is full after all, the hold is left to recovery, which ends the task.
-        self.pool.submit(&task_id, flow::work(tasks, job))
+        self.pool.submit(&task_id, flow::work(tasks, import))
     }
 
     /// The ids of the stores to write to; empty in a single-store cloud. `None`: the image is in all of them.

@@ -24,8 +24,8 @@ impl Failed {
     }
 
     /// Data cannot be opened, or not be worked on. Where it is not wrong itself, it may be read another time.
-    pub(super) fn before_stores(plan: &Plan, error: &impl ToString, is_verdict: bool) -> Self {
-        Self { keeps_staged: !is_verdict, ..Self::without_data(plan, error) }
+    pub(super) fn before_stores(plan: &Plan, error: &impl ToString, is_about_data: bool) -> Self {
+        Self { keeps_staged: !is_about_data, ..Self::without_data(plan, error) }
     }
 
     /// Nothing was begun, so that staged data is as good as before.
@@ -39,7 +39,7 @@ impl Failed {
         let leaves_something = fault.leaves_something();
         let stores = if is_of_stores && !blames_all { fault.stores.clone() } else { plan.stores.clone() };
         // Where not all stores must succeed, upstream removes the staged data before it looks whether one has.
-        let keeps_staged = if is_of_stores { plan.needs_all } else { !fault.is_verdict() };
+        let keeps_staged = if is_of_stores { plan.needs_all } else { !fault.is_about_data() };
         Self { message: message(&fault.error), stores, keeps_staged, leaves_something }
     }
 }

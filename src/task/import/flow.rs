@@ -35,20 +35,20 @@ const LEFT: &str = "Something of the data may be in a store that failed.";
 const NOWHERE: &str = "None of the uploads finished!";
 
 /// An import that has its image for itself.
-pub(super) struct Job {
+pub(super) struct HeldImport {
     pub(super) plan: Plan,
     pub(super) hold: Hold,
     pub(super) method: Method,
 }
 
 /// An import as the pool takes it.
-pub(super) fn work(tasks: Tasks, job: Job) -> Work {
+pub(super) fn work(tasks: Tasks, import: HeldImport) -> Work {
     Box::new(move |turn| {
         Box::pin(async move {
             match turn {
-                Turn::Begin(stop) => begin(tasks, job, stop).await,
+                Turn::Begin(stop) => begin(tasks, import, stop).await,
                 Turn::Never => {
-                    tasks.end_unbegun(&job.plan.task_id, Some((&job.plan.image, job.hold)), NO_TIME).await;
+                    tasks.end_unbegun(&import.plan.task_id, Some((&import.plan.image, import.hold)), NO_TIME).await;
                     Ended::Over
                 }
             }
@@ -57,34 +57,34 @@ pub(super) fn work(tasks: Tasks, job: Job) -> Work {
 }
 
 /// Begins an import. `stop`: the task was ended by somebody else, or soon will be.
-async fn begin(tasks: Tasks, job: Job, stop: CancellationToken) -> Ended {
-    let task_id = job.plan.task_id.clone();
-    let step = tasks.images.step_of_begin(&job.plan, &job.hold);
+async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> Ended {
+    let task_id = import.plan.task_id.clone();
+    let step = tasks.images.step_of_begin(&import.plan, &import.hold);
     match tasks.begin_with(&task_id, Some(step)).await {
         Ok(()) => {
             crash_point("import.begun");
-            run(tasks, job, stop).await;
+            run(tasks, import, stop).await;
         }
         Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
-            tasks.end_without_image(&job.plan, job.hold, None).await;
+            tasks.end_without_image(&import.plan, import.hold, None).await;
         }
         Err(error) if error.is_unavailable() => {
             warn!(task_id, error = &error as &dyn StdError, "an import cannot begin yet");
-            return Ended::Unbegun(work(tasks, job));
+            return Ended::Unbegun(work(tasks, import));
         }
         // What the database refuses once it refuses again.
         Err(error) => {
             error!(task_id, error = &error as &dyn StdError, "an import cannot begin");
             let message = format!("The database refused the beginning of this task: {error}");
-            tasks.end_unbegun(&task_id, Some((&job.plan.image, job.hold)), &message).await;
+            tasks.end_unbegun(&task_id, Some((&import.plan.image, import.hold)), &message).await;
         }
     }
     Ended::Over
 }
 
 /// Runs an import that has begun to one of its ends.
-async fn run(tasks: Tasks, job: Job, stop: CancellationToken) {
-    let Job { mut plan, hold, method } = job;
+async fn run(tasks: Tasks, import: HeldImport, stop: CancellationToken) {
+    let HeldImport { mut plan, hold, method } = import;
     let task_id = plan.task_id.clone();
     if let Err(error) = tasks.images.enforce_import(&plan, method == Method::GlanceDirect).await {
         return match error {
@@ -128,7 +128,7 @@ impl Tasks {
             return if plan.is_copy { Ok(Imported::default()) } else { Err(Failed::without_data(plan, &NOWHERE)) };
         }
         let opened = source::open(&self.images, (&self.web, &self.remote), plan, method).await;
-        let source = opened.map_err(|error| Failed::before_stores(plan, &error, error.is_verdict()))?;
+        let source = opened.map_err(|error| Failed::before_stores(plan, &error, error.is_about_data()))?;
         if let Err(error) = self.images.announce_import(plan, source.size).await {
             // It is for the judgement of others alone.
             warn!(task_id = plan.task_id, error = &error as &dyn StdError, "an import cannot announce its size");
@@ -139,7 +139,7 @@ impl Tasks {
         let size = source.size;
         let transform = self.transform(plan, hold, method, source, progress);
         let transformed = self.reporting(subject, progress, size, transform).await;
-        let source = transformed.map_err(|error| Failed::before_stores(plan, &error, error.is_verdict()))?;
+        let source = transformed.map_err(|error| Failed::before_stores(plan, &error, error.is_about_data()))?;
         crash_point("import.transformed");
         if let Some(step) = self.images.step_of_placeholders(plan)
             && let Err(error) = self.go_on(&task_id, step).await

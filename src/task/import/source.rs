@@ -38,7 +38,7 @@ pub(super) enum SourceError {
 
 impl SourceError {
     /// Whether it is the data that is wrong, so that another attempt would end the same way.
-    pub(super) fn is_verdict(&self) -> bool {
+    pub(super) fn is_about_data(&self) -> bool {
         matches!(self, Self::NotStaged | Self::NotStored | Self::Size { .. })
     }
 }

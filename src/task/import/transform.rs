@@ -36,7 +36,7 @@ pub(super) enum TransformError {
 
 impl TransformError {
     /// Whether it may be the data that is wrong: helper programs fail for that, too.
-    pub(super) fn is_verdict(&self) -> bool {
+    pub(super) fn is_about_data(&self) -> bool {
         matches!(self, Self::Plugin(PluginError::Refused(_) | PluginError::TooLarge { .. } | PluginError::Program(_)))
     }
 }

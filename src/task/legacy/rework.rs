@@ -205,13 +205,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.default.image_size_cap = 16 << 20;
-        for (target, verdict) in [(None, Ok("qcow2")), (Some("vmdk"), Ok("vmdk")), (Some("raw"), Err("image_size_cap"))]
+        for (target, expected) in
+            [(None, Ok("qcow2")), (Some("vmdk"), Ok("vmdk")), (Some("raw"), Err("image_size_cap"))]
         {
             let work = rework_with(&config, folder.path(), 16 << 20, target);
             let files = work.files("a");
             let made = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&files[0]).arg("1G").output();
             assert!(made.expect("qemu-img: apt-get install qemu-utils").status.success());
-            match (work.run(&files, false, "qcow2", &Interrupt::default(), &|_| ()), verdict) {
+            match (work.run(&files, false, "qcow2", &Interrupt::default(), &|_| ()), expected) {
                 (Ok(found), Ok(format)) => assert_eq!(found.disk_format, format),
                 (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
                 other => panic!("{target:?}: {other:?}"),

@@ -13,7 +13,7 @@ const TARGET: HeaderName = HeaderName::from_static("x-image-cache-clear-target")
 /// Empties the cache, its queue, or both, as a header says.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Response, Error> {
     let cache = open(api, call, &NoTarget).await?;
-    let (cached, queued) = targets(call.headers)?;
+    let (cached, queued) = what_to_clear(call.headers)?;
     if cached {
         cache.delete_all_cached().await?;
     }
@@ -24,7 +24,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Respons
 }
 
 /// Whether the images in the cache go, and those in its queue.
-fn targets(headers: &HeaderMap) -> Result<(bool, bool), Error> {
+fn what_to_clear(headers: &HeaderMap) -> Result<(bool, bool), Error> {
     match joined(headers, TARGET).unwrap_or_default().to_lowercase().as_str() {
         "" => Ok((true, true)),
         "cache" => Ok((true, false)),
@@ -43,13 +43,13 @@ mod tests {
 
     #[test]
     fn a_header_says_what_is_emptied() {
-        assert_eq!(targets(&HeaderMap::new()).unwrap(), (true, true));
+        assert_eq!(what_to_clear(&HeaderMap::new()).unwrap(), (true, true));
         for (text, expected) in
             [("", Some((true, true))), ("Cache", Some((true, false))), ("QUEUE", Some((false, true))), ("both", None)]
         {
             let mut headers = HeaderMap::new();
             headers.insert(TARGET, HeaderValue::from_static(text));
-            assert_eq!(targets(&headers).ok(), expected, "{text}");
+            assert_eq!(what_to_clear(&headers).ok(), expected, "{text}");
         }
     }
 }

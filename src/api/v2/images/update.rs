@@ -11,7 +11,7 @@ use super::view::ImageView;
 use crate::api::documents::{Held, Progress, abandoned};
 use crate::api::policy::{PolicyCheck, viewer};
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
-use crate::image::patch::{self, Change, MediaType, Operation};
+use crate::image::patch::{self, MediaType, Operation, OperationKind};
 use crate::image::{Edit, Image};
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
@@ -20,25 +20,25 @@ const MEDIA_TYPES: &str = "application/openstack-images-v2.0-json-patch, applica
 /// Applies the changes in order to one copy of the image and saves it once: all or nothing.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
     let held = read(api, call.headers, body).await?;
-    let changes = &held.content;
+    let operations = &held.content;
     let viewer = viewer(call.context);
     let mut edit: Edit = api.images.edit(&viewer, call.context, id).await?;
     call.properties.hide_in(&mut edit).await?;
     let policy = PolicyCheck { knows_properties: true, ..call.policy };
-    for change in changes {
+    for operation in operations {
         // Thousands of changes let other requests have their turn, and end here when the client is gone.
         consume_budget().await;
-        check_policy(call, &policy, edit.image(), change).await?;
-        call.properties.learn(std::iter::once(change.root())).await?;
-        call.properties.check_change(&edit, change).await?;
-        edit.apply(change, &viewer).await?;
+        check_policy(call, &policy, edit.image(), operation).await?;
+        call.properties.learn(std::iter::once(operation.root())).await?;
+        call.properties.check_operation(&edit, operation).await?;
+        edit.apply(operation, &viewer).await?;
     }
-    let mut image = if changes.is_empty() { edit.into_image() } else { api.images.save(&viewer, edit).await? };
+    let mut image = if operations.is_empty() { edit.into_image() } else { api.images.save(&viewer, edit).await? };
     call.properties.hide(std::slice::from_mut(&mut image)).await?;
     reply::json(StatusCode::OK, &ImageView::new(&image, &api.shown, call.context))
 }
 
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<Vec<Change>>, Error> {
+async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<Vec<Operation>>, Error> {
     let Some(media_type) = json::media_type(headers).as_deref().and_then(MediaType::named) else {
         let text = format!("Image PATCH expects Content-Type one of: {MEDIA_TYPES}");
         let mut error = Error::unsupported_media_type(headers, text);
@@ -47,29 +47,34 @@ async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<
     };
     let schema = Arc::clone(&api.schema);
     let take = move |value, progress: &Progress| {
-        let mut changes = Vec::new();
-        for change in patch::parse(media_type, value, &schema)? {
+        let mut operations = Vec::new();
+        for operation in patch::parse(media_type, value, &schema)? {
             if progress.is_abandoned() {
                 return Err(abandoned());
             }
-            changes.push(change?);
+            operations.push(operation?);
         }
-        Ok(changes)
+        Ok(operations)
     };
     let read = api.documents.read(headers, body, api.max_json_body, take).await?;
     read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
 }
 
-async fn check_policy(call: &Call<'_>, policy: &PolicyCheck<'_>, image: &Image, change: &Change) -> Result<(), Error> {
-    match (change.root(), change.op) {
-        ("locations", Operation::Remove) => policy.enforce_on_own("delete_image_location", image).await,
+async fn check_policy(
+    call: &Call<'_>,
+    policy: &PolicyCheck<'_>,
+    image: &Image,
+    operation: &Operation,
+) -> Result<(), Error> {
+    match (operation.root(), operation.op) {
+        ("locations", OperationKind::Remove) => policy.enforce_on_own("delete_image_location", image).await,
         // Refused below whatever the policy says.
-        ("locations", Operation::Replace) if change.value.as_ref().is_none_or(is_empty) => Ok(()),
+        ("locations", OperationKind::Replace) if operation.value.as_ref().is_none_or(is_empty) => Ok(()),
         ("locations", _) => policy.enforce_on("set_image_location", image).await,
-        ("owner", Operation::Add | Operation::Replace) if !call.context.is_admin => Ok(()),
+        ("owner", OperationKind::Add | OperationKind::Replace) if !call.context.is_admin => Ok(()),
         (root, _) => {
             if root == "visibility" {
-                let wanted = change.value.as_ref().and_then(Value::as_str);
+                let wanted = operation.value.as_ref().and_then(Value::as_str);
                 policy.enforce_visibility(wanted, &policy.target(image).await?).await?;
             }
             policy.enforce_on_own(call.rule, image).await

@@ -9,22 +9,22 @@ use crate::config::sections::TABLES;
 
 #[test]
 fn a_file_must_name_the_database() {
-    let place = Place::new().file("etc/glance/glance-api.conf", "[DEFAULT]\ndebug = true\n");
-    let errors = place.errors();
+    let sandbox = Sandbox::new().file("etc/glance/glance-api.conf", "[DEFAULT]\ndebug = true\n");
+    let errors = sandbox.errors();
     assert_eq!(errors.len(), 1);
     assert!(errors[0].starts_with("etc/glance/glance-api.conf: [database] connection: is not set"), "{errors:?}");
 }
 
 #[test]
 fn stores_take_their_own_values_then_the_shared_ones() {
-    let place = Place::with(
+    let sandbox = Sandbox::with(
         "[DEFAULT]\nenabled_backends = Fast:file, slow:rbd\n[glance_store]\ndefault_backend = slow\n\
          filesystem_store_datadir = /unused\n[Fast]\nstore_description = quick\nweight = 5\n\
          filesystem_store_chunk_size = 1\n[backend_defaults]\nfilesystem_store_datadir = /shared/$bind_port\n\
          rbd_store_pool = pool\nfilesystem_store_chunk_size = 2\n[os_glance_tasks_store]\nfilesystem_store_datadir = /t\n",
     );
-    let config = place.config();
-    assert_eq!(place.warnings(), [] as [&str; 0]);
+    let config = sandbox.config();
+    assert_eq!(sandbox.warnings(), [] as [&str; 0]);
     let ids: Vec<_> = config.stores.keys().map(String::as_str).collect();
     assert_eq!(ids, ["Fast", "os_glance_staging_store", "os_glance_tasks_store", "slow"]);
     let fast = &config.stores["Fast"];
@@ -32,7 +32,7 @@ fn stores_take_their_own_values_then_the_shared_ones() {
     assert_eq!(fast.store_description.as_deref(), Some("quick"));
     assert_eq!(fast.options.filesystem_store_datadir, "/shared/9292");
     assert_eq!(fast.options.filesystem_store_chunk_size, 1);
-    let origin = |option: &str| place.lines([place.load().unwrap().origin("Fast", option)]);
+    let origin = |option: &str| sandbox.lines([sandbox.load().unwrap().origin("Fast", option)]);
     assert_eq!(
         (origin("weight"), origin("filesystem_store_datadir")),
         (vec!["main.conf:8".into()], vec!["main.conf:11".into()])
@@ -47,7 +47,7 @@ fn stores_take_their_own_values_then_the_shared_ones() {
 
 #[test]
 fn a_store_may_be_called_like_another_section() {
-    let place = Place::with(
+    let sandbox = Sandbox::with(
         "[DEFAULT]\nenabled_backends = vault:file, task:file\n[glance_store]\ndefault_backend = vault\n[vault]\n\
          vault_url = http://v\nstore_description = $vault_url$filesystem_store_chunk_size\n\
          filesystem_store_datadir = /v\nfilesystem_store_chunk_size = 3\nbogus = 1\n[cors]\n\
@@ -55,7 +55,7 @@ fn a_store_may_be_called_like_another_section() {
     )
     .variable("OS_TASK__FILESYSTEM_STORE_DATADIR", "/t")
     .variable("OS_CORS__FILESYSTEM_STORE_DATADIR", "/c");
-    let config = place.config();
+    let config = sandbox.config();
     assert_eq!(config.vault.vault_url, "http://v");
     assert_eq!(config.stores["vault"].options.filesystem_store_datadir, "/v");
     assert_eq!(config.stores["vault"].store_description.as_deref(), Some("http://v3"));
@@ -66,7 +66,7 @@ fn a_store_may_be_called_like_another_section() {
         "main.conf:10: [vault] bogus is an unknown option, it is ignored",
         "main.conf:12: [cors] filesystem_store_datadir is an unknown option, it is ignored",
     ];
-    let unknown: Vec<_> = place.warnings().into_iter().filter(|line| line.contains("unknown")).collect();
+    let unknown: Vec<_> = sandbox.warnings().into_iter().filter(|line| line.contains("unknown")).collect();
     assert_eq!(unknown, expected);
 }
 
@@ -74,7 +74,7 @@ fn a_store_may_be_called_like_another_section() {
 fn what_cannot_be_a_store_is_refused() {
     let backends = |value: &str, default: &str| {
         let text = format!("[DEFAULT]\nenabled_backends = {value}\n[glance_store]\ndefault_backend = {default}\n");
-        Place::with(&text).errors()
+        Sandbox::with(&text).errors()
     };
     let cases = [
         ("a:file", "", "main.conf:4: [glance_store] default_backend: 'default_backend' config option is not set."),
@@ -101,12 +101,12 @@ fn what_cannot_be_a_store_is_refused() {
         let errors = backends(value, default);
         assert_eq!(errors.first().map(String::as_str), Some(expected), "{value}: {errors:#?}");
     }
-    let single = Place::with("[glance_store]\nstores = file\ndefault_store = rbd\n").errors();
+    let single = Sandbox::with("[glance_store]\nstores = file\ndefault_store = rbd\n").errors();
     assert_eq!(single, ["main.conf:3: [glance_store] default_store: Store for scheme rbd not found"]);
-    let single = Place::with("[glance_store]\nstores = rbd,glance.store.http.Store\ndefault_store = rbd\n");
+    let single = Sandbox::with("[glance_store]\nstores = rbd,glance.store.http.Store\ndefault_store = rbd\n");
     assert!(single.load().is_ok());
     // That this version has no driver for it is for the stores to say.
-    let vmware = Place::with("[DEFAULT]\nenabled_backends = v:vmware\n[glance_store]\ndefault_backend = v\n");
+    let vmware = Sandbox::with("[DEFAULT]\nenabled_backends = v:vmware\n[glance_store]\ndefault_backend = v\n");
     assert_eq!(vmware.config().stores["v"].driver, "vmware");
 }
 
@@ -150,21 +150,21 @@ fn options_that_must_not_be_lost_stop_the_start() {
         ),
     ];
     for (text, expected) in cases {
-        let place = Place::new();
-        let root = place.root.path().display().to_string();
+        let sandbox = Sandbox::new();
+        let root = sandbox.root.path().display().to_string();
         let text = format!("[DEFAULT]\n{}\n[database]\nconnection = sqlite:////db\n", text.replace("ROOT", &root));
-        let place = place.file("main.conf", &text).argument("--config-file", "main.conf");
-        assert_eq!(place.errors(), [expected]);
+        let sandbox = sandbox.file("main.conf", &text).argument("--config-file", "main.conf");
+        assert_eq!(sandbox.errors(), [expected]);
     }
-    let place = Place::with("[oslo_policy]\npolicy_file = rules.yaml\n");
-    assert_eq!(place.errors(), ["main.conf:2: [oslo_policy] policy_file: Couldn't find policy file rules.yaml"]);
-    let place = place.file("rules.yaml", "");
-    assert_eq!(place.config().find_file("rules.yaml"), Some(place.path("rules.yaml")));
+    let sandbox = Sandbox::with("[oslo_policy]\npolicy_file = rules.yaml\n");
+    assert_eq!(sandbox.errors(), ["main.conf:2: [oslo_policy] policy_file: Couldn't find policy file rules.yaml"]);
+    let sandbox = sandbox.file("rules.yaml", "");
+    assert_eq!(sandbox.config().find_file("rules.yaml"), Some(sandbox.path("rules.yaml")));
 }
 
 #[test]
 fn doubtful_combinations_are_warned_of() {
-    let place = Place::with(
+    let sandbox = Sandbox::with(
         "[keystone_authtoken]\ninsecure = true\n[import_filtering_opts]\nallowed_hosts = [a]\ndisallowed_hosts = [b]\n\
          [oslo_messaging_notifications]\ndriver = messagingv2\n[cors]\nmax_age =\n[DEFAULT]\ntcp_keepidle = 40000\n",
     );
@@ -176,21 +176,21 @@ fn doubtful_combinations_are_warned_of() {
          what is sent",
         "main.conf:7: [oslo_messaging_notifications] is accepted, but notifications are not part of this version",
     ];
-    assert_eq!(place.warnings(), expected);
+    assert_eq!(sandbox.warnings(), expected);
 }
 
 #[test]
 fn tls_that_a_unix_socket_does_not_have_is_warned_of() {
-    let place =
-        Place::with("[DEFAULT]\ncert_file = /dev/null\nkey_file = /dev/null\n[service]\nlisten_unix = /run/g.sock\n");
+    let sandbox =
+        Sandbox::with("[DEFAULT]\ncert_file = /dev/null\nkey_file = /dev/null\n[service]\nlisten_unix = /run/g.sock\n");
     let expected =
         "main.conf:2: [DEFAULT] cert_file has no effect on the Unix socket that [service] listen_unix asks for";
-    assert_eq!(place.warnings(), [expected]);
+    assert_eq!(sandbox.warnings(), [expected]);
 }
 
 #[test]
 fn what_becomes_of_keys_is_told_beforehand() {
-    let place = Place::with("[key_manager]\nbackend = vault\n[barbican]\nverify_ssl = false\ncafile = /ca\n");
+    let sandbox = Sandbox::with("[key_manager]\nbackend = vault\n[barbican]\nverify_ssl = false\ncafile = /ca\n");
     let expected = [
         "main.conf:5: [barbican] cafile has no effect: verify_ssl and verify_ssl_path alone say how Barbican is spoken to, as \
          upstream has it",
@@ -198,13 +198,13 @@ fn what_becomes_of_keys_is_told_beforehand() {
          deleted",
         "main.conf:4: [barbican] verify_ssl leaves certificates unverified: anyone in between can read and change what is sent",
     ];
-    assert_eq!(place.warnings(), expected);
+    assert_eq!(sandbox.warnings(), expected);
     let class = "[DEFAULT]\ndebug = false\n[key_manager]\napi_class = castellan.key_manager.barbican_key_manager.BarbicanKeyManager\n\
                  [barbican]\nbarbican_api_version = v1\n";
-    assert!(Place::with(class).config().key_manager.is_barbican());
-    let place = Place::with("[barbican]\nbarbican_api_version = v2\n");
+    assert!(Sandbox::with(class).config().key_manager.is_barbican());
+    let sandbox = Sandbox::with("[barbican]\nbarbican_api_version = v2\n");
     let expected = "main.conf:2: [barbican] barbican_api_version: v2 is not spoken; there is v1 of Barbican's API";
-    assert_eq!(place.errors(), [expected]);
+    assert_eq!(sandbox.errors(), [expected]);
 }
 
 /// A file may rely on it, so that nobody should have to find out.
@@ -304,8 +304,8 @@ fn nothing_that_says_where_or_how_safely_one_connects_is_dropped() {
 fn ways_to_keystone_that_cannot_be_kept_end_the_start() {
     let refused = |section: &str, line: &str| {
         let text = format!("[DEFAULT]\nuse_keystone_limits = true\n[{section}]\n{line}\n");
-        let place = Place::with(&text);
-        let errors = place.load().map_or_else(|error| place.lines(error.problems()), |_| Vec::new());
+        let sandbox = Sandbox::with(&text);
+        let errors = sandbox.load().map_or_else(|error| sandbox.lines(error.problems()), |_| Vec::new());
         let option = line.split(' ').next().unwrap();
         assert!(errors.iter().all(|error| error.contains(&format!("[{section}] {option}"))), "{errors:?}");
         errors.len() == 1
@@ -332,13 +332,13 @@ fn ways_to_keystone_that_cannot_be_kept_end_the_start() {
     ] {
         assert!(!refused(section, line), "{section} {line}");
     }
-    assert!(Place::with("[oslo_limit]\ntls_ciphers = HIGH\n").load().is_ok(), "nobody is asked");
+    assert!(Sandbox::with("[oslo_limit]\ntls_ciphers = HIGH\n").load().is_ok(), "nobody is asked");
 }
 
 #[test]
 fn what_has_no_effect_is_named_once() {
-    let place = Place::with("[DEFAULT]\nscrub_time = 5\n[oslo_concurrency]\nlock_path = /run/glance\n");
-    let said = place.warnings();
+    let sandbox = Sandbox::with("[DEFAULT]\nscrub_time = 5\n[oslo_concurrency]\nlock_path = /run/glance\n");
+    let said = sandbox.warnings();
     for line in [
         "main.conf:2: [DEFAULT] scrub_time has no effect yet: scrubbers are not part of this version",
         "main.conf:4: [oslo_concurrency] lock_path has no effect: this service takes no lock files",

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn later_files_win_then_the_environment_then_the_command_line() {
-    let place = Place::with("[DEFAULT]\nbacklog = 1\ndebug = off\nbind_port = 1\ntcp_keepidle = 1\n")
+    let sandbox = Sandbox::with("[DEFAULT]\nbacklog = 1\ndebug = off\nbind_port = 1\ntcp_keepidle = 1\n")
         .file("d/20.conf", "[DEFAULT]\ndebug = yes\nbind_port = 3\n")
         .file("d/10.conf", "[DEFAULT]\ndebug = no\nbind_port = 2\n")
         .file("d/ignored.txt", "[DEFAULT]\nbind_port = 4\n")
@@ -12,52 +12,52 @@ fn later_files_win_then_the_environment_then_the_command_line() {
         .variable("OS_DEFAULT__BACKLOG", "7")
         .variable("OS_DEFAULT__DEBUG", "true")
         .flag("--nodebug");
-    let loaded = place.load().unwrap();
+    let loaded = sandbox.load().unwrap();
     let default = &loaded.config.default;
     assert_eq!((default.backlog, default.bind_port, default.tcp_keepidle, default.debug), (7, 3, 1, false));
     let origins = ["tcp_keepidle", "bind_port", "backlog", "debug", "workers"];
-    let origins = place.lines(origins.map(|option| loaded.origin("DEFAULT", option)));
+    let origins = sandbox.lines(origins.map(|option| loaded.origin("DEFAULT", option)));
     let expected = ["main.conf:5", "d/20.conf:3", "environment OS_DEFAULT__BACKLOG", "command line", "default"];
     assert_eq!(origins, expected);
 }
 
 #[test]
 fn a_file_after_a_directory_wins() {
-    let mut place = Place::with("[DEFAULT]\nbacklog = 1\n").file("d/1.conf", "[DEFAULT]\nbacklog = 2\n");
-    place = place.argument("--config-dir", "d");
-    assert_eq!(place.config().default.backlog, 2);
-    place.arguments.reverse();
-    assert_eq!(place.config().default.backlog, 1);
+    let mut sandbox = Sandbox::with("[DEFAULT]\nbacklog = 1\n").file("d/1.conf", "[DEFAULT]\nbacklog = 2\n");
+    sandbox = sandbox.argument("--config-dir", "d");
+    assert_eq!(sandbox.config().default.backlog, 2);
+    sandbox.arguments.reverse();
+    assert_eq!(sandbox.config().default.backlog, 1);
 }
 
 #[test]
 fn the_usual_places_are_searched_in_order() {
     let conf = |backlog: u8| format!("[DEFAULT]\nbacklog = {backlog}\n[database]\nconnection = sqlite:////db\n");
-    let place = Place::new().file("etc/glance-api.conf", &conf(1));
-    assert_eq!(place.config().default.backlog, 1);
-    let place = place.file("etc/glance/glance-api.conf", &conf(2));
-    assert_eq!(place.config().default.backlog, 2);
-    let place = place.file("home/glance-api.conf", &conf(3)).file("home/.glance/glance-api.conf", &conf(4));
-    assert_eq!(place.config().default.backlog, 4);
+    let sandbox = Sandbox::new().file("etc/glance-api.conf", &conf(1));
+    assert_eq!(sandbox.config().default.backlog, 1);
+    let sandbox = sandbox.file("etc/glance/glance-api.conf", &conf(2));
+    assert_eq!(sandbox.config().default.backlog, 2);
+    let sandbox = sandbox.file("home/glance-api.conf", &conf(3)).file("home/.glance/glance-api.conf", &conf(4));
+    assert_eq!(sandbox.config().default.backlog, 4);
     // Directories go over files, and the import file goes under both.
-    let place = place
+    let sandbox = sandbox
         .file("etc/glance/glance-api.conf.d/1.conf", "[DEFAULT]\nbacklog = 5\n")
         .file("etc/glance/glance-image-import.conf", "[DEFAULT]\nbacklog = 6\nworkers = 6\n");
-    let config = place.config();
+    let config = sandbox.config();
     assert_eq!((config.default.backlog, config.default.workers), (5, Some(6)));
     // A file that is given leaves the usual files out, not the directories.
-    let place = place.file("own.conf", &conf(7)).argument("--config-file", "own.conf");
-    let config = place.config();
+    let sandbox = sandbox.file("own.conf", &conf(7)).argument("--config-file", "own.conf");
+    let config = sandbox.config();
     assert_eq!((config.default.backlog, config.default.workers), (7, None));
     assert_eq!(
-        place.lines(config.files.iter().map(|f| f.display())),
+        sandbox.lines(config.files.iter().map(|f| f.display())),
         ["etc/glance/glance-api.conf.d/1.conf", "own.conf"]
     );
 }
 
 #[test]
 fn the_tool_reads_the_files_of_the_service_then_its_own() {
-    let place = Place::new()
+    let sandbox = Sandbox::new()
         .file("etc/glance/glance-api.conf", "[DEFAULT]\nbacklog = 1\n[database]\nconnection = sqlite:////db\n")
         .file("etc/glance/glance-image-import.conf", "[DEFAULT]\nbacklog = 2\n")
         .file("etc/glance/glance-manage.conf", "[DEFAULT]\nbind_port = 3\n")
@@ -66,7 +66,7 @@ fn the_tool_reads_the_files_of_the_service_then_its_own() {
         .variable("OS_GLANCE_CONFIG_DIR", "ROOT/elsewhere");
     let config = |program| {
         let arguments = Arguments { program, ..Arguments::default() };
-        let sources = Sources { arguments, environment: place.environment.clone(), etc: place.path("etc") };
+        let sources = Sources { arguments, environment: sandbox.environment.clone(), etc: sandbox.path("etc") };
         Config::load(&sources, &kinds()).unwrap().config.default
     };
     let manage = config(Program::Manage);
@@ -77,22 +77,22 @@ fn the_tool_reads_the_files_of_the_service_then_its_own() {
 
 #[test]
 fn the_directory_of_upstreams_wsgi_application_is_honoured() {
-    let place = Place::new()
+    let sandbox = Sandbox::new()
         .file("etc/glance/glance-api.conf", "[DEFAULT]\nbacklog = 1\n")
         .file("g/glance-api.conf", "[DEFAULT]\nbacklog = 2\n[database]\nconnection = sqlite:////db\n")
         .file("g/glance-image-import.conf", "[image_import_opts]\nmax_parallel_stores = 2\n")
         .variable("OS_GLANCE_CONFIG_DIR", "ROOT/g");
-    let config = place.config();
+    let config = sandbox.config();
     assert_eq!((config.default.backlog, config.image_import_opts.max_parallel_stores), (2, 2));
-    std::fs::remove_file(place.path("g/glance-api.conf")).unwrap();
-    assert_eq!(place.errors(), ["g/glance-api.conf: cannot be read: No such file or directory (os error 2)"]);
+    std::fs::remove_file(sandbox.path("g/glance-api.conf")).unwrap();
+    assert_eq!(sandbox.errors(), ["g/glance-api.conf: cannot be read: No such file or directory (os error 2)"]);
 }
 
 #[test]
 fn without_any_file_the_embedded_default_is_in_force() {
-    let place = Place::new();
-    let config = place.config();
-    let state = place.path("home/.local/state/glance-api");
+    let sandbox = Sandbox::new();
+    let config = sandbox.config();
+    let state = sandbox.path("home/.local/state/glance-api");
     let under = |name: &str| state.join(name).display().to_string();
     assert_eq!(config.embedded.as_deref(), Some(state.as_path()));
     assert_eq!((config.default.bind_host.as_str(), config.default.bind_port), ("127.0.0.1", 9292));
@@ -115,30 +115,30 @@ fn the_state_directory_is_the_services_then_the_users() {
         (&[("STATE_DIRECTORY", "/s"), ("OS_SERVICE__STATE_DIRECTORY", "/own")], "/own"),
     ];
     for (variables, expected) in cases {
-        let mut place = Place::new();
+        let mut sandbox = Sandbox::new();
         for (name, value) in variables {
-            place = place.variable(name, value);
+            sandbox = sandbox.variable(name, value);
         }
-        let config = place.config();
+        let config = sandbox.config();
         let state = config.embedded.unwrap().display().to_string();
-        assert_eq!(state.replace(&place.root.path().display().to_string(), "/root"), expected);
+        assert_eq!(state.replace(&sandbox.root.path().display().to_string(), "/root"), expected);
         assert!(config.glance_store.filesystem_store_datadir.starts_with(&state));
     }
-    let mut place = Place::new();
-    place.environment.clear();
-    assert!(place.errors()[0].starts_with("no configuration file was found"));
+    let mut sandbox = Sandbox::new();
+    sandbox.environment.clear();
+    assert!(sandbox.errors()[0].starts_with("no configuration file was found"));
 }
 
 #[test]
 fn environment_and_arguments_go_over_the_embedded_default() {
-    let config = Place::new().variable("OS_DEFAULT__BIND_PORT", "9999").flag("-d").config();
+    let config = Sandbox::new().variable("OS_DEFAULT__BIND_PORT", "9999").flag("-d").config();
     assert!(config.embedded.is_some() && config.default.debug);
     assert_eq!(config.default.bind_port, 9999);
 }
 
 #[test]
 fn bad_files_are_all_named() {
-    let place = Place::new()
+    let sandbox = Sandbox::new()
         .file("a.conf", "[DEFAULT]\npassword is hunter2\n")
         .file("b.conf", "key = v\n")
         .argument("--config-file", "a.conf")
@@ -149,39 +149,39 @@ fn bad_files_are_all_named() {
         "b.conf:1: Section must be started before assignment",
         "c.conf: cannot be read: No such file or directory (os error 2)",
     ];
-    assert_eq!(place.errors(), expected);
-    let place = Place::new().argument("--config-dir", "nowhere");
-    assert_eq!(place.errors(), ["nowhere: cannot be read: No such file or directory (os error 2)"]);
+    assert_eq!(sandbox.errors(), expected);
+    let sandbox = Sandbox::new().argument("--config-dir", "nowhere");
+    assert_eq!(sandbox.errors(), ["nowhere: cannot be read: No such file or directory (os error 2)"]);
 }
 
 #[test]
 fn a_file_that_is_no_text_names_its_line() {
-    let place = Place::with("");
-    std::fs::write(place.path("main.conf"), b"[DEFAULT]\n# M\xfcnchen\ndebug = true\n").unwrap();
-    assert_eq!(place.errors(), ["main.conf:2: is not UTF-8 text"]);
+    let sandbox = Sandbox::with("");
+    std::fs::write(sandbox.path("main.conf"), b"[DEFAULT]\n# M\xfcnchen\ndebug = true\n").unwrap();
+    assert_eq!(sandbox.errors(), ["main.conf:2: is not UTF-8 text"]);
 }
 
 #[test]
 fn an_option_of_several_values_comes_from_several_places() {
-    let place = Place::with("[DEFAULT]\n[oslo_policy]\npolicy_dirs = a\npolicy_dirs = b\n");
-    let origin = place.load().unwrap().origin("oslo_policy", "policy_dirs").to_string();
+    let sandbox = Sandbox::with("[DEFAULT]\n[oslo_policy]\npolicy_dirs = a\npolicy_dirs = b\n");
+    let origin = sandbox.load().unwrap().origin("oslo_policy", "policy_dirs").to_string();
     let files: Vec<_> = origin.split(", ").map(|one| one.rsplit('/').next().unwrap()).collect();
     assert_eq!(files, ["main.conf:3", "main.conf:4"]);
 }
 
 #[test]
 fn the_paste_file_lies_beside_the_configuration_or_is_named() {
-    let place = Place::with("[paste_deploy]\nflavor = keystone\n");
-    assert_eq!(place.config().paste_deploy.config_file, None);
-    let place = place.file("main-paste.ini", "");
-    let loaded = place.load().unwrap();
-    let expected = place.path("main-paste.ini").display().to_string();
+    let sandbox = Sandbox::with("[paste_deploy]\nflavor = keystone\n");
+    assert_eq!(sandbox.config().paste_deploy.config_file, None);
+    let sandbox = sandbox.file("main-paste.ini", "");
+    let loaded = sandbox.load().unwrap();
+    let expected = sandbox.path("main-paste.ini").display().to_string();
     assert_eq!(loaded.config.paste_deploy.config_file, Some(expected));
     assert_eq!(loaded.origin("paste_deploy", "config_file").to_string(), "found in the file system");
 
-    let named = Place::with("[paste_deploy]\nconfig_file = /x/p.ini\nflavor = own\n").config();
+    let named = Sandbox::with("[paste_deploy]\nconfig_file = /x/p.ini\nflavor = own\n").config();
     assert_eq!(named.paste_deploy.config_file.as_deref(), Some("/x/p.ini"));
     let expected = "main.conf:2: [paste_deploy] flavor: there is no pipeline magic; there are caching, cachemanagement, \
                     keystone, keystone+caching, keystone+cachemanagement, and an empty one";
-    assert_eq!(Place::with("[paste_deploy]\nflavor = magic\n").errors(), [expected]);
+    assert_eq!(Sandbox::with("[paste_deploy]\nflavor = magic\n").errors(), [expected]);
 }

@@ -34,7 +34,7 @@ fn everything_a_url_can_say() {
 
 #[test]
 fn several_servers_sockets_and_addresses() {
-    for (url, place) in [
+    for (url, label) in [
         ("postgresql://u@a,b:6/n", "\"n\" on a:6, b:6"),
         ("postgresql://u@/n?host=a,b&port=1,2", "\"n\" on a:1, b:2"),
         ("postgresql://u@/n?host=a:1&host=b:2", "\"n\" on a:1, b:2"),
@@ -42,7 +42,7 @@ fn several_servers_sockets_and_addresses() {
         ("postgresql:///n?host=/run/pg&port=5555", "\"n\" on /run/pg (port 5555)"),
         ("postgresql://u@h", "\"u\" on h:5432"),
     ] {
-        assert_eq!(parse(url).place(), place, "{url}");
+        assert_eq!(parse(url).label(), label, "{url}");
     }
     assert_eq!(modes(&parse("postgresql:///n?host=/run/pg&sslmode=require")), ["Disable"]);
 }

@@ -19,7 +19,7 @@ use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::ImageRecord;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 
@@ -80,7 +80,7 @@ struct Page {
     is_one_state: bool,
 }
 
-impl Operation for Page {
+impl UnitOfWork for Page {
     type Output = Option<Vec<ImageRecord>>;
     const NAME: &'static str = "list images";
 

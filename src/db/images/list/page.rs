@@ -139,7 +139,7 @@ pub(super) fn after(dialect: Dialect, marker: &[Bound]) -> Cond {
 }
 
 impl Bound {
-    /// The same bound with a place for its value, and the value.
+    /// The same bound with a parameter for its value, and the value.
     pub(super) fn split(&self, put: &mut impl FnMut(Value) -> String) -> Self {
         let at = match &self.at {
             At::Null => At::Null,

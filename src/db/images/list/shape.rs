@@ -12,7 +12,7 @@ use super::select;
 use crate::db::dialect::Dialect;
 use crate::db::model::Kind;
 use crate::db::sql::padded;
-use crate::db::statement::{Filled, Text, place};
+use crate::db::statement::{Filled, Text, parameter};
 
 /// Shapes whose text is kept. Clients choose shapes, so there must be a bound; all are dropped when it is reached.
 const SHAPES: usize = 512;
@@ -83,7 +83,7 @@ impl Shape {
     }
 }
 
-/// A query with places for its values, and the values.
+/// A query with parameters for its values, and the values.
 struct Split {
     shape: ListQuery,
     marker: Option<Vec<Bound>>,
@@ -91,7 +91,7 @@ struct Split {
 }
 
 impl Split {
-    /// `None` if there are too many values, or one for which the statement has no place.
+    /// `None` if there are too many values, or one for which the statement has no parameter.
     fn of(query: &ListQuery, marker: Option<&[Bound]>) -> Option<Self> {
         if query.tags.len() + query.properties.len() + query.conditions.len() > VALUES {
             return None;
@@ -104,7 +104,7 @@ impl Split {
         let mut values: Vec<Value> = Vec::new();
         let mut put = |value: Value| {
             values.push(value);
-            place(values.len() - 1)
+            parameter(values.len() - 1)
         };
         let mut shape = query.clone();
         shape.marker = None;
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_text_for_a_shape_and_all_values_in_their_places() {
+    fn one_text_for_a_shape_and_all_values_as_its_parameters() {
         for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql] {
             for which in [Which::AmongFirst, Which::All] {
                 let render = |project, tag, limit| {

@@ -14,7 +14,7 @@ use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::in_line::{First, SharedList};
 use crate::db::model::ImageRecord;
-use crate::db::retry::Operation;
+use crate::db::retry::UnitOfWork;
 use crate::db::session::Session;
 
 /// Whoever has waited for so long for another's answer gets in line itself: something is wrong with the database.
@@ -62,7 +62,7 @@ impl Shared {
     }
 }
 
-impl Operation for Shared {
+impl UnitOfWork for Shared {
     type Output = Option<Vec<ImageRecord>>;
     const NAME: &'static str = Page::NAME;
 

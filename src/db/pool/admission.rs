@@ -19,17 +19,17 @@ const PACE: Duration = Duration::from_micros(100);
 /// The way to the server is as long as the quickest operation took in a time of this length, or in the one before.
 const PERIOD: Duration = Duration::from_secs(10);
 
-pub(super) struct Turns {
+pub(super) struct Admission {
     /// One for each operation that may run now: between `few` and `most`.
     permits: Arc<Semaphore>,
-    /// One more; see [`Turns::beside`].
+    /// One more; see [`Admission::beside`].
     spare: Arc<Semaphore>,
     few: usize,
     most: usize,
     long: Duration,
     /// Callers in the queue.
     waiting: AtomicUsize,
-    /// The queue is looked at; see [`Turns::watch`].
+    /// The queue is looked at; see [`Admission::watch`].
     is_watched: AtomicBool,
     state: Mutex<State>,
 }
@@ -39,15 +39,15 @@ struct State {
     permits: usize,
     is_closing: bool,
     distance: Distance,
-    /// When each operation that runs got its turn. Their order says nothing.
+    /// When each operation that runs got its permit. Their order says nothing.
     running: Vec<(u64, Instant)>,
-    /// Turns that there have been.
-    turns: u64,
+    /// Admission that there have been.
+    admitted: u64,
 }
 
 /// The right to use one connection until it is dropped.
 pub(super) struct Permit {
-    turns: Arc<Turns>,
+    admission: Arc<Admission>,
     permit: Option<OwnedSemaphorePermit>,
     /// Its number among those that run; `None`: it is the spare one.
     number: Option<u64>,
@@ -55,20 +55,20 @@ pub(super) struct Permit {
     connected: Option<Instant>,
 }
 
-/// Why there is no turn.
+/// Why there is no permit.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoTurn {
+pub(super) enum NotAdmitted {
     TimedOut,
     Closed,
 }
 
 /// A caller in the queue.
-struct Waiting<'a>(&'a Turns);
+struct Waiting<'a>(&'a Admission);
 
 impl<'a> Waiting<'a> {
-    fn new(turns: &'a Turns) -> Self {
-        turns.waiting.fetch_add(1, Ordering::SeqCst);
-        Self(turns)
+    fn new(admission: &'a Admission) -> Self {
+        admission.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(admission)
     }
 }
 
@@ -78,13 +78,13 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Turns {
+impl Admission {
     /// `few` at a time as long as operations are short, never more than `most`.
     pub(super) fn new(few: usize, most: usize) -> Self {
         let most = most.max(1);
         let few = few.clamp(1, most);
         let distance = Distance::new(Instant::now());
-        let state = State { permits: few, is_closing: false, distance, running: Vec::new(), turns: 0 };
+        let state = State { permits: few, is_closing: false, distance, running: Vec::new(), admitted: 0 };
         Self {
             permits: Arc::new(Semaphore::new(few)),
             spare: Arc::new(Semaphore::new(1)),
@@ -98,33 +98,33 @@ impl Turns {
     }
 
     /// Waits for `limit` at most. To stop waiting costs nothing.
-    pub(super) async fn wait(self: &Arc<Self>, limit: Duration) -> Result<Permit, NoTurn> {
+    pub(super) async fn wait(self: &Arc<Self>, limit: Duration) -> Result<Permit, NotAdmitted> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(self.counted(permit));
         }
         let waiting = Waiting::new(self);
         self.watch();
-        let turn = timeout(limit, Arc::clone(&self.permits).acquire_owned()).await;
+        let acquired = timeout(limit, Arc::clone(&self.permits).acquire_owned()).await;
         drop(waiting);
-        Ok(self.counted(turn.map_err(|_| NoTurn::TimedOut)?.map_err(|_| NoTurn::Closed)?))
+        Ok(self.counted(acquired.map_err(|_| NotAdmitted::TimedOut)?.map_err(|_| NotAdmitted::Closed)?))
     }
 
-    /// A turn beside the queue, for one caller at a time. To stop waiting costs nothing.
-    pub(super) async fn beside(self: &Arc<Self>) -> Result<Permit, NoTurn> {
+    /// A permit beside the queue, for one caller at a time. To stop waiting costs nothing.
+    pub(super) async fn beside(self: &Arc<Self>) -> Result<Permit, NotAdmitted> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(self.counted(permit));
         }
-        let spare = Arc::clone(&self.spare).acquire_owned().await.map_err(|_| NoTurn::Closed)?;
-        Ok(Permit { turns: Arc::clone(self), permit: Some(spare), number: None, connected: None })
+        let spare = Arc::clone(&self.spare).acquire_owned().await.map_err(|_| NotAdmitted::Closed)?;
+        Ok(Permit { admission: Arc::clone(self), permit: Some(spare), number: None, connected: None })
     }
 
     fn counted(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Permit {
         let mut state = self.state();
-        state.turns += 1;
-        let number = state.turns;
+        state.admitted += 1;
+        let number = state.admitted;
         state.running.push((number, Instant::now()));
         drop(state);
-        Permit { turns: Arc::clone(self), permit: Some(permit), number: Some(number), connected: None }
+        Permit { admission: Arc::clone(self), permit: Some(permit), number: Some(number), connected: None }
     }
 
     /// As long as there is a queue, looks now and then whether operations have become long.
@@ -132,20 +132,22 @@ impl Turns {
         if self.few == self.most || self.is_watched.swap(true, Ordering::SeqCst) {
             return;
         }
-        let turns = Arc::clone(self);
+        let admission = Arc::clone(self);
         tokio::spawn(async move {
             loop {
-                sleep(turns.long).await;
-                if turns.waiting.load(Ordering::SeqCst) == 0 {
-                    turns.is_watched.store(false, Ordering::SeqCst);
+                sleep(admission.long).await;
+                if admission.waiting.load(Ordering::SeqCst) == 0 {
+                    admission.is_watched.store(false, Ordering::SeqCst);
                     // Somebody may have come in between.
-                    if turns.waiting.load(Ordering::SeqCst) == 0 || turns.is_watched.swap(true, Ordering::SeqCst) {
+                    if admission.waiting.load(Ordering::SeqCst) == 0
+                        || admission.is_watched.swap(true, Ordering::SeqCst)
+                    {
                         return;
                     }
                 }
-                let mut state = turns.state();
-                let wanted = state.wanted(&turns);
-                state.grow_to(wanted, &turns);
+                let mut state = admission.state();
+                let wanted = state.wanted(&admission);
+                state.grow_to(wanted, &admission);
             }
         });
     }
@@ -154,7 +156,7 @@ impl Turns {
         self.permits.is_closed()
     }
 
-    /// Waits until everybody's turn has ended, for `limit` at most. There are no turns any more then.
+    /// Waits until everybody has given back its permit, for `limit` at most. There are none any more then.
     pub(super) async fn close(&self, limit: Duration) {
         {
             let mut state = self.state();
@@ -174,19 +176,19 @@ impl Turns {
 }
 
 impl State {
-    fn grow_to(&mut self, wanted: usize, turns: &Turns) {
+    fn grow_to(&mut self, wanted: usize, admission: &Admission) {
         let more = wanted.saturating_sub(self.permits);
         self.permits += more;
-        turns.permits.add_permits(more);
+        admission.permits.add_permits(more);
     }
 
     /// How many may run at a time.
-    fn wanted(&self, turns: &Turns) -> usize {
+    fn wanted(&self, admission: &Admission) -> usize {
         let far = self.distance.quickest().as_micros() / PACE.as_micros();
-        let short = usize::try_from(far).unwrap_or(turns.most).max(turns.few);
+        let short = usize::try_from(far).unwrap_or(admission.most).max(admission.few);
         let now = Instant::now();
-        let long = self.running.iter().filter(|(_, since)| now.duration_since(*since) >= turns.long).count();
-        short.saturating_add(long).min(turns.most)
+        let long = self.running.iter().filter(|(_, since)| now.duration_since(*since) >= admission.long).count();
+        short.saturating_add(long).min(admission.most)
     }
 }
 
@@ -200,7 +202,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let (Some(permit), Some(number)) = (self.permit.take(), self.number) else { return };
-        let mut state = self.turns.state();
+        let mut state = self.admission.state();
         if let Some(at) = state.running.iter().position(|(running, _)| *running == number) {
             state.running.swap_remove(at);
         }
@@ -210,12 +212,12 @@ impl Drop for Permit {
         if state.is_closing {
             return;
         }
-        let wanted = state.wanted(&self.turns);
+        let wanted = state.wanted(&self.admission);
         if state.permits > wanted {
             state.permits -= 1;
             permit.forget();
         } else {
-            state.grow_to(wanted, &self.turns);
+            state.grow_to(wanted, &self.admission);
         }
     }
 }
@@ -255,20 +257,20 @@ mod tests {
     /// For tests in which no operation is to become long.
     const NEVER: Duration = Duration::from_secs(3600);
 
-    fn turns(few: usize, most: usize, long: Duration) -> Arc<Turns> {
-        Arc::new(Turns { long, ..Turns::new(few, most) })
+    fn admission(few: usize, most: usize, long: Duration) -> Arc<Admission> {
+        Arc::new(Admission { long, ..Admission::new(few, most) })
     }
 
-    /// Has a turn for a moment, and tells how many have one.
-    async fn short(turns: Arc<Turns>) -> usize {
-        let _permit = turns.wait(LIMIT).await.unwrap();
-        let at_a_time = turns.state().permits - turns.permits.available_permits();
+    /// Has a permit for a moment, and tells how many have one.
+    async fn short(admission: Arc<Admission>) -> usize {
+        let _permit = admission.wait(LIMIT).await.unwrap();
+        let at_a_time = admission.state().permits - admission.permits.available_permits();
         tokio::task::yield_now().await;
         at_a_time
     }
 
-    async fn most_at_a_time(turns: &Arc<Turns>, count: usize) -> usize {
-        let all: Vec<_> = (0..count).map(|_| tokio::spawn(short(Arc::clone(turns)))).collect();
+    async fn most_at_a_time(admission: &Arc<Admission>, count: usize) -> usize {
+        let all: Vec<_> = (0..count).map(|_| tokio::spawn(short(Arc::clone(admission)))).collect();
         let mut most = 0;
         for one in all {
             most = most.max(one.await.unwrap());
@@ -276,55 +278,55 @@ mod tests {
         most
     }
 
-    /// Turns that last as long as they are kept.
-    async fn several(turns: &Arc<Turns>, count: usize) -> Vec<Permit> {
+    /// Admission that last as long as they are kept.
+    async fn several(admission: &Arc<Admission>, count: usize) -> Vec<Permit> {
         let mut held = Vec::new();
         for _ in 0..count {
-            held.push(turns.wait(LIMIT).await.unwrap());
+            held.push(admission.wait(LIMIT).await.unwrap());
         }
         held
     }
 
     #[tokio::test]
     async fn short_operations_are_done_by_few() {
-        let turns = turns(5, 55, NEVER);
-        assert_eq!(most_at_a_time(&turns, 300).await, 5);
+        let admission = admission(5, 55, NEVER);
+        assert_eq!(most_at_a_time(&admission, 300).await, 5);
     }
 
     #[tokio::test]
     async fn long_operations_get_all_there_are_and_leave_few() {
-        let turns = turns(5, 20, LONG);
-        let held = several(&turns, 20).await;
-        assert_eq!(turns.wait(3 * LONG).await.err(), Some(NoTurn::TimedOut));
-        assert_eq!(turns.state().permits, 20);
+        let admission = admission(5, 20, LONG);
+        let held = several(&admission, 20).await;
+        assert_eq!(admission.wait(3 * LONG).await.err(), Some(NotAdmitted::TimedOut));
+        assert_eq!(admission.state().permits, 20);
         drop(held);
-        assert_eq!(turns.state().permits, 5);
-        assert_eq!(most_at_a_time(&turns, 1).await, 1);
+        assert_eq!(admission.state().permits, 5);
+        assert_eq!(most_at_a_time(&admission, 1).await, 1);
     }
 
     #[tokio::test]
     async fn what_lasts_takes_no_turn_from_what_does_not() {
-        let turns = turns(5, 20, LONG);
-        let held = several(&turns, 4).await;
+        let admission = admission(5, 20, LONG);
+        let held = several(&admission, 4).await;
         sleep(2 * LONG).await;
         // One is left of the five. Each short operation that ends sees what lasts.
         for _ in 0..10 {
-            drop(several(&turns, 1).await);
+            drop(several(&admission, 1).await);
         }
-        assert_eq!(turns.state().permits, 9);
+        assert_eq!(admission.state().permits, 9);
         drop(held);
-        assert_eq!(turns.state().permits, 5);
+        assert_eq!(admission.state().permits, 5);
     }
 
     #[tokio::test]
-    async fn a_queue_that_moves_slowly_gets_more_turns() {
-        let turns = turns(2, 20, LONG);
-        let slow = |turns: Arc<Turns>| async move {
-            let _permit = turns.wait(LIMIT).await.unwrap();
+    async fn a_queue_that_moves_slowly_gets_more_permits() {
+        let admission = admission(2, 20, LONG);
+        let slow = |admission: Arc<Admission>| async move {
+            let _permit = admission.wait(LIMIT).await.unwrap();
             sleep(100 * LONG).await;
         };
         let begin = Instant::now();
-        let all: Vec<_> = (0..100).map(|_| tokio::spawn(slow(Arc::clone(&turns)))).collect();
+        let all: Vec<_> = (0..100).map(|_| tokio::spawn(slow(Arc::clone(&admission)))).collect();
         for one in all {
             one.await.unwrap();
         }
@@ -334,19 +336,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_distant_server_is_kept_busy() {
-        let turns = turns(5, 55, NEVER);
+        let admission = admission(5, 55, NEVER);
         let far = |milliseconds| {
             let now = Instant::now();
-            turns.state().distance.note(now - Duration::from_millis(milliseconds), now);
+            admission.state().distance.note(now - Duration::from_millis(milliseconds), now);
         };
         far(4);
         for expected in [40, 10, 5] {
-            // A turn without a connection tells nothing of the distance, but adjusts to it.
+            // A permit without a connection tells nothing of the distance, but adjusts to it.
             for _ in 0..50 {
-                drop(several(&turns, 1).await);
+                drop(several(&admission, 1).await);
             }
-            assert_eq!(turns.state().permits, expected);
-            assert_eq!(several(&turns, expected).await.len(), expected);
+            assert_eq!(admission.state().permits, expected);
+            assert_eq!(several(&admission, expected).await.len(), expected);
             far(if expected == 40 { 1 } else { 0 });
         }
     }
@@ -365,20 +367,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_come_in_order_and_waiting_has_an_end() {
-        let turns = turns(1, 1, LONG);
-        let held = turns.wait(LIMIT).await.unwrap();
+    async fn permits_come_in_order_and_waiting_has_an_end() {
+        let admission = admission(1, 1, LONG);
+        let held = admission.wait(LIMIT).await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
         for number in 0..5 {
-            let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
+            let (admission, order) = (Arc::clone(&admission), Arc::clone(&order));
             waiting.push(tokio::spawn(async move {
-                let _permit = turns.wait(LIMIT).await.unwrap();
+                let _permit = admission.wait(LIMIT).await.unwrap();
                 order.lock().unwrap().push(number);
             }));
             tokio::task::yield_now().await;
         }
-        assert_eq!(turns.wait(Duration::from_millis(20)).await.err(), Some(NoTurn::TimedOut));
+        assert_eq!(admission.wait(Duration::from_millis(20)).await.err(), Some(NotAdmitted::TimedOut));
         drop(held);
         for one in waiting {
             one.await.unwrap();
@@ -388,29 +390,29 @@ mod tests {
 
     #[tokio::test]
     async fn who_stops_waiting_takes_no_turn_along() {
-        let turns = turns(2, 2, LONG);
-        let held = several(&turns, 2).await;
+        let admission = admission(2, 2, LONG);
+        let held = several(&admission, 2).await;
         for _ in 0..5 {
-            assert!(timeout(Duration::from_millis(7), turns.wait(LIMIT)).await.is_err());
+            assert!(timeout(Duration::from_millis(7), admission.wait(LIMIT)).await.is_err());
         }
-        assert_eq!(turns.waiting.load(Ordering::SeqCst), 0);
+        assert_eq!(admission.waiting.load(Ordering::SeqCst), 0);
         drop(held);
-        assert_eq!(most_at_a_time(&turns, 6).await, 2);
+        assert_eq!(most_at_a_time(&admission, 6).await, 2);
     }
 
     #[tokio::test]
     async fn none_once_closed() {
-        let turns = turns(2, 8, LONG);
-        let held = turns.wait(LIMIT).await.unwrap();
+        let admission = admission(2, 8, LONG);
+        let held = admission.wait(LIMIT).await.unwrap();
         let closing = tokio::spawn({
-            let turns = Arc::clone(&turns);
-            async move { turns.close(LIMIT).await }
+            let admission = Arc::clone(&admission);
+            async move { admission.close(LIMIT).await }
         });
         sleep(Duration::from_millis(30)).await;
-        assert!(!closing.is_finished() && !turns.is_closed());
+        assert!(!closing.is_finished() && !admission.is_closed());
         drop(held);
         closing.await.unwrap();
-        assert!(turns.is_closed());
-        assert_eq!(turns.wait(LIMIT).await.err(), Some(NoTurn::Closed));
+        assert!(admission.is_closed());
+        assert_eq!(admission.wait(LIMIT).await.err(), Some(NotAdmitted::Closed));
     }
 }

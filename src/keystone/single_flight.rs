@@ -10,17 +10,17 @@ use super::error::KeystoneError;
 /// Lets one task at a time try. Those who wait meanwhile take what it got, or share its failure: a Keystone that answers late, or
 /// not at all, keeps nobody waiting for longer than one attempt.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct SingleFlight {
     /// The last failure and when it happened.
     failure: Mutex<Option<(Instant, Arc<KeystoneError>)>>,
 }
 
-impl Turn {
+impl SingleFlight {
     /// What `known` has, else what `fetch` gets; `fetch` keeps it where `known` finds it.
     ///
     /// # Errors
     /// That of `fetch`, or of another task's that ended while this one waited.
-    pub(super) async fn take<T>(
+    pub(super) async fn get<T>(
         &self,
         known: impl Fn() -> Option<T>,
         fetch: impl Future<Output = Result<T, Arc<KeystoneError>>>,
