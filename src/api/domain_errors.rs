@@ -15,6 +15,7 @@ use crate::cache;
 use crate::db::DbError;
 use crate::image::{self, patch::PatchError};
 use crate::keystone::KeystoneError;
+use crate::keystone::outgoing::RequestError;
 use crate::policy::PolicyError;
 use crate::store::StoreError;
 use crate::task;
@@ -283,6 +284,29 @@ pub(super) fn of_tags(error: image::Error, id: &str, action: &str) -> Error {
 /// 403 in the words of the routes of tags.
 pub(super) fn tags_forbidden(id: &str, action: &str) -> Error {
     Error::explanation(StatusCode::FORBIDDEN, format!("Not allowed to {action} tags for image {id}."))
+}
+
+/// Of the image whose tasks are listed: upstream's route says no more than the status.
+pub(super) fn of_tasks(error: image::Error) -> Error {
+    match error {
+        image::Error::NotFound(_) => Error::stock(StatusCode::NOT_FOUND),
+        other => other.into(),
+    }
+}
+
+/// Of a request that another host was to answer, and did not.
+pub(super) fn of_forwarding(error: RequestError) -> Error {
+    let status = if error.is_broken_connection() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+    not_forwarded(status).because(error)
+}
+
+/// A request that has come from another host already.
+pub(super) fn of_forwarding_round() -> Error {
+    not_forwarded(StatusCode::BAD_GATEWAY)
+}
+
+fn not_forwarded(status: StatusCode) -> Error {
+    Error::detail(status, "Stage host is unavailable")
 }
 
 pub(super) fn of_members(error: image::Error, id: &str) -> Error {

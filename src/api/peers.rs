@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, Method};
 use serde_json::Value;
 
-use super::{Call, Error, Response};
+use super::{Call, Error, Response, domain_errors};
 use crate::config::Config;
 use crate::image::Image;
 use crate::keystone::outgoing::{ClientError, Options, Outgoing, RequestError, Timeout};
@@ -90,7 +90,7 @@ impl Peers {
     ) -> Result<Response, NotForwarded> {
         if Self::is_sent_on(call) {
             tracing::error!(host, %method, path, "a request for staged data came from another host and is not sent on again");
-            return Err(NotForwarded::Unreachable(unavailable(StatusCode::BAD_GATEWAY)));
+            return Err(NotForwarded::Unreachable(domain_errors::of_forwarding_round()));
         }
         tracing::info!(host, %method, path, "a request is sent on to the host that has the staged data");
         let request = self.client.request(method, format!("{host}{path}"));
@@ -117,10 +117,5 @@ impl Peers {
 
 fn unreachable(error: RequestError) -> NotForwarded {
     tracing::error!(%error, "the host that has the staged data cannot be reached");
-    let status = if error.is_broken_connection() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-    NotForwarded::Unreachable(unavailable(status).because(error))
-}
-
-fn unavailable(status: StatusCode) -> Error {
-    Error::detail(status, "Stage host is unavailable")
+    NotForwarded::Unreachable(domain_errors::of_forwarding(error))
 }

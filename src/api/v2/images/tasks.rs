@@ -4,10 +4,10 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::domain_errors::of_tasks;
 use crate::api::policy::{moment, viewer};
 use crate::api::v2::tasks;
 use crate::api::{Api, Call, Error, Response, reply};
-use crate::image;
 use crate::task::Task;
 
 #[derive(Serialize)]
@@ -38,10 +38,7 @@ struct RecordView<'a> {
 
 /// The tasks that concern the image, of those that the caller may see.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
-    let found = api.images.get(&viewer(call.context), id).await.map_err(|error| match error {
-        image::Error::NotFound(_) => Error::stock(StatusCode::NOT_FOUND),
-        other => other.into(),
-    })?;
+    let found = api.images.get(&viewer(call.context), id).await.map_err(of_tasks)?;
     call.policy.enforce_on(call.rule, &found).await?;
     let tasks = api.tasks.of_image(&tasks::viewer(call.context), &found.id).await?;
     reply::json(StatusCode::OK, &TasksView { tasks: tasks.iter().map(record).collect() })
