@@ -271,6 +271,11 @@ impl LocationRecord {
         Self { id: None, url, status: "active".to_owned(), metadata }
     }
 
+    /// A location that is not stored yet, and whose data is still on its way.
+    pub fn placeholder(url: String, metadata: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { id: None, url, status: "uploading".to_owned(), metadata }
+    }
+
     /// Whether data can be read there.
     pub fn is_active(&self) -> bool {
         self.status == "active"

@@ -191,7 +191,7 @@ impl Rules<'_> {
         if let Some(store) = self.images.stores.id_for_url(&given.url) {
             metadata.insert("store".to_owned(), Value::from(store));
         }
-        LocationRecord { id: None, url: given.url, status: "active".to_owned(), metadata }
+        LocationRecord::active(given.url, metadata)
     }
 }
 

@@ -47,6 +47,7 @@ pub use images::Images;
 pub(crate) use import::{
     FAILED, Fault, HashFault, Hold, IMPORTING, Imported, LEASE, LOCK, Making, Placement, Plan, Transformed, hashed,
 };
+pub use import::{TaskKind, TaskStatus};
 pub use intent_log::{FOREIGN_AGE, IntentLog};
 use limits::Limits;
 pub use limits::RESERVED_NAMESPACE;
@@ -59,4 +60,3 @@ pub use unified_limits::{LimitUsage, Resource, mebibytes};
 pub use upload::Upload;
 pub use validation::ExpectedDigest;
 pub use visibility::{Viewer, Visibility};
-pub(crate) use word::keep as keep_word;

@@ -171,8 +171,8 @@ impl Images {
             Fate::Over => Ok(true),
             Fate::Leave => Ok(false),
             Fate::Unclear => {
-                let status = with_owner.as_ref().map_or("", |with_owner| with_owner.image.status.as_str());
-                Err(Unfinished::Unclear { status: status.into() })
+                let status = with_owner.map_or(Status::Unknown(""), |with_owner| Status::from(&with_owner.image));
+                Err(Unfinished::Unclear { status })
             }
             Fate::Remove => {
                 self.remove_unknown(record, with_owner.as_ref()).await?;
@@ -283,7 +283,7 @@ fn fate(record: &Record, with_owner: Option<&ImageAndOwner>) -> Fate {
         // The cache's own affair.
         Intent::Cache => return Fate::Leave,
     };
-    let is_writing = !with_owner.image.deleted && with_owner.image.status == writing.as_str();
+    let is_writing = !with_owner.image.deleted && Status::from(&with_owner.image) == writing;
     if is_writing && with_owner.owner.is_none() && work.intent == Intent::Stage {
         // The data is staged, by us or by another program.
         Fate::Over
@@ -305,7 +305,7 @@ fn fate_of_earlier_build(with_owner: Option<&ImageAndOwner>) -> Fate {
         None => Fate::Remove,
         Some(with_owner) if with_owner.owner.is_some() => Fate::Over,
         Some(with_owner) if is_erased(with_owner) => Fate::Remove,
-        Some(ImageAndOwner { image, .. }) if !image.deleted && image.status == Status::Saving.as_str() => {
+        Some(ImageAndOwner { image, .. }) if !image.deleted && Status::from(image) == Status::Saving => {
             Fate::RemoveAndRelease(Status::Saving)
         }
         Some(_) => Fate::Over,
@@ -325,7 +325,7 @@ fn is_erased(with_owner: &ImageAndOwner) -> bool {
 
 /// Deleted, but its data waits for the scrubber, or for somebody who restores it.
 fn is_waiting(with_owner: &ImageAndOwner) -> bool {
-    with_owner.image.status == Status::PendingDelete.as_str()
+    Status::from(&with_owner.image) == Status::PendingDelete
 }
 
 #[cfg(test)]

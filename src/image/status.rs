@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::word::keep;
+use crate::db::model::ImageRecord;
 
 /// Where an image stands (upstream: `glance/domain/__init__.py`, `Image.valid_state_targets`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +59,7 @@ impl Status {
     /// # Errors
     /// [`TransitionRefused`], whose text is upstream's.
     pub fn transition(self, to: Self) -> Result<(), TransitionRefused> {
-        if self.targets().contains(&to) { Ok(()) } else { Err(TransitionRefused { from: self, to }) }
+        if self.successors().contains(&to) { Ok(()) } else { Err(TransitionRefused { from: self, to }) }
     }
 
     /// Whether the image has no data yet. A location that it has nevertheless is one that was told, and refused or not looked at to
@@ -72,7 +73,7 @@ impl Status {
         matches!(self, Self::Queued | Self::Uploading) && matches!(to, Self::Saving | Self::Active | Self::Importing)
     }
 
-    const fn targets(self) -> &'static [Self] {
+    const fn successors(self) -> &'static [Self] {
         match self {
             Self::Queued => &[Self::Saving, Self::Uploading, Self::Importing, Self::Active, Self::Deleted],
             Self::Saving => &[Self::Active, Self::Killed, Self::Deleted, Self::Queued],
@@ -92,6 +93,13 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Of an image in the database.
+impl From<&ImageRecord> for Status {
+    fn from(image: &ImageRecord) -> Self {
+        image.status.as_str().into()
     }
 }
 

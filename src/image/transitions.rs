@@ -110,7 +110,7 @@ impl Images {
             return Ok(Some(Taken { found, token }));
         }
         let id = found.image.id.clone();
-        let is_claimable = found.image.status == Status::Queued.as_str();
+        let is_claimable = Status::from(&found.image) == Status::Queued;
         let step = TakeOver {
             image: id.clone(),
             from: found.image.status,
@@ -172,7 +172,7 @@ impl Images {
         let given = rows::give_back(&self.db, &image.id, change, &[Status::Uploading.as_str()], token.as_str()).await;
         let outcome = outcome(given, |_| Error::NotFound(image.id.clone()));
         let is_kept = |with_owner: &ImageAndOwner| {
-            !owns(with_owner, token) && with_owner.image.status == Status::Uploading.as_str()
+            !owns(with_owner, token) && Status::from(&with_owner.image) == Status::Uploading
         };
         self.look_if_unknown(outcome, image, is_kept).await
     }

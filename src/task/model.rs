@@ -5,32 +5,7 @@ use time::PrimitiveDateTime;
 
 use super::Error;
 use crate::db::tasks::TaskRecord;
-use crate::image::keep_word;
-
-/// What a task does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskKind {
-    /// Makes an image of data in the web, at an administrator's request to the tasks API.
-    Import,
-    /// Imports data into an image that is there.
-    ApiImageImport,
-    /// Hashes data at a location that was added to an image.
-    LocationImport,
-    /// Nothing that is known here; the word in the database.
-    Unknown(&'static str),
-}
-
-/// How far a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskStatus {
-    /// It waits for its turn.
-    Pending,
-    Processing,
-    Success,
-    Failure,
-    /// None that is known here; the word in the database.
-    Unknown(&'static str),
-}
+pub use crate::image::{TaskKind, TaskStatus};
 
 /// One task. Times are naive UTC.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,59 +32,15 @@ pub struct Task {
     pub user_id: Option<String>,
 }
 
-impl TaskKind {
-    /// The word in the database and in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Import => "import",
-            Self::ApiImageImport => "api_image_import",
-            Self::LocationImport => "location_import",
-            Self::Unknown(word) => word,
-        }
-    }
-
-    /// The kind that a word means, if any.
-    pub fn named(word: &str) -> Option<Self> {
-        [Self::Import, Self::ApiImageImport, Self::LocationImport].into_iter().find(|kind| kind.as_str() == word)
-    }
-}
-
-impl TaskStatus {
-    /// The word in the database and in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Processing => "processing",
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::Unknown(word) => word,
-        }
-    }
-
-    /// Whether the machine has a step from here to `to`.
-    ///
-    /// # Errors
-    /// [`Error::Transition`]
-    pub fn transition(self, to: Self) -> Result<(), Error> {
-        match (self, to) {
-            (Self::Pending, Self::Processing | Self::Failure) | (Self::Processing, Self::Success | Self::Failure) => {
-                Ok(())
-            }
-            (from, to) => Err(Error::Transition { from: from.as_str(), to: to.as_str() }),
-        }
-    }
-}
-
-impl From<&str> for TaskKind {
-    fn from(word: &str) -> Self {
-        Self::named(word).unwrap_or_else(|| Self::Unknown(keep_word(word)))
-    }
-}
-
-impl From<&str> for TaskStatus {
-    fn from(word: &str) -> Self {
-        let known = [Self::Pending, Self::Processing, Self::Success, Self::Failure];
-        known.into_iter().find(|status| status.as_str() == word).unwrap_or_else(|| Self::Unknown(keep_word(word)))
+/// Whether the machine has a step from one status to another.
+///
+/// # Errors
+/// [`Error::Transition`]
+pub(super) fn transition(from: TaskStatus, to: TaskStatus) -> Result<(), Error> {
+    match (from, to) {
+        (TaskStatus::Pending, TaskStatus::Processing | TaskStatus::Failure)
+        | (TaskStatus::Processing, TaskStatus::Success | TaskStatus::Failure) => Ok(()),
+        (from, to) => Err(Error::Transition { from: from.as_str(), to: to.as_str() }),
     }
 }
 
@@ -150,10 +81,10 @@ mod tests {
         //                                       p r s f
         for (from, row) in ALL.into_iter().zip(["-x-x", "--xx", "----", "----"]) {
             for (to, wanted) in ALL.into_iter().zip(row.chars()) {
-                assert_eq!(from.transition(to).is_ok(), wanted == 'x', "{from:?} to {to:?}");
+                assert_eq!(transition(from, to).is_ok(), wanted == 'x', "{from:?} to {to:?}");
             }
         }
-        let refused = TaskStatus::Success.transition(TaskStatus::Failure).unwrap_err();
+        let refused = transition(TaskStatus::Success, TaskStatus::Failure).unwrap_err();
         assert_eq!(refused.to_string(), "Status transition from success to failure is not allowed");
     }
 
@@ -170,7 +101,7 @@ mod tests {
     fn a_status_that_nobody_knows_is_shown_and_leads_nowhere() {
         for status in ALL {
             assert_eq!(TaskStatus::from(status.as_str()), status);
-            assert!(TaskStatus::from("busy").transition(status).is_err());
+            assert!(transition(TaskStatus::from("busy"), status).is_err());
         }
         assert_eq!(TaskStatus::from("busy").as_str(), "busy");
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::hashing::Hashing;
 use super::import::{Plugins, Remote, UnknownPlugin, Web};
 use super::legacy::Legacy;
-use super::model::{Task, TaskKind, TaskStatus};
+use super::model::{Task, TaskKind, TaskStatus, transition};
 use super::pool::Pool;
 use super::{Error, TaskQuery, TaskViewer};
 use crate::config::Config;
@@ -190,7 +190,7 @@ impl Tasks {
 
     /// A step of the state machine, with the time from which on a task that is done is no longer shown.
     pub(super) fn step(&self, id: &str, from: &'static [TaskStatus], to: TaskStatus) -> TaskStep {
-        debug_assert!(from.iter().all(|from| from.transition(to).is_ok()), "{from:?} to {to:?}");
+        debug_assert!(from.iter().all(|from| transition(*from, to).is_ok()), "{from:?} to {to:?}");
         let is_end = matches!(to, TaskStatus::Success | TaskStatus::Failure);
         TaskStep {
             task: id.to_owned(),

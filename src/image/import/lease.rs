@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use time::PrimitiveDateTime;
 
-use super::MAKING;
+use super::task::{TaskKind, TaskStatus};
 use crate::db::clock;
 use crate::db::tasks::Lease;
 use crate::image::intent_log::Token;
@@ -43,7 +43,7 @@ struct Seen {
 /// A lease as it was seen.
 #[derive(Debug)]
 struct Known {
-    status: String,
+    status: TaskStatus,
     renewed_at: PrimitiveDateTime,
     /// When it was first seen with the renewal that it has.
     since: Instant,
@@ -67,15 +67,17 @@ impl Reclaims {
         let mut now = HashMap::with_capacity(leases.len());
         let mut expired = Vec::new();
         for Lease { task, kind, status, renewed_at, owner } in leases {
+            let status = TaskStatus::from(status.as_str());
+            let makes_image = TaskKind::from(kind.as_str()) == TaskKind::Import;
             let former = seen.leases.get(&task);
             let unchanged = former.filter(|former| former.status == status);
             let same = unchanged.filter(|former| former.renewed_at == renewed_at);
             let since = same.filter(|_| !was_blind).map_or(answered, |same| same.since);
-            let is_renewed = kind == MAKING && unchanged.is_some() && same.is_none();
+            let is_renewed = makes_image && unchanged.is_some() && same.is_none();
             let owns = owner.is_some_and(|owner| Token::of_task(&task).is_or_precedes(&owner));
             let is_ours = is_renewed || owns || former.is_some_and(|former| former.is_ours);
             let is_silent = asked.saturating_duration_since(since) >= LEASE;
-            if is_silent && (kind != MAKING || is_ours || clock::now() - renewed_at >= SILENCE) {
+            if is_silent && (!makes_image || is_ours || clock::now() - renewed_at >= SILENCE) {
                 expired.push(task.clone());
             }
             now.insert(task, Known { status, renewed_at, since, is_ours });

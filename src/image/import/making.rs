@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tracing::info;
 use uuid::Uuid;
 
+use super::task::TaskStatus;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::model::{ImageUpdate, OtherProperties};
 use crate::db::tasks::{self, TaskStep, TaskViewer};
@@ -136,7 +137,7 @@ impl Images {
     async fn look_at_made(&self, image_id: &str) -> Result<Option<ImageAndOwner>, Error> {
         for _ in 0..LOOKS {
             let found = rows::with_owner(&self.db, image_id).await?;
-            if found.as_ref().is_none_or(|found| found.image.status != Status::Saving.as_str()) {
+            if found.as_ref().is_none_or(|found| Status::from(&found.image) != Status::Saving) {
                 return Ok(found);
             }
             sleep(LOOK).await;
@@ -148,9 +149,8 @@ impl Images {
     pub(in crate::image) async fn recover_making(&self, record: &Record, work: &Work) -> Result<bool, Error> {
         let task_id = work.token.task_id();
         let found = self.look_at_made(&record.image_id).await?;
-        let has_status =
-            |found: &ImageAndOwner, status: Status| !found.image.deleted && found.image.status == status.as_str();
-        if found.as_ref().is_some_and(|found| has_status(found, Status::Saving)) {
+        let status = found.as_ref().filter(|found| !found.image.deleted).map(|found| Status::from(&found.image));
+        if status == Some(Status::Saving) {
             return Ok(false);
         }
         for file in record.places.iter().filter_map(|place| place.strip_prefix("file://")) {
@@ -159,22 +159,21 @@ impl Images {
         let Some(task) = tasks::get(&self.db, task_id, &TaskViewer::service()).await? else {
             return self.unmake(&record.image_id).await;
         };
-        let is_made = found
-            .as_ref()
-            .is_some_and(|found| has_status(found, Status::Active) || has_status(found, Status::Deactivated));
-        if !is_made && task.status != "success" && !self.unmake(&record.image_id).await? {
+        let is_made = matches!(status, Some(Status::Active | Status::Deactivated));
+        let has_succeeded = TaskStatus::from(task.status.as_str()) == TaskStatus::Success;
+        if !is_made && !has_succeeded && !self.unmake(&record.image_id).await? {
             return Ok(false);
         }
         // A task goes through all of its states.
-        let begun = TaskStep { from: vec!["pending"], to: "processing", ..end(task_id) };
-        let step = TaskStep {
-            to: if is_made { "success" } else { "failure" },
+        let begun = step(task_id, TaskStatus::Pending, TaskStatus::Processing);
+        let outcome = if is_made { TaskStatus::Success } else { TaskStatus::Failure };
+        let ended = TaskStep {
             result: is_made.then(|| serde_json::json!({"image_id": record.image_id})),
             message: (!is_made).then(|| work.reason.clone().unwrap_or_else(|| DIED.to_owned())),
             expires_at: Some(clock::now() + self.options.task_time_to_live),
-            ..end(task_id)
+            ..step(task_id, TaskStatus::Processing, outcome)
         };
-        for step in [begun, step] {
+        for step in [begun, ended] {
             match tasks::take_step(&self.db, step).await {
                 // It is further, or has ended.
                 Ok(()) | Err(DbError::NotFound { .. }) => {}
@@ -186,11 +185,11 @@ impl Images {
     }
 }
 
-fn end(task_id: &str) -> TaskStep {
+fn step(task_id: &str, from: TaskStatus, to: TaskStatus) -> TaskStep {
     TaskStep {
         task: task_id.to_owned(),
-        from: vec!["processing"],
-        to: "failure",
+        from: vec![from.as_str()],
+        to: to.as_str(),
         result: None,
         message: None,
         expires_at: None,

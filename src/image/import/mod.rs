@@ -13,6 +13,7 @@ mod pour;
 mod reclaim;
 mod steps;
 mod stores;
+mod task;
 
 pub(crate) use super::transitions::LOCK;
 pub(crate) use hold::{Hold, Plan, Transformed};
@@ -21,12 +22,10 @@ pub(super) use lease::Reclaims;
 pub(crate) use making::Making;
 pub(crate) use place::{HashFault, Placement, hashed};
 pub(crate) use pour::{Fault, Imported};
+pub use task::{TaskKind, TaskStatus};
 
 /// The property that lists the stores to which an import is still to write.
 pub(crate) const IMPORTING: &str = "os_glance_importing_to_stores";
 
 /// The property that lists the stores that have failed.
 pub(crate) const FAILED: &str = "os_glance_failed_import";
-
-/// The kind of tasks that make their image themselves.
-const MAKING: &str = "import";

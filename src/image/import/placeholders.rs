@@ -43,5 +43,5 @@ fn placeholder(image: &str, store: &str) -> LocationRecord {
         .into_iter()
         .collect();
     let url = format!("pending://parallel-import/{image}/{store}");
-    LocationRecord { id: None, url, status: "uploading".to_owned(), metadata }
+    LocationRecord::placeholder(url, metadata)
 }

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::MAKING;
+use super::task::{TaskKind, TaskStatus};
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
 use crate::db::{DbError, clock, locations};
@@ -43,12 +43,6 @@ const LOST_UNBEGUN: &str =
 const NOT_HEARD_OF: &str =
     "The host that worked on this task was not heard of any more. Whether it has made an image is not known here.";
 
-/// The kind of tasks that look at locations.
-const LOCATION: &str = "location_import";
-
-/// The statuses in which a task still has a worker, or should have.
-const UNFINISHED: [&str; 2] = ["pending", "processing"];
-
 /// Where the worker was that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Machine {
@@ -70,12 +64,12 @@ impl Images {
             return Ok(true);
         };
         // The worker may have died after the image became active, and before its staged data was removed.
-        let has_data = matches!(found.image.status.as_str(), "active" | "deactivated");
+        let has_data = matches!(Status::from(&found.image), Status::Active | Status::Deactivated);
         let is_own = found.owner.as_deref().is_some_and(|owner| work.token.is_or_precedes(owner));
         if has_data && !is_copy(task) && (is_own || found.owner.is_none()) {
             self.drop_all_staged(&record.image_id).await;
         }
-        if found.image.status == Status::PendingDelete.as_str() {
+        if Status::from(&found.image) == Status::PendingDelete {
             // Its data is still wanted, and its row names none of it until it is restored or deleted for good.
             self.end_task(task, message, None).await?;
             return Ok(false);
@@ -101,8 +95,7 @@ impl Images {
                 return Ok(true);
             }
             // What lies there would be in the way of the next import.
-            let is_waiting =
-                [Status::Queued, Status::Uploading].iter().any(|status| found.image.status == status.as_str());
+            let is_waiting = matches!(Status::from(&found.image), Status::Queued | Status::Uploading);
             if !has_data && !is_waiting {
                 return Ok(false);
             }
@@ -166,13 +159,13 @@ impl Images {
         if spawn_blocking(move || intent_log.has(&own)).await.map_err(Error::Interrupted)? {
             return Ok(());
         }
-        if task.kind == MAKING {
+        if kind(&task) == TaskKind::Import {
             // What it has made is known to the intent log of its host alone.
             return self.end_task(Some(&task), message, None).await.map(drop);
         }
         let Some(image_id) = task.image_id.as_deref() else { return Ok(()) };
         let found = rows::with_owner(&self.db, image_id).await?;
-        if found.as_ref().is_some_and(|found| found.image.status == Status::PendingDelete.as_str()) {
+        if found.as_ref().is_some_and(|found| Status::from(&found.image) == Status::PendingDelete) {
             return self.end_task(Some(&task), message, None).await.map(drop);
         }
         // Upstream's server has tasks too, which it does not renew; theirs own no data. A deletion or an upload may have taken it from ours.
@@ -189,7 +182,7 @@ impl Images {
         // Before the image is taken, since a store that does not answer must not leave it with a token that nobody works for.
         let (stores, mut places) = (stores_of(Some(&task)), Vec::new());
         // A location that was told is no data of ours.
-        if task.kind != LOCATION {
+        if kind(&task) != TaskKind::LocationImport {
             for entry in self.entries(&self.configured(stores.clone()))? {
                 places.extend(entry.store.candidates(image_id).await?);
             }
@@ -290,7 +283,7 @@ impl Images {
                 staged.is_some() && staged == image.size
             }
             // An import that has not begun has touched nothing, and the image says which host has its data.
-            Machine::Other => task.is_some_and(|task| task.status == "pending"),
+            Machine::Other => task.is_some_and(|task| status(task) == TaskStatus::Pending),
         }
     }
 
@@ -304,8 +297,8 @@ impl Images {
         let Some(task) = task.filter(|task| is_unfinished(Some(task))) else { return Ok(false) };
         let step = TaskStep {
             task: task.id.clone(),
-            from: UNFINISHED.to_vec(),
-            to: "failure",
+            from: TaskStatus::UNFINISHED.map(TaskStatus::as_str).to_vec(),
+            to: TaskStatus::Failure.as_str(),
             result: None,
             message: Some(message.to_owned()),
             expires_at: Some(clock::now() + self.options.task_time_to_live),
@@ -321,19 +314,18 @@ impl Images {
 
 /// Whether the image of a task that does not own its data any more can be taken all the same: nobody owns it, or it is deleted.
 fn may_be_taken(found: &ImageAndOwner) -> bool {
-    let status = found.image.status.as_str();
-    let writes_unknown = status == Status::Saving.as_str();
+    let writes_unknown = Status::from(&found.image) == Status::Saving;
     found.image.deleted || (found.owner.is_none() && !writes_unknown)
 }
 
 /// Why a task has failed that lost its worker.
 fn message(task: Option<&TaskRecord>, machine: Machine) -> &'static str {
     let Some(task) = task else { return DIED };
-    match (task.kind.as_str(), task.status.as_str(), machine) {
-        (MAKING, ..) => NOT_HEARD_OF,
-        (_, "pending", Machine::This) => NEVER_BEGUN,
+    match (kind(task), status(task), machine) {
+        (TaskKind::Import, ..) => NOT_HEARD_OF,
+        (_, TaskStatus::Pending, Machine::This) => NEVER_BEGUN,
         (_, _, Machine::This) => DIED,
-        (_, "pending", Machine::Other) => LOST_UNBEGUN,
+        (_, TaskStatus::Pending, Machine::Other) => LOST_UNBEGUN,
         (_, _, Machine::Other) => LOST,
     }
 }
@@ -344,8 +336,16 @@ fn stores_of(task: Option<&TaskRecord>) -> Vec<String> {
     stores.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+fn kind(task: &TaskRecord) -> TaskKind {
+    task.kind.as_str().into()
+}
+
+fn status(task: &TaskRecord) -> TaskStatus {
+    task.status.as_str().into()
+}
+
 fn is_unfinished(task: Option<&TaskRecord>) -> bool {
-    task.is_some_and(|task| UNFINISHED.contains(&task.status.as_str()))
+    task.is_some_and(|task| TaskStatus::UNFINISHED.contains(&status(task)))
 }
 
 /// Whether a task copies what an image has already.
@@ -355,7 +355,7 @@ fn is_copy(task: Option<&TaskRecord>) -> bool {
 
 /// Whether a task looks at a location that was told. Without its row, what stands in the image's tells.
 fn is_told(task: Option<&TaskRecord>, image: &Image) -> bool {
-    task.map_or(!image.locations.is_empty(), |task| task.kind == LOCATION)
+    task.map_or(!image.locations.is_empty(), |task| kind(task) == TaskKind::LocationImport)
 }
 
 /// Whether a task succeeds when one of its stores takes the data.

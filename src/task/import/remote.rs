@@ -20,8 +20,8 @@ use super::source::Source;
 use super::web::{CONNECT, SILENCE};
 use crate::config::Config;
 use crate::identity::Context;
-use crate::image::RESERVED_NAMESPACE;
 use crate::image::schema::{DISALLOWED, ImageSchema, RESERVED};
+use crate::image::{RESERVED_NAMESPACE, Status};
 use crate::keystone::catalog;
 use crate::keystone::outgoing::{
     Answer, ClientError, Options, Outgoing, Proxies, Redirects, RequestError, Timeout, Tls, UrlFilter,
@@ -124,7 +124,7 @@ impl Remote {
         let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
         let missing = |name: &str| RemoteError::Document(format!("it has no {name}"));
         let status = text("status").ok_or_else(|| missing("status"))?;
-        if status != "active" {
+        if status != Status::Active.as_str() {
             return Err(RemoteError::Inactive(status));
         }
         let format =
