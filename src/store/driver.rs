@@ -52,6 +52,14 @@ pub(super) struct Setup<'a> {
     pub(super) only_checks: bool,
 }
 
+/// What two locations have in common that lead to one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectIdentity {
+    File(FileIdentity),
+    /// The object's name in all that its kind of store can reach.
+    Name(String),
+}
+
 /// One place where image data can lie: a directory, a bucket, a pool, the web.
 ///
 /// All methods may be called at the same time from many tasks. Dropping a returned future before its end stops waiting;
@@ -128,8 +136,8 @@ pub trait Store: Send + Sync {
     /// is no object.
     ///
     /// # Errors
-    /// `BadLocation`, `Timeout`, `Io`.
-    fn identity<'a>(&'a self, _location: &'a Location) -> BoxFuture<'a, Result<Option<FileIdentity>, StoreError>> {
+    /// `BadLocation`, `RemoteUnavailable`, `Timeout`, `Io`.
+    fn identity<'a>(&'a self, _location: &'a Location) -> BoxFuture<'a, Result<Option<ObjectIdentity>, StoreError>> {
         async { Ok(None) }.boxed()
     }
 

@@ -26,7 +26,7 @@ mod conformance;
 pub(crate) use background::run_in_background;
 pub use context::{Priority, StoreContext};
 pub use digest::{Algorithm, DigestState, Digests, Hashes};
-pub use driver::{Store, Stored, Writer};
+pub use driver::{ObjectIdentity, Store, Stored, Writer};
 pub use drivers::kinds;
 pub use error::{Capability, StoreError};
 pub use file_identity::FileIdentity;

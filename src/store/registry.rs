@@ -14,7 +14,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::{Map, Value};
 
 use super::driver::{Driver, Store};
-use super::{FileIdentity, Location, Reader, StoreContext, StoreError};
+use super::{Location, ObjectIdentity, Reader, StoreContext, StoreError};
 use crate::keystone::outgoing::UrlFilter;
 use recipe::Recipe;
 
@@ -288,28 +288,33 @@ impl Stores {
         if others.is_empty() {
             return Ok(false);
         }
-        let Some(wanted) = self.identity(url).await? else { return Ok(false) };
+        let wanted = self.identities(url).await?;
+        if wanted.is_empty() {
+            return Ok(false);
+        }
         for other in others {
-            if self.identity(other).await? == Some(wanted) {
+            if self.identities(other).await?.iter().any(|identity| wanted.contains(identity)) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    async fn identity(&self, url: &str) -> Result<Option<FileIdentity>, StoreError> {
-        let Ok(location) = Location::parse(url) else { return Ok(None) };
+    /// All that a location may lead to: a URL that names no store has an object in each store that takes it.
+    async fn identities(&self, url: &str) -> Result<Vec<ObjectIdentity>, StoreError> {
+        let Ok(location) = Location::parse(url) else { return Ok(Vec::new()) };
         let takers = || self.entries.iter().chain(&self.staging).filter(|entry| entry.takes(&location));
         // The store in which it lay may not be configured any more. Any of its kind can tell then.
         let asked =
             takers().find(|entry| entry.store.owns(url)).map_or_else(|| takers().collect(), |entry| vec![entry]);
+        let mut identities = Vec::new();
         for entry in asked {
             match entry.store.identity(&location).await {
-                Ok(None) | Err(StoreError::BadLocation { .. }) => {}
-                found => return found,
+                Err(StoreError::BadLocation { .. }) => {}
+                found => identities.extend(found?),
             }
         }
-        Ok(None)
+        Ok(identities)
     }
 
     /// Deletes the data of a location; one that names no store is looked for in all that it may lie in.

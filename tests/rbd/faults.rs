@@ -1,5 +1,6 @@
 //! Crashes, outages, clients that vanish, and configurations that do not do.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::Command;
@@ -44,6 +45,33 @@ fn a_crash_leaves_nothing() {
     assert_recovered(&server, ceph, &id);
     assert!(server.send(&download(&finished)).expect(200).body == data);
     server.send(&delete(&finished)).expect(204);
+}
+
+/// The old form of a location names the same data.
+#[test]
+fn recovery_keeps_what_an_image_has_by_another_url() {
+    let ceph = Ceph::shared();
+    let mut server = Server::with(|conf| {
+        let state = conf.dir.join("state").display().to_string();
+        conf.ceph(ceph).set("service.state_directory", state)
+    });
+    let data = pattern(MIB);
+    let id = stored(&mut server.client(), &data);
+    server.crash();
+    let logs = server.conf.dir.join("state/uploads");
+    let log = fs::read_dir(logs).unwrap().next().unwrap().unwrap().path();
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    let place = format!("rbd://{}/images/{id}/snap", ceph.fsid);
+    let entry =
+        json!({"version": 1, "intent": "remove_locations", "host": host, "token": "t", "image": id, "places": [place]});
+    fs::write(log.join("t"), format!("{entry}\n")).unwrap();
+    let rename = format!("update image_locations set value = 'rbd://{id}' where image_id = '{id}'");
+    let done = Command::new("sqlite3").arg(server.conf.database()).arg(rename).status();
+    assert!(done.expect("sqlite3: apt-get install sqlite3").success());
+    server.start_again();
+    wait_for("recovery has looked", Duration::from_secs(60), || (!log.join("t").try_exists().unwrap()).then_some(()));
+    assert!(server.send(&download(&id)).expect(200).body == data);
+    server.send(&delete(&id)).expect(204);
 }
 
 #[test]
@@ -270,9 +298,9 @@ fn a_reload_that_does_not_concern_the_store_keeps_its_session() {
     let id = stored(&mut client, &data);
     // Each session has threads of its own for its messages.
     let threads = || -> std::collections::BTreeSet<String> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten();
-        let is_messenger = |task: &std::fs::DirEntry| {
-            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("msgr-worker"))
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten();
+        let is_messenger = |task: &fs::DirEntry| {
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("msgr-worker"))
         };
         tasks.filter(is_messenger).map(|task| task.file_name().into_string().unwrap()).collect()
     };

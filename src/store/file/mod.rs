@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::{Pool, Pools};
 use super::writer::StrandWriter;
-use super::{FileIdentity, Location, Reader, StoreContext, StoreError};
+use super::{Location, ObjectIdentity, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use directories::{Directories, Directory};
 use draft::{Draft, Kind};
@@ -248,10 +248,10 @@ impl Store for FileStore {
         .boxed()
     }
 
-    fn identity<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<Option<FileIdentity>, StoreError>> {
+    fn identity<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<Option<ObjectIdentity>, StoreError>> {
         async move {
             let path = self.inner.path_of(location)?;
-            self.run(move |_| identity(&path)).await
+            self.run(move |_| Ok(identity(&path)?.map(ObjectIdentity::File))).await
         }
         .boxed()
     }

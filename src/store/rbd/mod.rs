@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::Pools;
 use super::writer::StrandWriter;
-use super::{Capability, Location, Priority, Reader, StoreContext, StoreError};
+use super::{Capability, Location, ObjectIdentity, Priority, Reader, StoreContext, StoreError};
 use crate::config::{GlanceStoreSection, StoreKind};
 use crate::sys::ceph::{CephPool, Image};
 use cluster::{Access, Connection, Link};
@@ -181,6 +181,17 @@ impl Store for RbdStore {
             }
             let connection = self.link.connection().await?;
             Ok(vec![location::url(&connection.fsid, &self.inner.pool, image_id, SNAPSHOT)])
+        }
+        .boxed()
+    }
+
+    /// Without its snapshot, and in the store's cluster whichever the URL names: so is it read, too.
+    fn identity<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<Option<ObjectIdentity>, StoreError>> {
+        async move {
+            let address = Address::parse(location.url())?;
+            let connection = self.link.connection().await?;
+            let pool = address.pool.as_ref().unwrap_or(&self.inner.pool);
+            Ok(Some(ObjectIdentity::Name(location::url(&connection.fsid, pool, &address.image, SNAPSHOT))))
         }
         .boxed()
     }
