@@ -3,7 +3,7 @@
 use sea_query::{Expr, ExprTrait, Query};
 use time::PrimitiveDateTime;
 
-use super::children::{insert_locations, is_deleted, metadata_text};
+use super::children::{is_deleted, metadata_text};
 use super::clock;
 use super::connection::Db;
 use super::error::DbError;
@@ -13,31 +13,12 @@ use super::row::Columns;
 use super::session::Session;
 use super::sql::{live, soft_delete};
 
-/// Adds a location to an image; a location in status `deleted` or `pending_delete` counts as deleted from the start.
-pub async fn add(db: &Db, image: &str, location: LocationRecord) -> Result<(), DbError> {
-    db.write(Add { image: image.to_owned(), location }).await
-}
-
-/// Changes a location's URL, metadata and status. `location.id` says which.
+/// Brings back a location that was marked as deleted.
 ///
 /// # Errors
 /// [`DbError::NotFound`] if the image has no such location.
-pub async fn update(db: &Db, image: &str, location: LocationRecord) -> Result<(), DbError> {
-    db.write(Update { image: image.to_owned(), location }).await
-}
-
-/// Changes only the status of a location; `deleted` and `pending_delete` mark it as deleted
-/// (`image_location_delete` in `glance/db/sqlalchemy/api.py`), any other brings it back.
-///
-/// # Errors
-/// [`DbError::NotFound`] if the image has no such location.
-pub async fn set_status(db: &Db, image: &str, location: i64, status: &str) -> Result<(), DbError> {
-    db.write(SetStatus { image: image.to_owned(), location, status: status.to_owned() }).await
-}
-
-/// Marks all locations of an image as deleted.
-pub async fn delete_all(db: &Db, image: &str) -> Result<(), DbError> {
-    db.write(DeleteAll { image: image.to_owned() }).await
+pub async fn restore(db: &Db, image: &str, location: i64) -> Result<(), DbError> {
+    db.write(Restore { image: image.to_owned(), location }).await
 }
 
 /// The URLs of the locations that went with an image when it was deleted, and would come back with it.
@@ -117,48 +98,17 @@ async fn set(
     }
 }
 
-struct Add {
-    image: String,
-    location: LocationRecord,
-}
-
-impl UnitOfWork for Add {
-    type Output = ();
-    const NAME: &'static str = "add location";
-
-    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        insert_locations(session, &self.image, clock::now(), &[&self.location]).await
-    }
-}
-
-struct Update {
-    image: String,
-    location: LocationRecord,
-}
-
-impl UnitOfWork for Update {
-    type Output = ();
-    const NAME: &'static str = "update location";
-
-    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        let missing = || DbError::NotFound { what: "location", key: format!("without id of image {}", self.image) };
-        let id = self.location.id.ok_or_else(missing)?;
-        store(session, &self.image, id, clock::now(), &self.location, None).await
-    }
-}
-
-struct SetStatus {
+struct Restore {
     image: String,
     location: i64,
-    status: String,
 }
 
-impl UnitOfWork for SetStatus {
+impl UnitOfWork for Restore {
     type Output = ();
-    const NAME: &'static str = "set status of location";
+    const NAME: &'static str = "restore location";
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        set(session, Query::update(), &self.image, self.location, clock::now(), &self.status).await
+        set(session, Query::update(), &self.image, self.location, clock::now(), "active").await
     }
 }
 
@@ -199,23 +149,5 @@ impl UnitOfWork for DropPlaceholders {
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
         drop_placeholders_of(session, &self.image).await
-    }
-}
-
-struct DeleteAll {
-    image: String,
-}
-
-impl UnitOfWork for DeleteAll {
-    type Output = ();
-    const NAME: &'static str = "delete locations";
-
-    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        let update = soft_delete("image_locations", clock::now())
-            .value("status", "deleted")
-            .and_where(Expr::col("image_id").eq(self.image.as_str()))
-            .and_where(live("image_locations"))
-            .take();
-        session.execute(&update).await.map(drop)
     }
 }

@@ -8,7 +8,7 @@ use crate::config::Secret;
 use crate::db::images::list::{ListQuery, Viewer};
 use crate::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage};
 use crate::db::testing::open;
-use crate::db::{Db, DbError, LocationCipher, children, images, locations, members};
+use crate::db::{Db, DbError, LocationCipher, children, images, members};
 
 extern crate self as glance_api;
 
@@ -38,7 +38,7 @@ async fn urls_of_locations_are_encrypted_where_there_is_a_key() {
     images::create(&plain, NewImage { locations: vec![location("file:///before")], ..NewImage::new(&id) })
         .await
         .unwrap();
-    locations::add(&sealing, &id, location("file:///after")).await.unwrap();
+    suite::add_location(&sealing, &id, location("file:///after")).await;
     async fn read(db: &Db, id: &str) -> Result<Vec<LocationRecord>, DbError> {
         Ok(images::get(db, id, false).await?.unwrap().locations)
     }
@@ -54,7 +54,8 @@ async fn urls_of_locations_are_encrypted_where_there_is_a_key() {
     assert_eq!(images::list(&sealing, &query).await.unwrap()[0].locations, known);
 
     known[0].url = "file:///later".to_owned();
-    locations::update(&sealing, &id, known[0].clone()).await.unwrap();
+    let change = ImageUpdate { locations: Some(known), ..ImageUpdate::default() };
+    images::update(&sealing, &id, change, None).await.unwrap();
     assert!(!read(&plain, &id).await.unwrap()[0].url.contains(':'));
     assert_eq!(urls(&read(&sealing, &id).await.unwrap()), ["file:///later", "file:///after"]);
 }

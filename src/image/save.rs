@@ -115,7 +115,7 @@ impl Images {
                 Err(error) if is_for_recovery(&error) => is_settled = false,
                 Err(error) => {
                     if let Some(id) = location.id {
-                        locations::set_status(&self.db, &before.id, id, "active").await?;
+                        locations::restore(&self.db, &before.id, id).await?;
                     }
                     refused = Some(error);
                 }

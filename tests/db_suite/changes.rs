@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::super::glance_api::db::images::Measure;
 use super::super::glance_api::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage, OtherProperties};
 use super::super::glance_api::db::{Db, DbError, images, locations, members, tags};
-use super::{create, get, location, pairs, texts, uuid};
+use super::{add_location, create, get, location, pairs, texts, uuid};
 
 pub(super) async fn run(db: &Db) {
     columns(db).await;
@@ -169,27 +169,19 @@ async fn locations_of_an_image(db: &Db) {
     assert!(matches!(stranger, Err(DbError::NotFound { what: "location", .. })), "{stranger:?}");
     assert_eq!(urls().await, texts(&["b2", "c"]), "a failed change changes nothing");
 
-    locations::add(db, &id, location("d")).await.unwrap();
+    add_location(db, &id, location("d")).await;
     assert_eq!(urls().await, texts(&["b2", "c", "d"]));
-    let b = b.id.unwrap();
-    locations::set_status(db, &id, b, "pending_delete").await.unwrap();
+    let others = get(db, &id).await.unwrap().locations.split_off(1);
+    set(others).await.unwrap();
     assert_eq!(urls().await, texts(&["c", "d"]));
-    locations::set_status(db, &id, b, "active").await.unwrap();
-    let moved = LocationRecord { id: Some(b), ..location("b3") };
-    locations::update(db, &id, moved.clone()).await.unwrap();
-    assert_eq!(get(db, &id).await.unwrap().locations.first(), Some(&moved));
+    let b = b.id.unwrap();
+    locations::restore(db, &id, b).await.unwrap();
+    assert_eq!(urls().await, texts(&["b2", "c", "d"]));
     let other = uuid();
     create(db, NewImage::new(&other)).await;
-    for failed in [
-        locations::set_status(db, &other, b, "deleted").await,
-        locations::update(db, &other, moved).await,
-        locations::update(db, &id, location("no id")).await,
-    ] {
-        assert!(matches!(failed, Err(DbError::NotFound { what: "location", .. })), "{failed:?}");
-    }
+    let failed = locations::restore(db, &other, b).await;
+    assert!(matches!(failed, Err(DbError::NotFound { what: "location", .. })), "{failed:?}");
     assert_eq!(set(Vec::new()).await.unwrap().locations, []);
-    locations::add(db, &id, location("e")).await.unwrap();
-    locations::delete_all(db, &id).await.unwrap();
     assert_eq!(urls().await, texts(&[]));
 }
 
@@ -286,12 +278,13 @@ async fn restoration(db: &Db) {
     assert_eq!(get(db, &id).await.unwrap().locations, before.locations[1..]);
 
     // A location that was not active is not made so.
-    let second = before.locations[1].id.unwrap();
-    locations::set_status(db, &id, second, "odd").await.unwrap();
+    let odd = LocationRecord { status: "odd".to_owned(), ..before.locations[1].clone() };
+    let change = ImageUpdate { locations: Some(vec![odd.clone()]), ..ImageUpdate::default() };
+    images::update(db, &id, change, None).await.unwrap();
     images::delete(db, &id, "deleted", None).await.unwrap();
     restore(first()).await.unwrap();
     let left = get(db, &id).await.unwrap().locations;
-    assert_eq!(left, [LocationRecord { status: "odd".to_owned(), ..before.locations[1].clone() }]);
+    assert_eq!(left, [odd]);
 }
 
 async fn usage(db: &Db) {

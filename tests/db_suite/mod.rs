@@ -14,7 +14,7 @@ mod tasks;
 
 use std::time::Duration;
 
-use super::glance_api::db::model::{ImageRecord, LocationRecord, NewImage};
+use super::glance_api::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage};
 use super::glance_api::db::{Db, DbError, Dialect, images};
 use serde_json::json;
 use time::{OffsetDateTime, PrimitiveDateTime};
@@ -57,6 +57,14 @@ pub(super) fn pairs(list: &[(&str, Option<&str>)]) -> Vec<(String, Option<String
 
 pub(super) fn texts(list: &[&str]) -> Vec<String> {
     list.iter().map(|&text| text.to_owned()).collect()
+}
+
+/// Gives an image one more location.
+pub(super) async fn add_location(db: &Db, id: &str, location: LocationRecord) {
+    let mut locations = get(db, id).await.unwrap().locations;
+    locations.push(location);
+    let change = ImageUpdate { locations: Some(locations), ..ImageUpdate::default() };
+    images::update(db, id, change, None).await.unwrap();
 }
 
 pub(super) fn location(url: &str) -> LocationRecord {

@@ -2,8 +2,8 @@
 
 use super::super::glance_api::db::images::{self, ImageAndOwner};
 use super::super::glance_api::db::model::{ImageUpdate, NewImage};
-use super::super::glance_api::db::{Db, DbError, locations};
-use super::{create, get, location, pairs, uuid};
+use super::super::glance_api::db::{Db, DbError};
+use super::{add_location, create, get, location, pairs, uuid};
 
 pub(super) async fn run(db: &Db) {
     one_owner_at_a_time(db).await;
@@ -103,7 +103,7 @@ async fn a_deletion_is_of_the_locations_that_were_read(db: &Db) {
     let id = uuid();
     let new = NewImage { status: "active".to_owned(), locations: vec![location("l")], ..NewImage::new(&id) };
     let read = create(db, new).await.locations;
-    locations::add(db, &id, location("m")).await.unwrap();
+    add_location(db, &id, location("m")).await;
     assert!(changed(images::delete_and_take(db, &id, "deleted", &["active"], &read, "one").await));
     assert!(changed(images::delete_without_data(db, &id, "deleted", &["active"], &[]).await));
     let kept = with_owner(db, &id).await;
