@@ -60,6 +60,27 @@ async fn urls_of_locations_are_encrypted_where_there_is_a_key() {
     assert_eq!(urls(&read(&sealing, &id).await.unwrap()), ["file:///later", "file:///after"]);
 }
 
+/// More than a statement may have parameters.
+#[tokio::test]
+async fn forty_thousand_locations_and_properties_can_be_kept_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path()).await;
+    let mut new = NewImage::new(suite::uuid());
+    new.locations.extend((0..40_000).map(|number| suite::location(&format!("x://{number}"))));
+    new.properties.extend((0..40_000).map(|number| (format!("p{number}"), Some(String::new()))));
+    let mut made = images::create(&db, new).await.unwrap();
+
+    let kept = (made.locations.split_off(1), made.properties.split_off(1));
+    let change = async |locations: Vec<LocationRecord>, properties: Vec<(String, Option<String>)>| {
+        let change = ImageUpdate { locations: Some(locations), properties: Some(properties), ..ImageUpdate::default() };
+        let after = images::update(&db, &made.id, change, None).await.unwrap();
+        (after.locations, after.properties)
+    };
+    assert_eq!(change(kept.0.clone(), kept.1.clone()).await, kept);
+    let one = (kept.0[..1].to_vec(), kept.1[..1].to_vec());
+    assert_eq!(change(one.0.clone(), one.1.clone()).await, one);
+}
+
 #[tokio::test]
 async fn a_change_of_locations_leaves_what_cannot_be_read_as_it_is() {
     use sea_query::Query;

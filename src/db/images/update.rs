@@ -168,6 +168,9 @@ fn columns(change: &ImageUpdate, now: PrimitiveDateTime) -> UpdateStatement {
     update
 }
 
+/// Rows that one statement names, far below the parameters that each database allows.
+const MOST_IDS: usize = 1000;
+
 struct PropertyRow {
     id: i64,
     name: String,
@@ -230,8 +233,9 @@ async fn set_properties(
     reserved::make_way(session, image, deleted, fresh.iter().map(|(name, _)| name.as_str())).await?;
     children::insert_properties(session, image, now, &fresh).await?;
     let gone = gone(stored.values().copied().filter(|row| !row.deleted && is_ours(&row.name)), others);
-    if !gone.is_empty() {
-        session.execute(&soft_delete("image_properties", now).and_where(Expr::col("id").is_in(gone)).take()).await?;
+    for ids in gone.chunks(MOST_IDS) {
+        let ids = ids.iter().copied();
+        session.execute(&soft_delete("image_properties", now).and_where(Expr::col("id").is_in(ids)).take()).await?;
     }
     Ok(())
 }
@@ -274,19 +278,16 @@ async fn set_locations(
         // Whoever has read the active ones says nothing about others.
         kept.extend(found.iter().filter(|location| !location.is_active()).filter_map(|location| location.id));
     }
-    let mut gone = soft_delete("image_locations", now);
-    gone.value(
-        "status",
-        match change.other_locations {
-            OtherLocations::Delete => "deleted",
-            OtherLocations::Schedule => "pending_delete",
-        },
-    );
-    gone.and_where(Expr::col("image_id").eq(image)).and_where(live("image_locations"));
-    if !kept.is_empty() {
-        gone.and_where(Expr::col("id").is_not_in(kept));
+    let status = match change.other_locations {
+        OtherLocations::Delete => "deleted",
+        OtherLocations::Schedule => "pending_delete",
+    };
+    let gone: Vec<i64> = found.iter().filter_map(|location| location.id).filter(|id| !kept.contains(id)).collect();
+    for ids in gone.chunks(MOST_IDS) {
+        let mut update = soft_delete("image_locations", now);
+        update.value("status", status).and_where(Expr::col("id").is_in(ids.iter().copied()));
+        session.execute(&update).await?;
     }
-    session.execute(&gone).await?;
     for (id, location, known) in differing(wanted, found) {
         locations::store(session, image, id, now, location, known).await?;
     }
