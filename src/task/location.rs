@@ -274,14 +274,14 @@ impl Tasks {
         };
         match taken_back {
             Ok(true) => self.images.let_go(hold).await,
-            // Somebody gives it other data. The lock is still there, and recovery takes it away when nobody is in the way.
             Ok(false) => {
-                warn!(
-                    task_id = placement.task_id,
-                    image_id = placement.image.id,
-                    "a task has lost its image to somebody else"
-                );
-                self.images.leave(hold, &message).await;
+                let (task_id, image_id) = (&placement.task_id, &placement.image.id);
+                warn!(task_id, image_id, "a task has lost its image to somebody else");
+                match self.end_overtaken(task_id, image_id, &message).await {
+                    Ok(true) => self.images.let_go(hold).await,
+                    // Recovery looks whether the task has ended.
+                    Ok(false) | Err(_) => self.images.leave(hold, &message).await,
+                }
             }
             // Recovery ends the task of an image that is not as it was.
             Err(error) => {

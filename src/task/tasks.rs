@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::db::tasks::{self as rows, Failure, ImageStep, NewTask, TaskStep};
 use crate::db::{Db, DbError, clock};
 use crate::identity::Context;
-use crate::image::{Hold, Image, Images};
+use crate::image::{self, Hold, Image, Images};
 use crate::keystone::outgoing::ClientError;
 
 /// Characters that the column of request ids holds.
@@ -186,6 +186,20 @@ impl Tasks {
     pub(super) async fn fail(&self, id: &str, message: String) -> Result<(), DbError> {
         let from = &[TaskStatus::Pending, TaskStatus::Processing];
         rows::take_step(&self.db, TaskStep { message: Some(message), ..self.step(id, from, TaskStatus::Failure) }).await
+    }
+
+    /// The task fails whose image somebody else gives data. False: nothing was done, since another host has taken the image and ends the
+    /// task with it, or nobody has.
+    pub(super) async fn end_overtaken(&self, id: &str, image_id: &str, message: &str) -> Result<bool, image::Error> {
+        if !self.images.is_overtaken(image_id, id).await? {
+            return Ok(false);
+        }
+        // First, since nobody looks at the lock of a task that has ended.
+        self.images.unlock(image_id, id).await?;
+        match self.fail(id, message.to_owned()).await {
+            Ok(()) | Err(DbError::NotFound { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A step of the state machine, with the time from which on a task that is done is no longer shown.

@@ -1,5 +1,6 @@
 //! Tests of imports that need more than a few lines of their own.
 
+mod attacks;
 mod changes;
 mod crashes;
 mod disks;

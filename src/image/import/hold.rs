@@ -118,6 +118,17 @@ impl Images {
         Ok(images::with_owner(&self.db, image_id).await?.is_none_or(|found| found.image.deleted))
     }
 
+    /// Whether an image that is there is not the task's any more, nor that of another host which ends the task: somebody else gives it, or
+    /// has given it, data.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn is_overtaken(&self, image_id: &str, task_id: &str) -> Result<bool, Error> {
+        let found = images::with_owner(&self.db, image_id).await?;
+        let is_own = |owner: &str| Token::of_task(task_id).is_or_precedes(owner);
+        Ok(found.is_some_and(|found| !found.image.deleted && !found.owner.as_deref().is_some_and(is_own)))
+    }
+
     /// Frees an image of the task that has it; false if that does not have it any more.
     ///
     /// # Errors

@@ -28,6 +28,9 @@ const DELETED: &str = "Image has been deleted, aborting import.";
 const UNTOLD: &str =
     "The database did not answer when this task had ended. Nothing was kept; the image can be imported again.";
 
+/// What a task says whose image got other data before it had begun.
+const TAKEN: &str = "Somebody else gave the image data before this task began.";
+
 /// What an entry of the intent log says of a store that was left out of an import, and may have something of its data.
 const LEFT: &str = "Something of the data may be in a store that failed.";
 
@@ -66,7 +69,11 @@ async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> End
             run(tasks, import, stop).await;
         }
         Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
-            tasks.end_without_image(&import.plan, import.hold, None).await;
+            match tasks.end_overtaken(&task_id, &import.plan.image.id, TAKEN).await {
+                Ok(true) => tasks.images.let_go(import.hold).await,
+                Ok(false) => tasks.end_without_image(&import.plan, import.hold, None).await,
+                Err(error) => tasks.leave_unclear(&task_id, import.hold, &error, TAKEN).await,
+            }
         }
         Err(error) if error.is_unavailable() => {
             warn!(task_id, error = &error as &dyn StdError, "an import cannot begin yet");
