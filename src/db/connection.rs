@@ -248,15 +248,15 @@ impl Db {
         let (link, traits) = match &self.backend {
             Backend::Sqlite { write, read } => {
                 let pool = if writes { write } else { read };
-                (Link::Sqlite(self.connection(pool, queue, on_admission).await?), Traits::default())
+                (Link::Sqlite(self.connection(pool, queue, writes, on_admission).await?), Traits::default())
             }
             Backend::Postgres { pool, is_pooled, .. } => {
-                let link = Link::Postgres(self.connection(pool, queue, on_admission).await?);
+                let link = Link::Postgres(self.connection(pool, queue, writes, on_admission).await?);
                 // Known at the latest when the connection was made.
                 (link, Traits { is_pooled: is_pooled.load(Ordering::SeqCst), ..Traits::default() })
             }
             Backend::MySql { pool, answer, is_strict, is_galera, .. } => {
-                let link = Link::MySql(self.connection(pool, queue, on_admission).await?);
+                let link = Link::MySql(self.connection(pool, queue, writes, on_admission).await?);
                 let is_galera = is_galera.load(Ordering::SeqCst);
                 (link, Traits { answer: *answer, is_strict: *is_strict, is_galera, ..Traits::default() })
             }
@@ -268,10 +268,11 @@ impl Db {
         &self,
         pool: &Pool<C>,
         queue: Queue,
+        writes: bool,
         on_admission: impl FnOnce(),
     ) -> Result<Pooled<C>, DbError> {
         let admitted = match queue {
-            Queue::InOrder => pool.admit().await?,
+            Queue::InOrder => pool.admit(writes).await?,
             Queue::Beside => pool.admit_beside().await?,
         };
         on_admission();

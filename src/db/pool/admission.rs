@@ -14,6 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// An operation that has run for longer makes room for another. Tokio's clock knows whole milliseconds.
 const LONG: Duration = Duration::from_millis(2);
+/// So many times as long, if it only reads. What keeps a reader waiting is most often the server's processors, which have no more done
+/// where more ask at the same time; and who waits here can share another's answer.
+const READS: u32 = 12;
 /// However long the way to the server is, so many connections are used that one operation can be sent each time that this has passed.
 const PACE: Duration = Duration::from_micros(100);
 /// The way to the server is as long as the quickest operation took in a time of this length, or in the one before.
@@ -39,7 +42,7 @@ struct State {
     permits: usize,
     is_closing: bool,
     distance: Distance,
-    /// When each operation that runs got its permit. Their order says nothing.
+    /// From when on each operation that runs is a long one. Their order says nothing.
     running: Vec<(u64, Instant)>,
     /// Admission that there have been.
     admitted: u64,
@@ -97,32 +100,33 @@ impl Admission {
         }
     }
 
-    /// Waits for `limit` at most. To stop waiting costs nothing.
-    pub(super) async fn wait(self: &Arc<Self>, limit: Duration) -> Result<Permit, NotAdmitted> {
+    /// Waits for `limit` at most. To stop waiting costs nothing. `writes`: the operation ends with a commit.
+    pub(super) async fn wait(self: &Arc<Self>, limit: Duration, writes: bool) -> Result<Permit, NotAdmitted> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(self.counted(permit));
+            return Ok(self.counted(permit, writes));
         }
         let waiting = Waiting::new(self);
         self.watch();
         let acquired = timeout(limit, Arc::clone(&self.permits).acquire_owned()).await;
         drop(waiting);
-        Ok(self.counted(acquired.map_err(|_| NotAdmitted::TimedOut)?.map_err(|_| NotAdmitted::Closed)?))
+        Ok(self.counted(acquired.map_err(|_| NotAdmitted::TimedOut)?.map_err(|_| NotAdmitted::Closed)?, writes))
     }
 
     /// A permit beside the queue, for one caller at a time. To stop waiting costs nothing.
     pub(super) async fn beside(self: &Arc<Self>) -> Result<Permit, NotAdmitted> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(self.counted(permit));
+            return Ok(self.counted(permit, false));
         }
         let spare = Arc::clone(&self.spare).acquire_owned().await.map_err(|_| NotAdmitted::Closed)?;
         Ok(Permit { admission: Arc::clone(self), permit: Some(spare), number: None, connected: None })
     }
 
-    fn counted(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Permit {
+    fn counted(self: &Arc<Self>, permit: OwnedSemaphorePermit, writes: bool) -> Permit {
+        let long = if writes { self.long } else { READS * self.long };
         let mut state = self.state();
         state.admitted += 1;
         let number = state.admitted;
-        state.running.push((number, Instant::now()));
+        state.running.push((number, Instant::now() + long));
         drop(state);
         Permit { admission: Arc::clone(self), permit: Some(permit), number: Some(number), connected: None }
     }
@@ -187,7 +191,7 @@ impl State {
         let far = self.distance.quickest().as_micros() / PACE.as_micros();
         let short = usize::try_from(far).unwrap_or(admission.most).max(admission.few);
         let now = Instant::now();
-        let long = self.running.iter().filter(|(_, since)| now.duration_since(*since) >= admission.long).count();
+        let long = self.running.iter().filter(|(_, when)| *when <= now).count();
         short.saturating_add(long).min(admission.most)
     }
 }
@@ -263,7 +267,7 @@ mod tests {
 
     /// Has a permit for a moment, and tells how many have one.
     async fn short(admission: Arc<Admission>) -> usize {
-        let _permit = admission.wait(LIMIT).await.unwrap();
+        let _permit = admission.wait(LIMIT, true).await.unwrap();
         let at_a_time = admission.state().permits - admission.permits.available_permits();
         tokio::task::yield_now().await;
         at_a_time
@@ -282,7 +286,7 @@ mod tests {
     async fn several(admission: &Arc<Admission>, count: usize) -> Vec<Permit> {
         let mut held = Vec::new();
         for _ in 0..count {
-            held.push(admission.wait(LIMIT).await.unwrap());
+            held.push(admission.wait(LIMIT, true).await.unwrap());
         }
         held
     }
@@ -297,7 +301,7 @@ mod tests {
     async fn long_operations_get_all_there_are_and_leave_few() {
         let admission = admission(5, 20, LONG);
         let held = several(&admission, 20).await;
-        assert_eq!(admission.wait(3 * LONG).await.err(), Some(NotAdmitted::TimedOut));
+        assert_eq!(admission.wait(3 * LONG, true).await.err(), Some(NotAdmitted::TimedOut));
         assert_eq!(admission.state().permits, 20);
         drop(held);
         assert_eq!(admission.state().permits, 5);
@@ -319,10 +323,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn those_who_read_make_room_later() {
+        let admission = admission(2, 8, LONG);
+        let _held = [admission.wait(LIMIT, false).await.unwrap(), admission.wait(LIMIT, false).await.unwrap()];
+        let begin = Instant::now();
+        drop(admission.wait(LIMIT, true).await.unwrap());
+        assert!(begin.elapsed() >= (READS - 1) * LONG, "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test]
     async fn a_queue_that_moves_slowly_gets_more_permits() {
         let admission = admission(2, 20, LONG);
         let slow = |admission: Arc<Admission>| async move {
-            let _permit = admission.wait(LIMIT).await.unwrap();
+            let _permit = admission.wait(LIMIT, true).await.unwrap();
             sleep(100 * LONG).await;
         };
         let begin = Instant::now();
@@ -369,18 +382,18 @@ mod tests {
     #[tokio::test]
     async fn permits_come_in_order_and_waiting_has_an_end() {
         let admission = admission(1, 1, LONG);
-        let held = admission.wait(LIMIT).await.unwrap();
+        let held = admission.wait(LIMIT, true).await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
         for number in 0..5 {
             let (admission, order) = (Arc::clone(&admission), Arc::clone(&order));
             waiting.push(tokio::spawn(async move {
-                let _permit = admission.wait(LIMIT).await.unwrap();
+                let _permit = admission.wait(LIMIT, true).await.unwrap();
                 order.lock().unwrap().push(number);
             }));
             tokio::task::yield_now().await;
         }
-        assert_eq!(admission.wait(Duration::from_millis(20)).await.err(), Some(NotAdmitted::TimedOut));
+        assert_eq!(admission.wait(Duration::from_millis(20), true).await.err(), Some(NotAdmitted::TimedOut));
         drop(held);
         for one in waiting {
             one.await.unwrap();
@@ -393,7 +406,7 @@ mod tests {
         let admission = admission(2, 2, LONG);
         let held = several(&admission, 2).await;
         for _ in 0..5 {
-            assert!(timeout(Duration::from_millis(7), admission.wait(LIMIT)).await.is_err());
+            assert!(timeout(Duration::from_millis(7), admission.wait(LIMIT, true)).await.is_err());
         }
         assert_eq!(admission.waiting.load(Ordering::SeqCst), 0);
         drop(held);
@@ -403,7 +416,7 @@ mod tests {
     #[tokio::test]
     async fn none_once_closed() {
         let admission = admission(2, 8, LONG);
-        let held = admission.wait(LIMIT).await.unwrap();
+        let held = admission.wait(LIMIT, true).await.unwrap();
         let closing = tokio::spawn({
             let admission = Arc::clone(&admission);
             async move { admission.close(LIMIT).await }
@@ -413,6 +426,6 @@ mod tests {
         drop(held);
         closing.await.unwrap();
         assert!(admission.is_closed());
-        assert_eq!(admission.wait(LIMIT).await.err(), Some(NotAdmitted::Closed));
+        assert_eq!(admission.wait(LIMIT, true).await.err(), Some(NotAdmitted::Closed));
     }
 }

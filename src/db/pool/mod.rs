@@ -85,9 +85,9 @@ impl<C: Connection + 'static> Pool<C> {
         Self(Arc::new(Shared { connector, limits, admission, idle, is_trimmed }))
     }
 
-    /// Waits until a connection may be used. To stop waiting costs nothing.
-    pub(super) async fn admit(&self) -> Result<Admitted<C>, sqlx::Error> {
-        let permit = self.0.admission.wait(self.0.limits.wait).await.map_err(of_refusal)?;
+    /// Waits until a connection may be used. To stop waiting costs nothing. `writes`: what is done with it ends with a commit.
+    pub(super) async fn admit(&self, writes: bool) -> Result<Admitted<C>, sqlx::Error> {
+        let permit = self.0.admission.wait(self.0.limits.wait, writes).await.map_err(of_refusal)?;
         Ok(Admitted { shared: Arc::clone(&self.0), permit })
     }
 
@@ -259,7 +259,7 @@ mod tests {
     }
 
     async fn get(pool: &Pool<SqliteConnection>) -> Pooled<SqliteConnection> {
-        pool.admit().await.unwrap().connection().await.unwrap()
+        pool.admit(true).await.unwrap().connection().await.unwrap()
     }
 
     /// Each database in memory belongs to one connection.
@@ -299,11 +299,11 @@ mod tests {
     async fn no_more_than_allowed_and_none_once_closed() {
         let one = pool(1, None, None);
         let held = get(&one).await;
-        assert!(matches!(one.admit().await, Err(sqlx::Error::PoolTimedOut)));
+        assert!(matches!(one.admit(true).await, Err(sqlx::Error::PoolTimedOut)));
         drop(held);
         drop(get(&one).await);
         one.close().await;
-        assert!(matches!(one.admit().await, Err(sqlx::Error::PoolClosed)));
+        assert!(matches!(one.admit(true).await, Err(sqlx::Error::PoolClosed)));
     }
 
     #[tokio::test]
@@ -311,7 +311,7 @@ mod tests {
         let one = pool(1, None, None);
         let beside = async || one.admit_beside().await.unwrap().connection().await.unwrap();
         let free = beside().await;
-        assert!(one.admit().await.is_err(), "it took the only permit");
+        assert!(one.admit(true).await.is_err(), "it took the only permit");
         let more = beside().await;
         assert!(timeout(Duration::from_millis(50), one.admit_beside()).await.is_err(), "one at a time");
         drop(more);
