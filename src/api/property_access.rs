@@ -67,7 +67,7 @@ impl<'a> PropertyAccess<'a> {
         Ok(())
     }
 
-    /// Whether a change of an image may do to a property what it does. A change that will fail anyway is let through.
+    /// Whether an operation may do to a property what it does. One that will fail anyway is let through.
     ///
     /// # Errors
     /// 403

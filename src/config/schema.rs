@@ -18,7 +18,7 @@ static CURRENT: LazyLock<Table> = LazyLock::new(|| {
     TABLES.iter().flat_map(|(section, options)| options.iter().map(|info| ((*section, info.name), info))).collect()
 });
 
-/// One option may stand at the canonical of a former name of another one.
+/// One option may stand at the place of a former name of another one.
 static FORMER: LazyLock<HashMap<&'static str, HashMap<&'static str, Vec<Canonical>>>> = LazyLock::new(|| {
     let mut former: HashMap<_, HashMap<_, Vec<Canonical>>> = HashMap::new();
     for (section, options) in TABLES {
@@ -32,7 +32,7 @@ static FORMER: LazyLock<HashMap<&'static str, HashMap<&'static str, Vec<Canonica
     former
 });
 
-/// Where an option belongs.
+/// Where an option belongs that has former names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Canonical {
     pub(super) section: &'static str,
@@ -64,7 +64,7 @@ pub(super) fn any_option(section: &str, name: &str) -> Option<&'static OptionInf
     option(section, name).or_else(|| store_option(name))
 }
 
-/// The options whose former canonical this is.
+/// The canonical options of a former name.
 pub(super) fn former(section: &str, name: &str) -> &'static [Canonical] {
     FORMER.get(section).and_then(|names| names.get(name)).map_or(&[], Vec::as_slice)
 }

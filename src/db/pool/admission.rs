@@ -44,7 +44,7 @@ struct State {
     distance: Distance,
     /// From when on each operation that runs is a long one. Their order says nothing.
     running: Vec<(u64, Instant)>,
-    /// Admission that there have been.
+    /// How often somebody was admitted.
     admitted: u64,
 }
 
@@ -282,7 +282,7 @@ mod tests {
         most
     }
 
-    /// Admission that last as long as they are kept.
+    /// Permits that last as long as they are kept.
     async fn several(admission: &Arc<Admission>, count: usize) -> Vec<Permit> {
         let mut held = Vec::new();
         for _ in 0..count {

@@ -68,7 +68,7 @@ impl OperationKind {
     }
 }
 
-/// One change.
+/// One operation of a patch (RFC 6902).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
     pub op: OperationKind,
