@@ -175,10 +175,10 @@ fn whenever_a_worker_is_killed_nothing_is_stuck_and_nothing_left() {
 fn what_others_have_done_since_a_crash_is_respected() {
     let web = Web::start();
     let mut server = Server::with(conf(&web));
-    let [running, taken, ended, deleted, late, kept] = [(); 6].map(|()| create(&server));
+    let [running, taken, ended, deleted, late] = [(); 5].map(|()| create(&server));
     import(&server, &running, &download(&web));
     wait_for_begin(&web, &server, &running);
-    let tasks = [&taken, &ended, &deleted, &late, &kept].map(|id| {
+    let tasks = [&taken, &ended, &deleted, &late].map(|id| {
         import(&server, id, &download(&web));
         task(&server, id)["id"].as_str().unwrap().to_owned()
     });
@@ -193,7 +193,7 @@ fn what_others_have_done_since_a_crash_is_respected() {
     ));
     // Its task has ended without it.
     write(&format!("update images set status = 'importing' where id = '{ended}'"));
-    write(&format!("update tasks set status = 'failure' where image_id in ('{ended}', '{late}', '{kept}')"));
+    write(&format!("update tasks set status = 'failure' where image_id in ('{ended}', '{late}')"));
     // Its data waits for the scrubber.
     write(&format!(
         "update images set status = 'pending_delete', deleted = 1, deleted_at = updated_at where id = '{deleted}'"
@@ -208,10 +208,6 @@ fn what_others_have_done_since_a_crash_is_respected() {
     for store in ["fast", "slow"] {
         fs::write(dir.join(store).join(&late), "late").unwrap();
     }
-    // It was given back, too, and a store cannot remove what the slow worker has written.
-    write(&format!("update images set status = 'queued' where id = '{kept}'"));
-    write(&format!("delete from image_properties where image_id = '{kept}'"));
-    fs::create_dir_all(dir.join("slow").join(&kept).join("x")).unwrap();
     server.start_again();
 
     let status = |id: &str| sqlite(&database, &format!("select status from tasks where id = '{id}'"));
@@ -230,7 +226,6 @@ fn what_others_have_done_since_a_crash_is_respected() {
         (!is_left).then_some(())
     });
     check("late data", shown(&server, &late)["status"] == "uploading" && is_there("staging", &late));
-    check("free while a store does not do its part", is_ended(&shown(&server, &kept)));
     import(&server, &late, &direct());
     wait_for_task(&server, &late, "success");
     check("late data that stays", !is_there("slow", &late) && is_there("fast", &late));

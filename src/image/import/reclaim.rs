@@ -104,8 +104,8 @@ impl Images {
         let Some(taken) = self.take_over(found, task_id).await? else { return Ok(false) };
         crash_point("reclaim.taken");
         let removed = match self.remove_unknown(record, Some(&taken.found)).await {
-            // The image was free, and is so again while a store does not answer: another task, or a deletion, need not wait for that.
-            Err(error) if !is_own => Err(error),
+            // The image has its data elsewhere, so that others need not wait for a store that does not answer.
+            Err(error) if has_data && !is_own => Err(error),
             removed => Ok(removed?),
         };
         crash_point("reclaim.removed");
