@@ -56,7 +56,7 @@ pub(super) struct Setup<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectIdentity {
     File(FileIdentity),
-    /// The object's name in all that its kind of store can reach.
+    /// The object's name, with the cluster and the pool in which it has it.
     Name(String),
 }
 

@@ -288,6 +288,9 @@ impl Stores {
         if others.is_empty() {
             return Ok(false);
         }
+        // Stores of other kinds are not asked, so that none need be there for the sake of this one.
+        let scheme = |url: &str| url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let others = others.iter().filter(|other| scheme(other) == scheme(url));
         let wanted = self.identities(url).await?;
         if wanted.is_empty() {
             return Ok(false);

@@ -189,9 +189,12 @@ impl Store for RbdStore {
     fn identity<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<Option<ObjectIdentity>, StoreError>> {
         async move {
             let address = Address::parse(location.url())?;
-            let connection = self.link.connection().await?;
+            let fsid = match self.link.fsid() {
+                Some(fsid) => fsid.to_owned(),
+                None => self.link.connection().await?.fsid.clone(),
+            };
             let pool = address.pool.as_ref().unwrap_or(&self.inner.pool);
-            Ok(Some(ObjectIdentity::Name(location::url(&connection.fsid, pool, &address.image, SNAPSHOT))))
+            Ok(Some(ObjectIdentity::Name(location::url(&fsid, pool, &address.image, SNAPSHOT))))
         }
         .boxed()
     }
