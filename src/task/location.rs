@@ -280,7 +280,11 @@ impl Tasks {
                 match self.end_overtaken(task_id, image_id, &message).await {
                     Ok(true) => self.images.let_go(hold).await,
                     // Recovery looks whether the task has ended.
-                    Ok(false) | Err(_) => self.images.leave(hold, &message).await,
+                    Ok(false) => self.images.leave(hold, &message).await,
+                    Err(error) => {
+                        warn!(task_id, error = &error as &dyn StdError, "the end of a task cannot be written down yet");
+                        self.images.leave(hold, &message).await;
+                    }
                 }
             }
             // Recovery ends the task of an image that is not as it was.

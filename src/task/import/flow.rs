@@ -70,7 +70,10 @@ async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> End
         }
         Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
             match tasks.end_overtaken(&task_id, &import.plan.image.id, TAKEN).await {
-                Ok(true) => tasks.images.let_go(import.hold).await,
+                Ok(true) => {
+                    warn!(task_id, "an import has lost its image to somebody else before it began");
+                    tasks.images.let_go(import.hold).await;
+                }
                 Ok(false) => tasks.end_without_image(&import.plan, import.hold, None).await,
                 Err(error) => tasks.leave_unclear(&task_id, import.hold, &error, TAKEN).await,
             }
