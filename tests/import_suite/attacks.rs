@@ -130,9 +130,9 @@ fn no_spelling_redirect_or_archive_leads_to_a_forbidden_address() {
             let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
             let head = "HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocation:";
+            let _ = tell.send(());
             // Whoever asked may be gone by now.
             let _ = connection.write_all(format!("{head} http://127.1:{port}/\r\n\r\n").as_bytes());
-            let _ = tell.send(());
         }
     });
     let ovf = format!(
@@ -151,6 +151,7 @@ fn no_spelling_redirect_or_archive_leads_to_a_forbidden_address() {
     }
     assert_refused(&server, &victim, &format!("http://{via}/"));
     assert_eq!(redirected.try_iter().count(), 2, "a redirect was not looked at");
+    assert_nothing_left(&server.conf);
 
     let server = filtered(&of_this_host(archives));
     let task = made(&server, &format!("http://127.0.0.1:{archives}/ova"), "ova").unwrap();
@@ -162,9 +163,12 @@ fn no_spelling_redirect_or_archive_leads_to_a_forbidden_address() {
 /// A small file that fills the disk of whoever unpacks it.
 #[test]
 fn a_bomb_of_gzip_does_not_go_off() {
-    let server = filtered(&[("image_import_opts.image_import_plugins", "[image_decompression]".to_owned())]);
+    let server = filtered(&[
+        ("image_import_opts.image_import_plugins", "[image_decompression]".to_owned()),
+        ("service.decompression_max_size", (8 * MIB).to_string()),
+    ]);
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    for _ in 0..300 {
+    for _ in 0..16 {
         encoder.write_all(&vec![0; MIB]).unwrap();
     }
     let id = create(&server);
