@@ -179,11 +179,11 @@ impl Db {
         access: Access,
         progress: &Progress,
     ) -> Result<(Session, W::Output), DbError> {
-        let on_turn = || {
+        let on_admission = || {
             progress.has_connection.store(true, Ordering::SeqCst);
             work.left_queue();
         };
-        let mut session = self.session(access == Access::Write, on_turn).await?;
+        let mut session = self.session(access == Access::Write, on_admission).await?;
         match access {
             Access::Read if session.is_pooled() => session.begin(Transaction::Read).await?,
             Access::Read => {}

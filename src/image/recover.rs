@@ -111,7 +111,7 @@ impl Images {
 
     /// Recovers an entry, and waits a while for that.
     async fn begin_recovery(&self, name: OsString) {
-        // With all turns at stores that do not answer, the next run may find one.
+        // With all slots at stores that do not answer, the next run may find one.
         let Ok(slot) = Arc::clone(&self.recovery_slots.0).try_acquire_owned() else { return };
         let images = self.clone();
         let shown = name.clone();

@@ -56,7 +56,7 @@ pub(super) struct Prepared {
     settings: Settings,
     log: logging::Prepared,
     active: Active,
-    change: NewSockets,
+    fresh: NewSockets,
 }
 
 impl Reloader {
@@ -100,9 +100,9 @@ impl Reloader {
             Occasion::Reload(&current.parts),
         )
         .await?;
-        let change = self.sockets.prepare(&self.settings, &settings, parts.authenticated).await?;
+        let fresh = self.sockets.prepare(&self.settings, &settings, parts.authenticated).await?;
         let active = Active { parts: Arc::new(parts), limits: settings.limits, tls };
-        Ok(Prepared { loaded, settings, log, active, change })
+        Ok(Prepared { loaded, settings, log, active, fresh })
     }
 
     /// Certificates and log files: a disk that does not answer must not stop the requests.
@@ -152,11 +152,11 @@ impl Reloader {
 
     /// Returns the options whose change this worker cannot take up.
     async fn apply(&mut self, prepared: Prepared) -> Vec<String> {
-        let Prepared { loaded, settings, log, active, change } = prepared;
+        let Prepared { loaded, settings, log, active, fresh } = prepared;
         self.logging.apply(log);
         self.shared.active.store(Arc::new(active));
         self.shared.connection_limit.set_limit(settings.max_connections);
-        self.sockets.commit(change, &self.settings, &settings).await;
+        self.sockets.commit(fresh, &self.settings, &settings).await;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

@@ -37,7 +37,7 @@ struct Listening {
 /// New sockets that are open, but not yet accepted from.
 #[derive(Default)]
 pub(super) struct NewSockets {
-    fresh: Vec<(Address, Listener)>,
+    listeners: Vec<(Address, Listener)>,
     /// Those that are wanted from now on; `None`: as before.
     wanted: Option<Vec<Address>>,
 }
@@ -150,13 +150,13 @@ impl Sockets {
         if fresh.is_empty() && !wanted.iter().any(|address| self.has(address)) {
             return Err(Error::NoAddress);
         }
-        Ok(NewSockets { fresh, wanted: Some(wanted) })
+        Ok(NewSockets { listeners: fresh, wanted: Some(wanted) })
     }
 
     /// Accepts from the new sockets, then closes those that are not wanted any more.
-    pub(super) async fn commit(&mut self, change: NewSockets, old: &Settings, new: &Settings) {
+    pub(super) async fn commit(&mut self, fresh: NewSockets, old: &Settings, new: &Settings) {
         let mut stale = Vec::new();
-        if let Some(wanted) = &change.wanted {
+        if let Some(wanted) = &fresh.wanted {
             let (kept, gone) = std::mem::take(&mut self.listening)
                 .into_iter()
                 .partition(|listening: &Listening| wanted.contains(&listening.wanted));
@@ -172,7 +172,7 @@ impl Sockets {
                 warn_if(listener.set_keepidle(new.listen.keepidle), "tcp_keepidle");
             }
         }
-        for (wanted, listener) in change.fresh {
+        for (wanted, listener) in fresh.listeners {
             tracing::info!(address = %listener.address, "listening");
             self.listen(wanted, listener);
         }

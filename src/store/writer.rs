@@ -54,7 +54,7 @@ impl Drop for Published {
     }
 }
 
-/// Hands data to the job that writes it. `None` once the write has failed.
+/// Hands data to the consumer that writes it. `None` once the write has failed.
 pub(super) struct StrandWriter<C: Consumer> {
     strand: Option<Strand<C>>,
     stored: Stored,
@@ -65,9 +65,9 @@ pub(super) struct StrandWriter<C: Consumer> {
 
 impl<C: Consumer<Message = Message, Error = StoreError>> StrandWriter<C> {
     /// For an object that will lie at `url`.
-    pub(super) fn new(job: C, pool: Arc<Pool>, announced: u64, url: String, metadata: Map<String, Value>) -> Self {
+    pub(super) fn new(consumer: C, pool: Arc<Pool>, announced: u64, url: String, metadata: Map<String, Value>) -> Self {
         Self {
-            strand: Some(Strand::new(pool, LIMITS, job)),
+            strand: Some(Strand::new(pool, LIMITS, consumer)),
             stored: Stored { url, size: 0, metadata },
             announced,
             begun: Instant::now(),
@@ -150,7 +150,7 @@ impl<C: Consumer<Message = Message, Error = StoreError>> Writer for StrandWriter
 fn cause(ended: Ended<StoreError>) -> StoreError {
     match ended {
         Ended::Failed(error) => error,
-        // Nobody knows what the job has left.
+        // Nobody knows what the consumer has left.
         Ended::NoThread => StoreError::LeftBehind(Box::new(StoreError::no_thread())),
         Ended::Gone => StoreError::LeftBehind(Box::new(StoreError::broken_thread())),
     }
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_abort_tells_whether_anything_is_left() {
-        assert!(abort_of(StoreError::no_thread).await.is_ok(), "a job that fails undoes its work");
+        assert!(abort_of(StoreError::no_thread).await.is_ok(), "a consumer that fails undoes its work");
         let left = abort_of(|| StoreError::LeftBehind(Box::new(StoreError::no_thread()))).await;
         assert!(matches!(left, Err(StoreError::LeftBehind(_))), "unless it says that it could not");
         let left = abort_of(|| panic!("of the test")).await;

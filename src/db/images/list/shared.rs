@@ -38,7 +38,7 @@ pub(super) async fn list(db: &Db, query: &Arc<ListQuery>) -> Result<Option<Vec<I
     }
 }
 
-/// For what another one finds, or for an own turn.
+/// For what another one finds, or for a connection of its own.
 async fn wait_in_line(
     db: &Db,
     page: Page,
