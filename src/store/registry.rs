@@ -285,17 +285,15 @@ impl Stores {
     /// # Errors
     /// That of a store in which one of them lies, and which cannot be asked.
     pub async fn is_among(&self, url: &str, others: &[&str]) -> Result<bool, StoreError> {
+        let Ok(wanted) = Location::parse(url) else { return Ok(false) };
+        // Where no store takes both, none is asked: it need not be there for the sake of another kind of store.
+        let is_akin = |other: &Location| self.takers(other).any(|entry| entry.takes(&wanted));
+        let others: Vec<Location> = others.iter().flat_map(|other| Location::parse(other)).filter(is_akin).collect();
         if others.is_empty() {
             return Ok(false);
         }
-        // Stores of other kinds are not asked, so that none need be there for the sake of this one.
-        let scheme = |url: &str| url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-        let others = others.iter().filter(|other| scheme(other) == scheme(url));
-        let wanted = self.identities(url).await?;
-        if wanted.is_empty() {
-            return Ok(false);
-        }
-        for other in others {
+        let wanted = self.identities(&wanted).await?;
+        for other in &others {
             if self.identities(other).await?.iter().any(|identity| wanted.contains(identity)) {
                 return Ok(true);
             }
@@ -303,16 +301,19 @@ impl Stores {
         Ok(false)
     }
 
+    /// The stores of all kinds that have locations of this scheme.
+    fn takers(&self, location: &Location) -> impl Iterator<Item = &StoreEntry> {
+        self.entries.iter().chain(&self.staging).filter(|entry| entry.takes(location))
+    }
+
     /// All that a location may lead to: a URL that names no store has an object in each store that takes it.
-    async fn identities(&self, url: &str) -> Result<Vec<ObjectIdentity>, StoreError> {
-        let Ok(location) = Location::parse(url) else { return Ok(Vec::new()) };
-        let takers = || self.entries.iter().chain(&self.staging).filter(|entry| entry.takes(&location));
+    async fn identities(&self, location: &Location) -> Result<Vec<ObjectIdentity>, StoreError> {
         // The store in which it lay may not be configured any more. Any of its kind can tell then.
-        let asked =
-            takers().find(|entry| entry.store.owns(url)).map_or_else(|| takers().collect(), |entry| vec![entry]);
+        let owner = self.takers(location).find(|entry| entry.store.owns(location.url()));
+        let asked = owner.map_or_else(|| self.takers(location).collect(), |entry| vec![entry]);
         let mut identities = Vec::new();
         for entry in asked {
-            match entry.store.identity(&location).await {
+            match entry.store.identity(location).await {
                 Err(StoreError::BadLocation { .. }) => {}
                 found => identities.extend(found?),
             }

@@ -295,3 +295,24 @@ async fn users_may_register_the_web_but_nothing_local() {
         }
     }
 }
+
+#[tokio::test]
+async fn one_object_is_known_by_each_of_its_names() {
+    let place = tempfile::tempdir().unwrap();
+    let stores = Stores::open(&multi(&place)).unwrap();
+    let image = put(&*stores.default_store().store, IMAGE, Bytes::from_static(b"data")).await;
+    let other = put(&*stores.get("fast").unwrap().store, IMAGE, Bytes::from_static(b"data")).await;
+    let scheme = image.url().replacen("file:", "filesystem:", 1);
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(place.path().join("slow"), &link).unwrap();
+    let moved = format!("file://{}/{IMAGE}", link.display());
+    for (others, expected) in [
+        (vec![], false),
+        (vec![other.url(), "http://h/x", "no URL"], false),
+        (vec![scheme.as_str()], true),
+        (vec![other.url(), moved.as_str()], true),
+    ] {
+        assert_eq!(stores.is_among(image.url(), &others).await.unwrap(), expected, "{others:?}");
+    }
+    assert!(!stores.is_among("no URL", &["no URL"]).await.unwrap());
+}
