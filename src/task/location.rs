@@ -274,18 +274,11 @@ impl Tasks {
         };
         match taken_back {
             Ok(true) => self.images.let_go(hold).await,
+            // Recovery looks whether the task has ended.
             Ok(false) => {
                 let (task_id, image_id) = (&placement.task_id, &placement.image.id);
                 warn!(task_id, image_id, "a task has lost its image to somebody else");
-                match self.end_overtaken(task_id, image_id, &message).await {
-                    Ok(true) => self.images.let_go(hold).await,
-                    // Recovery looks whether the task has ended.
-                    Ok(false) => self.images.leave(hold, &message).await,
-                    Err(error) => {
-                        warn!(task_id, error = &error as &dyn StdError, "the end of a task cannot be written down yet");
-                        self.images.leave(hold, &message).await;
-                    }
-                }
+                self.images.leave(hold, &message).await;
             }
             // Recovery ends the task of an image that is not as it was.
             Err(error) => {
@@ -299,7 +292,7 @@ impl Tasks {
         }
     }
 
-    /// `located`: what stays of a place that was not written down yet. False: somebody else has the image, and nothing was done.
+    /// `located`: what stays of a place that was not written down yet. False: nothing was done, as by [`Tasks::end_overtaken`].
     async fn try_take_back(
         &self,
         placement: &Placement,
@@ -309,15 +302,9 @@ impl Tasks {
     ) -> Result<bool, image::Error> {
         let Some(known) = self.images.look_at_held(&placement.image.id, hold).await? else {
             if !self.images.is_deleted(&placement.image.id).await? {
-                return Ok(false);
+                return self.end_overtaken(&placement.task_id, &placement.image.id, message).await;
             }
-            return match self.fail(&placement.task_id, message.to_owned()).await {
-                // Whoever restores the image must not find it locked.
-                Ok(()) | Err(DbError::NotFound { .. }) => {
-                    self.images.unlock(&placement.image.id, &placement.task_id).await.map(|_| true)
-                }
-                Err(error) => Err(error.into()),
-            };
+            return self.fail_freed(&placement.task_id, &placement.image.id, message).await.map(|()| true);
         };
         let (change, locations) = match located {
             Some(located) if known.status == Status::Queued => (located, Vec::new()),
@@ -328,7 +315,7 @@ impl Tasks {
         let step = TaskStep {
             message: Some(message.to_owned()),
             image: Some(self.images.step_of_place(placement, hold, change, &[known.status], true)),
-            ..self.step(&placement.task_id, &[TaskStatus::Pending, TaskStatus::Processing], TaskStatus::Failure)
+            ..self.step(&placement.task_id, &TaskStatus::UNFINISHED, TaskStatus::Failure)
         };
         match (rows::take_step(&self.db, step).await, removal) {
             (Ok(()), removal) => {

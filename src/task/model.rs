@@ -46,13 +46,13 @@ pub(super) fn transition(from: TaskStatus, to: TaskStatus) -> Result<(), Error> 
 
 impl From<TaskRecord> for Task {
     fn from(record: TaskRecord) -> Self {
-        let TaskRecord { id, kind, status, owner, expires_at, created_at, updated_at, deleted_at, deleted, .. } =
-            record;
+        let (kind, status) = ((&record).into(), (&record).into());
+        let TaskRecord { id, owner, expires_at, created_at, updated_at, deleted_at, deleted, .. } = record;
         let TaskRecord { image_id, request_id, user_id, input, result, message, .. } = record;
         Self {
             id,
-            kind: kind.as_str().into(),
-            status: status.as_str().into(),
+            kind,
+            status,
             owner,
             input,
             result,

@@ -161,31 +161,22 @@ impl Tasks {
 
     /// The same, with what it means for the image. May be tried again when nobody knows whether it was done.
     pub(super) async fn begin_with(&self, id: &str, image: Option<ImageStep>) -> Result<(), DbError> {
-        self.work_on(id, vec![TaskStatus::Pending.as_str(), TaskStatus::Processing.as_str()], image).await
+        self.work_on(id, &TaskStatus::UNFINISHED, image).await
     }
 
     /// A step of the image in the middle of its task.
     pub(super) async fn go_on(&self, id: &str, image: ImageStep) -> Result<(), DbError> {
-        self.work_on(id, vec![TaskStatus::Processing.as_str()], Some(image)).await
+        self.work_on(id, &[TaskStatus::Processing], Some(image)).await
     }
 
-    async fn work_on(&self, id: &str, from: Vec<&'static str>, image: Option<ImageStep>) -> Result<(), DbError> {
-        let step = TaskStep {
-            task: id.to_owned(),
-            from,
-            to: TaskStatus::Processing.as_str(),
-            result: None,
-            message: None,
-            expires_at: None,
-            image,
-        };
-        rows::take_step(&self.db, step).await
+    async fn work_on(&self, id: &str, from: &[TaskStatus], image: Option<ImageStep>) -> Result<(), DbError> {
+        rows::take_step(&self.db, TaskStep { image, ..TaskStatus::Processing.step(id, from) }).await
     }
 
     /// To `failure`, whatever it did.
     pub(super) async fn fail(&self, id: &str, message: String) -> Result<(), DbError> {
-        let from = &[TaskStatus::Pending, TaskStatus::Processing];
-        rows::take_step(&self.db, TaskStep { message: Some(message), ..self.step(id, from, TaskStatus::Failure) }).await
+        let step = self.step(id, &TaskStatus::UNFINISHED, TaskStatus::Failure);
+        rows::take_step(&self.db, TaskStep { message: Some(message), ..step }).await
     }
 
     /// The task fails whose image somebody else gives data. False: nothing was done, since another host has taken the image and ends the
@@ -194,10 +185,16 @@ impl Tasks {
         if !self.images.is_overtaken(image_id, id).await? {
             return Ok(false);
         }
-        // First, since nobody looks at the lock of a task that has ended.
+        warn!(task_id = id, image_id, "a task has lost its image to somebody else");
+        self.fail_freed(id, image_id, message).await.map(|()| true)
+    }
+
+    /// The task fails, and its lock goes from an image about which there is nothing else to do.
+    pub(super) async fn fail_freed(&self, id: &str, image_id: &str, message: &str) -> Result<(), image::Error> {
+        // First, since nobody looks at the lock of a task that has ended; whoever restores a deleted image must not find it locked.
         self.images.unlock(image_id, id).await?;
         match self.fail(id, message.to_owned()).await {
-            Ok(()) | Err(DbError::NotFound { .. }) => Ok(true),
+            Ok(()) | Err(DbError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -206,15 +203,7 @@ impl Tasks {
     pub(super) fn step(&self, id: &str, from: &'static [TaskStatus], to: TaskStatus) -> TaskStep {
         debug_assert!(from.iter().all(|from| transition(*from, to).is_ok()), "{from:?} to {to:?}");
         let is_end = matches!(to, TaskStatus::Success | TaskStatus::Failure);
-        TaskStep {
-            task: id.to_owned(),
-            from: from.iter().map(|status| status.as_str()).collect(),
-            to: to.as_str(),
-            result: None,
-            message: None,
-            expires_at: is_end.then(|| clock::now() + self.time_to_live),
-            image: None,
-        }
+        TaskStep { expires_at: is_end.then(|| clock::now() + self.time_to_live), ..to.step(id, from) }
     }
 }
 

@@ -160,18 +160,18 @@ impl Images {
             return self.unmake(&record.image_id).await;
         };
         let is_made = matches!(status, Some(Status::Active | Status::Deactivated));
-        let has_succeeded = TaskStatus::from(task.status.as_str()) == TaskStatus::Success;
+        let has_succeeded = TaskStatus::from(&task) == TaskStatus::Success;
         if !is_made && !has_succeeded && !self.unmake(&record.image_id).await? {
             return Ok(false);
         }
         // A task goes through all of its states.
-        let begun = step(task_id, TaskStatus::Pending, TaskStatus::Processing);
+        let begun = TaskStatus::Processing.step(task_id, &[TaskStatus::Pending]);
         let outcome = if is_made { TaskStatus::Success } else { TaskStatus::Failure };
         let ended = TaskStep {
             result: is_made.then(|| serde_json::json!({"image_id": record.image_id})),
             message: (!is_made).then(|| work.reason.clone().unwrap_or_else(|| DIED.to_owned())),
             expires_at: Some(clock::now() + self.options.task_time_to_live),
-            ..step(task_id, TaskStatus::Processing, outcome)
+            ..outcome.step(task_id, &[TaskStatus::Processing])
         };
         for step in [begun, ended] {
             match tasks::take_step(&self.db, step).await {
@@ -182,18 +182,6 @@ impl Images {
         }
         info!(image_id = record.image_id, task_id, "the import task of a dead worker was ended");
         Ok(true)
-    }
-}
-
-fn step(task_id: &str, from: TaskStatus, to: TaskStatus) -> TaskStep {
-    TaskStep {
-        task: task_id.to_owned(),
-        from: vec![from.as_str()],
-        to: to.as_str(),
-        result: None,
-        message: None,
-        expires_at: None,
-        image: None,
     }
 }
 

@@ -159,7 +159,7 @@ impl Images {
         if spawn_blocking(move || intent_log.has(&own)).await.map_err(Error::Interrupted)? {
             return Ok(());
         }
-        if kind(&task) == TaskKind::Import {
+        if TaskKind::from(&task) == TaskKind::Import {
             // What it has made is known to the intent log of its host alone.
             return self.end_task(Some(&task), message, None).await.map(drop);
         }
@@ -182,7 +182,7 @@ impl Images {
         // Before the image is taken, since a store that does not answer must not leave it with a token that nobody works for.
         let (stores, mut places) = (stores_of(Some(&task)), Vec::new());
         // A location that was told is no data of ours.
-        if kind(&task) != TaskKind::LocationImport {
+        if TaskKind::from(&task) != TaskKind::LocationImport {
             for entry in self.entries(&self.configured(stores.clone()))? {
                 places.extend(entry.store.candidates(image_id).await?);
             }
@@ -283,7 +283,7 @@ impl Images {
                 staged.is_some() && staged == image.size
             }
             // An import that has not begun has touched nothing, and the image says which host has its data.
-            Machine::Other => task.is_some_and(|task| status(task) == TaskStatus::Pending),
+            Machine::Other => task.is_some_and(|task| TaskStatus::from(task) == TaskStatus::Pending),
         }
     }
 
@@ -296,13 +296,10 @@ impl Images {
     ) -> Result<bool, Error> {
         let Some(task) = task.filter(|task| is_unfinished(Some(task))) else { return Ok(false) };
         let step = TaskStep {
-            task: task.id.clone(),
-            from: TaskStatus::UNFINISHED.map(TaskStatus::as_str).to_vec(),
-            to: TaskStatus::Failure.as_str(),
-            result: None,
             message: Some(message.to_owned()),
             expires_at: Some(clock::now() + self.options.task_time_to_live),
             image,
+            ..TaskStatus::Failure.step(&task.id, &TaskStatus::UNFINISHED)
         };
         match tasks::take_step(&self.db, step).await {
             // It was ended meanwhile.
@@ -321,7 +318,7 @@ fn may_be_taken(found: &ImageAndOwner) -> bool {
 /// Why a task has failed that lost its worker.
 fn message(task: Option<&TaskRecord>, machine: Machine) -> &'static str {
     let Some(task) = task else { return DIED };
-    match (kind(task), status(task), machine) {
+    match (task.into(), task.into(), machine) {
         (TaskKind::Import, ..) => NOT_HEARD_OF,
         (_, TaskStatus::Pending, Machine::This) => NEVER_BEGUN,
         (_, _, Machine::This) => DIED,
@@ -336,16 +333,8 @@ fn stores_of(task: Option<&TaskRecord>) -> Vec<String> {
     stores.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn kind(task: &TaskRecord) -> TaskKind {
-    task.kind.as_str().into()
-}
-
-fn status(task: &TaskRecord) -> TaskStatus {
-    task.status.as_str().into()
-}
-
 fn is_unfinished(task: Option<&TaskRecord>) -> bool {
-    task.is_some_and(|task| TaskStatus::UNFINISHED.contains(&status(task)))
+    task.is_some_and(|task| TaskStatus::UNFINISHED.contains(&task.into()))
 }
 
 /// Whether a task copies what an image has already.
@@ -355,7 +344,7 @@ fn is_copy(task: Option<&TaskRecord>) -> bool {
 
 /// Whether a task looks at a location that was told. Without its row, what stands in the image's tells.
 fn is_told(task: Option<&TaskRecord>, image: &Image) -> bool {
-    task.map_or(!image.locations.is_empty(), |task| kind(task) == TaskKind::LocationImport)
+    task.map_or(!image.locations.is_empty(), |task| TaskKind::from(task) == TaskKind::LocationImport)
 }
 
 /// Whether a task succeeds when one of its stores takes the data.

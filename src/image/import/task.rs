@@ -1,5 +1,6 @@
 //! What the row of a task says of it in a word: what it does, and how far it is.
 
+use crate::db::tasks::{TaskRecord, TaskStep};
 use crate::image::word::keep;
 
 /// What a task does.
@@ -57,6 +58,35 @@ impl TaskStatus {
             Self::Failure => "failure",
             Self::Unknown(word) => word,
         }
+    }
+}
+
+impl TaskStatus {
+    /// The step of a task from one of these statuses to this one, and nothing else.
+    pub(crate) fn step(self, task: &str, from: &[Self]) -> TaskStep {
+        TaskStep {
+            task: task.to_owned(),
+            from: from.iter().map(|status| status.as_str()).collect(),
+            to: self.as_str(),
+            result: None,
+            message: None,
+            expires_at: None,
+            image: None,
+        }
+    }
+}
+
+/// Of a task in the database.
+impl From<&TaskRecord> for TaskKind {
+    fn from(task: &TaskRecord) -> Self {
+        task.kind.as_str().into()
+    }
+}
+
+/// Of a task in the database.
+impl From<&TaskRecord> for TaskStatus {
+    fn from(task: &TaskRecord) -> Self {
+        task.status.as_str().into()
     }
 }
 

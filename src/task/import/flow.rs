@@ -70,10 +70,7 @@ async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> End
         }
         Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
             match tasks.end_overtaken(&task_id, &import.plan.image.id, TAKEN).await {
-                Ok(true) => {
-                    warn!(task_id, "an import has lost its image to somebody else before it began");
-                    tasks.images.let_go(import.hold).await;
-                }
+                Ok(true) => tasks.images.let_go(import.hold).await,
                 Ok(false) => tasks.end_without_image(&import.plan, import.hold, None).await,
                 Err(error) => tasks.leave_unclear(&task_id, import.hold, &error, TAKEN).await,
             }
@@ -328,12 +325,7 @@ impl Tasks {
         if let Some(imported) = imported {
             self.images.remove_imported(plan, imported).await?;
         }
-        match self.fail(&plan.task_id, DELETED.to_owned()).await {
-            // Whoever restores the image must not find it locked.
-            Ok(()) | Err(DbError::NotFound { .. }) => self.images.unlock(&plan.image.id, &plan.task_id).await?,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(true)
+        self.fail_freed(&plan.task_id, &plan.image.id, DELETED).await.map(|()| true)
     }
 }
 
