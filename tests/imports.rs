@@ -42,8 +42,7 @@ impl Web {
         thread::spawn(move || {
             for connection in listener.incoming() {
                 let mut connection = connection.unwrap();
-                let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
-                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                http::skip_head(&connection);
                 let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", 3 * MIB);
                 // Whoever asked may be gone by now.
                 let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&vec![b'a'; MIB]));
@@ -65,9 +64,8 @@ impl Web {
 fn conf(web: &Web) -> impl FnOnce(Conf) -> Conf {
     let port = web.port;
     move |conf| {
-        let state = conf.dir.join("state").display().to_string();
         conf.two_stores()
-            .set("service.state_directory", state)
+            .own_state()
             .set("wsgi.task_pool_threads", 1)
             .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
             .set("import_filtering_opts.allowed_ports", format!("[{port}]"))

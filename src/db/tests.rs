@@ -28,12 +28,7 @@ async fn urls_of_locations_are_encrypted_where_there_is_a_key() {
     let plain = open(folder.path()).await;
     let with = |key: &str| plain.clone().with_cipher(LocationCipher::new(&Secret::from(key)));
     let (sealing, other) = (with("0123456789abcdef"), with("fedcba9876543210"));
-    let location = |url: &str| LocationRecord {
-        id: None,
-        url: url.to_owned(),
-        status: "active".to_owned(),
-        metadata: serde_json::Map::new(),
-    };
+    let location = |url: &str| LocationRecord::active(url.to_owned(), serde_json::Map::new());
     let id = suite::uuid();
     images::create(&plain, NewImage { locations: vec![location("file:///before")], ..NewImage::new(&id) })
         .await

@@ -1,9 +1,10 @@
 //! Commands of both clients, a line each in `tests/data`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpListener;
 
+use crate::common::http::skip_head;
 use crate::outcomes::{lines_of, same_outcomes, same_outcomes_of};
 use crate::side::{SMALL, Side, data, sides, sides_with};
 
@@ -16,8 +17,7 @@ fn imports() {
     std::thread::spawn(move || {
         for connection in web.incoming() {
             let mut connection = connection.unwrap();
-            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            skip_head(&connection);
             let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {SMALL}\r\n\r\n");
             // Whoever asked may be gone by now.
             let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&data()[..SMALL]));

@@ -35,6 +35,12 @@ impl Conf {
         Self { dir: dir.to_owned(), port, ..self }.set("DEFAULT.bind_port", port)
     }
 
+    /// A state directory of its own, beside its other files.
+    pub(crate) fn own_state(self) -> Self {
+        let state = self.dir.join("state").display().to_string();
+        self.set("service.state_directory", state)
+    }
+
     /// Two file stores, `fast` (the default one) and `slow`.
     pub(crate) fn two_stores(self) -> Self {
         let path = |name: &str| self.dir.join(name).display().to_string();

@@ -1,7 +1,10 @@
 //! A small HTTP/1.1 client that hides nothing: the request goes out as written, the answer comes back to the byte.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// No answer takes longer than this; a test that waits for more is stuck.
@@ -231,6 +234,31 @@ impl Client {
 }
 
 /// A connection on which every wait is bounded.
+/// Reads the head of a request, as a server of a test that does not care what it says.
+pub(crate) fn skip_head(connection: &TcpStream) {
+    let mut lines = BufReader::new(connection).lines();
+    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+}
+
+/// A server that sends its visitors on. Gives its address, which is one of this host but not the usual one, and how many have come.
+pub(crate) fn redirecting(to: String) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let visits = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&visits);
+    thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            skip_head(&connection);
+            counted.fetch_add(1, Ordering::SeqCst);
+            let answer =
+                format!("HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+            // Whoever asked may be gone by now.
+            let _ = connection.write_all(answer.as_bytes());
+        }
+    });
+    (address, visits)
+}
+
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(PATIENCE))?;

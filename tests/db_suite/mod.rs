@@ -69,7 +69,7 @@ pub(super) async fn add_location(db: &Db, id: &str, location: LocationRecord) {
 
 pub(super) fn location(url: &str) -> LocationRecord {
     let serde_json::Value::Object(metadata) = json!({"store": "fast", "n": {"ü": [1, null, true]}}) else { panic!() };
-    LocationRecord { id: None, url: url.to_owned(), status: "active".to_owned(), metadata }
+    LocationRecord::active(url.to_owned(), metadata)
 }
 
 fn now() -> PrimitiveDateTime {

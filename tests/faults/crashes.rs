@@ -65,10 +65,7 @@ fn survivor_takes_over_from_a_crash() {
 
 #[test]
 fn stop_undoes_what_it_cuts_off() {
-    let mut server = Server::with(|conf| {
-        let state = conf.dir.join("state").display().to_string();
-        conf.set("service.state_directory", state).set("service.graceful_shutdown_timeout", 1)
-    });
+    let mut server = Server::with(|conf| conf.own_state().set("service.graceful_shutdown_timeout", 1));
     let id = create(&server);
     let stream = begin_upload(&server, &id, 64 * MIB, 8 * MIB);
     let state = server.conf.dir.join("state");

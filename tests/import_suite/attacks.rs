@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
-use std::sync::mpsc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha512};
 
-use super::super::common::{Body, Conf, Request, Server, wait_for};
+use super::super::common::{Body, Conf, Request, Server, http, wait_for};
 use super::super::{
     MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, import, objects, shown, stage, wait_for_task,
 };
-use super::disks::archive;
+use super::disks::{archive, ask, ended};
 use super::serve;
 
 /// A server of somebody else's, which nobody must come to.
@@ -40,8 +40,7 @@ impl Victim {
 
 fn filtered(options: &[(&str, String)]) -> Server {
     Server::with(|conf| {
-        let state = conf.dir.join("state").display().to_string();
-        let conf = conf.two_stores().set("service.state_directory", state);
+        let conf = conf.two_stores().own_state();
         options.iter().fold(conf, |conf: Conf, (name, value)| conf.set(name, value))
     })
 }
@@ -57,16 +56,8 @@ fn of_this_host(port: u16) -> [(&'static str, String); 2] {
 /// The task that makes an image from this URL, once it has ended; `None` if there is none.
 fn made(server: &Server, url: &str, format: &str) -> Option<Value> {
     let image = json!({"name": "made", "disk_format": "raw", "container_format": format});
-    let input = json!({"import_from": url, "import_from_format": "", "image_properties": image});
-    let answer = server.send(&Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input})));
-    if answer.status == 400 {
-        return None;
-    }
-    let id = answer.expect(201).json()["id"].as_str().unwrap().to_owned();
-    Some(wait_for("the task's end", PATIENCE, || {
-        let task = server.send(&Request::new("GET", &format!("/v2/tasks/{id}"))).expect(200).json();
-        (task["status"] == "success" || task["status"] == "failure").then_some(task)
-    }))
+    let asked = ask(server, url, &image);
+    (asked.status != 400).then(|| ended(server, asked))
 }
 
 /// Neither way of importing gets to the victim by this URL.
@@ -121,20 +112,8 @@ fn imports_are_no_port_scanner() {
 #[test]
 fn no_spelling_redirect_or_archive_leads_to_a_forbidden_address() {
     let victim = Victim::start();
-    let (port, redirecting) = (victim.port(), TcpListener::bind("127.0.0.2:0").unwrap());
-    let via = redirecting.local_addr().unwrap();
-    let (tell, redirected) = mpsc::channel();
-    thread::spawn(move || {
-        for connection in redirecting.incoming() {
-            let mut connection = connection.unwrap();
-            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            let head = "HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\nLocation:";
-            let _ = tell.send(());
-            // Whoever asked may be gone by now.
-            let _ = connection.write_all(format!("{head} http://127.1:{port}/\r\n\r\n").as_bytes());
-        }
-    });
+    let port = victim.port();
+    let (via, visits) = http::redirecting(format!("http://127.1:{port}/"));
     let ovf = format!(
         r#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1">
         <References><File id="d" href="http://127.0.0.1:{port}/disk"/></References>
@@ -150,7 +129,7 @@ fn no_spelling_redirect_or_archive_leads_to_a_forbidden_address() {
         assert_refused(&server, &victim, &format!("http://{host}:{port}/"));
     }
     assert_refused(&server, &victim, &format!("http://{via}/"));
-    assert_eq!(redirected.try_iter().count(), 2, "a redirect was not looked at");
+    assert_eq!(visits.load(Ordering::SeqCst), 2, "a redirect was not looked at");
     assert_nothing_left(&server.conf);
 
     let server = filtered(&of_this_host(archives));

@@ -134,10 +134,9 @@ impl Source {
     }
 
     fn conf(&self, conf: Conf) -> Conf {
-        let state = conf.dir.join("state").display().to_string();
         with_keystone(conf.two_stores(), self.port)
             .set("DEFAULT.enabled_backends", "fast:file,slow:file,web:http")
-            .set("service.state_directory", state)
+            .own_state()
             .set("DEFAULT.enabled_import_methods", "[glance-direct,web-download,copy-image,glance-download]")
             .set(
                 "image_import_opts.image_import_plugins",

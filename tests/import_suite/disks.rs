@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::super::common::{Conf, Request, Server, wait_for};
+use super::super::common::{Answer, Conf, Request, Server, wait_for};
 use super::super::{PATIENCE, objects, shown};
 use super::{disk_in, plain_disk, serve};
 
@@ -27,14 +27,23 @@ pub(super) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn make(server: &Server, url: &str, image: &Value) -> Value {
+/// Asks for a task that makes an image of what is there.
+pub(super) fn ask(server: &Server, url: &str, image: &Value) -> Answer {
     let input = json!({"import_from": url, "import_from_format": "", "image_properties": image});
-    let task = server.send(&Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input})));
-    let id = task.expect(201).json()["id"].as_str().unwrap().to_owned();
+    server.send(&Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input})))
+}
+
+/// The task that was asked for, once it has ended.
+pub(super) fn ended(server: &Server, asked: Answer) -> Value {
+    let id = asked.expect(201).json()["id"].as_str().unwrap().to_owned();
     wait_for("the task's end", PATIENCE, || {
         let task = server.send(&Request::new("GET", &format!("/v2/tasks/{id}"))).expect(200).json();
         (task["status"] == "success" || task["status"] == "failure").then_some(task)
     })
+}
+
+fn make(server: &Server, url: &str, image: &Value) -> Value {
+    ended(server, ask(server, url, image))
 }
 
 #[test]
@@ -51,9 +60,8 @@ fn a_task_unpacks_converts_and_looks_at_a_disk() {
     let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
     let conf = |conf: Conf| {
         fs::write(conf.dir.join("ovf-metadata.json"), r#"{"cim_pasd": ["InstructionSet"]}"#).unwrap();
-        let state = conf.dir.join("state").display().to_string();
         conf.two_stores()
-            .set("service.state_directory", state)
+            .own_state()
             .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
             .set("import_filtering_opts.allowed_ports", "[]")
             .set("taskflow_executor.conversion_format", "raw")

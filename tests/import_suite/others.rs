@@ -1,6 +1,6 @@
 //! Requests of other clients while imports run.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::super::common::latency::{assert_hardly_slower, times};
-use super::super::common::{Conf, Request, Server, is_thorough, pause, wait_for};
+use super::super::common::{Conf, Request, Server, http, is_thorough, pause, wait_for};
 use super::super::{MIB, PATIENCE, create, import, shown, wait_for_task};
 
 const IMPORTS: usize = 8;
@@ -40,8 +40,7 @@ fn steady(pace: usize, stop: &Arc<AtomicBool>) -> u16 {
 
 fn send(mut connection: &TcpStream, pace: usize, stop: &AtomicBool) {
     const PAUSE: Duration = Duration::from_millis(10);
-    let mut lines = BufReader::new(connection).lines();
-    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+    http::skip_head(connection);
     connection.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
     let (begun, piece, mut sent) = (Instant::now(), vec![b'i'; MIB / 4], 0);
     while !stop.load(Ordering::Relaxed) {
@@ -58,9 +57,8 @@ fn send(mut connection: &TcpStream, pace: usize, stop: &AtomicBool) {
 #[test]
 fn requests_of_others_hardly_notice_imports() {
     let server = Server::with(|conf: Conf| {
-        let state = conf.dir.join("state").display().to_string();
         conf.two_stores()
-            .set("service.state_directory", state)
+            .own_state()
             .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
             .set("import_filtering_opts.allowed_ports", "[]")
     });

@@ -1,13 +1,13 @@
 //! What imports do when there is other work for the processors.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::common::{Body, Request, Server, pause, wait_for};
+use super::super::common::{Body, Request, Server, http, pause, wait_for};
 use super::super::{MIB, PATIENCE, create, import};
 
 /// A web server whose only file has no end, at a pace that fills no disk. Gives its port.
@@ -17,8 +17,7 @@ fn endless() -> u16 {
     thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
-            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            http::skip_head(&connection);
             let mut sent = connection.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
             // Until the service is gone.
             while sent.is_ok() {

@@ -12,9 +12,8 @@ use super::hosts::elsewhere;
 use super::serve;
 
 fn conf(conf: Conf) -> Conf {
-    let state = conf.dir.join("state").display().to_string();
     conf.two_stores()
-        .set("service.state_directory", state)
+        .own_state()
         .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
         .set("import_filtering_opts.allowed_ports", "[]")
 }

@@ -1,7 +1,7 @@
 //! Crashes, outages, clients that vanish, and configurations that do not do.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc;
@@ -51,10 +51,7 @@ fn a_crash_leaves_nothing() {
 #[test]
 fn recovery_keeps_what_an_image_has_by_another_url() {
     let ceph = Ceph::shared();
-    let mut server = Server::with(|conf| {
-        let state = conf.dir.join("state").display().to_string();
-        conf.ceph(ceph).set("service.state_directory", state)
-    });
+    let mut server = Server::with(|conf| conf.ceph(ceph).own_state());
     let data = pattern(MIB);
     let id = stored(&mut server.client(), &data);
     server.crash();
@@ -83,8 +80,7 @@ fn a_crash_during_an_import_leaves_nothing() {
     let (end, ended) = mpsc::channel::<()>();
     let sender = thread::spawn(move || {
         let (mut connection, _) = web.accept().unwrap();
-        let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        http::skip_head(&connection);
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 * MIB);
         // The service dies meanwhile.
         let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&vec![b'x'; 30 * MIB]));

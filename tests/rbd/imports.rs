@@ -1,6 +1,6 @@
 //! Imports into a cluster and another store, where one of them is enough.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::common::peers::Ceph;
-use super::common::{Conf, Request, Server, wait_for};
+use super::common::{Conf, Request, Server, http, wait_for};
 use super::{MIB, create, delete, download, show};
 
 /// The cluster's operations end after some seconds when it is away.
@@ -29,8 +29,7 @@ impl Web {
         thread::spawn(move || {
             for connection in listener.incoming() {
                 let mut connection = connection.unwrap();
-                let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
-                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                http::skip_head(&connection);
                 let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", 64 * MIB);
                 let half = vec![b'x'; 32 * MIB];
                 // Whoever asked may be gone by now.

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::common::database::{Fault, Kind, Proxy, Server as Database};
 use crate::common::uploads::{begin_upload, status, upload};
 use crate::common::{Answer, Body, Conf, Request, Server, http, wait_for};
-use crate::{MIB, create, entries, with_state};
+use crate::{MIB, create, entries};
 
 /// A service whose database is behind a proxy, and whose intent log is in its folder.
 fn behind_proxy(database: &Database) -> (Server, Proxy) {
@@ -26,7 +26,7 @@ fn behind_proxy(database: &Database) -> (Server, Proxy) {
     });
     let proxy = Proxy::before(database);
     let change = |conf: Conf| conf.set("database.connection", proxy.url()).set("DEFAULT.show_multiple_locations", true);
-    (Server::with(|conf| with_state(change(conf))), proxy)
+    (Server::with(|conf| change(conf).own_state()), proxy)
 }
 
 fn has_data(server: &Server, id: &str, length: usize) -> bool {

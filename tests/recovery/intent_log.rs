@@ -11,11 +11,11 @@ use serde_json::json;
 
 use crate::common::uploads::{begin_upload, status, upload};
 use crate::common::{Answer, Body, Conf, Request, Server, free_port, wait_for};
-use crate::{MIB, assert_queued_and_clean, create, entries, intent_log, shown, sqlite, with_state};
+use crate::{MIB, assert_queued_and_clean, create, entries, intent_log, shown, sqlite};
 
 #[test]
 fn an_entry_says_who_does_what_and_the_token_does_not_show() {
-    let server = Server::with(with_state);
+    let server = Server::with(Conf::own_state);
     let id = create(&server, &json!({"color": "red"}));
     let stream = begin_upload(&server, &id, 4 * MIB, MIB);
     let files = entries(&server.conf);
@@ -43,7 +43,7 @@ fn an_entry_says_who_does_what_and_the_token_does_not_show() {
 
 #[test]
 fn one_unreadable_entry_does_not_stop_the_rest() {
-    let mut server = Server::with(with_state);
+    let mut server = Server::with(Conf::own_state);
     let id = create(&server, &json!({}));
     let stream = begin_upload(&server, &id, 64 * MIB, MIB);
     server.crash();
@@ -69,12 +69,12 @@ fn other_host(server: &Server, name: &str) -> Conf {
     conf.port = free_port();
     let port = conf.port;
     fs::create_dir_all(&conf.dir).unwrap();
-    with_state(conf.set("bind_port", port))
+    conf.set("bind_port", port).own_state()
 }
 
 #[test]
 fn recovery_leaves_alone_what_another_host_is_writing() {
-    let here = Server::with(with_state);
+    let here = Server::with(Conf::own_state);
     let there = Server::start(other_host(&here, "there"));
     let id = create(&here, &json!({}));
     let mut stream = begin_upload(&there, &id, 4 * MIB, MIB);
@@ -108,7 +108,7 @@ fn recovery_leaves_alone_what_another_host_is_writing() {
 
 #[test]
 fn an_earlier_builds_entry_is_still_recovered() {
-    let mut server = Server::with(with_state);
+    let mut server = Server::with(Conf::own_state);
     let id = create(&server, &json!({}));
     let folder = intent_log(&server.conf);
     server.crash();
@@ -123,7 +123,7 @@ fn an_earlier_builds_entry_is_still_recovered() {
 
 #[test]
 fn a_deletion_that_died_is_finished_and_one_that_never_was_is_not() {
-    let mut server = Server::with(with_state);
+    let mut server = Server::with(Conf::own_state);
     let (gone, kept) = (create(&server, &json!({})), create(&server, &json!({})));
     for id in [&gone, &kept] {
         server.send(&upload(id, Body::Sized(vec![b'x'; 1000]))).expect(204);

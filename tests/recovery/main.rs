@@ -20,11 +20,6 @@ use serde_json::json;
 
 pub(crate) const MIB: usize = 1 << 20;
 
-pub(crate) fn with_state(conf: Conf) -> Conf {
-    let state = conf.dir.join("state").display().to_string();
-    conf.set("service.state_directory", state)
-}
-
 pub(crate) fn create(server: &Server, properties: &serde_json::Value) -> String {
     let mut image = json!({"name": "recovered", "disk_format": "raw", "container_format": "bare"});
     image.as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());

@@ -11,11 +11,11 @@ use serde_json::json;
 use crate::common::disk::{FuseMount, SmallDisk};
 use crate::common::uploads::{begin_upload, status, upload};
 use crate::common::{Body, Request, Server, wait_for};
-use crate::{MIB, create, entries, with_state};
+use crate::{MIB, create, entries};
 
 #[test]
 fn data_in_a_store_that_is_out_of_use_is_removed_when_it_is_back() {
-    let server = Server::with(|conf| with_state(conf.two_stores()));
+    let server = Server::with(|conf| conf.two_stores().own_state());
     let id = create(&server, &json!({}));
     let request = upload(&id, Body::Sized(vec![b'x'; 1000])).header("x-image-meta-store", "slow");
     server.send(&request).expect(204);
@@ -43,7 +43,7 @@ fn data_in_a_store_that_is_out_of_use_is_removed_when_it_is_back() {
 #[test]
 fn an_upload_that_cannot_be_written_down_leaves_nothing() {
     let (server, _disk) =
-        Server::with_disk(|conf| (SmallDisk::on(conf.dir.join("state"), 64 * 1024), with_state(conf)));
+        Server::with_disk(|conf| (SmallDisk::on(conf.dir.join("state"), 64 * 1024), conf.own_state()));
     let id = create(&server, &json!({}));
     let filler = server.conf.dir.join("state/filler");
     let mut file = fs::File::create(&filler).unwrap();
@@ -69,7 +69,7 @@ fn an_upload_that_cannot_be_written_down_leaves_nothing() {
 #[test]
 fn a_mount_without_links_is_good_enough() {
     let (mut server, _mount) =
-        Server::with_disk(|conf| (FuseMount::on(conf.dir.join("images"), &conf.dir.join("source")), with_state(conf)));
+        Server::with_disk(|conf| (FuseMount::on(conf.dir.join("images"), &conf.dir.join("source")), conf.own_state()));
     let [folder, source] = ["images", "source"].map(|name| server.conf.dir.join(name));
     fs::write(folder.join("one"), "").unwrap();
     assert!(fs::hard_link(folder.join("one"), folder.join("two")).is_err(), "the mount knows links");

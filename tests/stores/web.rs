@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::common::peers::Keystone;
-use super::common::{Conf, Request, Server, pause, wait_for};
+use super::common::{Conf, Request, Server, http, pause, wait_for};
 use super::{Side, on_both_sides, plain};
 
 /// A web server that says one thing to HEAD and may do another for GET.
@@ -291,22 +291,6 @@ fn internal() -> (u16, Arc<AtomicUsize>) {
     (port, visits)
 }
 
-/// A server that may be asked, and sends its visitors on to where they may not go.
-fn redirecting(to: String) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut connection in listener.incoming().flatten() {
-            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            let answer =
-                format!("HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
-            let _ = connection.write_all(answer.as_bytes());
-        }
-    });
-    address
-}
-
 #[test]
 fn a_told_location_leads_to_no_forbidden_address_by_odd_spelling_or_redirect() {
     let (port, visits) = internal();
@@ -345,7 +329,7 @@ fn a_told_location_leads_to_no_forbidden_address_by_odd_spelling_or_redirect() {
         assert_eq!(settled(&server, &path, "queued")["size"], Value::Null, "{host}");
     }
     for url in [format!("http://127.0.0.1:{port}/same"), format!("http://2130706433:{port}/same")] {
-        let hop = redirecting(url);
+        let (hop, _) = http::redirecting(url);
         let (path, told) = tell(&format!("http://{hop}/same"));
         assert_eq!(told.status, 202, "the first address may be asked: {}", told.text());
         wait_for("the task to end", Duration::from_secs(30), || {
