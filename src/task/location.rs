@@ -104,7 +104,7 @@ impl Tasks {
                 match turn {
                     Turn::Begin(stop) => self.begin_placing(placement, hold, stop).await,
                     Turn::Never => {
-                        self.end_unbegun(&placement.task_id, Some((&placement.image, hold)), NO_TIME).await;
+                        self.end_unbegun(&placement.task_id, &placement.image, hold, NO_TIME).await;
                         Ended::Over
                     }
                 }

@@ -29,6 +29,9 @@ const ID_LENGTH: usize = 36;
 /// What a task says that was not begun when its worker was stopped.
 pub(super) const NO_TIME: &str = "The service was stopped before it began this task. The image can be imported again.";
 
+/// What a task says whose image got other data before it had begun.
+pub(super) const TAKEN: &str = "Somebody else gave the image data before this task began.";
+
 /// What a task says that was given up here. If others have ended it, it says what they have said.
 pub(super) const UNREACHED: &str =
     "The service could not reach the database for a minute and gave up this task. It can be begun again.";
@@ -139,19 +142,40 @@ impl Tasks {
         Ok(Task { status: TaskStatus::Pending, message: String::new(), expires_at: None, ..created })
     }
 
-    /// Ends a task that has not begun. Its image is as it was before.
-    pub(super) async fn end_unbegun(&self, id: &str, held: Option<(&Image, Hold)>, message: &str) {
-        let image = held.as_ref().map(|(image, hold)| self.images.step_of_nothing(image, hold));
-        let step = self.step(id, &[TaskStatus::Pending], TaskStatus::Failure);
-        match rows::take_step(&self.db, TaskStep { message: Some(message.to_owned()), image, ..step }).await {
-            Ok(()) => {
-                if let Some((_, hold)) = held {
-                    self.images.let_go(hold).await;
-                }
-            }
+    /// Ends a task that has not begun. It leaves its image as it is.
+    pub(super) async fn end_unbegun(&self, id: &str, image: &Image, hold: Hold, message: &str) {
+        match self.try_end_unbegun(id, image, &hold, message).await {
+            Ok(true) => self.images.let_go(hold).await,
+            // Who has taken the image ends the task with it.
+            Ok(false) => warn!(task_id = id, "a task that waits has lost its image to somebody else"),
             // Recovery ends it at the next start.
             Err(error) => warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task that waits"),
         }
+    }
+
+    /// As [`Tasks::end_unbegun`]. False: nothing was done, as by [`Tasks::end_overtaken`].
+    pub(super) async fn try_end_unbegun(
+        &self,
+        id: &str,
+        image: &Image,
+        hold: &Hold,
+        message: &str,
+    ) -> Result<bool, image::Error> {
+        let ends =
+            [(self.images.step_of_nothing(image, hold), message), (self.images.step_of_given(image, hold), TAKEN)];
+        for (image_step, message) in ends {
+            let step = TaskStep {
+                message: Some(message.to_owned()),
+                image: Some(image_step),
+                ..self.step(id, &[TaskStatus::Pending], TaskStatus::Failure)
+            };
+            match rows::take_step(&self.db, step).await {
+                Ok(()) => return Ok(true),
+                Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.end_overtaken(id, &image.id, TAKEN).await
     }
 
     /// `pending` → `processing`

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::thread;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::super::common::disk::SmallDisk;
-use super::super::common::{Conf, Request, Server};
-use super::super::{MIB, assert_free, assert_nothing_left, create, import, objects, shown, stage, wait_for_task};
+use super::super::common::{Body, Conf, Request, Server};
+use super::super::{
+    MIB, PATIENCE, Web, assert_free, assert_nothing_left, create, import, objects, shown, stage, wait_for_begin,
+    wait_for_task,
+};
 use super::hosts::elsewhere;
 use super::serve;
 
@@ -48,6 +52,48 @@ fn of_two_hosts_that_begin_one_import_one_does_it() {
         far.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
     }
     assert_nothing_left(&near.conf);
+}
+
+#[test]
+fn an_import_that_waits_ends_when_its_image_gets_other_data() {
+    let (web, port) = (Web::start(), serve(BTreeMap::from([("/data".to_owned(), vec![b'd'; MIB])])));
+    let mut server = Server::with(|given| {
+        conf(given)
+            .set("DEFAULT.enabled_backends", "fast:file,slow:file,web:http")
+            .set("DEFAULT.show_multiple_locations", "true")
+            .set("wsgi.task_pool_threads", 1)
+    });
+    let held_up = |server: &Server| {
+        let [first, next] = [(); 2].map(|()| create(server));
+        import(server, &first, &super::super::download(&web));
+        wait_for_begin(&web, server, &first);
+        import(server, &next, &download(&["fast"], true));
+        next
+    };
+    let assert_ended = |server: &Server, id: &str| {
+        let ended = wait_for_task(server, id, "failure");
+        assert_eq!(ended["message"], "Somebody else gave the image data before this task began.");
+        let image = shown(server, id);
+        assert_eq!((&image["status"], image.get("os_glance_import_task")), (&json!("active"), None), "{image}");
+    };
+
+    // Its turn comes.
+    let located = held_up(&server);
+    let place = json!({"url": format!("http://127.0.0.1:{port}/data"), "metadata": {}});
+    let change = json!([{"op": "replace", "path": "/locations", "value": [place]}]);
+    server.send(&Request::patch(&format!("/v2/images/{located}"), &change)).expect(200);
+    web.go_on.send(true).unwrap();
+    assert_ended(&server, &located);
+
+    // Its worker is stopped before that.
+    let uploaded = held_up(&server);
+    let data = Request::new("PUT", &format!("/v2/images/{uploaded}/file")).data(Body::Sized(vec![b'u'; MIB]));
+    server.send(&data).expect(204);
+    server.signal(Signal::SIGTERM);
+    web.go_on.send(true).unwrap();
+    assert!(server.wait_end(PATIENCE).success());
+    server.start_again();
+    assert_ended(&server, &uploaded);
 }
 
 #[test]

@@ -104,6 +104,11 @@ impl Images {
         step(image, ImageUpdate::default(), from_of(image), &hold.token, Properties::default(), true)
     }
 
+    /// The same where somebody has given the image its data meanwhile, by a change of its locations or an upload that is done.
+    pub(crate) fn step_of_given(&self, image: &Image, hold: &Hold) -> ImageStep {
+        step(image, ImageUpdate::default(), words(&AT_REST), &hold.token, Properties::default(), true)
+    }
+
     /// As [`Images::step_of_failure`], for a worker that died. `back`: `None` if it looked at a location that was told. `host`: where
     /// others reach the machine that has the staged data, if this is the one.
     pub(super) fn step_of_reclaim(

@@ -16,7 +16,7 @@ use crate::image::{self, Hold, Imported, Plan, Status};
 use crate::sys::crash_point::crash_point;
 use crate::task::model::TaskStatus;
 use crate::task::pool::{Ended, Turn, Work};
-use crate::task::tasks::{NO_TIME, Tasks, UNREACHED};
+use crate::task::tasks::{NO_TIME, TAKEN, Tasks, UNREACHED};
 
 /// How often an image is looked at whose locations others change.
 const ATTEMPTS: u32 = 5;
@@ -27,9 +27,6 @@ const DELETED: &str = "Image has been deleted, aborting import.";
 /// What a task says whose end could not be written down.
 const UNTOLD: &str =
     "The database did not answer when this task had ended. Nothing was kept; the image can be imported again.";
-
-/// What a task says whose image got other data before it had begun.
-const TAKEN: &str = "Somebody else gave the image data before this task began.";
 
 /// What an entry of the intent log says of a store that was left out of an import, and may have something of its data.
 const LEFT: &str = "Something of the data may be in a store that failed.";
@@ -51,7 +48,7 @@ pub(super) fn work(tasks: Tasks, import: HeldImport) -> Work {
             match turn {
                 Turn::Begin(stop) => begin(tasks, import, stop).await,
                 Turn::Never => {
-                    tasks.end_unbegun(&import.plan.task_id, Some((&import.plan.image, import.hold)), NO_TIME).await;
+                    tasks.end_unbegun(&import.plan.task_id, &import.plan.image, import.hold, NO_TIME).await;
                     Ended::Over
                 }
             }
@@ -69,7 +66,7 @@ async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> End
             run(tasks, import, stop).await;
         }
         Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
-            match tasks.end_overtaken(&task_id, &import.plan.image.id, TAKEN).await {
+            match tasks.try_end_unbegun(&task_id, &import.plan.image, &import.hold, TAKEN).await {
                 Ok(true) => tasks.images.let_go(import.hold).await,
                 Ok(false) => tasks.end_without_image(&import.plan, import.hold, None).await,
                 Err(error) => tasks.leave_unclear(&task_id, import.hold, &error, TAKEN).await,
@@ -83,7 +80,7 @@ async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> End
         Err(error) => {
             error!(task_id, error = &error as &dyn StdError, "an import cannot begin");
             let message = format!("The database refused the beginning of this task: {error}");
-            tasks.end_unbegun(&task_id, Some((&import.plan.image, import.hold)), &message).await;
+            tasks.end_unbegun(&task_id, &import.plan.image, import.hold, &message).await;
         }
     }
     Ended::Over
