@@ -106,7 +106,7 @@ fn what_a_host_that_died_has_left_of_images_that_others_have_taken_goes_too() {
     let web = Web::start();
     let (mut server, mount) = with_slow_mount(conf(&web));
     let other = Server::start(elsewhere(&server.conf, "other"));
-    let [copied, written, given_back, purged] = [(); 4].map(|()| create(&server));
+    let [copied, written, given_back, purged, forgotten] = [(); 5].map(|()| create(&server));
     let upload = |id: &str| Request::new("PUT", &format!("/v2/images/{id}/file")).data(Body::Sized(vec![b'u'; 1000]));
     server.send(&upload(&copied)).expect(204);
     mount.stall();
@@ -126,6 +126,9 @@ fn what_a_host_that_died_has_left_of_images_that_others_have_taken_goes_too() {
     }
     other.send(&Request::new("DELETE", &format!("/v2/images/{copied}"))).expect(204);
     other.send(&upload(&written)).expect(204);
+    // By a host that died before anybody could see that it worked.
+    insert_task(&database, ("t-forgotten", "2020-01-01"), &forgotten);
+    other.send(&Request::new("DELETE", &format!("/v2/images/{forgotten}"))).expect(204);
     // As where a store has refused a deletion, which was taken back.
     sqlite(
         &database,
@@ -138,12 +141,12 @@ fn what_a_host_that_died_has_left_of_images_that_others_have_taken_goes_too() {
         &database,
         &format!("delete from image_properties where image_id = '{purged}'; delete from images where id = '{purged}'"),
     );
-    let left = [("slow", &copied), ("fast", &given_back), ("fast", &purged)];
+    let left = [("slow", &copied), ("fast", &given_back), ("fast", &purged), ("fast", &forgotten)];
     let place = |(store, id): (&str, &String)| dir.join(store).join(id);
     for each in left {
         fs::write(place(each), "left").unwrap();
     }
-    for id in &tasks {
+    for id in tasks.iter().map(String::as_str).chain(["t-forgotten"]) {
         let ended = wait_for("the end of a task", LEASE * 2, || {
             let task = other.send(&Request::new("GET", &format!("/v2/tasks/{id}"))).expect(200).json();
             (task["status"] == "failure").then_some(task)

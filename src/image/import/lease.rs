@@ -15,9 +15,10 @@ use crate::image::intent_log::Token;
 /// meanwhile. Only the time that passes here counts, so that the clocks of hosts may differ.
 pub(crate) const LEASE: Duration = Duration::from_secs(75);
 
-/// How old the last renewal of a task that makes an image must be, besides, unless such a renewal was seen here. Upstream's server has such
-/// tasks too, which it does not renew, and cannot end any more when others have: its image would be there, and its task have failed.
-const SILENCE: time::Duration = time::Duration::days(1);
+/// How old the last renewal must be, besides, of a task that makes an image, or whose image is deleted, unless it was seen here to be ours.
+/// Upstream's server has such tasks too, which it does not renew, and cannot end any more when others have: the image that it makes would
+/// be there, and its task have failed.
+pub(super) const SILENCE: time::Duration = time::Duration::days(1);
 
 /// Longest time between two looks after which what was seen before still counts. While the database was away nobody could renew
 /// anything.

@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::lease::SILENCE;
 use super::task::{TaskKind, TaskStatus};
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
@@ -171,7 +172,9 @@ impl Images {
         // Upstream's server has tasks too, which it does not renew; theirs own no data. A deletion or an upload may have taken it from ours.
         let owner = found.as_ref().and_then(|found| found.owner.as_deref());
         let is_own = owner.is_some_and(|owner| token.is_or_precedes(owner));
-        if !is_own && !self.reclaims.is_ours(task_id) {
+        let is_gone = found.as_ref().is_none_or(|found| found.image.deleted);
+        let is_forgotten = is_gone && clock::now() - task.updated_at >= SILENCE;
+        if !is_own && !is_forgotten && !self.reclaims.is_ours(task_id) {
             return Ok(());
         }
         if !is_own && found.as_ref().is_some_and(|found| !may_be_taken(found)) {
