@@ -30,10 +30,11 @@ impl Expected {
         Self { size, checksum: checksum.map(str::to_owned), hash: None }
     }
 
-    /// The algorithm whose digests are needed to judge, beside MD5; `None`: nothing is known.
+    /// The algorithm whose digest judges the data; `None`: nothing is known. One is enough to tell broken data from whole, and two
+    /// would take twice as long, while those wait who read the image. Upstream's cache looks at MD5 alone, which is the quickest.
     pub(super) fn algorithm(&self) -> Option<Algorithm> {
         let hash = self.hash.as_ref().map(|(algorithm, _)| *algorithm);
-        hash.or_else(|| self.checksum.as_ref().map(|_| Algorithm::MD5))
+        self.checksum.as_ref().map(|_| Algorithm::MD5).or(hash)
     }
 
     /// Digests of what is needed to judge.
@@ -47,8 +48,8 @@ impl Expected {
             |wanted: Option<&String>, found: &str| wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(found));
         self.size.is_none_or(|wanted| wanted == size)
             && hashes.is_none_or(|hashes| {
-                same(self.checksum.as_ref(), &hashes.md5)
-                    && same(self.hash.as_ref().map(|(_, value)| value), &hashes.value)
+                let of_same = self.hash.as_ref().filter(|(algorithm, _)| *algorithm == hashes.algorithm);
+                same(self.checksum.as_ref(), &hashes.md5) && same(of_same.map(|(_, value)| value), &hashes.value)
             })
     }
 }
@@ -79,6 +80,12 @@ mod tests {
         assert!(!expected.matches(4, Some(&hashes("ab", "cd"))));
         assert!(!expected.matches(3, Some(&hashes("aa", "cd"))));
         assert!(!expected.matches(3, Some(&hashes("ab", "cc"))));
+        assert_eq!(expected.algorithm(), Some(Algorithm::MD5));
+        let md5 = Hashes { md5: "ab".to_owned(), algorithm: Algorithm::MD5, value: "ab".to_owned() };
+        assert!(expected.matches(3, Some(&md5)), "the other digest is of an algorithm that was not computed");
+        let unsummed = Expected { checksum: None, ..expected };
+        assert_eq!(unsummed.algorithm(), Some(sha256));
+        assert!(unsummed.matches(3, Some(&hashes("ee", "cd"))) && !unsummed.matches(3, Some(&hashes("ab", "cc"))));
         assert!(Expected::default().matches(3, None), "nothing is known of it");
     }
 }
