@@ -1,6 +1,7 @@
 //! Where image data lies: one trait, a driver for each kind of store, the registry of those that are configured.
 
 mod background;
+mod buffer;
 mod context;
 pub(crate) mod demand;
 mod digest;

@@ -13,10 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::background::threads;
+use super::buffer::{self, Buffer};
 use super::{OpenFile, Priority};
-
-/// Bytes read at a time.
-const PIECE: usize = 512 * 1024;
 
 /// Pieces that may wait for whoever reads.
 const AHEAD: usize = 4;
@@ -93,24 +91,30 @@ impl FileRegion {
     /// Reads to the end, as long as somebody takes the pieces. Blocks.
     fn read(mut self, pieces: &mpsc::Sender<io::Result<Bytes>>) {
         while self.length > 0 {
-            let size = usize::try_from(self.length).unwrap_or(usize::MAX).min(PIECE);
-            let mut piece = vec![0; size];
-            let read = match self.file.read_at(&mut piece, self.offset) {
-                Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than the image")),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read,
-            };
+            let read = self.read_piece();
             let is_end = read.is_err();
-            let read = read.map(|count| {
-                piece.truncate(count);
-                self.offset += count as u64;
-                self.length -= count as u64;
-                Bytes::from(piece)
-            });
             if pieces.blocking_send(read).is_err() || is_end {
                 return;
             }
         }
+    }
+
+    /// Reads what comes next. Blocks.
+    fn read_piece(&mut self) -> io::Result<Bytes> {
+        let size = usize::try_from(self.length).unwrap_or(usize::MAX).min(buffer::SIZE);
+        let mut piece = Buffer::take()?;
+        let count = loop {
+            match self.file.read_at(&mut piece[..size], self.offset) {
+                Ok(0) => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than the image"));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        self.offset += count as u64;
+        self.length -= count as u64;
+        Ok(piece.filled(count))
     }
 }
 
@@ -124,7 +128,7 @@ mod tests {
 
     fn reader(offset: u64, length: u64) -> Reader {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&vec![7; PIECE * 3 + 5]).unwrap();
+        file.write_all(&vec![7; buffer::SIZE * 3 + 5]).unwrap();
         Reader::File(FileRegion { file: OpenFile::shared(file), offset, length })
     }
 
@@ -136,7 +140,7 @@ mod tests {
     }
 
     async fn is_read_whole(priority: Priority) {
-        let length = PIECE as u64 * 2 + 9;
+        let length = buffer::SIZE as u64 * 2 + 9;
         let pieces: Vec<Bytes> = reader(3, length).into_stream(priority).try_collect().await.unwrap();
         assert_eq!(pieces.concat().len() as u64, length);
         assert_eq!(reader(3, 0).into_stream(priority).count().await, 0);
@@ -145,7 +149,7 @@ mod tests {
         let mixed = Reader::Pieces(Box::pin(futures_util::stream::iter(mixed)));
         let pieces: Vec<Bytes> = mixed.into_stream(priority).try_collect().await.unwrap();
         assert_eq!(pieces.concat(), b"\x07\x07\x07\x07ab");
-        let short: Result<Vec<Bytes>, _> = reader(6, PIECE as u64 * 3).into_stream(priority).try_collect().await;
+        let short: Result<Vec<Bytes>, _> = reader(6, buffer::SIZE as u64 * 3).into_stream(priority).try_collect().await;
         assert_eq!(short.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

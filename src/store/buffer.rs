@@ -1,0 +1,113 @@
+//! Large buffers for data that is read from files, which are used again.
+//!
+//! They are mappings of their own. The heap of glibc would keep what many readers needed at the same time: whoever reads frees what another
+//! thread has asked for, each thread has a heap, and none of them shrinks but at its end.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use memmap2::MmapMut;
+
+/// Bytes of a buffer.
+pub(super) const SIZE: usize = 128 * 1024;
+
+/// Buffers that are kept for the next readers when nobody reads; the others go back to the system as fewer are in use.
+const KEPT: usize = 8;
+
+static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers { free: Vec::new(), in_use: 0 });
+
+struct Buffers {
+    free: Vec<MmapMut>,
+    in_use: usize,
+}
+
+/// What a former reader has left may still be in it.
+pub(super) struct Buffer {
+    /// `None` once it is given back.
+    mapping: Option<MmapMut>,
+}
+
+impl Buffer {
+    /// # Errors
+    /// Those of mmap(2).
+    pub(super) fn take() -> io::Result<Self> {
+        let kept = buffers().free.pop();
+        let mapping = match kept {
+            Some(mapping) => mapping,
+            None => MmapMut::map_anon(SIZE)?,
+        };
+        buffers().in_use += 1;
+        Ok(Self { mapping: Some(mapping) })
+    }
+
+    /// The first `length` bytes. The buffer can be taken again when they are dropped.
+    pub(super) fn filled(self, length: usize) -> Bytes {
+        Bytes::from_owner(Filled(self)).slice(..length)
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.mapping.as_deref().unwrap_or_default()
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.mapping.as_deref_mut().unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut surplus = [self.mapping.take(), None];
+        {
+            let mut buffers = buffers();
+            buffers.in_use -= 1;
+            let most = buffers.in_use.max(KEPT);
+            if buffers.free.len() < most {
+                buffers.free.extend(surplus[0].take());
+            } else if buffers.free.len() > most {
+                surplus[1] = buffers.free.pop();
+            }
+        }
+        // Not under the lock, as the kernel may take long.
+        drop(surplus);
+    }
+}
+
+struct Filled(Buffer);
+
+impl AsRef<[u8]> for Filled {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn buffers() -> MutexGuard<'static, Buffers> {
+    BUFFERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_what_was_read_and_only_some_buffers_are_kept() {
+        let mut taken: Vec<Bytes> = Vec::new();
+        for number in 0..3 * KEPT as u8 {
+            let mut buffer = Buffer::take().unwrap();
+            assert_eq!(buffer.len(), SIZE);
+            buffer[..100].fill(number);
+            taken.push(buffer.filled(100));
+        }
+        assert!(taken.iter().zip(0..).all(|(bytes, number)| **bytes == [number; 100]));
+        // Others may take and give back meanwhile.
+        drop(taken);
+        assert!(buffers().free.len() <= KEPT);
+    }
+}
