@@ -30,9 +30,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// SQLite cuts its write-ahead log back to this many bytes after a burst.
 const LOG_LIMIT: &str = "67108864";
 
-/// For so many values in a list MariaDB goes by its statistics.
-const MOST_DIVES: usize = 8;
-
 /// The pools of one database or replica.
 #[derive(Clone)]
 pub(super) enum Backend {
@@ -181,13 +178,9 @@ fn sqlite(address: &SqliteAddress, options: &DatabaseSection) -> Backend {
 }
 
 /// What is set in each connection: what the options want, and that a list does not intersect indexes of columns that say little,
-/// such as `deleted` and `os_hidden`, which takes a second where there are many images. MariaDB would also look into the index of each
-/// table for each of a page's images before it finds its way, which took a fifth of the time of a list; from 10.4.3 on it can be told to
-/// go by the statistics that it has.
+/// such as `deleted` and `os_hidden`, which takes a second where there are many images.
 fn mysql_settings(options: &DatabaseSection) -> Result<Vec<String>, DbError> {
-    // A comment to all other servers.
-    let of_mariadb = format!("/*M!100403 , SESSION eq_range_index_dive_limit = {MOST_DIVES} */");
-    let mut settings = vec![format!("SESSION optimizer_switch = 'index_merge_intersection=off' {of_mariadb}")];
+    let mut settings = vec!["SESSION optimizer_switch = 'index_merge_intersection=off'".to_owned()];
     if !options.mysql_sql_mode.is_empty() {
         settings.push(address::sql_mode(&options.mysql_sql_mode)?);
     }

@@ -10,11 +10,11 @@ use super::clock;
 use super::dialect::Dialect;
 use super::error::DbError;
 use super::model::{ImageRecord, LocationRecord, UNREADABLE_OWNER};
+use super::of_ids::{OfIds, Way};
 use super::reserved;
 use super::row::{Columns, Row};
 use super::session::Session;
 use super::sql::live;
-use super::statement::OfIds;
 use super::unreadable;
 use crate::schema::python::json;
 
@@ -83,10 +83,11 @@ pub(super) const COLUMNS: usize = 6;
 /// The parts of one query over the three tables: one way to the server and back, and one state of the database. `blanks`
 /// NULLs follow the columns of a child. They must be joined side by side, not nested: PostgreSQL takes the type of a NULL
 /// from the parts before it.
-pub(super) fn selects(of: impl Fn() -> Expr, blanks: usize) -> [SelectStatement; 3] {
+pub(super) fn selects(of: impl Fn() -> Expr, way: Way, blanks: usize) -> [SelectStatement; 3] {
     let null = || Expr::cust("NULL");
     let table = |kind: i64, table: &'static str, name: &'static str, value: Expr, metadata: Expr| {
-        Query::select()
+        let mut query = Query::select();
+        query
             .expr(Expr::cust(kind.to_string()))
             .columns(["id", "image_id", name])
             .expr(value)
@@ -94,8 +95,9 @@ pub(super) fn selects(of: impl Fn() -> Expr, blanks: usize) -> [SelectStatement;
             .exprs((0..blanks).map(|_| null()))
             .from(table)
             .and_where(of())
-            .and_where(live(table))
-            .take()
+            .and_where(live(table));
+        way.apply(&mut query, table);
+        query
     };
     [
         table(PROPERTY, "image_properties", "name", Expr::col("value"), null()),
@@ -117,7 +119,7 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
         let kind = columns.integer()?;
         Child::read(kind, &mut columns)
     };
-    let rows = session.rows(&STATES.with(dialect, ids), read).await?;
+    let rows = STATES.rows(session, &ids, read).await?;
     let mut by_image = by_image(rows);
     let now = clock::now();
     let mut is_one_state = true;
@@ -154,7 +156,7 @@ fn is_ambiguous(dialect: Dialect, updated_at: PrimitiveDateTime, now: PrimitiveD
 static STATES: OfIds = OfIds::new(states);
 
 /// The states of images, with their children.
-pub(super) fn states(dialect: Dialect, of: &dyn Fn(&'static str) -> Expr) -> SelectStatement {
+pub(super) fn states(dialect: Dialect, way: Way, of: &dyn Fn(&'static str) -> Expr) -> SelectStatement {
     let (visibility, state) = match dialect {
         Dialect::Sqlite => ("visibility", "COALESCE(updated_at, created_at) || ' ' || status"),
         Dialect::Postgres => (
@@ -168,7 +170,7 @@ pub(super) fn states(dialect: Dialect, of: &dyn Fn(&'static str) -> Expr) -> Sel
     let mut query = Query::select();
     query.expr(Expr::cust(IMAGE.to_string())).expr(Expr::cust("CASE WHEN deleted THEN 1 ELSE 0 END"));
     query.column("id").exprs([visibility, "owner", state].map(Expr::cust)).from("images").and_where(of("id"));
-    query.unions(selects(|| of("image_id"), 0).map(|select| (UnionType::All, select)));
+    query.unions(selects(|| of("image_id"), way, 0).map(|select| (UnionType::All, select)));
     query
 }
 

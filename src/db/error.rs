@@ -217,6 +217,11 @@ impl DbError {
         )
     }
 
+    /// Whether a statement has named an index that MySQL's table does not have.
+    pub(super) fn is_of_index(&self) -> bool {
+        matches!(self, Self::Statement(failure) if failure.number() == Some(1176))
+    }
+
     /// Whether a text of the request is at fault: the database does not take its characters, or its length.
     pub fn is_of_text(&self) -> bool {
         matches!(self, Self::Characters(_) | Self::Length(_))

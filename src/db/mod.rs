@@ -31,6 +31,7 @@ mod error;
 mod failure;
 mod gathering;
 mod in_line;
+mod of_ids;
 mod pool;
 pub(crate) mod purge;
 mod replica;

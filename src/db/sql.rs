@@ -17,10 +17,21 @@ pub(super) fn soft_delete(table: &'static str, now: PrimitiveDateTime) -> Update
         .take()
 }
 
-/// Repeats the last value until the length is a power of two, so that a statement has few forms to be prepared.
+/// Images of a page whose size nobody has asked for (`limit_param_default`).
+pub(super) const PAGE: usize = 25;
+
+/// The length that a list of values gets, so that a statement has few forms to be prepared: a power of two, or that of a page.
+pub(super) const fn padded_length(length: usize) -> usize {
+    match length {
+        17..=PAGE => PAGE,
+        _ => length.next_power_of_two(),
+    }
+}
+
+/// Repeats the last value until the list has [such a length](padded_length).
 pub(super) fn padded(mut values: Vec<String>) -> Vec<String> {
     if let Some(last) = values.last().cloned() {
-        values.resize(values.len().next_power_of_two(), last);
+        values.resize(padded_length(values.len()), last);
     }
     values
 }
@@ -30,8 +41,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_grow_to_powers_of_two() {
-        for (count, expected) in [(0, 0), (1, 1), (2, 2), (3, 4), (25, 32), (1000, 1024)] {
+    fn lists_grow_to_few_lengths() {
+        for (count, expected) in [(0, 0), (1, 1), (2, 2), (3, 4), (16, 16), (17, 25), (25, 25), (26, 32), (1000, 1024)]
+        {
             let values: Vec<String> = (0..count).map(|n: i32| n.to_string()).collect();
             let padded = padded(values.clone());
             assert_eq!(padded.len(), expected);

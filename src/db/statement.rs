@@ -3,13 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use sea_query::{
-    Expr, ExprTrait, Func, MysqlQueryBuilder, PostgresQueryBuilder, QueryBuilder, QueryStatementWriter,
-    SelectStatement, SqliteQueryBuilder, Value, Values,
+    MysqlQueryBuilder, PostgresQueryBuilder, QueryBuilder, QueryStatementWriter, SelectStatement, SqliteQueryBuilder,
+    Value, Values,
 };
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use super::dialect::Dialect;
-use super::sql::padded;
 
 /// What can be sent to a database.
 pub(super) trait Statement {
@@ -167,56 +166,9 @@ impl Template {
     }
 }
 
-/// A query about any number of rows by their ids. Its text is made once for each dialect and, where there are no arrays, for each
-/// length.
-pub(super) struct OfIds {
-    build: Build,
-    /// One text and one plan for any number of ids.
-    of_array: OnceLock<Arc<Text>>,
-    of_list: [OnceLock<Arc<Text>>; 2 * LENGTHS],
-}
-
-/// Is given the condition that a column holds one of the ids.
-type Build = fn(Dialect, &dyn Fn(&'static str) -> Expr) -> SelectStatement;
-
-/// Lengths are powers of two, up to 1024.
-const LENGTHS: usize = 11;
-
-impl OfIds {
-    /// As [`Template::new`].
-    pub(super) const fn new(build: Build) -> Self {
-        Self { build, of_array: OnceLock::new(), of_list: [const { OnceLock::new() }; 2 * LENGTHS] }
-    }
-
-    pub(super) fn with(&self, dialect: Dialect, ids: Vec<String>) -> Filled {
-        if dialect == Dialect::Postgres {
-            let is_among = |column| Expr::col(column).eq(Func::cust("ANY").arg(Expr::val(parameter(0))));
-            let make = || Arc::new(Text::make(dialect, &(self.build)(dialect, &is_among)));
-            return Filled::new(Arc::clone(self.of_array.get_or_init(make)), vec![ids.into()]);
-        }
-        let ids: Vec<Value> = padded(ids).into_iter().map(Value::from).collect();
-        Filled::new(self.of_list(dialect, ids.len()), ids)
-    }
-
-    /// `length`: a power of two.
-    fn of_list(&self, dialect: Dialect, length: usize) -> Arc<Text> {
-        let make = || {
-            let parameters: Vec<String> = (0..length).map(parameter).collect();
-            let is_among = |column| Expr::col(column).is_in(parameters.iter().cloned());
-            Arc::new(Text::make(dialect, &(self.build)(dialect, &is_among)))
-        };
-        let (of_sqlite, of_mysql) = self.of_list.split_at(LENGTHS);
-        let texts = if dialect == Dialect::MySql { of_mysql } else { of_sqlite };
-        match texts.get(length.trailing_zeros() as usize) {
-            Some(made) => Arc::clone(made.get_or_init(make)),
-            None => make(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use sea_query::Query;
+    use sea_query::{Expr, ExprTrait, Query};
 
     use super::*;
 

@@ -10,11 +10,12 @@ use crate::db::children::{self, Child};
 use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::{Column, ImageRecord};
+use crate::db::of_ids::{OfIds, Way};
 use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
-use crate::db::statement::{OfIds, Template, parameter};
+use crate::db::statement::{Template, parameter};
 use crate::db::unreadable;
 
 /// The image with this id; `None` if there is none, or if it is deleted and `deleted` is not asked for. MySQL's collation takes
@@ -48,9 +49,9 @@ impl UnitOfWork for Get {
     }
 }
 
-static LIVE: Template = Template::new(|_| select(false, &|column| Expr::col(column).eq(parameter(0))));
-static EVERY: Template = Template::new(|_| select(true, &|column| Expr::col(column).eq(parameter(0))));
-static LIVE_OF: OfIds = OfIds::new(|_, is_among| select(false, is_among));
+static LIVE: Template = Template::new(|_| select(false, Way::Choice, &|column| Expr::col(column).eq(parameter(0))));
+static EVERY: Template = Template::new(|_| select(true, Way::Choice, &|column| Expr::col(column).eq(parameter(0))));
+static LIVE_OF: OfIds = OfIds::new(|_, way, is_among| select(false, way, is_among));
 
 /// A row of the query is the image or one of its children.
 enum Part {
@@ -84,12 +85,8 @@ pub(in crate::db) async fn read(
 }
 
 /// Those of these images that are there, each as by [`read`], by the ids that the database has for them.
-pub(super) async fn read_each(
-    session: &mut Session,
-    ids: Vec<String>,
-) -> Result<HashMap<String, ImageRecord>, DbError> {
-    let query = LIVE_OF.with(session.dialect(), ids);
-    let parts = session.rows(&query, part).await?;
+pub(super) async fn read_each(session: &mut Session, ids: &[String]) -> Result<HashMap<String, ImageRecord>, DbError> {
+    let parts = LIVE_OF.rows(session, ids, part).await?;
     let mut images = HashMap::new();
     let mut children = Vec::with_capacity(parts.len());
     for part in parts {
@@ -121,7 +118,7 @@ fn part(row: &dyn Row) -> Result<Part, DbError> {
     })
 }
 
-pub(super) fn select(deleted: bool, is_among: &dyn Fn(&'static str) -> Expr) -> SelectStatement {
+pub(super) fn select(deleted: bool, way: Way, is_among: &dyn Fn(&'static str) -> Expr) -> SelectStatement {
     let mut query = Query::select();
     query.exprs([Expr::cust("0"), Expr::cust("0")]).exprs((2..children::COLUMNS).map(|_| Expr::cust("NULL")));
     query.columns(names()).from("images").and_where(is_among("id"));
@@ -129,7 +126,7 @@ pub(super) fn select(deleted: bool, is_among: &dyn Fn(&'static str) -> Expr) -> 
         query.and_where(live("images"));
     }
     // The columns of a child come first, then those of an image; the others are NULL.
-    let children = children::selects(|| is_among("image_id"), Column::ALL.len());
+    let children = children::selects(|| is_among("image_id"), way, Column::ALL.len());
     query.unions(children.map(|select| (UnionType::All, select)));
     query
 }

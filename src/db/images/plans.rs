@@ -10,6 +10,7 @@ use super::list::{Column, Condition, ListQuery, Viewer, select};
 use crate::db::children;
 use crate::db::clock;
 use crate::db::dialect::Dialect;
+use crate::db::of_ids::Way;
 use crate::db::sql::{live, soft_delete};
 use crate::db::testing::open;
 
@@ -73,11 +74,14 @@ async fn a_selective_filter_uses_its_index() {
 
 #[tokio::test]
 async fn rows_of_an_image_are_found_by_its_id() {
-    let [one, tags, locations] = children::selects(|| Expr::col("image_id").is_in(["a", "b"]), 0);
+    let [one, tags, locations] = children::selects(|| Expr::col("image_id").is_in(["a", "b"]), Way::Choice, 0);
     for (table, plan) in [
-        ("image_properties", plan(&get::select(false, &|column| Expr::col(column).eq("i"))).await),
-        ("image_properties", plan(&get::select(false, &|column| Expr::col(column).is_in(["a", "b"]))).await),
-        ("images", plan(&get::select(false, &|column| Expr::col(column).is_in(["a", "b"]))).await),
+        ("image_properties", plan(&get::select(false, Way::Choice, &|column| Expr::col(column).eq("i"))).await),
+        (
+            "image_properties",
+            plan(&get::select(false, Way::Choice, &|column| Expr::col(column).is_in(["a", "b"]))).await,
+        ),
+        ("images", plan(&get::select(false, Way::Choice, &|column| Expr::col(column).is_in(["a", "b"]))).await),
         ("image_properties", plan(&one).await),
         ("image_tags", plan(&tags).await),
         ("image_locations", plan(&locations).await),

@@ -132,7 +132,7 @@ impl UnitOfWork for Arc<Together> {
         ids.sort_unstable();
         ids.dedup();
         self.has_others.store(ids.len() > 1, Ordering::SeqCst);
-        let mut found = read_each(session, ids.clone()).await?;
+        let mut found = read_each(session, &ids).await?;
         let is_exact = !session.takes_for_equal() || found.keys().all(|id| ids.binary_search(id).is_ok());
         for Waiting { id, told } in others {
             let image = found.get(&id);
