@@ -104,7 +104,11 @@ impl Tasks {
                 match turn {
                     Turn::Begin(stop) => self.begin_placing(placement, hold, stop).await,
                     Turn::Never => {
-                        self.end_unbegun(&placement.task_id, &placement.image, hold, NO_TIME).await;
+                        match self.end_unbegun(&placement.task_id, &placement.image, &hold, NO_TIME).await {
+                            Ok(true) => self.images.let_go(hold).await,
+                            Ok(false) => self.take_back(&placement, hold, Refused::Lost).await,
+                            Err(error) => self.leave_unclear(&placement.task_id, hold, &error, NO_TIME).await,
+                        }
                         Ended::Over
                     }
                 }
@@ -280,15 +284,7 @@ impl Tasks {
                 warn!(task_id, image_id, "a task has lost its image to somebody else");
                 self.images.leave(hold, &message).await;
             }
-            // Recovery ends the task of an image that is not as it was.
-            Err(error) => {
-                warn!(
-                    task_id = placement.task_id,
-                    error = &error as &dyn StdError,
-                    "the end of a task cannot be written down yet"
-                );
-                self.images.leave(hold, &message).await;
-            }
+            Err(error) => self.leave_unclear(&placement.task_id, hold, &error, &message).await,
         }
     }
 

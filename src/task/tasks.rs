@@ -142,19 +142,9 @@ impl Tasks {
         Ok(Task { status: TaskStatus::Pending, message: String::new(), expires_at: None, ..created })
     }
 
-    /// Ends a task that has not begun. It leaves its image as it is.
-    pub(super) async fn end_unbegun(&self, id: &str, image: &Image, hold: Hold, message: &str) {
-        match self.try_end_unbegun(id, image, &hold, message).await {
-            Ok(true) => self.images.let_go(hold).await,
-            // Who has taken the image ends the task with it.
-            Ok(false) => warn!(task_id = id, "a task that waits has lost its image to somebody else"),
-            // Recovery ends it at the next start.
-            Err(error) => warn!(task_id = id, error = &error as &dyn std::error::Error, "cannot end a task that waits"),
-        }
-    }
-
-    /// As [`Tasks::end_unbegun`]. False: nothing was done, as by [`Tasks::end_overtaken`].
-    pub(super) async fn try_end_unbegun(
+    /// Ends a task that has not begun, and frees its image. `message`: why; where the image has, or gets, other data it says [`TAKEN`]. False:
+    /// nothing was done, as the image is deleted, or as by [`Tasks::end_overtaken`].
+    pub(super) async fn end_unbegun(
         &self,
         id: &str,
         image: &Image,
@@ -162,7 +152,7 @@ impl Tasks {
         message: &str,
     ) -> Result<bool, image::Error> {
         let ends =
-            [(self.images.step_of_nothing(image, hold), message), (self.images.step_of_given(image, hold), TAKEN)];
+            [(self.images.step_of_nothing(image, hold), message), (self.images.step_of_overtaken(image, hold), TAKEN)];
         for (image_step, message) in ends {
             let step = TaskStep {
                 message: Some(message.to_owned()),
@@ -223,12 +213,29 @@ impl Tasks {
         }
     }
 
+    /// Leaves the image to recovery, as the end of its task cannot be written down. `reason`: what the task will say.
+    pub(super) async fn leave_unclear(
+        &self,
+        task_id: &str,
+        hold: Hold,
+        error: &(dyn std::error::Error + Send + Sync + 'static),
+        reason: &str,
+    ) {
+        unclear(task_id, error);
+        self.images.leave(hold, reason).await;
+    }
+
     /// A step of the state machine, with the time from which on a task that is done is no longer shown.
     pub(super) fn step(&self, id: &str, from: &'static [TaskStatus], to: TaskStatus) -> TaskStep {
         debug_assert!(from.iter().all(|from| transition(*from, to).is_ok()), "{from:?} to {to:?}");
         let is_end = matches!(to, TaskStatus::Success | TaskStatus::Failure);
         TaskStep { expires_at: is_end.then(|| clock::now() + self.time_to_live), ..to.step(id, from) }
     }
+}
+
+/// The end of a task cannot be written down; recovery looks at it.
+pub(super) fn unclear(task_id: &str, error: &(dyn std::error::Error + 'static)) {
+    warn!(task_id, error, "the end of a task cannot be written down yet");
 }
 
 pub(super) fn new_task(kind: TaskKind, asker: &Asker, image_id: Option<String>, input: Value) -> NewTask {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::common::disk::SmallDisk;
 use super::super::common::{Body, Conf, Request, Server};
 use super::super::{
-    MIB, PATIENCE, Web, assert_free, assert_nothing_left, create, import, objects, shown, stage, wait_for_begin,
+    MIB, PATIENCE, Web, assert_free, assert_nothing_left, create, import, objects, shown, stage, task, wait_for_begin,
     wait_for_task,
 };
 use super::hosts::elsewhere;
@@ -55,7 +55,7 @@ fn of_two_hosts_that_begin_one_import_one_does_it() {
 }
 
 #[test]
-fn an_import_that_waits_ends_when_its_image_gets_other_data() {
+fn an_import_that_waits_ends_when_its_image_gets_other_data_or_goes() {
     let (web, port) = (Web::start(), serve(BTreeMap::from([("/data".to_owned(), vec![b'd'; MIB])])));
     let mut server = Server::with(|given| {
         conf(given)
@@ -85,15 +85,31 @@ fn an_import_that_waits_ends_when_its_image_gets_other_data() {
     web.go_on.send(true).unwrap();
     assert_ended(&server, &located);
 
-    // Its worker is stopped before that.
-    let uploaded = held_up(&server);
-    let data = Request::new("PUT", &format!("/v2/images/{uploaded}/file")).data(Body::Sized(vec![b'u'; MIB]));
-    server.send(&data).expect(204);
-    server.signal(Signal::SIGTERM);
-    web.go_on.send(true).unwrap();
-    assert!(server.wait_end(PATIENCE).success());
-    server.start_again();
-    assert_ended(&server, &uploaded);
+    // Its worker is stopped before that, also when the image has been deleted.
+    for is_deleted in [false, true] {
+        let next = held_up(&server);
+        let task = task(&server, &next)["id"].as_str().unwrap().to_owned();
+        let path = format!("/v2/images/{next}");
+        if is_deleted {
+            server.send(&Request::new("DELETE", &path)).expect(204);
+        } else {
+            let data = Body::Sized(vec![b'u'; MIB]);
+            server.send(&Request::new("PUT", &format!("{path}/file")).data(data)).expect(204);
+        }
+        server.signal(Signal::SIGTERM);
+        web.go_on.send(true).unwrap();
+        assert!(server.wait_end(PATIENCE).success());
+        server.start_again();
+        if is_deleted {
+            let ended = server.send(&Request::new("GET", &format!("/v2/tasks/{task}"))).expect(200).json();
+            assert_eq!(
+                (&ended["status"], &ended["message"]),
+                (&json!("failure"), &json!("Image has been deleted, aborting import."))
+            );
+        } else {
+            assert_ended(&server, &next);
+        }
+    }
 }
 
 #[test]

@@ -104,8 +104,8 @@ impl Images {
         step(image, ImageUpdate::default(), from_of(image), &hold.token, Properties::default(), true)
     }
 
-    /// The same where somebody has given the image its data meanwhile, by a change of its locations or an upload that is done.
-    pub(crate) fn step_of_given(&self, image: &Image, hold: &Hold) -> ImageStep {
+    /// The task's end where somebody has given the image its data before it began, by a change of its locations or an upload that is done.
+    pub(crate) fn step_of_overtaken(&self, image: &Image, hold: &Hold) -> ImageStep {
         step(image, ImageUpdate::default(), words(&AT_REST), &hold.token, Properties::default(), true)
     }
 

@@ -16,7 +16,7 @@ use crate::image::{self, Hold, Imported, Plan, Status};
 use crate::sys::crash_point::crash_point;
 use crate::task::model::TaskStatus;
 use crate::task::pool::{Ended, Turn, Work};
-use crate::task::tasks::{NO_TIME, TAKEN, Tasks, UNREACHED};
+use crate::task::tasks::{NO_TIME, TAKEN, Tasks, UNREACHED, unclear};
 
 /// How often an image is looked at whose locations others change.
 const ATTEMPTS: u32 = 5;
@@ -48,7 +48,7 @@ pub(super) fn work(tasks: Tasks, import: HeldImport) -> Work {
             match turn {
                 Turn::Begin(stop) => begin(tasks, import, stop).await,
                 Turn::Never => {
-                    tasks.end_unbegun(&import.plan.task_id, &import.plan.image, import.hold, NO_TIME).await;
+                    end_unbegun(&tasks, import, NO_TIME).await;
                     Ended::Over
                 }
             }
@@ -65,13 +65,7 @@ async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> End
             crash_point("import.begun");
             run(tasks, import, stop).await;
         }
-        Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
-            match tasks.try_end_unbegun(&task_id, &import.plan.image, &import.hold, TAKEN).await {
-                Ok(true) => tasks.images.let_go(import.hold).await,
-                Ok(false) => tasks.end_without_image(&import.plan, import.hold, None).await,
-                Err(error) => tasks.leave_unclear(&task_id, import.hold, &error, TAKEN).await,
-            }
-        }
+        Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => end_unbegun(&tasks, import, TAKEN).await,
         Err(error) if error.is_unavailable() => {
             warn!(task_id, error = &error as &dyn StdError, "an import cannot begin yet");
             return Ended::Unbegun(work(tasks, import));
@@ -80,10 +74,20 @@ async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> End
         Err(error) => {
             error!(task_id, error = &error as &dyn StdError, "an import cannot begin");
             let message = format!("The database refused the beginning of this task: {error}");
-            tasks.end_unbegun(&task_id, &import.plan.image, import.hold, &message).await;
+            end_unbegun(&tasks, import, &message).await;
         }
     }
     Ended::Over
+}
+
+/// Ends an import that has not begun. `message`: why, unless its image has other data or is deleted.
+async fn end_unbegun(tasks: &Tasks, import: HeldImport, message: &str) {
+    let HeldImport { plan, hold, .. } = import;
+    match tasks.end_unbegun(&plan.task_id, &plan.image, &hold, message).await {
+        Ok(true) => tasks.images.let_go(hold).await,
+        Ok(false) => tasks.end_without_image(&plan, hold, None).await,
+        Err(error) => tasks.leave_unclear(&plan.task_id, hold, &error, message).await,
+    }
 }
 
 /// Runs an import that has begun to one of its ends.
@@ -278,18 +282,6 @@ impl Tasks {
         }
     }
 
-    /// Leaves the image to recovery, as the end of its task cannot be written down. `reason`: what the task will say.
-    async fn leave_unclear(
-        &self,
-        task_id: &str,
-        hold: Hold,
-        error: &(dyn StdError + Send + Sync + 'static),
-        reason: &str,
-    ) {
-        unclear(task_id, error);
-        self.images.leave(hold, reason).await;
-    }
-
     /// The task fails, and there is no image to do anything about. `imported`: what is stored of its data already.
     async fn end_without_image(&self, plan: &Plan, hold: Hold, imported: Option<&Imported>) {
         match self.try_end_without_image(plan, imported).await {
@@ -324,9 +316,4 @@ impl Tasks {
         }
         self.fail_freed(&plan.task_id, &plan.image.id, DELETED).await.map(|()| true)
     }
-}
-
-/// Recovery looks at it.
-fn unclear(task_id: &str, error: &(dyn StdError + 'static)) {
-    warn!(task_id, error, "the end of an import cannot be written down yet");
 }
