@@ -94,13 +94,14 @@ async fn exercise(server: &mut Server, dialect: Dialect) {
             pages_go_on_behind_a_time_that_is_none(server, &db).await;
         }
         _ => {
-            pages_are_found_by_index(server).await;
             an_image_takes_few_statements(server, &db).await;
             a_page_of_namespaces_takes_two_statements(server, &db).await;
             uploads_beside_names_from_before(server, &db).await;
             notes_without_a_place(server, &db).await;
             dead_tasks_beside_names_from_before(server, &db).await;
             a_note_that_came_meanwhile(server).await;
+            // The last one, as this process does without the index for some minutes then.
+            pages_are_found_by_index(server).await;
         }
     }
 
@@ -465,7 +466,7 @@ async fn pages_are_found_by_index(server: &Server) {
         let before = rows_read(server, Dialect::MySql);
         let found = images::list(&db, &query).await.unwrap();
         let read = rows_read(server, Dialect::MySql) - before;
-        // It goes through so few images all the same, but not through their 6000 properties and tags.
+        // It may read all 1000 images, which are few, but not their 6000 properties and tags.
         assert!(read < 3000 || is_renamed, "{read} rows were read");
         assert_eq!(found.len(), 25);
         assert!(found.iter().all(|image| (image.properties.len(), image.tags.len()) == (4, 2)), "{found:?}");

@@ -1,10 +1,11 @@
 //! Queries about any number of images by their ids.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _};
 use sea_query::{Expr, ExprTrait, Func, SelectStatement, Value};
+use time::OffsetDateTime;
 use tracing::warn;
 
 use super::dialect::Dialect;
@@ -14,8 +15,11 @@ use super::session::Session;
 use super::sql::{PAGE, padded_length};
 use super::statement::{Filled, Text, parameter};
 
-/// Whether MySQL's tables have the indexes that [`Way::Index`] names, as far as this process knows.
-static HAS_INDEXES: AtomicBool = AtomicBool::new(true);
+/// From when on [`Way::Index`] is tried, in seconds since 1970: later than now if one of MySQL's tables lacked such an index lately.
+static NEXT_TRY: AtomicI64 = AtomicI64::new(0);
+
+/// How long it is not tried then, in seconds. Somebody may be about to make the index anew.
+const PAUSE: i64 = 600;
 
 /// How MySQL and MariaDB find the rows of several images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ impl Way {
     /// The query is to find the rows of `table`, its last one, in this way.
     pub(super) fn apply(self, select: &mut SelectStatement, table: &'static str) {
         if self == Self::Index {
-            // The other databases have no such words, and need none.
+            // Of the three builders only MySQL's writes it.
             select.force_index(format!("ix_{table}_image_id"), IndexHintScope::All);
         }
     }
@@ -50,20 +54,24 @@ pub(super) struct OfIds {
 /// Is given the condition that a column holds one of the ids.
 type Build = fn(Dialect, Way, &dyn Fn(&'static str) -> Expr) -> SelectStatement;
 
-/// Lengths are powers of two, up to 1024, and that of a page.
-const LENGTHS: usize = 12;
+/// Powers of two, up to 1024.
+const POWERS: usize = 11;
 
-struct Lists([OnceLock<Arc<Text>>; LENGTHS]);
+/// The texts for lists of such lengths as [`padded_length`] gives.
+struct Lists {
+    of_page: OnceLock<Arc<Text>>,
+    of_powers: [OnceLock<Arc<Text>>; POWERS],
+}
 
 impl Lists {
     const fn new() -> Self {
-        Self([const { OnceLock::new() }; LENGTHS])
+        Self { of_page: OnceLock::new(), of_powers: [const { OnceLock::new() }; POWERS] }
     }
 
-    /// `length`: as [`padded_length`] gives it.
     fn get_or_make(&self, length: usize, make: impl FnOnce() -> Arc<Text>) -> Arc<Text> {
-        let place = if length == PAGE { LENGTHS - 1 } else { length.trailing_zeros() as usize };
-        match self.0.get(place) {
+        let of_power = self.of_powers.get(length.trailing_zeros() as usize);
+        let place = if length == PAGE { Some(&self.of_page) } else { of_power };
+        match place {
             Some(made) => Arc::clone(made.get_or_init(make)),
             None => make(),
         }
@@ -84,11 +92,12 @@ impl OfIds {
         read: impl Fn(&dyn Row) -> Result<T, DbError>,
     ) -> Result<Vec<T>, DbError> {
         let dialect = session.dialect();
-        if dialect == Dialect::MySql && HAS_INDEXES.load(Ordering::Relaxed) {
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        if dialect == Dialect::MySql && now >= NEXT_TRY.load(Ordering::Relaxed) {
             match session.rows(&self.with(dialect, Way::Index, ids), &read).await {
                 Err(error) if error.is_of_index() => {
-                    warn!(error = &error as &dyn std::error::Error, "lists of images may be slow on this database");
-                    HAS_INDEXES.store(false, Ordering::Relaxed);
+                    warn!(error = &error as &dyn std::error::Error, "lists of images may be slow for some minutes");
+                    NEXT_TRY.store(now + PAUSE, Ordering::Relaxed);
                 }
                 found => return found,
             }
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_text_is_for_all_lists_of_about_its_length() {
-        for count in [1, 3, 17, 25, 26, 1024, 3000] {
+        for count in [1, 3, 17, 25, 26, 1024, 2000, 3000] {
             let (text, values) = sent(Dialect::MySql, Way::Index, count);
             assert_eq!(values.len(), padded_length(count));
             assert_eq!(text.matches('?').count(), values.len());

@@ -17,7 +17,7 @@ pub(super) fn soft_delete(table: &'static str, now: PrimitiveDateTime) -> Update
         .take()
 }
 
-/// Images of a page whose size nobody has asked for (`limit_param_default`).
+/// Images of a page where neither a request nor the configuration says how many (`limit_param_default`).
 pub(super) const PAGE: usize = 25;
 
 /// The length that a list of values gets, so that a statement has few forms to be prepared: a power of two, or that of a page.
