@@ -15,9 +15,9 @@ use crate::image::intent_log::Token;
 /// meanwhile. Only the time that passes here counts, so that the clocks of hosts may differ.
 pub(crate) const LEASE: Duration = Duration::from_secs(75);
 
-/// How old the last renewal must be, besides, of a task that makes an image, or whose image is deleted, unless it was seen here to be ours.
-/// Upstream's server has such tasks too, which it does not renew, and cannot end any more when others have: the image that it makes would
-/// be there, and its task have failed.
+/// How old the last renewal of a task must be, besides, where nobody here can tell a worker of ours that died from one of upstream's server,
+/// which renews no task and may be at work: the task makes an image (see [`Reclaims::expired`]), or its image is deleted already. What
+/// others have ended, upstream's server cannot end any more: the image that it makes would be there, and its task have failed.
 pub(super) const SILENCE: time::Duration = time::Duration::days(1);
 
 /// Longest time between two looks after which what was seen before still counts. While the database was away nobody could renew
@@ -96,6 +96,13 @@ impl Reclaims {
     pub(super) fn may_be_alive(&self, task: &str, now: Instant) -> bool {
         let seen = lock(&self.seen);
         seen.leases.get(task).is_none_or(|known| now.saturating_duration_since(known.since) < LEASE)
+    }
+
+    /// Takes a task for one of ours from now on, whoever has it.
+    pub(super) fn adopt(&self, task: &str) {
+        if let Some(known) = lock(&self.seen).leases.get_mut(task) {
+            known.is_ours = true;
+        }
     }
 
     /// The right to end a task; `None` while that goes on already, or while enough others are ended.

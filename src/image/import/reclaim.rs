@@ -174,7 +174,11 @@ impl Images {
         let is_own = owner.is_some_and(|owner| token.is_or_precedes(owner));
         let is_gone = found.as_ref().is_none_or(|found| found.image.deleted);
         let is_forgotten = is_gone && clock::now() - task.updated_at >= SILENCE;
-        if !is_own && !is_forgotten && !self.reclaims.is_ours(task_id) {
+        if is_forgotten {
+            // While it is being ended it is renewed, and should this attempt fail, the next one must not wait for another day.
+            self.reclaims.adopt(task_id);
+        }
+        if !is_own && !self.reclaims.is_ours(task_id) {
             return Ok(());
         }
         if !is_own && found.as_ref().is_some_and(|found| !may_be_taken(found)) {
