@@ -1,7 +1,7 @@
 //! Large buffers for data that is read from files, which are used again.
 //!
-//! They are mappings of their own. The heap of glibc would keep what many readers needed at the same time: whoever reads frees what another
-//! thread has asked for, each thread has a heap, and none of them shrinks but at its end.
+//! They are mappings of their own. One thread fills them and another drops them, so in glibc's heap they would go back to the heap of the
+//! first, which gives memory to the system only when all that lies above it is free.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -13,7 +13,7 @@ use memmap2::MmapMut;
 /// Bytes of a buffer.
 pub(super) const SIZE: usize = 128 * 1024;
 
-/// Buffers that are kept for the next readers when nobody reads; the others go back to the system as fewer are in use.
+/// Buffers that are kept when none is in use; the others go back to the system as fewer are in use.
 const KEPT: usize = 8;
 
 static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers { free: Vec::new(), in_use: 0 });
@@ -23,7 +23,7 @@ struct Buffers {
     in_use: usize,
 }
 
-/// What a former reader has left may still be in it.
+/// What it held before may still be in it.
 pub(super) struct Buffer {
     /// `None` once it is given back.
     mapping: Option<MmapMut>,
@@ -106,8 +106,9 @@ mod tests {
             taken.push(buffer.filled(100));
         }
         assert!(taken.iter().zip(0..).all(|(bytes, number)| **bytes == [number; 100]));
-        // Others may take and give back meanwhile.
         drop(taken);
-        assert!(buffers().free.len() <= KEPT);
+        // Other tests may have some.
+        let buffers = buffers();
+        assert!(buffers.free.len() <= buffers.in_use.max(KEPT));
     }
 }
