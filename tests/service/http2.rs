@@ -1,163 +1,20 @@
 //! HTTP/2 over TLS: every limit, time-out, early answer and end that HTTP/1.1 has.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
-use http::Request;
+use h2::Reason;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::harness::{LONG, Server, Setup};
-use super::tls::with_tls;
-use crate::certificates::Authority;
+use super::harness::{LONG, Setup};
+use super::http2_client::{Site, answer, pour};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const MISSING: &str = "/v2/images/00000000-0000-4000-8000-000000000000/file";
-
-/// The server with a certificate, and who trusts it.
-struct Site {
-    server: Server,
-    authority: Authority,
-}
-
-/// One connection.
-struct Session {
-    requests: SendRequest<Bytes>,
-    /// Ends with the connection.
-    driver: JoinHandle<Result<(), h2::Error>>,
-}
-
-impl Site {
-    fn start(more: &str) -> Self {
-        Self::start_from(Setup::new(), more)
-    }
-
-    fn start_from(setup: Setup, more: &str) -> Self {
-        let authority = Authority::new();
-        let server = with_tls(setup, &authority.issue(), more).start();
-        Self { server, authority }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// After the handshake of TLS.
-    async fn socket(&self) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.address()).await.unwrap();
-        let connector = TlsConnector::from(self.authority.client(None, &["h2"]));
-        connector.connect("localhost".try_into().unwrap(), stream).await.unwrap()
-    }
-
-    async fn connect(&self) -> Session {
-        self.connect_with(&h2::client::Builder::new()).await
-    }
-
-    async fn connect_with(&self, builder: &h2::client::Builder) -> Session {
-        let (requests, connection) = builder.handshake(self.socket().await).await.unwrap();
-        Session { requests, driver: tokio::spawn(connection) }
-    }
-
-    /// Makes an image record; returns the path of its data.
-    async fn create(&self) -> String {
-        let mut session = self.connect().await;
-        let body = r#"{"name": "n", "disk_format": "raw", "container_format": "bare"}"#;
-        let (response, mut stream) = session.begin("POST", "/v2/images", &[("content-type", "application/json")]).await;
-        pour(&mut stream, body.as_bytes()).await.unwrap();
-        let (status, body) = answer(response).await.unwrap();
-        assert_eq!(status, 201);
-        let image: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        format!("/v2/images/{}/file", image["id"].as_str().unwrap())
-    }
-
-    async fn status_of(&self, data: &str) -> String {
-        let (_, body) = self.connect().await.get(data.trim_end_matches("/file")).await.unwrap();
-        let image: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        image["status"].as_str().unwrap().to_owned()
-    }
-
-    async fn becomes(&self, data: &str, status: &str) {
-        let start = Instant::now();
-        while self.status_of(data).await != status {
-            assert!(start.elapsed() < LONG, "never {status}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-impl Session {
-    async fn begin(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> (ResponseFuture, SendStream<Bytes>) {
-        let request = Request::builder().method(method).uri(format!("https://localhost{path}"));
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        poll_fn(|context| self.requests.poll_ready(context)).await.unwrap();
-        self.requests.send_request(request.body(()).unwrap(), false).unwrap()
-    }
-
-    async fn upload(&mut self, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
-        self.begin("PUT", path, &[("content-type", "application/octet-stream")]).await
-    }
-
-    async fn get(&mut self, path: &str) -> Result<(u16, Vec<u8>), h2::Error> {
-        let (response, mut stream) = self.begin("GET", path, &[]).await;
-        stream.send_data(Bytes::new(), true)?;
-        answer(response).await
-    }
-
-    /// The status of the answer to a request with these headers.
-    async fn status_of(&mut self, path: &str, headers: &[(&str, &str)]) -> u16 {
-        let (response, mut stream) = self.begin("GET", path, headers).await;
-        // Refused by its head, the stream may be closed already.
-        let _ = stream.send_data(Bytes::new(), true);
-        answer(response).await.unwrap().0
-    }
-
-    /// Waits for the end of the connection, which must be one in order.
-    async fn ends_within(self, limit: Duration) {
-        timeout(limit, self.driver).await.expect("the connection is still open").unwrap().unwrap();
-        drop(self.requests);
-    }
-}
-
-async fn answer(response: ResponseFuture) -> Result<(u16, Vec<u8>), h2::Error> {
-    let response = timeout(LONG, response).await.expect("no answer")?;
-    let (status, mut body, mut data) = (response.status().as_u16(), response.into_body(), Vec::new());
-    while let Some(chunk) = body.data().await {
-        let chunk = chunk?;
-        body.flow_control().release_capacity(chunk.len())?;
-        data.extend_from_slice(&chunk);
-    }
-    Ok((status, data))
-}
-
-/// Sends all of it as the server takes it, and the end.
-async fn pour(stream: &mut SendStream<Bytes>, mut data: &[u8]) -> Result<(), h2::Error> {
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len().min(256 * 1024));
-        let room = match poll_fn(|context| stream.poll_capacity(context)).await {
-            Some(room) => room?,
-            None => return Err(poll_fn(|context| stream.poll_reset(context)).await?.into()),
-        };
-        let (now, rest) = data.split_at(room.min(data.len()));
-        stream.send_data(Bytes::copy_from_slice(now), rest.is_empty())?;
-        data = rest;
-    }
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_upload_gets_its_answer_and_is_read_on() {

@@ -10,6 +10,7 @@ mod documents;
 mod framing;
 mod harness;
 mod http2;
+mod http2_client;
 mod keystone;
 mod limits;
 mod listen;
