@@ -233,7 +233,6 @@ impl Client {
     }
 }
 
-/// A connection on which every wait is bounded.
 /// Reads the head of a request, as a server of a test that does not care what it says.
 pub(crate) fn skip_head(connection: &TcpStream) {
     let mut lines = BufReader::new(connection).lines();
@@ -259,6 +258,7 @@ pub(crate) fn redirecting(to: String) -> (SocketAddr, Arc<AtomicUsize>) {
     (address, visits)
 }
 
+/// A connection on which every wait is bounded.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(PATIENCE))?;
