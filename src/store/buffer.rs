@@ -4,7 +4,6 @@
 //! first, which gives memory to the system only when all that lies above it is free.
 
 use std::io;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -25,7 +24,7 @@ struct Buffers {
 
 /// What it held before may still be in it.
 pub(super) struct Buffer {
-    /// `None` once it is given back.
+    /// `None` only while it is made, and once it is given back.
     mapping: Option<MmapMut>,
 }
 
@@ -33,31 +32,32 @@ impl Buffer {
     /// # Errors
     /// Those of mmap(2).
     pub(super) fn take() -> io::Result<Self> {
-        let kept = buffers().free.pop();
-        let mapping = match kept {
-            Some(mapping) => mapping,
-            None => MmapMut::map_anon(SIZE)?,
+        let kept = {
+            let mut buffers = buffers();
+            buffers.in_use += 1;
+            buffers.free.pop()
         };
-        buffers().in_use += 1;
-        Ok(Self { mapping: Some(mapping) })
+        let mut buffer = Self { mapping: kept };
+        if buffer.mapping.is_none() {
+            buffer.mapping = Some(MmapMut::map_anon(SIZE)?);
+        }
+        Ok(buffer)
     }
 
     /// The first `length` bytes. The buffer can be taken again when they are dropped.
     pub(super) fn filled(self, length: usize) -> Bytes {
-        Bytes::from_owner(Filled(self)).slice(..length)
+        Bytes::from_owner(self).slice(..length)
     }
 }
 
-impl Deref for Buffer {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
         self.mapping.as_deref().unwrap_or_default()
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [u8] {
+impl AsMut<[u8]> for Buffer {
+    fn as_mut(&mut self) -> &mut [u8] {
         self.mapping.as_deref_mut().unwrap_or_default()
     }
 }
@@ -80,14 +80,6 @@ impl Drop for Buffer {
     }
 }
 
-struct Filled(Buffer);
-
-impl AsRef<[u8]> for Filled {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 fn buffers() -> MutexGuard<'static, Buffers> {
     BUFFERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -101,8 +93,8 @@ mod tests {
         let mut taken: Vec<Bytes> = Vec::new();
         for number in 0..3 * KEPT as u8 {
             let mut buffer = Buffer::take().unwrap();
-            assert_eq!(buffer.len(), SIZE);
-            buffer[..100].fill(number);
+            assert_eq!(buffer.as_ref().len(), SIZE);
+            buffer.as_mut()[..100].fill(number);
             taken.push(buffer.filled(100));
         }
         assert!(taken.iter().zip(0..).all(|(bytes, number)| **bytes == [number; 100]));

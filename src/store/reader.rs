@@ -104,7 +104,7 @@ impl FileRegion {
         let size = usize::try_from(self.length).unwrap_or(usize::MAX).min(buffer::SIZE);
         let mut piece = Buffer::take()?;
         let count = loop {
-            match self.file.read_at(&mut piece[..size], self.offset) {
+            match self.file.read_at(&mut piece.as_mut()[..size], self.offset) {
                 Ok(0) => {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than the image"));
                 }
