@@ -113,7 +113,7 @@ pub(super) async fn load(session: &mut Session, images: &mut [ImageRecord]) -> R
         return Ok(true);
     }
     let dialect = session.dialect();
-    let ids: Vec<String> = images.iter().map(|image| image.id.clone()).collect();
+    let ids: Vec<&str> = images.iter().map(|image| image.id.as_str()).collect();
     let read = |row: &dyn Row| {
         let mut columns = Columns::of(row);
         let kind = columns.integer()?;

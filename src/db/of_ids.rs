@@ -12,7 +12,7 @@ use super::dialect::Dialect;
 use super::error::DbError;
 use super::row::Row;
 use super::session::Session;
-use super::sql::{PAGE, padded_length};
+use super::sql::{PAGE, padded};
 use super::statement::{Filled, Text, parameter};
 
 /// From when on [`Way::Index`] is tried, in seconds since 1970: later than now if one of MySQL's tables lacked such an index lately.
@@ -57,7 +57,7 @@ type Build = fn(Dialect, Way, &dyn Fn(&'static str) -> Expr) -> SelectStatement;
 /// Powers of two, up to 1024.
 const POWERS: usize = 11;
 
-/// The texts for lists of such lengths as [`padded_length`] gives.
+/// The texts for lists of such lengths as [`padded`] gives.
 struct Lists {
     of_page: OnceLock<Arc<Text>>,
     of_powers: [OnceLock<Arc<Text>>; POWERS],
@@ -88,16 +88,15 @@ impl OfIds {
     pub(super) async fn rows<T>(
         &self,
         session: &mut Session,
-        ids: &[String],
+        ids: &[&str],
         read: impl Fn(&dyn Row) -> Result<T, DbError>,
     ) -> Result<Vec<T>, DbError> {
         let dialect = session.dialect();
-        let now = OffsetDateTime::now_utc().unix_timestamp();
-        if dialect == Dialect::MySql && now >= NEXT_TRY.load(Ordering::Relaxed) {
+        if dialect == Dialect::MySql && now() >= NEXT_TRY.load(Ordering::Relaxed) {
             match session.rows(&self.with(dialect, Way::Index, ids), &read).await {
                 Err(error) if error.is_of_index() => {
                     warn!(error = &error as &dyn std::error::Error, "lists of images may be slow for some minutes");
-                    NEXT_TRY.store(now + PAUSE, Ordering::Relaxed);
+                    NEXT_TRY.store(now() + PAUSE, Ordering::Relaxed);
                 }
                 found => return found,
             }
@@ -105,26 +104,33 @@ impl OfIds {
         session.rows(&self.with(dialect, Way::Choice, ids), &read).await
     }
 
-    fn with(&self, dialect: Dialect, way: Way, ids: &[String]) -> Filled {
+    fn with(&self, dialect: Dialect, way: Way, ids: &[&str]) -> Filled {
         if dialect == Dialect::Postgres {
             let is_among = |column| Expr::col(column).eq(Func::cust("ANY").arg(Expr::val(parameter(0))));
             let make = || Arc::new(Text::make(dialect, &(self.build)(dialect, way, &is_among)));
-            return Filled::new(Arc::clone(self.of_array.get_or_init(make)), vec![ids.to_vec().into()]);
+            return Filled::new(
+                Arc::clone(self.of_array.get_or_init(make)),
+                vec![ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>().into()],
+            );
         }
         let lists = match (dialect, way) {
             (Dialect::MySql, Way::Index) => &self.of_mysql[0],
             (Dialect::MySql, Way::Choice) => &self.of_mysql[1],
             _ => &self.of_sqlite,
         };
-        let length = padded_length(ids.len());
-        let text = lists.get_or_make(length, || {
-            let parameters: Vec<String> = (0..length).map(parameter).collect();
+        let ids = padded(ids.to_vec());
+        let text = lists.get_or_make(ids.len(), || {
+            let parameters: Vec<String> = (0..ids.len()).map(parameter).collect();
             let is_among = |column| Expr::col(column).is_in(parameters.iter().cloned());
             Arc::new(Text::make(dialect, &(self.build)(dialect, way, &is_among)))
         });
-        let padding = ids.last().into_iter().cycle();
-        Filled::new(text, ids.iter().chain(padding).take(length).map(|id| Value::from(id.as_str())).collect())
+        Filled::new(text, ids.into_iter().map(Value::from).collect())
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
 }
 
 #[cfg(test)]
@@ -132,6 +138,7 @@ mod tests {
     use sea_query::Query;
 
     use super::*;
+    use crate::db::sql::padded_length;
     use crate::db::statement::Statement as _;
 
     static TAGS: OfIds = OfIds::new(|_, way, is_among| {
@@ -142,6 +149,7 @@ mod tests {
 
     fn sent(dialect: Dialect, way: Way, count: usize) -> (String, Vec<Value>) {
         let ids: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let (sql, values) = TAGS.with(dialect, way, &ids).render(dialect);
         (sql.as_str().to_owned(), values.0)
     }

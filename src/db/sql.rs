@@ -29,7 +29,7 @@ pub(super) const fn padded_length(length: usize) -> usize {
 }
 
 /// Repeats the last value until the list has [such a length](padded_length).
-pub(super) fn padded(mut values: Vec<String>) -> Vec<String> {
+pub(super) fn padded<T: Clone>(mut values: Vec<T>) -> Vec<T> {
     if let Some(last) = values.last().cloned() {
         values.resize(padded_length(values.len()), last);
     }

@@ -86,7 +86,8 @@ pub(in crate::db) async fn read(
 
 /// Those of these images that are there, each as by [`read`], by the ids that the database has for them.
 pub(super) async fn read_each(session: &mut Session, ids: &[String]) -> Result<HashMap<String, ImageRecord>, DbError> {
-    let parts = LIVE_OF.rows(session, ids, part).await?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let parts = LIVE_OF.rows(session, &ids, part).await?;
     let mut images = HashMap::new();
     let mut children = Vec::with_capacity(parts.len());
     for part in parts {
