@@ -103,17 +103,20 @@ impl Tasks {
             Box::pin(async move {
                 match turn {
                     Turn::Begin(stop) => self.begin_placing(placement, hold, stop).await,
-                    Turn::Never => {
-                        match self.end_unbegun(&placement.task_id, &placement.image, &hold, NO_TIME).await {
-                            Ok(true) => self.images.let_go(hold).await,
-                            Ok(false) => self.take_back(&placement, hold, Refused::Lost).await,
-                            Err(error) => self.leave_unclear(&placement.task_id, hold, &error, NO_TIME).await,
-                        }
-                        Ended::Over
-                    }
+                    Turn::Never => self.end_unplaced(placement, hold).await,
                 }
             })
         })
+    }
+
+    /// Ends a task that was not begun before its worker was stopped.
+    async fn end_unplaced(self, placement: Placement, hold: Hold) -> Ended {
+        match self.end_unbegun(&placement.task_id, &placement.image, &hold, NO_TIME).await {
+            Ok(true) => self.images.let_go(hold).await,
+            Ok(false) => self.take_back(&placement, hold, Refused::Lost).await,
+            Err(error) => self.leave_unclear(&placement.task_id, hold, &error, NO_TIME).await,
+        }
+        Ended::Over
     }
 
     async fn begin_placing(self, placement: Placement, hold: Hold, stop: CancellationToken) -> Ended {

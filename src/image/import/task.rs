@@ -59,9 +59,7 @@ impl TaskStatus {
             Self::Unknown(word) => word,
         }
     }
-}
 
-impl TaskStatus {
     /// The step of a task from one of these statuses to this one, and nothing else.
     pub(crate) fn step(self, task: &str, from: &[Self]) -> TaskStep {
         TaskStep {
