@@ -68,7 +68,7 @@ impl Drop for Buffer {
         {
             let mut buffers = buffers();
             buffers.in_use -= 1;
-            let most = buffers.in_use.max(KEPT);
+            let most = KEPT;
             if buffers.free.len() < most {
                 buffers.free.extend(surplus[0].take());
             } else if buffers.free.len() > most {

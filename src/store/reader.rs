@@ -17,7 +17,7 @@ use super::buffer::{self, Buffer};
 use super::{OpenFile, Priority};
 
 /// Pieces that may wait for whoever reads.
-const AHEAD: usize = 4;
+const AHEAD: usize = 2;
 
 /// A part of an open file. The connection layer sends it without a copy where it can.
 #[derive(Clone, Debug)]

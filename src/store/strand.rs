@@ -22,7 +22,7 @@ pub(super) trait Consumer: Send + 'static {
 
 /// Bytes that all strands of a pool may hold together before each gets less than its capacity: a hundred uploads at a time do not
 /// become faster by longer queues.
-const BUDGET: usize = 4 * 1024 * 1024;
+const BUDGET: usize = 2 * 1024 * 1024;
 
 /// Bounds of a strand in bytes.
 #[derive(Clone, Copy)]

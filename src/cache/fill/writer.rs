@@ -19,7 +19,7 @@ use crate::store::{Algorithm, DigestState, Digests, OpenFile, StoreError};
 use crate::sys::write_back::start_write_back;
 
 /// Pieces that are written at a time, when they are there already.
-const BATCH: usize = 16;
+const BATCH: usize = 4;
 
 /// Bytes after which the kernel is told to begin writing them to the disk, so that the end has little left to wait for.
 const WRITE_BACK: u64 = 16 * 1024 * 1024;
