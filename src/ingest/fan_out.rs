@@ -1,7 +1,8 @@
 //! The same data into several stores at the same time.
 //!
 //! Each piece goes to all writers before the next is read, so that the slowest of them sets the pace and no store is ahead of another
-//! by more than the bounded queue of its writer. The pieces are shared, not copied.
+//! by more than the bounded queue of its writer. The pieces are shared, not copied. Where one store is enough, a store that stands still
+//! while another goes on is left out.
 
 use std::error::Error;
 use std::io;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tracing::warn;
 
-use super::{FailedStores, Order};
+use super::{FailedStores, Order, steps};
 use crate::store::{Location, Priority, Store, StoreContext, StoreError, Stored, Writer};
 use crate::sys::crash_point::crash_point;
 
@@ -80,13 +81,13 @@ impl FanOut {
         if targets.is_empty() {
             return Err(nowhere());
         }
-        let writers = join_all(targets.iter().map(|Destination { store, .. }| async move {
+        let begins = targets.iter().map(|Destination { store, .. }| async move {
             if let Some(size) = order.length {
                 store.check_room(size).await?;
             }
             store.begin(&order.context, order.object, announced).await
-        }))
-        .await;
+        });
+        let writers = steps::in_stores(begins, steps::WRITE.of(order.needed)).await;
         let lanes = Vec::with_capacity(targets.len());
         let (needed, at_once, context) = (order.needed, order.at_once.max(1), order.context.clone());
         let mut fan_out = Self { needed, at_once, context, lanes, lost: Vec::new() };
@@ -111,7 +112,8 @@ impl FanOut {
     /// # Errors
     /// That of a store without which the data is not wanted; then it is removed from all.
     pub(super) async fn write(&mut self, piece: &Bytes) -> Result<(), FailedStores> {
-        let taken = join_all(self.lanes.iter_mut().map(|lane| lane.writer.write(piece.clone()))).await;
+        let writes = self.lanes.iter_mut().map(|lane| lane.writer.write(piece.clone()));
+        let taken = steps::in_stores(writes, steps::WRITE.of(self.needed)).await;
         if taken.iter().all(Result::is_ok) {
             return Ok(());
         }
@@ -139,14 +141,15 @@ impl FanOut {
         let mut lanes = std::mem::take(&mut self.lanes).into_iter();
         let (mut kept, mut failed) = (Vec::new(), Vec::new());
         while lanes.len() > 0 && (self.needed == Needed::Any || failed.is_empty()) {
-            let next = lanes.by_ref().take(self.at_once);
-            let committed = join_all(next.map(|Lane { target, writer }| async move {
+            let (targets, writers): (Vec<_>, Vec<_>) =
+                lanes.by_ref().take(self.at_once).map(|Lane { target, writer }| (target, writer)).unzip();
+            let commits = writers.into_iter().map(|writer| async move {
                 let outcome = writer.commit().await;
                 crash_point("ingest.stored");
-                (target, outcome)
-            }))
-            .await;
-            for (target, outcome) in committed {
+                outcome
+            });
+            let committed = steps::in_stores(commits, steps::COMMIT.of(self.needed)).await;
+            for (target, outcome) in targets.into_iter().zip(committed) {
                 match outcome {
                     Ok(stored) => kept.push((target, stored)),
                     Err(error) => failed.push(Lost { id: target.id, error }),

@@ -8,6 +8,7 @@ mod allowance;
 mod error;
 mod fan_out;
 mod pour;
+mod steps;
 
 #[cfg(test)]
 mod fake;

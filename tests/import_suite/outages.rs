@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
-use super::super::common::{Conf, Request, Server, wait_for};
+use super::super::common::{Conf, Request, Server, is_thorough, wait_for};
 use super::super::{
     LEASE, MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, download, import, shown, sqlite, task,
     wait_for_begin, with_slow_mount,
@@ -144,6 +145,28 @@ fn an_import_that_is_given_up_is_not_cleaned_up_before_its_stores_have_stopped()
     server.wait_for_recovery("the image is free", PATIENCE, is_free);
     let image = shown(&server, &id);
     assert_eq!(image.get("os_glance_import_task"), None, "{image}");
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    assert_nothing_left(&server.conf);
+}
+
+#[test]
+fn a_store_that_stands_still_keeps_no_image_from_those_that_go_on() {
+    if !is_thorough() {
+        // It takes minutes. Unit tests of `ingest` have shorter ones.
+        return;
+    }
+    let web = Web::start();
+    let port = serve(BTreeMap::from([("/data".to_owned(), vec![b'd'; 8 * MIB])]));
+    let (server, mount) = with_slow_mount(|of| conf(&web)(of).set("import_filtering_opts.allowed_ports", "[]"));
+    let id = create(&server);
+    mount.stall();
+    let method = json!({"name": "web-download", "uri": format!("http://127.0.0.1:{port}/data")});
+    import(&server, &id, &json!({"method": method, "all_stores": true, "all_stores_must_succeed": false}));
+    wait_for("the image", Duration::from_secs(180), || (shown(&server, &id)["status"] == "active").then_some(()));
+    let image = shown(&server, &id);
+    assert_free(&image, "active");
+    assert_eq!((&image["stores"], &image["os_glance_failed_import"]), (&json!("fast"), &json!("slow")), "{image}");
+    mount.go_on();
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
     assert_nothing_left(&server.conf);
 }

@@ -277,3 +277,16 @@ async fn in_the_background_no_thread_of_requests_sees_the_data() {
     let data = stream::iter([Err(io::ErrorKind::TimedOut.into())]);
     assert!(matches!(ingest.pour(data, WIDE).await, Err(IngestError::Source(_))));
 }
+
+#[tokio::test]
+async fn a_store_that_stands_still_is_left_out_where_another_will_do() {
+    let good = Fake::new("good", &[]);
+    let (still, permits) = Fake::slow("still");
+    permits.add_permits(2);
+    let ingested = ingest(&[&good, &still], Needed::Any).await.unwrap();
+    assert_eq!(urls(&ingested), ["fake://good/one"]);
+    assert_eq!(good.content().unwrap(), pieces(5).concat());
+    let [lost] = &ingested.lost[..] else { panic!("{:?}", ingested.lost) };
+    assert!(lost.id == "still" && lost.leaves_something(), "{lost:?}");
+    assert_eq!((still.content(), still.state().open), (None, 0));
+}
