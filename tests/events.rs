@@ -66,6 +66,48 @@ fn each_transition_of_an_image_is_told() {
     assert!(sent.contains("bytes=5") && sent.contains("expected=5"), "{sent}");
 }
 
+/// Upstream writes to one store after the other, and saves the image once more.
+#[test]
+fn the_course_of_an_import_is_told() {
+    let server = Server::with(|conf| {
+        let allowed = [("hosts", "[127.0.0.1]"), ("ports", "[]")];
+        allowed.iter().fold(conf.two_stores(), |conf, (name, value)| {
+            conf.set(&format!("import_filtering_opts.allowed_{name}"), value)
+        })
+    });
+    let create = || {
+        let image = json!({"name": "told", "disk_format": "raw", "container_format": "bare"});
+        let answer = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201);
+        answer.json()["id"].as_str().unwrap().to_owned()
+    };
+    let import = |id: &str, document| {
+        server.send(&Request::new("POST", &format!("/v2/images/{id}/import")).json(&document)).expect(202);
+    };
+    let told_after = |id: &str, last: &str, count: usize| {
+        wait_for("all is told", Duration::from_secs(10), || {
+            let found = events(&server, id);
+            (found.len() >= count && found.last().is_some_and(|found| found == last)).then_some(found)
+        })
+    };
+
+    let direct = json!({"method": {"name": "glance-direct"}, "stores": ["fast"]});
+    let id = create();
+    let stage = Request::new("PUT", &format!("/v2/images/{id}/stage")).data(Body::Sized(b"12345".to_vec()));
+    server.send(&stage).expect(204);
+    import(&id, direct);
+    let mut expected = vec!["image.create", "image.update", "image.update"];
+    expected.extend(["image.update", "image.prepare", "image.upload", "image.activate", "image.update"]);
+    assert_eq!(told_after(&id, "image.update", expected.len()), expected, "{}", server.log());
+    import(&id, json!({"method": {"name": "copy-image"}, "stores": ["slow"]}));
+    expected.extend(["image.update", "image.prepare", "image.upload", "image.update"]);
+    assert_eq!(told_after(&id, "image.update", expected.len()), expected, "{}", server.log());
+
+    // Nobody listens there.
+    let id = create();
+    import(&id, json!({"method": {"name": "web-download", "uri": "http://127.0.0.1:9/none"}}));
+    assert_eq!(told_after(&id, "image.update", 3), ["image.create", "image.update", "image.update"]);
+}
+
 #[test]
 fn each_change_of_a_metadata_definition_is_told() {
     let server = Server::simple();

@@ -18,7 +18,7 @@ use crate::image::quota::check_storage;
 use crate::image::{Error, Image, Images, Upload};
 use crate::ingest::{Allowance, Destination, Ingest, IngestError, Ingested, Lost, Needed, Order, Poured};
 use crate::notifications::Change;
-use crate::store::{Algorithm, Hashes, LocationRef, Priority, Reader, StoreContext, StoreError};
+use crate::store::{Algorithm, Hashes, LocationRef, Priority, Reader, StoreContext, StoreEntry, StoreError};
 use crate::sys::crash_point::crash_point;
 
 /// Data that is durable in its stores.
@@ -168,9 +168,11 @@ impl Images {
             at_once: self.options.parallel_stores,
             context: context.clone(),
         };
-        let entries = self.entries(&plan.stores)?.into_iter();
-        let destinations =
-            entries.map(|entry| Destination { id: entry.id.clone(), store: Arc::clone(&entry.store) }).collect();
+        let mut destinations = Vec::new();
+        for StoreEntry { id, store, .. } in self.entries(&plan.stores)? {
+            self.announce(image, Change::Prepared { store: id });
+            destinations.push(Destination { id: id.clone(), store: Arc::clone(store) });
+        }
         Ok(Ingest::begin(destinations, &order).await?.pour(data, allowance).await?)
     }
 
@@ -183,12 +185,20 @@ impl Images {
         self.remove_locations(&context, &plan.image.id, &imported.locations).await
     }
 
+    /// Tells that an import has begun, or has left its image without the data.
+    pub(crate) fn tell_changed(&self, plan: &Plan) {
+        self.announce(&plan.image, Change::Updated);
+    }
+
     /// Tells of data that has become that of its image.
     pub(crate) fn tell_imported(&self, plan: &Plan, imported: &Imported) {
-        let changes = [Change::Uploaded { bytes: imported.size }, Change::Activated, Change::Updated];
-        for change in changes.into_iter().filter(|change| !plan.is_copy || matches!(change, Change::Updated)) {
-            self.announce(&plan.image, change);
+        for _ in &imported.locations {
+            self.announce(&plan.image, Change::Uploaded { bytes: imported.size });
         }
+        if !plan.is_copy {
+            self.announce(&plan.image, Change::Activated);
+        }
+        self.announce(&plan.image, Change::Updated);
     }
 
     /// The image as it is by now; `None` if it is deleted, or the hold was lost.

@@ -22,6 +22,7 @@ use crate::db::{DbError, clock, locations};
 use crate::image::intent_log::{Intent, Record, Token, Work};
 use crate::image::transitions::Taken;
 use crate::image::{Error, Image, Images, Status};
+use crate::notifications::Change;
 use crate::sys::crash_point::crash_point;
 
 /// Leases that are looked at, those renewed last first.
@@ -271,6 +272,7 @@ impl Images {
         let host = self.options.self_url.as_deref().filter(|_| machine == Machine::This);
         let step = self.step_of_reclaim(&image, stores, back, &token, host);
         if self.end_task(task, message, Some(step.clone())).await? {
+            self.announce(&image, Change::Updated);
             return Ok(());
         }
         // The row of the task is gone, or has ended: the image must not stay as it is.
@@ -278,6 +280,7 @@ impl Images {
         // First, while the token still keeps others away who would write such rows of their own.
         locations::drop_placeholders(&self.db, &image.id).await?;
         rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
+        self.announce(&image, Change::Updated);
         self.unlock(&image.id, token.task_id()).await.map(drop)
     }
 

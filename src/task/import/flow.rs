@@ -63,6 +63,7 @@ async fn begin(tasks: Tasks, import: HeldImport, stop: CancellationToken) -> End
     match tasks.begin_with(&task_id, Some(step)).await {
         Ok(()) => {
             crash_point("import.begun");
+            tasks.images.tell_changed(&import.plan);
             run(tasks, import, stop).await;
         }
         Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => end_unbegun(&tasks, import, TAKEN).await,
@@ -273,6 +274,7 @@ impl Tasks {
         {
             Ok(()) => {
                 crash_point("import.failed");
+                self.images.tell_changed(plan);
                 self.images.let_go(hold).await;
             }
             Err(DbError::NotFound { .. } | DbError::StateConflict { .. }) => {
