@@ -3,6 +3,9 @@
 use http::HeaderMap;
 use http::header::HeaderName;
 
+/// The store to write to, in a multi-store cloud.
+pub(in crate::api) const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
+
 /// The value of a header; one that comes again is joined by a comma and a blank, so that two values are none that is known.
 pub(in crate::api) fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let mut values = headers.get_all(name).into_iter().map(|value| String::from_utf8_lossy(value.as_bytes()));

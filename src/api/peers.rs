@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use serde_json::Value;
 
+use super::header::IMAGE_STORE;
 use super::{Call, Error, Response, domain_errors};
 use crate::config::Config;
 use crate::image::Image;
@@ -74,8 +75,9 @@ impl Peers {
         call.headers.contains_key(SENT_ON)
     }
 
-    /// Sends the request on, with the caller's token, and gives the client's `answer` the request id of the other host, whose log tells
-    /// what became of it. `path`: with its leading slash. What another host has sent on goes no further.
+    /// Sends the request on, with the caller's token and the store that a header names, which upstream forgets, and gives the client's
+    /// `answer` the request id of the other host, whose log tells what became of it. `path`: with its leading slash. What another host has
+    /// sent on goes no further.
     ///
     /// # Errors
     /// [`NotForwarded`], with the answer for the client.
@@ -97,6 +99,9 @@ impl Peers {
         let mut request = request.header(SENT_ON, "true");
         if let Some(token) = &call.context.token {
             request = request.header(AUTH_TOKEN, token.expose());
+        }
+        for store in call.headers.get_all(IMAGE_STORE) {
+            request = request.header(IMAGE_STORE, store);
         }
         if let Some(document) = document {
             request = request.json(document);

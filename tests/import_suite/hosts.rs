@@ -27,12 +27,16 @@ pub(super) fn elsewhere(conf: &Conf, name: &str) -> Conf {
 }
 
 /// As [`elsewhere`], with a staging area of its own.
-fn host(conf: &Conf, name: &str) -> Server {
+pub(super) fn staging_elsewhere(conf: &Conf, name: &str) -> Conf {
     let other = elsewhere(conf, name);
     let staging = other.dir.join("staging").display().to_string();
     let url = format!("http://127.0.0.1:{}", other.port);
     let other = other.set("os_glance_staging_store.filesystem_store_datadir", staging);
-    Server::start(other.set("DEFAULT.worker_self_reference_url", url))
+    other.set("DEFAULT.worker_self_reference_url", url)
+}
+
+fn host(conf: &Conf, name: &str) -> Server {
+    Server::start(staging_elsewhere(conf, name))
 }
 
 #[test]

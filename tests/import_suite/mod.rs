@@ -4,6 +4,7 @@ mod attacks;
 mod changes;
 mod crashes;
 mod disks;
+mod forwarding;
 mod hosts;
 mod injection;
 mod others;

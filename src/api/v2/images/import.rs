@@ -1,19 +1,15 @@
 //! `POST /v2/images/{id}/import`
 
-use http::header::HeaderName;
 use http::{Method as HttpMethod, StatusCode};
 use serde_json::Value;
 
 use crate::api::documents::FEW;
-use crate::api::header::joined;
+use crate::api::header::{IMAGE_STORE, joined};
 use crate::api::peers::Peers;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::image::Resource;
 use crate::task::{ImportRequest, Method};
-
-/// The store to write to, where the document names none.
-const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 
 /// Begins an import. What comes of it, the image and its task tell.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
@@ -28,6 +24,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
         Method::CopyImage => call.policy.enforce_on("copy_image", &found).await?,
         _ => call.policy.enforce_on_own(call.rule, &found).await?,
     }
+    // Counts where the document names no store.
     let header = joined(call.headers, IMAGE_STORE);
     let host = api.peers.host_of(&found).filter(|_| request.method == Method::GlanceDirect).map(str::to_owned);
     let (document, path) = (request.document.clone(), format!("/v2/images/{}/import", found.id));

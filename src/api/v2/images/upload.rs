@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::BodyDataStream;
 
 use crate::api::domain_errors::of_upload;
-use crate::api::header::joined;
+use crate::api::header::{IMAGE_STORE, joined};
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::{Resource, Upload, mebibytes};
@@ -17,8 +17,6 @@ use crate::store::Priority;
 
 /// The size of the data, for clients that must send it chunked.
 const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
-/// The store to write to, in a multi-store cloud.
-const IMAGE_STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 
 /// Takes the data of a queued image.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
