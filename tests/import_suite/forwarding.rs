@@ -1,7 +1,12 @@
-//! Requests that a host sends on to the one that has the staged data.
+//! Requests that a host sends on to the one that has the staged data, and what the client hears where that one refuses.
 
-use super::super::common::{Answer, Conf, Request, Server};
-use super::super::{MIB, Web, conf, create, direct, objects, shown, stage, wait_for_task};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+
+use super::super::common::{Answer, Conf, Request, Server, http};
+use super::super::{MIB, Web, conf, create, direct, objects, shown, sqlite, stage, wait_for_task};
 use super::hosts::staging_elsewhere;
 
 /// A service whose database and stores its other hosts share.
@@ -23,6 +28,10 @@ fn staged(server: &Server) -> String {
 
 fn import(id: &str) -> Request {
     Request::new("POST", &format!("/v2/images/{id}/import")).json(&direct())
+}
+
+fn delete(id: &str) -> Request {
+    Request::new("DELETE", &format!("/v2/images/{id}"))
 }
 
 /// The status of the other host in words, and nothing else that it has said.
@@ -61,4 +70,72 @@ fn a_store_that_only_one_of_two_hosts_knows_is_refused() {
         assert_eq!((&image["status"], image.get("os_glance_import_task")), (&"uploading".into(), None), "{image}");
     }
     assert!(objects(&first.conf, "fast").is_empty() && objects(&first.conf, "slow").is_empty());
+}
+
+#[test]
+fn a_policy_of_the_host_with_the_staged_data_counts() {
+    let first = first();
+    let [near, far] = hosts(&first.conf, |conf| conf.policy(&BTreeMap::new()));
+    let id = staged(&near);
+    let nobody = ["modify_image", "delete_image"].map(|rule| (rule.to_owned(), "!".to_owned()));
+    // A changed file counts for the next request.
+    let _ = near.conf.clone().policy(&BTreeMap::from(nobody));
+    for request in [import(&id), delete(&id)] {
+        let answer = far.send(&request.header("x-openstack-request-id", "far"));
+        // The log of the host that has refused tells why.
+        let request_id = answer.header("x-openstack-request-id").unwrap().to_owned();
+        assert_ne!(request_id, "req-far");
+        near.log_with(&request_id);
+        assert_refused(answer, 403, "Forbidden");
+    }
+    let image = shown(&far, &id);
+    assert_eq!((&image["status"], image.get("os_glance_import_task")), (&"uploading".into(), None), "{image}");
+    assert!(near.conf.dir.join("staging").join(&id).try_exists().unwrap());
+}
+
+/// A host that refuses everything in this way. Gives its URL.
+fn refusing(status: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            http::skip_head(&connection);
+            let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nX-Openstack-Request-Id: req-other\r\n");
+            let body = "Content-Length: 9\r\n\r\nown words";
+            // Whoever asked may be gone by now.
+            let _ = connection.write_all((head + body).as_bytes());
+        }
+    });
+    url
+}
+
+/// Only where nobody has answered a deletion, it is done without that host.
+#[test]
+fn what_the_host_with_the_staged_data_answers_is_the_answer() {
+    let first = first();
+    let [_, far] = hosts(&first.conf, |conf| conf);
+    let id = staged(&far);
+    for (status, code, words) in [
+        ("403 Forbidden", 403, "Forbidden"),
+        ("404 Not Found", 404, "Not Found"),
+        ("409 Conflict", 409, "Conflict"),
+        ("500 Internal Server Error", 500, "Internal Server Error"),
+        ("503 Service Unavailable", 503, "Service Unavailable"),
+    ] {
+        let url = refusing(status);
+        let delete_old =
+            format!("delete from image_properties where image_id = '{id}' and name = 'os_glance_stage_host'");
+        let columns = "image_id, name, value, created_at, deleted";
+        let values = format!("'{id}', 'os_glance_stage_host', '{url}', '2020-01-01 00:00:00.000000', 0");
+        let insert = format!("insert into image_properties ({columns}) values ({values})");
+        sqlite(&first.conf.database(), &format!("{delete_old}; {insert}"));
+        for request in [import(&id), delete(&id)] {
+            let answer = far.send(&request);
+            assert_eq!(answer.header("x-openstack-request-id"), Some("req-other"), "{status}");
+            assert_refused(answer, code, words);
+        }
+        let image = shown(&far, &id);
+        assert_eq!((&image["status"], image.get("os_glance_import_task")), (&"uploading".into(), None), "{image}");
+    }
+    assert!(far.conf.dir.join("staging").join(&id).try_exists().unwrap());
 }
