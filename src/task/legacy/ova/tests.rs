@@ -129,6 +129,7 @@ fn the_disk_comes_out_with_the_properties_of_interest() {
     assert!(error.to_string().contains("larger than image_size_cap"), "{error}");
 }
 
+/// Decompression bombs (CWE-409) as well.
 #[test]
 fn an_archive_may_be_compressed_as_a_whole_but_is_no_bomb() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 mod gzip;
 mod lha;
+mod lzma;
 mod metered;
 mod zip;
 

@@ -72,6 +72,67 @@ fn files_of_gzip_and_zip_are_unpacked() {
     assert!(unpacked(&directory).unwrap_err().ends_with("the archive holds a directory"));
 }
 
+/// An archive of one file, as Python's zipfile makes it by this method: upstream reads with it.
+fn zipped(method: &str, content: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("disk.raw"), content).unwrap();
+    let script = format!(
+        "import io, sys, zipfile\nmade = io.BytesIO()\n\
+         with zipfile.ZipFile(made, 'w', zipfile.{method}) as archive: archive.write('disk.raw')\n\
+         sys.stdout.buffer.write(made.getvalue())"
+    );
+    made_by("python3", &["-c", &script], folder.path())
+}
+
+#[test]
+fn all_methods_that_upstream_reads_in_a_zip_archive_are_known() {
+    for method in ["ZIP_STORED", "ZIP_DEFLATED", "ZIP_BZIP2", "ZIP_LZMA"] {
+        for content in [sample(), b"x".to_vec(), Vec::new()] {
+            let archive = zipped(method, &content);
+            assert_eq!(unpacked(&archive), Ok((Some(content.len() as u64), content)), "{method}");
+        }
+        let mut archive = zipped(method, &sample());
+        let (checksum, half) = (directory(&archive) + 16, archive.len() / 2);
+        for at in [checksum, half] {
+            archive[at] ^= 0x40;
+            let complaint = unpacked(&archive).unwrap_err();
+            assert!(complaint.starts_with("The compressed data is damaged: "), "{method}: {complaint}");
+            archive[at] ^= 0x40;
+        }
+        // As if it were encrypted, which both heads of the member say.
+        for flags in [6, directory(&archive) + 8] {
+            archive[flags] |= 1;
+        }
+        assert!(unpacked(&archive).unwrap_err().contains("Password"), "{method}");
+    }
+}
+
+/// Where the directory of a small archive begins.
+fn directory(archive: &[u8]) -> usize {
+    archive.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap()
+}
+
+/// LZMA data may ask for four GiB of memory before anything comes out of it.
+#[test]
+fn a_dictionary_that_fills_the_memory_is_not_made() {
+    let mut archive = zipped("ZIP_LZMA", &sample());
+    // Behind the head of the member and its name: version, length and properties of LZMA.
+    let data = 30 + "disk.raw".len();
+    assert_eq!(archive[data + 2..data + 4], [5, 0]);
+    archive[data + 5..data + 9].fill(0xff);
+    // More of it than there is data has no use, and is not set aside.
+    assert_eq!(unpacked(&archive), Ok((Some(700_000), sample())));
+    let told = directory(&archive) + 24;
+    for (size, allowed) in [(64 << 20, true), ((64 << 20) + 1, false), (u32::MAX - 1, false)] {
+        archive[told..told + 4].copy_from_slice(&size.to_le_bytes());
+        let complaint = unpacked(&archive).unwrap_err();
+        let wanted = format!("needs a dictionary of {size} bytes, 67108864 are allowed");
+        assert_eq!(complaint.contains(&wanted), !allowed, "{size}: {complaint}");
+    }
+    archive[data + 2] = 6;
+    assert!(unpacked(&archive).unwrap_err().contains("no properties of LZMA"));
+}
+
 #[test]
 fn damaged_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +184,7 @@ fn archives_of_lha_are_unpacked() {
     assert!(unpacked(&unknown).unwrap_err().contains("not known"));
 }
 
-/// A small file that unpacks to a huge one.
+/// Zip bombs (CWE-409): a small file that unpacks to a huge one.
 #[test]
 fn bombs_are_stopped_at_the_ratio_and_at_the_size() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,6 +193,8 @@ fn bombs_are_stopped_at_the_ratio_and_at_the_size() {
     let bombs = [
         ("gzip", made_by("gzip", &["-1", "-c", "zeros"], folder.path())),
         ("zip", made_by("zip", &["-q", "-1", "-", "zeros"], folder.path())),
+        ("bzip2", zipped("ZIP_BZIP2", &vec![0; 4 << 20])),
+        ("lzma", zipped("ZIP_LZMA", &vec![0; 4 << 20])),
         ("lha", lha(b"-lh5-", &one_letter(60_000), u32::MAX, 0)),
     ];
     for (name, bomb) in bombs {

@@ -3,10 +3,10 @@
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use ::zip::ZipArchive;
+use ::zip::{CompressionMethod, ZipArchive};
 
 use super::metered::{DIRECTORY, Limit, Metered};
-use super::{Budget, Output, STEP, damaged, several};
+use super::{Budget, Output, STEP, damaged, lzma, several};
 use crate::task::import::plugins::outcome::PluginError;
 
 /// Entries of a directory for which the reader of archives may set memory aside; the directories of archives without ZIP64 cannot say
@@ -31,10 +31,15 @@ pub(super) fn unpack(path: &Path, target: &Output, budget: &Budget<'_>) -> Resul
     }
     // What follows is the data itself.
     left.set(u64::MAX);
-    let mut file = archive.by_index(0).map_err(|error| damaged(&error))?;
-    if file.is_dir() {
+    let member = archive.by_index_raw(0).map_err(|error| damaged(&error))?;
+    if member.is_dir() {
         return Err(damaged(&"the archive holds a directory"));
     }
+    if member.compression() == CompressionMethod::LZMA {
+        return lzma::unpack(member, target, budget);
+    }
+    drop(member);
+    let mut file = archive.by_index(0).map_err(|error| damaged(&error))?;
     budget.copy(&mut file, target, 0)
 }
 
