@@ -11,14 +11,23 @@ use crate::keystone::outgoing::Changing;
 
 const DATA: &str = "0123456789abcdef";
 
+/// What a server was asked.
+type Asked = Arc<std::sync::Mutex<Vec<String>>>;
+
 /// A server that gives these answers one after the other, and closes each connection after its answer. Gives its port, and what it
 /// was asked.
-pub(in crate::task::import) async fn server(answers: Vec<String>) -> (u16, Arc<std::sync::Mutex<Vec<String>>>) {
+pub(in crate::task::import) async fn server(answers: Vec<String>) -> (u16, Asked) {
+    serving(answers, false).await
+}
+
+/// As [`server`]; one that stalls keeps the connections open.
+async fn serving(answers: Vec<String>, stalls: bool) -> (u16, Asked) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (asked, next) = (Arc::default(), AtomicUsize::new(0));
-    let log: Arc<std::sync::Mutex<Vec<String>>> = Arc::clone(&asked);
+    let log: Asked = Arc::clone(&asked);
     tokio::spawn(async move {
+        let mut open = Vec::new();
         while let Ok((mut connection, _)) = listener.accept().await {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -29,22 +38,26 @@ pub(in crate::task::import) async fn server(answers: Vec<String>) -> (u16, Arc<s
             if let Some(answer) = answers.get(next.fetch_add(1, Ordering::SeqCst)) {
                 connection.write_all(answer.replace("PORT", &port.to_string()).as_bytes()).await.unwrap();
             }
+            open.extend(stalls.then_some(connection));
         }
     });
     (port, asked)
 }
 
-fn web(port: u16) -> Web {
-    let options = ImportFilteringOptsSection {
+fn filter(port: u16) -> UrlFilter {
+    UrlFilter::new(&ImportFilteringOptsSection {
         allowed_hosts: vec!["127.0.0.1".to_owned()],
         allowed_ports: vec![port.to_string()],
         ..ImportFilteringOptsSection::default()
-    };
-    Web::new(UrlFilter::new(&options)).unwrap()
+    })
 }
 
 async fn fetch(port: u16) -> Result<(Option<u64>, String), String> {
-    let source = web(port).open(&format!("http://127.0.0.1:{port}/image")).await.map_err(|error| error.to_string())?;
+    fetch_by(&Web::new(filter(port)).unwrap(), port).await
+}
+
+async fn fetch_by(web: &Web, port: u16) -> Result<(Option<u64>, String), String> {
+    let source = web.open(&format!("http://127.0.0.1:{port}/image")).await.map_err(|error| error.to_string())?;
     let pieces: Vec<Bytes> = source.data.try_collect().await.map_err(|error| error.to_string())?;
     Ok((source.size, String::from_utf8(pieces.concat()).unwrap()))
 }
@@ -68,6 +81,44 @@ async fn a_broken_transfer_goes_on_where_it_broke() {
     assert_eq!(asked.len(), 3);
     assert!(!asked[0].to_lowercase().contains("range:"));
     assert!(asked[2].contains("bytes=6-") && asked[2].to_lowercase().contains("if-range: \"v1\""), "{}", asked[2]);
+}
+
+/// One that waits no longer for a server than this, and hardly between attempts.
+fn impatient(port: u16, silence: Duration) -> Web {
+    let timeout = Timeout::Step { connect: CONNECT, read: silence };
+    let client = Outgoing::new(Options { timeout, ..options(filter(port)) }).unwrap();
+    Web { client, first_pause: Duration::from_millis(1) }
+}
+
+/// As many attempts as there may be, and no more, though the next one would bring the rest. The real times only differ in length.
+#[tokio::test]
+async fn a_server_that_stalls_each_time_ends_the_transfer() {
+    let first = || answer("200 OK", "Content-Length: 16\r\nETag: \"v1\"\r\n", &DATA[..6]);
+    let head = "Content-Length: 10\r\nETag: \"v1\"\r\nContent-Range: bytes 6-15/16\r\n";
+    let stalling = || answer("206 Partial Content", head, "");
+    let complete = || answer("206 Partial Content", head, &DATA[6..]);
+    let attempts = ATTEMPTS as usize;
+    let silence = Duration::from_millis(400);
+    // In the middle of the data, and before the head of an answer.
+    for stalled in [stalling(), String::new()] {
+        let answers = |stalls: usize| [vec![first()], vec![stalled.clone(); stalls], vec![complete()]].concat();
+        let (port, asked) = serving(answers(attempts), true).await;
+        let web = impatient(port, silence);
+        let begin = std::time::Instant::now();
+        let error = fetch_by(&web, port).await.unwrap_err();
+        assert!(error.contains("the transfer broke after 6 bytes"), "{error}");
+        assert_eq!(asked.lock().unwrap().len(), 1 + attempts);
+        assert!(begin.elapsed() >= silence * (1 + ATTEMPTS), "{:?}", begin.elapsed());
+        // One less is survived.
+        let (port, asked) = serving(answers(attempts - 1), true).await;
+        let web = impatient(port, silence);
+        assert_eq!(fetch_by(&web, port).await.unwrap(), (Some(16), DATA.to_owned()));
+        assert_eq!(asked.lock().unwrap().len(), 1 + attempts);
+    }
+    let pauses: Duration = (0..ATTEMPTS).map(|attempt| FIRST_PAUSE * 2_u32.pow(attempt)).sum();
+    let stalls_at_once = SILENCE * (1 + ATTEMPTS) + pauses;
+    let at_most = stalls_at_once + SILENCE * ATTEMPTS;
+    assert_eq!([stalls_at_once, at_most].map(|time| time.as_secs()), [375, 675]);
 }
 
 #[tokio::test]
@@ -127,6 +178,49 @@ async fn each_redirect_has_to_pass_the_filter() {
     assert!(fetch(port).await.unwrap_err().contains("redirects"));
 }
 
+/// SSRF: a server of the attacker's sends the service on to the metadata service of its cloud, by a name of the attacker's.
+#[tokio::test]
+async fn no_redirect_leads_inside_by_a_name() {
+    let inside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let inside_port = inside.local_addr().unwrap().port();
+    let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    // Should one of the two be let through, somebody comes to the other one.
+    let metadata = || addresses(&["169.254.169.254", "127.0.0.1"]);
+    for scheme in ["http", "https"] {
+        let to = format!("Location: {scheme}://metadata.test:{inside_port}/latest\r\nContent-Length: 0\r\n");
+        let (port, asked) = server(vec![answer("302 Found", &to, ""); 2]).await;
+        let open = ImportFilteringOptsSection {
+            allowed_ports: Vec::new(),
+            disallow_private_addresses: true,
+            ..ImportFilteringOptsSection::default()
+        };
+        // Where some hosts are allowed, names that are not listed are not even looked up. Else a server on this host can only be reached by a
+        // proxy, which is the operator's; requests for https go past it.
+        let listed = ImportFilteringOptsSection { allowed_hosts: vec!["127.0.0.1".to_owned()], ..open.clone() };
+        let proxy = Proxies::Listed(vec![("http".to_owned(), format!("127.0.0.1:{port}"))]);
+        for (url, rules, proxies, found, wanted) in [
+            (format!("http://127.0.0.1:{port}/"), listed, Proxies::Environment, vec![metadata()], "is not allowed"),
+            (
+                "http://web.test/".to_owned(),
+                open,
+                proxy,
+                vec![addresses(&["192.0.2.1"]), metadata()],
+                "no allowed addresses",
+            ),
+        ] {
+            let filter = UrlFilter::with_resolver(&rules, Arc::new(Changing::new(found)));
+            let client = Outgoing::new(Options { proxies, ..options(filter) }).unwrap();
+            let error = Web { client, first_pause: FIRST_PAUSE }.open(&url).await.err().unwrap().to_string();
+            assert!(error.contains(wanted) && error.contains("host metadata.test"), "{url} {scheme}: {error}");
+            let asked = std::mem::take(&mut *asked.lock().unwrap());
+            assert!(asked.len() == 1 && asked[0].starts_with("GET "), "{url} {scheme}: {asked:?}");
+        }
+    }
+    let visit = futures_util::FutureExt::now_or_never(inside.accept());
+    assert!(visit.is_none(), "{visit:?}");
+}
+
+/// SSRF by a name of the attacker's. For DNS rebinding see the tests of `keystone/outgoing`.
 #[tokio::test]
 async fn a_name_that_leads_inside_is_not_followed() {
     let inside = vec![["169.254.169.254".parse().unwrap(), "127.0.0.1".parse().unwrap()].to_vec()];
