@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::thread;
 
@@ -97,7 +99,7 @@ fn an_image_that_is_deleted_while_its_task_makes_it_leaves_nothing() {
     assert_nothing_left(&server.conf);
 }
 
-/// CVE-2017-7200: which ports of the service's network are open.
+/// CVE-2017-7200, and Launchpad bug 2152110 (SSRF through `import_from` of a task): which ports of the service's network are open.
 #[test]
 fn imports_are_no_port_scanner() {
     let victim = Victim::start();
@@ -108,7 +110,8 @@ fn imports_are_no_port_scanner() {
     assert_nothing_left(&server.conf);
 }
 
-/// CVE-2026-34881: a forbidden address by another spelling, behind a redirect, or in an OVF file.
+/// CVE-2026-34881, and Launchpad bug 2152110 (SSRF through `import_from` of a task): a forbidden address by another spelling, behind a
+/// redirect, or in an OVF file.
 #[test]
 fn no_spelling_redirect_or_archive_leads_to_a_forbidden_address() {
     let victim = Victim::start();
@@ -139,7 +142,80 @@ fn no_spelling_redirect_or_archive_leads_to_a_forbidden_address() {
     assert_nothing_left(&server.conf);
 }
 
-/// A small file that fills the disk of whoever unpacks it.
+/// An image with this data as a disk in the format qcow2, once its import, with a conversion, has failed; with what the task says.
+fn refused_disk(server: &Server, data: &[u8]) -> (String, String) {
+    let image = json!({"name": "crafted", "disk_format": "qcow2", "container_format": "bare"});
+    let made = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201).json();
+    let id = made["id"].as_str().unwrap().to_owned();
+    stage(server, &id, data);
+    import(server, &id, &json!({"method": {"name": "glance-direct"}}));
+    let message = wait_for_task(server, &id, "failure")["message"].as_str().unwrap().to_owned();
+    let image = shown(server, &id);
+    assert_eq!((&image["size"], image.get("os_glance_import_task")), (&Value::Null, None), "{image}");
+    (id, message)
+}
+
+/// A service that converts disks to `raw`, the format in which the data of others would be seen, up to this size.
+fn converting(cap: usize) -> Server {
+    filtered(&[
+        ("image_import_opts.image_import_plugins", "[image_conversion]".to_owned()),
+        ("image_conversion.output_format", "raw".to_owned()),
+        ("DEFAULT.image_size_cap", cap.to_string()),
+    ])
+}
+
+/// A disk in the format qcow2 that qemu-img makes with these arguments before its name.
+fn qcow2(folder: &Path, options: &[&str], size: &str) -> Vec<u8> {
+    let path = folder.join("disk.qcow2");
+    let made =
+        Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).args(options).arg(&path).arg(size).output();
+    let made = made.expect("qemu-img: apt-get install qemu-utils");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    fs::read(path).unwrap()
+}
+
+/// OSSA-2015-014 (CVE-2015-5163) and CVE-2024-32498: a disk whose header names a file of the host, which a conversion would read.
+#[test]
+fn a_disk_that_names_a_file_of_the_host_is_not_converted() {
+    let server = converting(64 * MIB);
+    let secret = server.conf.dir.join("secret");
+    fs::write(&secret, vec![b's'; MIB]).unwrap();
+    let name = secret.to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let backed = qcow2(folder.path(), &["-F", "raw", "-b", name], "1M");
+    let outside = qcow2(folder.path(), &["-o", &format!("data_file={name},data_file_raw=on")], "1M");
+    // As qemu-img has made it anew.
+    fs::write(&secret, vec![b's'; MIB]).unwrap();
+    for (what, disk) in [("backing file", backed), ("data file", outside)] {
+        let (id, message) = refused_disk(&server, &disk);
+        assert_eq!(message, "Image has disallowed configuration", "{what}");
+        server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    }
+    assert_nothing_left(&server.conf);
+}
+
+/// OSSA-2016-012 (CVE-2015-5162): a small disk that says it is a huge one, or whose tables do, and on which qemu-img would work and
+/// allocate without end.
+#[test]
+fn a_disk_that_exhausts_whoever_converts_it_is_refused() {
+    let server = converting(64 * MIB);
+    let folder = tempfile::tempdir().unwrap();
+    let huge = qcow2(folder.path(), &[], "2T");
+    assert!(huge.len() < MIB, "{}", huge.len());
+    let (huge, message) = refused_disk(&server, &huge);
+    assert_eq!(message, "The disk inside the image is larger than image_size_cap");
+    // The table of clusters has as many entries as the header can say.
+    let mut tables = qcow2(folder.path(), &[], "1M");
+    tables[36..40].copy_from_slice(&u32::MAX.to_be_bytes());
+    let (tables, message) = refused_disk(&server, &tables);
+    assert!(message.contains("L1 table"), "{message}");
+    for id in [huge, tables] {
+        server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    }
+    assert_nothing_left(&server.conf);
+}
+
+/// A zip bomb (CWE-409): a small file that fills the disk of whoever unpacks it.
 #[test]
 fn a_bomb_of_gzip_does_not_go_off() {
     let server = filtered(&[
@@ -192,7 +268,8 @@ fn assert_whole(server: &Server, id: &str) {
     server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
 }
 
-/// Of two who give an image data at the same time one wins, and the other one leaves nothing.
+/// Races for an image that waits for data, among them one of imports for the lock `os_glance_import_task`: exactly one wins, and the other
+/// one leaves nothing.
 #[test]
 fn of_two_who_give_an_image_data_one_wins() {
     let port = serve(BTreeMap::from([("/data".to_owned(), vec![b'd'; MIB])]));
@@ -208,6 +285,11 @@ fn of_two_who_give_an_image_data_one_wins() {
         let id = create(&server);
         assert_eq!(at_once(&server, [put(&id, "stage"), put(&id, "stage")]), [204, 409]);
         import(&server, &id, &json!({"method": {"name": "glance-direct"}, "stores": ["slow"]}));
+        assert_whole(&server, &id);
+
+        let id = create(&server);
+        let imports = [post(&id, "import", &download), post(&id, "import", &download)];
+        assert_eq!(at_once(&server, imports), [202, 409]);
         assert_whole(&server, &id);
 
         for [one, other] in [["file", "file"], ["file", "stage"]] {
@@ -229,7 +311,7 @@ fn of_two_who_give_an_image_data_one_wins() {
     assert_nothing_left(&server.conf);
 }
 
-/// A copy meets another one, and the removal of what it reads or has just written.
+/// A race of copies for the lock `os_glance_import_task`, of which exactly one wins: a copy meets another one, and the removal of what it reads or has just written.
 #[test]
 fn of_two_who_copy_an_image_one_does_and_a_removal_leaves_no_half() {
     let server = filtered(&[]);

@@ -29,6 +29,7 @@ fn download(stores: &[&str], needs_all: bool) -> Value {
     json!({"method": method, "stores": stores, "all_stores_must_succeed": needs_all})
 }
 
+/// A race of imports for the lock `os_glance_import_task`, between two hosts: exactly one wins.
 #[test]
 fn of_two_hosts_that_begin_one_import_one_does_it() {
     let near = Server::with(conf);

@@ -111,6 +111,7 @@ async fn time_and_size_have_bounds() {
     }
 }
 
+/// DNS rebinding: a name that leads elsewhere by the time of the connection than when the filter looked at it.
 #[tokio::test]
 async fn the_address_is_approved_when_the_connection_is_made() {
     let server = Server::start(|_| Reply::Now(plain(200, "inside"))).await;

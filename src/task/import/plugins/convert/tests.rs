@@ -116,7 +116,7 @@ fn what_is_not_as_claimed_is_refused() {
     assert_eq!(complaint(&conversion("raw"), &claimed(unnamed.path, "qcow2")), "Image format mismatch");
 }
 
-/// CVE-2015-5163 and CVE-2024-32498: images that name files of the host.
+/// OSSA-2015-014 (CVE-2015-5163) and CVE-2024-32498: images that name files of the host.
 #[test]
 fn images_that_refer_to_other_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,7 +189,7 @@ fn a_sparse_disk_may_be_larger_than_the_cap_where_it_stays_sparse() {
     assert!(!complaint(&small, &image).is_empty());
 }
 
-/// CVE-2015-5162: a small image that says it is a huge disk.
+/// OSSA-2016-012 (CVE-2015-5162): a small image that says it is a huge disk.
 #[test]
 fn a_disk_beyond_the_cap_is_refused_before_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,7 +199,7 @@ fn a_disk_beyond_the_cap_is_refused_before_it_is_written() {
     assert_eq!(text, "The disk inside the image is larger than image_size_cap");
 }
 
-/// CVE-2015-5162: whatever qemu-img is brought to do, it is stopped, and nothing is left.
+/// OSSA-2016-012 (CVE-2015-5162): whatever qemu-img is brought to do, it is stopped, and nothing is left.
 #[test]
 fn a_qemu_img_that_hangs_or_eats_memory_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
