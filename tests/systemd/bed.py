@@ -195,8 +195,8 @@ class Instance:
         check(status == 200, "GET /v2/images:", status, body[:300])
         return body
 
-    def create_image(self, data=None):
-        fields = {"name": "test", "disk_format": "raw", "container_format": "bare"}
+    def create_image(self, data=None, disk_format="raw"):
+        fields = {"name": "test", "disk_format": disk_format, "container_format": "bare"}
         status, _, body = self.request("POST", body=json.dumps(fields), headers={"Content-Type": "application/json"})
         check(status == 201, "create:", status, body)
         image = json.loads(body)["id"]
@@ -208,6 +208,18 @@ class Instance:
         status, _, body = self.request("PUT", f"/v2/images/{image}/file", body=data, timeout=120,
                                        headers={"Content-Type": "application/octet-stream"})
         check(status == 204, "upload:", status, body)
+
+    def import_staged(self, image, data):
+        """Stages data and begins its import."""
+        status, _, body = self.request("PUT", f"/v2/images/{image}/stage", body=data,
+                                       headers={"Content-Type": "application/octet-stream"})
+        check(status == 204, "stage:", status, body)
+        self.begin_import(image, {"name": "glance-direct"})
+
+    def begin_import(self, image, method):
+        status, _, body = self.request("POST", f"/v2/images/{image}/import", body=json.dumps({"method": method}),
+                                       headers={"Content-Type": "application/json"})
+        check(status == 202, "import:", status, body)
 
     def image(self, image):
         return json.loads(self.request(path=f"/v2/images/{image}")[2])

@@ -1,5 +1,6 @@
 """What a worker may do, what it keeps to itself, and what it tells the journal."""
 
+import hashlib
 import json
 import platform
 import re
@@ -56,12 +57,7 @@ def data_goes_up_and_down_in_the_sandbox(i):
 @test(60)
 def imports_give_way_to_requests_in_the_sandbox(i):
     image = i.create_image()
-    status, _, body = i.request("PUT", f"/v2/images/{image}/stage", body=bytes(4 << 20),
-                                headers={"Content-Type": "application/octet-stream"})
-    check(status == 204, "stage:", status, body)
-    status, _, body = i.request("POST", f"/v2/images/{image}/import", body=json.dumps({"method": {"name": "glance-direct"}}),
-                                headers={"Content-Type": "application/json"})
-    check(status == 202, "import:", status, body)
+    i.import_staged(image, bytes(4 << 20))
 
     def niceness():
         """Of the threads that digest imports: they stay for ten seconds after their work."""
@@ -78,6 +74,44 @@ def imports_give_way_to_requests_in_the_sandbox(i):
     if [int(number) for number in re.findall(r"\d+", platform.release())[:2]] >= [6, 12]:
         until("they run for a short time", 20, lambda: slices() == {"100000"})
     until("the image is active", 20, lambda: i.image(image)["status"] == "active")
+
+
+@test(60)
+def qemu_img_converts_in_the_sandbox_and_sees_no_other_files(i):
+    i.configure("[image_import_opts]\nimage_import_plugins = [image_conversion]\n[image_conversion]\noutput_format = raw\n")
+    i.run("systemctl restart glance-api")
+    data = bytes(range(256)) * 4096 + bytes(2 << 20) + b"the end".ljust(64 << 10)
+    (i.root / "root/disk.raw").write_bytes(data)
+    i.run("cd /root && qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2 && "
+          "qemu-img create -q -f qcow2 -b /etc/passwd -F raw thief.qcow2 1M")
+
+    image = i.create_image(disk_format="qcow2")
+    i.import_staged(image, (i.root / "root/disk.qcow2").read_bytes())
+    ended(i, image, "success")
+    found = i.image(image)
+    expected = {"status": "active", "disk_format": "raw", "size": len(data), "virtual_size": len(data),
+                "checksum": hashlib.md5(data).hexdigest(), "os_hash_value": hashlib.sha512(data).hexdigest()}
+    check({name: found[name] for name in expected} == expected, found)
+
+    thief = i.create_image(disk_format="qcow2")
+    i.import_staged(thief, (i.root / "root/thief.qcow2").read_bytes())
+    task = ended(i, thief, "failure")
+    # The words of our own look, which comes before any of qemu-img.
+    check("Image has disallowed configuration" in task["message"], task)
+    check(i.image(thief)["status"] != "active", "status")
+    left = i.run("find /var/lib/glance/staging /var/lib/glance/images -name '*.raw'")
+    check(not left, left)
+
+
+def ended(i, image, status):
+    """The task of an import, once it has ended; it must have so."""
+    def task():
+        [task] = json.loads(i.request(path=f"/v2/images/{image}/tasks")[2])["tasks"]
+        return task if task["status"] in ("success", "failure") else None
+
+    task = until("the import has ended", 30, task)
+    check(task["status"] == status, task, i.log())
+    return task
 
 
 @test(60)
