@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::drain;
+use super::drain::{self, Unfinished};
 use super::environment::Environment;
 use super::error::Error;
 use super::example;
@@ -160,7 +160,8 @@ async fn serve<R: Reload>(
         updates.abort();
     }
     manager.stopping("stopping");
-    tracing::info!(requests = shared.counters.in_flight(), "stopping; requests in flight are finished first");
+    let (requests, (tasks, _)) = (shared.counters.in_flight(), shared.pool.counts());
+    tracing::info!(requests, tasks, "stopping; requests in flight and tasks that run are finished first");
     let (sockets, grace, _report) = reloader.into_parts();
     let ending = async {
         sockets.close().await;
@@ -176,8 +177,9 @@ async fn serve<R: Reload>(
             drain::unfinished(&shared)
         }
     };
-    if cut > 0 {
-        tracing::warn!(requests = cut, "requests in flight are cut off");
+    if cut != Unfinished::default() {
+        let Unfinished { requests, tasks } = cut;
+        tracing::warn!(requests, tasks, "requests in flight and tasks that run are cut off");
         drain::abandon(&shared).await;
     }
     shared.parts().write_counters().await;

@@ -2,11 +2,14 @@
 #![expect(unsafe_code, reason = "the standard library offers no limits for a child but by pre_exec, which is unsafe")]
 
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::Duration;
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
+use nix::time::ClockId;
+use nix::unistd::Pid;
 
 /// What a child may use; beyond, the kernel refuses memory or ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,13 @@ pub(crate) fn limit(command: &mut Command, limits: ChildLimits) {
     // SAFETY: between fork and exec the closure makes system calls with numbers that it holds itself; it allocates nothing and takes
     // no lock, also where a call fails, as an error number becomes an error without allocation.
     unsafe { command.pre_exec(bound) };
+}
+
+/// How long a child has used processors so far; `None` once it was waited for.
+pub(crate) fn processor_time(child: &Child) -> Option<Duration> {
+    let pid = Pid::from_raw(i32::try_from(child.id()).ok()?);
+    let used = ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now).ok()?;
+    Some(used.into())
 }
 
 #[cfg(test)]

@@ -219,7 +219,8 @@ impl Tasks {
     async fn hash(&self, placement: &Placement, hold: &Hold, algorithm: Algorithm) -> Result<Hashes, HashFault> {
         let mut attempt = 1;
         loop {
-            match self.images.hash_place(placement, hold, algorithm).await {
+            let headway = self.pool.headway().clone();
+            match self.images.hash_place(placement, hold, algorithm, move |bytes| headway.made(bytes)).await {
                 Err(fault @ HashFault::Broken(_)) if attempt < self.hashing.attempts => {
                     info!(image_id = placement.image.id, attempt, "an image's data is read once more: {fault}");
                     attempt += 1;

@@ -5,6 +5,7 @@
 
 mod error;
 mod hashing;
+mod headway;
 mod import;
 mod lease;
 mod legacy;

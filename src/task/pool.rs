@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::Error;
+use super::headway::Headway;
 use crate::image::LEASE;
 
 /// Tasks that may wait for their turn. Each holds its request in memory, and its image for itself.
@@ -59,6 +60,8 @@ pub struct Pool {
     held: Duration,
     state: Mutex<State>,
     changed: Notify,
+    /// Of all tasks that run.
+    headway: Headway,
 }
 
 struct State {
@@ -92,7 +95,8 @@ impl Pool {
     fn holding(tracker: TaskTracker, held: Duration) -> Arc<Self> {
         let (running, waiting) = (BTreeMap::new(), VecDeque::new());
         let state = State { limit: 1, running, waiting, renewed_at: Instant::now(), is_closed: false };
-        Arc::new(Self { tracker, held, state: Mutex::new(state), changed: Notify::new() })
+        let (state, changed) = (Mutex::new(state), Notify::new());
+        Arc::new(Self { tracker, held, state, changed, headway: Headway::default() })
     }
 
     /// How many tasks may run at a time from now on.
@@ -183,6 +187,16 @@ impl Pool {
     pub fn counts(&self) -> (usize, usize) {
         let state = self.lock();
         (state.running.len(), state.waiting.len())
+    }
+
+    /// Where tasks say that they go on.
+    pub(super) fn headway(&self) -> &Headway {
+        &self.headway
+    }
+
+    /// A number that grows while tasks go on: as data comes, is looked at or passed on.
+    pub fn work_done(&self) -> u64 {
+        self.headway.so_far()
     }
 
     /// Waits until the counts may be others.

@@ -3,7 +3,7 @@
 import time
 
 from bed import WORKERS, check, until
-from load import Load, Transfer
+from load import Load, SlowWeb, Transfer
 from suite import test
 
 ALL = [f"glance-api@{number}.service" for number in range(1, WORKERS + 1)]
@@ -136,6 +136,30 @@ def a_stop_lets_an_upload_of_gigabytes_finish_while_the_others_serve(i):
     check(i.request("DELETE", f"/v2/images/{image}")[0] == 204, "delete")
     check(not load.failures and load.good > 100, load.verdict())
     check(i.show(unit, "Result") == "success", i.show(unit, "Result"))
+
+
+@test(90)
+def a_stop_lets_an_import_finish(i):
+    limit_stops(i, 3)
+    port, size = 8000, 1 << 20
+    i.configure(f"[service]\ngraceful_shutdown_timeout = 60\n[import_filtering_opts]\nallowed_hosts = [127.0.0.1]\nallowed_ports = [{port}]\n")
+    i.run("systemctl restart glance-api")
+    web = SlowWeb(i, port, size, 14)
+    web.start()
+    image = i.create_image()
+    i.begin_import(image, {"name": "web-download", "uri": f"http://127.0.0.1:{port}/"})
+    check(web.asked.wait(10), "nobody asks for the data")
+    unit = until("a status line tells of the import", 10,
+                 lambda: next((unit for unit in ALL if "1 task running" in i.show(unit, "StatusText")), None))
+    began = time.monotonic()
+    i.run(f"systemctl stop --no-block {unit}")
+    until("it says what it waits for", 3, lambda: "waiting for 1 task" in i.show(unit, "StatusText"))
+    until("it has stopped", 30, lambda: i.show(unit, "ActiveState") in ("inactive", "failed"))
+    took = time.monotonic() - began
+    check(i.show(unit, "Result") == "success", i.show(unit, "Result"), f"after {took:.1f} s, {web.done} bytes sent")
+    check(took > 5, f"the stop took {took:.1f} s, so the import was over before the time limit")
+    found = i.image(image)
+    check(found["status"] == "active" and found["size"] == size, found)
 
 
 @test(90)

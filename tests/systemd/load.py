@@ -1,6 +1,8 @@
 """Clients that do not stop while something is done to the service, and remember every failure."""
 
+import contextlib
 import http.client
+import socket
 import threading
 import time
 
@@ -101,3 +103,28 @@ class Transfer(threading.Thread):
             self.paced(len(part))
         if self.done != self.size:
             self.error = f"{self.done} of {self.size} bytes"
+
+
+class SlowWeb(threading.Thread):
+    """A web server in the instance's network: whoever asks first gets SIZE bytes within SECONDS. `done`: so many were sent."""
+
+    def __init__(self, instance, port, size, seconds):
+        super().__init__(daemon=True)
+        self.size, self.seconds, self.done = size, seconds, 0
+        self.asked = threading.Event()
+        with instance.network():
+            self.listener = socket.create_server(("127.0.0.1", port))
+
+    def run(self):
+        client, _ = self.listener.accept()
+        # Who has asked may be killed.
+        with self.listener, client, contextlib.suppress(OSError):
+            client.recv(1 << 16)
+            client.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {self.size}\r\n\r\n".encode())
+            self.asked.set()
+            began = time.monotonic()
+            while self.done < self.size:
+                part = min(1 << 12, self.size - self.done)
+                client.sendall(bytes(part))
+                self.done += part
+                time.sleep(max(0, began + self.seconds * self.done / self.size - time.monotonic()))

@@ -97,7 +97,7 @@ impl Images {
         Algorithm::parse(&self.options.hashing_algorithm)
     }
 
-    /// Reads the data that the image has by now, once, at the pace of the slower digest.
+    /// Reads the data that the image has by now, once, at the pace of the slower digest. `passed` is told of bytes as they pass.
     ///
     /// # Errors
     /// [`HashFault`]
@@ -106,6 +106,7 @@ impl Images {
         placement: &Placement,
         hold: &Hold,
         algorithm: Algorithm,
+        passed: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Hashes, HashFault> {
         let known = self.look_at_held(&placement.image.id, hold).await;
         let image = known.ok().flatten().ok_or(HashFault::Lost)?;
@@ -116,7 +117,7 @@ impl Images {
                 Error::Store(error) => HashFault::Store(error),
                 other => HashFault::Broken(io::Error::other(other)),
             })?;
-            let hashed = poll_in_background(hash(reader, algorithm)).await;
+            let hashed = poll_in_background(hash(reader, algorithm, passed)).await;
             hashed.map_err(|error| HashFault::Store(StoreError::without_thread(error)))?
         };
         self.while_held(&image.id, hold, hashed).await.ok_or(HashFault::Lost)?
@@ -235,11 +236,13 @@ pub(crate) struct Removal {
 }
 
 /// Reads data once.
-async fn hash(reader: Reader, algorithm: Algorithm) -> Result<Hashes, HashFault> {
+async fn hash(reader: Reader, algorithm: Algorithm, passed: impl Fn(u64)) -> Result<Hashes, HashFault> {
     let mut data = reader.into_stream(Priority::Background);
     let mut digests = Digests::start(algorithm, Priority::Background);
     while let Some(piece) = data.next().await {
-        digests.update(piece.map_err(HashFault::Broken)?).await.map_err(HashFault::Store)?;
+        let piece = piece.map_err(HashFault::Broken)?;
+        passed(piece.len() as u64);
+        digests.update(piece).await.map_err(HashFault::Store)?;
     }
     digests.finish().await.map_err(HashFault::Store)
 }
@@ -268,7 +271,24 @@ impl ExpectedDigest {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use bytes::Bytes;
+    use futures_util::stream;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_hashed_is_counted_as_it_passes() {
+        let pieces = [b"some ", b"data "].map(|piece| Ok(Bytes::from_static(piece)));
+        let counted = AtomicU64::new(0);
+        let reader = Reader::Stream(Box::pin(stream::iter(pieces)));
+        let passed = |bytes| {
+            counted.fetch_add(bytes, Ordering::Relaxed);
+        };
+        hash(reader, Algorithm::parse("sha256").unwrap(), passed).await.unwrap();
+        assert_eq!(counted.load(Ordering::Relaxed), 10);
+    }
 
     #[test]
     fn only_what_lies_in_the_web_stays() {

@@ -102,7 +102,7 @@ async fn run(tasks: Tasks, import: HeldImport, stop: CancellationToken) {
             other => tasks.give_back(&plan, hold, &method, Failed::before_data(&plan, &other)).await,
         };
     }
-    let progress = Progress::default();
+    let progress = Progress::of(tasks.pool.headway());
     let threads = progress.threads().clone();
     let imported = tokio::select! {
         imported = tasks.bring(&mut plan, &hold, &method, &progress) => Some(imported),

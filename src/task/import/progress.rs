@@ -11,6 +11,8 @@ use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::task::headway::Headway;
+
 const MIB: u64 = 1 << 20;
 
 /// Counts bytes as they pass, and keeps how much of the data is converted.
@@ -23,6 +25,8 @@ pub(in crate::task) struct Progress {
     threads: TaskTracker,
     /// Cancelled when nobody wants the data any more.
     unwanted: CancellationToken,
+    /// Whatever is done counts there, and is never taken back.
+    headway: Headway,
 }
 
 /// Data that was on its way when its image went.
@@ -31,16 +35,22 @@ pub(in crate::task) struct Progress {
 struct Unwanted;
 
 impl Progress {
+    /// `headway`: where the task says that it goes on.
+    pub(in crate::task) fn of(headway: &Headway) -> Self {
+        Self { headway: headway.clone(), ..Self::default() }
+    }
+
     /// The same data, counted from zero: what has passed before counts no more. It ends in an error once it is given up.
     pub(in crate::task) fn count<'d, S>(&self, data: S) -> BoxStream<'d, io::Result<Bytes>>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'd,
     {
         self.copied.store(0, Ordering::Relaxed);
-        let bytes = Arc::clone(&self.copied);
+        let (bytes, headway) = (Arc::clone(&self.copied), self.headway.clone());
         let counted = data.inspect(move |piece| {
             if let Ok(piece) = piece {
                 bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                headway.made(piece.len() as u64);
             }
         });
         let unwanted = self.unwanted.clone();
@@ -56,6 +66,11 @@ impl Progress {
     /// The threads of plugins: they may go on for a moment when nobody waits for them any more.
     pub(in crate::task) fn threads(&self) -> &TaskTracker {
         &self.threads
+    }
+
+    /// Where those threads say that they go on.
+    pub(super) fn headway(&self) -> &Headway {
+        &self.headway
     }
 
     /// So much of the data has another format by now; it is there, so that its bytes count no more.
@@ -106,7 +121,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_staged_converted_and_stored_counts_in_turn() {
-        let progress = Progress::default();
+        let headway = Headway::default();
+        let progress = Progress::of(&headway);
         let pass = async |mebibytes: usize| {
             let data = progress.count(stream::iter([Ok(Bytes::from(vec![0; mebibytes << 20]))]));
             data.for_each(|_| async {}).await;
@@ -117,6 +133,7 @@ mod tests {
         assert_eq!(progress.message(Some(2 << 20)), "Converting (57 %)");
         pass(3).await;
         assert_eq!(progress.message(Some(4 << 20)), "Copied 3 MiB (75 %)");
+        assert_eq!(headway.so_far(), 5 << 20, "what was done before counts as well");
     }
 
     #[tokio::test]

@@ -114,7 +114,7 @@ impl Tasks {
     /// Runs a task that has begun to one of its ends. `stop`: it was ended by somebody else, or soon will be.
     async fn import_legacy(self, making: Making, caller: &Arc<Context>, input: &Value, stop: CancellationToken) {
         let task_id = making.task_id().to_owned();
-        let progress = Progress::default();
+        let progress = Progress::of(self.pool.headway());
         let threads = progress.threads().clone();
         let made = tokio::select! {
             made = self.make(&making, caller, input, &progress) => Some(made),
@@ -192,7 +192,7 @@ impl Tasks {
         progress: &Progress,
     ) -> Result<Source, Failed> {
         let files = rework.files(&image.id);
-        rework.keep(&files[0], progress.count(source.data), progress.threads()).await?;
+        rework.keep(&files[0], progress.count(source.data), progress).await?;
         crash_point("make.kept");
         let is_archive = image.container_format.as_deref() == Some("ova");
         if is_archive && !caller.is_admin {
@@ -200,7 +200,7 @@ impl Tasks {
         }
         let format = image.disk_format.clone().unwrap_or_else(|| "raw".to_owned());
         let (work, all, counted) = (Arc::clone(rework), files.clone(), progress.clone());
-        let reworked = aside(progress.threads(), move |interrupt| {
+        let reworked = aside(progress, move |interrupt| {
             work.run(&all, is_archive, &format, interrupt, &|percent| counted.converted(percent.0))
         });
         let found = reworked.await?;

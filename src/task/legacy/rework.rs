@@ -8,12 +8,11 @@ use std::pin::pin;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use super::ova::{self, Archived};
 use crate::sys::background::poll_in_background;
 use crate::sys::crash_point::crash_point;
-use crate::task::import::{Conversion, Decompression, Interrupt, Percent, PluginError, aside};
+use crate::task::import::{Conversion, Decompression, Interrupt, Percent, PluginError, Progress, aside};
 
 /// Pieces of a download that may wait for the disk.
 const AHEAD: usize = 16;
@@ -49,7 +48,7 @@ impl Rework {
         ["", ".extracted", ".converted"].map(|suffix| self.folder.join(format!("{image_id}{suffix}")))
     }
 
-    /// Writes data to a new file, on a thread of which `threads` knows until it has ended.
+    /// Writes data to a new file, on a thread of which `progress` knows until it has ended.
     ///
     /// # Errors
     /// There is more than may be, it does not come whole, or cannot be written.
@@ -57,11 +56,11 @@ impl Rework {
         &self,
         path: &Path,
         mut data: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
-        threads: &TaskTracker,
+        progress: &Progress,
     ) -> Result<(), PluginError> {
         let (pieces, ahead) = mpsc::channel(AHEAD);
         let (folder, path, most) = (self.folder.clone(), path.to_owned(), self.most);
-        let mut writing = pin!(aside(threads, move |interrupt| write(&folder, &path, most, ahead, interrupt)));
+        let mut writing = pin!(aside(progress, move |interrupt| write(&folder, &path, most, ahead, interrupt)));
         let reading = poll_in_background(async move {
             while let Some(piece) = data.next().await {
                 if pieces.send(piece).await.is_err() {
@@ -171,32 +170,32 @@ mod tests {
         let work = rework(folder.path(), 5, None);
         let data =
             |pieces: &'static [&'static [u8]]| stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece))));
-        let ([path, ..], threads) = (work.files("a"), TaskTracker::new());
-        work.keep(&path, data(&[b"123", b"45"]), &threads).await.unwrap();
+        let ([path, ..], progress) = (work.files("a"), Progress::default());
+        work.keep(&path, data(&[b"123", b"45"]), &progress).await.unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"12345");
-        work.keep(&path, data(&[b"x"]), &threads).await.unwrap_err();
-        let error = work.keep(&folder.path().join("b"), data(&[b"123", b"456"]), &threads).await.unwrap_err();
+        work.keep(&path, data(&[b"x"]), &progress).await.unwrap_err();
+        let error = work.keep(&folder.path().join("b"), data(&[b"123", b"456"]), &progress).await.unwrap_err();
         assert!(error.to_string().contains("image_size_cap"), "{error}");
     }
 
     #[tokio::test]
     async fn a_download_that_breaks_or_stops_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
-        let (work, threads) = (rework(folder.path(), 5, None), TaskTracker::new());
+        let (work, progress) = (rework(folder.path(), 5, None), Progress::default());
         let path = |name: &str| folder.path().join(name);
         let broken = stream::iter([Ok(Bytes::from_static(b"1")), Err(io::Error::other("broke off"))]);
-        let error = work.keep(&path("broken"), broken, &threads).await.unwrap_err();
+        let error = work.keep(&path("broken"), broken, &progress).await.unwrap_err();
         assert!(error.to_string().contains("broke off"), "{error}");
         // What is too much is refused although nothing more comes.
         let stops = || stream::iter([Ok(Bytes::from_static(b"123456"))]).chain(stream::pending());
-        let refused = timeout(LONG, work.keep(&path("large"), stops(), &threads)).await;
+        let refused = timeout(LONG, work.keep(&path("large"), stops(), &progress)).await;
         assert!(refused.unwrap().unwrap_err().to_string().contains("image_size_cap"));
         // Nobody waits any more, and its thread ends.
         let small = rework(folder.path(), 6, None);
-        let given_up = timeout(Duration::from_millis(50), small.keep(&path("given up"), stops(), &threads)).await;
+        let given_up = timeout(Duration::from_millis(50), small.keep(&path("given up"), stops(), &progress)).await;
         assert!(given_up.is_err());
-        threads.close();
-        timeout(LONG, threads.wait()).await.unwrap();
+        progress.threads().close();
+        timeout(LONG, progress.threads().wait()).await.unwrap();
     }
 
     /// Only what is written counts against the cap, not what the disk could hold.

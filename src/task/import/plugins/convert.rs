@@ -172,6 +172,7 @@ impl Conversion {
                 break;
             }
             inspector.feed(piece.get(..length).unwrap_or_default());
+            interrupt.went_on(length as u64);
         }
         let (format, warnings) = inspector.finish().safety_check(&self.inspection).map_err(|rejection| {
             error!(path = %path.display(), "{rejection}");

@@ -1,4 +1,4 @@
-//! Word to a thread that blocks that nobody waits for it any more.
+//! Word to a thread that blocks that nobody waits for it any more, and from it that it goes on.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,24 +6,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::outcome::PluginError;
 use crate::store::FileIdentity;
+use crate::task::headway::Headway;
 
 /// Shared by who works and who may stop waiting.
 #[derive(Clone, Debug, Default)]
-pub(in crate::task) struct Interrupt(Arc<AtomicBool>);
+pub(in crate::task) struct Interrupt {
+    is_given: Arc<AtomicBool>,
+    headway: Headway,
+}
 
 impl Interrupt {
+    /// `headway`: where the thread says that it goes on.
+    pub(super) fn new(headway: &Headway) -> Self {
+        Self { is_given: Arc::default(), headway: headway.clone() }
+    }
+
+    /// The thread has done something: so many bytes, or milliseconds.
+    pub(in crate::task) fn went_on(&self, steps: u64) {
+        self.headway.made(steps);
+    }
+
     /// To be asked every moment.
     ///
     /// # Errors
     /// [`PluginError::Interrupted`]
     pub(in crate::task) fn check(&self) -> Result<(), PluginError> {
-        if self.0.load(Ordering::Relaxed) { Err(PluginError::Interrupted) } else { Ok(()) }
+        if self.is_given.load(Ordering::Relaxed) { Err(PluginError::Interrupted) } else { Ok(()) }
     }
 
     /// One after which nobody waits any more.
     #[cfg(test)]
     pub(in crate::task) fn given() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        Self { is_given: Arc::new(AtomicBool::new(true)), ..Self::default() }
     }
 }
 
@@ -60,6 +74,6 @@ pub(super) struct InterruptOnDrop(pub(super) Interrupt);
 
 impl Drop for InterruptOnDrop {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+        self.0.is_given.store(true, Ordering::Relaxed);
     }
 }

@@ -12,7 +12,6 @@ mod qemu_img;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::progress::Progress;
@@ -25,9 +24,6 @@ pub(in crate::task) use interrupt::Interrupt;
 use interrupt::InterruptOnDrop;
 pub(in crate::task::import) use outcome::{Findings, Staged};
 pub(in crate::task) use outcome::{Percent, PluginError};
-
-/// Is told how far a plugin has come.
-type Tell = Arc<dyn Fn(Percent) + Send + Sync>;
 
 /// One of them, with its options.
 #[derive(Clone, Debug)]
@@ -95,9 +91,7 @@ impl Plugin {
         progress: &Progress,
     ) -> Result<Findings, PluginError> {
         debug!(plugin = self.name(), "an import plugin runs");
-        let counted = progress.clone();
-        let tell: Tell = Arc::new(move |Percent(percent)| counted.converted(percent));
-        let found = self.apply(staged, roles, progress.threads(), tell).await?;
+        let found = self.apply(staged, roles, progress).await?;
         if let Some(path) = &found.path {
             staged.path.clone_from(path);
         }
@@ -137,17 +131,11 @@ impl Plugin {
     }
 
     /// Does its work. `roles`: the caller's. When the future is dropped, the work ends soon and leaves nothing beside the staged file;
-    /// `threads` tells when.
+    /// the threads of `progress` tell when.
     ///
     /// # Errors
     /// Why the image cannot be imported.
-    async fn apply(
-        &self,
-        staged: &Staged,
-        roles: &[String],
-        threads: &TaskTracker,
-        tell: Tell,
-    ) -> Result<Findings, PluginError> {
+    async fn apply(&self, staged: &Staged, roles: &[String], progress: &Progress) -> Result<Findings, PluginError> {
         match self {
             Self::NoOp => Ok(Findings::default()),
             Self::InjectMetadata(injection) => {
@@ -155,11 +143,13 @@ impl Plugin {
             }
             Self::Decompress(decompression) => {
                 let (work, staged) = (Arc::clone(decompression), staged.clone());
-                aside(threads, move |interrupt| work.run(&staged, interrupt)).await
+                aside(progress, move |interrupt| work.run(&staged, interrupt)).await
             }
             Self::Convert(conversion) => {
                 let (work, staged) = (Arc::clone(conversion), staged.clone());
-                aside(threads, move |interrupt| work.run(&staged, interrupt, &*tell)).await
+                let told = progress.clone();
+                let tell = move |Percent(percent)| told.converted(percent);
+                aside(progress, move |interrupt| work.run(&staged, interrupt, &tell)).await
             }
         }
     }
@@ -187,14 +177,14 @@ impl Injection {
 }
 
 /// Runs what blocks on a thread of its own, and tells it when nobody waits any more. The thread gives way to those of requests, and so do
-/// the programs that it starts.
+/// the programs that it starts. `progress` knows of the thread until it has ended, and is told that it goes on.
 pub(in crate::task) async fn aside<T: Send + 'static>(
-    threads: &TaskTracker,
+    progress: &Progress,
     work: impl FnOnce(&Interrupt) -> Result<T, PluginError> + Send + 'static,
 ) -> Result<T, PluginError> {
-    let interrupt = Interrupt::default();
+    let interrupt = Interrupt::new(progress.headway());
     let _on_drop = InterruptOnDrop(interrupt.clone());
-    let working = threads.token();
+    let working = progress.threads().token();
     let done = run_in_background(move || {
         let done = catch_unwind(AssertUnwindSafe(|| work(&interrupt)));
         drop(working);

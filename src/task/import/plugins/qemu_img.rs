@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::interrupt::Interrupt;
 use super::outcome::{Percent, PluginError};
-use crate::sys::child::{ChildLimits, limit};
+use crate::sys::child::{ChildLimits, limit, processor_time};
 
 /// How long a look at the child waits for output.
 const LOOK: u16 = 100;
@@ -105,6 +105,7 @@ impl Running {
         let (mut stdout, mut stderr) = (self.0.stdout.take(), self.0.stderr.take());
         let begun = Instant::now();
         let (mut output, mut complaints) = (Vec::new(), Vec::new());
+        let mut worked = 0;
         loop {
             interrupt.check()?;
             if begun.elapsed() > program.patience {
@@ -114,6 +115,11 @@ impl Running {
             let status = self.0.try_wait().map_err(failed())?;
             if status.is_none() {
                 wait_for_output(stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd));
+                // It tells whole percents, and of a large disk one may take minutes. A child that waits for a disk that
+                // hangs uses no time, and one that turns in circles ends at its limit.
+                let now = processor_time(&self.0).map_or(worked, |time| time.as_millis());
+                interrupt.went_on(u64::try_from(now.saturating_sub(worked)).unwrap_or(0));
+                worked = now;
             }
             let before = output.len();
             drain(&mut stdout, &mut output).map_err(failed())?;
@@ -187,6 +193,7 @@ mod tests {
 
     use super::super::interrupt::InterruptOnDrop;
     use super::*;
+    use crate::task::headway::Headway;
 
     /// A script in the place of the program.
     fn program(folder: &Path, script: &str) -> QemuImg {
@@ -228,10 +235,12 @@ mod tests {
             let pid: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_err()
         };
-        let hanging = QemuImg { patience: Duration::from_millis(300), ..program(folder.path(), &script) };
-        let never = Interrupt::default();
+        let hanging = QemuImg { patience: Duration::from_millis(900), ..program(folder.path(), &script) };
+        let headway = Headway::default();
+        let never = Interrupt::new(&headway);
         let text = told(hanging.info("raw", Path::new("/data"), &never));
         assert_eq!(text, "qemu-img did not end within 0 s and was killed");
+        assert!(headway.so_far() < 450, "{headway:?}");
         assert!(is_gone());
 
         let patient = QemuImg { patience: Duration::from_secs(60), ..hanging };
@@ -250,11 +259,13 @@ mod tests {
     #[test]
     fn one_that_eats_time_or_disk_is_ended_by_the_kernel() {
         let folder = tempfile::tempdir().unwrap();
-        let never = Interrupt::default();
+        let headway = Headway::default();
+        let never = Interrupt::new(&headway);
         let busy = program(folder.path(), "while :; do :; done");
         let busy = QemuImg { limits: ChildLimits { cpu: 1, ..busy.limits }, ..busy };
         let text = told(busy.info("raw", Path::new("/data"), &never));
         assert!(text.contains("signal: 24") || text.contains("signal: 9"), "{text}");
+        assert!((500..2000).contains(&headway.so_far()), "{headway:?}");
         let big = folder.path().join("big");
         let large = program(folder.path(), &format!("exec head -c 3000000 /dev/zero > {}", big.display()));
         let large = QemuImg { limits: ChildLimits { file: 1 << 20, ..large.limits }, ..large };

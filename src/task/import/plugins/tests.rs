@@ -2,10 +2,6 @@ use std::fs;
 
 use super::*;
 
-fn nothing() -> Tell {
-    Arc::new(|_| ())
-}
-
 fn config(names: &[&str]) -> Config {
     let mut config = Config::default();
     config.image_import_opts.image_import_plugins = names.iter().map(|name| (*name).to_owned()).collect();
@@ -35,16 +31,16 @@ async fn metadata_is_injected_unless_the_caller_is_spared() {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     config.inject_metadata_properties.inject = vec![pair("origin", "import"), pair("b", "")];
     config.inject_metadata_properties.ignore_user_roles = vec!["admin".to_owned(), "robot".to_owned()];
-    let threads = TaskTracker::new();
+    let progress = Progress::default();
     let [nothing_done, injecting] = <[Plugin; 2]>::try_from(Plugins::new(&config).unwrap().0).unwrap();
     for (roles, wanted) in
         [(&["member", "reader"][..], 2), (&[], 2), (&["administrator"], 2), (&["member", "robot"], 0), (&["admin"], 0)]
     {
         let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-        let findings = injecting.apply(&staged, &roles, &threads, nothing()).await.unwrap();
+        let findings = injecting.apply(&staged, &roles, &progress).await.unwrap();
         assert_eq!(findings.properties.len(), wanted, "{roles:?}");
         assert_eq!(Findings { properties: Vec::new(), ..findings }, Findings::default());
-        assert_eq!(nothing_done.apply(&staged, &roles, &threads, nothing()).await.unwrap(), Findings::default());
+        assert_eq!(nothing_done.apply(&staged, &roles, &progress).await.unwrap(), Findings::default());
     }
 }
 
@@ -64,8 +60,8 @@ fn no_property_of_the_service_is_injected() {
 async fn a_plugin_for_which_nobody_waits_stops_and_one_that_panics_refuses() {
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = Arc::clone(&stopped);
-    let threads = TaskTracker::new();
-    let endless = aside(&threads, move |interrupt| {
+    let progress = Progress::default();
+    let endless = aside(&progress, move |interrupt| {
         while interrupt.check().is_ok() {
             std::thread::yield_now();
         }
@@ -74,13 +70,13 @@ async fn a_plugin_for_which_nobody_waits_stops_and_one_that_panics_refuses() {
         Ok(())
     });
     assert!(tokio::time::timeout(std::time::Duration::from_millis(50), endless).await.is_err());
-    threads.close();
-    threads.wait().await;
+    progress.threads().close();
+    progress.threads().wait().await;
     assert!(stopped.load(std::sync::atomic::Ordering::SeqCst), "the thread goes on");
     let niceness = || rustix::process::getpriority_process(None).unwrap();
-    let nicer = aside(&threads, move |_| Ok(niceness())).await.unwrap();
+    let nicer = aside(&progress, move |_| Ok(niceness())).await.unwrap();
     assert_eq!(nicer, (niceness() + 10).min(19), "it does not give way to others");
-    let crafted: Result<(), _> = aside(&threads, |_| panic!("an index is out of bounds")).await;
+    let crafted: Result<(), _> = aside(&progress, |_| panic!("an index is out of bounds")).await;
     assert_eq!(crafted.unwrap_err().to_string(), "The image cannot be read");
 }
 

@@ -92,6 +92,7 @@ impl Read for Content<'_> {
         let length = self.data.read(buffer)?;
         let left = self.left.checked_sub(length as u64);
         self.left = left.ok_or_else(|| io::Error::other("more comes out of it than may"))?;
+        self.interrupt.went_on(length as u64);
         Ok(length)
     }
 }

@@ -155,6 +155,7 @@ impl Budget<'_> {
             }
             let piece = buffer.get(..length).unwrap_or_default();
             file.write_all(piece).map_err(PluginError::io("writing the decompressed data"))?;
+            self.interrupt.went_on(length as u64);
         }
     }
 }

@@ -2,6 +2,7 @@ use std::process::Command;
 
 use super::super::interrupt::InterruptOnDrop;
 use super::*;
+use crate::task::headway::Headway;
 
 /// A staged file with this content.
 fn staged(folder: &Path, content: &[u8]) -> Staged {
@@ -17,12 +18,16 @@ fn limits(ratio: u64, size: u64) -> Decompression {
 /// What becomes of the staged file: bytes as told, and the content; or the complaint. Nothing else may be left.
 fn outcome(decompression: &Decompression, staged: &Staged) -> Result<(Option<u64>, Vec<u8>), String> {
     let before = fs::read(&staged.path).unwrap();
-    let result = decompression.run(staged, &Interrupt::default());
+    let headway = Headway::default();
+    let result = decompression.run(staged, &Interrupt::new(&headway));
     let after = fs::read(&staged.path).unwrap();
     let folder = staged.path.parent().unwrap();
     assert!(!folder.join("image.uc").try_exists().unwrap(), "something is left");
     match result {
-        Ok(findings) => Ok((findings.size, after)),
+        Ok(findings) => {
+            assert_eq!(headway.so_far(), findings.size.unwrap_or(0), "what comes out counts");
+            Ok((findings.size, after))
+        }
         Err(error) => {
             assert_eq!(after, before, "refused data was changed");
             Err(error.to_string())
