@@ -28,7 +28,7 @@
 #![recursion_limit = "256"]
 
 pub mod api;
-pub mod cache;
+mod cache;
 pub mod config;
 pub mod db;
 pub mod generator;
@@ -47,4 +47,4 @@ mod schema;
 pub mod service;
 pub mod store;
 mod sys;
-pub mod task;
+mod task;

@@ -31,7 +31,7 @@ impl Error {
 
 /// There cannot be a cache with these options.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub(crate) enum SetupError {
     #[error("the pipeline has the filter cache, but image_cache_dir is not set")]
     NoDirectory,
     #[error("image_cache_dir = {path}: {source}")]

@@ -38,7 +38,7 @@ const INDEX_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Images that had to go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
+pub(crate) struct Pruned {
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,

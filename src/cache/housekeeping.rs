@@ -20,7 +20,7 @@ fn ago(time: Duration) -> SystemTime {
 
 /// Files that were removed because they were of no use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cleaned {
+pub(crate) struct Cleaned {
     pub invalid: u64,
     /// Incomplete files that nobody was writing.
     pub stalled: u64,
@@ -32,7 +32,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory and the index.
-    pub async fn prune(&self) -> Result<Pruned, Error> {
+    pub(crate) async fn prune(&self) -> Result<Pruned, Error> {
         self.inner.prune().await
     }
 
@@ -40,7 +40,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn clean(&self) -> Result<Cleaned, Error> {
+    pub(crate) async fn clean(&self) -> Result<Cleaned, Error> {
         let (layout, stall_time) = (self.inner.layout.clone(), self.inner.options.stall_time);
         Ok(blocking(move || {
             let all = SystemTime::now() + CLOCK_SKEW;
@@ -55,7 +55,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory and the index.
-    pub async fn tidy(&self) -> Result<(), Error> {
+    pub(crate) async fn tidy(&self) -> Result<(), Error> {
         match self.tidy_all().await {
             Err(error) if error.is_passing() => {
                 self.inner.warn_of_index(&error);

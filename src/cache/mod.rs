@@ -32,13 +32,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::db::Db;
 
-pub use error::{Error, SetupError};
-pub use eviction::Pruned;
-pub use housekeeping::Cleaned;
-pub use prefetch::Fetched;
+pub(crate) use error::{Error, SetupError};
 pub(crate) use reading::Cached;
-pub use stats::Stats;
-pub use totals::totals_of_host;
+pub(crate) use stats::Stats;
+pub(crate) use totals::totals_of_host;
 
 use blocking::{blocking, is_passing};
 use index::Entry;
@@ -50,13 +47,13 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The image cache of this host. Cheap to clone.
 #[derive(Clone)]
-pub struct Cache {
+pub(crate) struct Cache {
     inner: Arc<Inner>,
 }
 
 /// A cached image, as operators are told of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CachedImage {
+pub(crate) struct CachedImage {
     /// The number of its row; with the driver `centralized_db` alone.
     pub id: Option<i64>,
     pub image_id: String,
@@ -81,7 +78,7 @@ impl Cache {
     ///
     /// # Errors
     /// A directory or an index that cannot be used.
-    pub async fn open(
+    pub(crate) async fn open(
         config: &Config,
         db: Option<&Db>,
         stopping: CancellationToken,
@@ -112,7 +109,7 @@ impl Cache {
     ///
     /// # Errors
     /// What is missing or wrong in the configuration.
-    pub fn check(config: &Config, is_needed: bool) -> Result<(), SetupError> {
+    pub(crate) fn check(config: &Config, is_needed: bool) -> Result<(), SetupError> {
         let Some(options) = Options::read(config) else {
             return if is_needed { Err(SetupError::NoDirectory) } else { Ok(()) };
         };
@@ -128,7 +125,7 @@ impl Cache {
     }
 
     /// Whether these options would make the same cache, so that a reload can keep it (with the same database).
-    pub fn is_made_from(&self, config: &Config) -> bool {
+    pub(crate) fn is_made_from(&self, config: &Config) -> bool {
         Options::read(config).is_some_and(|options| options == self.inner.options)
     }
 
@@ -136,7 +133,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the index.
-    pub async fn cached(&self) -> Result<Vec<CachedImage>, Error> {
+    pub(crate) async fn cached(&self) -> Result<Vec<CachedImage>, Error> {
         let ending = self.inner.fills.ending();
         // Who has just read an image that came into the cache expects to find it here.
         let settled = async {
@@ -153,7 +150,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn queued(&self) -> Result<Vec<String>, Error> {
+    pub(crate) async fn queued(&self) -> Result<Vec<String>, Error> {
         let layout = self.inner.layout.clone();
         Ok(blocking(move || layout.queued()).await?)
     }
@@ -162,7 +159,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn is_cached(&self, id: &str) -> Result<bool, Error> {
+    pub(crate) async fn is_cached(&self, id: &str) -> Result<bool, Error> {
         self.ask(id, |layout, id| layout.image(id).try_exists()).await
     }
 
@@ -170,7 +167,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn is_queued(&self, id: &str) -> Result<bool, Error> {
+    pub(crate) async fn is_queued(&self, id: &str) -> Result<bool, Error> {
         self.ask(id, Layout::is_queued).await
     }
 
@@ -178,7 +175,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn queue(&self, id: &str) -> Result<bool, Error> {
+    pub(crate) async fn queue(&self, id: &str) -> Result<bool, Error> {
         self.ask(id, |layout, id| {
             if layout.image(id).try_exists()? || layout.is_being_written(id)? {
                 return Ok(false);
@@ -192,7 +189,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory and the index.
-    pub async fn delete_cached(&self, id: &str) -> Result<(), Error> {
+    pub(crate) async fn delete_cached(&self, id: &str) -> Result<(), Error> {
         self.ask(id, Layout::remove).await?;
         self.inner.forget(vec![id.to_owned()]).await
     }
@@ -210,7 +207,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory and the index.
-    pub async fn delete_all_cached(&self) -> Result<u64, Error> {
+    pub(crate) async fn delete_all_cached(&self) -> Result<u64, Error> {
         let layout = self.inner.layout.clone();
         let removed = blocking(move || {
             let mut removed = 0;
@@ -228,7 +225,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn delete_queued(&self, id: &str) -> Result<(), Error> {
+    pub(crate) async fn delete_queued(&self, id: &str) -> Result<(), Error> {
         self.ask(id, Layout::unqueue).await?;
         Ok(())
     }
@@ -237,7 +234,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn delete_all_queued(&self) -> Result<u64, Error> {
+    pub(crate) async fn delete_all_queued(&self) -> Result<u64, Error> {
         let layout = self.inner.layout.clone();
         Ok(blocking(move || {
             let mut removed = 0;
@@ -253,18 +250,13 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the index.
-    pub async fn nodes(&self, id: &str) -> Result<Vec<String>, Error> {
+    pub(crate) async fn nodes(&self, id: &str) -> Result<Vec<String>, Error> {
         Ok(self.inner.index.nodes(id).await?)
     }
 
     /// Whether the driver is `centralized_db`.
-    pub fn is_central(&self) -> bool {
+    pub(crate) fn is_central(&self) -> bool {
         self.inner.index.is_central()
-    }
-
-    /// What the cache of this process has done.
-    pub fn stats(&self) -> Stats {
-        self.inner.counters.read()
     }
 
     /// Bytes that the fills that go on have written so far.

@@ -19,7 +19,7 @@ const AT_ONCE: usize = 4;
 
 /// What became of the images that were queued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     pub tried: u64,
     pub fetched: u64,
 }
@@ -29,7 +29,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn fetch(&self, images: &Images, id: &str) -> Result<bool, image::Error> {
+    pub(crate) async fn fetch(&self, images: &Images, id: &str) -> Result<bool, image::Error> {
         let everybody = Viewer { project: None, is_admin: true };
         let image = match images.get(&everybody, id).await {
             Ok(image) => image,
@@ -75,7 +75,7 @@ impl Cache {
     }
 
     /// Fetches a queued image soon, behind others that are queued.
-    pub fn fetch_soon(&self, images: &Images, id: &str) {
+    pub(crate) fn fetch_soon(&self, images: &Images, id: &str) {
         {
             let mut prefetching = self.inner.prefetching();
             prefetching.failed.remove(id);
@@ -94,7 +94,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn fetch_queued(&self, images: &Images) -> Result<Fetched, Error> {
+    pub(crate) async fn fetch_queued(&self, images: &Images) -> Result<Fetched, Error> {
         let queued = self.queued().await?;
         let tried = queued.len() as u64;
         let fetched = stream::iter(queued)
@@ -106,7 +106,7 @@ impl Cache {
     }
 
     /// How many of the queued images have been fetched, and how many there are, while it goes on.
-    pub fn fetching(&self) -> Option<(u64, u64)> {
+    pub(crate) fn fetching(&self) -> Option<(u64, u64)> {
         let prefetching = self.inner.prefetching();
         prefetching.is_running.then_some((prefetching.fetched, prefetching.total))
     }

@@ -20,7 +20,7 @@ pub(super) struct Counters {
 /// What the cache of one process has done since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Requests that were answered from a whole image.
     pub hits: u64,
     /// Requests of a caching pipeline that were not.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::eviction::Claim;
+use super::eviction::{Claim, Pruned};
 use super::fill::Room as _;
+use super::housekeeping::Cleaned;
 use super::index::Index as _;
 use super::layout::{Begun, CommitError};
 use super::*;
@@ -93,7 +94,7 @@ async fn what_was_read_longest_ago_makes_room() {
     assert_eq!(ids(&cache).await, [id(4)]);
     assert!(!put(&cache, &id(5), 100_001).await);
     assert_eq!(ids(&cache).await, [id(4)], "nothing is evicted for what never fits");
-    let stats = cache.stats();
+    let stats = cache.inner.counters.read();
     assert_eq!((stats.evictions, stats.bytes_evicted), (4, 120_000));
 }
 
@@ -125,7 +126,7 @@ async fn a_prune_goes_by_the_index_and_counts_only_what_it_removes() {
     let held = cache.find(&id(10)).await.unwrap();
     assert_eq!(cache.prune().await.unwrap(), Pruned { files: 170, bytes: 170 });
     drop(held);
-    assert_eq!((cache.stats().evictions, cache.stats().bytes_evicted), (170, 170));
+    assert_eq!((cache.inner.counters.read().evictions, cache.inner.counters.read().bytes_evicted), (170, 170));
     let known = ids(&cache).await;
     let expected: Vec<String> = std::iter::once(10).chain(181..190).map(id).collect();
     assert_eq!(known, expected);

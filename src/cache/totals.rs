@@ -39,7 +39,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of the directory.
-    pub async fn write_totals(&self) -> Result<(), Error> {
+    pub(crate) async fn write_totals(&self) -> Result<(), Error> {
         let inner = self.inner.clone();
         let written = blocking(move || inner.totals.write(inner.layout.base(), &inner.counters.read())).await;
         match written {
@@ -56,7 +56,7 @@ impl Cache {
 ///
 /// # Errors
 /// The files cannot be read. That there are none yet is no error.
-pub fn totals_of_host(directory: &Path) -> io::Result<Stats> {
+pub(crate) fn totals_of_host(directory: &Path) -> io::Result<Stats> {
     let entries = match fs::read_dir(directory.join(FOLDER)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stats::default()),
         entries => entries?,

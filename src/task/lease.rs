@@ -10,7 +10,7 @@ use crate::db::tasks as rows;
 use crate::image;
 
 /// How often a worker renews the rows of its tasks.
-pub const RENEWAL: Duration = Duration::from_secs(15);
+pub(crate) const RENEWAL: Duration = Duration::from_secs(15);
 
 impl Tasks {
     /// Renews the rows of all tasks that this worker has, running or waiting, and gives up those that others have ended. While this

@@ -15,13 +15,13 @@ mod pool;
 mod tasks;
 
 /// What a list is asked for.
-pub use crate::db::tasks::{TaskQuery, TaskViewer};
-pub use error::Error;
-pub use import::{ImportRequest, Method, Plugins, Prepared, UnknownPlugin};
-pub use lease::RENEWAL;
-pub use location::AddedLocation;
-pub use model::{Task, TaskKind, TaskStatus};
+pub(crate) use crate::db::tasks::{TaskQuery, TaskViewer};
+pub(crate) use error::Error;
+pub(crate) use import::{ImportRequest, Method};
+pub(crate) use lease::RENEWAL;
+pub(crate) use location::AddedLocation;
+pub(crate) use model::{Task, TaskKind, TaskStatus};
 #[cfg(test)]
 pub(crate) use pool::HELD;
-pub use pool::Pool;
-pub use tasks::{Asker, Tasks};
+pub(crate) use pool::Pool;
+pub(crate) use tasks::{Asker, Tasks};

@@ -5,7 +5,7 @@ use time::PrimitiveDateTime;
 
 use super::Error;
 use crate::db::tasks::TaskRecord;
-pub use crate::image::{TaskKind, TaskStatus};
+pub(crate) use crate::image::{TaskKind, TaskStatus};
 
 /// One task. Times are naive UTC.
 #[derive(Clone, Debug, PartialEq)]

@@ -62,7 +62,7 @@ pub enum SetupError {
 
 /// On whose behalf a task is begun.
 #[derive(Clone, Debug, Default)]
-pub struct Asker {
+pub(crate) struct Asker {
     pub project: Option<String>,
     pub user: Option<String>,
     pub request_id: String,

@@ -180,5 +180,5 @@ async fn an_eviction_ends_though_nobody_waits_for_it() {
         }
     };
     timeout(Duration::from_secs(60), forgotten).await.unwrap();
-    assert_eq!(scene.cache.stats().evictions, 1);
+    assert_eq!(scene.cache.inner.counters.read().evictions, 1);
 }

@@ -10,7 +10,7 @@ use crate::db::Db;
 
 /// Why there is no index.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub(crate) enum OpenError {
     #[error("image_cache_driver = centralized_db: worker_self_reference_url needs to be set")]
     NoNode,
     #[error("image_cache_driver = centralized_db: there is no database")]

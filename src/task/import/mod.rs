@@ -16,14 +16,13 @@ mod source;
 mod transform;
 mod web;
 
-pub use begin::Prepared;
 pub(super) use begin::forget_progress;
 pub(super) use plugins::{Conversion, Decompression, Interrupt, Percent, PluginError, aside};
-pub use plugins::{Plugins, UnknownPlugin};
+pub(crate) use plugins::{Plugins, UnknownPlugin};
 pub(super) use progress::Progress;
 pub(super) use remote::Remote;
 pub(super) use reporting::Subject;
-pub use request::{ImportRequest, Method};
+pub(crate) use request::{ImportRequest, Method};
 pub(super) use source::Source;
 pub(super) use transform::open as file_source;
 pub(super) use web::{FetchError, Web};

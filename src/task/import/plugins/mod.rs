@@ -44,7 +44,7 @@ pub(super) struct Injection {
 
 /// The plugins of a configuration, in its order.
 #[derive(Clone, Debug, Default)]
-pub struct Plugins(Vec<Plugin>);
+pub(crate) struct Plugins(Vec<Plugin>);
 
 /// A plugin that the configuration names and that does not exist.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ pub struct UnknownPlugin(String);
 impl Plugins {
     /// # Errors
     /// [`UnknownPlugin`]
-    pub fn new(config: &Config) -> Result<Self, UnknownPlugin> {
+    pub(crate) fn new(config: &Config) -> Result<Self, UnknownPlugin> {
         let names = config.image_import_opts.image_import_plugins.iter();
         let plugins = names.map(|name| Plugin::named(name, config).ok_or_else(|| UnknownPlugin(name.clone())));
         Ok(Self(plugins.collect::<Result<_, _>>()?))
