@@ -57,6 +57,17 @@ fn rooms_use_only_those_below() {
 }
 
 #[test]
+fn data_is_taken_in_without_a_database() {
+    let mut wrong = Vec::new();
+    for source in sources().into_iter().filter(|source| source.room() == "ingest") {
+        for (line, _) in rooms_used(&source.text).into_iter().filter(|(_, used)| *used == "db") {
+            wrong.push(format!("src/{}:{line}", source.path));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn every_room_has_its_place() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for entry in fs::read_dir(folder).unwrap() {
