@@ -25,7 +25,7 @@ section! {
         /// Server certificate; together with key_file turns TLS on.
         cert_file: Option<String> = None, tier1().file();
         /// Bytes per transfer block (-c).
-        chunksize: i64 = 65_536, tier2().idle("it is for glance-replicator");
+        chunksize: i64 = 65_536, tier2().idle("it is for upstream's glance-replicator");
         /// Idle seconds before a client connection is closed; 0 waits for ever.
         client_socket_timeout: i64 = 900, tier1().min(0.0);
         /// Sections that describe further sources of configuration, such as a remote file.
@@ -57,7 +57,7 @@ section! {
         /// Compute checksum and multihash in the background for images registered through POST locations.
         do_secure_hash: bool = true, tier1();
         /// Fields left out of a copy (-D).
-        dontreplicate: String = "created_at date deleted_at location updated_at", tier2().idle("it is for glance-replicator");
+        dontreplicate: String = "created_at date deleted_at location updated_at", tier2().idle("it is for upstream's glance-replicator");
         /// Found in old configuration files; always on.
         enable_image_import: Option<String> = None, removed();
         /// Found in old configuration files; v1 is gone.
@@ -163,7 +163,7 @@ section! {
         /// Directory of metadef JSON files for load and export.
         metadata_source_path: String = "/etc/glance/metadefs/", tier1();
         /// Copy metadata only (-m).
-        metaonly: bool = false, tier2().idle("it is for glance-replicator");
+        metaonly: bool = false, tier2().idle("it is for upstream's glance-replicator");
         /// file:// directory for staged and downloaded import data in single-store mode.
         node_staging_uri: String = "file:///tmp/staging/", tier1();
         /// Found in old configuration files; only True is possible; refuse to start on False.
@@ -208,11 +208,11 @@ section! {
         /// Expose locations in image bodies and unlock the PATCH locations operations.
         show_multiple_locations: bool = false, tier1().deprecated();
         /// Token for the source.
-        sourcetoken: String = "", tier2().secret().idle("it is for glance-replicator");
+        sourcetoken: String = "", tier2().secret().idle("it is for upstream's glance-replicator");
         /// Syslog facility.
         syslog_log_facility: String = "LOG_USER", tier2();
         /// Token for the target.
-        targettoken: String = "", tier2().secret().idle("it is for glance-replicator");
+        targettoken: String = "", tier2().secret().idle("it is for upstream's glance-replicator");
         /// Idle seconds before TCP keepalive probes.
         tcp_keepidle: i64 = 600, tier1().min(1.0);
         /// Token for both sides (-t).
