@@ -66,8 +66,6 @@ pub(super) enum Intent {
     Delete,
     /// The data at locations is removed that an image no longer has.
     RemoveLocations,
-    /// A copy is made for the image cache. No row of the database is concerned.
-    Cache,
 }
 
 /// Under which an image's row knows the owner of its data; no two are the same.

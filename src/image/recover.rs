@@ -259,7 +259,7 @@ fn fate(record: &Record, with_owner: Option<&ImageAndOwner>) -> Fate {
     let Some(work) = &record.work else { return fate_of_earlier_build(with_owner) };
     let Some(with_owner) = with_owner else {
         // Purged long after it was deleted.
-        return if work.intent == Intent::Cache { Fate::Leave } else { Fate::Remove };
+        return Fate::Remove;
     };
     let is_owner = with_owner.owner.as_deref() == Some(work.token.as_str());
     let writing = match work.intent {
@@ -280,8 +280,6 @@ fn fate(record: &Record, with_owner: Option<&ImageAndOwner>) -> Fate {
         }
         // What the image still has stays: then the row never changed.
         Intent::RemoveLocations => return Fate::Remove,
-        // The cache's own affair.
-        Intent::Cache => return Fate::Leave,
     };
     let is_writing = !with_owner.image.deleted && Status::from(&with_owner.image) == writing;
     if is_writing && with_owner.owner.is_none() && work.intent == Intent::Stage {

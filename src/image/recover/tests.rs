@@ -67,7 +67,6 @@ fn only_what_the_token_owns_is_touched() {
         (Intent::RemoveLocations, "saving", [Fate::Remove; 3]),
         (Intent::RemoveLocations, "deleted", [Fate::Remove; 3]),
         (Intent::RemoveLocations, "pending_delete", [Fate::Leave; 3]),
-        (Intent::Cache, "active", [Fate::Leave; 3]),
     ];
     for (intent, status, fates) in table {
         for (owner, wanted) in owners.into_iter().zip(fates) {
@@ -77,7 +76,6 @@ fn only_what_the_token_owns_is_touched() {
     }
     assert_eq!(fate(&record(Some((Intent::Upload, &own))), None), Fate::Remove);
     assert_eq!(fate(&record(Some((Intent::RemoveLocations, &own))), None), Fate::Remove);
-    assert_eq!(fate(&record(Some((Intent::Cache, &own))), None), Fate::Leave);
 }
 
 /// Else the data of a copy that has just been published would go, and the image get a location without data.
