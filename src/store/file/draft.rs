@@ -66,14 +66,16 @@ impl Draft {
     /// Makes the data durable, then gives the file its final name, durably. Never replaces a file (`AlreadyExists`). Gives what tells
     /// the file from a later one of its name.
     pub(super) fn publish(self) -> Result<FileIdentity, PublishError> {
-        self.publish_by(&Calls::SYSTEM)
+        self.publish_by(&Calls::SYSTEM).map(|(_, identity)| identity)
     }
 
-    fn publish_by(mut self, calls: &Calls) -> Result<FileIdentity, PublishError> {
+    /// Tells beside that which kind of draft could be given the name.
+    fn publish_by(mut self, calls: &Calls) -> Result<(Kind, FileIdentity), PublishError> {
         self.file.sync_all()?;
         if self.name.0.is_none() && !calls.name_unnamed(&self.file, &self.path)? {
             self.copy_to_named()?;
         }
+        let kind = if self.name.0.is_none() { Kind::Unnamed } else { Kind::Named };
         if let Some(draft) = &self.name.0 {
             calls.rename(&self.file, draft, &self.path)?;
         }
@@ -91,7 +93,7 @@ impl Draft {
             }
         })?;
         // Last, as some file systems give a file another number or time when its name changes or it is closed.
-        FileIdentity::of(&path).map_err(PublishError::Unknown)
+        FileIdentity::of(&path).map(|identity| (kind, identity)).map_err(PublishError::Unknown)
     }
 
     /// For a file system that makes files without a name and then does not give them one.
@@ -140,22 +142,18 @@ fn probe_by(directory: &Path, calls: &Calls) -> Result<Option<Kind>, String> {
     let name = format!(".glance-probe.{}", uuid::Uuid::new_v4().simple());
     let path = directory.join(&name);
     let published = || -> Result<Kind, PublishError> {
-        if let Ok(mut file) = unnamed(directory) {
-            io::Write::write_all(&mut file, CONTENT)?;
-            if calls.name_unnamed(&file, &path)? {
-                return Ok(Kind::Unnamed);
-            }
-        }
-        let mut draft = Draft::create(directory, &name, Kind::Named)?;
+        let draft = Draft::create(directory, &name, Kind::Unnamed);
+        let mut draft = draft.or_else(|_| Draft::create(directory, &name, Kind::Named))?;
         io::Write::write_all(&mut draft.file, CONTENT)?;
-        draft.publish_by(calls)?;
-        Ok(Kind::Named)
+        draft.publish_by(calls).map(|(kind, _)| kind)
     };
     let place = directory.display();
     let kind = match published() {
         Ok(kind) => kind,
         Err(error) if is_full(error.cause()) => return Ok(None),
-        Err(error) => return Err(format!("a file was written in {place} and cannot be given its name: {error}")),
+        Err(error) => {
+            return Err(format!("a file was written in {place} and cannot be given its name for good: {error}"));
+        }
     };
     fs::remove_file(&path).map_err(|error| format!("a file in {place} cannot be removed again: {error}"))?;
     Ok(Some(kind))
@@ -266,7 +264,7 @@ mod tests {
         for kind in [Kind::Unnamed, Kind::Named] {
             let place = tempfile::tempdir().unwrap();
             let path = place.path().join("image");
-            let identity = written(place.path(), kind).publish_by(&faulty::SENDS_AT_CLOSE).unwrap();
+            let (_, identity) = written(place.path(), kind).publish_by(&faulty::SENDS_AT_CLOSE).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH);
             assert_eq!(identity, FileIdentity::of(&path).unwrap(), "{kind:?}");
 
@@ -343,8 +341,10 @@ mod tests {
         assert!(probe(place.path()).unwrap().is_some());
         assert_eq!(probed(faulty::ONLY_RENAMES), Ok(Some(Kind::Named)));
         assert_eq!(probed(faulty::FULL), Ok(None));
-        let words = probed(faulty::NOTHING_WORKS).unwrap_err();
-        assert!(words.contains("cannot be given its name: Input/output error"), "{words}");
+        for calls in [faulty::NOTHING_WORKS, faulty::NOT_DURABLE, faulty::REFUSES_AT_CLOSE] {
+            let words = probed(calls).unwrap_err();
+            assert!(words.contains("cannot be given its name for good: Input/output error"), "{words}");
+        }
         assert!(names(place.path()).is_empty());
         assert!(probe(&place.path().join("gone")).is_err());
     }
