@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 /// Starts writing the dirty pages of a part of a file to its disk and returns.
 ///
 /// # Errors
-/// What the kernel says; `ENOSYS` and `EINVAL` mean that the file system has no such call.
+/// What the kernel says, mostly that the file system has no such call. An error of writing is told by fsync(2) all the same.
 pub(crate) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     sync_range(file, offset, length, libc::SYNC_FILE_RANGE_WRITE)
 }
@@ -17,7 +17,7 @@ pub(crate) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Res
 /// the disk's own cache is flushed.
 ///
 /// # Errors
-/// What the kernel says, write errors of those pages included.
+/// What the kernel says, write errors of those pages included: those it tells once, so that fsync(2) does not any more.
 pub(crate) fn wait_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     sync_range(
         file,

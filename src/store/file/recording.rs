@@ -1,6 +1,7 @@
 //! The blocking half of a write: what happens on the store's threads.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
@@ -68,6 +69,19 @@ pub(super) struct Progress {
     started: u64,
     /// The file system has no write-back of parts.
     no_write_back: bool,
+    write_back: WriteBack,
+}
+
+/// Write-back of a part of a file, from an offset on so many bytes.
+struct WriteBack {
+    start: fn(&File, u64, u64) -> io::Result<()>,
+    wait: fn(&File, u64, u64) -> io::Result<()>,
+}
+
+impl Default for WriteBack {
+    fn default() -> Self {
+        Self { start: start_write_back, wait: wait_write_back }
+    }
 }
 
 impl Consumer for Recording {
@@ -178,24 +192,23 @@ impl Recording {
         Ok(())
     }
 
+    /// Has the disk keep pace. A refusal to start says nothing about the data: the last fsync(2) writes what is left. But an error that
+    /// waiting tells is one of writing, and the kernel tells each of those once to a descriptor: that fsync would not.
     fn write_back(&mut self, end: u64) -> io::Result<()> {
-        let Progress { started, no_write_back, .. } = &mut self.progress;
+        let Progress { started, no_write_back, write_back, .. } = &mut self.progress;
         let Some(draft) = &self.draft else { return Ok(()) };
         if *no_write_back || end < *started + WRITE_BACK {
             return Ok(());
         }
         let before = started.saturating_sub(WRITE_BACK);
         let mut steps = (*started..end).step_by(HANDED as usize);
-        let outcome = steps
-            .try_for_each(|at| start_write_back(draft.file(), at, HANDED.min(end - at)))
-            .and_then(|()| wait_write_back(draft.file(), before, *started - before));
-        match outcome {
-            Ok(()) => *started = end,
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE)) => {
-                *no_write_back = true;
-            }
-            Err(error) => return Err(error),
+        if let Err(error) = steps.try_for_each(|at| (write_back.start)(draft.file(), at, HANDED.min(end - at))) {
+            tracing::debug!(path = self.path, %error, "the file system writes no parts of a file back");
+            *no_write_back = true;
+            return Ok(());
         }
+        (write_back.wait)(draft.file(), before, *started - before)?;
+        *started = end;
         Ok(())
     }
 
@@ -243,7 +256,7 @@ fn unpublished(path: &str, error: PublishError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::io::Write;
     use std::sync::mpsc;
     use std::time::{Duration, SystemTime};
@@ -251,26 +264,46 @@ mod tests {
     use super::super::draft::Kind;
     use super::*;
 
+    fn recording(folder: &Path, pool: &Arc<Pool>, data: &[u8]) -> Recording {
+        let draft = Draft::create(folder, "image", Kind::Named).unwrap();
+        draft.file().write_all(data).unwrap();
+        Recording {
+            draft: Some(draft),
+            path: folder.join("image").to_str().unwrap().to_owned(),
+            announced: 0,
+            thin: None,
+            permissions: None,
+            pool: Arc::clone(pool),
+            progress: Progress::default(),
+            kept: None,
+        }
+    }
+
+    #[test]
+    fn a_refused_write_back_breaks_no_upload_and_an_error_of_the_disk_does() {
+        let (place, pool) = (tempfile::tempdir().unwrap(), Pool::new("test", 1));
+        let with = |write_back| {
+            let mut recording = recording(place.path(), &pool, b"data");
+            recording.progress.write_back = write_back;
+            (recording.write_back(WRITE_BACK).and_then(|()| recording.write_back(2 * WRITE_BACK)), recording)
+        };
+        let refused = |_: &File, _, _| Err(io::Error::from_raw_os_error(libc::EPERM));
+        let (outcome, recording) = with(WriteBack { start: refused, wait: |_, _, _| Ok(()) });
+        assert!(outcome.is_ok() && recording.progress.no_write_back, "{outcome:?}");
+        let lost = |_: &File, _, length| match length {
+            0 => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::EDQUOT)),
+        };
+        let (outcome, _) = with(WriteBack { start: |_, _, _| Ok(()), wait: lost });
+        assert_eq!(outcome.unwrap_err().raw_os_error(), Some(libc::EDQUOT));
+    }
+
     #[test]
     fn what_nobody_waited_for_goes_and_a_later_file_of_its_name_stays() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("image");
         let pool = Pool::new("test", 1);
-        let publish = || {
-            let draft = Draft::create(place.path(), "image", Kind::Named).unwrap();
-            draft.file().write_all(b"ours").unwrap();
-            let mut recording = Recording {
-                draft: Some(draft),
-                path: path.to_str().unwrap().to_owned(),
-                announced: 0,
-                thin: None,
-                permissions: None,
-                pool: Arc::clone(&pool),
-                progress: Progress::default(),
-                kept: None,
-            };
-            recording.commit().unwrap()
-        };
+        let publish = || recording(place.path(), &pool, b"ours").commit().unwrap();
         let undo = |published: Published| {
             drop(published);
             // There is one thread.
