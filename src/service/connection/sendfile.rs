@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
-use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use tokio::io::AsyncWrite as _;
 use tokio::task::JoinHandle;
@@ -36,16 +35,20 @@ const COPY: usize = 256 * 1024;
 /// The distance of the bytes that stand for their pages.
 const PAGE: usize = 4096;
 
+/// Sends so many bytes of a file from an offset on; tells how many have left.
+pub(super) type SendFile = fn(&Io, &File, u64, usize) -> io::Result<usize>;
+
 /// The sending half of a connection's [`Lane`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FileSender {
+    send: SendFile,
     /// Brings a part of the file into the page cache.
     warming: Option<JoinHandle<io::Result<Warmed>>>,
     /// The first region's bytes before this offset were in the page cache at that time.
     warm: Option<(u64, Instant)>,
     /// Bytes since others had their turn.
     sent_in_quantum: usize,
-    /// The file system has no sendfile, or no page cache to send from.
+    /// The file is not sent by sendfile: the call refuses it, or there is no page cache to send from.
     copies: bool,
     /// Reads what is to be copied.
     reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
@@ -63,6 +66,10 @@ struct Warmed {
 }
 
 impl FileSender {
+    pub(super) fn new(send: SendFile) -> Self {
+        Self { send, warming: None, warm: None, sent_in_quantum: 0, copies: false, reading: None, copied: Bytes::new() }
+    }
+
     /// Sends a part of the first region, whose stand-in has this length; returns how many bytes.
     ///
     /// # Errors
@@ -92,7 +99,7 @@ impl FileSender {
                     continue;
                 }
                 ready!(io.poll_write_ready(context))?;
-                io.send_file(&window.region.file, window.region.offset, window.length)
+                (self.send)(io, &window.region.file, window.region.offset, window.length)
             };
             match sent {
                 Ok(0) => return Poll::Ready(Err(shorter())),
@@ -106,8 +113,9 @@ impl FileSender {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.sent_in_quantum = 0,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if !self.copies && is_unsupported(&error) => {
-                    tracing::debug!(%error, "the file system has no sendfile, image data is copied");
+                // Whatever else it says: an error of the disk or of the socket is met by a copy as well.
+                Err(error) if !self.copies && !is_of_the_client(&error) => {
+                    tracing::debug!(%error, "sendfile refuses a file, image data is copied");
                     self.copies = true;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
@@ -214,9 +222,10 @@ fn warm(file: &File, offset: u64, length: usize) -> io::Result<Warmed> {
     Ok(Warmed { until, kept: cached(file, offset, needed, needed)? >= needed })
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
-    const NONE: [Errno; 3] = [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP];
-    error.raw_os_error().is_some_and(|code| NONE.contains(&Errno::from_raw(code)))
+/// Whether the client has gone, so that nothing needs to be read for it any more.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | TimedOut)
 }
 
 fn shorter() -> io::Error {

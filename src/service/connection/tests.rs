@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::Activity;
+use super::sendfile::SendFile;
 use super::wire::{Io, Wire};
 use crate::api;
 use crate::service::body::{Lane, ResponseBody};
@@ -49,6 +50,10 @@ struct Server {
 
 impl Server {
     async fn start(with_lane: bool) -> Self {
+        Self::start_sending_by(Io::send_file, with_lane).await
+    }
+
+    async fn start_sending_by(send: SendFile, with_lane: bool) -> Self {
         let content = Arc::new(content());
         // Beside the sources: a temporary file system may keep its files in memory.
         let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
@@ -62,7 +67,7 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 let activity = Activity::new(Arc::clone(&counters));
                 let lane = with_lane.then(Lane::default);
-                let wire = Wire::new(Io::Tcp(stream), Arc::clone(&activity), lane.clone(), 16384);
+                let wire = Wire::new(Io::Tcp(stream), Arc::clone(&activity), lane.clone(), 16384).sending_by(send);
                 let (content, file) = (Arc::clone(&content), Arc::clone(&file));
                 let service = service_fn(move |request: Request<Incoming>| {
                     let parts: Vec<String> = request.uri().path().split('/').skip(1).map(str::to_owned).collect();
@@ -169,6 +174,25 @@ async fn files_that_are_not_in_memory_arrive_as_they_are() {
         stream.write_all(get("file", offset, length).as_bytes()).await.unwrap();
         let (_, data) = answer(&mut stream, true, SIZE).await.unwrap();
         assert!(data == server.slice(offset, length), "{length} bytes from {offset}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_sendfile_refuses_arrive_as_they_are() {
+    const GOOD: u64 = 1_000_000;
+    let refused: SendFile = |_, _, _, _| Err(std::io::Error::from_raw_os_error(libc::EOVERFLOW));
+    let breaks: SendFile = |io, file, offset, length| match usize::try_from(GOOD.saturating_sub(offset)) {
+        Ok(left) if left > 0 => io.send_file(file, offset, length.min(left)),
+        _ => Err(std::io::Error::from_raw_os_error(libc::EIO)),
+    };
+    for send in [refused, breaks] {
+        let server = Server::start_sending_by(send, true).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        for (offset, length) in [(0, SIZE), (999_999, 1_000_000), (7, 300)] {
+            stream.write_all(get("file", offset, length).as_bytes()).await.unwrap();
+            let (_, data) = answer(&mut stream, true, SIZE).await.unwrap();
+            assert!(data == server.slice(offset, length), "{length} bytes from {offset}");
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use tokio_rustls::server::TlsStream;
 use super::activity::{Activity, LINGER};
 use super::head::RequestLine;
 use super::sendfile::FileSender;
+#[cfg(test)]
+use super::sendfile::SendFile;
 use crate::service::body::{Lane, is_sentinel};
 
 /// How many such bytes are taken from a client whose request head does not end. A body is taken for as long as
@@ -93,7 +95,13 @@ impl Wire {
     pub(super) fn new(io: Io, activity: Arc<Activity>, lane: Option<Lane>, max_line: usize) -> Self {
         let line = RequestLine::new(max_line);
         let held = Bytes::new();
-        Self { io, activity, lane, sender: FileSender::default(), line, held, linger: None, lingered: 0 }
+        Self { io, activity, lane, sender: FileSender::new(Io::send_file), line, held, linger: None, lingered: 0 }
+    }
+
+    /// Files are sent so.
+    #[cfg(test)]
+    pub(super) fn sending_by(self, send: SendFile) -> Self {
+        Self { sender: FileSender::new(send), ..self }
     }
 
     fn poll_send_region(&mut self, context: &mut Context<'_>, stand_in: usize) -> Poll<io::Result<usize>> {
