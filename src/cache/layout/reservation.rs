@@ -35,9 +35,10 @@ impl Layout {
         if length == 0 {
             return Ok(());
         }
-        match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length) {
-            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {}
-            Err(error) => return Err(error.into()),
+        let outcome = fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length);
+        // File systems refuse in many ways what they cannot do. What else is wrong with a disk shows when the data is written.
+        if let Err(error @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) = outcome {
+            return Err(error.into());
         }
         let metadata = file.metadata()?;
         let end = from.saturating_add(bytes);
@@ -127,6 +128,18 @@ mod tests {
             assert!(layout.written_down().unwrap().is_empty());
         }
         assert!(layout.set_aside(&file, 0, u64::MAX).is_err());
+        assert!(layout.set_aside(&file, 0, i64::MAX as u64).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_set_aside_is_written_down() {
+        let (folder, layout) = layout();
+        let _file = mine(&layout, ID);
+        // The call refuses what is not open for writing.
+        let file = File::open(folder.path().join("cache/incomplete").join(ID)).unwrap();
+        layout.set_aside(&file, 0, 70_000).unwrap();
+        assert_eq!(layout.written_down().unwrap().len(), 1);
+        assert_eq!(layout.usage().unwrap().incomplete, 70_000);
     }
 
     #[test]
