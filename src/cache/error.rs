@@ -32,9 +32,9 @@ impl Error {
 /// There cannot be a cache with these options.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetupError {
-    #[error("the pipeline has the filter cache, but image_cache_dir is not set")]
+    #[error("the pipeline has the filter cache, but [DEFAULT] image_cache_dir is not set")]
     NoDirectory,
-    #[error("image_cache_dir = {path}: {source}")]
+    #[error("[DEFAULT] image_cache_dir = {path}: {source}")]
     Directory { path: String, source: io::Error },
     #[error(transparent)]
     Index(#[from] OpenError),

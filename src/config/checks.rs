@@ -206,6 +206,9 @@ fn data(reader: &mut Reader<'_>, config: &Config) {
     let default = &config.default;
     if config.stores.is_empty() && !default.node_staging_uri.starts_with("file://") {
         reader.refuse(section, "node_staging_uri", "must be a file:// URI");
+    } else if config.stores.is_empty() && !default.node_staging_uri.starts_with("file:///") {
+        let message = "is not file:// with an absolute path; images cannot be staged";
+        reader.warn(section, "node_staging_uri", message);
     }
     if !HASHES.contains(&default.hashing_algorithm.as_str()) {
         let reason = format!("{} cannot be computed; there are {}", default.hashing_algorithm, HASHES.join(", "));

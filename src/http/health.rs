@@ -36,7 +36,7 @@ pub(in crate::http) struct HealthCheck {
 
 /// An option that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("healthcheck: {0}")]
+#[error("{0}")]
 pub(crate) struct HealthOptionError(String);
 
 #[derive(Clone, Debug)]
@@ -68,13 +68,17 @@ impl HealthCheck {
         local: &BTreeMap<String, String>,
     ) -> Result<Self, HealthOptionError> {
         let list = |name: &str, given: &[String]| local.get(name).map_or_else(|| given.to_vec(), |text| split(text));
-        let flag =
-            |name, given| pipeline::flag(local, name, given).map_err(|wrong| HealthOptionError(wrong.to_string()));
+        let flag = |name, given| {
+            pipeline::flag(local, name, given).map_err(|wrong| HealthOptionError(format!("healthcheck: {wrong}")))
+        };
+        let wrong = |name: &str, reason: String| {
+            let place = if local.contains_key(name) { "healthcheck:" } else { "[healthcheck]" };
+            HealthOptionError(format!("{place} {name}: {reason}"))
+        };
         let backends = list("backends", &section.backends);
         let has = |name: &str| backends.iter().any(|backend| backend == name);
         if has("disable_by_file") && has("enable_by_files") {
-            let text = "the backends disable_by_file and enable_by_files exclude each other";
-            return Err(HealthOptionError(text.to_owned()));
+            return Err(wrong("backends", "disable_by_file and enable_by_files exclude each other".to_owned()));
         }
         let mut checks = Vec::new();
         for backend in &backends {
@@ -85,7 +89,8 @@ impl HealthCheck {
                 }
                 "disable_by_files_ports" => {
                     let paths = list("disable_by_file_paths", &section.disable_by_file_paths);
-                    checks.push(Check::DisableByFilesPorts(by_port(&paths)?));
+                    let by_port = by_port(&paths).map_err(|reason| wrong("disable_by_file_paths", reason))?;
+                    checks.push(Check::DisableByFilesPorts(by_port));
                 }
                 "enable_by_files" => {
                     checks.push(Check::EnableByFiles(list("enable_by_file_paths", &section.enable_by_file_paths)));
@@ -95,10 +100,11 @@ impl HealthCheck {
             }
         }
         let sources = list("allowed_source_ranges", &section.allowed_source_ranges);
+        let sources = sources.iter().map(|text| network(text)).collect::<Result<_, _>>();
         Ok(Self {
             checks,
             detailed: flag("detailed", section.detailed)?,
-            sources: sources.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
+            sources: sources.map_err(|reason| wrong("allowed_source_ranges", reason))?,
             ignore_proxied_requests: flag("ignore_proxied_requests", section.ignore_proxied_requests)?,
         })
     }
@@ -280,8 +286,8 @@ impl CheckResult {
 }
 
 /// A network, or a single address.
-fn network(text: &str) -> Result<IpNet, HealthOptionError> {
-    let wrong = || HealthOptionError(format!("allowed_source_ranges: {text}: not a network such as 192.0.2.0/24"));
+fn network(text: &str) -> Result<IpNet, String> {
+    let wrong = || format!("{text}: not a network such as 192.0.2.0/24");
     let network = match text.split_once('/') {
         Some((address, bits)) => {
             let address = address.trim().parse().map_err(|_| wrong())?;
@@ -292,12 +298,12 @@ fn network(text: &str) -> Result<IpNet, HealthOptionError> {
     if network.trunc() == network { Ok(network) } else { Err(wrong()) }
 }
 
-fn by_port(paths: &[String]) -> Result<BTreeMap<u16, String>, HealthOptionError> {
+fn by_port(paths: &[String]) -> Result<BTreeMap<u16, String>, String> {
     let entry = |text: &String| {
         let (port, path) = text.split_once(':')?;
         Some((port.trim().parse().ok()?, path.to_owned()))
     };
-    let wrong = |text: &String| HealthOptionError(format!("disable_by_file_paths: {text}: not port:path"));
+    let wrong = |text: &String| format!("{text}: not port:path");
     paths.iter().map(|text| entry(text).ok_or_else(|| wrong(text))).collect()
 }
 

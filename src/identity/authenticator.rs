@@ -57,7 +57,7 @@ impl Authenticator {
         let timeout = section.http_connect_timeout.and_then(|seconds| u64::try_from(seconds).ok());
         let timeout = timeout.filter(|seconds| *seconds > 0).map_or(TIMEOUT, Duration::from_secs);
         let options = Options { tls: tls(section), timeout: Timeout::Whole(timeout), ..Options::default() };
-        let client = Outgoing::new(options).map_err(|source| KeystoneError::Client { section: SECTION, source })?;
+        let client = Outgoing::new(options).map_err(|source| KeystoneError::client(SECTION, "cafile", source))?;
         client.prepare();
         let region = section.region_name.clone().filter(|region| !region.is_empty());
         let options = ValidatorOptions {

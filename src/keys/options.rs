@@ -75,7 +75,7 @@ impl BarbicanOptions {
 fn client(section: &BarbicanSection) -> Result<Outgoing, KeystoneError> {
     let timeout = Timeout::Whole(patience(section));
     let made = Outgoing::new(Options { tls: tls(section), timeout, ..Options::default() });
-    made.map_err(|source| KeystoneError::Client { section: SECTION, source })
+    made.map_err(|source| KeystoneError::client(SECTION, "verify_ssl_path", source))
 }
 
 /// How long all requests about a key may take together.

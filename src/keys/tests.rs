@@ -235,7 +235,7 @@ fn it_is_made_anew_when_its_options_change() {
     std::fs::write(&bundle, "nothing").unwrap();
     assert!(!keys.is_made_from(&config));
     let error = KeyManager::new(&config).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("[barbican] {}", bundle.display())), "{error}");
+    assert!(error.starts_with(&format!("[barbican] verify_ssl_path: {}", bundle.display())), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use http::StatusCode;
 
-use super::outgoing::{ClientError, RequestError};
+use super::outgoing::{ClientError, RequestError, TlsPart};
 
 /// Keystone cannot be used as configured, or does not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +19,9 @@ pub enum KeystoneError {
     /// The text is left out, as there.
     #[error("{what} is no URL: {source}")]
     Url { what: &'static str, source: url::ParseError },
-    #[error("[{section}] {source}")]
-    Client { section: &'static str, source: ClientError },
+    /// `option` names the file that is at fault.
+    #[error("[{section}] {}{source}", option.map(|name| format!("{name}: ")).unwrap_or_default())]
+    Client { section: &'static str, option: Option<&'static str>, source: ClientError },
     #[error("Keystone cannot be reached: {0}")]
     Unreachable(#[from] RequestError),
     #[error("Keystone refuses the login of the service itself: {0}")]
@@ -48,6 +49,16 @@ pub enum KeystoneError {
 }
 
 impl KeystoneError {
+    /// There can be no client with the options of a section, where this one names the certificates that are trusted.
+    pub(crate) fn client(section: &'static str, authority: &'static str, source: ClientError) -> Self {
+        let option = source.part().map(|part| match part {
+            TlsPart::Authority => authority,
+            TlsPart::Certificate => "certfile",
+            TlsPart::Key => "keyfile",
+        });
+        Self::Client { section, option, source }
+    }
+
     /// Whether there is no such thing as was asked for.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Status { status: StatusCode::NOT_FOUND, .. })

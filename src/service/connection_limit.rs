@@ -73,17 +73,19 @@ impl ConnectionLimit {
 
     /// Applies to new connections; open ones are kept.
     pub(super) fn set_limit(&self, limit: usize) {
-        let mut state = self.lock();
-        let changes = std::mem::replace(&mut state.limit, limit) != limit;
-        let ceiling = state.ceiling;
-        drop(state);
-        if changes && limit > ceiling {
-            tracing::warn!(
+        self.lock().limit = limit;
+        self.changed.notify_waiters();
+    }
+
+    /// Words for the operator where there are descriptors for fewer connections than the worker may have.
+    pub(super) fn shortage(&self) -> Option<String> {
+        let State { limit, ceiling, .. } = *self.lock();
+        (limit > ceiling).then(|| {
+            format!(
                 "[service] max_connections is {limit}, but there are descriptors for {ceiling} connections; raise \
                  LimitNOFILE= of the unit, or the limit of the shell (ulimit -n)"
-            );
-        }
-        self.changed.notify_waiters();
+            )
+        })
     }
 
     /// Open connections.

@@ -15,7 +15,7 @@ pub enum Error {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// None of the addresses of `bind_host` is one of this host.
-    #[error("this host has none of the addresses of bind_host")]
+    #[error("[DEFAULT] bind_host: this host has none of its addresses")]
     NoAddress,
     /// Everyone would be admin for everyone.
     #[error(

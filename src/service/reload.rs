@@ -160,6 +160,9 @@ impl Reloader {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
+        if let Some(shortage) = self.shared.connection_limit.shortage() {
+            tracing::warn!("{}", loaded.locate(&shortage));
+        }
         let restart = self.compare(&loaded.config, &loaded.origins);
         self.config = loaded.config;
         self.settings = settings;

@@ -112,6 +112,9 @@ async fn serve<R: Reload>(
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    if let Some(shortage) = shared.connection_limit.shortage() {
+        tracing::warn!("{}", loaded.locate(&shortage));
+    }
     let addresses: Vec<String> = sockets.addresses().map(ToString::to_string).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "glance-api is listening on {}", addresses.join(", "));
     if let (true, Some(address)) = (loaded.config.embedded.is_some(), sockets.addresses().next()) {

@@ -11,9 +11,9 @@ use crate::db::Db;
 /// Why there is no index.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("image_cache_driver = centralized_db: worker_self_reference_url needs to be set")]
+    #[error("[DEFAULT] image_cache_driver = centralized_db: worker_self_reference_url needs to be set")]
     NoNode,
-    #[error("image_cache_driver = centralized_db: there is no database")]
+    #[error("[DEFAULT] image_cache_driver = centralized_db: there is no database")]
     NoDatabase,
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -62,7 +62,8 @@ async fn choose(config: &Config, db: Option<&Db>, layout: &Layout) -> Result<Box
             return Ok(Box::new(index));
         }
         tracing::warn!(
-            "image_cache_driver = xattr: the file system of image_cache_dir keeps no attributes; the driver sqlite is used"
+            "[DEFAULT] image_cache_driver = xattr: the file system of image_cache_dir keeps no attributes; the driver sqlite \
+             is used"
         );
     }
     Ok(Box::new(SqliteIndex::new(&sqlite)))

@@ -38,10 +38,10 @@ fn wrong_options_prevent_the_start() {
     let mut config = config("http://k/v3".to_owned());
     config.keystone_authtoken.cafile = Some("/nowhere/ca.pem".to_owned());
     let error = Authenticator::new(&config).unwrap_err().to_string();
-    assert!(error.starts_with("[keystone_authtoken] cannot read /nowhere/ca.pem"), "{error}");
+    assert!(error.starts_with("[keystone_authtoken] cafile: cannot read /nowhere/ca.pem"), "{error}");
     let file = tempfile::NamedTempFile::new().unwrap();
     config.keystone_authtoken.cafile = None;
     config.keystone_authtoken.certfile = Some(file.path().to_str().unwrap().to_owned());
     let error = Authenticator::new(&config).unwrap_err().to_string();
-    assert!(error.contains("holds no usable PEM"), "{error}");
+    assert!(error.starts_with("[keystone_authtoken] certfile: ") && error.contains("holds no usable PEM"), "{error}");
 }

@@ -79,7 +79,7 @@ impl LimitOptions {
 
     pub(super) fn client(&self) -> Result<Outgoing, KeystoneError> {
         let options = Options { tls: self.tls.clone(), timeout: Timeout::Whole(self.timeout), ..Options::default() };
-        Outgoing::new(options).map_err(|source| KeystoneError::Client { section: SECTION, source })
+        Outgoing::new(options).map_err(|source| KeystoneError::client(SECTION, "cafile", source))
     }
 }
 

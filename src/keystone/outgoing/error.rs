@@ -10,9 +10,9 @@ use super::url_filter::Refused;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("cannot read {}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
+    File { part: TlsPart, path: PathBuf, source: io::Error },
     #[error("{} holds no usable PEM: {source}", path.display())]
-    Pem { path: PathBuf, source: reqwest::Error },
+    Pem { part: TlsPart, path: PathBuf, source: reqwest::Error },
     #[error("{}: no certificate in it", path.display())]
     NoCertificate { path: PathBuf },
     #[error("{scheme} is neither http, https nor all")]
@@ -24,6 +24,25 @@ pub enum ClientError {
     Tls(#[source] reqwest::Error),
     #[error("{0}")]
     Interrupted(#[source] JoinError),
+}
+
+/// What a file of the TLS options holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsPart {
+    Authority,
+    Certificate,
+    Key,
+}
+
+impl ClientError {
+    /// What the file holds that cannot be used.
+    pub(crate) fn part(&self) -> Option<TlsPart> {
+        match self {
+            Self::File { part, .. } | Self::Pem { part, .. } => Some(*part),
+            Self::NoCertificate { .. } => Some(TlsPart::Authority),
+            _ => None,
+        }
+    }
 }
 
 /// A request that got no answer, or none that may be used. No text of it has more of a URL than its origin.

@@ -17,7 +17,7 @@ mod url_filter;
 
 pub(crate) use answer::Answer;
 pub(crate) use client::Outgoing;
-pub(crate) use error::{ClientError, RequestError};
+pub(crate) use error::{ClientError, RequestError, TlsPart};
 pub(crate) use options::{Options, Proxies, Redirects, Timeout, Tls};
 pub(crate) use url_filter::{Refused, UrlFilter};
 

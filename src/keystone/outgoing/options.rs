@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Certificate, ClientBuilder, Identity, Proxy};
 
 use super::certificates;
-use super::error::ClientError;
+use super::error::{ClientError, TlsPart};
 use super::url_filter::UrlFilter;
 
 /// What the requests of one client have in common.
@@ -99,28 +99,30 @@ impl Tls {
     pub(super) fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder, ClientError> {
         let mut builder = builder.tls_danger_accept_invalid_certs(self.insecure);
         if let Some(path) = self.ca_file.as_ref().filter(|_| !self.insecure) {
-            let bad = |source| ClientError::Pem { path: path.into(), source };
-            let certificates = Certificate::from_pem_bundle(&read(path)?).map_err(bad)?;
+            let part = TlsPart::Authority;
+            let bad = |source| ClientError::Pem { part, path: path.into(), source };
+            let certificates = Certificate::from_pem_bundle(&read(part, path)?).map_err(bad)?;
             if certificates.is_empty() {
                 return Err(ClientError::NoCertificate { path: path.into() });
             }
             builder = builder.tls_certs_only(certificates);
         }
         if let Some(path) = &self.cert_file {
-            let mut pem = read(path)?;
+            let part = TlsPart::Certificate;
+            let mut pem = read(part, path)?;
             if let Some(key) = &self.key_file {
                 pem.push(b'\n');
-                pem.extend(read(key)?);
+                pem.extend(read(TlsPart::Key, key)?);
             }
-            let bad = |source| ClientError::Pem { path: path.into(), source };
+            let bad = |source| ClientError::Pem { part, path: path.into(), source };
             builder = builder.identity(Identity::from_pem(&pem).map_err(bad)?);
         }
         Ok(builder)
     }
 }
 
-fn read(path: &str) -> Result<Vec<u8>, ClientError> {
-    fs::read(path).map_err(|source| ClientError::File { path: path.into(), source })
+fn read(part: TlsPart, path: &str) -> Result<Vec<u8>, ClientError> {
+    fs::read(path).map_err(|source| ClientError::File { part, path: path.into(), source })
 }
 
 impl Proxies {

@@ -30,7 +30,7 @@ pub enum ListenError {
     #[error("cannot listen on {address}: {source}")]
     Bind { address: Address, source: io::Error },
     /// `bind_host` is a name that nobody knows.
-    #[error("bind_host {host}: {source}")]
+    #[error("[DEFAULT] bind_host {host}: {source}")]
     Resolve { host: String, source: io::Error },
     /// A descriptor that was passed is not a listening stream socket.
     #[error("socket {name} (file descriptor {descriptor}) from the service manager cannot be used: {reason}")]

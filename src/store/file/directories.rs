@@ -79,6 +79,11 @@ impl Directories {
         Self { by_priority: Vec::new(), several: false }
     }
 
+    /// The option that names them.
+    pub(super) fn option(&self) -> &'static str {
+        if self.several { "filesystem_store_datadirs" } else { "filesystem_store_datadir" }
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Directory> {
         self.by_priority.iter().flatten()
     }

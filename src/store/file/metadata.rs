@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+const OPTION: &str = "filesystem_store_metadata_file";
+
 /// The mount points of the file, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
@@ -12,10 +14,11 @@ impl Metadata {
     /// Reads the file: one object or a list of them, each with the texts `id` and `mountpoint`, and nothing in it but
     /// texts, lists and objects.
     pub(super) fn read(path: &str) -> Result<Self, String> {
-        let text = std::fs::read(path)
-            .map_err(|error| format!("The path for the metadata file {path} could not be accessed: {error}."))?;
+        let text = std::fs::read(path).map_err(|error| {
+            format!("{OPTION}: The path for the metadata file {path} could not be accessed: {error}.")
+        })?;
         Self::parse(&text).map_err(|error| {
-            format!("The JSON in the metadata file {path} is not valid and it can not be used: {error}.")
+            format!("{OPTION}: The JSON in the metadata file {path} is not valid and it can not be used: {error}.")
         })
     }
 

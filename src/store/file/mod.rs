@@ -293,7 +293,9 @@ impl Store for FileStore {
 
 impl Inner {
     fn prepare(&self) -> Result<(), StoreError> {
-        let wrong = |reason| StoreError::Configuration { store: self.name.clone(), reason };
+        let option = self.directories.option();
+        let wrong =
+            |reason| StoreError::Configuration { store: self.name.clone(), reason: format!("{option}: {reason}") };
         self.directories.prepare(self.permissions).map_err(wrong)?;
         for directory in self.directories.all() {
             if directory.kind().map_err(wrong)?.is_none() {
@@ -398,7 +400,7 @@ fn permissions(option: i64) -> Result<Option<u32>, String> {
     if option <= 0 {
         return Ok(None);
     }
-    let invalid = || "Invalid 'filesystem_store_file_perm' option.".to_owned();
+    let invalid = || "filesystem_store_file_perm: Invalid 'filesystem_store_file_perm' option.".to_owned();
     let mode = u32::from_str_radix(&option.to_string(), 8).map_err(|_| invalid())?;
     if mode > 0o7777 {
         return Err(invalid());

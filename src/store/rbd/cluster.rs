@@ -87,7 +87,7 @@ impl Access {
     pub(super) fn client(&self) -> Result<Client, String> {
         let client = Client::new(&self.user).map_err(|error| error.to_string())?;
         client.read_file(self.conf_file.as_deref()).map_err(|error| match &self.conf_file {
-            Some(path) => format!("cannot read rbd_store_ceph_conf {path}: {error}"),
+            Some(path) => format!("rbd_store_ceph_conf {path}: {error}"),
             None => format!("cannot read /etc/ceph/ceph.conf ({error}); set rbd_store_ceph_conf if it lies elsewhere"),
         })?;
         let set = |name, value: &str| client.set(name, value).map_err(|error| format!("option {name}: {error}"));

@@ -29,7 +29,7 @@ impl Stores {
     /// A store whose options are bad is logged and can only be read from, unless it is the default.
     ///
     /// # Errors
-    /// `Configuration` (or `UnknownStore`) in words for the operator: no or a bad default store, a driver that this version
+    /// `Configuration` in words for the operator: no or a bad default store, a driver that this version
     /// does not have, a reserved id.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
         Self::with(config, false, None)
@@ -80,7 +80,7 @@ fn single(config: &Config, opener: &Opener<'_>) -> Result<(Vec<StoreEntry>, usiz
     }
     let default = entries.iter().position(|entry| entry.is_default).ok_or_else(|| StoreError::Configuration {
         store: "glance_store".to_owned(),
-        reason: format!("Store for scheme {wanted} not found; [glance_store] stores must name the default_store"),
+        reason: format!("default_store: Store for scheme {wanted} not found; stores must name it"),
     })?;
     Ok((entries, default))
 }
@@ -89,7 +89,7 @@ fn single(config: &Config, opener: &Opener<'_>) -> Result<(Vec<StoreEntry>, usiz
 fn staging(config: &Config, opener: &Opener<'_>) -> Result<Option<StoreEntry>, StoreError> {
     let uri = config.default.node_staging_uri.as_str();
     let Some(folder) = uri.strip_prefix("file://").filter(|folder| folder.starts_with('/')) else {
-        tracing::warn!("[DEFAULT] node_staging_uri is not file:// with an absolute path; images cannot be staged");
+        // The configuration has told of it.
         return Ok(None);
     };
     let options = GlanceStoreSection { filesystem_store_datadir: folder.to_owned(), ..GlanceStoreSection::default() };
@@ -111,15 +111,19 @@ fn multi(
     backends: &[(String, String)],
     opener: &Opener<'_>,
 ) -> Result<(Vec<StoreEntry>, usize), StoreError> {
-    let wrong =
-        |reason: &str| StoreError::Configuration { store: "glance_store".to_owned(), reason: reason.to_owned() };
+    let wrong = |section: &str, reason: &str| StoreError::Configuration {
+        store: section.to_owned(),
+        reason: reason.to_owned(),
+    };
     if backends.iter().any(|(id, _)| id.starts_with(RESERVED_PREFIX)) {
         return Err(wrong(
-            "'os_glance_' prefix should not be used in enabled_backends config option. It is reserved for internal use only.",
+            "DEFAULT",
+            "enabled_backends: 'os_glance_' prefix should not be used in enabled_backends config option. It is reserved for \
+             internal use only.",
         ));
     }
     let wanted = config.glance_store.default_backend.as_deref().filter(|id| !id.is_empty());
-    let wanted = wanted.ok_or_else(|| wrong("'default_backend' config option is not set."))?;
+    let wanted = wanted.ok_or_else(|| wrong("glance_store", "'default_backend' config option is not set."))?;
     let mut entries = Vec::new();
     for (id, kind) in backends {
         let fallback = StoreSection::default();
@@ -139,7 +143,8 @@ fn multi(
         }
     }
     let default = entries.iter().position(|entry| entry.is_default);
-    let default = default.ok_or_else(|| StoreError::UnknownStore { store: wanted.to_owned() })?;
+    let unknown = || wrong("glance_store", &format!("default_backend: Store for identifier {wanted} not found"));
+    let default = default.ok_or_else(unknown)?;
     for id in [STAGING_STORE, TASKS_STORE] {
         let options = config.stores.get(id).map_or_else(|| reserved(id), |section| section.options.clone());
         let driver = &file::DRIVER;
@@ -175,13 +180,14 @@ impl Opener<'_> {
         is_default: bool,
     ) -> Result<Option<Made>, StoreError> {
         let setup = Setup { name, id, options, filter: &self.filter, only_checks: self.only_checks };
-        let make = driver.make.ok_or_else(|| StoreError::Configuration {
-            store: name.to_owned(),
-            reason: format!(
-                "this version has no driver for stores of type {}, only for {}; remove the store",
+        let make = driver.make.ok_or_else(|| {
+            let (section, option) = if id.is_some() { ("DEFAULT", "enabled_backends") } else { (name, "stores") };
+            let reason = format!(
+                "{option}: this version has no driver for stores of type {}, only for {}; remove the store",
                 driver.kind.name,
                 drivers::available()
-            ),
+            );
+            StoreError::Configuration { store: section.to_owned(), reason }
         })?;
         let recipe = Recipe::of(driver, &setup, self.filter_options);
         if let Some(store) = recipe.as_ref().and_then(|recipe| self.in_force(recipe)) {

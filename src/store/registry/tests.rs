@@ -90,7 +90,7 @@ fn drivers_that_do_not_exist_end_the_start() {
     }
     let mut config = multi(&place);
     config.default.enabled_backends.as_mut().unwrap().push(("objects".to_owned(), "s3".to_owned()));
-    assert!(reason(&config).contains("[objects]"));
+    assert!(reason(&config).starts_with("[DEFAULT] enabled_backends: this version has no driver"));
     // A name that nobody knows is only a warning, as upstream.
     let mut config = single(&place);
     config.glance_store.stores.push("floppy".to_owned());
@@ -153,7 +153,7 @@ async fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
     config.glance_store.default_store = "rbd".to_owned();
     config.glance_store.rbd_store_ceph_conf = path.to_str().unwrap().to_owned();
     config.glance_store.rados_connect_timeout = 1;
-    assert!(reason(&config).contains("cannot read rbd_store_ceph_conf"));
+    assert!(reason(&config).contains("rbd_store_ceph_conf /"));
 
     let fsid = "46e03f27-64b5-4c4c-afd4-f5ea2a4a9a5a";
     std::fs::write(&path, format!("[global]\nfsid = {fsid}\nmon_host = 127.0.0.1:1\nauth_client_required = none\n"))
@@ -188,7 +188,7 @@ fn multi_store_needs_ids_in_order() {
     config.glance_store.default_backend = None;
     assert!(reason(&config).contains("'default_backend' config option is not set."));
     config.glance_store.default_backend = Some("none".to_owned());
-    assert_eq!(reason(&config), "Store for identifier none not found");
+    assert_eq!(reason(&config), "[glance_store] default_backend: Store for identifier none not found");
     let mut config = multi(&place);
     config.default.enabled_backends.as_mut().unwrap().push(("os_glance_mine".to_owned(), "file".to_owned()));
     assert!(reason(&config).contains("'os_glance_' prefix should not be used"));

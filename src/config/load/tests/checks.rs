@@ -105,6 +105,10 @@ fn what_cannot_be_a_store_is_refused() {
     assert_eq!(single, ["main.conf:3: [glance_store] default_store: Store for scheme rbd not found"]);
     let single = Sandbox::with("[glance_store]\nstores = rbd,glance.store.http.Store\ndefault_store = rbd\n");
     assert!(single.load().is_ok());
+    let staging = Sandbox::with("[DEFAULT]\nnode_staging_uri = file://staging\n").warnings();
+    let expected =
+        "main.conf:2: [DEFAULT] node_staging_uri is not file:// with an absolute path; images cannot be staged";
+    assert_eq!(staging, [expected]);
     // That this version has no driver for it is for the stores to say.
     let vmware = Sandbox::with("[DEFAULT]\nenabled_backends = v:vmware\n[glance_store]\ndefault_backend = v\n");
     assert_eq!(vmware.config().stores["v"].driver, "vmware");
