@@ -41,7 +41,7 @@ fn additions(count: usize) -> String {
 }
 
 /// Bytes in memory: now (`VmRSS`), or at most until now (`VmHWM`).
-fn memory(server: &Server, field: &str) -> usize {
+pub(crate) fn memory(server: &Server, field: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
@@ -218,13 +218,10 @@ fn work_ends_when_its_client_is_gone() {
     assert!(cut_short < 3 * whole, "{whole:?} for one that is waited for, {cut_short:?} for four that are not");
 }
 
-#[test]
-fn documents_take_little_memory_and_give_it_back() {
-    let server = Setup::new().start();
-    answered(create(&server, "{}").status.eq(&201).then(|| server.get("/")).unwrap());
-    let before = memory(&server, "VmHWM");
+/// Documents that are larger in memory than as text, and the status of the answer to each.
+pub(crate) fn shapes() -> [(&'static str, String, u16); 7] {
     let keys: Vec<String> = (0..200_000).map(|number| format!("\"{number}\":0")).collect();
-    let shapes = [
+    [
         ("keys", format!("{{{}}}", keys.join(",")), 413),
         ("empty lists", format!("[{}[]]", "[],".repeat(600_000)), 413),
         ("empty objects", format!("[{}{{}}]", "{},".repeat(600_000)), 413),
@@ -237,7 +234,15 @@ fn documents_take_little_memory_and_give_it_back() {
             400,
         ),
         ("escapes", format!(r#"{{"a":"{}"}}"#, r"\u0000".repeat(300_000)), 201),
-    ];
+    ]
+}
+
+#[test]
+fn documents_take_little_memory_and_give_it_back() {
+    let server = Setup::new().start();
+    answered(create(&server, "{}").status.eq(&201).then(|| server.get("/")).unwrap());
+    let before = memory(&server, "VmHWM");
+    let shapes = shapes();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             for (what, body, status) in &shapes {

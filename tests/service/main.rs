@@ -11,6 +11,7 @@ mod framing;
 mod harness;
 mod http2;
 mod http2_client;
+mod http2_load;
 mod keystone;
 mod limits;
 mod listen;
