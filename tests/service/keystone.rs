@@ -11,7 +11,7 @@ use serde_json::json;
 use super::harness::{Client, Server, Setup, wait_for};
 
 /// As much of Keystone as validates tokens: everybody is known as a member of one project.
-struct Keystone {
+pub(crate) struct Keystone {
     port: u16,
     counts: Arc<Counts>,
     open: Mutex<Option<Open>>,
@@ -32,7 +32,7 @@ struct Open {
 }
 
 impl Keystone {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let keystone = Self { port: super::harness::free_port(), counts: Arc::default(), open: Mutex::default() };
         keystone.come();
         keystone
@@ -140,7 +140,7 @@ fn of_limits(line: &str) -> Option<serde_json::Value> {
     })
 }
 
-fn with_keystone(keystone: &Keystone, more: &str) -> String {
+pub(crate) fn with_keystone(keystone: &Keystone, more: &str) -> String {
     format!(
         "{more}\n[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\nauth_type = password\n\
          auth_url = http://127.0.0.1:{}/v3\nusername = glance\npassword = secret\nproject_name = service\n\
@@ -199,7 +199,7 @@ fn with_limits(keystone: &Keystone) -> String {
 }
 
 /// Sends a request with a body, of which the last bytes come only when `go` says so.
-fn ask(
+pub(crate) fn ask(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -218,7 +218,7 @@ fn ask(
     (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
 }
 
-fn create(server: &Server) -> String {
+pub(crate) fn create(server: &Server) -> String {
     let body = br#"{"disk_format": "raw", "container_format": "bare"}"#;
     let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     let (status, document) = ask(server.address(), "POST", "/v2/images", &headers, body, || {});

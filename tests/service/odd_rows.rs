@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::data;
 use super::harness::{Answer, Server, Setup, wait_for};
+use super::keystone::{self, Keystone};
 
 /// Changes the database behind the server's back.
 fn sql(server: &Server, statement: &str) {
@@ -82,6 +83,51 @@ fn whatever_stands_in_a_row_it_is_shown_listed_and_deleted() {
             });
         }
         assert_eq!(ask(&server, "DELETE", &format!("/v2/images/{other}")).status, 204);
+    }
+}
+
+/// Whoever is not let see an image does not learn that there is one, whatever its row holds.
+#[test]
+fn strangers_do_not_find_an_odd_image() {
+    let keystone = Keystone::start();
+    let server = Setup::new().more(&keystone::with_keystone(&keystone, "")).start();
+    let json = |length: usize| format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+    let data = "Content-Type: application/octet-stream\r\nContent-Length: 2\r\n";
+    let patch = "Content-Type: application/openstack-images-v2.1-json-patch\r\nContent-Length: 2\r\n";
+    for change in [
+        "status = 'busy'",
+        "status = CAST(x'ff' AS TEXT)",
+        "visibility = 'odd'",
+        "visibility = CAST(x'ff' AS TEXT)",
+        "status = 'busy', visibility = 'odd'",
+    ] {
+        let id = keystone::create(&server);
+        let path = format!("/v2/images/{id}");
+        let ask = |method: &str, what: &str, headers: &str, body: &str| {
+            let path = format!("{path}{what}");
+            keystone::ask(server.address(), method, &path, headers, body.as_bytes(), || {}).0
+        };
+        sql(&server, &format!("PRAGMA ignore_check_constraints = on; UPDATE images SET {change} WHERE id = '{id}'"));
+        assert_eq!(ask("GET", "", "", ""), 200, "{change}: its owner's");
+        sql(&server, &format!("UPDATE images SET owner = 'p2' WHERE id = '{id}'"));
+        for (method, what, headers, body) in [
+            ("GET", "", "", ""),
+            ("GET", "/file", "", ""),
+            ("GET", "/members", "", ""),
+            ("GET", "/tasks", "", ""),
+            ("PATCH", "", patch, "[]"),
+            ("PUT", "/file", data, "ab"),
+            ("PUT", "/stage", data, "ab"),
+            ("PUT", "/tags/t", "Content-Length: 0\r\n", ""),
+            ("POST", "/actions/deactivate", "Content-Length: 0\r\n", ""),
+            ("POST", "/members", json(15).as_str(), r#"{"member":"p1"}"#),
+            ("POST", "/import", json(37).as_str(), r#"{"method": {"name": "glance-direct"}}"#),
+            ("DELETE", "", "", ""),
+        ] {
+            assert_eq!(ask(method, what, headers, body), 404, "{change}: {method} {what}");
+        }
+        let (status, list) = keystone::ask(server.address(), "GET", "/v2/images?visibility=all", "", b"", || {});
+        assert_eq!((status, &list["images"]), (200, &serde_json::json!([])), "{change}");
     }
 }
 
