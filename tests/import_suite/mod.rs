@@ -13,6 +13,7 @@ mod placeholders;
 mod priorities;
 mod recovery;
 mod rivals;
+mod signatures;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
