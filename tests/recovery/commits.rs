@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::{BufReader, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::model::{LocationRecord, NewImage};
 use glance_api::db::{Db, images};
-use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::common::database::{Fault, Kind, Proxy, Server as Database};
@@ -75,31 +75,83 @@ fn an_upload_whose_commits_lose_their_answers_ends_well_or_not_at_all() {
     }
 }
 
-/// Lets the service wait for the answer to its next commit, which takes effect, and then takes the database away.
-fn lose_the_database_in_a_commit(proxy: &Proxy, act: impl FnOnce()) {
-    proxy.fault(Fault::Delay(Duration::from_secs(5)));
+/// How a database is out of reach while the answer to a commit is awaited.
+#[derive(Clone, Copy, Debug)]
+enum Out {
+    /// All connections are cut, and nobody is let in.
+    Away,
+    /// The answer is lost, and nothing else is answered either.
+    Stuck,
+}
+
+/// Lets a commit take effect by which the image comes into this status, and takes the database out of reach before its answer.
+fn lose_the_database_in_a_commit(
+    (database, proxy): (&Database, &Proxy),
+    out: Out,
+    (id, status): (&str, &str),
+    act: impl FnOnce(),
+) {
+    proxy.fault(match out {
+        Out::Away => Fault::Delay(Duration::from_secs(5)),
+        Out::Stuck => Fault::Swallow,
+    });
     act();
-    wait_for("the commit is on its way", Duration::from_secs(10), || proxy.has_struck().then_some(()));
-    proxy.away();
+    let select = format!("SELECT status FROM images WHERE id = '{id}'");
+    wait_for("the commit takes effect", Duration::from_secs(10), || (database.sql(&select) == status).then_some(()));
+    assert!(proxy.has_struck(), "it was another commit");
+    match out {
+        Out::Away => proxy.away(),
+        Out::Stuck => proxy.stick(),
+    }
+}
+
+/// The answer to an upload for which the service waits as long as it ever does.
+fn late_answer(stream: TcpStream) -> Answer {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    Answer::read(&mut BufReader::new(stream), "PUT").unwrap()
 }
 
 #[test]
-fn an_upload_whose_outcome_nobody_knows_keeps_data_and_entry_until_recovery_looks() {
-    let database = Database::start(Kind::Postgres);
+fn an_upload_keeps_data_and_entry_until_recovery_looks_while_postgresql_is_away() {
+    outcomes_that_nobody_knows(Kind::Postgres, Out::Away);
+}
+
+#[test]
+fn an_upload_keeps_data_and_entry_until_recovery_looks_while_postgresql_is_stuck() {
+    outcomes_that_nobody_knows(Kind::Postgres, Out::Stuck);
+}
+
+#[test]
+fn an_upload_keeps_data_and_entry_until_recovery_looks_while_mariadb_is_away() {
+    outcomes_that_nobody_knows(Kind::MariaDb, Out::Away);
+}
+
+#[test]
+fn an_upload_keeps_data_and_entry_until_recovery_looks_while_mariadb_is_stuck() {
+    outcomes_that_nobody_knows(Kind::MariaDb, Out::Stuck);
+}
+
+/// The client is told that nobody knows, while the database is still out of reach.
+fn outcomes_that_nobody_knows(kind: Kind, out: Out) {
+    let database = Database::start(kind);
     let (server, proxy) = behind_proxy(&database);
     let recover = |id: &str, wanted: &str| {
         assert_eq!(entries(&server.conf).len(), 1, "the entry is gone");
         proxy.again();
-        server.conf.write();
-        server.signal(Signal::SIGHUP);
-        wait_for("recovery has looked", Duration::from_secs(30), || entries(&server.conf).is_empty().then_some(()));
+        // The first look may still meet a connection from before.
+        let looks = || entries(&server.conf).is_empty().then_some(());
+        server.wait_for_recovery("recovery has looked", Duration::from_secs(60), looks);
         assert_eq!(status(&server, id), wanted);
     };
     // The data is durable, and the image active, when the database goes.
     let id = create(&server, &json!({}));
     let mut stream = begin_upload(&server, &id, 2 * MIB, MIB);
-    lose_the_database_in_a_commit(&proxy, || stream.write_all(&vec![b'x'; MIB]).unwrap());
-    assert_eq!(Answer::read(&mut BufReader::new(stream), "PUT").unwrap().status, 503);
+    lose_the_database_in_a_commit((&database, &proxy), out, (&id, "active"), || {
+        stream.write_all(&vec![b'x'; MIB]).unwrap();
+    });
+    assert_eq!(late_answer(stream).status, 503);
+    let file = server.conf.dir.join("images").join(&id);
+    assert_eq!(fs::metadata(&file).unwrap().len(), 2 * MIB as u64, "the data is gone");
     recover(&id, "active");
     assert!(has_data(&server, &id, 2 * MIB));
 
@@ -107,11 +159,11 @@ fn an_upload_whose_outcome_nobody_knows_keeps_data_and_entry_until_recovery_look
     let id = create(&server, &json!({}));
     let mut stream = http::connect(server.address).unwrap();
     let head = upload(&id, Body::Sized(vec![b'x'; 1000])).head("localhost");
-    lose_the_database_in_a_commit(&proxy, || {
+    lose_the_database_in_a_commit((&database, &proxy), out, (&id, "saving"), || {
         stream.write_all(&head).unwrap();
         stream.write_all(&[b'x'; 1000]).unwrap();
     });
-    assert_eq!(Answer::read(&mut BufReader::new(stream), "PUT").unwrap().status, 503);
+    assert_eq!(late_answer(stream).status, 503);
     recover(&id, "queued");
     server.send(&upload(&id, Body::Sized(vec![b'y'; 1000]))).expect(204);
 }
