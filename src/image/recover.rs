@@ -25,6 +25,7 @@ use super::intent_log::{Intent, Leftover, Record, Work};
 use super::status::Status;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::store::{LocationRef, StoreContext, StoreError, Stores};
+use crate::sys::causes::ErrorWithCauses;
 
 /// Entries that are worked on side by side, and how long each is waited for. After that it goes on, locked, and others get their turn:
 /// a store that does not answer holds up its own entries alone.
@@ -61,8 +62,8 @@ impl Default for RecoverySlots {
 
 impl Reported {
     /// Whether this has not been said of the entry yet, or something else since.
-    fn is_new(&self, entry: &OsStr, error: &dyn StdError) -> bool {
-        let said = error.to_string();
+    fn is_new(&self, entry: &OsStr, error: &(dyn StdError + 'static)) -> bool {
+        let said = ErrorWithCauses(error).to_string();
         self.lock().insert(entry.to_owned(), said.clone()) != Some(said)
     }
 

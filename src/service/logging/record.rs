@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata};
 
+use crate::sys::causes::ErrorWithCauses;
 use crate::sys::localtime;
 
 /// Fields that oslo.log shows of a request's context, by the name they have in its formats.
@@ -193,6 +194,11 @@ impl Visit for Values<'_> {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, Value::Text(value.to_owned()));
+    }
+
+    /// By itself, an error tells no more than what it stands for.
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.put(field, Value::Text(ErrorWithCauses(value).to_string()));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

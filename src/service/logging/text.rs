@@ -174,6 +174,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("it cannot be read")]
+        struct Unreadable(#[source] std::io::Error);
+        let error: &(dyn std::error::Error + 'static) = &Unreadable(std::io::ErrorKind::PermissionDenied.into());
+        let told = record(|| tracing::warn!(error, "left alone"));
+        assert_eq!(message(&told), "left alone error=it cannot be read: permission denied");
+    }
+
+    #[test]
     fn a_record_cannot_forge_another() {
         let forged = record(|| tracing::info!(image = "a\n2026-01-01 ERROR", "first\nsecond\u{1b}[31m"));
         assert_eq!(message(&forged), "first\\nsecond\\u{1b}[31m image=a\\n2026-01-01 ERROR");
