@@ -13,12 +13,15 @@ pub(crate) struct Conf {
     options: Vec<(String, String, String)>,
     /// What our service finds in its environment besides; upstream's has none.
     pub(super) environment: Vec<(String, String)>,
+    /// Whether permissions of files hold for our service, though root has started it.
+    pub(super) is_unprivileged: bool,
 }
 
 impl Conf {
     /// SQLite and one file store below `dir`, nobody is asked who they are.
     pub(crate) fn new(dir: &Path, port: u16) -> Self {
-        let new = Self { dir: dir.to_owned(), port, options: Vec::new(), environment: Vec::new() };
+        let new =
+            Self { dir: dir.to_owned(), port, options: Vec::new(), environment: Vec::new(), is_unprivileged: false };
         let path = |name: &str| dir.join(name).display().to_string();
         new.set("DEFAULT.bind_host", "127.0.0.1")
             .set("DEFAULT.bind_port", port)
@@ -108,6 +111,12 @@ impl Conf {
     /// A variable in the environment of our service; upstream's cannot be started with one.
     pub(crate) fn variable(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// What others keep to themselves is closed to our service, as it is to any user but root.
+    pub(crate) fn without_privileges(mut self) -> Self {
+        self.is_unprivileged = true;
         self
     }
 

@@ -220,7 +220,13 @@ fn spawn(conf: &Conf) -> Child {
 
 fn spawn_with(conf: &Conf, environment: &[(&str, &str)]) -> Child {
     let log = File::options().create(true).append(true).open(conf.dir.join("log")).unwrap();
-    ends_with_thread(Path::new(env!("CARGO_BIN_EXE_glance-api")))
+    let program = Path::new(env!("CARGO_BIN_EXE_glance-api"));
+    let mut command = ends_with_thread(if conf.is_unprivileged { Path::new("setpriv") } else { program });
+    if conf.is_unprivileged {
+        // Without the capabilities by which root reads and writes whatever there is (capabilities(7)).
+        command.args(["--bounding-set", "-dac_override,-dac_read_search", "--"]).arg(program);
+    }
+    command
         .arg("--config-file")
         .arg(conf.path())
         .env_remove("NOTIFY_SOCKET")

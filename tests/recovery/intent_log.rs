@@ -62,6 +62,30 @@ fn one_unreadable_entry_does_not_stop_the_rest() {
     assert_eq!(entries(&server.conf).len(), 5, "what is not understood is left for somebody who does");
 }
 
+#[test]
+fn an_entry_of_another_user_does_not_stop_the_rest_and_is_taken_up_once_it_can_be_read() {
+    const NOBODY: u32 = 65_534;
+    let mut server = Server::with(|conf| conf.own_state().without_privileges());
+    let (foreign, own) = (create(&server, &json!({})), create(&server, &json!({})));
+    let first = begin_upload(&server, &foreign, 64 * MIB, MIB);
+    let entry = entries(&server.conf).pop().unwrap();
+    let second = begin_upload(&server, &own, 64 * MIB, MIB);
+    server.crash();
+    drop((first, second));
+    std::os::unix::fs::chown(&entry, Some(NOBODY), Some(NOBODY)).unwrap();
+    server.start_again();
+    assert_queued_and_clean(&server, &own);
+    let log = server.log_with("an entry of the intent log cannot be taken up");
+    assert!(log.contains("Permission denied") && log.contains(entry.file_name().unwrap().to_str().unwrap()), "{log}");
+    assert_eq!((entries(&server.conf), status(&server, &foreign).as_str()), (vec![entry.clone()], "saving"));
+
+    std::os::unix::fs::chown(&entry, Some(0), Some(0)).unwrap();
+    server.wait_for_recovery("the entry is taken up", Duration::from_secs(20), || {
+        entries(&server.conf).is_empty().then_some(())
+    });
+    assert_eq!(status(&server, &foreign), "queued");
+}
+
 /// A service on another host: the same database and store, a state directory of its own.
 fn other_host(server: &Server, name: &str) -> Conf {
     let mut conf = server.conf.clone();
