@@ -79,8 +79,10 @@ files! {
     open_defaults
     paging
     pairs
+    pairs_cache
     pairs_imports
     pairs_metadefs
+    pairs_stores
     patch
     policy
     protections
