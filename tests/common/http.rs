@@ -201,6 +201,10 @@ impl Client {
         Self { address, kept: None }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Sends the request and reads its answer. A kept connection that turns out closed is replaced once.
     pub(crate) fn try_send(&mut self, request: &Request) -> io::Result<Answer> {
         if let Some(kept) = self.kept.take()

@@ -9,7 +9,7 @@
 //!   properties: {size_class: {type: integer}}   # schema-image.json
 //!   protections: "[x]\ncreate = @\n…"            # who may do what with single properties
 //!   elsewhere: [{POST: /v2/images, json: {}}]   # what another region, <elsewhere>, is sent first, whose Image service is upstream's
-//!   web: {/raw: 1000}           # what a web server, <web>, has: paths with so many bytes
+//!   web: {/raw: 1000}           # what a web server of the side's own, <web>, has: paths with so many bytes
 //!   limits: {registered: {image_count_total: 3}, projects: {demo: {image_count_total: 5}}}   # kept by Keystone
 //!   spaced: true                # the cases depend on what was made first: where times are whole seconds, each thing gets its own
 //!   not_on: {mariadb: why}      # databases on which the file is left out
@@ -39,6 +39,10 @@
 //! writes (`running.rs` tells why, and sees to it). Of an import that fails upstream's task ends a moment later: then `/v2/tasks` has none
 //! that is pending or processing.
 //!
+//! What is asked while something else is at work: a case with `let_go: /raw` lets the web server give the second half of `/raw`, which it
+//! holds back until then; one with `held: /raw` is sent once the service has asked for it, and has begun to wait. Of a request with
+//! a list of cases as `meanwhile` one half of the body is sent, then these cases, then the other half.
+//!
 //! `ours` marks a deliberate difference: its `why`, and the fields in which our answer is not upstream's, with our values:
 //! `status` (with its words), `headers` (null for one that we do not send), `body` or `error` (the text in an error document) or, for
 //! fields of a document, `json`: pointers with values. All else is compared with upstream's answer, unless it gives none. A field that upstream answers as
@@ -48,7 +52,7 @@
 //! `alike`: what we answer to all values of `each` is the same, but for these values in it.
 //! `ignore` leaves out headers by name, `body` or `reason`, for what upstream leaves to chance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -181,6 +185,12 @@ pub(crate) struct Case {
     #[serde(rename = "type")]
     content_type: Option<String>,
     save: Option<Save>,
+    /// The path that the web server holds back by then.
+    pub(crate) held: Option<String>,
+    /// The path that it gives from then on.
+    pub(crate) let_go: Option<String>,
+    #[serde(default)]
+    meanwhile: Vec<Case>,
     #[serde(default)]
     pub(crate) alike: bool,
     #[serde(default)]
@@ -194,10 +204,21 @@ pub(crate) struct Case {
     pub(crate) ignore: Vec<String>,
 }
 
+/// What of a request a step sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    Whole,
+    /// All but the second half of the body.
+    Beginning,
+    /// The second half of the body.
+    Rest,
+}
+
 /// A case for one user, one `Accept` and one value of `each`.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) label: String,
+    pub(crate) part: Part,
     pub(crate) who: String,
     pub(crate) case: Case,
     accept: String,
@@ -234,8 +255,8 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/compare/cases")
 }
 
-/// All steps of these cases on the database of this run in order, the variations of a case one after the other. `who` sends what does not say.
-pub(crate) fn steps(cases: &[Case], who: &str) -> Vec<Step> {
+/// All steps of these cases on the database of this run in order, the variations of a case one after the other. `default_who` sends what does not say.
+pub(crate) fn steps(cases: &[Case], default_who: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let database = shared_database::name();
     for (index, case) in cases.iter().enumerate().filter(|(_, case)| !case.not_on.contains_key(database)) {
@@ -246,7 +267,7 @@ pub(crate) fn steps(cases: &[Case], who: &str) -> Vec<Step> {
         let each: Vec<Option<Value>> =
             if case.each.is_empty() { vec![None] } else { case.each.iter().cloned().map(Some).collect() };
         let (whos, accepts) = (
-            case.who.as_ref().map_or_else(|| vec![who.to_owned()], Many::list),
+            case.who.as_ref().map_or_else(|| vec![default_who.to_owned()], Many::list),
             case.accept.as_ref().map_or_else(|| vec!["*/*".to_owned()], Many::list),
         );
         for picked in up_to_two_faults(&case.vary) {
@@ -264,12 +285,32 @@ pub(crate) fn steps(cases: &[Case], who: &str) -> Vec<Step> {
                         label += &format!(", {picked:?}");
                     }
                     let (case, each, picked) = (case.clone(), each.clone(), picked.clone());
-                    steps.push(Step { label, who: who.clone(), case, accept: accept.clone(), each, picked });
+                    let part = Part::Whole;
+                    let step = Step { label, part, who: who.clone(), case, accept: accept.clone(), each, picked };
+                    steps.extend(with_meanwhile(step, default_who));
                 }
             }
         }
     }
     steps
+}
+
+/// A step, or its beginning, the steps of what is asked meanwhile, and its rest.
+fn with_meanwhile(step: Step, default_who: &str) -> Vec<Step> {
+    if step.case.meanwhile.is_empty() {
+        return vec![step];
+    }
+    let within = steps(&step.case.meanwhile, default_who).into_iter();
+    let within = within.map(|inner| Step { label: format!("{} > {}", step.label, inner.label), ..inner });
+    let beginning = Step { part: Part::Beginning, ..step.clone() };
+    let rest = Step { part: Part::Rest, ..step.clone() };
+    [beginning].into_iter().chain(within).chain([rest]).collect()
+}
+
+/// The paths that the cases let go of, which the web server so holds back at first.
+pub(crate) fn held_back(cases: &[Case]) -> BTreeSet<String> {
+    let within = cases.iter().flat_map(|case| held_back(&case.meanwhile));
+    cases.iter().filter_map(|case| case.let_go.clone()).chain(within).collect()
 }
 
 /// The first value of each name, but with another one for one name or two. Each two faults of different names come together
@@ -441,5 +482,18 @@ mod tests {
         let wanted = ["a1+b1", "a1+c1", "a1", "a2+b1", "a2+c1", "a2", "b1+c1", "b1", "c1"];
         assert_eq!(all, wanted);
         assert_eq!(up_to_two_faults(&BTreeMap::new()).len(), 1);
+    }
+
+    #[test]
+    fn what_is_asked_meanwhile_comes_between_the_halves() {
+        let text =
+            "[{GET: /}, {PUT: /a, fill: 2, meanwhile: [{GET: /b}, {GET: /c, let_go: /x}]}, {GET: /, let_go: /y}]";
+        let cases: Vec<Case> = serde_norway::from_str(text).unwrap();
+        let all: Vec<(String, Part)> =
+            steps(&cases, "demo").iter().map(|step| (step.case.line().1.to_owned(), step.part)).collect();
+        let (whole, beginning, rest) = (Part::Whole, Part::Beginning, Part::Rest);
+        let wanted = [("/", whole), ("/a", beginning), ("/b", whole), ("/c", whole), ("/a", rest), ("/", whole)];
+        assert_eq!(all, wanted.map(|(path, part)| (path.to_owned(), part)));
+        assert_eq!(held_back(&cases), BTreeSet::from(["/x", "/y"].map(str::to_owned)));
     }
 }

@@ -20,6 +20,7 @@ mod policy;
 mod run;
 mod running;
 mod takeover;
+mod web;
 
 /// A test for each file of cases, so that they run side by side and are counted one by one.
 macro_rules! files {

@@ -84,6 +84,12 @@ impl Names {
             } else if matches(bytes, at, b"dddd-dd-ddTdd:dd:ddZ") {
                 result.extend_from_slice(b"<time>");
                 at += 20;
+            } else if matches(bytes, at, b"dddd-dd-ddTdd:dd:dd.dddddd\"") {
+                result.extend_from_slice(b"<time with a fraction>");
+                at += 26;
+            } else if matches(bytes, at, b"dddd-dd-ddTdd:dd:dd\"") {
+                result.extend_from_slice(b"<time without a zone>");
+                at += 19;
             } else if let Some(name) = SECONDS.iter().find(|name| bytes[at..].starts_with(name.as_bytes())) {
                 at += name.len();
                 let digits = |at: usize| bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -174,6 +180,9 @@ mod tests {
         let seconds = |accessed: &str| theirs.normal(&format!("{{\"last_accessed\": {accessed}, \"size\": 5}}"));
         assert_eq!(seconds("1700000000.25"), seconds("1800000000.0"));
         assert_ne!(seconds("1700000000.25"), seconds("1700000000"));
+        let time = |text: &str| theirs.normal(&format!("\"2024-01-01T00:00:{text}\""));
+        assert_eq!((time("00.123456"), time("00")), (time("01.654321"), time("01")));
+        assert!(time("00.123456") != time("00") && time("00") != time("00Z"));
         // Unless the cases gave the id.
         theirs.keep_uuids_of("x 0a000000-0000-0000-0000-00000000000b y");
         assert_ne!(theirs.normal(one), ours.normal(two));

@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
-use std::net::TcpListener;
+use std::io::{BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::case::{self, Base, CaseFile, Setup};
+use crate::case::{self, Base, CaseFile, Part, Setup};
+use crate::common::http::connect;
 use crate::common::peers::{Keystone, Upstream};
 use crate::common::shared_database::{self, is_server, wait_for_another_time, with_database};
-use crate::common::{Answer, Client, Conf, Server, free_port, pause};
+use crate::common::{Answer, Body, Client, Conf, Request, Server, free_port, pause};
 use crate::difference::{differences, out_of_date, without_each};
 use crate::names::Names;
 use crate::running::Running;
+use crate::web::Web;
 
 /// Names of users in the cases, and how Keystone knows them.
 const USERS: [(&str, &str); 17] = [
@@ -68,7 +70,7 @@ pub(crate) fn file(name: &str) {
         return;
     }
     let folder = tempfile::Builder::new().prefix("glance-compare-").tempdir().unwrap();
-    let web = web(&file.config.web);
+    let webs = [(); 2].map(|()| Web::start(&file.config.web, case::held_back(&file.cases)));
     let region = elsewhere(&file, &folder.path().join("elsewhere"));
     let mut theirs = side(&file.config, &text, &folder.path().join("upstream"), true);
     let with_upstream = with_upstream();
@@ -80,11 +82,12 @@ pub(crate) fn file(name: &str) {
         }
     }
 
-    for side in [&mut theirs, &mut ours] {
-        side.values.extend(web.clone().map(|address| ("web".to_owned(), address)));
+    for (side, web) in [&mut theirs, &mut ours].into_iter().zip(webs.iter().flatten()) {
+        side.names.replace(&web.address, "web");
+        side.values.insert("web".to_owned(), web.address.clone());
     }
 
-    let result = compare(&file, &mut theirs, &mut ours, with_upstream);
+    let result = compare(&file, (&mut theirs, &mut ours), &webs, with_upstream);
     let summary = format!("{name}: {} cases the same, {} different", result.same, result.different);
     // Upstream may have failed by chance; its log goes with the service.
     let log =
@@ -110,15 +113,28 @@ pub(crate) fn with_upstream() -> bool {
     std::env::var("GLANCE_COMPARE_WITH").is_ok_and(|with| with == "upstream")
 }
 
-fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: bool) -> Outcome {
+fn compare(
+    file: &CaseFile,
+    (theirs, ours): (&mut Side, &mut Side),
+    webs: &[Option<Web>],
+    with_upstream: bool,
+) -> Outcome {
     let Outcome { mut report, mut answers, mut same, mut different } = Outcome::default();
     let (mut alike, mut running) = (Alike::default(), Running::default());
+    let mut halves: Option<[std::io::Result<Half>; 2]> = None;
     for step in case::steps(&file.cases, &file.who) {
         let token = token(file.config.base, &step.who);
         let asked = step.request(&theirs.values, token);
-        let mut found: Vec<String> = running.objection(&asked).into_iter().collect();
-        let their_answer = theirs.answer(&step, token);
-        let our_answer = ours.answer(&step, token);
+        let mut found = hold_and_let_go(&step.case, webs, &mut running);
+        found.extend(running.objection(&asked));
+        let [their_answer, our_answer] = match step.part {
+            Part::Whole => [&mut *theirs, &mut *ours].map(|side| side.answer(&step, token)),
+            Part::Rest => halves.take().unwrap().map(Half::end),
+            Part::Beginning => {
+                halves = Some([&*theirs, &*ours].map(|side| side.begin(&step, token)));
+                continue;
+            }
+        };
         if file.config.spaced && step.makes() {
             wait_for_another_time();
         }
@@ -184,6 +200,55 @@ fn compare(file: &CaseFile, theirs: &mut Side, ours: &mut Side, with_upstream: b
     Outcome { report, answers, same, different }
 }
 
+/// Waits for what the web servers are to hold back, and lets go of the rest; tells what is not asked for.
+fn hold_and_let_go(case: &case::Case, webs: &[Option<Web>], running: &mut Running) -> Vec<String> {
+    let mut missed = Vec::new();
+    for (web, side) in webs.iter().zip(["upstream", "our service"]) {
+        let web = web.as_ref().filter(|_| case.held.is_some() || case.let_go.is_some());
+        if let (Some(path), Some(web)) = (&case.held, web)
+            && !web.has_asked(path)
+        {
+            missed.push(format!("held\n      {side} never asked for {path}"));
+        }
+        if let (Some(path), Some(web)) = (&case.let_go, web) {
+            web.let_go(path);
+        }
+    }
+    if case.held.is_some() {
+        running.rest();
+    }
+    if case.let_go.is_some() {
+        running.go_on();
+    }
+    missed
+}
+
+/// A request of whose body one half is sent, and the other half.
+struct Half {
+    connection: TcpStream,
+    rest: Vec<u8>,
+    method: String,
+}
+
+impl Half {
+    fn begin(request: &Request, address: SocketAddr) -> std::io::Result<Self> {
+        let Body::Sized(body) = &request.body else { panic!("half of no body is sent: {}", request.target) };
+        let (first, rest) = body.split_at(body.len() / 2);
+        let mut connection = connect(address)?;
+        connection.write_all(&request.head(&address.to_string()))?;
+        connection.write_all(first)?;
+        Ok(Self { connection, rest: rest.to_vec(), method: request.method.clone() })
+    }
+
+    fn end(begun: std::io::Result<Self>) -> std::io::Result<Answer> {
+        let mut half = begun?;
+        // A server may have answered and closed; its answer counts.
+        let written = half.connection.write_all(&half.rest);
+        let answer = Answer::read(&mut BufReader::new(half.connection), &half.method);
+        answer.map_err(|e| written.err().unwrap_or(e))
+    }
+}
+
 /// What we answered to the first value of `each`, where the answers to all are to be alike.
 #[derive(Default)]
 struct Alike {
@@ -228,6 +293,10 @@ impl Side {
         }
     }
 
+    fn begin(&self, step: &case::Step, token: Option<&str>) -> std::io::Result<Half> {
+        Half::begin(&step.request(&self.values, token), self.client.address())
+    }
+
     /// Keeps what the case wants of the answer; tells when it is not there.
     pub(crate) fn save(&mut self, case: &case::Case, answer: &Answer) -> Option<String> {
         for (name, pointer) in case.saves() {
@@ -257,29 +326,6 @@ fn elsewhere(file: &CaseFile, dir: &Path) -> Option<(String, Upstream)> {
     let name = format!("Elsewhere{port}");
     keystone.add_region(&name, &format!("http://127.0.0.1:{port}"));
     Some((name, service))
-}
-
-/// A web server that has so many bytes under each path, until the end of the process; its host and port.
-fn web(files: &BTreeMap<String, usize>) -> Option<String> {
-    if files.is_empty() {
-        return None;
-    }
-    let (files, listener) = (files.clone(), TcpListener::bind("127.0.0.1:0").unwrap());
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let mut connection = connection.unwrap();
-            let mut lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
-            let line = lines.next().unwrap_or_default();
-            while lines.next().is_some_and(|line| !line.is_empty()) {}
-            let size = line.split(' ').nth(1).and_then(|path| files.get(path));
-            let (status, body) = size.map_or(("404 Not Found", vec![]), |size| ("200 OK", vec![b'x'; *size]));
-            let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-            // Who asked may be gone.
-            let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&body));
-        }
-    });
-    Some(address)
 }
 
 /// A service of its own on fresh state. `text`: what names the UUIDs that are no chance.
