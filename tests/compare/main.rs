@@ -55,6 +55,7 @@ files! {
     health
     horizon
     import
+    imports_at_work
     import_single
     import_plugins
     info

@@ -1,13 +1,14 @@
-//! Imports that others disturb: another host that begins the same one, and a store that is full.
+//! Imports that others disturb: another host that begins the same one, who is still staging the data, and a store that is full.
 
 use std::collections::BTreeMap;
+use std::io::{BufReader, Write};
 use std::thread;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::super::common::disk::SmallDisk;
-use super::super::common::{Body, Conf, Request, Server};
+use super::super::common::{Answer, Body, Conf, Request, Server, http, wait_for};
 use super::super::{
     MIB, PATIENCE, Web, assert_free, assert_nothing_left, create, import, objects, shown, stage, task, wait_for_begin,
     wait_for_task,
@@ -111,6 +112,28 @@ fn an_import_that_waits_ends_when_its_image_gets_other_data_or_goes() {
             assert_ended(&server, &next);
         }
     }
+}
+
+#[test]
+fn data_that_is_still_being_staged_is_not_imported() {
+    let server = Server::with(conf);
+    let id = create(&server);
+    let data = vec![b's'; MIB];
+    let request = Request::new("PUT", &format!("/v2/images/{id}/stage")).data(Body::Sized(data.clone()));
+    let mut connection = http::connect(server.address).unwrap();
+    connection.write_all(&[request.head("localhost"), data[..MIB / 2].to_vec()].concat()).unwrap();
+    wait_for("staging", PATIENCE, || (shown(&server, &id)["status"] == "uploading").then_some(()));
+    let document = json!({"method": {"name": "glance-direct"}});
+    let asked = Request::new("POST", &format!("/v2/images/{id}/import")).json(&document);
+    let text = server.send(&asked).expect(409).text();
+    assert!(text.contains("is not permitted as prior operation is still in progress"), "{text}");
+    connection.write_all(&data[MIB / 2..]).unwrap();
+    Answer::read(&mut BufReader::new(connection), "PUT").unwrap().expect(204);
+    import(&server, &id, &document);
+    wait_for_task(&server, &id, "success");
+    assert_eq!(shown(&server, &id)["size"], MIB);
+    server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
+    assert_nothing_left(&server.conf);
 }
 
 #[test]

@@ -43,27 +43,10 @@ impl Images {
         // Where an image has none that are read, a location that was told before was refused.
         let mut locations = if plan.is_copy { known.locations.clone() } else { Vec::new() };
         locations.extend(imported.locations.iter().cloned());
-        let located = ImageUpdate {
+        let change = ImageUpdate {
             locations: Some(locations),
             read_locations: Some(known.locations.clone()),
-            ..ImageUpdate::default()
-        };
-        let change = if plan.is_copy {
-            located
-        } else {
-            let made = &plan.transformed;
-            let judged =
-                |made: &Option<String>, given: &Option<String>| Some(made.as_ref().or(given.as_ref()).cloned());
-            let facts = ImageUpdate {
-                // Always, as upstream saves the whole image: clients may have changed the formats since the data was judged by them.
-                disk_format: judged(&made.disk_format, &plan.image.disk_format),
-                container_format: judged(&made.container_format, &plan.image.container_format),
-                status: Some(Status::Active.as_str().to_owned()),
-                size: Some(i64::try_from(imported.size).ok()),
-                virtual_size: imported.virtual_size.or(made.virtual_size).map(|size| i64::try_from(size).ok()),
-                ..located
-            };
-            with_hashes(facts, imported.hashes.clone())
+            ..facts(plan, imported)
         };
         let mut properties = outcome(known, &plan.stores, &imported.lost);
         set(&plan.transformed.copied, &mut properties);
@@ -154,6 +137,32 @@ impl Images {
         // Staged data keeps its size.
         let size = (status == Status::Queued).then_some(None);
         ImageUpdate { size, virtual_size: size.map(|_| None), ..to(status) }
+    }
+}
+
+/// What is known of an image once its data is in the stores.
+fn facts(plan: &Plan, imported: &Imported) -> ImageUpdate {
+    if plan.is_copy && imported.locations.is_empty() {
+        return ImageUpdate::default();
+    }
+    let made = &plan.transformed;
+    let read = ImageUpdate {
+        size: Some(i64::try_from(imported.size).ok()),
+        virtual_size: imported.virtual_size.or(made.virtual_size).map(|size| i64::try_from(size).ok()),
+        ..ImageUpdate::default()
+    };
+    let read = with_hashes(read, imported.hashes.clone());
+    if plan.is_copy {
+        // As upstream has it: nobody may have read the data before, where a client has said at which location it lies.
+        return read;
+    }
+    let judged = |made: &Option<String>, given: &Option<String>| Some(made.as_ref().or(given.as_ref()).cloned());
+    ImageUpdate {
+        // Always, as upstream saves the whole image: clients may have changed the formats since the data was judged by them.
+        disk_format: judged(&made.disk_format, &plan.image.disk_format),
+        container_format: judged(&made.container_format, &plan.image.container_format),
+        status: Some(Status::Active.as_str().to_owned()),
+        ..read
     }
 }
 
