@@ -92,6 +92,7 @@ files! {
     protections_in_rules
     proxy_headers
     quotas
+    quotas_imports
     quotas_off
     routes
     schemas
