@@ -10,10 +10,10 @@ use bytes::Bytes;
 use memmap2::MmapMut;
 
 /// Bytes of a buffer.
-pub(super) const SIZE: usize = 128 * 1024;
+pub(super) const SIZE: usize = 64 * 1024;
 
 /// Buffers that are kept when none is in use; the others go back to the system as fewer are in use.
-const KEPT: usize = 8;
+const KEPT: usize = 16;
 
 static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers { free: Vec::new(), in_use: 0 });
 
