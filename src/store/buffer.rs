@@ -12,19 +12,14 @@ use memmap2::MmapMut;
 /// Bytes of a buffer.
 pub(super) const SIZE: usize = 64 * 1024;
 
-/// Buffers that are kept when none is in use; the others go back to the system as fewer are in use.
+/// Buffers that are kept while nobody has them; the others go back to the system.
 const KEPT: usize = 16;
 
-static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers { free: Vec::new(), in_use: 0 });
-
-struct Buffers {
-    free: Vec<MmapMut>,
-    in_use: usize,
-}
+static FREE: Mutex<Vec<MmapMut>> = Mutex::new(Vec::new());
 
 /// What it held before may still be in it.
 pub(super) struct Buffer {
-    /// `None` only while it is made, and once it is given back.
+    /// `None` once it is given back.
     mapping: Option<MmapMut>,
 }
 
@@ -32,16 +27,9 @@ impl Buffer {
     /// # Errors
     /// Those of mmap(2).
     pub(super) fn take() -> io::Result<Self> {
-        let kept = {
-            let mut buffers = buffers();
-            buffers.in_use += 1;
-            buffers.free.pop()
-        };
-        let mut buffer = Self { mapping: kept };
-        if buffer.mapping.is_none() {
-            buffer.mapping = Some(MmapMut::map_anon(SIZE)?);
-        }
-        Ok(buffer)
+        let kept = free().pop();
+        let mapping = kept.map_or_else(|| MmapMut::map_anon(SIZE), Ok)?;
+        Ok(Self { mapping: Some(mapping) })
     }
 
     /// The first `length` bytes. The buffer can be taken again when they are dropped.
@@ -64,24 +52,16 @@ impl AsMut<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut surplus = [self.mapping.take(), None];
-        {
-            let mut buffers = buffers();
-            buffers.in_use -= 1;
-            let most = KEPT;
-            if buffers.free.len() < most {
-                buffers.free.extend(surplus[0].take());
-            } else if buffers.free.len() > most {
-                surplus[1] = buffers.free.pop();
-            }
+        let mut free = free();
+        if free.len() < KEPT {
+            free.extend(self.mapping.take());
         }
-        // Not under the lock, as the kernel may take long.
-        drop(surplus);
+        // What is left in it goes after the lock, as the kernel may take long.
     }
 }
 
-fn buffers() -> MutexGuard<'static, Buffers> {
-    BUFFERS.lock().unwrap_or_else(PoisonError::into_inner)
+fn free() -> MutexGuard<'static, Vec<MmapMut>> {
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -99,8 +79,6 @@ mod tests {
         }
         assert!(taken.iter().zip(0..).all(|(bytes, number)| **bytes == [number; 100]));
         drop(taken);
-        // Other tests may have some.
-        let buffers = buffers();
-        assert!(buffers.free.len() <= buffers.in_use.max(KEPT));
+        assert!(free().len() <= KEPT);
     }
 }
