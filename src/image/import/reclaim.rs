@@ -271,17 +271,16 @@ impl Images {
         }
         let host = self.options.self_url.as_deref().filter(|_| machine == Machine::This);
         let step = self.step_of_reclaim(&image, stores, back, &token, host);
-        if self.end_task(task, message, Some(step.clone())).await? {
-            self.announce(&image, Change::Updated);
-            return Ok(());
+        if !self.end_task(task, message, Some(step.clone())).await? {
+            // The row of the task is gone, or has ended: the image must not stay as it is.
+            let from: Vec<&str> = step.from.iter().map(String::as_str).collect();
+            // First, while the token still keeps others away who would write such rows of their own.
+            locations::drop_placeholders(&self.db, &image.id).await?;
+            rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
+            self.unlock(&image.id, token.task_id()).await?;
         }
-        // The row of the task is gone, or has ended: the image must not stay as it is.
-        let from: Vec<&str> = step.from.iter().map(String::as_str).collect();
-        // First, while the token still keeps others away who would write such rows of their own.
-        locations::drop_placeholders(&self.db, &image.id).await?;
-        rows::give_back(&self.db, &image.id, step.change, &from, token.as_str()).await?;
         self.announce(&image, Change::Updated);
-        self.unlock(&image.id, token.task_id()).await.map(drop)
+        Ok(())
     }
 
     /// Whether the staged data of an image is what its client has sent, so that it can be imported again.
