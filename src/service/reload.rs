@@ -157,12 +157,7 @@ impl Reloader {
         self.shared.active.store(Arc::new(active));
         self.shared.connection_limit.set_limit(settings.max_connections);
         self.sockets.commit(fresh, &self.settings, &settings).await;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        if let Some(shortage) = self.shared.connection_limit.shortage() {
-            tracing::warn!("{}", loaded.locate(&shortage));
-        }
+        self.shared.warn_of(&loaded);
         let restart = self.compare(&loaded.config, &loaded.origins);
         self.config = loaded.config;
         self.settings = settings;

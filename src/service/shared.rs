@@ -11,6 +11,7 @@ use super::counters::Counters;
 use super::parts::Parts;
 use super::settings::Limits;
 use super::tls::Tls;
+use crate::config::Loaded;
 use crate::task::Pool;
 
 /// Made once for the life of the worker.
@@ -38,6 +39,16 @@ pub(super) struct Active {
 }
 
 impl Shared {
+    /// Tells what is odd about the configuration that is in force from now on.
+    pub(super) fn warn_of(&self, loaded: &Loaded) {
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Some(shortage) = self.connection_limit.shortage() {
+            tracing::warn!("{}", loaded.locate(&shortage));
+        }
+    }
+
     /// `work`, `pool`, `drain`: given to the parts as well.
     pub(super) fn new(
         active: Active,

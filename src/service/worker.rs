@@ -109,12 +109,7 @@ async fn serve<R: Reload>(
     let status = Arc::new(Status::new(Arc::clone(&board), Arc::clone(&shared.pool)));
     let (pulses, watched) = watch::channel(Vec::new());
     let sockets = Sockets::start(listeners, Arc::clone(&shared), Arc::clone(&status), pulses);
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
-    if let Some(shortage) = shared.connection_limit.shortage() {
-        tracing::warn!("{}", loaded.locate(&shortage));
-    }
+    shared.warn_of(&loaded);
     let addresses: Vec<String> = sockets.addresses().map(ToString::to_string).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "glance-api is listening on {}", addresses.join(", "));
     if let (true, Some(address)) = (loaded.config.embedded.is_some(), sockets.addresses().next()) {
