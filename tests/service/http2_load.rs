@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use h2::SendStream;
-use h2::client::ResponseFuture;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::documents::{memory, shapes};
 use super::harness::{LONG, Setup};
-use super::http2_client::{Session, Site, answer, pour};
+use super::http2_client::{Site, answer, pour};
 
 const MIB: usize = 1 << 20;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -55,15 +54,6 @@ fn header(name: &str, length: usize) -> Vec<u8> {
     field
 }
 
-/// Begins this many uploads to one image.
-async fn begin(session: &mut Session, path: &str, count: usize) -> Vec<(ResponseFuture, SendStream<Bytes>)> {
-    let mut begun = Vec::new();
-    for _ in 0..count {
-        begun.push(session.upload(path).await);
-    }
-    begun
-}
-
 /// Sends this much of an upload and not its end; counts what has gone.
 async fn send_some(stream: &mut SendStream<Bytes>, length: usize, sent: &AtomicUsize) {
     let mut left = length;
@@ -92,7 +82,8 @@ async fn bodies_that_nobody_reads_hold_the_windows_of_their_connections() {
     let (mut sessions, mut kept, mut senders) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
         let mut session = site.connect().await;
-        for (response, mut stream) in begin(&mut session, &path, 20).await {
+        for _ in 0..20 {
+            let (response, mut stream) = session.upload(&path).await;
             kept.push(response);
             let sent = Arc::clone(&sent);
             senders.push(tokio::spawn(async move {
