@@ -47,10 +47,14 @@ fn properties_are_there_while_the_import_runs_and_stay_after_a_crash() {
     assert_free(&image, "queued");
     assert_eq!(injected(&image), wanted);
 
+    // Else nothing would tell when the next import has injected them.
+    let removal = json!([{"op": "remove", "path": "/origin"}, {"op": "remove", "path": "/other"}]);
+    let patch = |change| server.send(&Request::patch(&format!("/v2/images/{id}"), change)).expect(200);
+    patch(&removal);
     begin(&server);
     // They are its own like others.
     let change = json!([{"op": "replace", "path": "/origin", "value": "mine"}, {"op": "remove", "path": "/other"}]);
-    server.send(&Request::patch(&format!("/v2/images/{id}"), &change)).expect(200);
+    patch(&change);
     web.go_on.send(true).unwrap();
     wait_for_task(&server, &id, "success");
     let image = shown(&server, &id);
