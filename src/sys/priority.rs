@@ -13,9 +13,11 @@ use rustix::process::{getpid, getpriority_process, setpriority_process};
 /// it whoever needs a lock that one of its threads holds.
 pub(crate) const NICER: i32 = 10;
 
-/// How long a thread of the background runs at a time where others want its processor, the shortest that Linux grants. A thread that wakes
-/// up to go on with a request waits for the end of that time, whatever its priority, and a request wakes threads of several programs.
-pub(crate) const SLICE: Duration = Duration::from_micros(100);
+/// How long a thread of the background may run at a time where others want its processor, the longest that Linux grants. A thread with a
+/// shorter slice takes the processor as soon as it wakes up, and all others have shorter ones (some milliseconds). With a short slice it
+/// is the other way round: the kernel serves whoever's slice ends first, and a thread that wakes up to go on with a request waits for the
+/// next tick of the clock, up to four milliseconds.
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
 /// Lowers the priority of the calling thread, for good.
 pub(crate) fn give_way() {
@@ -23,11 +25,11 @@ pub(crate) fn give_way() {
     // A new thread has the priority of the one that made it, which may be one of the background. The process's first one stays as it was.
     let lowered = getpriority_process(Some(getpid()))
         .and_then(|of_process| setpriority_process(None, of_process.saturating_add(NICER).min(19)));
-    let shortened = set_slice(SLICE);
+    let prolonged = set_slice(SLICE);
     // A sandbox may forbid it. The work is the same.
     if let Err(error) = lowered {
         REFUSED.call_once(|| tracing::debug!(%error, "threads of the background have the priority of the others"));
-    } else if let Err(error) = shortened {
+    } else if let Err(error) = prolonged {
         REFUSED
             .call_once(|| tracing::debug!(%error, "threads of the background hold a processor as long as the others"));
     }
