@@ -13,6 +13,7 @@ use http::header::{
     ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
 };
 use http::{Method, StatusCode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use tokio::time::sleep;
 use tracing::info;
 use url::Url;
@@ -36,6 +37,9 @@ pub(super) const SILENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 5;
 /// Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What is encoded in the target of a redirect, together with all that is not ASCII; Python's urllib does the same.
+const NOT_IN_URLS: AsciiSet = CONTROLS.add(b' ');
 
 /// Fetches data.
 #[derive(Clone, Debug)]
@@ -108,15 +112,16 @@ impl Web {
             let request = self.client.request(Method::GET, url.as_str()).header(ACCEPT_ENCODING, "identity");
             let answer = request.send().await?;
             let status = answer.status();
-            if status == StatusCode::OK {
+            // As urllib has it, but a part that nobody asked for, or nothing, is no image.
+            if status.is_success() && !matches!(status.as_u16(), 204..=206) {
                 return Ok((url, answer));
             }
             let redirects = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
             if !redirects {
                 return Err(FetchError::Status(status));
             }
-            let target = answer.headers().get(LOCATION).and_then(|target| target.to_str().ok());
-            url = target.and_then(|target| redirected(&url, target)).ok_or(FetchError::Redirect)?;
+            let target = answer.headers().get(LOCATION).map(|target| percent_encode(target.as_bytes(), &NOT_IN_URLS));
+            url = target.and_then(|target| redirected(&url, &target.to_string())).ok_or(FetchError::Redirect)?;
         }
         Err(FetchError::TooManyRedirects)
     }

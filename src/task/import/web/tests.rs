@@ -157,6 +157,15 @@ async fn two_versions_are_never_joined() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_encoded_where_its_server_has_not_done_so() {
+    let to = answer("302 Found", "Location: /b\u{e9}b\u{e9} one?%41=\u{fc}#x\r\nContent-Length: 0\r\n", "");
+    let (port, asked) = server(vec![to, answer("200 OK", "Content-Length: 16\r\n", DATA)]).await;
+    assert_eq!(fetch(port).await.unwrap().1, DATA);
+    let asked = asked.lock().unwrap();
+    assert!(asked[1].starts_with("GET /b%C3%A9b%C3%A9%20one?%41=%C3%BC HTTP/1.1"), "{}", asked[1]);
+}
+
+#[tokio::test]
 async fn each_redirect_has_to_pass_the_filter() {
     let to = |target: &str| answer("302 Found", &format!("Location: {target}\r\nContent-Length: 0\r\n"), "");
     let found = || answer("200 OK", "Content-Length: 16\r\n", DATA);
@@ -235,12 +244,14 @@ async fn a_name_that_leads_inside_is_not_followed() {
 }
 
 #[tokio::test]
-async fn what_is_no_success_is_no_data() {
-    for (status, expected) in
-        [("404 Not Found", "404"), ("500 Broken", "500"), ("206 Partial Content", "206"), ("204 No Content", "204")]
-    {
+async fn a_success_brings_data_and_nothing_else_does() {
+    for status in ["201 Created", "203 Non-Authoritative Information", "299 Well"] {
+        let (port, _) = server(vec![answer(status, "Content-Length: 16\r\n", DATA)]).await;
+        assert_eq!(fetch(port).await.unwrap(), (Some(16), DATA.to_owned()), "{status}");
+    }
+    for status in ["204 No Content", "206 Partial Content", "300 Choices", "304 Same", "404 Not Found", "500 Broken"] {
         let (port, _) = server(vec![answer(status, "Content-Length: 0\r\n", "")]).await;
         let error = fetch(port).await.unwrap_err();
-        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(&status[..3]), "{error}");
     }
 }
