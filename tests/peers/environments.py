@@ -11,7 +11,8 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 
 # What each lock file was made from.
-#   server: glance==33.0.0 keystone==30.0.0 barbican==23.0.0 uwsgi==2.0.31 pymysql psycopg2-binary
+#   server: glance==33.0.0 keystone==30.0.0 barbican==23.0.0 uwsgi==2.0.31 pymysql psycopg2-binary, and for
+#           upstream's own tests: ddt fixtures testtools xattr
 #   client: python-openstackclient==10.5.0 python-glanceclient==4.13.0 openstacksdk==4.22.0 tempest==47.0.0
 #           glance-tempest-plugin==0.17.0
 LOCK_FILES = {"server": HERE / "server.txt", "client": HERE / "client.txt"}
