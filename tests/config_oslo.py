@@ -24,7 +24,6 @@ DEFAULT = [
 OTHERS = {
     'glance_store': [
         cfg.StrOpt('filesystem_store_datadir', default='/var/lib/glance/images'),
-        cfg.MultiStrOpt('filesystem_store_datadirs'),
         cfg.DictOpt('http_proxy_information', default={}),
     ],
     'image_format': [
@@ -35,6 +34,7 @@ OTHERS = {
         cfg.ListOpt('allowed_schemes', item_type=types.String(quotes=True), bounds=True, default=['http']),
         cfg.ListOpt('allowed_ports', item_type=types.Integer(min=1, max=65535), bounds=True, default=[80]),
     ],
+    'oslo_policy': [cfg.MultiStrOpt('policy_dirs')],
     'oslo_messaging_rabbit': [cfg.FloatOpt('kombu_reconnect_delay', default=1.0, min=0.0, max=4.5)],
 }
 

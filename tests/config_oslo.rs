@@ -143,7 +143,8 @@ fn settings() -> impl Strategy<Value = String> {
         "(roles|policies|Roles|)".prop_map(|v| ("DEFAULT", "property_protection_rule_format".to_owned(), v)),
         ("(disabled_notifications|disk_formats)", list.clone()).prop_map(|(k, v)| ("DEFAULT", k, v)),
         list.clone().prop_map(|v| ("image_format", "disk_formats".to_owned(), v)),
-        ("filesystem_store_datadirs?", text).prop_map(|(k, v)| ("Glance_Store", k, v)),
+        text.clone().prop_map(|v| ("Glance_Store", "filesystem_store_datadir".to_owned(), v)),
+        text.prop_map(|v| ("oslo_policy", "policy_dirs".to_owned(), v)),
         pairs.prop_map(|v| ("glance_store", "http_proxy_information".to_owned(), v)),
         ("(allowed_schemes|allowed_ports)", list).prop_map(|(k, v)| ("import_filtering_opts", k, v)),
         number.prop_map(|v| ("oslo_messaging_rabbit", "kombu_reconnect_delay".to_owned(), v)),
@@ -155,7 +156,8 @@ fn settings() -> impl Strategy<Value = String> {
 
 /// Our value of an option in oslo.config's form.
 fn value(config: &Config, option: &str) -> Value {
-    let (default, store) = (&config.default, &config.glance_store);
+    let default = &config.default;
+    let text = |option| config.driver_options.text(option);
     match option {
         "DEFAULT.backlog" => json!(default.backlog),
         "DEFAULT.bind_port" => json!(default.bind_port),
@@ -164,15 +166,21 @@ fn value(config: &Config, option: &str) -> Value {
         "DEFAULT.property_protection_rule_format" => json!(default.property_protection_rule_format),
         "DEFAULT.disabled_notifications" => json!(default.disabled_notifications),
         "DEFAULT.log_file" => json!(default.log_file),
-        "glance_store.filesystem_store_datadir" => json!(store.filesystem_store_datadir),
-        "glance_store.filesystem_store_datadirs" => json!(store.filesystem_store_datadirs),
-        "glance_store.http_proxy_information" => json!(store.http_proxy_information),
+        "glance_store.filesystem_store_datadir" => json!(text("filesystem_store_datadir")),
+        "glance_store.http_proxy_information" => pairs(&text("http_proxy_information").unwrap_or_default()),
+        "oslo_policy.policy_dirs" => json!(config.oslo_policy.policy_dirs),
         "image_format.disk_formats" => json!(config.image_format.disk_formats),
         "import_filtering_opts.allowed_schemes" => json!(config.import_filtering_opts.allowed_schemes),
         "import_filtering_opts.allowed_ports" => json!(config.import_filtering_opts.allowed_ports),
         "oslo_messaging_rabbit.kombu_reconnect_delay" => json!(config.oslo_messaging_rabbit.kombu_reconnect_delay),
         _ => panic!("{option}"),
     }
+}
+
+/// Neither has a key a colon, nor a value a comma.
+fn pairs(text: &str) -> Value {
+    let pairs = text.split(',').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once(':').unwrap()).map(|(key, value)| json!([key, value])).collect()
 }
 
 /// Options that the generated file sets; the others have defaults that differ here and there by intent.

@@ -31,7 +31,7 @@ impl SmallDisk {
 
     fn stores(&self, change: impl FnOnce(&mut Config)) -> Stores {
         let mut config = Config::default();
-        config.glance_store.filesystem_store_datadir = self.images().to_str().unwrap().to_owned();
+        config.driver_options.set("filesystem_store_datadir", &[self.images().to_str().unwrap()]);
         change(&mut config);
         Stores::open(&config).unwrap()
     }
@@ -102,7 +102,7 @@ async fn a_large_announced_size_is_refused_at_once() {
 #[tokio::test]
 async fn thin_zeros_need_no_space() {
     let disk = SmallDisk::mount();
-    let stores = disk.stores(|config| config.glance_store.filesystem_thin_provisioning = true);
+    let stores = disk.stores(|config| config.driver_options.set("filesystem_thin_provisioning", &["true"]));
     let thin = upload(&stores, 100, Some(100 * MIB as u64), 0).await;
     assert!(thin.is_none(), "{thin:?}");
     assert_eq!(fs::metadata(disk.images().join("image")).unwrap().len(), 100 * MIB as u64);
@@ -113,9 +113,9 @@ async fn the_next_directory_takes_what_the_first_cannot() {
     let disk = SmallDisk::mount();
     let other = tempfile::tempdir().unwrap();
     let stores = disk.stores(|config| {
-        let options = &mut config.glance_store;
-        let small = std::mem::take(&mut options.filesystem_store_datadir);
-        options.filesystem_store_datadirs = vec![format!("{small}:9"), format!("{}:1", other.path().display())];
+        let (small, large) = (format!("{}:9", disk.images().display()), format!("{}:1", other.path().display()));
+        config.driver_options.set("filesystem_store_datadir", &[""]);
+        config.driver_options.set("filesystem_store_datadirs", &[&small, &large]);
     });
     assert!(upload(&stores, 9, Some(9 * MIB as u64), 1).await.is_none());
     assert!(is_empty(&disk.images()));
@@ -131,7 +131,7 @@ async fn a_file_system_that_became_read_only_denies_writes() {
     let error = upload(&stores, 1, None, 1).await;
     assert!(matches!(error, Some(StoreError::WriteDenied { .. })), "{error:?}");
     let mut config = Config::default();
-    config.glance_store.filesystem_store_datadir = disk.images().to_str().unwrap().to_owned();
+    config.driver_options.set("filesystem_store_datadir", &[disk.images().to_str().unwrap()]);
     let refused = Stores::open(&config).err().expect("a read-only directory was accepted").to_string();
     assert!(refused.contains("ReadWritePaths="), "{refused}");
 }

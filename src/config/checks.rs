@@ -3,7 +3,7 @@
 //! The rule: where dropping an option would weaken security or misplace data, the start is refused; anything else is a
 //! warning.
 
-use super::option::Section;
+use super::option::Section as _;
 use super::reader::Reader;
 use super::{
     AuditMiddlewareNotificationsSection, BarbicanSection, Config, DatabaseSection, DefaultSection,
@@ -262,12 +262,12 @@ fn unverified_tls(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static St
         reader.warn(KeystoneAuthtokenSection::NAME, "insecure", UNVERIFIED);
     }
     let single = config.glance_store.stores.iter().filter(|_| config.stores.is_empty());
-    let single = single.map(|driver| ("glance_store", driver.as_str(), &config.glance_store));
+    let single = single.map(|driver| ("glance_store", driver.as_str(), &config.driver_options));
     let several = config.stores.iter().map(|(id, store)| (id.as_str(), store.driver.as_str(), &store.options));
     for (section, driver, options) in single.chain(several) {
         let kind = kinds.iter().find(|kind| kind.is_called(driver));
         let Some(option) = kind.and_then(|kind| (kind.unverified)(options)) else { continue };
-        // In single-store mode http is on by default, and so is this; a line for everyone would be read by none.
+        // In single-store mode such a store may be on by default, and this with it; a line for everyone would be read by none.
         if reader.is_set(section, option) || !config.stores.is_empty() || reader.is_set(section, "stores") {
             reader.warn(section, option, UNVERIFIED);
         }

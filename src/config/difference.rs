@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::option::{OptionInfo, Section, shown};
+use super::option::{OptionInfo, Section as _, shown};
 use super::reader::one_line;
 use super::{Config, DefaultSection, ServiceSection};
 
@@ -98,7 +98,21 @@ fn change(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Secret, StoreSection};
+    use crate::config::option::{Options as _, options, tier1};
+    use crate::config::{DriverOptions, Secret, StoreSection};
+
+    options! {
+        /// Options of a driver.
+        DiskOptions {
+            /// Where images lie.
+            disk_folder: String = "/images", tier1();
+        }
+    }
+
+    fn store() -> StoreSection {
+        let options = DriverOptions::of(DiskOptions::OPTIONS.iter().collect(), |_| None);
+        StoreSection { driver: "disk".to_owned(), options, ..StoreSection::default() }
+    }
 
     #[test]
     fn changes_are_named_and_secrets_masked() {
@@ -110,7 +124,7 @@ mod tests {
         new.default.bind_port = 9393;
         new.default.workers = Some(3);
         new.database.connection = Some(Secret::from("mysql://glance:p4ss@db/glance"));
-        new.stores.insert("fast".to_owned(), StoreSection { driver: "file".to_owned(), ..Default::default() });
+        new.stores.insert("fast".to_owned(), StoreSection { weight: 3, ..store() });
         let changes = Config::difference(&old, &new);
         let lines: Vec<_> = changes.iter().map(ToString::to_string).collect();
         for line in [
@@ -118,7 +132,8 @@ mod tests {
             "[DEFAULT] bind_port: 9292 → 9393",
             "[DEFAULT] workers: <None> → 3",
             "[database] connection: <None> → mysql://glance:****@db/glance",
-            "[fast] filesystem_store_datadir: <None> → /var/lib/glance/images",
+            "[fast] weight: <None> → 3",
+            "[fast] disk_folder: <None> → /images",
         ] {
             assert!(lines.iter().any(|known| known == line), "{line} not in {lines:#?}");
         }
@@ -141,9 +156,9 @@ mod tests {
     #[test]
     fn a_store_that_went_is_seen() {
         let mut old = Config::default();
-        old.stores.insert("slow".to_owned(), StoreSection { driver: "http".to_owned(), ..Default::default() });
+        old.stores.insert("slow".to_owned(), store());
         let changes = Config::difference(&old, &Config::default());
         assert!(changes.iter().all(|change| change.section == "slow" && change.new.is_none()));
-        assert!(changes.iter().any(|change| change.option == "https_insecure"));
+        assert!(changes.iter().any(|change| change.option == "disk_folder"));
     }
 }

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::layers::Layer;
+use super::option::Section as _;
 use super::problem::Problem;
 use super::sources::Sources;
+use super::{GlanceStoreSection, StoreKind};
 
 /// Directory under the user's own state directory.
 const NAME: &str = "glance-api";
@@ -26,14 +28,15 @@ pub(super) fn state_directory(sources: &Sources) -> Result<PathBuf, Problem> {
 }
 
 /// What takes the place of the built-in defaults.
-pub(super) fn layer(state: &Path) -> Layer {
+pub(super) fn layer(state: &Path, kinds: &[&'static StoreKind]) -> Layer {
     let under = |name: &str| state.join(name).display().to_string().replace('$', "$$");
-    Layer::embedded(vec![
+    let images = kinds.iter().filter_map(|kind| Some((GlanceStoreSection::NAME, kind.folder?, under("images"))));
+    let others = [
         ("DEFAULT", "bind_host", "127.0.0.1".to_owned()),
         ("DEFAULT", "node_staging_uri", format!("file://{}", under("os_glance_staging_store"))),
         ("database", "connection", format!("sqlite:///{}", under("glance.db"))),
-        ("glance_store", "filesystem_store_datadir", under("images")),
         ("service", "state_directory", state.display().to_string().replace('$', "$$")),
         ("task", "work_dir", under("os_glance_tasks_store")),
-    ])
+    ];
+    Layer::embedded(others.into_iter().chain(images).collect())
 }

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use config::{Map, Source, Value, ValueKind};
 
 use super::ini::Document;
-use super::option::Section;
+use super::option::Section as _;
 use super::problem::{Origin, Warning};
-use super::schema;
+use super::schema::{self, Schema};
 
 /// One value on its way into the tree.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl Layer {
 
     /// The values of a file under their current names. Where a file gives an option under its current and a former
     /// name, the current one counts (`_Namespace._get_file_value` of `oslo_config/cfg.py`).
-    pub(super) fn file(path: &Path, document: &Document, warnings: &mut Vec<Warning>) -> Self {
+    pub(super) fn file(schema: &Schema, path: &Path, document: &Document, warnings: &mut Vec<Warning>) -> Self {
         let mut settings = Vec::new();
         let mut under_old_names = Vec::new();
         for entry in &document.entries {
@@ -85,12 +85,12 @@ impl Layer {
                 origin: origin.clone(),
             };
             let name = entry.key.as_str();
-            let fixed = schema::is_fixed(&section);
-            let current = schema::option(&section, name).filter(|_| fixed);
-            let canonical = schema::former(&section, name);
+            let fixed = schema.is_fixed(&section);
+            let current = schema.option(&section, name).filter(|_| fixed);
+            let canonical = schema.former(&section, name);
             if !fixed || (current.is_none() && canonical.is_empty()) {
                 // Whether it is a store's section as well, or instead, is known only when all is read.
-                let current = schema::name_in_free_section(name).map_or(name, |info| info.name);
+                let current = schema.name_in_free_section(name).map_or(name, |info| info.name);
                 settings.push(setting(&section, current));
                 continue;
             }
@@ -202,8 +202,9 @@ fn of_variable(name: &str) -> Option<(String, String)> {
     Some((section, option.to_lowercase()))
 }
 
-/// Sections that the configuration itself names.
+/// What a file may name: sections that are always there, and those that the configuration itself names.
 pub(super) struct Named<'a> {
+    pub(super) schema: &'a Schema,
     /// Ids of stores.
     pub(super) stores: &'a [String],
     /// Those that `auth_section` names.
@@ -216,7 +217,7 @@ impl Named<'_> {
     }
 
     fn knows_section(&self, section: &str) -> bool {
-        schema::is_fixed(section)
+        self.schema.is_fixed(section)
             || schema::is_unused(section)
             || self.is_store(section)
             || self.accounts.contains(&section)
@@ -225,11 +226,12 @@ impl Named<'_> {
     /// Whether the option means something in this section. A section has several sorts of options where a store's id is the
     /// name of a section of ours.
     fn knows(&self, section: &str, name: &str) -> bool {
-        let former = |section: &str| !schema::former(section, name).is_empty();
-        (schema::is_fixed(section) && (schema::option(section, name).is_some() || former(section)))
+        let schema = self.schema;
+        let former = |section: &str| !schema.former(section, name).is_empty();
+        (schema.is_fixed(section) && (schema.option(section, name).is_some() || former(section)))
             || (self.is_store(section)
-                && (schema::store_option(name).is_some() || former(super::GlanceStoreSection::NAME)))
-            || (self.accounts.contains(&section) && schema::plugin_option(name).is_some())
+                && (schema.store_option(name).is_some() || former(super::GlanceStoreSection::NAME)))
+            || (self.accounts.contains(&section) && schema.plugin_option(name).is_some())
     }
 }
 
@@ -240,7 +242,7 @@ pub(super) fn unknown(files: &[File], environment: &BTreeMap<String, String>, na
         warnings.push(Warning { origin: Origin::from(origin.as_str()), message });
     };
     for (variable, (section, option)) in environment.keys().filter_map(|name| Some((name, of_variable(name)?))) {
-        if schema::is_fixed(&section) && !named.knows(&section, &option) {
+        if named.schema.is_fixed(&section) && !named.knows(&section, &option) {
             let message = format!("[{section}] {option} is an unknown option, it is ignored");
             warn(format!("environment {variable}"), message);
         }
@@ -254,7 +256,8 @@ pub(super) fn unknown(files: &[File], environment: &BTreeMap<String, String>, na
         }
         for entry in &document.entries {
             let section = schema::normal_section(&entry.section);
-            let of_ours = schema::is_fixed(&section) || (named.knows_section(&section) && !schema::is_unused(&section));
+            let of_ours =
+                named.schema.is_fixed(&section) || (named.knows_section(&section) && !schema::is_unused(&section));
             if of_ours && !named.knows(&section, &entry.key) {
                 let message = format!("[{}] {} is an unknown option, it is ignored", entry.section, entry.key);
                 warn(format!("{}:{}", path.display(), entry.line), message);

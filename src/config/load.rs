@@ -10,7 +10,7 @@ use super::layers::{self, File, Layer, Merged, Named};
 use super::option::Values as _;
 use super::problem::{ConfigErrors, Origin, Problem, Warning};
 use super::reader::{Origins, Reader};
-use super::schema;
+use super::schema::{self, Schema};
 use super::sources::{Found, Sources};
 use super::stores;
 use super::{
@@ -36,6 +36,7 @@ impl Config {
     ///
     /// All that is wrong, each with its file and line; the service must not run then (exit status 78).
     pub fn load(sources: &Sources, kinds: &[&'static StoreKind]) -> Result<Loaded, ConfigErrors> {
+        let schema = Schema::new(kinds);
         let Found { files, search, named } = sources.find().map_err(ConfigErrors)?;
         let files = read(files)?;
         let mut warnings = Vec::new();
@@ -44,11 +45,11 @@ impl Config {
         let mut state = None;
         if files.is_empty() && !named {
             let directory = embedded::state_directory(sources)?;
-            all.push(embedded::layer(&directory));
+            all.push(embedded::layer(&directory, kinds));
             state = Some(directory);
         }
         for file in &files {
-            all.push(Layer::file(&file.path, &file.document, &mut warnings));
+            all.push(Layer::file(&schema, &file.path, &file.document, &mut warnings));
         }
         all.push(Layer::environment(&sources.environment));
         all.push(Layer::command_line(sources.arguments.settings.clone()));
@@ -58,9 +59,10 @@ impl Config {
         let place = Origin::from(place.as_str());
         let merged = Merged::of(all).map_err(Problem::from)?;
         let credentials = sources.variable("CREDENTIALS_DIRECTORY").map(Path::new);
-        let mut reader = Reader::new(&merged, credentials, place);
-        let auth_sections = auth_sections(&mut reader);
+        let mut reader = Reader::new(&schema, &merged, credentials, place);
+        let auth_sections = auth_sections(&schema, &mut reader);
         let mut config = Self::read_sections(&mut reader, &auth_sections);
+        (config.driver_options, config.driver_sections) = stores::read_shared(&mut reader, kinds);
         config.state_directory = match &config.service.state_directory {
             Some(named) => std::path::absolute(named).ok(),
             None => embedded::state_directory(sources).ok(),
@@ -71,11 +73,12 @@ impl Config {
         find_paste_file(&mut reader, &mut config);
         config.stores = stores::read(&mut reader, &config, kinds);
         checks::check(&mut reader, &config, kinds);
-        finish(reader, config, sources, &files, warnings, &auth_sections)
+        finish(&schema, reader, config, sources, &files, warnings, &auth_sections)
     }
 }
 
 fn finish(
+    schema: &Schema,
     reader: Reader<'_>,
     config: Config,
     sources: &Sources,
@@ -89,7 +92,7 @@ fn finish(
     let backends = config.default.enabled_backends.iter().flatten();
     let mut stores: Vec<_> = backends.map(|(id, _)| schema::normal_section(id)).collect();
     stores.extend(stores::RESERVED.map(str::to_owned));
-    let named = Named { stores: &stores, accounts: auth_sections.values().map(String::as_str).collect() };
+    let named = Named { schema, stores: &stores, accounts: auth_sections.values().map(String::as_str).collect() };
     warnings.extend(layers::unknown(files, &sources.environment, &named));
     warnings.extend(reader.warnings);
     let mut unique = Vec::with_capacity(warnings.len());
@@ -124,10 +127,10 @@ pub(super) type AuthSections = BTreeMap<&'static str, String>;
 
 /// `auth_section` moves the options of the authentication plugin to another section (`load_from_conf_options` of
 /// `keystoneauth1/loading/conf.py`).
-fn auth_sections(reader: &mut Reader<'_>) -> AuthSections {
+fn auth_sections(schema: &Schema, reader: &mut Reader<'_>) -> AuthSections {
     let sections = [BarbicanServiceUserSection::NAME, KeystoneAuthtokenSection::NAME, OsloLimitSection::NAME];
     let named = sections.into_iter().filter_map(|section| {
-        let info = schema::option(section, "auth_section")?;
+        let info = schema.option(section, "auth_section")?;
         let name: Option<String> = reader.section(vec![section.to_owned()]).option(info, || None);
         let name = name.filter(|name| !name.is_empty())?;
         Some((section, schema::normal_section(&name)))

@@ -5,6 +5,9 @@
 //! reported at once, each with file and line. What comes out never changes; a reload loads anew and compares
 //! ([`Config::difference`]).
 //!
+//! The drivers of stores declare their options themselves ([`option`]), and are handed to [`Config::load`] as [`StoreKind`]s; what a
+//! file says to them is kept as [`DriverOptions`].
+//!
 //! Beyond oslo.config, a secret option or one that names a file may be written `credential:NAME`: the credential that
 //! systemd passes under that name (`LoadCredential=`, `LoadCredentialEncrypted=` in systemd.exec(5)) is used, its text for
 //! a secret, its path for a file.
@@ -12,12 +15,13 @@
 mod arguments;
 mod checks;
 mod difference;
+mod driver_options;
 mod embedded;
 mod files;
 pub mod ini;
 mod layers;
 mod load;
-mod option;
+pub(crate) mod option;
 mod partial;
 mod problem;
 mod reader;
@@ -26,6 +30,7 @@ mod schema;
 mod secret;
 mod sections;
 mod sources;
+mod store_kind;
 mod stores;
 mod substitute;
 mod value;
@@ -37,9 +42,10 @@ pub use arguments::{Arguments, CommonArguments, Given, Program};
 #[cfg(test)]
 pub(crate) use checks::HASHES;
 pub use difference::{Needs, OptionChange};
+pub use driver_options::DriverOptions;
 pub use files::FileStates;
 pub use load::Loaded;
-use option::{OptionInfo, Section};
+use option::{OptionInfo, Options, Section};
 pub use partial::Partial;
 pub use problem::{ConfigErrors, Origin, Problem, Warning};
 pub use reader::Origins;
@@ -47,7 +53,8 @@ pub use report::locate;
 pub use secret::Secret;
 pub use sections::*;
 pub use sources::Sources;
-pub use stores::{StoreKind, StoreSection};
+pub use store_kind::StoreKind;
+pub use stores::StoreSection;
 
 /// Declares [`Config`] from the list of sections.
 macro_rules! config {
@@ -59,6 +66,10 @@ macro_rules! config {
                 #[doc = concat!("Its section of the file: see [`", stringify!($section), "`].")]
                 pub $field: $section,
             )+
+            /// What `[glance_store]` says to drivers: for the stores of a single-store configuration.
+            pub driver_options: DriverOptions,
+            /// The sections of the file that are a driver's: see [`StoreKind::sections`].
+            pub driver_sections: BTreeMap<&'static str, DriverOptions>,
             /// The sections named by `enabled_backends`, and the two reserved stores, each option looked up in the
             /// store's own section, then `[backend_defaults]`, then the built-in default.
             pub stores: BTreeMap<String, StoreSection>,
@@ -87,6 +98,10 @@ macro_rules! config {
             /// Calls `visit` with section, option and value of all there is. Secrets are not masked.
             fn each(&self, visit: &mut dyn FnMut(&str, &'static OptionInfo, Option<String>)) {
                 $( self.$field.each(&mut |info, text| visit($section::NAME, info, text)); )+
+                self.driver_options.each(&mut |info, text| visit(GlanceStoreSection::NAME, info, text));
+                for (section, options) in &self.driver_sections {
+                    options.each(&mut |info, text| visit(section, info, text));
+                }
                 for (id, store) in &self.stores {
                     store.each(&mut |info, text| visit(id, info, text));
                 }
@@ -98,16 +113,6 @@ macro_rules! config {
 sections::all!(config);
 
 impl Config {
-    /// Calls `visit` with the name of each option that a section can have.
-    #[cfg(test)]
-    pub(crate) fn each_name(&self, section: &str, visit: &mut dyn FnMut(&'static str)) {
-        self.each(&mut |name, info, _| {
-            if name == section {
-                visit(info.name);
-            }
-        });
-    }
-
     /// The file of this name: in the directories given by `--config-dir`, beside the configuration files, then in the
     /// usual places (`ConfigOpts.find_file` of oslo.config). An absolute path is only checked. Asks the file system.
     pub fn find_file(&self, name: &str) -> Option<PathBuf> {

@@ -1,10 +1,12 @@
 //! What is known of an option, declared once: its name, type, default, range, old names and standing.
 
-use super::value::{OptionValue, Rejected};
+pub(crate) use super::value::{IntoDefault, OptionValue};
+
+use super::value::Rejected;
 
 /// One option of a section.
 #[derive(Debug)]
-pub(super) struct OptionInfo {
+pub(crate) struct OptionInfo {
     /// Its name in the file.
     pub(super) name: &'static str,
     /// What it is for, in a sentence.
@@ -15,26 +17,55 @@ pub(super) struct OptionInfo {
     pub(super) default: fn() -> Option<String>,
     /// Its values are true and false.
     pub(super) boolean: bool,
-    /// Reads the texts of a file and gives the value back as it would be written, `None` when nothing is set.
-    pub(super) check: fn(&[String], &OptionInfo) -> Result<Option<String>, Rejected>,
+    /// Reads the texts of a file as the option's type does.
+    pub(super) check: fn(&[String], &OptionInfo) -> Result<Option<Written>, Rejected>,
 }
 
+/// A value as it would be written in a file; `None` when nothing is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Written(pub(super) Option<String>);
+
 impl OptionInfo {
-    /// For the declarations in `sections`; `T` is the field's type.
-    pub(super) const fn new<T: OptionValue>(
+    /// For [`options!`]; `T` is the field's type.
+    pub(crate) const fn new<T: OptionValue>(
         name: &'static str,
         help: &'static str,
         rules: Rules,
         default: fn() -> Option<String>,
     ) -> Self {
-        let check = |texts: &[String], info: &OptionInfo| Ok(T::parse(texts, info)?.and_then(|value| value.text()));
+        let check = |texts: &[String], info: &OptionInfo| Ok(T::parse(texts, info)?.map(|value| Written(value.text())));
         Self { name, help, rules, default, boolean: T::BOOLEAN, check }
+    }
+}
+
+/// For the tests of those who declare options.
+#[cfg(test)]
+impl OptionInfo {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether its value changes nothing, and whoever sets it is told so.
+    pub(crate) fn is_without_effect(&self) -> bool {
+        self.rules.tier == 3 || self.rules.idle.is_some() || self.rules.standing == Lifecycle::Removed
+    }
+
+    /// What is wrong with the declaration.
+    pub(crate) fn flaw(&self) -> Option<String> {
+        if self.help.is_empty() {
+            return Some(format!("{}: no help", self.name));
+        }
+        let text = (self.default)().filter(|text| !text.is_empty())?;
+        // Bounded lists are shown without their brackets.
+        let text = if self.rules.bounded { format!("[{text}]") } else { text };
+        let refused = (self.check)(std::slice::from_ref(&text), self).err()?;
+        Some(format!("{} = {text}: {refused:?}", self.name))
     }
 }
 
 /// Limits and standing of an option, written as `tier1().min(1.0).old(&[("", "old_name")])`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// 1: existing files rely on it; 2: honoured where its feature exists; 3: accepted, has no effect.
     pub(super) tier: u8,
     /// Smallest number allowed.
@@ -111,22 +142,22 @@ pub(super) enum Lifecycle {
 }
 
 /// Existing files rely on it.
-pub(super) const fn tier1() -> Rules {
+pub(crate) const fn tier1() -> Rules {
     Rules::new(1)
 }
 
 /// Honoured where its feature exists.
-pub(super) const fn tier2() -> Rules {
+pub(crate) const fn tier2() -> Rules {
     Rules::new(2)
 }
 
 /// Accepted, has no effect here.
-pub(super) const fn tier3() -> Rules {
+pub(crate) const fn tier3() -> Rules {
     Rules::new(3)
 }
 
 /// Known from old files only.
-pub(super) const fn removed() -> Rules {
+pub(crate) const fn removed() -> Rules {
     Rules { standing: Lifecycle::Removed, ..Rules::new(3) }
 }
 
@@ -152,97 +183,95 @@ impl Rules {
         }
     }
 
-    pub(super) const fn min(self, min: f64) -> Self {
+    pub(crate) const fn min(self, min: f64) -> Self {
         Self { min: Some(min), ..self }
     }
 
-    pub(super) const fn max(self, max: f64) -> Self {
+    pub(crate) const fn max(self, max: f64) -> Self {
         Self { max: Some(max), ..self }
     }
 
-    pub(super) const fn choices(self, choices: &'static [&'static str]) -> Self {
+    pub(crate) const fn choices(self, choices: &'static [&'static str]) -> Self {
         Self { choices, ..self }
     }
 
-    pub(super) const fn ignore_case(self) -> Self {
+    pub(crate) const fn ignore_case(self) -> Self {
         Self { ignore_case: true, ..self }
     }
 
-    pub(super) const fn old(self, old: &'static [(&'static str, &'static str)]) -> Self {
+    pub(crate) const fn old(self, old: &'static [(&'static str, &'static str)]) -> Self {
         Self { old, ..self }
     }
 
-    pub(super) const fn secret(self) -> Self {
+    pub(crate) const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
 
-    pub(super) const fn urls(self) -> Self {
+    pub(crate) const fn urls(self) -> Self {
         Self { urls: true, ..self }
     }
 
-    pub(super) const fn multi(self) -> Self {
+    pub(crate) const fn multi(self) -> Self {
         Self { multi: true, ..self }
     }
 
-    pub(super) const fn bounded(self) -> Self {
+    pub(crate) const fn bounded(self) -> Self {
         Self { bounded: true, ..self }
     }
 
-    pub(super) const fn quoted(self) -> Self {
+    pub(crate) const fn quoted(self) -> Self {
         Self { quoted: true, ..self }
     }
 
-    pub(super) const fn host(self) -> Self {
+    pub(crate) const fn host(self) -> Self {
         Self { format: Format::Host, ..self }
     }
 
     /// Empty has a meaning of its own.
-    pub(super) const fn host_or_none(self) -> Self {
+    pub(crate) const fn host_or_none(self) -> Self {
         Self { format: Format::HostOrNone, ..self }
     }
 
-    pub(super) const fn uri(self) -> Self {
+    pub(crate) const fn uri(self) -> Self {
         Self { format: Format::Uri, ..self }
     }
 
-    pub(super) const fn integers(self) -> Self {
+    pub(crate) const fn integers(self) -> Self {
         Self { format: Format::Integer, ..self }
     }
 
-    pub(super) const fn file(self) -> Self {
+    pub(crate) const fn file(self) -> Self {
         Self { file: true, ..self }
     }
 
     /// Without effect until this version has the feature, named in the plural.
-    pub(super) const fn later(self, feature: &'static str) -> Self {
+    pub(crate) const fn later(self, feature: &'static str) -> Self {
         Self { idle: Some(Idle::Later(feature)), ..self }
     }
 
     /// Without effect, because what it is about is done otherwise here.
-    pub(super) const fn idle(self, reason: &'static str) -> Self {
+    pub(crate) const fn idle(self, reason: &'static str) -> Self {
         Self { idle: Some(Idle::Because(reason)), ..self }
     }
 
-    pub(super) const fn plugin(self) -> Self {
+    pub(crate) const fn plugin(self) -> Self {
         Self { plugin: true, ..self }
     }
 
-    pub(super) const fn deprecated(self) -> Self {
+    pub(crate) const fn deprecated(self) -> Self {
         Self { standing: Lifecycle::Deprecated, ..self }
     }
 }
 
-/// What gives the options of a section their values.
-pub(super) trait Values {
+/// What gives options their values.
+pub(crate) trait Values {
     /// The value of an option, or its default where it is not set, or not to be used.
     fn option<T: OptionValue>(&mut self, info: &'static OptionInfo, default: impl FnOnce() -> T) -> T;
 }
 
-/// A struct whose fields are the options of one section of the file.
-pub(super) trait Section: Default {
-    /// Name of the section in the file.
-    const NAME: &'static str;
-    /// Its options, in the order of the fields.
+/// A struct whose fields are options that are read together.
+pub(crate) trait Options: Default {
+    /// The options, in the order of the fields.
     const OPTIONS: &'static [OptionInfo];
 
     /// Fills the fields with what `values` has for them.
@@ -252,49 +281,65 @@ pub(super) trait Section: Default {
     fn each(&self, visit: &mut dyn FnMut(&'static OptionInfo, Option<String>));
 }
 
-/// Declares a section: its struct, defaults, reading and table of options in one.
+/// Options that have a section of the file to themselves.
+pub(super) trait Section: Options {
+    /// Name of the section in the file.
+    const NAME: &'static str;
+}
+
+/// Declares options: their struct, defaults, reading and table in one.
 ///
 /// ```ignore
-/// section! {
-///     /// Options of `[task]`.
-///     TaskSection = "task" {
-///         /// Hours a finished task is kept.
-///         task_time_to_live: i64 = 48, tier1().old(&[("DEFAULT", "task_time_to_live")]);
+/// options! {
+///     /// Options of stores of type `disk`.
+///     pub(super) DiskOptions {
+///         /// Where images lie.
+///         disk_folder: String = "/var/lib/glance/images", tier1().old(&[("DEFAULT", "disk_folder")]);
 ///     }
 /// }
 /// ```
 ///
 /// Defaults are written plainly: text, numbers, `[...]` for lists, `None`. `Debug` masks what is secret.
-macro_rules! section {
+macro_rules! options {
+    (@info $field:ident, $type:ty, $default:expr, $rules:expr, $($help:literal)+) => {
+        $crate::config::option::OptionInfo::new::<$type>(
+            stringify!($field),
+            concat!($($help),+).trim_ascii_start(),
+            $rules,
+            || {
+                let default: $type = $crate::config::option::IntoDefault::<$type>::into_default($default);
+                $crate::config::option::OptionValue::text(&default)
+            },
+        )
+    };
     (
         $(#[$about:meta])*
-        $name:ident = $section:literal {
+        $vis:vis $name:ident {
             $( $(#[doc = $help:literal])+ $field:ident: $type:ty = $default:expr, $rules:expr; )+
         }
     ) => {
         $(#[$about])*
         #[derive(Clone, PartialEq)]
-        pub struct $name {
-            $( $(#[doc = $help])+ pub $field: $type, )+
+        $vis struct $name {
+            $( $(#[doc = $help])+ $vis $field: $type, )+
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $( $field: $crate::config::value::IntoDefault::<$type>::into_default($default), )+ }
+                Self { $( $field: $crate::config::option::IntoDefault::<$type>::into_default($default), )+ }
             }
         }
 
-        impl $crate::config::option::Section for $name {
-            const NAME: &'static str = $section;
+        impl $crate::config::option::Options for $name {
             const OPTIONS: &'static [$crate::config::option::OptionInfo] = &[
-                $( section!(@info $field, $type, $default, $rules, $($help)+), )+
+                $( $crate::config::option::options!(@info $field, $type, $default, $rules, $($help)+), )+
             ];
 
             fn read(values: &mut impl $crate::config::option::Values) -> Self {
                 Self {
                     $( $field: values.option(
-                        const { &section!(@info $field, $type, $default, $rules, $($help)+) },
-                        || $crate::config::value::IntoDefault::<$type>::into_default($default),
+                        const { &$crate::config::option::options!(@info $field, $type, $default, $rules, $($help)+) },
+                        || $crate::config::option::IntoDefault::<$type>::into_default($default),
                     ), )+
                 }
             }
@@ -304,8 +349,8 @@ macro_rules! section {
                 visit: &mut dyn FnMut(&'static $crate::config::option::OptionInfo, Option<String>),
             ) {
                 $( visit(
-                    const { &section!(@info $field, $type, $default, $rules, $($help)+) },
-                    $crate::config::value::OptionValue::text(&self.$field),
+                    const { &$crate::config::option::options!(@info $field, $type, $default, $rules, $($help)+) },
+                    $crate::config::option::OptionValue::text(&self.$field),
                 ); )+
             }
         }
@@ -316,24 +361,31 @@ macro_rules! section {
             }
         }
     };
-    (@info $field:ident, $type:ty, $default:expr, $rules:expr, $($help:literal)+) => {
-        $crate::config::option::OptionInfo::new::<$type>(
-            stringify!($field),
-            concat!($($help),+).trim_ascii_start(),
-            $rules,
-            || {
-                let default: $type = $crate::config::value::IntoDefault::<$type>::into_default($default);
-                $crate::config::value::OptionValue::text(&default)
-            },
-        )
+}
+pub(crate) use options;
+
+/// Declares the options of a section, as [`options!`] does: `TaskSection = "task" { … }`.
+macro_rules! section {
+    (
+        $(#[$about:meta])*
+        $name:ident = $section:literal { $($options:tt)+ }
+    ) => {
+        $crate::config::option::options! {
+            $(#[$about])*
+            pub $name { $($options)+ }
+        }
+
+        impl $crate::config::option::Section for $name {
+            const NAME: &'static str = $section;
+        }
     };
 }
 pub(super) use section;
 
-/// `Debug` of a section, with secrets masked whatever the type of their field.
-pub(super) fn debug<S: Section>(name: &str, section: &S, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// `Debug` of options, with secrets masked whatever the type of their field.
+pub(crate) fn debug<O: Options>(name: &str, options: &O, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
     let mut out = f.debug_struct(name);
-    section.each(&mut |info, text| {
+    options.each(&mut |info, text| {
         out.field(info.name, &shown(info, text));
     });
     out.finish()

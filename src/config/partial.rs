@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use super::embedded;
 use super::ini::{self, Document};
 use super::layers::{Layer, Merged};
-use super::option::Section;
+use super::option::{Options as _, Section as _};
 use super::problem::{Origin, Problem};
 use super::reader::Reader;
+use super::schema::Schema;
 use super::sources::{self, Found, Sources};
-use super::{DefaultSection, ServiceSection};
+use super::{DefaultSection, ServiceSection, StoreKind};
 
 /// More lines than this that nobody can read, and it is no configuration file.
 const MOST_BAD_LINES: usize = 100;
@@ -36,8 +37,9 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Finds and reads the files. Blocks.
-    pub fn load(sources: &Sources) -> Self {
+    /// Finds and reads the files, in which options of these kinds of stores may stand. Blocks.
+    pub fn load(sources: &Sources, kinds: &[&'static StoreKind]) -> Self {
+        let schema = Schema::new(kinds);
         let mut unread = Vec::new();
         let Found { files: paths, named, search } = sources.find().unwrap_or_else(|problems| {
             unread.extend(problems);
@@ -48,7 +50,7 @@ impl Partial {
             && !named
             && let Ok(state) = embedded::state_directory(sources)
         {
-            layers.push(embedded::layer(&state));
+            layers.push(embedded::layer(&state, kinds));
         }
         let mut files = Vec::new();
         for path in paths {
@@ -61,7 +63,7 @@ impl Partial {
                     let document = readable(&text, |source| {
                         unread.push(Problem::Syntax { path: path.clone(), source });
                     });
-                    layers.push(Layer::file(&path, &document, &mut Vec::new()));
+                    layers.push(Layer::file(&schema, &path, &document, &mut Vec::new()));
                     files.push(path);
                 }
                 Err(source) => unread.push(Problem::Unreadable { path, source }),
@@ -71,7 +73,7 @@ impl Partial {
             unread.push(Problem::from(error));
             Merged::default()
         });
-        let mut reader = Reader::new(&merged, None, Origin::from(Origin::DEFAULT));
+        let mut reader = Reader::new(&schema, &merged, None, Origin::from(Origin::DEFAULT));
         let default = DefaultSection::read(&mut reader.section(vec![DefaultSection::NAME.to_owned()]));
         let service = ServiceSection::read(&mut reader.section(vec![ServiceSection::NAME.to_owned()]));
         let of = |name: &str| [DefaultSection::NAME, ServiceSection::NAME].into_iter().find(|known| *known == name);
@@ -137,7 +139,8 @@ mod tests {
             std::fs::write(etc.path().join("glance").join(name), text).unwrap();
         }
         let environment = BTreeMap::from([("STATE_DIRECTORY".to_owned(), "/var/lib/glance".to_owned())]);
-        Partial::load(&Sources { arguments: Arguments::default(), environment, etc: etc.path().to_path_buf() })
+        let sources = Sources { arguments: Arguments::default(), environment, etc: etc.path().to_path_buf() };
+        Partial::load(&sources, &[])
     }
 
     #[test]

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::driver_options::DriverOptions;
 use super::layers::Merged;
 use super::option::{Lifecycle, OptionInfo, Rules, Values};
 use super::problem::{Origin, Problem, Warning};
-use super::schema;
-use super::secret::{MASK, mask_pairs, mask_url};
-use super::substitute::substitute;
-use super::value::OptionValue;
+use super::schema::{self, Schema};
+use super::secret::{MASK, Secret, mask_pairs, mask_url};
+use super::substitute::{Known, substitute};
+use super::value::{OptionValue, Rejected};
 
 /// Where each option in force comes from; options that nothing sets are absent.
 pub type Origins = BTreeMap<(String, String), Origin>;
 
 /// Reads options one after the other.
 pub(super) struct Reader<'a> {
-    merged: &'a Merged,
+    known: Known<'a>,
     credentials: Option<&'a Path>,
     /// Stands for the source of what nothing sets.
     place: Origin,
@@ -37,7 +38,6 @@ pub(super) struct SectionReader<'r, 'a> {
 /// What somebody wrote for an option.
 struct Found {
     section: String,
-    origin: Origin,
     written: String,
     /// The texts with all that they refer to in its place, or why that cannot be.
     expanded: Result<Vec<String>, String>,
@@ -46,8 +46,9 @@ struct Found {
 impl<'a> Reader<'a> {
     /// `credentials`: the directory that systemd put the service's credentials in. `place`: where an option would be set
     /// that is missing.
-    pub(super) fn new(merged: &'a Merged, credentials: Option<&'a Path>, place: Origin) -> Self {
-        Self { merged, credentials, place, problems: Vec::new(), warnings: Vec::new(), origins: Origins::new() }
+    pub(super) fn new(schema: &'a Schema, merged: &'a Merged, credentials: Option<&'a Path>, place: Origin) -> Self {
+        let known = Known { schema, merged };
+        Self { known, credentials, place, problems: Vec::new(), warnings: Vec::new(), origins: Origins::new() }
     }
 
     /// A reader for a section, whose options are looked for in each section of `chain`. The first one names them.
@@ -60,6 +61,13 @@ impl<'a> Reader<'a> {
         let origin = Some(self.origin(section, option)).filter(Origin::is_set).unwrap_or_else(|| self.place.clone());
         let (section, option) = (section.to_owned(), option.to_owned());
         self.problems.push(Problem::Refused { origin, section, option, reason: reason.into() });
+    }
+
+    /// Notes that a value is none that its option can have: `allowed` says which.
+    pub(super) fn reject(&mut self, section: &str, option: &str, value: &str, allowed: String) {
+        let origin = self.origin(section, option);
+        let (section, option, value) = (section.to_owned(), option.to_owned(), one_line(value));
+        self.problems.push(Problem::Value { origin, section, option, value, allowed });
     }
 
     /// Notes something about an option.
@@ -96,7 +104,7 @@ impl<'a> Reader<'a> {
 impl Values for SectionReader<'_, '_> {
     fn option<T: OptionValue>(&mut self, info: &'static OptionInfo, default: impl FnOnce() -> T) -> T {
         // Every option has an instance of this function: what does not depend on its type is elsewhere.
-        self.look_up(info).and_then(|found| self.parse(info, found)).unwrap_or_else(default)
+        self.look_up(info).and_then(|found| self.parse(info, found, T::parse)).unwrap_or_else(default)
     }
 }
 
@@ -106,13 +114,18 @@ impl SectionReader<'_, '_> {
         Self { plugin: section, ..self }
     }
 
+    /// What the sections say to drivers, which have declared these options.
+    pub(super) fn driver_options(&mut self, declared: Vec<&'static OptionInfo>) -> DriverOptions {
+        DriverOptions::of(declared, |info| self.look_up(info).and_then(|found| self.parse(info, found, usable)))
+    }
+
     /// What the first section that has the option says.
     fn look_up(&mut self, info: &'static OptionInfo) -> Option<Found> {
         let chain = match &self.plugin {
             Some(plugin) if info.rules.plugin => vec![plugin.clone()],
             _ => self.chain.clone(),
         };
-        let (texts, origins) = chain.iter().find_map(|section| self.reader.merged.texts(section, info.name))?;
+        let (texts, origins) = chain.iter().find_map(|section| self.reader.known.merged.texts(section, info.name))?;
         let counting = if info.rules.multi { 0 } else { texts.len() - 1 };
         let (texts, origin) = (texts.get(counting..)?, Origin::of_all(origins.get(counting..)?));
         let section = self.chain.first().map_or("", String::as_str).to_owned();
@@ -120,12 +133,17 @@ impl SectionReader<'_, '_> {
 
         let written = texts.last().map_or("", String::as_str).to_owned();
         let expanded = texts.iter().map(|text| self.expand(info, &chain, text)).collect();
-        Some(Found { section, origin, written, expanded })
+        Some(Found { section, written, expanded })
     }
 
-    fn parse<T: OptionValue>(&mut self, info: &'static OptionInfo, found: Found) -> Option<T> {
+    fn parse<T>(
+        &mut self,
+        info: &'static OptionInfo,
+        found: Found,
+        parse: impl Fn(&[String], &OptionInfo) -> Result<Option<T>, Rejected>,
+    ) -> Option<T> {
         let parsed = match &found.expanded {
-            Ok(texts) => T::parse(texts, info).map_err(|rejected| rejected.0),
+            Ok(texts) => parse(texts, info).map_err(|rejected| rejected.0),
             Err(reason) => Err(reason.clone()),
         };
         match parsed {
@@ -137,14 +155,13 @@ impl SectionReader<'_, '_> {
     }
 
     fn reject(&mut self, info: &'static OptionInfo, found: Found, allowed: String) {
-        let Found { section, origin, written, .. } = found;
+        let Found { section, written, .. } = found;
         let value = match info.rules {
             Rules { secret: true, .. } => MASK.to_owned(),
             Rules { urls: true, .. } => mask_pairs(&written),
             _ => mask_url(&written),
         };
-        let (option, value) = (info.name.to_owned(), one_line(&value));
-        self.reader.problems.push(Problem::Value { origin, section, option, value, allowed });
+        self.reader.reject(&section, info.name, &value, allowed);
     }
 
     fn note(&mut self, section: &str, info: &'static OptionInfo, origin: &Origin) {
@@ -164,7 +181,7 @@ impl SectionReader<'_, '_> {
     }
 
     fn expand(&self, info: &OptionInfo, chain: &[String], text: &str) -> Result<String, String> {
-        let text = substitute(self.reader.merged, chain, text).map_err(|error| {
+        let text = substitute(self.reader.known, chain, text).map_err(|error| {
             // What follows the dollar may be a part of the secret.
             if info.rules.secret { "refers to no option; write $$ for a dollar".to_owned() } else { error }
         })?;
@@ -198,6 +215,12 @@ impl SectionReader<'_, '_> {
                 .to_owned()),
         }
     }
+}
+
+/// The texts as they are, if the option's type takes them; `None` where its default stands.
+fn usable(texts: &[String], info: &OptionInfo) -> Result<Option<Vec<Secret>>, Rejected> {
+    let written = (info.check)(texts, info)?;
+    Ok(written.map(|_| texts.iter().map(|text| Secret::from(text.as_str())).collect()))
 }
 
 /// Keeps a message, and a line of the dump, on one line.

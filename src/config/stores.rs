@@ -2,62 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::option::{OptionInfo, Section};
+use super::driver_options::DriverOptions;
+use super::option::{OptionInfo, Options as _, Section as _};
 use super::reader::Reader;
 use super::schema::{self, BACKEND_DEFAULTS};
+use super::store_kind::StoreKind;
 use super::{Config, DefaultSection, GlanceStoreSection, StoreCommonSection};
 
 /// The stores that the service keeps for itself: for uploads before an import, and for the work of tasks.
 pub(super) const RESERVED: [&str; 2] = ["os_glance_staging_store", "os_glance_tasks_store"];
 const RESERVED_PREFIX: &str = "os_glance_";
-
-/// What the configuration has to know of a kind of store. Which kinds there are is not its business: whoever has drivers gives
-/// the list to [`Config::load`].
-#[derive(Debug)]
-pub struct StoreKind {
-    /// As in `enabled_backends` and `stores`.
-    pub name: &'static str,
-    /// The class that very old files name instead (glance_store's entry points).
-    pub old_name: &'static str,
-    /// The schemes of its locations' URLs, in lower case.
-    pub schemes: &'static [&'static str],
-    /// Images are only read from there, and clients are told so (`read-only` in `info/stores`).
-    pub is_read_only: bool,
-    /// How the names of its options begin.
-    pub options: &'static [&'static str],
-    /// The option that leaves certificates unverified, where one is in force.
-    pub unverified: fn(&GlanceStoreSection) -> Option<&'static str>,
-}
-
-impl PartialEq for StoreKind {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl StoreKind {
-    /// Whether a file means this kind by that name.
-    pub fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.old_name == name
-    }
-
-    /// Whether an option of `[glance_store]` means something to a store of this kind.
-    pub fn has(&self, option: &str) -> bool {
-        self.options.iter().any(|beginning| option.starts_with(beginning))
-    }
-}
-
-impl GlanceStoreSection {
-    /// Whether all that means something to a store of this kind is the same in both.
-    pub fn is_same_for(&self, kind: &StoreKind, other: &Self) -> bool {
-        let texts = |section: &Self| {
-            let mut texts = Vec::new();
-            section.each(&mut |info, text| texts.extend(kind.has(info.name).then_some(text)));
-            texts
-        };
-        texts(self) == texts(other)
-    }
-}
 
 /// One store of a multi-store configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,7 +25,7 @@ pub struct StoreSection {
     /// Preference when choosing among locations; higher first.
     pub weight: i64,
     /// The driver's options.
-    pub options: GlanceStoreSection,
+    pub options: DriverOptions,
 }
 
 impl StoreSection {
@@ -80,11 +34,27 @@ impl StoreSection {
         let common = StoreCommonSection { store_description: self.store_description.clone(), weight: self.weight };
         common.each(visit);
         self.options.each(&mut |info, text| {
-            if self.kind.is_none_or(|kind| kind.has(info.name)) {
+            if self.kind.is_none_or(|kind| kind.option_names().any(|name| name == info.name)) {
                 visit(info, text);
             }
         });
     }
+}
+
+/// What is said to drivers outside of stores' own sections: in `[glance_store]`, and in sections that are a driver's.
+pub(super) fn read_shared(
+    reader: &mut Reader<'_>,
+    kinds: &[&'static StoreKind],
+) -> (DriverOptions, BTreeMap<&'static str, DriverOptions>) {
+    let mut read = |section: &str, options| reader.section(vec![section.to_owned()]).driver_options(options);
+    let shared = read(GlanceStoreSection::NAME, declared(kinds));
+    let own = kinds.iter().flat_map(|kind| kind.sections);
+    (shared, own.map(|(section, options)| (*section, read(section, options.iter().collect()))).collect())
+}
+
+/// All options that a section of a store can have, whichever kind it is of: stores may share a section.
+fn declared(kinds: &[&'static StoreKind]) -> Vec<&'static OptionInfo> {
+    kinds.iter().flat_map(|kind| kind.options).collect()
 }
 
 /// Reads the stores, and notes what is wrong with `enabled_backends` and `default_backend`, or with `stores` and
@@ -95,6 +65,7 @@ pub(super) fn read(
     kinds: &[&'static StoreKind],
 ) -> BTreeMap<String, StoreSection> {
     let mut stores = BTreeMap::new();
+    check_default_scheme(reader, config, kinds);
     let Some(backends) = config.default.enabled_backends.as_ref().filter(|backends| !backends.is_empty()) else {
         check_single(reader, config, kinds);
         return stores;
@@ -105,7 +76,7 @@ pub(super) fn read(
                           for internal use only.";
             reader.refuse(DefaultSection::NAME, "enabled_backends", reason);
         } else if let Some(kind) = known(reader, "enabled_backends", DefaultSection::NAME, driver, kinds) {
-            stores.insert(id.clone(), store(reader, id, kind));
+            stores.insert(id.clone(), store(reader, id, kind, kinds));
         }
     }
     match config.glance_store.default_backend.as_deref() {
@@ -117,19 +88,20 @@ pub(super) fn read(
         }
         Some(_) => {}
     }
-    let Some(file) = kinds.iter().find(|kind| kind.is_called("file")) else { return stores };
+    let of_service = kinds.iter().find_map(|kind| Some((*kind, kind.folder?)));
+    let Some((kind, folder)) = of_service else { return stores };
     for id in RESERVED {
-        let mut store = store(reader, id, file);
-        if !reader.is_set(id, "filesystem_store_datadir") {
+        let mut store = store(reader, id, kind, kinds);
+        if !reader.is_set(id, folder) {
             // The documented default; upstream's own code loses it.
-            store.options.filesystem_store_datadir = format!("/var/lib/glance/{id}");
+            store.options.set(folder, &[&format!("/var/lib/glance/{id}")]);
         }
         stores.insert(id.to_owned(), store);
     }
     stores
 }
 
-fn store(reader: &mut Reader<'_>, id: &str, kind: &'static StoreKind) -> StoreSection {
+fn store(reader: &mut Reader<'_>, id: &str, kind: &'static StoreKind, kinds: &[&'static StoreKind]) -> StoreSection {
     let own = schema::normal_section(id);
     // The reserved stores do not take part in what the operator's stores share.
     let mut chain = vec![own];
@@ -137,7 +109,7 @@ fn store(reader: &mut Reader<'_>, id: &str, kind: &'static StoreKind) -> StoreSe
         chain.push(BACKEND_DEFAULTS.to_owned());
     }
     let common = StoreCommonSection::read(&mut reader.section(chain.clone()));
-    let options = GlanceStoreSection::read(&mut reader.section(chain));
+    let options = reader.section(chain).driver_options(declared(kinds));
     StoreSection {
         driver: kind.name.to_owned(),
         kind: Some(kind),
@@ -147,13 +119,24 @@ fn store(reader: &mut Reader<'_>, id: &str, kind: &'static StoreKind) -> StoreSe
     }
 }
 
+/// The scheme must be one that some kind of store has, be it used or not.
+fn check_default_scheme(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static StoreKind]) {
+    let scheme = config.glance_store.default_store.as_str();
+    let known: Vec<_> = kinds.iter().flat_map(|kind| kind.schemes).copied().collect();
+    if !known.contains(&scheme) {
+        let allowed = format!("must be one of {}", known.join(", "));
+        reader.reject(GlanceStoreSection::NAME, "default_store", scheme, allowed);
+    }
+}
+
 fn check_single(reader: &mut Reader<'_>, config: &Config, kinds: &[&'static StoreKind]) {
     let options = &config.glance_store;
     let stores = options.stores.iter();
     let stores: Vec<_> =
         stores.filter_map(|name| known(reader, "stores", GlanceStoreSection::NAME, name, kinds)).collect();
     let scheme = options.default_store.as_str();
-    if !stores.iter().any(|kind| kind.schemes.contains(&scheme)) {
+    let has_scheme = |kinds: &[&StoreKind]| kinds.iter().any(|kind| kind.schemes.contains(&scheme));
+    if has_scheme(kinds) && !has_scheme(&stores) {
         reader.refuse(GlanceStoreSection::NAME, "default_store", format!("Store for scheme {scheme} not found"));
     }
 }

@@ -9,10 +9,10 @@ use super::option::{Format, OptionInfo, Rules};
 
 /// Why a text is no value of its option: what would be allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rejected(pub(super) String);
+pub(crate) struct Rejected(pub(super) String);
 
 /// A type that an option can have.
-pub(super) trait OptionValue: Sized {
+pub(crate) trait OptionValue: Sized {
     /// Whether this is true or false.
     const BOOLEAN: bool = false;
 
@@ -29,7 +29,7 @@ pub(super) trait OptionValue: Sized {
 }
 
 /// How a built-in default is written in a declaration.
-pub(super) trait IntoDefault<T> {
+pub(crate) trait IntoDefault<T> {
     fn into_default(self) -> T;
 }
 

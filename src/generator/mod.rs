@@ -15,6 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Arguments, Partial, Sources};
+use crate::store;
 
 pub use plan::{Plan, Remark, Unit, plan};
 
@@ -49,7 +50,7 @@ pub fn sources(etc: PathBuf) -> Sources {
 /// Writes the units of this host into `directory` (systemd's "normal" one), and tells the journal.
 pub fn run(directory: &Path) {
     let sources = sources(PathBuf::from("/etc"));
-    let mut plan = plan(&Partial::load(&sources), &Host::here(&sources.etc));
+    let mut plan = plan(&Partial::load(&sources, &store::kinds()), &Host::here(&sources.etc));
     for unit in &plan.units {
         if let Err(error) = write(directory, unit) {
             plan.remarks.push(Remark::error(format!("{}: {error}", directory.join(unit.path()).display())));

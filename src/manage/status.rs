@@ -14,6 +14,7 @@ use super::console::say;
 use super::{DONE, USAGE};
 use crate::config::{CommonArguments, Partial, Program, Sources};
 use crate::schema::python::json;
+use crate::store;
 
 /// At least one check failed: this must be settled before the upgrade.
 const FAILURE: u8 = 2;
@@ -99,7 +100,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { DONE });
         }
     };
-    let configuration = Partial::load(&Sources::of_process(arguments));
+    let configuration = Partial::load(&Sources::of_process(arguments), &store::kinds());
     if !configuration.unread.is_empty() {
         for problem in &configuration.unread {
             let _ = writeln!(std::io::stderr(), "Error:\n{problem}");
@@ -186,7 +187,7 @@ mod tests {
         std::fs::write(etc.path().join("glance/glance-api.conf"), conf).unwrap();
         std::fs::write(etc.path().join("glance/policy.json"), policy).unwrap();
         let sources = Sources { arguments: Arguments::default(), environment: [].into(), etc: etc.path().to_owned() };
-        checks(&Partial::load(&sources))
+        checks(&Partial::load(&sources, &store::kinds()))
     }
 
     fn failed(results: &Results) -> Vec<bool> {

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::{FileIdentity, Location, Reader, StoreContext, StoreError};
-use crate::config::{GlanceStoreSection, StoreKind};
+use crate::config::{DriverOptions, StoreKind};
 use crate::keystone::outgoing::UrlFilter;
 
 /// A kind of store. All that is specific to it is said here; the list of them is in `drivers`.
@@ -25,7 +25,7 @@ pub(super) struct Driver {
     pub(super) make: Option<Make>,
     /// For stores that hold connections or sessions: a reload that does not change their options keeps them. Gives the files that
     /// a store is made from beside its options. `None`: a new store costs nothing.
-    pub(super) lasts: Option<fn(&GlanceStoreSection) -> Vec<PathBuf>>,
+    pub(super) lasts: Option<fn(&DriverOptions) -> Vec<PathBuf>>,
     /// Makes a store that only reads, in the place of one whose options are bad. Where there is none, the store is left out.
     pub(super) make_disabled: Option<MakeDisabled>,
 }
@@ -46,7 +46,8 @@ pub(super) struct Setup<'a> {
     pub(super) name: &'a str,
     /// The id recorded in locations; `None` in single-store mode.
     pub(super) id: Option<&'a str>,
-    pub(super) options: &'a GlanceStoreSection,
+    /// Its driver's among others.
+    pub(super) options: &'a DriverOptions,
     pub(super) filter: &'a UrlFilter,
     /// Only the options are to be looked at: nothing is created, opened or contacted.
     pub(super) only_checks: bool,

@@ -1,47 +1,13 @@
 //! The drivers: a new one is a line here and a module of its own.
 
+use super::absent::{cinder, s3, swift, vmware};
 use super::driver::Driver;
 use super::{file, http, rbd};
-use crate::config::{GlanceStoreSection, StoreKind};
+use crate::config::StoreKind;
 
 /// All kinds of stores that upstream has. Those without a way to make one end the start when the configuration names them.
-static DRIVERS: [Driver; 7] = [
-    file::DRIVER,
-    http::DRIVER,
-    rbd::DRIVER,
-    absent("s3", "glance.store.s3.Store", &["s3", "s3+http", "s3+https"], &["s3_"], |_| None),
-    Driver {
-        private_schemes: &["swift+config"],
-        ..absent(
-            "swift",
-            "glance.store.swift.Store",
-            &["swift", "swift+http", "swift+https", "swift+config"],
-            &["swift_", "default_swift_"],
-            |options| options.swift_store_auth_insecure.then_some("swift_store_auth_insecure"),
-        )
-    },
-    absent("cinder", "glance.store.cinder.Store", &["cinder"], &["cinder_", "rootwrap_config"], |options| {
-        options.cinder_api_insecure.then_some("cinder_api_insecure")
-    }),
-    absent("vmware", "glance.store.vmware_datastore.Store", &["vsphere"], &["vmware_"], |_| None),
-];
-
-const fn absent(
-    name: &'static str,
-    old_name: &'static str,
-    schemes: &'static [&'static str],
-    options: &'static [&'static str],
-    unverified: fn(&GlanceStoreSection) -> Option<&'static str>,
-) -> Driver {
-    Driver {
-        kind: StoreKind { name, old_name, schemes, is_read_only: false, options, unverified },
-        private_schemes: &[],
-        is_filtered: false,
-        make: None,
-        lasts: None,
-        make_disabled: None,
-    }
-}
+static DRIVERS: [Driver; 7] =
+    [file::DRIVER, http::DRIVER, rbd::DRIVER, s3::DRIVER, swift::DRIVER, cinder::DRIVER, vmware::DRIVER];
 
 /// What the configuration has to know of all kinds of stores: see [`crate::config::Config::load`].
 pub fn kinds() -> Vec<&'static StoreKind> {
@@ -61,8 +27,9 @@ pub(super) fn available() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::config::Config;
 
     #[test]
     fn drivers_are_found_by_either_name_and_share_none() {
@@ -82,17 +49,49 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_a_driver_has_one_driver() {
-        let general = ["default_backend", "default_store", "stores"];
-        let mut orphans = Vec::new();
-        Config::default().each_name("glance_store", &mut |option| {
-            let owners = DRIVERS.iter().filter(|driver| driver.kind.has(option)).count();
-            assert!(owners <= 1, "{option}");
-            if owners == 0 {
-                orphans.push(option.to_owned());
+    fn drivers_share_no_option_and_no_folder() {
+        let mut names: Vec<_> = DRIVERS.iter().flat_map(|driver| driver.kind.option_names()).collect();
+        names.extend(["default_backend", "default_store", "stores", "store_description", "weight"]);
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        let folders = DRIVERS.iter().filter_map(|driver| driver.kind.folder.map(|folder| (driver, folder)));
+        for (driver, folder) in folders.clone() {
+            assert!(driver.kind.option_names().any(|name| name == folder), "{folder}");
+        }
+        assert_eq!(folders.count(), 1, "the service keeps what is its own in one kind of store");
+    }
+
+    /// As the configuration sees to for all others: `an_option_without_effect_says_so`.
+    #[test]
+    fn an_option_has_an_effect_or_says_that_it_has_none() {
+        let mut text = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store"), &mut text);
+        for driver in &DRIVERS {
+            let of_sections = driver.kind.sections.iter().flat_map(|(_, options)| *options);
+            for info in driver.kind.options.iter().chain(of_sections) {
+                assert_eq!(info.flaw(), None);
+                let name = info.name();
+                let read = format!("options.{name}");
+                let mut behind = text.split(&read).skip(1).filter_map(|rest| rest.chars().next());
+                let is_used = behind.any(|next| !next.is_alphanumeric() && next != '_');
+                assert_eq!(info.is_without_effect(), driver.make.is_none(), "{name}");
+                assert!(is_used || driver.make.is_none(), "{name} is read by nobody");
             }
-        });
-        orphans.retain(|option| !option.starts_with("sheepdog_") && option != "store_capabilities_update_min_interval");
-        assert_eq!(orphans, general);
+        }
+    }
+
+    /// Without tests.
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+                let file = std::fs::read_to_string(&path).unwrap();
+                text.push_str(file.split("#[cfg(test)]\nmod tests").next().unwrap());
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Images that lie on web servers: read-only. Upstream: `glance_store/_drivers/http.py`.
 
+mod options;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +15,12 @@ use url::Url;
 
 use super::driver::{Driver, Setup, Store, Writer};
 use super::{Capability, Location, Priority, Reader, StoreContext, StoreError};
-use crate::config::{GlanceStoreSection, StoreKind};
+use crate::config::StoreKind;
+use crate::config::option::Options as _;
 use crate::keystone::outgoing::{
     Answer, ClientError, Options, Outgoing, Proxies, Redirects, Refused, RequestError, Timeout, Tls, UrlFilter,
 };
+use options::HttpOptions;
 
 /// Requests made for one image: the first and what it is redirected to.
 const MAX_REQUESTS: usize = 5;
@@ -31,8 +35,11 @@ pub(super) const DRIVER: Driver = Driver {
         old_name: "glance.store.http.Store",
         schemes: &["http", "https"],
         is_read_only: true,
-        options: &["http"],
+        options: HttpOptions::OPTIONS,
+        sections: &[],
+        folder: None,
         unverified: |options| {
+            let options: HttpOptions = options.read();
             (options.https_insecure && options.https_ca_certificates_file.is_none()).then_some("https_insecure")
         },
     },
@@ -40,9 +47,9 @@ pub(super) const DRIVER: Driver = Driver {
     is_filtered: true,
     make: Some(|setup| {
         let Setup { name, options, filter, .. } = *setup;
-        Ok(Arc::new(HttpStore::open(name, options, filter.clone())?))
+        Ok(Arc::new(HttpStore::open(name, &options.read(), filter.clone())?))
     }),
-    lasts: Some(|options| tls(options).files()),
+    lasts: Some(|options| tls(&options.read()).files()),
     make_disabled: None,
 };
 
@@ -59,7 +66,7 @@ impl HttpStore {
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
-    fn open(name: &str, options: &GlanceStoreSection, filter: UrlFilter) -> Result<Self, StoreError> {
+    fn open(name: &str, options: &HttpOptions, filter: UrlFilter) -> Result<Self, StoreError> {
         let proxies = match options.http_proxy_information.as_slice() {
             [] => Proxies::Environment,
             listed => Proxies::Listed(listed.to_vec()),
@@ -191,7 +198,7 @@ impl Store for HttpStore {
     }
 }
 
-fn tls(options: &GlanceStoreSection) -> Tls {
+fn tls(options: &HttpOptions) -> Tls {
     let ca_file = options.https_ca_certificates_file.clone().filter(|path| !path.is_empty());
     Tls { insecure: options.https_insecure && ca_file.is_none(), ca_file, ..Tls::default() }
 }

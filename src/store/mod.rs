@@ -1,5 +1,6 @@
 //! Where image data lies: one trait, a driver for each kind of store, the registry of those that are configured.
 
+mod absent;
 mod background;
 mod buffer;
 mod context;
@@ -35,4 +36,5 @@ pub(crate) use file_identity::Removal;
 pub use location::Location;
 pub use open_file::OpenFile;
 pub use reader::{FileRegion, Piece, Reader};
+pub(crate) use registry::tasks_folder;
 pub use registry::{LocationRef, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};

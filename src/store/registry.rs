@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::driver::{Driver, Store};
 use super::{Location, ObjectIdentity, Reader, StoreContext, StoreError};
 use crate::keystone::outgoing::UrlFilter;
+pub(crate) use open::tasks_folder;
 use recipe::Recipe;
 
 /// Ids that begin so belong to the service itself.

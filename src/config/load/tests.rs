@@ -7,27 +7,90 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::*;
+use crate::config::option::{Options, options, tier1};
 use crate::config::{Arguments, Program, Secret};
 
-/// Stands for the drivers, which are above.
+options! {
+    /// Some of the options of a driver.
+    FileOptions {
+        /// Read and write block size in bytes.
+        filesystem_store_chunk_size: i64 = 65_536, tier1().min(1.0);
+        /// Directory for image files.
+        filesystem_store_datadir: String = "/var/lib/glance/images", tier1();
+        /// Several directories.
+        filesystem_store_datadirs: Vec<String> = [], tier1().multi();
+    }
+}
+
+options! {
+    /// Some of the options of another one.
+    HttpOptions {
+        /// Proxy per scheme.
+        http_proxy_information: Vec<(String, String)> = [], tier1().urls();
+        /// Do not verify HTTPS.
+        https_insecure: bool = true, tier1();
+    }
+}
+
+options! {
+    /// Some of the options of a third one.
+    RbdOptions {
+        /// Ceph pool.
+        rbd_store_pool: String = "images", tier1();
+        /// Ceph user.
+        rbd_store_user: Option<String> = None, tier1().old(&[("", "rbd_user_of_old")]);
+    }
+}
+
+options! {
+    /// Options of one that this version does not have.
+    S3Options {
+        /// Secret key.
+        s3_store_secret_key: Option<Secret> = None, tier1().secret().later("stores of type s3");
+    }
+}
+
+options! {
+    /// Options of a section that a driver has beside those of its stores.
+    LibraryOptions {
+        /// Files of locks.
+        library_folder: Option<String> = None, tier1().old(&[("DEFAULT", "library_folder")]);
+    }
+}
+
+/// Stand for the drivers, which are above.
 fn kinds() -> Vec<&'static StoreKind> {
-    const NONE: StoreKind =
-        StoreKind { name: "", old_name: "", schemes: &[], is_read_only: false, options: &[], unverified: |_| None };
+    const NONE: StoreKind = StoreKind {
+        name: "",
+        old_name: "",
+        schemes: &[],
+        is_read_only: false,
+        options: &[],
+        sections: &[],
+        folder: None,
+        unverified: |_| None,
+    };
     static KINDS: [StoreKind; 7] = [
-        StoreKind { name: "file", schemes: &["file", "filesystem"], options: &["filesystem_"], ..NONE },
+        StoreKind {
+            name: "file",
+            schemes: &["file", "filesystem"],
+            options: FileOptions::OPTIONS,
+            folder: Some("filesystem_store_datadir"),
+            ..NONE
+        },
         StoreKind {
             name: "http",
             old_name: "glance.store.http.Store",
             schemes: &["http", "https"],
-            options: &["http"],
-            unverified: |options| options.https_insecure.then_some("https_insecure"),
+            options: HttpOptions::OPTIONS,
+            unverified: |options| options.read::<HttpOptions>().https_insecure.then_some("https_insecure"),
             ..NONE
         },
-        StoreKind { name: "rbd", schemes: &["rbd"], options: &["rbd_"], ..NONE },
-        StoreKind { name: "s3", schemes: &["s3"], options: &["s3_"], ..NONE },
-        StoreKind { name: "swift", schemes: &["swift"], options: &["swift_"], ..NONE },
-        StoreKind { name: "cinder", schemes: &["cinder"], options: &["cinder_"], ..NONE },
-        StoreKind { name: "vmware", schemes: &["vsphere"], options: &["vmware_"], ..NONE },
+        StoreKind { name: "rbd", schemes: &["rbd"], options: RbdOptions::OPTIONS, ..NONE },
+        StoreKind { name: "s3", schemes: &["s3"], options: S3Options::OPTIONS, ..NONE },
+        StoreKind { name: "swift", schemes: &["swift"], ..NONE },
+        StoreKind { name: "cinder", schemes: &["cinder"], sections: &[("library", LibraryOptions::OPTIONS)], ..NONE },
+        StoreKind { name: "vmware", schemes: &["vsphere"], ..NONE },
     ];
     KINDS.iter().collect()
 }
@@ -92,6 +155,11 @@ impl Sandbox {
 
     fn config(&self) -> Config {
         self.load().unwrap().config
+    }
+
+    /// What the file says to drivers, read as the `file` driver does.
+    fn file_options(&self) -> FileOptions {
+        self.config().driver_options.read()
     }
 
     /// Warnings, or errors, with the place's own path cut off.

@@ -18,7 +18,6 @@ mod import_filtering_opts;
 mod inject_metadata_properties;
 mod key_manager;
 mod keystone_authtoken;
-mod os_brick;
 mod oslo_concurrency;
 mod oslo_limit;
 mod oslo_messaging_kafka;
@@ -37,7 +36,7 @@ mod taskflow_executor;
 mod vault;
 mod wsgi;
 
-use super::option::{OptionInfo, Section as _};
+use super::option::{OptionInfo, Options as _, Section as _};
 
 pub use audit_middleware_notifications::AuditMiddlewareNotificationsSection;
 pub use barbican::BarbicanSection;
@@ -55,7 +54,6 @@ pub use import_filtering_opts::ImportFilteringOptsSection;
 pub use inject_metadata_properties::InjectMetadataPropertiesSection;
 pub use key_manager::KeyManagerSection;
 pub use keystone_authtoken::KeystoneAuthtokenSection;
-pub use os_brick::OsBrickSection;
 pub use oslo_concurrency::OsloConcurrencySection;
 pub use oslo_limit::OsloLimitSection;
 pub use oslo_messaging_kafka::OsloMessagingKafkaSection;
@@ -94,7 +92,6 @@ macro_rules! all {
             inject_metadata_properties: InjectMetadataPropertiesSection,
             key_manager: KeyManagerSection,
             keystone_authtoken: KeystoneAuthtokenSection,
-            os_brick: OsBrickSection,
             oslo_concurrency: OsloConcurrencySection,
             oslo_limit: OsloLimitSection,
             oslo_messaging_kafka: OsloMessagingKafkaSection,
@@ -118,7 +115,7 @@ pub(in crate::config) use all;
 
 macro_rules! tables {
     ($( $field:ident: $section:ident, )+) => {
-        /// Each section of the file with its options; stores' sections have those of `[glance_store]` and more.
+        /// Each section of the file with its options, without those that the drivers of stores have.
         pub(in crate::config) static TABLES: &[(&str, &[OptionInfo])] = &[$( ($section::NAME, $section::OPTIONS), )+];
     };
 }

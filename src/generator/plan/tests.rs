@@ -7,7 +7,7 @@ fn planned(conf: Option<&str>) -> Plan {
     if let Some(text) = conf {
         std::fs::write(etc.path().join("glance/glance-api.conf"), text).unwrap();
     }
-    let read = Partial::load(&sources(etc.path().to_path_buf()));
+    let read = Partial::load(&sources(etc.path().to_path_buf()), &crate::store::kinds());
     let hosts = "192.0.2.7 image.example.org image\n2001:db8::7 image\n".to_owned();
     plan(&read, &Host { cpus: 3, ipv6: true, hosts })
 }

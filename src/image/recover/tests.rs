@@ -4,7 +4,7 @@ use time::macros::datetime;
 
 use super::super::intent_log::Token;
 use super::*;
-use crate::config::{Config, GlanceStoreSection, StoreSection};
+use crate::config::{Config, DriverOptions, StoreSection};
 use crate::db::model::{ImageRecord, LocationRecord};
 use crate::store::{STAGING_STORE, TASKS_STORE};
 
@@ -119,10 +119,8 @@ fn stores(place: &Path, backends: &[(&str, &str)]) -> Stores {
     config.default.enabled_backends = Some(backends.iter().map(named).collect());
     config.glance_store.default_backend = Some(backends[0].0.to_owned());
     for id in backends.iter().map(|(id, _)| *id).chain([STAGING_STORE, TASKS_STORE]) {
-        let options = GlanceStoreSection {
-            filesystem_store_datadir: place.join(id).to_str().unwrap().to_owned(),
-            ..GlanceStoreSection::default()
-        };
+        let mut options = DriverOptions::default();
+        options.set("filesystem_store_datadir", &[place.join(id).to_str().unwrap()]);
         config.stores.insert(id.to_owned(), StoreSection { options, ..StoreSection::default() });
     }
     Stores::open(&config).unwrap()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::fake::{Fake, Step};
 use super::*;
-use crate::config::{Config, GlanceStoreSection, StoreSection};
+use crate::config::{Config, DriverOptions, StoreSection};
 use crate::ingest::FailedStores;
 use crate::store::{STAGING_STORE, Stores, TASKS_STORE};
 
@@ -224,8 +224,8 @@ fn file_stores(place: &std::path::Path) -> Stores {
     config.default.enabled_backends = Some(["one", "two"].map(|id| (id.to_owned(), "file".to_owned())).to_vec());
     config.glance_store.default_backend = Some("one".to_owned());
     for id in ["one", "two", STAGING_STORE, TASKS_STORE] {
-        let filesystem_store_datadir = place.join(id).to_str().unwrap().to_owned();
-        let options = GlanceStoreSection { filesystem_store_datadir, ..GlanceStoreSection::default() };
+        let mut options = DriverOptions::default();
+        options.set("filesystem_store_datadir", &[place.join(id).to_str().unwrap()]);
         config.stores.insert(id.to_owned(), StoreSection { options, ..StoreSection::default() });
     }
     Stores::open(&config).unwrap()

@@ -10,7 +10,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::super::StoreError;
 use super::draft::{self, Kind};
-use crate::config::GlanceStoreSection;
+use super::options::FileOptions;
 
 /// Directories in order of preference.
 pub(super) struct Directories {
@@ -33,7 +33,7 @@ impl Directories {
     ///
     /// The single directory has a default, which gives way when several are configured; upstream takes that for two
     /// contradicting options.
-    pub(super) fn parse(options: &GlanceStoreSection) -> Result<Self, String> {
+    pub(super) fn parse(options: &FileOptions) -> Result<Self, String> {
         let single = options.filesystem_store_datadir.as_str();
         let wrong = |reason: String| format!("filesystem_store_datadirs: {reason}");
         let mut ranked: Vec<(i64, Directory)> = Vec::new();
@@ -43,7 +43,7 @@ impl Directories {
                 return Err(format!("filesystem_store_datadir: {reason}"));
             }
             ranked.push((0, Directory::new(single)));
-        } else if !single.is_empty() && single != GlanceStoreSection::default().filesystem_store_datadir {
+        } else if !single.is_empty() && single != FileOptions::default().filesystem_store_datadir {
             let reason = "Specify either 'filesystem_store_datadir' or 'filesystem_store_datadirs' option";
             return Err(wrong(reason.to_owned()));
         }
@@ -221,11 +221,11 @@ fn open_door(path: &Path, permissions: u32) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn options(single: &str, several: &[&str]) -> GlanceStoreSection {
-        GlanceStoreSection {
+    fn options(single: &str, several: &[&str]) -> FileOptions {
+        FileOptions {
             filesystem_store_datadir: single.to_owned(),
             filesystem_store_datadirs: several.iter().map(|&text| text.to_owned()).collect(),
-            ..GlanceStoreSection::default()
+            ..FileOptions::default()
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_default_directory_gives_way_to_several() {
-        let default = GlanceStoreSection::default().filesystem_store_datadir;
+        let default = FileOptions::default().filesystem_store_datadir;
         assert_eq!(paths(&Directories::parse(&options(&default, &["/a"])).unwrap()), [["/a"]]);
         assert_eq!(paths(&Directories::parse(&options(&default, &[])).unwrap()), [[default.as_str()]]);
     }

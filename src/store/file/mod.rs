@@ -6,6 +6,7 @@
 mod directories;
 mod draft;
 mod metadata;
+mod options;
 mod publish;
 mod reading;
 mod recording;
@@ -23,10 +24,12 @@ use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::{Pool, Pools};
 use super::writer::StrandWriter;
 use super::{Location, ObjectIdentity, Reader, StoreContext, StoreError};
-use crate::config::{GlanceStoreSection, StoreKind};
+use crate::config::StoreKind;
+use crate::config::option::Options as _;
 use directories::{Directories, Directory};
 use draft::{Draft, Kind};
 use metadata::Metadata;
+pub(super) use options::{FOLDER, FileOptions};
 use reading::{identity, is_missing, open, reading};
 use recording::{Progress, Recording};
 
@@ -39,7 +42,9 @@ pub(super) const DRIVER: Driver = Driver {
         old_name: "glance.store.filesystem.Store",
         schemes: &["file", "filesystem"],
         is_read_only: false,
-        options: &["filesystem_"],
+        options: FileOptions::OPTIONS,
+        sections: &[],
+        folder: Some(FOLDER),
         unverified: |_| None,
     },
     private_schemes: &["file", "filesystem"],
@@ -47,10 +52,10 @@ pub(super) const DRIVER: Driver = Driver {
     make: Some(|setup| {
         let Setup { name, id, options, only_checks, .. } = *setup;
         let make = if only_checks { FileStore::unprepared } else { FileStore::open };
-        Ok(Arc::new(make(name, id, options)?))
+        Ok(Arc::new(make(name, id, &options.read())?))
     }),
     lasts: None,
-    make_disabled: Some(|setup| Arc::new(FileStore::disabled(setup.name, setup.id, setup.options))),
+    make_disabled: Some(|setup| Arc::new(FileStore::disabled(setup.name, setup.id, &setup.options.read()))),
 };
 
 /// A file store.
@@ -85,7 +90,7 @@ impl FileStore {
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
-    fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    fn open(name: &str, id: Option<&str>, options: &FileOptions) -> Result<Self, StoreError> {
         let store = Self::unprepared(name, id, options)?;
         store.inner.prepare()?;
         Ok(store)
@@ -95,7 +100,7 @@ impl FileStore {
     ///
     /// # Errors
     /// As [`Self::open`].
-    fn unprepared(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    fn unprepared(name: &str, id: Option<&str>, options: &FileOptions) -> Result<Self, StoreError> {
         let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
         let permissions = permissions(options.filesystem_store_file_perm).map_err(wrong)?;
         let directories = Directories::parse(options).map_err(wrong)?;
@@ -105,7 +110,7 @@ impl FileStore {
     }
 
     /// A store whose options are bad: reads what locations name, and refuses the rest. So does upstream.
-    fn disabled(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Self {
+    fn disabled(name: &str, id: Option<&str>, options: &FileOptions) -> Self {
         let directories = Directories::parse(options).unwrap_or_else(|_| Directories::none());
         Self::new(name, id, options, directories, Metadata::default(), None, false)
     }
@@ -113,7 +118,7 @@ impl FileStore {
     fn new(
         name: &str,
         id: Option<&str>,
-        options: &GlanceStoreSection,
+        options: &FileOptions,
         directories: Directories,
         metadata: Metadata,
         permissions: Option<u32>,

@@ -23,11 +23,11 @@ impl Fixture {
         Self::with(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut GlanceStoreSection)) -> Self {
+    fn with(change: impl FnOnce(&mut FileOptions)) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let mut options = GlanceStoreSection {
+        let mut options = FileOptions {
             filesystem_store_datadir: place.path().join("images").to_str().unwrap().to_owned(),
-            ..GlanceStoreSection::default()
+            ..FileOptions::default()
         };
         change(&mut options);
         Self { store: FileStore::open("test", None, &options).unwrap(), place }
@@ -35,9 +35,9 @@ impl Fixture {
 
     /// A second store in the same place.
     fn again(&self) -> FileStore {
-        let options = GlanceStoreSection {
+        let options = FileOptions {
             filesystem_store_datadir: self.path("").to_str().unwrap().to_owned(),
-            ..GlanceStoreSection::default()
+            ..FileOptions::default()
         };
         FileStore::open("test", None, &options).unwrap()
     }
@@ -45,9 +45,9 @@ impl Fixture {
     /// One whose directory can only have named drafts, as NFS.
     fn named() -> Self {
         let place = tempfile::tempdir().unwrap();
-        let options = GlanceStoreSection {
+        let options = FileOptions {
             filesystem_store_datadir: place.path().join("images").to_str().unwrap().to_owned(),
-            ..GlanceStoreSection::default()
+            ..FileOptions::default()
         };
         let store = FileStore::unprepared("test", None, &options).unwrap();
         store.inner.directories.all().for_each(|directory| directory.set_kind(Kind::Named));
@@ -181,10 +181,10 @@ async fn metadata_names_the_store_and_the_mount() {
     let root = place.path().to_str().unwrap();
     let file = place.path().join("metadata.json");
     fs::write(&file, serde_json::json!({"id": "nfs", "mountpoint": root}).to_string()).unwrap();
-    let options = GlanceStoreSection {
+    let options = FileOptions {
         filesystem_store_datadir: format!("{root}/images/"),
         filesystem_store_metadata_file: Some(file.to_str().unwrap().to_owned()),
-        ..GlanceStoreSection::default()
+        ..FileOptions::default()
     };
     let store = FileStore::open("fast", Some("fast"), &options).unwrap();
     let stored = store.begin(&StoreContext::default(), IMAGE, None).await.unwrap().commit().await.unwrap();
@@ -214,10 +214,10 @@ async fn permissions_are_those_of_the_option() {
 async fn the_highest_priority_with_room_takes_the_image() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().to_str().unwrap();
-    let options = GlanceStoreSection {
+    let options = FileOptions {
         filesystem_store_datadir: String::new(),
         filesystem_store_datadirs: vec![format!("{root}/low:1"), format!("{root}/high:2"), format!("{root}/none")],
-        ..GlanceStoreSection::default()
+        ..FileOptions::default()
     };
     let store = FileStore::open("test", None, &options).unwrap();
     let stored = store.begin(&StoreContext::default(), IMAGE, Some(0)).await.unwrap().commit().await.unwrap();
@@ -362,8 +362,7 @@ async fn links_are_followed_but_pipes_are_not_opened() {
 async fn a_disabled_store_still_reads() {
     let fixture = Fixture::new();
     let image = put(&fixture.store, IMAGE, Bytes::from_static(b"data")).await;
-    let options =
-        GlanceStoreSection { filesystem_store_datadir: "/proc/no/such".to_owned(), ..GlanceStoreSection::default() };
+    let options = FileOptions { filesystem_store_datadir: "/proc/no/such".to_owned(), ..FileOptions::default() };
     let error = FileStore::open("bad", None, &options).err().unwrap();
     assert!(matches!(&error, StoreError::Configuration { store, .. } if store == "bad"), "{error}");
     let store = FileStore::disabled("bad", None, &options);

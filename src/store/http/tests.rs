@@ -95,7 +95,7 @@ fn store() -> HttpStore {
 
 /// No proxy of the environment stands between the test and its server.
 fn filtered(filter: UrlFilter) -> HttpStore {
-    let mut store = HttpStore::open("web", &GlanceStoreSection::default(), filter).unwrap();
+    let mut store = HttpStore::open("web", &HttpOptions::default(), filter).unwrap();
     store.client = with_proxies(&store.client, Vec::new());
     store.background = store.client.in_background();
     store
@@ -234,7 +234,7 @@ fn urls_are_checked_as_upstream_does() {
     }
 }
 
-fn open(options: &GlanceStoreSection) -> Result<HttpStore, StoreError> {
+fn open(options: &HttpOptions) -> Result<HttpStore, StoreError> {
     HttpStore::open("web", options, UrlFilter::new(&ImportFilteringOptsSection::default()))
 }
 
@@ -243,16 +243,10 @@ fn bad_options_are_told_in_words() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let empty = file.path().to_str().unwrap();
     for (options, words) in [
-        (GlanceStoreSection { https_ca_certificates_file: Some("/none".to_owned()), ..Default::default() }, "/none"),
+        (HttpOptions { https_ca_certificates_file: Some("/none".to_owned()), ..Default::default() }, "/none"),
+        (HttpOptions { https_ca_certificates_file: Some(empty.to_owned()), ..Default::default() }, "no certificate"),
         (
-            GlanceStoreSection { https_ca_certificates_file: Some(empty.to_owned()), ..Default::default() },
-            "no certificate",
-        ),
-        (
-            GlanceStoreSection {
-                http_proxy_information: vec![("ftp".to_owned(), "host:1".to_owned())],
-                ..Default::default()
-            },
+            HttpOptions { http_proxy_information: vec![("ftp".to_owned(), "host:1".to_owned())], ..Default::default() },
             "ftp",
         ),
     ] {
@@ -261,7 +255,7 @@ fn bad_options_are_told_in_words() {
     }
     let proxies = [("http", "10.0.0.1:3128"), ("https", "http://u:p@proxy:3128")];
     let proxies = proxies.map(|(scheme, proxy)| (scheme.to_owned(), proxy.to_owned())).to_vec();
-    open(&GlanceStoreSection { http_proxy_information: proxies, ..Default::default() }).unwrap();
+    open(&HttpOptions { http_proxy_information: proxies, ..Default::default() }).unwrap();
 }
 
 #[tokio::test]
@@ -269,8 +263,7 @@ async fn a_location_that_fails_at_once_is_passed_over() {
     let server = server().await;
     let place = tempfile::tempdir().unwrap();
     let mut config = crate::config::Config::default();
-    config.glance_store.filesystem_store_datadir = place.path().to_str().unwrap().to_owned();
-    config.glance_store.http_proxy_information = Vec::new();
+    config.driver_options.set("filesystem_store_datadir", &[place.path().to_str().unwrap()]);
     config.import_filtering_opts = options_of_filter();
     let stores = super::super::Stores::open(&config).unwrap();
     let copy = conformance::put(&*stores.default_store().store, "copy", Bytes::from_static(b"copy")).await;

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::super::pool::Pool;
 use super::super::{StoreError, background};
 use super::dropped_on_pool::DroppedOnPool;
-use crate::config::GlanceStoreSection;
+use super::options::RbdOptions;
 use crate::sys::ceph::{CephPool, Client, Cluster};
 
 /// Seconds after which an operation counts as failed where neither rados_connect_timeout nor ceph.conf says. Ceph's own
@@ -28,7 +28,7 @@ const KEYRINGS: [&str; 4] =
 
 /// The files from which a connection is made: ceph.conf, the keyrings that it names, and the folders in which keys may be
 /// exchanged. Blocks.
-pub(super) fn files(options: &GlanceStoreSection) -> Vec<PathBuf> {
+pub(super) fn files(options: &RbdOptions) -> Vec<PathBuf> {
     let conf = Some(&options.rbd_store_ceph_conf).filter(|path| !path.is_empty());
     let conf = conf.map_or_else(|| Path::new(FOLDER).join("ceph.conf"), PathBuf::from);
     let keyrings = keyrings(&fs::read_to_string(&conf).unwrap_or_default(), &Access::new(options).user);
@@ -71,7 +71,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn new(options: &GlanceStoreSection) -> Self {
+    pub(super) fn new(options: &RbdOptions) -> Self {
         let user = options.rbd_store_user.as_deref().filter(|user| !user.is_empty()).unwrap_or("admin");
         Self {
             user: format!("client.{user}"),
@@ -304,10 +304,10 @@ mod tests {
     #[test]
     fn the_user_and_the_timeout_have_upstreams_meaning() {
         let access = |user: Option<&str>, timeout| {
-            Access::new(&GlanceStoreSection {
+            Access::new(&RbdOptions {
                 rbd_store_user: user.map(str::to_owned),
                 rados_connect_timeout: timeout,
-                ..GlanceStoreSection::default()
+                ..RbdOptions::default()
             })
         };
         for (user, expected) in [(None, "client.admin"), (Some(""), "client.admin"), (Some("glance"), "client.glance")]
@@ -339,10 +339,10 @@ mod tests {
         fs::create_dir(&elsewhere).unwrap();
         fs::write(&conf, format!("[client]\nkeyring = {}/$name.keyring\n", elsewhere.display())).unwrap();
         fs::write(&keyring, "key = one").unwrap();
-        let options = GlanceStoreSection {
+        let options = RbdOptions {
             rbd_store_ceph_conf: conf.to_str().unwrap().to_owned(),
             rbd_store_user: Some("glance".to_owned()),
-            ..GlanceStoreSection::default()
+            ..RbdOptions::default()
         };
         let states = || FileStates::read(files(&options));
         let before = states();

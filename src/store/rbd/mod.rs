@@ -7,6 +7,7 @@
 mod cluster;
 mod dropped_on_pool;
 mod location;
+mod options;
 mod reader;
 mod recording;
 mod removal;
@@ -22,11 +23,13 @@ use super::driver::{Driver, Setup, Store, Writer, is_name};
 use super::pool::Pools;
 use super::writer::StrandWriter;
 use super::{Capability, Location, ObjectIdentity, Priority, Reader, StoreContext, StoreError};
-use crate::config::{GlanceStoreSection, StoreKind};
+use crate::config::StoreKind;
+use crate::config::option::Options as _;
 use crate::sys::ceph::{CephPool, Image};
 use cluster::{Access, Connection, Link};
 use dropped_on_pool::DroppedOnPool;
 use location::Address;
+use options::RbdOptions;
 use reader::Source;
 use recording::{ImageAddress, Recording};
 
@@ -48,7 +51,9 @@ pub(super) const DRIVER: Driver = Driver {
         old_name: "glance.store.rbd.Store",
         schemes: &["rbd"],
         is_read_only: false,
-        options: &["rbd_", "rados_"],
+        options: RbdOptions::OPTIONS,
+        sections: &[],
+        folder: None,
         unverified: |_| None,
     },
     private_schemes: &[],
@@ -56,9 +61,9 @@ pub(super) const DRIVER: Driver = Driver {
     make: Some(|setup| {
         let Setup { name, id, options, only_checks, .. } = *setup;
         let make = if only_checks { RbdStore::unconnected } else { RbdStore::open };
-        Ok(Arc::new(make(name, id, options)?))
+        Ok(Arc::new(make(name, id, &options.read())?))
     }),
-    lasts: Some(cluster::files),
+    lasts: Some(|options| cluster::files(&options.read())),
     make_disabled: None,
 };
 
@@ -89,7 +94,7 @@ impl RbdStore {
     ///
     /// # Errors
     /// `Configuration`, with words for the operator.
-    fn open(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    fn open(name: &str, id: Option<&str>, options: &RbdOptions) -> Result<Self, StoreError> {
         let store = Self::unconnected(name, id, options)?;
         store.link.begin();
         Ok(store)
@@ -99,7 +104,7 @@ impl RbdStore {
     ///
     /// # Errors
     /// As [`Self::open`].
-    fn unconnected(name: &str, id: Option<&str>, options: &GlanceStoreSection) -> Result<Self, StoreError> {
+    fn unconnected(name: &str, id: Option<&str>, options: &RbdOptions) -> Result<Self, StoreError> {
         let wrong = |reason| StoreError::Configuration { store: name.to_owned(), reason };
         let mebibytes = u64::try_from(options.rbd_store_chunk_size).unwrap_or(0).max(1);
         if mebibytes > LARGEST_CHUNK {

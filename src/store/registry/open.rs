@@ -6,7 +6,7 @@ use super::super::driver::{Driver, Setup, Store};
 use super::super::{StoreError, drivers, file};
 use super::recipe::Recipe;
 use super::{RESERVED_PREFIX, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
-use crate::config::{Config, GlanceStoreSection, ImportFilteringOptsSection, StoreSection};
+use crate::config::{Config, DriverOptions, ImportFilteringOptsSection, StoreSection};
 use crate::keystone::outgoing::UrlFilter;
 
 /// What all stores of a configuration are made with.
@@ -64,16 +64,15 @@ impl Stores {
 }
 
 fn single(config: &Config, opener: &Opener<'_>) -> Result<(Vec<StoreEntry>, usize), StoreError> {
-    let options = &config.glance_store;
-    let wanted = options.default_store.as_str();
+    let wanted = config.glance_store.default_store.as_str();
     let mut entries: Vec<StoreEntry> = Vec::new();
-    for name in &options.stores {
+    for name in &config.glance_store.stores {
         let Some(driver) = driver("glance_store", name) else { continue };
         if entries.iter().any(|entry| std::ptr::eq(entry.driver, driver)) {
             continue;
         }
         let is_default = driver.kind.schemes.contains(&wanted);
-        if let Some((store, recipe)) = opener.make("glance_store", None, driver, options, is_default)? {
+        if let Some((store, recipe)) = opener.make("glance_store", None, driver, &config.driver_options, is_default)? {
             let id = driver.kind.name.to_owned();
             entries.push(StoreEntry { id, description: None, weight: 0, is_default, store, driver, recipe });
         }
@@ -92,9 +91,8 @@ fn staging(config: &Config, opener: &Opener<'_>) -> Result<Option<StoreEntry>, S
         // The configuration has told of it.
         return Ok(None);
     };
-    let options = GlanceStoreSection { filesystem_store_datadir: folder.to_owned(), ..GlanceStoreSection::default() };
     let driver = &file::DRIVER;
-    let made = opener.make("node_staging_uri", None, driver, &options, false)?;
+    let made = opener.make("node_staging_uri", None, driver, &in_folder(folder), false)?;
     Ok(made.map(|(store, recipe)| StoreEntry {
         id: STAGING_STORE.to_owned(),
         description: None,
@@ -146,7 +144,8 @@ fn multi(
     let unknown = || wrong("glance_store", &format!("default_backend: Store for identifier {wanted} not found"));
     let default = default.ok_or_else(unknown)?;
     for id in [STAGING_STORE, TASKS_STORE] {
-        let options = config.stores.get(id).map_or_else(|| reserved(id), |section| section.options.clone());
+        let usual = || in_folder(&format!("/var/lib/glance/{id}"));
+        let options = config.stores.get(id).map_or_else(usual, |section| section.options.clone());
         let driver = &file::DRIVER;
         if let Some((store, recipe)) = opener.make(id, Some(id), driver, &options, false)? {
             let id = id.to_owned();
@@ -156,8 +155,17 @@ fn multi(
     Ok((entries, default))
 }
 
-fn reserved(id: &str) -> GlanceStoreSection {
-    GlanceStoreSection { filesystem_store_datadir: format!("/var/lib/glance/{id}"), ..GlanceStoreSection::default() }
+/// The options of a file store in this folder.
+fn in_folder(folder: &str) -> DriverOptions {
+    let mut options = DriverOptions::default();
+    options.set(file::FOLDER, &[folder]);
+    options
+}
+
+/// Where import tasks keep their files; `None` in single-store mode.
+pub(crate) fn tasks_folder(config: &Config) -> Option<String> {
+    let section = config.stores.get(TASKS_STORE)?;
+    Some(section.options.read::<file::FileOptions>().filesystem_store_datadir)
 }
 
 /// The driver of this name; the configuration has been told of unknown ones.
@@ -176,7 +184,7 @@ impl Opener<'_> {
         name: &str,
         id: Option<&str>,
         driver: &'static Driver,
-        options: &GlanceStoreSection,
+        options: &DriverOptions,
         is_default: bool,
     ) -> Result<Option<Made>, StoreError> {
         let setup = Setup { name, id, options, filter: &self.filter, only_checks: self.only_checks };

@@ -1,7 +1,7 @@
 //! What a store is made from, so that a reload can keep the one that is there.
 
 use super::super::driver::{Driver, Setup};
-use crate::config::{FileStates, GlanceStoreSection, ImportFilteringOptsSection};
+use crate::config::{DriverOptions, FileStates, ImportFilteringOptsSection};
 
 /// Everything that makes a store what it is.
 pub(super) struct Recipe {
@@ -10,7 +10,7 @@ pub(super) struct Recipe {
     name: String,
     /// As locations have it.
     id: Option<String>,
-    options: GlanceStoreSection,
+    options: DriverOptions,
     /// Where its locations must pass the filter.
     filter: Option<ImportFilteringOptsSection>,
     files: FileStates,
@@ -37,6 +37,6 @@ impl PartialEq for Recipe {
         std::ptr::eq(self.driver, other.driver)
             && (&self.name, &self.id, &self.filter, &self.files)
                 == (&other.name, &other.id, &other.filter, &other.files)
-            && self.options.is_same_for(&self.driver.kind, &other.options)
+            && self.driver.kind.is_told_the_same(&self.options, &other.options)
     }
 }

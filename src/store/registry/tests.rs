@@ -4,11 +4,11 @@ use tempfile::TempDir;
 use super::super::Capability;
 use super::super::conformance::{IMAGE, put, read};
 use super::*;
-use crate::config::{Config, GlanceStoreSection, StoreSection};
+use crate::config::{Config, DriverOptions, StoreSection};
 
 fn single(place: &TempDir) -> Config {
     let mut config = Config::default();
-    config.glance_store.filesystem_store_datadir = place.path().join("images").to_str().unwrap().to_owned();
+    config.driver_options.set("filesystem_store_datadir", &[place.path().join("images").to_str().unwrap()]);
     config
 }
 
@@ -19,10 +19,8 @@ fn multi(place: &TempDir) -> Config {
     config.default.enabled_backends = Some(backends.map(|(id, kind)| (id.to_owned(), kind.to_owned())).to_vec());
     config.glance_store.default_backend = Some("slow".to_owned());
     for (id, weight) in [("fast", 10), ("web", 0), ("slow", 0), (STAGING_STORE, 0), (TASKS_STORE, 0)] {
-        let options = GlanceStoreSection {
-            filesystem_store_datadir: place.path().join(id).to_str().unwrap().to_owned(),
-            ..GlanceStoreSection::default()
-        };
+        let mut options = DriverOptions::default();
+        options.set("filesystem_store_datadir", &[place.path().join(id).to_str().unwrap()]);
         let store_description = (id == "fast").then(|| "NVMe".to_owned());
         config
             .stores
@@ -107,14 +105,14 @@ async fn a_reload_keeps_a_store_until_what_it_is_made_from_changes() {
     for mut config in [single(&place), multi(&place)] {
         let section = |config: &mut Config| match config.stores.get_mut("web") {
             Some(section) => std::mem::take(&mut section.options),
-            None => std::mem::take(&mut config.glance_store),
+            None => std::mem::take(&mut config.driver_options),
         };
-        let put_back = |config: &mut Config, options: GlanceStoreSection| match config.stores.get_mut("web") {
+        let put_back = |config: &mut Config, options: DriverOptions| match config.stores.get_mut("web") {
             Some(section) => section.options = options,
-            None => config.glance_store = options,
+            None => config.driver_options = options,
         };
         let mut options = section(&mut config);
-        options.https_ca_certificates_file = Some(authority.to_str().unwrap().to_owned());
+        options.set("https_ca_certificates_file", &[authority.to_str().unwrap()]);
         put_back(&mut config, options.clone());
         let before = Stores::open(&config).unwrap();
         let is_kept = |config: &Config| Arc::ptr_eq(&web(&before), &web(&Stores::open_again(config, &before).unwrap()));
@@ -124,17 +122,15 @@ async fn a_reload_keeps_a_store_until_what_it_is_made_from_changes() {
 
         // Those of others.
         config.default.debug = true;
-        options.filesystem_store_chunk_size += 1;
+        options.set("filesystem_store_chunk_size", &["65537"]);
         put_back(&mut config, options.clone());
         assert!(is_kept(&config));
 
         let mut filtered = config.clone();
         filtered.import_filtering_opts.allowed_ports = vec!["81".to_owned()];
         assert!(!is_kept(&filtered));
-        let other = GlanceStoreSection {
-            http_proxy_information: vec![("http".to_owned(), "proxy:3128".to_owned())],
-            ..options.clone()
-        };
+        let mut other = options.clone();
+        other.set("http_proxy_information", &["http:proxy:3128"]);
         put_back(&mut config, other);
         assert!(!is_kept(&config));
         put_back(&mut config, options);
@@ -151,8 +147,8 @@ async fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
     let mut config = single(&place);
     config.glance_store.stores = vec!["rbd".to_owned()];
     config.glance_store.default_store = "rbd".to_owned();
-    config.glance_store.rbd_store_ceph_conf = path.to_str().unwrap().to_owned();
-    config.glance_store.rados_connect_timeout = 1;
+    config.driver_options.set("rbd_store_ceph_conf", &[path.to_str().unwrap()]);
+    config.driver_options.set("rados_connect_timeout", &["1"]);
     assert!(reason(&config).contains("rbd_store_ceph_conf /"));
 
     let fsid = "46e03f27-64b5-4c4c-afd4-f5ea2a4a9a5a";
@@ -174,7 +170,7 @@ async fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
 fn a_bad_store_is_fatal_only_as_the_default() {
     let place = tempfile::tempdir().unwrap();
     let mut config = multi(&place);
-    config.stores.get_mut("fast").unwrap().options.filesystem_store_datadir = "/proc/none".to_owned();
+    config.stores.get_mut("fast").unwrap().options.set("filesystem_store_datadir", &["/proc/none"]);
     let stores = Stores::open(&config).unwrap();
     assert!(!stores.get("fast").unwrap().store.can_add());
     config.glance_store.default_backend = Some("fast".to_owned());

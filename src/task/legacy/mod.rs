@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::import::{Conversion, Decompression};
 use crate::config::Config;
 use crate::image::schema::ImageSchema;
-use crate::store::TASKS_STORE;
+use crate::store::tasks_folder;
 use rework::Rework;
 
 /// What such tasks need of a configuration.
@@ -28,10 +28,7 @@ pub(super) struct Legacy {
 
 impl Legacy {
     pub(super) fn new(config: &Config) -> Self {
-        let folder = match config.stores.get(TASKS_STORE) {
-            Some(store) => Some(store.options.filesystem_store_datadir.clone()),
-            None => config.task.work_dir.clone(),
-        };
+        let folder = tasks_folder(config).or_else(|| config.task.work_dir.clone());
         let rework = folder.filter(|folder| !folder.is_empty()).map(|folder| {
             Arc::new(Rework {
                 folder: PathBuf::from(folder),

@@ -135,11 +135,11 @@ mod tests {
         config.glance_store.default_backend = Some("fast".to_owned());
         for id in ["fast", crate::store::STAGING_STORE, crate::store::TASKS_STORE] {
             let mut section = StoreSection { weight: 7, ..StoreSection::default() };
-            section.options.filesystem_store_datadir = folder.path().join(id).display().to_string();
+            section.options.set("filesystem_store_datadir", &[folder.path().join(id).to_str().unwrap()]);
             config.stores.insert(id.to_owned(), section);
         }
         let mut bad = StoreSection::default();
-        bad.options.https_ca_certificates_file = Some("/nowhere".to_owned());
+        bad.options.set("https_ca_certificates_file", &["/nowhere"]);
         config.stores.insert("lost".to_owned(), bad);
         let opened = Stores::open(&config).unwrap();
         let views = StoreView::all(&config).unwrap();

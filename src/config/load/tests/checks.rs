@@ -30,19 +30,19 @@ fn stores_take_their_own_values_then_the_shared_ones() {
     let fast = &config.stores["Fast"];
     assert_eq!((fast.driver.as_str(), fast.weight), ("file", 5));
     assert_eq!(fast.store_description.as_deref(), Some("quick"));
-    assert_eq!(fast.options.filesystem_store_datadir, "/shared/9292");
-    assert_eq!(fast.options.filesystem_store_chunk_size, 1);
+    let options: FileOptions = fast.options.read();
+    assert_eq!((options.filesystem_store_datadir.as_str(), options.filesystem_store_chunk_size), ("/shared/9292", 1));
     let origin = |option: &str| sandbox.lines([sandbox.load().unwrap().origin("Fast", option)]);
     assert_eq!(
         (origin("weight"), origin("filesystem_store_datadir")),
         (vec!["main.conf:8".into()], vec!["main.conf:11".into()])
     );
     let slow = &config.stores["slow"];
-    assert_eq!((slow.driver.as_str(), slow.options.rbd_store_pool.as_str()), ("rbd", "pool"));
-    let directory = |id: &str| config.stores[id].options.filesystem_store_datadir.as_str();
+    assert_eq!((slow.driver.as_str(), slow.options.read::<RbdOptions>().rbd_store_pool.as_str()), ("rbd", "pool"));
+    let directory = |id: &str| config.stores[id].options.read::<FileOptions>().filesystem_store_datadir;
     assert_eq!(directory("os_glance_staging_store"), "/var/lib/glance/os_glance_staging_store");
     assert_eq!(directory("os_glance_tasks_store"), "/t");
-    assert_eq!(config.stores["os_glance_tasks_store"].options.filesystem_store_chunk_size, 65536);
+    assert_eq!(config.stores["os_glance_tasks_store"].options.read::<FileOptions>().filesystem_store_chunk_size, 65536);
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn a_store_may_be_called_like_another_section() {
     .variable("OS_CORS__FILESYSTEM_STORE_DATADIR", "/c");
     let config = sandbox.config();
     assert_eq!(config.vault.vault_url, "http://v");
-    assert_eq!(config.stores["vault"].options.filesystem_store_datadir, "/v");
+    let directory = |id: &str| config.stores[id].options.read::<FileOptions>().filesystem_store_datadir;
+    assert_eq!((directory("vault"), directory("task")), ("/v".to_owned(), "/t".to_owned()));
     assert_eq!(config.stores["vault"].store_description.as_deref(), Some("http://v3"));
-    assert_eq!(config.stores["task"].options.filesystem_store_datadir, "/t");
     let expected = [
         "environment OS_CORS__FILESYSTEM_STORE_DATADIR: [cors] filesystem_store_datadir is an unknown option, it is \
          ignored",
@@ -103,6 +103,9 @@ fn what_cannot_be_a_store_is_refused() {
     }
     let single = Sandbox::with("[glance_store]\nstores = file\ndefault_store = rbd\n").errors();
     assert_eq!(single, ["main.conf:3: [glance_store] default_store: Store for scheme rbd not found"]);
+    let unknown = "main.conf:2: [glance_store] default_store = ftp: the value must be one of file, filesystem, http, https, rbd, \
+                   s3, swift, cinder, vsphere";
+    assert_eq!(Sandbox::with("[glance_store]\ndefault_store = ftp\n").errors(), [unknown]);
     let single = Sandbox::with("[glance_store]\nstores = rbd,glance.store.http.Store\ndefault_store = rbd\n");
     assert!(single.load().is_ok());
     let staging = Sandbox::with("[DEFAULT]\nnode_staging_uri = file://staging\n").warnings();
@@ -281,16 +284,12 @@ const CONNECTING: [&str; 31] = [
 #[test]
 fn nothing_that_says_where_or_how_safely_one_connects_is_dropped() {
     let is_connecting = |name: &str| name.split('_').any(|word| CONNECTING.contains(&word));
-    let is_dropped = |info: &OptionInfo| {
-        info.rules.standing != Lifecycle::Removed && (info.rules.tier == 3 || info.rules.idle.is_some())
-    };
+    let is_dropped = |info: &OptionInfo| info.rules.standing != Lifecycle::Removed && info.is_without_effect();
     // The session options of Barbican's sections are nobody's either: upstream has others for what they are about.
     let nobody = ["barbican", "barbican_service_user", "key_manager", "profiler", "vault"];
     let is_of_nobody = |section: &str, name: &str| {
         LATER.iter().any(|(later, _)| *later == section)
             || nobody.contains(&section)
-            || (section == "glance_store"
-                && ["cinder_", "s3_", "swift_", "vmware_"].iter().any(|kind| name.contains(kind)))
             || (section == "keystone_authtoken" && name.starts_with("memcache"))
     };
     let mut dropped: Vec<_> = TABLES
@@ -302,6 +301,38 @@ fn nothing_that_says_where_or_how_safely_one_connects_is_dropped() {
     dropped.sort_unstable();
     // A debugger of Python's, and notifications.
     assert_eq!(dropped, ["[DEFAULT] pydev_worker_debug_host", "[DEFAULT] transport_url"]);
+}
+
+#[test]
+fn what_a_driver_has_declared_is_known_where_it_may_stand() {
+    let sandbox = Sandbox::with(
+        "[DEFAULT]\nenabled_backends = fast:file\nlibrary_folder = /locks\n[glance_store]\ndefault_backend = fast\n\
+         rbd_user_of_old = glance\n[fast]\ns3_store_secret_key = hunter2\nstores = file\nlibrary_folder = /x\n[library]\n\
+         rbd_store_pool = p\n",
+    );
+    let config = sandbox.config();
+    assert_eq!(config.driver_options.read::<RbdOptions>().rbd_store_user.as_deref(), Some("glance"));
+    assert_eq!(config.driver_sections["library"].text("library_folder").as_deref(), Some("/locks"));
+    let expected = [
+        "main.conf:9: [fast] stores is an unknown option, it is ignored",
+        "main.conf:10: [fast] library_folder is an unknown option, it is ignored",
+        "main.conf:12: [library] rbd_store_pool is an unknown option, it is ignored",
+        "main.conf:8: [fast] s3_store_secret_key has no effect yet: stores of type s3 are not part of this version",
+    ];
+    let warnings = sandbox.warnings();
+    for line in expected {
+        assert_eq!(warnings.iter().filter(|words| *words == line).count(), 1, "{line}: {warnings:#?}");
+    }
+    let bad = Sandbox::with("[glance_store]\nfilesystem_store_chunk_size = 0\n").errors();
+    let words =
+        "main.conf:2: [glance_store] filesystem_store_chunk_size = 0: the value must be an integer, 1 or greater";
+    assert_eq!(bad, [words]);
+    let empty = Sandbox::with("[glance_store]\nfilesystem_store_chunk_size =\n");
+    assert_eq!(empty.file_options().filesystem_store_chunk_size, 65536);
+    assert_eq!(
+        empty.warnings(),
+        ["main.conf:2: [glance_store] filesystem_store_chunk_size is empty, its default is used"]
+    );
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn without_any_file_the_embedded_default_is_in_force() {
     assert_eq!(config.embedded.as_deref(), Some(state.as_path()));
     assert_eq!((config.default.bind_host.as_str(), config.default.bind_port), ("127.0.0.1", 9292));
     assert_eq!(config.database.connection.as_ref().unwrap().expose(), format!("sqlite:///{}", under("glance.db")));
-    assert_eq!(config.glance_store.filesystem_store_datadir, under("images"));
+    assert_eq!(sandbox.file_options().filesystem_store_datadir, under("images"));
     assert_eq!(config.default.node_staging_uri, format!("file://{}", under("os_glance_staging_store")));
     assert_eq!(config.task.work_dir, Some(under("os_glance_tasks_store")));
     assert_eq!(config.service.state_directory, Some(state.display().to_string()));
@@ -122,7 +122,7 @@ fn the_state_directory_is_the_services_then_the_users() {
         let config = sandbox.config();
         let state = config.embedded.unwrap().display().to_string();
         assert_eq!(state.replace(&sandbox.root.path().display().to_string(), "/root"), expected);
-        assert!(config.glance_store.filesystem_store_datadir.starts_with(&state));
+        assert!(sandbox.file_options().filesystem_store_datadir.starts_with(&state));
     }
     let mut sandbox = Sandbox::new();
     sandbox.environment.clear();
