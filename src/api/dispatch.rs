@@ -63,7 +63,6 @@ impl Api {
             page: PageLimits::new(config),
             import_methods: config.default.enabled_import_methods.clone(),
             stores: StoreView::all(config),
-            has_http_store: has_http_store(config),
             opened_stores: stores,
             store_ids: backends.iter().map(|(id, _)| id.clone()).collect(),
             cache: None,
@@ -117,12 +116,5 @@ impl Api {
         let (headers, host_url, context) = (&headers, &*host_url, &context);
         let call = Call { context, policy, properties, rule, headers, query, host_url, filters };
         endpoint.answer(self, &call, body).await
-    }
-}
-
-fn has_http_store(config: &Config) -> bool {
-    match config.default.enabled_backends.as_deref() {
-        None | Some([]) => config.glance_store.stores.iter().any(|kind| kind == "http"),
-        Some(backends) => backends.iter().any(|(_, kind)| kind == "http"),
     }
 }

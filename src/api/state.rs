@@ -43,8 +43,6 @@ pub struct Api {
     pub(super) store_ids: Vec<String>,
     /// What clients are told of them; `None` in a single-store cloud.
     pub(super) stores: Option<Vec<StoreView>>,
-    /// Whether images may lie on web servers.
-    pub(super) has_http_store: bool,
     /// The stores themselves.
     pub(super) opened_stores: Arc<Stores>,
     /// `None` where no cache is configured.

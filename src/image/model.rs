@@ -149,8 +149,8 @@ impl Image {
         Ok(())
     }
 }
-/// Whether a location stays with its image though its data was refused. From a web server nothing can be removed, and upstream leaves
-/// it there (launchpad.net/bugs/2076648): the image waits for data then, and shows what was told.
+/// Whether a location stays with its image though its data was refused. Where nothing can be removed from, on a web server, upstream
+/// leaves it (launchpad.net/bugs/2076648): the image waits for data then, and shows what was told.
 pub(super) fn stays_refused(url: &str) -> bool {
-    url.starts_with("http")
+    crate::store::is_read_only(url)
 }

@@ -21,6 +21,9 @@ pub(super) struct Driver {
     pub(super) private_schemes: &'static [&'static str],
     /// Its locations are addresses of servers anywhere, which `[import_filtering_opts]` must allow.
     pub(super) is_filtered: bool,
+    /// Whoever may give an image a location may name one in such a store. Of data in other kinds only a service may say that it
+    /// belongs to an image: it may be somebody else's.
+    pub(super) is_open_to_users: bool,
     /// Makes a store; `None` where this version cannot.
     pub(super) make: Option<Make>,
     /// For stores that hold connections or sessions: a reload that does not change their options keeps them. Gives the files that

@@ -19,6 +19,21 @@ pub(super) fn named(name: &str) -> Option<&'static Driver> {
     DRIVERS.iter().find(|driver| driver.kind.is_called(name))
 }
 
+/// Whether a URL is of a kind of store whose locations `[import_filtering_opts]` must allow, whatever letters its scheme has. Such a
+/// store need not be configured.
+pub fn is_filtered(url: &str) -> bool {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let filtered = DRIVERS.iter().filter(|driver| driver.is_filtered);
+    filtered.flat_map(|driver| driver.kind.schemes).any(|known| known.eq_ignore_ascii_case(scheme))
+}
+
+/// Whether a URL is of a kind of store from which nothing can be removed, by how it begins (upstream: `startswith("http")`). Such
+/// a store need not be configured.
+pub fn is_read_only(url: &str) -> bool {
+    let read_only = DRIVERS.iter().filter(|driver| driver.kind.is_read_only);
+    read_only.flat_map(|driver| driver.kind.schemes).any(|scheme| url.starts_with(scheme))
+}
+
 /// The names of the drivers that this version has, for messages.
 pub(super) fn available() -> String {
     let names: Vec<_> = DRIVERS.iter().filter(|driver| driver.make.is_some()).map(|driver| driver.kind.name).collect();
@@ -92,6 +107,21 @@ mod tests {
                 let file = std::fs::read_to_string(&path).unwrap();
                 text.push_str(file.split("#[cfg(test)]\nmod tests").next().unwrap());
             }
+        }
+    }
+
+    #[test]
+    fn the_kind_of_store_is_told_by_the_url() {
+        for (url, filtered, read_only) in [
+            ("http://x", true, true),
+            ("https://web/a", true, true),
+            ("HTTPS:x", true, false),
+            ("httpx://x", false, true),
+            ("file:///http:", false, false),
+            ("rbd://a/b/c/d", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((is_filtered(url), is_read_only(url)), (filtered, read_only), "{url}");
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) const DRIVER: Driver = Driver {
     },
     private_schemes: &[],
     is_filtered: true,
+    is_open_to_users: true,
     make: Some(|setup| {
         let Setup { name, options, filter, .. } = *setup;
         Ok(Arc::new(HttpStore::open(name, &options.read(), filter.clone())?))

@@ -29,7 +29,7 @@ pub(crate) use background::run_in_background;
 pub use context::{Priority, StoreContext};
 pub use digest::{Algorithm, DigestState, Digests, Hashes};
 pub use driver::{ObjectIdentity, Store, Stored, Writer};
-pub use drivers::kinds;
+pub use drivers::{is_filtered, is_read_only, kinds};
 pub use error::{Capability, StoreError};
 pub use file_identity::FileIdentity;
 pub(crate) use file_identity::Removal;

@@ -203,6 +203,12 @@ impl Stores {
         Ok(())
     }
 
+    /// Whether anybody who may give an image a location may give it this one, and not only other services: it lies in a
+    /// configured store of a kind that is open to users (upstream: `is_http_store_configured`).
+    pub fn is_open_to_users(&self, url: &str) -> bool {
+        self.public().any(|entry| entry.driver.is_open_to_users && entry.store.owns(url))
+    }
+
     /// The filter for URLs from users that the service is to fetch.
     pub fn url_filter(&self) -> &UrlFilter {
         &self.filter

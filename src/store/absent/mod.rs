@@ -29,6 +29,7 @@ const fn absent(
         },
         private_schemes: &[],
         is_filtered: false,
+        is_open_to_users: false,
         make: None,
         lasts: None,
         make_disabled: None,

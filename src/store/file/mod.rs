@@ -49,6 +49,7 @@ pub(super) const DRIVER: Driver = Driver {
     },
     private_schemes: &["file", "filesystem"],
     is_filtered: false,
+    is_open_to_users: false,
     make: Some(|setup| {
         let Setup { name, id, options, only_checks, .. } = *setup;
         let make = if only_checks { FileStore::unprepared } else { FileStore::open };

@@ -58,6 +58,7 @@ pub(super) const DRIVER: Driver = Driver {
     },
     private_schemes: &[],
     is_filtered: false,
+    is_open_to_users: false,
     make: Some(|setup| {
         let Setup { name, id, options, only_checks, .. } = *setup;
         let make = if only_checks { RbdStore::unconnected } else { RbdStore::open };

@@ -79,6 +79,29 @@ fn the_default_store_must_be_among_the_stores() {
 }
 
 #[test]
+fn users_may_name_what_lies_in_the_web_if_there_is_a_store_for_it() {
+    let place = tempfile::tempdir().unwrap();
+    for config in [single(&place), multi(&place)] {
+        let stores = Stores::open(&config).unwrap();
+        for (url, wanted) in [
+            ("http://web/a", true),
+            ("https://web/a", true),
+            // As upstream has it, which looks at the first letters.
+            ("httpx://web/a", true),
+            ("HTTP://web/a", false),
+            ("file:///etc/passwd", false),
+            ("rbd://a/b/c/d", false),
+            ("", false),
+        ] {
+            assert_eq!(stores.is_open_to_users(url), wanted, "{url}");
+        }
+    }
+    let mut config = single(&place);
+    config.glance_store.stores = vec!["file".to_owned()];
+    assert!(!Stores::open(&config).unwrap().is_open_to_users("http://web/a"));
+}
+
+#[test]
 fn drivers_that_do_not_exist_end_the_start() {
     let place = tempfile::tempdir().unwrap();
     for kind in ["s3", "swift", "cinder", "vmware", "glance.store.s3.Store"] {

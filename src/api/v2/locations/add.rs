@@ -12,6 +12,7 @@ use crate::identity::Context;
 use crate::image::schema::location::check_addition;
 use crate::image::{ExpectedDigest, Status};
 use crate::schema::python::Excerpt;
+use crate::store;
 use crate::task::AddedLocation;
 
 /// Takes a place where the image's data lies; a task looks at it and makes the image active.
@@ -24,13 +25,12 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
         return Err(Error::explanation(StatusCode::CONFLICT, text));
     }
     call.policy.enforce_on(call.rule, &image).await?;
-    let may_lie_there = api.has_http_store && url.starts_with("http");
-    if !may_lie_there && !is_service(call.context) {
+    if !api.opened_stores.is_open_to_users(&url) && !is_service(call.context) {
         let text = "http store must be enabled to use location API by normal user.";
         return Err(Error::explanation(StatusCode::FORBIDDEN, text));
     }
     let expected = ExpectedDigest::read(&validation)?;
-    if is_on_the_web(&url) && !api.images.may_fetch(&url).await {
+    if store::is_filtered(&url) && !api.images.may_fetch(&url).await {
         let text = format!("URI for add location does not pass filtering: {}", Excerpt(&url));
         return Err(Error::explanation(StatusCode::BAD_REQUEST, text));
     }
@@ -61,12 +61,6 @@ fn is_service(context: &Context) -> bool {
     context.roles.iter().chain(&context.service_roles).any(|role| role == "service")
 }
 
-/// Whether the scheme, in whatever letters, is one that `[import_filtering_opts]` is asked about.
-fn is_on_the_web(url: &str) -> bool {
-    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -82,15 +76,6 @@ mod tests {
         assert!(is_service(&context(&["member", "service"], &[])));
         assert!(is_service(&context(&["member"], &["service"])));
         assert!(!is_service(&context(&["admin"], &["reader"])));
-    }
-
-    #[test]
-    fn addresses_in_the_web_are_told_by_their_scheme() {
-        for (url, wanted) in
-            [("http://x", true), ("HTTPS:x", true), ("httpx://x", false), ("file:///http:", false), ("", false)]
-        {
-            assert_eq!(is_on_the_web(url), wanted, "{url}");
-        }
     }
 
     #[test]
