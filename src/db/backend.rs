@@ -25,7 +25,7 @@ const MOST_CONNECTIONS: usize = 1000;
 const STATEMENTS: usize = 64;
 /// A connection that has been idle for longer is checked before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
-/// Connections above `max_pool_size` are given back to the server after so much idle time.
+/// Connections above `max_pool_size` are given back to the server when they have been idle for longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// SQLite cuts its write-ahead log back to this many bytes after a burst.
 const LOG_LIMIT: &str = "67108864";
@@ -58,6 +58,32 @@ impl Backend {
         match self {
             Self::Sqlite { .. } => BUSY_TIMEOUT,
             Self::Postgres { limit, .. } | Self::MySql { limit, .. } => *limit,
+        }
+    }
+
+    /// Closes the connections that are not needed any more.
+    pub(super) async fn trim(&self) {
+        match self {
+            Self::Sqlite { write, read } => {
+                read.trim().await;
+                write.trim().await;
+            }
+            Self::Postgres { pool, .. } => pool.trim().await,
+            Self::MySql { pool, .. } => pool.trim().await,
+        }
+    }
+
+    /// Waits until there are connections for [`Self::trim`].
+    pub(super) async fn wait_for_surplus(&self) {
+        match self {
+            Self::Sqlite { write, read } => {
+                tokio::select! {
+                    () = read.wait_for_surplus() => {}
+                    () = write.wait_for_surplus() => {}
+                }
+            }
+            Self::Postgres { pool, .. } => pool.wait_for_surplus().await,
+            Self::MySql { pool, .. } => pool.wait_for_surplus().await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The database: where it is, and the pools of connections to it.
 
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -216,6 +217,29 @@ impl Db {
             Backend::Sqlite { .. } => Dialect::Sqlite,
             Backend::Postgres { .. } => Dialect::Postgres,
             Backend::MySql { .. } => Dialect::MySql,
+        }
+    }
+
+    /// Closes the connections above `max_pool_size` that nobody has used for a while. To be called from time to time while there is a
+    /// [surplus](Self::wait_for_surplus) by a program that runs for long; others close all of them at their end.
+    pub async fn trim(&self) {
+        self.backend.trim().await;
+        if let Some(replica) = &self.replica {
+            replica.backend.trim().await;
+        }
+    }
+
+    /// Waits until more connections are idle than are kept.
+    pub async fn wait_for_surplus(&self) {
+        let of_replica = async {
+            match &self.replica {
+                Some(replica) => replica.backend.wait_for_surplus().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.backend.wait_for_surplus() => {}
+            () = of_replica => {}
         }
     }
 

@@ -20,6 +20,7 @@ mod listener;
 mod logging;
 mod manager;
 mod parts;
+mod pulses;
 mod reload;
 pub mod reload_client;
 mod report;
@@ -28,7 +29,6 @@ mod shared;
 mod sockets;
 mod status;
 mod tls;
-mod watchdog;
 mod worker;
 
 use std::io::Write as _;

@@ -47,7 +47,7 @@ pub(super) struct Parts {
     pub(super) stores: Arc<Stores>,
     /// `None` where no cache is configured.
     pub(super) cache: Option<Cache>,
-    database: Db,
+    pub(super) database: Db,
     /// `None` where no filter asks who is there.
     identity: Option<Arc<Authenticator>>,
     /// `None` where Keystone keeps no limits.

@@ -12,10 +12,10 @@ use super::accept::Acceptor;
 use super::error::Error;
 use super::listener::{Address, BindError, ListenError, Listener, bind, make_room, resolve};
 use super::manager::Manager;
+use super::pulses::Pulses;
 use super::settings::{Listen, ListenAddress, Settings};
 use super::shared::Shared;
 use super::status::Status;
-use super::watchdog::Pulses;
 
 /// How long an address that somebody else has is waited for at the start.
 const RETRY: Duration = Duration::from_secs(30);

@@ -7,6 +7,7 @@ use super::connection_limit::ConnectionLimit;
 use super::counters::Counters;
 use super::jobs::Board;
 use super::listener::Address;
+use super::shared::Shared;
 use crate::task::Pool;
 
 /// What the status line says beside the numbers.
@@ -37,15 +38,13 @@ impl Status {
         self.lock().reload = Some(outcome);
     }
 
-    /// One line.
-    ///
+    /// The line as things are.
+    pub(super) fn now(&self, shared: &Shared) -> String {
+        self.line(&shared.connection_limit, &shared.counters, shared.parts().fetched())
+    }
+
     /// `fetched`: how many images of how many have been fetched into the image cache, while it goes on.
-    pub(super) fn line(
-        &self,
-        connection_limit: &ConnectionLimit,
-        counters: &Counters,
-        fetched: Option<(u64, u64)>,
-    ) -> String {
+    fn line(&self, connection_limit: &ConnectionLimit, counters: &Counters, fetched: Option<(u64, u64)>) -> String {
         let details = self.lock();
         let mut line = format!("version {}", env!("CARGO_PKG_VERSION"));
         for (index, address) in details.addresses.iter().enumerate() {

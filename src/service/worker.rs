@@ -2,11 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,7 +12,7 @@ use super::drain::{self, Unfinished};
 use super::environment::Environment;
 use super::error::Error;
 use super::example;
-use super::jobs::{self, Board, recover_before_serving};
+use super::jobs::{self, Board, Reports, recover_before_serving};
 use super::listener::{ListenError, Listener, Passed, inherit};
 use super::logging::Control;
 use super::manager::Manager;
@@ -25,14 +23,8 @@ use super::shared::{Active, Shared};
 use super::sockets::{Sockets, bind_all, check_exposure};
 use super::status::Status;
 use super::tls::Tls;
-use super::watchdog;
 use crate::config::Loaded;
 use crate::task::Pool;
-
-/// How often it is looked at how far prefetching is.
-const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
-/// How often the numbers in the status line are renewed while they change.
-const STATUS_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a worker is started with.
 pub(super) struct Start<R> {
@@ -107,7 +99,7 @@ async fn serve<R: Reload>(
     let Signals { mut hangup, mut stop } = signals;
     let board = Arc::new(Board::default());
     let status = Arc::new(Status::new(Arc::clone(&board), Arc::clone(&shared.pool)));
-    let (pulses, watched) = watch::channel(Vec::new());
+    let (pulses, asked) = watch::channel(Vec::new());
     let sockets = Sockets::start(listeners, Arc::clone(&shared), Arc::clone(&status), pulses);
     shared.warn_of(&loaded);
     let addresses: Vec<String> = sockets.addresses().map(ToString::to_string).collect();
@@ -119,14 +111,9 @@ async fn serve<R: Reload>(
     }
 
     let mut reloader = Reloader::new(Arc::clone(&shared), sockets, loaded.config, settings, environment, logging);
-    manager.ready(&status_line(&shared, &status));
-    if let Some(limit) = sd_notify::watchdog_enabled() {
-        tokio::spawn(watchdog::run(manager.clone(), limit, watched));
-    }
-    let jobs = jobs::start(&shared, board);
-    let updates = manager
-        .is_present()
-        .then(|| tokio::spawn(update_status(Arc::clone(&shared), Arc::clone(&status), manager.clone())));
+    manager.ready(&status.now(&shared));
+    let reports = Reports { manager: manager.clone(), status: Arc::clone(&status), pulses: asked };
+    let jobs = jobs::start(&shared, board, reports);
 
     let reload = Arc::new(reload);
     'serving: loop {
@@ -149,21 +136,19 @@ async fn serve<R: Reload>(
                 };
                 status.set_reload(outcome);
                 jobs.reloaded();
-                manager.ready(&status_line(&shared, &status));
+                manager.ready(&status.now(&shared));
             }
         }
     }
 
-    if let Some(updates) = updates {
-        updates.abort();
-    }
+    // Before the last words to the service manager.
+    jobs.drain();
     manager.stopping("stopping");
     let (requests, (tasks, _)) = (shared.counters.in_flight(), shared.pool.counts());
     tracing::info!(requests, tasks, "stopping; requests in flight and tasks that run are finished first");
     let (sockets, grace, _report) = reloader.into_parts();
     let ending = async {
         sockets.close().await;
-        jobs.drain();
         let cut = drain::run(&shared, grace, &manager).await;
         jobs.stop().await;
         cut
@@ -183,29 +168,6 @@ async fn serve<R: Reload>(
     shared.parts().write_counters().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-fn status_line(shared: &Shared, status: &Status) -> String {
-    status.line(&shared.connection_limit, &shared.counters, shared.parts().fetched())
-}
-
-/// Keeps the status line fresh; sleeps while nothing changes.
-async fn update_status(shared: Arc<Shared>, status: Arc<Status>, manager: Manager) {
-    let mut shown = String::new();
-    loop {
-        tokio::select! {
-            () = shared.counters.changed() => {}
-            () = status.jobs_changed() => {}
-            () = shared.pool.changed() => {}
-            () = sleep(PROGRESS_PAUSE), if shared.parts().fetched().is_some() => {}
-        }
-        let line = status_line(&shared, &status);
-        if line != shown {
-            manager.status(&line);
-            shown = line;
-        }
-        sleep(STATUS_PAUSE).await;
-    }
 }
 
 /// The signals that the worker listens to, installed once: between two streams a signal would be lost.

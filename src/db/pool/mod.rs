@@ -4,13 +4,12 @@
 //! more way there and back for each operation; it says why no connection can be made, at once; and it tells waiting for a
 //! permit apart from having one, so that the work of a caller who has gone can be brought to an end without losing its connection.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Connection;
-use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use self::admission::{Admission, NotAdmitted, Permit};
 use super::connector::{Connected, Connector};
@@ -29,7 +28,7 @@ pub(super) struct Limits {
     pub(super) trusted_idle: Option<Duration>,
     /// Connections that are kept however long nobody uses them, and that are enough as long as operations are short; see [`admission`].
     pub(super) kept: usize,
-    /// The others are closed after so much idle time.
+    /// [`Pool::trim`] closes the others after so much idle time; `None`: never.
     pub(super) idle: Option<Duration>,
     /// A connection is used for this long at most.
     pub(super) age: Option<Duration>,
@@ -44,7 +43,8 @@ struct Shared<C: Connection> {
     admission: Arc<Admission>,
     /// The last one that was given back is at the end, and used first.
     idle: Mutex<Vec<Idle<C>>>,
-    is_trimmed: AtomicBool,
+    /// More are idle than are to be kept, and [`Pool::trim`] will close them some time.
+    has_surplus: watch::Sender<bool>,
 }
 
 struct Idle<C> {
@@ -81,8 +81,8 @@ impl<C: Connection> Clone for Pool<C> {
 impl<C: Connection + 'static> Pool<C> {
     pub(super) fn new(connector: Arc<dyn Connector<C>>, limits: Limits) -> Self {
         let admission = Arc::new(Admission::new(limits.kept, limits.connections));
-        let (idle, is_trimmed) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { connector, limits, admission, idle, is_trimmed }))
+        let (idle, has_surplus) = (Mutex::default(), watch::Sender::new(false));
+        Self(Arc::new(Shared { connector, limits, admission, idle, has_surplus }))
     }
 
     /// Waits until a connection may be used. To stop waiting costs nothing. `writes`: what is done with it ends with a commit.
@@ -96,6 +96,20 @@ impl<C: Connection + 'static> Pool<C> {
     pub(super) async fn admit_beside(&self) -> Result<Admitted<C>, sqlx::Error> {
         let permit = self.0.admission.beside().await.map_err(of_refusal)?;
         Ok(Admitted { shared: Arc::clone(&self.0), permit })
+    }
+
+    /// Closes the connections that are not needed any more. The pool does not do so by itself: a program that runs for long calls this
+    /// from time to time while there is a surplus.
+    pub(super) async fn trim(&self) {
+        for idle in self.0.take_surplus() {
+            say_goodbye(idle.connection).await;
+        }
+    }
+
+    /// Waits until there are connections for [`Self::trim`], now or once they have been idle for long enough.
+    pub(super) async fn wait_for_surplus(&self) {
+        // The sender is this pool's, so there is no error.
+        let _ = self.0.has_surplus.subscribe().wait_for(|has_surplus| *has_surplus).await;
     }
 
     /// Waits until nobody uses a connection, and closes all of them.
@@ -148,39 +162,18 @@ impl<C: Connection + 'static> Shared<C> {
         self.idle().pop()
     }
 
-    /// Sees to it that connections which are not needed any more are closed some time.
-    fn trim_later(self: &Arc<Self>) {
-        let (Some(limit), Ok(runtime)) = (self.limits.idle, Handle::try_current()) else { return };
-        if self.is_trimmed.swap(true, Ordering::SeqCst) {
-            return;
+    /// Takes out those above the ones to keep that have been idle for longer than the limit; they stand at the beginning.
+    fn take_surplus(&self) -> Vec<Idle<C>> {
+        let Some(limit) = self.limits.idle else { return Vec::new() };
+        let mut idle = self.idle();
+        let above = idle.len().saturating_sub(self.limits.kept);
+        let old = idle.iter().take(above).take_while(|idle| idle.since.elapsed() >= limit).count();
+        let surplus = idle.drain(..old).collect();
+        if old == above {
+            // While nobody gives one back.
+            self.has_surplus.send_replace(false);
         }
-        let pool = Arc::downgrade(self);
-        runtime.spawn(async move {
-            loop {
-                sleep(limit / 2).await;
-                let Some(pool) = pool.upgrade() else { return };
-                let mut old = Vec::new();
-                let is_done = {
-                    let mut idle = pool.idle();
-                    while idle.len() > pool.limits.kept
-                        && idle.first().is_some_and(|idle| idle.since.elapsed() >= limit)
-                    {
-                        old.push(idle.remove(0));
-                    }
-                    let is_done = idle.len() <= pool.limits.kept;
-                    if is_done {
-                        pool.is_trimmed.store(false, Ordering::SeqCst);
-                    }
-                    is_done
-                };
-                for idle in old {
-                    say_goodbye(idle.connection).await;
-                }
-                if is_done {
-                    return;
-                }
-            }
-        });
+        surplus
     }
 }
 
@@ -227,8 +220,8 @@ impl<C: Connection + 'static> Drop for Pooled<C> {
             });
             idle.len()
         };
-        if count > self.shared.limits.kept {
-            self.shared.trim_later();
+        if count > self.shared.limits.kept && self.shared.limits.idle.is_some() {
+            self.shared.has_surplus.send_if_modified(|has_surplus| !std::mem::replace(has_surplus, true));
         }
     }
 }
@@ -247,6 +240,7 @@ async fn say_goodbye<C: Connection>(connection: C) {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use sqlx::SqliteConnection;
     use sqlx::sqlite::SqliteConnectOptions;
 
@@ -321,18 +315,39 @@ mod tests {
         assert!(matches!(one.admit_beside().await, Err(sqlx::Error::PoolClosed)));
     }
 
+    /// How many connections are idle, once those that are to be closed have been.
+    async fn idle_after_trimming(pool: &Pool<SqliteConnection>) -> usize {
+        pool.trim().await;
+        pool.0.idle().len()
+    }
+
+    async fn give_back(pool: &Pool<SqliteConnection>, count: usize) {
+        let mut held = Vec::new();
+        for _ in 0..count {
+            held.push(get(pool).await);
+        }
+    }
+
     #[tokio::test]
     async fn what_is_idle_too_long_is_closed_but_those_to_keep() {
-        let many = pool(5, Some(Duration::from_millis(20)), None);
-        let held = [get(&many).await, get(&many).await, get(&many).await];
-        drop(held);
-        assert_eq!(many.0.idle().len(), 3);
-        for _ in 0..200 {
-            if many.0.idle().len() == 2 {
-                return;
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{} connections are left", many.0.idle().len());
+        let many = pool(5, Some(Duration::ZERO), None);
+        give_back(&many, 2).await;
+        assert!(many.wait_for_surplus().now_or_never().is_none(), "these are kept");
+        give_back(&many, 5).await;
+        many.wait_for_surplus().now_or_never().unwrap();
+        assert_eq!(idle_after_trimming(&many).await, 2);
+        assert!(many.wait_for_surplus().now_or_never().is_none(), "nothing is left to do");
+    }
+
+    #[tokio::test]
+    async fn what_was_just_used_is_closed_another_time() {
+        let many = pool(5, Some(Duration::from_secs(3600)), None);
+        give_back(&many, 5).await;
+        assert_eq!(idle_after_trimming(&many).await, 5);
+        many.wait_for_surplus().now_or_never().unwrap();
+        let forever = pool(5, None, None);
+        give_back(&forever, 5).await;
+        assert_eq!(idle_after_trimming(&forever).await, 5);
+        assert!(forever.wait_for_surplus().now_or_never().is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! What a job says about itself.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ pub(in crate::service) trait Job<P>: Send + Sync + 'static {
     /// When it runs, by the configuration in force; asked anew before each run and after each reload.
     fn schedule(&self, parts: &P) -> Schedule;
 
+    /// Waits for what makes it run besides its period: by default nothing does. It is dropped when something else makes the job run,
+    /// and begun anew behind that run, so what has happened meanwhile must still be there.
+    fn wanted(&self, _parts: Arc<P>) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+
     /// One run, with the parts in force when it begins. It should end soon after `stop` is cancelled. It is dropped when it
     /// takes longer than its schedule allows, or when the end of the worker has waited for it long enough, so it must be
     /// safe to begin anew at any point.
@@ -36,7 +43,7 @@ pub(in crate::service) trait Job<P>: Send + Sync + 'static {
 /// When a job runs, and for how long at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::service) struct Schedule {
-    /// From the end of a run to the begin of the next; `None`: only when something triggers it.
+    /// From the end of a run to the begin of the next; `None`: only when something triggers it, or it is [wanted](Job::wanted).
     pub(in crate::service) period: Option<Duration>,
     /// Whether it also runs when another configuration has come into force.
     pub(in crate::service) after_reload: bool,

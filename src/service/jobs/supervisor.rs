@@ -80,7 +80,7 @@ impl<P: Send + Sync + 'static> Supervisor<P> {
         Self { context: Arc::new(context), tasks: TaskTracker::new(), reloads: watch::Sender::new(()) }
     }
 
-    /// Takes on a job. Its first run is one period away, unless it is triggered.
+    /// Takes on a job. Its first run is one period away, unless it is triggered or [wanted](Job::wanted).
     pub(in crate::service) fn start<J: Job<P>>(&self, job: J) -> Trigger {
         let trigger = Trigger(Arc::default());
         let task = supervise(job, Arc::clone(&self.context), trigger.clone(), self.reloads.subscribe());
@@ -123,6 +123,7 @@ async fn supervise<P, J: Job<P>>(job: J, context: Arc<Context<P>>, trigger: Trig
                 Err(_) => return,
             },
             () = trigger.0.notified(), if failures == 0 => {}
+            () = job.wanted((context.current)()), if failures == 0 => {}
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
         // The run that begins now serves the requests that have come so far.

@@ -179,6 +179,48 @@ async fn a_request_waits_out_the_pause_after_a_failure_and_a_reload_ends_it() {
     supervisor.stop().await;
 }
 
+/// Runs when there is news.
+struct Curious {
+    probe: Probe,
+    news: Arc<Notify>,
+}
+
+impl Job<Parts> for Curious {
+    const NAME: &'static str = "curious";
+
+    fn schedule(&self, parts: &Parts) -> Schedule {
+        self.probe.schedule(parts)
+    }
+
+    async fn wanted(&self, _parts: Arc<Parts>) {
+        self.news.notified().await;
+    }
+
+    async fn run(&self, parts: Arc<Parts>, stop: CancellationToken) -> Result<(), Failure> {
+        self.probe.run(parts, stop).await
+    }
+}
+
+#[tokio::test]
+async fn a_job_runs_when_it_is_wanted_and_waits_out_its_pause_after_a_failure() {
+    let parts = parts(None, |number, _| async move { if number == 1 { Err("down".into()) } else { Ok(()) } });
+    let supervisor = supervisor(&parts);
+    let (probe, news) = (Probe::default(), Arc::new(Notify::new()));
+    supervisor.start(Curious { probe: probe.clone(), news: Arc::clone(&news) });
+    sleep(MOMENT).await;
+    assert_eq!(probe.runs(), 0, "there is no news");
+    // A reload that it does not care for makes it wait anew, and nothing is lost by that.
+    supervisor.reloaded();
+    news.notify_one();
+    probe.await_runs(1).await;
+    news.notify_one();
+    probe.await_runs(2).await;
+    news.notify_one();
+    sleep(MOMENT).await;
+    assert_eq!(probe.runs(), 2);
+    supervisor.stop().await;
+}
+
 #[tokio::test]
 async fn a_reload_makes_those_run_that_want_to() {
     let parts = parts(None, |_, _| async { Ok(()) });
