@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::checks;
 use super::embedded;
@@ -9,7 +10,7 @@ use super::ini;
 use super::layers::{self, File, Layer, Merged, Named};
 use super::option::Values as _;
 use super::problem::{ConfigErrors, Origin, Problem, Warning};
-use super::reader::{Origins, Reader};
+use super::reader::Reader;
 use super::schema::{self, Schema};
 use super::sources::{Found, Sources};
 use super::stores;
@@ -25,8 +26,6 @@ pub struct Loaded {
     pub config: Config,
     /// What the operator should know; to be logged once.
     pub warnings: Vec<Warning>,
-    /// Where each option comes from that anything sets: `(section, option)` → file and line, environment, …
-    pub origins: Origins,
 }
 
 impl Config {
@@ -101,7 +100,8 @@ fn finish(
             unique.push(warning);
         }
     }
-    Ok(Loaded { config, warnings: unique, origins: reader.origins })
+    let config = Config { origins: Arc::new(reader.origins), ..config };
+    Ok(Loaded { config, warnings: unique })
 }
 
 /// Where no paste file is named, it is the one called like the last configuration file, if there is such

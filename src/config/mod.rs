@@ -37,6 +37,7 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use arguments::{Arguments, CommonArguments, Given, Program};
 #[cfg(test)]
@@ -82,6 +83,8 @@ macro_rules! config {
             pub files: Vec<PathBuf>,
             /// Where files named without a directory are looked for: see [`Config::find_file`].
             pub search: Vec<PathBuf>,
+            /// Where each option comes from that anything sets: `(section, option)` → file and line, environment, …
+            pub origins: Arc<Origins>,
         }
 
         impl Config {
@@ -113,6 +116,12 @@ macro_rules! config {
 sections::all!(config);
 
 impl Config {
+    /// Where the value of an option comes from; for a store, `section` is its id.
+    pub fn origin(&self, section: &str, option: &str) -> Origin {
+        let known = self.origins.get(&(schema::normal_section(section), option.to_owned()));
+        known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
+    }
+
     /// The file of this name: in the directories given by `--config-dir`, beside the configuration files, then in the
     /// usual places (`ConfigOpts.find_file` of oslo.config). An absolute path is only checked. Asks the file system.
     pub fn find_file(&self, name: &str) -> Option<PathBuf> {

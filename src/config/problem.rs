@@ -96,6 +96,11 @@ impl Origin {
         Self(origins.iter().map(|origin| origin.0.as_str()).collect::<Vec<_>>().join(", "))
     }
 
+    /// For the beginning of words about an option that somebody set: `/etc/glance/glance-api.conf:12: `.
+    pub fn prefix(&self) -> String {
+        if self.is_set() { format!("{self}: ") } else { String::new() }
+    }
+
     /// Whether somebody set the value, rather than the program.
     pub fn is_set(&self) -> bool {
         ![Self::DEFAULT, Self::EMBEDDED, Self::FOUND].contains(&self.0.as_str())

@@ -32,13 +32,12 @@ impl Loaded {
 
     /// Words that begin with `[section] option`, with the place that sets the option before them.
     pub fn locate(&self, words: &impl Display) -> String {
-        locate(&self.origins, words)
+        locate(&self.config.origins, words)
     }
 
     /// Where the value of an option comes from; for a store, `section` is its id.
     pub fn origin(&self, section: &str, option: &str) -> Origin {
-        let known = self.origins.get(&(schema::normal_section(section), option.to_owned()));
-        known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
+        self.config.origin(section, option)
     }
 }
 
@@ -49,8 +48,8 @@ pub fn locate(origins: &Origins, words: &impl Display) -> String {
         let end = rest.find(|c: char| !(c == '_' || c.is_ascii_alphanumeric())).unwrap_or(rest.len());
         (schema::normal_section(section), rest.get(..end).unwrap_or_default().to_owned())
     });
-    match named.and_then(|place| origins.get(&place)).filter(|origin| origin.is_set()) {
-        Some(origin) => format!("{origin}: {words}"),
+    match named.and_then(|place| origins.get(&place)) {
+        Some(origin) => format!("{}{words}", origin.prefix()),
         None => words,
     }
 }

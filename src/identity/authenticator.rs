@@ -59,10 +59,9 @@ impl Authenticator {
         let options = Options { tls: tls(section), timeout: Timeout::Whole(timeout), ..Options::default() };
         let client = Outgoing::new(options).map_err(|source| KeystoneError::client(SECTION, "cafile", source))?;
         client.prepare();
-        let region = section.region_name.clone().filter(|region| !region.is_empty());
         let options = ValidatorOptions {
             interface: section.interface.clone(),
-            region: region.map(|name| Region { section: SECTION, option: "region_name", name }),
+            region: Region::of_option(config, SECTION, "region_name", section.region_name.as_deref()),
             retries: u32::try_from(section.http_request_max_retries).unwrap_or(0).min(MAX_RETRIES),
             with_catalog: section.include_service_catalog,
         };

@@ -1,6 +1,7 @@
 use http::StatusCode;
 
 use super::outgoing::{ClientError, RequestError, TlsPart};
+use super::region::Region;
 
 /// Keystone cannot be used as configured, or does not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -84,13 +85,11 @@ impl KeystoneError {
 /// An option names a region that the catalog does not have.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "[{section}] {option} is {region}, but the service catalog has no {interface} endpoint of {service} there; its regions are {}",
+    "{region}, but the service catalog has no {interface} endpoint of {service} there; its regions are {}",
     listed(known)
 )]
 pub struct UnknownRegion {
-    pub section: &'static str,
-    pub option: &'static str,
-    pub region: String,
+    pub region: Region,
     pub service: String,
     pub interface: String,
     /// Those of the whole catalog.

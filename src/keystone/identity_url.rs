@@ -7,7 +7,8 @@ use url::Url;
 use super::discovery;
 use super::error::KeystoneError;
 use super::outgoing::Outgoing;
-use super::session::{Grant, Region};
+use super::region::Region;
+use super::session::Grant;
 use super::single_flight::SingleFlight;
 
 /// Keystone's v3 API as the catalog of the last grant has it, looked for once for each grant, by one task; others share its failure as

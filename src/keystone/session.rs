@@ -11,6 +11,7 @@ use url::Url;
 use super::error::{KeystoneError, UnknownRegion};
 use super::login::Login;
 use super::outgoing::Outgoing;
+use super::region::Region;
 use super::single_flight::SingleFlight;
 use super::token::Envelope;
 use super::{answer, catalog, discovery};
@@ -35,15 +36,6 @@ pub(crate) struct Grant {
     pub token: Secret,
     expires: OffsetDateTime,
     catalog: Value,
-}
-
-/// A region that an option names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Region {
-    /// Where the option is, for error messages.
-    pub section: &'static str,
-    pub option: &'static str,
-    pub name: String,
 }
 
 /// A token is renewed so long before its end, as keystoneauth does.
@@ -118,10 +110,8 @@ impl Grant {
             let (service, interface) = (service.to_owned(), interface.to_owned());
             match region {
                 None => KeystoneError::Endpoint { service, interface },
-                Some(Region { section, option, name }) => KeystoneError::Region(Box::new(UnknownRegion {
-                    section,
-                    option,
-                    region: name.clone(),
+                Some(region) => KeystoneError::Region(Box::new(UnknownRegion {
+                    region: region.clone(),
                     service,
                     interface,
                     known: catalog::regions(&self.catalog),

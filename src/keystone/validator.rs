@@ -9,7 +9,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::error::KeystoneError;
 use super::identity_url::IdentityUrl;
 use super::outgoing::{Answer, Outgoing};
-use super::session::{Grant, Region, Session};
+use super::region::Region;
+use super::session::{Grant, Session};
 use super::token::{Envelope, Token};
 use super::{answer, discovery};
 

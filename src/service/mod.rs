@@ -34,6 +34,7 @@ mod worker;
 use std::io::Write as _;
 use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -89,7 +90,7 @@ pub fn run<R: Reload>(loaded: Loaded, reload: R) -> ExitCode {
             return ExitCode::from(error.exit_status());
         }
     };
-    let origins = loaded.origins.clone();
+    let origins = Arc::clone(&loaded.config.origins);
     log_panics();
     let start = worker::Start {
         loaded,

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::shared::{Active, Shared};
 use super::sockets::{NewSockets, Sockets};
 use super::tls::Tls;
-use crate::config::{Config, Loaded, Needs, Origins, locate};
+use crate::config::{Config, Loaded, Needs, locate};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -84,7 +84,7 @@ impl Reloader {
     pub(super) async fn prepare<R: Reload>(&self, source: Arc<R>) -> Result<Prepared, Error> {
         let loading = spawn_blocking(move || source.load());
         let loaded = loading.await.map_err(|_| Error::Panicked)?.map_err(Error::Configuration)?;
-        let origins = loaded.origins.clone();
+        let origins = Arc::clone(&loaded.config.origins);
         Box::pin(self.prepare_with(loaded)).await.map_err(|error| Error::Configuration(locate(&origins, &error).into()))
     }
 
@@ -158,18 +158,18 @@ impl Reloader {
         self.shared.connection_limit.set_limit(settings.max_connections);
         self.sockets.commit(fresh, &self.settings, &settings).await;
         self.shared.warn_of(&loaded);
-        let restart = self.compare(&loaded.config, &loaded.origins);
+        let restart = self.compare(&loaded.config);
         self.config = loaded.config;
         self.settings = settings;
         restart
     }
 
     /// Tells what has changed; returns the options whose change this worker cannot take up.
-    fn compare(&self, new: &Config, origins: &Origins) -> Vec<String> {
+    fn compare(&self, new: &Config) -> Vec<String> {
         let changes = Config::difference(&self.config, new);
         let inherited = self.sockets.inherited();
         for change in &changes {
-            tracing::info!("option changed: {}", locate(origins, &change));
+            tracing::info!("option changed: {}", locate(&new.origins, &change));
         }
         let waiting = changes.iter().filter(|change| !change.is_live(inherited)).filter(|change| {
             // Set on the shared socket as well as on one of our own.

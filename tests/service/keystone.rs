@@ -179,6 +179,19 @@ fn callers_that_are_known_are_served_through_reloads_while_keystone_is_away() {
 }
 
 #[test]
+fn a_region_that_the_catalog_does_not_have_is_told_with_file_and_line() {
+    let keystone = Keystone::start();
+    let options = with_keystone(&keystone, "") + "region_name = Two\n";
+    let server = Setup::new().more(&options).start();
+    assert_eq!(status(&server, "known"), 503);
+    let log = server.log_with("region_name is Two");
+    let line = log.lines().find(|line| line.contains("region_name is Two")).unwrap();
+    let (place, _) = line.split_once(": [keystone_authtoken] region_name is Two").unwrap();
+    let (file, number) = place.rsplit_once(':').unwrap();
+    assert!(file.ends_with("/glance-api.conf") && number.parse::<u32>().is_ok(), "{line}");
+}
+
+#[test]
 fn other_options_of_keystone_begin_anew() {
     let keystone = Keystone::start();
     let server = Setup::new().more(&with_keystone(&keystone, "")).start();

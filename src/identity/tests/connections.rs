@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::super::*;
 use super::{ask, authenticator, config, keystone, known, logged_in, logged_in_with, token};
+use crate::config::Origin;
 use crate::keystone::KeystoneError;
 use crate::keystone::fake::{Answer, Server, plain, redirect};
 
@@ -175,13 +176,15 @@ async fn a_url_without_version_is_asked_for_versions() {
 async fn the_region_must_be_in_the_catalog() {
     let server = keystone(|_, _| known(&token(3600, &[]))).await;
     let mut config = config(server.url("/v3"));
+    let option = ("keystone_authtoken".to_owned(), "region_name".to_owned());
+    config.origins = Arc::new([(option, Origin::from("/etc/glance/glance-api.conf:7"))].into());
     for (region, found) in [("One", true), ("Two", false), ("", true)] {
         config.keystone_authtoken.region_name = Some(region.to_owned());
         let outcome = ask(&Authenticator::new(&config).unwrap(), &[("x-auth-token", "t")]).await;
         assert_eq!(outcome.is_ok(), found, "{region}");
         if let Err(error) = outcome {
-            let expected = "[keystone_authtoken] region_name is Two, but the service catalog has no internal endpoint of \
-                            identity there; its regions are One";
+            let expected = "/etc/glance/glance-api.conf:7: [keystone_authtoken] region_name is Two, but the service catalog \
+                            has no internal endpoint of identity there; its regions are One";
             assert_eq!(error.to_string(), expected);
         }
     }

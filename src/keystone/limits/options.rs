@@ -9,7 +9,7 @@ use crate::config::{Config, FileStates, OsloLimitSection};
 use crate::keystone::error::KeystoneError;
 use crate::keystone::login::{Login, LoginOptions};
 use crate::keystone::outgoing::{Options, Outgoing, Timeout, Tls};
-use crate::keystone::session::Region;
+use crate::keystone::region::Region;
 
 const SECTION: &str = "oslo_limit";
 
@@ -61,14 +61,13 @@ impl LimitOptions {
                 source,
             })
         });
-        let region = given(&section.region_name);
         let interfaces = section.valid_interfaces.clone().filter(|interfaces| !interfaces.is_empty());
         let seconds = section.timeout.filter(|seconds| *seconds > 0.0);
         let keep = u64::try_from(config.service.keystone_limits_cache_time).unwrap_or(0);
         Ok(Self {
             login: login(section)?,
             interfaces: interfaces.unwrap_or_else(|| vec!["public".to_owned()]),
-            region: region.map(|name| Region { section: SECTION, option: "region_name", name }),
+            region: Region::of_option(config, SECTION, "region_name", section.region_name.as_deref()),
             url: url.transpose()?,
             endpoint: wanted(section)?,
             keep: Duration::from_secs(keep),

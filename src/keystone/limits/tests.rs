@@ -196,6 +196,20 @@ async fn the_endpoint_is_found_by_service_and_region() {
 }
 
 #[tokio::test]
+async fn a_region_that_is_not_there_is_told_with_the_place_of_its_option() {
+    let fake = Fake::start().await;
+    let mut config = fake.config();
+    config.oslo_limit.endpoint_override = None;
+    config.oslo_limit.region_name = Some("Two".to_owned());
+    let option = ("oslo_limit".to_owned(), "region_name".to_owned());
+    config.origins = Arc::new([(option, crate::config::Origin::from("/etc/glance/glance-api.conf:9"))].into());
+    let error = limits(&config).of_project(Some("p")).await.unwrap_err().to_string();
+    let expected = "/etc/glance/glance-api.conf:9: [oslo_limit] region_name is Two, but the service catalog has no public \
+                    endpoint of identity there; its regions are none";
+    assert_eq!(error, expected);
+}
+
+#[tokio::test]
 async fn in_two_strict_levels_the_domain_has_limits_too() {
     let fake = Fake::start().await;
     fake.set("/v3/limits/model", 200, json!({"model": {"name": "strict_two_level"}}));
