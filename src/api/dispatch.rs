@@ -5,12 +5,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use tracing::Span;
 
+use super::content::RequestContent;
 use super::documents::Documents;
 use super::peers::Peers;
 use super::policy::PolicyCheck;
 use super::property_access::PropertyAccess;
 use super::query::PageLimits;
-use super::router::{Effect, PathIndex, RequestContent};
+use super::router::{Effect, PathIndex};
 use super::v2::images::Shown;
 use super::v2::info::StoreView;
 use super::{Api, Call, Error, Request, Response, json, routes};
@@ -112,9 +113,9 @@ impl Api {
         let properties = &PropertyAccess::new(self.protections.as_ref(), &rules, &context);
         let (checks_owner, knows_properties) = (self.checks_owner, false);
         let policy = PolicyCheck { rules: &rules, context: &context, properties, knows_properties, checks_owner };
-        let (query, rule) = (query.as_deref(), route.rule);
+        let (query, rule, content) = (query.as_deref(), route.rule, route.content);
         let (headers, host_url, context) = (&headers, &*host_url, &context);
-        let call = Call { context, policy, properties, rule, headers, query, host_url, filters };
+        let call = Call { context, policy, properties, rule, content, headers, query, host_url, filters };
         endpoint.answer(self, &call, body).await
     }
 }

@@ -1,5 +1,6 @@
 //! The routes: parse the request, ask the policy, call the domain, render the answer.
 
+mod content;
 mod dispatch;
 mod documents;
 mod domain_errors;

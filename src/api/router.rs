@@ -4,17 +4,7 @@ use http::Method;
 use matchit::{InsertError, Params};
 
 use super::Error;
-
-/// What a route does with the body of its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RequestContent {
-    /// The handler reads it.
-    Read,
-    /// Nobody looks at it.
-    Ignored,
-    /// A request with one is answered 400 before anything else is looked at.
-    Refused,
-}
+use super::content::RequestContent;
 
 /// Whether a caller who may only read gets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,11 +126,14 @@ macro_rules! routes {
             }
         }
     };
-    (@call Read $handler:path, $api:ident, $call:ident, $body:ident $(, $parameter:ident)*) => {
-        Box::pin($handler($api, $call, $body $(, &$parameter)*)).await
-    };
-    (@call $other:ident $handler:path, $api:ident, $call:ident, $body:ident $(, $parameter:ident)*) => {
+    (@call Refused $handler:path, $api:ident, $call:ident, $body:ident $(, $parameter:ident)*) => {
         Box::pin($handler($api, $call $(, &$parameter)*)).await
+    };
+    (@call Ignored $handler:path, $api:ident, $call:ident, $body:ident $(, $parameter:ident)*) => {
+        Box::pin($handler($api, $call $(, &$parameter)*)).await
+    };
+    (@call $read:ident $handler:path, $api:ident, $call:ident, $body:ident $(, $parameter:ident)*) => {
+        Box::pin($handler($api, $call, $body $(, &$parameter)*)).await
     };
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use serde_json::Value;
 
-use super::documents::Documents;
+use super::content::RequestContent;
+use super::documents::{Documents, Held, Progress};
 use super::message::Filters;
 use super::peers::Peers;
 use super::policy::PolicyCheck;
@@ -13,6 +15,7 @@ use super::query::PageLimits;
 use super::router::PathIndex;
 use super::v2::images::Shown;
 use super::v2::info::StoreView;
+use super::{Error, RequestBody};
 use crate::cache::Cache;
 use crate::identity::Context;
 use crate::image::Images;
@@ -48,7 +51,7 @@ pub struct Api {
     /// `None` where no cache is configured.
     pub(super) cache: Option<Cache>,
     pub(super) documents: Documents,
-    /// Bytes of a document that describes an image or changes one.
+    /// Bytes of a document, unless the table of routes says that it is to be short.
     pub(super) max_json_body: u64,
     pub(super) checks_owner: bool,
 }
@@ -60,6 +63,8 @@ pub(super) struct Call<'a> {
     pub properties: &'a PropertyAccess<'a>,
     /// The policy's rule for this route, from the table of routes.
     pub rule: &'static str,
+    /// What the route makes of the body, from there as well.
+    pub content: RequestContent,
     pub headers: &'a HeaderMap,
     pub query: Option<&'a str>,
     /// Scheme and authority for absolute links, without a trailing slash.
@@ -74,6 +79,20 @@ impl Api {
     /// Why not, in words that tell nothing of where it is.
     pub(crate) async fn reach_database(&self) -> Result<(), String> {
         self.images.reach_database().await.map_err(|error| error.to_string())
+    }
+
+    /// The document in the body of a request, of no more bytes than the table of routes allows; see [`Documents::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn read_document<T: Send + 'static>(
+        &self,
+        call: &Call<'_>,
+        body: RequestBody,
+        take: impl FnOnce(Value, &Progress) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Option<Held<T>>, Error> {
+        let limit = call.content.limit(self.max_json_body);
+        self.documents.read(call.headers, body, limit, take).await
     }
 
     /// The cache through which the data of a request goes, where it goes through one.

@@ -9,6 +9,7 @@ use super::harness::{Answer, Client, Server, Setup, answered, pause, wait_for};
 
 const JSON: &str = "application/json";
 const PATCH: &str = "application/openstack-images-v2.1-json-patch";
+const DATA: &str = "application/octet-stream";
 const MIB: usize = 1 << 20;
 
 fn request(method: &str, path: &str, kind: &str, body: &str) -> Vec<u8> {
@@ -293,6 +294,27 @@ fn a_document_that_is_still_needed_keeps_its_share_of_the_memory() {
 }
 
 #[test]
+fn nothing_is_read_of_a_body_whose_type_its_route_does_not_take() {
+    let server = Setup::new().start();
+    let image = format!("/v2/images/{}", data::create(&server));
+    let [file, stage] = ["file", "stage"].map(|last| format!("{image}/{last}"));
+    for (method, path, kind) in [
+        ("PATCH", &image, JSON),
+        ("PATCH", &image, DATA),
+        ("PUT", &file, JSON),
+        ("PUT", &file, PATCH),
+        ("PUT", &stage, JSON),
+    ] {
+        let mut client = Client::new(TcpStream::connect(server.address()).unwrap());
+        // More than any route reads of a document, and none of it is sent.
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {MIB}000\r\n\r\n");
+        client.send(head.as_bytes()).unwrap();
+        assert_eq!(client.answer().unwrap().status, 415, "{method} {path} {kind}");
+    }
+}
+
+#[test]
 fn a_document_is_as_large_as_its_route_needs() {
     let server = Setup::new().start();
     let id = data::create(&server);
@@ -309,8 +331,16 @@ fn a_document_is_as_large_as_its_route_needs() {
         ("POST", import.as_str(), JSON, 64 << 10, 413),
         ("POST", locations.as_str(), JSON, 32 << 10, 400),
         ("POST", locations.as_str(), JSON, 64 << 10, 413),
+        // As at upstream, the type of a document does not matter; it makes none larger.
+        ("POST", "/v2/images", DATA, MIB, 201),
+        ("POST", "/v2/images", DATA, 2 * MIB, 413),
+        ("POST", members.as_str(), DATA, 32 << 10, 400),
+        ("POST", members.as_str(), DATA, 64 << 10, 413),
+        ("POST", members.as_str(), PATCH, 64 << 10, 413),
+        ("POST", import.as_str(), PATCH, 64 << 10, 413),
+        ("POST", locations.as_str(), DATA, 64 << 10, 413),
     ] {
-        assert_eq!(send(&server, method, path, kind, &blank(size)).status, status, "{method} {path} {size}");
+        assert_eq!(send(&server, method, path, kind, &blank(size)).status, status, "{method} {path} {kind} {size}");
     }
     let server = Setup::new().more("[service]\nmax_json_body = 4194304").start();
     assert_eq!(create(&server, &blank(3 * MIB)).status, 201);

@@ -28,10 +28,6 @@ use super::json::{announces_body, content_length};
 use super::{Error, RequestBody};
 use crate::sys::heap;
 
-/// Bytes of a document that says little: an id of 255 characters, a status, a URL or the names of stores, with all of their characters
-/// escaped and room to spare.
-pub(in crate::api) const FEW: u64 = 64 << 10;
-
 /// Values of one document, the names of members counted as well.
 const VALUES_MAX: usize = 65_536;
 /// Bytes in memory for each value, beside its text; a list of objects with one member each comes near.

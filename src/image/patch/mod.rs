@@ -37,13 +37,14 @@ pub enum MediaType {
 }
 
 impl MediaType {
+    /// All of them.
+    pub const NAMES: [&'static str; 2] =
+        ["application/openstack-images-v2.0-json-patch", "application/openstack-images-v2.1-json-patch"];
+
     /// The dialect of a media type without parameters.
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "application/openstack-images-v2.0-json-patch" => Some(Self::V20),
-            "application/openstack-images-v2.1-json-patch" => Some(Self::V21),
-            _ => None,
-        }
+        let place = Self::NAMES.iter().position(|known| *known == name)?;
+        [Self::V20, Self::V21].get(place).copied()
     }
 }
 

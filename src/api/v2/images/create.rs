@@ -18,7 +18,7 @@ const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids
 
 /// Registers an image without data.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Response, Error> {
-    let held = read(api, call.headers, body).await?;
+    let held = read(api, call, body).await?;
     let document = &held.content;
     let owner = match document.base.get("owner") {
         Some(owner) => owner.as_str(),
@@ -41,9 +41,9 @@ struct Document {
     properties: Map<String, Value>,
 }
 
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<Document>, Error> {
+async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Held<Document>, Error> {
     let schema = Arc::clone(&api.schema);
-    let read = api.documents.read(headers, body, api.max_json_body, move |value, _| check(value, &schema)).await?;
+    let read = api.read_document(call, body, move |value, _| check(value, &schema)).await?;
     read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
 }
 

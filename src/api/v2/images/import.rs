@@ -3,7 +3,6 @@
 use http::{Method as HttpMethod, StatusCode};
 use serde_json::Value;
 
-use crate::api::documents::FEW;
 use crate::api::header::{IMAGE_STORE, joined};
 use crate::api::peers::Peers;
 use crate::api::policy::viewer;
@@ -13,7 +12,7 @@ use crate::task::{ImportRequest, Method};
 
 /// Begins an import. What comes of it, the image and its task tell.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let read = api.documents.read(call.headers, body, api.max_json_body.min(FEW), |value: Value, _| Ok(value)).await?;
+    let read = api.read_document(call, body, |value: Value, _| Ok(value)).await?;
     // What it holds beside the content, until the end: that lives on in the request.
     let held = read.ok_or_else(|| Error::bad_request("Body expected in request."))?;
     let request = ImportRequest::parse(held.content, &api.import_methods)?;

@@ -18,7 +18,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
         let text = "'glance-direct' method is not available at this site.";
         return Err(Error::explanation(StatusCode::NOT_FOUND, text));
     }
-    json::content_type(call.headers, &["application/octet-stream"])?;
+    json::content_type(call.headers, call.content.media_types())?;
     let announced = announced_size(call.headers)?;
     let size = mebibytes(announced.unwrap_or(0));
     api.images.enforce_limit(call.context.project_id.as_deref(), Resource::ImageStageTotal, size).await?;

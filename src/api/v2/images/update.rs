@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::task::coop::consume_budget;
 
@@ -15,11 +15,10 @@ use crate::image::patch::{self, MediaType, Operation, OperationKind};
 use crate::image::{Edit, Image};
 
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
-const MEDIA_TYPES: &str = "application/openstack-images-v2.0-json-patch, application/openstack-images-v2.1-json-patch";
 
 /// Applies the changes in order to one copy of the image and saves it once: all or nothing.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let held = read(api, call.headers, body).await?;
+    let held = read(api, call, body).await?;
     let operations = &held.content;
     let viewer = viewer(call.context);
     let mut edit: Edit = api.images.edit(&viewer, call.context, id).await?;
@@ -38,12 +37,9 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     reply::json(StatusCode::OK, &ImageView::new(&image, &api.shown, call.context))
 }
 
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<Vec<Operation>>, Error> {
-    let Some(media_type) = json::media_type(headers).as_deref().and_then(MediaType::named) else {
-        let text = format!("Image PATCH expects Content-Type one of: {MEDIA_TYPES}");
-        let mut error = Error::unsupported_media_type(headers, text);
-        error.headers.insert(ACCEPT_PATCH, HeaderValue::from_static(MEDIA_TYPES));
-        return Err(error);
+async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Held<Vec<Operation>>, Error> {
+    let Some(media_type) = json::media_type(call.headers).as_deref().and_then(MediaType::named) else {
+        return Err(unknown_type(call)?);
     };
     let schema = Arc::clone(&api.schema);
     let take = move |value, progress: &Progress| {
@@ -56,8 +52,17 @@ async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<
         }
         Ok(operations)
     };
-    let read = api.documents.read(headers, body, api.max_json_body, take).await?;
+    let read = api.read_document(call, body, take).await?;
     read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
+}
+
+fn unknown_type(call: &Call<'_>) -> Result<Error, Error> {
+    let allowed = call.content.media_types().join(", ");
+    let header = HeaderValue::try_from(&allowed).map_err(Error::internal)?;
+    let text = format!("Image PATCH expects Content-Type one of: {allowed}");
+    let mut error = Error::unsupported_media_type(call.headers, text);
+    error.headers.insert(ACCEPT_PATCH, header);
+    Ok(error)
 }
 
 async fn check_policy(

@@ -20,7 +20,7 @@ const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size")
 
 /// Takes the data of a queued image.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    json::content_type(call.headers, &["application/octet-stream"])?;
+    json::content_type(call.headers, call.content.media_types())?;
     let announced = announced_size(call.headers)?;
     let project = call.context.project_id.as_deref();
     api.images.enforce_limit(project, Resource::ImageSizeTotal, mebibytes(announced.unwrap_or(0))).await?;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::api::documents::{FEW, Held};
+use crate::api::documents::Held;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::identity::Context;
@@ -17,7 +17,7 @@ use crate::task::AddedLocation;
 
 /// Takes a place where the image's data lies; a task looks at it and makes the image active.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let held = read(api, call.headers, body).await?;
+    let held = read(api, call, body).await?;
     let (url, validation) = held.content;
     let image = api.images.get(&viewer(call.context), id).await?;
     if image.status != Status::Queued {
@@ -42,8 +42,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
 /// The URL and what is said of its data.
 type Addition = (String, Map<String, Value>);
 
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<Addition>, Error> {
-    let read = api.documents.read(headers, body, api.max_json_body.min(FEW), |value, _| take(value)).await?;
+async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Held<Addition>, Error> {
+    let read = api.read_document(call, body, |value, _| take(value)).await?;
     read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
 }
 

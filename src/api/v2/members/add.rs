@@ -11,7 +11,7 @@ use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 
 /// Shares the image with a project. Upstream answers 200, not 201.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let held = read(api, call.headers, body).await?;
+    let held = read(api, call, body).await?;
     let member = wanted(held.content)?;
     let image = find(api, call, id).await?;
     let is_own = !call.policy.checks_owner || viewer(call.context).may_change(image.owner.as_deref());

@@ -7,10 +7,10 @@ pub(in crate::api) mod show;
 pub(in crate::api) mod update;
 mod view;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::api::documents::{FEW, Held};
+use crate::api::documents::Held;
 use crate::api::domain_errors::of_members;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody};
@@ -34,11 +34,11 @@ fn not_allowed(action: &str, id: &str) -> Error {
 /// The object in the body, or `None` for a list.
 type Read = Held<Option<Map<String, Value>>>;
 
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Read, Error> {
+async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Read, Error> {
     let object = |value| match value {
         Value::Object(members) => Some(members),
         _ => None,
     };
-    let read = api.documents.read(headers, body, api.max_json_body.min(FEW), move |value, _| Ok(object(value))).await?;
+    let read = api.read_document(call, body, move |value, _| Ok(object(value))).await?;
     read.ok_or_else(|| Error::bad_request("Body expected in request."))
 }

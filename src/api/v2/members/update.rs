@@ -1,6 +1,6 @@
 //! `PUT /v2/images/{id}/members/{member}`
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::view::MemberView;
 use super::{find, is_shared, not_allowed, read};
@@ -16,7 +16,7 @@ pub(in crate::api) async fn handle(
     id: &str,
     member: &str,
 ) -> Result<Response, Error> {
-    let status = wanted_status(api, call.headers, body).await?;
+    let status = wanted_status(api, call, body).await?;
     let image = find(api, call, id).await?;
     let viewer = viewer(call.context);
     let is_forced = call.policy.checks_owner && !viewer.is_admin && viewer.project == image.owner;
@@ -34,11 +34,11 @@ pub(in crate::api) async fn handle(
 /// The status in the body. One that does not exist is refused only after the checks whether the caller may set one.
 async fn wanted_status(
     api: &Api,
-    headers: &HeaderMap,
+    call: &Call<'_>,
     body: RequestBody,
 ) -> Result<Result<MemberStatus, UnknownMemberStatus>, Error> {
     let form = || Error::bad_request("Expected a status in the form: {\"status\": \"status\"}");
-    let held = read(api, headers, body).await?;
+    let held = read(api, call, body).await?;
     match held.content.as_ref().ok_or_else(form)?.get("status") {
         None => Err(Error::bad_request("Status not specified")),
         Some(status) => Ok(status.as_str().unwrap_or("").parse()),

@@ -26,7 +26,7 @@ async fn read(
     kind: Document,
 ) -> Result<Held<Map<String, Value>>, Error> {
     let take = move |value: Value, _: &_| Ok(kind.read(value)?);
-    let read = api.documents.read(call.headers, body, api.max_json_body, take).await?;
+    let read = api.read_document(call, body, take).await?;
     read.ok_or_else(|| Error::bad_request("Body expected in request."))
 }
 

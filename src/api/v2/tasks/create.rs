@@ -1,7 +1,7 @@
 //! `POST /v2/tasks`
 
+use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
-use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::task_schema;
@@ -16,7 +16,7 @@ use crate::task::TaskKind;
 /// Registers a task and begins it.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Response, Error> {
     call.policy.enforce(call.rule, &NoTarget).await?;
-    let held = read(api, call.headers, body).await?;
+    let held = read(api, call, body).await?;
     let (kind, input) = held.content;
     if kind == TaskKind::Import {
         check_source(api, input.get("import_from")).await?;
@@ -28,8 +28,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     Ok(response)
 }
 
-async fn read(api: &Api, headers: &HeaderMap, body: RequestBody) -> Result<Held<(TaskKind, Value)>, Error> {
-    let read = api.documents.read(headers, body, api.max_json_body, |value, _| check(value)).await?;
+async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Held<(TaskKind, Value)>, Error> {
+    let read = api.read_document(call, body, |value, _| check(value)).await?;
     read.ok_or_else(|| Error::bad_request("Body expected in request."))
 }
 
