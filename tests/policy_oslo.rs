@@ -182,7 +182,10 @@ impl Question {
     async fn ask(&self, rules: &Rules) -> &'static str {
         let context = self.caller.context();
         let answer = match &self.target {
-            Some(target) => rules.check_any(&self.rule, &Fields(target), &context).await,
+            Some(target) if default_rules().any(|default| default.name == self.rule) => {
+                rules.check(&self.rule, &Fields(target), &context).await
+            }
+            Some(target) => rules.check_reference(&self.rule, &Fields(target), &context).await,
             None => rules.is_admin(&context).await,
         };
         match answer {

@@ -190,7 +190,7 @@ macro_rules! image_table {
             $($(#[$doc])* pub $field: Option<$type>,)*
             /// All custom properties that the image is to have; others are deleted, unless
             /// [`Self::other_properties`] says otherwise.
-            /// The properties in [`ATOMIC_PROPERTIES`](super::images::ATOMIC_PROPERTIES) are neither set nor deleted by this.
+            /// The property by which a [task has an image for itself](super::images::TaskLock) is neither set nor deleted by this.
             pub properties: Option<Vec<(String, Option<String>)>>,
             /// What happens to properties that [`Self::properties`] does not name.
             pub other_properties: OtherProperties,

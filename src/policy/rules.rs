@@ -67,19 +67,8 @@ impl Rules {
         }
     }
 
-    /// As [`Rules::check`], for rules that operators made up. Where no file defines the rule, the default rule stands in;
-    /// where that is missing too, nobody is allowed.
-    ///
-    /// # Errors
-    /// As [`Rules::check`].
-    pub async fn check_any(&self, rule: &str, target: &dyn Target, context: &Context) -> Result<bool, PolicyError> {
-        match self.find(rule).or_else(|| self.rules.get(self.fallback?)) {
-            Some(found) if has_scope(found, rule, context) => self.decide(found, rule, target, context).await,
-            _ => Ok(false),
-        }
-    }
-
-    /// As [`Rules::check_any`], for a rule that another rule refers to: oslo.policy asks for the scope of the outermost rule alone.
+    /// As [`Rules::check`], for a rule that another one refers to, which operators may have made up: oslo.policy asks for the scope of the
+    /// outermost rule alone. Where no file defines the rule, the default rule stands in; where that is missing too, nobody is allowed.
     ///
     /// # Errors
     /// As [`Rules::check`].

@@ -56,7 +56,7 @@ pub struct StoreEntry {
 
 impl StoreEntry {
     /// Whether it is one of the service's own, which no user may see or name.
-    pub fn is_reserved(&self) -> bool {
+    fn is_reserved(&self) -> bool {
         self.id.starts_with(RESERVED_PREFIX)
     }
 
@@ -218,7 +218,7 @@ impl Stores {
     ///
     /// # Errors
     /// Those of [`Store::open`], `UnknownScheme`, `UnknownStore`.
-    pub async fn open_location(
+    async fn open_location(
         &self,
         context: &StoreContext,
         recorded: LocationRef<'_>,

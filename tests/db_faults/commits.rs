@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use glance_api::db::model::{ImageUpdate, NewImage, OtherProperties};
+use glance_api::db::tasks::{self, NewTask, TaskLock};
 use glance_api::db::{DbError, images};
 use serde_json::json;
 
@@ -124,13 +125,25 @@ fn names_from_before(rig: &Rig, id: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let db = connect(&rig.database.url()).await;
-        images::set_property_atomic(&db, id, lock, "task").await.unwrap();
+        let task = NewTask {
+            id: uuid(),
+            kind: "api_image_import".to_owned(),
+            owner: "us".to_owned(),
+            image_id: Some(id.to_owned()),
+            request_id: None,
+            user_id: None,
+            input: json!({}),
+        };
+        let task_id = task.id.clone();
+        let (image, status) = (id.to_owned(), "queued".to_owned());
+        let wanted = TaskLock { image, property: lock, status, takes_over: false };
+        tasks::create_locked(&db, task, wanted).await.unwrap();
         let properties = Some(vec![(failed.to_owned(), Some("fast".to_owned()))]);
         let other_properties = OtherProperties::DeleteNamed(Vec::new());
         let change = ImageUpdate { properties, other_properties, ..ImageUpdate::default() };
         let image = images::update(&db, id, change, None).await.unwrap();
         let known = |name: &str| image.properties.iter().find(|(known, _)| known == name)?.1.clone();
-        assert_eq!([lock, failed].map(known), [Some("task".to_owned()), Some("fast".to_owned())]);
+        assert_eq!([lock, failed].map(known), [Some(task_id), Some("fast".to_owned())]);
 
         // What another service gives is refused by its name where the service's own is there already.
         let given = ["plain", "OS_GLANCE_FAILED_IMPORT"].map(|name| (name.to_owned(), Some("x".to_owned())));

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::super::glance_api::db::images::Measure;
 use super::super::glance_api::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage, OtherProperties};
 use super::super::glance_api::db::{Db, DbError, images, locations, members, tags};
-use super::{add_location, create, get, location, pairs, texts, uuid};
+use super::{add_location, create, get, location, lock_for_task, pairs, texts, uuid};
 
 pub(super) async fn run(db: &Db) {
     columns(db).await;
@@ -109,28 +109,29 @@ async fn atomic_properties(db: &Db) {
     let (lock, free) = ("os_glance_import_task", "os_glance_stage_host");
     for name in [lock, free] {
         let mut rivals = JoinSet::new();
-        for n in 0..6 {
+        for _ in 0..6 {
             let (db, id) = (db.clone(), id.clone());
-            rivals.spawn(async move { images::set_property_atomic(&db, &id, name, &format!("task{n}")).await });
+            rivals.spawn(async move { lock_for_task(&db, &id, "queued", name).await });
         }
         let results = rivals.join_all().await;
-        let lost = |result: &&Result<(), DbError>| matches!(result, Err(DbError::Duplicate { what: "property", .. }));
+        let lost =
+            |result: &&Result<String, DbError>| matches!(result, Err(DbError::Duplicate { what: "property", .. }));
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
         assert_eq!(results.iter().filter(lost).count(), 5, "{results:?}");
     }
     // An update with an old copy takes away the one, not the other.
+    let before = get(db, &id).await.unwrap().properties;
     let after = images::update(db, &id, properties_of(&[(lock, Some("mine"))]), None).await.unwrap();
-    let [(name, Some(value))] = after.properties.as_slice() else { panic!("{after:?}") };
-    assert_eq!(name, lock);
-    assert!(value.starts_with("task"));
-    images::set_property_atomic(db, &id, free, "again").await.unwrap();
-    assert!(get(db, &id).await.unwrap().properties.contains(&(free.to_owned(), Some("again".to_owned()))));
+    let locked = before.into_iter().filter(|(name, _)| name == lock).collect::<Vec<_>>();
+    assert_eq!((after.properties.len(), after.properties), (1, locked));
+    let again = lock_for_task(db, &id, "queued", free).await.unwrap();
+    assert!(get(db, &id).await.unwrap().properties.contains(&(free.to_owned(), Some(again.clone()))));
 
     let other = images::delete_property_atomic(db, &id, free, "other").await;
     assert!(matches!(other, Err(DbError::NotFound { what: "property", .. })), "{other:?}");
-    images::delete_property_atomic(db, &id, free, "again").await.unwrap();
-    assert!(images::delete_property_atomic(db, &id, free, "again").await.is_err());
-    images::set_property_atomic(db, &id, free, "third").await.unwrap();
+    images::delete_property_atomic(db, &id, free, &again).await.unwrap();
+    assert!(images::delete_property_atomic(db, &id, free, &again).await.is_err());
+    lock_for_task(db, &id, "queued", free).await.unwrap();
 }
 
 async fn tags_of_an_image(db: &Db) {

@@ -15,6 +15,7 @@ mod tasks;
 use std::time::Duration;
 
 use super::glance_api::db::model::{ImageRecord, ImageUpdate, LocationRecord, NewImage};
+use super::glance_api::db::tasks::{TaskLock, create_locked};
 use super::glance_api::db::{Db, DbError, Dialect, images};
 use serde_json::json;
 use time::{OffsetDateTime, PrimitiveDateTime};
@@ -65,6 +66,19 @@ pub(super) async fn add_location(db: &Db, id: &str, location: LocationRecord) {
     locations.push(location);
     let change = ImageUpdate { locations: Some(locations), ..ImageUpdate::default() };
     images::update(db, id, change, None).await.unwrap();
+}
+
+/// Registers a task that has the image for itself, in this status: the property gets the task's id, which is returned.
+pub(super) async fn lock_for_task(
+    db: &Db,
+    image: &str,
+    status: &str,
+    property: &'static str,
+) -> Result<String, DbError> {
+    let task = tasks::new("locking", Some(image));
+    let id = task.id.clone();
+    let lock = TaskLock { image: image.to_owned(), property, status: status.to_owned(), takes_over: true };
+    create_locked(db, task, lock).await.map(|()| id)
 }
 
 pub(super) fn location(url: &str) -> LocationRecord {

@@ -57,7 +57,6 @@ async fn strange_text(db: &Db) {
             images::update(db, &id, change, None).await.map(drop),
             members::add(db, &id, text, "pending").await.map(drop),
             tags::create(db, &id, text).await,
-            images::set_property_atomic(db, &id, text, text).await,
         ] {
             assert!(result.as_ref().map_or_else(|error| is_refused(error, text), |()| true), "{result:?}");
         }

@@ -3,7 +3,7 @@
 use super::super::glance_api::db::images::{self, ImageAndOwner};
 use super::super::glance_api::db::model::{ImageUpdate, NewImage};
 use super::super::glance_api::db::{Db, DbError};
-use super::{add_location, create, get, location, pairs, uuid};
+use super::{add_location, create, get, location, lock_for_task, pairs, uuid};
 
 pub(super) async fn run(db: &Db) {
     one_owner_at_a_time(db).await;
@@ -90,9 +90,9 @@ async fn a_deletion_has_an_owner_until_it_is_taken_back(db: &Db) {
 
     // A task has ended in between, and nobody would take its lock from the image any more.
     let lock = "os_glance_import_task";
-    images::set_property_atomic(db, &id, lock, "ended").await.unwrap();
+    let ended = lock_for_task(db, &id, "active", lock).await.unwrap();
     images::delete_and_take(db, &id, "deleted", &["active"], read, "two").await.unwrap();
-    images::delete_property_atomic(db, &id, lock, "ended").await.unwrap();
+    images::delete_property_atomic(db, &id, lock, &ended).await.unwrap();
     images::restore(db, &id, "active", before.updated_at, Vec::new()).await.unwrap();
     assert_eq!(with_owner(db, &id).await.image.properties, before.properties);
 }

@@ -30,7 +30,7 @@ fn of(project: &str) -> TaskViewer {
     TaskViewer { is_admin: false, project: Some(project.to_owned()) }
 }
 
-fn new(owner: &str, image: Option<&str>) -> NewTask {
+pub(super) fn new(owner: &str, image: Option<&str>) -> NewTask {
     NewTask {
         id: uuid(),
         kind: "api_image_import".to_owned(),
@@ -304,7 +304,10 @@ async fn staged_data_is_awaited(db: &Db) {
     )
     .await
     .unwrap();
-    images::set_property_atomic(db, &locked, LOCK, "task").await.unwrap();
+    let task = new("p", Some(&locked));
+    tasks::create_locked(db, task.clone(), lock(&locked, false)).await.unwrap();
+    // The lock alone is enough.
+    images::give_back(db, &locked, ImageUpdate::default(), &["queued"], &task.id).await.unwrap();
     images::delete(db, &gone, "deleted", None).await.unwrap();
     let ids = vec![queued.clone(), staged.clone(), locked.clone(), gone, uuid()];
     let mut found = images::staging_states(db, ids).await.unwrap();

@@ -13,17 +13,9 @@ use crate::db::row::{Columns, Row};
 use crate::db::session::Session;
 use crate::db::sql::live;
 
-/// Properties that only [`set_property_atomic`] and [`delete_property_atomic`] change (`IMAGE_ATOMIC_PROPS` in
+/// Properties that only a [`TaskLock`] sets and [`delete_property_atomic`] removes (`IMAGE_ATOMIC_PROPS` in
 /// `glance/db/__init__.py`): an update with an old copy of the image must not undo a lock that it does not know of.
-pub const ATOMIC_PROPERTIES: &[&str] = &["os_glance_import_task"];
-
-/// Gives the image a property that it does not have (`image_set_property_atomic` in `glance/db/sqlalchemy/api.py`).
-///
-/// # Errors
-/// [`DbError::Duplicate`] if it has one of that name: of several rivals one succeeds. [`DbError::InTheWay`].
-pub async fn set_property_atomic(db: &Db, id: &str, name: &str, value: &str) -> Result<(), DbError> {
-    db.write(Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }).await
-}
+pub(super) const ATOMIC_PROPERTIES: &[&str] = &["os_glance_import_task"];
 
 /// Deletes a property if it has this very value (`image_delete_property_atomic`). The row goes, as upstream's; here also where it is marked
 /// as deleted: an image whose deletion is taken back would have it again, and nobody who removes it.
@@ -46,10 +38,10 @@ pub struct TaskLock {
     pub takes_over: bool,
 }
 
-/// As [`set_property_atomic`], and the value becomes the owner of the image's data; in a transaction that does more.
+/// Gives the image the property, and makes its value the owner of the image's data; in a transaction that does more.
 ///
 /// # Errors
-/// [`DbError::Duplicate`] also if somebody owns the data and that is not to be taken over, [`DbError::StateConflict`],
+/// As [`set`]; [`DbError::Duplicate`] also if somebody owns the data and that is not to be taken over, [`DbError::StateConflict`],
 /// [`DbError::NotFound`] if there is no such image.
 pub(in crate::db) async fn lock_and_own(
     session: &mut Session,
@@ -73,11 +65,11 @@ pub(in crate::db) async fn lock_and_own(
     if !lock.takes_over && ownership::is_owned(session, id).await? {
         return Err(DbError::Duplicate { what: "owner", key: id.to_owned() });
     }
-    Set { id: id.to_owned(), name: lock.property.to_owned(), value: value.to_owned() }.run(session).await?;
+    set(session, id, lock.property, value).await?;
     Ownership::Take(value.to_owned()).apply(session, id, now).await
 }
 
-/// As [`set_property_atomic`] where the property does not have the value already, in a transaction that does more.
+/// Gives the image the property if it does not have it with this value already, in a transaction that does more.
 ///
 /// # Errors
 /// [`DbError::Duplicate`] if it has another value; [`DbError::InTheWay`].
@@ -97,7 +89,7 @@ pub(in crate::db) async fn lock(session: &mut Session, id: &str, name: &str, val
         Some((found, _)) if found != name => Err(DbError::InTheWay(found)),
         Some((_, Some(known))) if known == value => Ok(()),
         Some(_) => Err(DbError::Duplicate { what: "property", key: name.to_owned() }),
-        None => Set { id: id.to_owned(), name: name.to_owned(), value: value.to_owned() }.run(session).await,
+        None => set(session, id, name, value).await,
     }
 }
 
@@ -119,54 +111,33 @@ pub(in crate::db) async fn unlock_and_disown(
     Ownership::GiveBack(token.to_owned()).apply(session, id, clock::now()).await
 }
 
-struct Set {
-    id: String,
-    name: String,
-    value: String,
-}
-
-impl UnitOfWork for Set {
-    type Output = ();
-    const NAME: &'static str = "set property atomically";
-
-    async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        let now = clock::now();
-        let revive = Query::update()
-            .table("image_properties")
-            // The name as well, as MySQL and MariaDB also find one that a user has set under upstream in capital letters, and removed.
-            .values([("name", self.name.as_str().into()), ("value", self.value.as_str().into())])
-            .values([("deleted", false.into()), ("updated_at", now.into())])
-            .and_where(Expr::col("image_id").eq(self.id.as_str()))
-            .and_where(Expr::col("name").eq(self.name.as_str()))
-            .and_where(live("image_properties").not())
-            .take();
-        if session.execute(&revive).await? > 0 {
-            return Ok(());
+/// Gives the image a property that it does not have (`image_set_property_atomic` in `glance/db/sqlalchemy/api.py`).
+///
+/// # Errors
+/// [`DbError::Duplicate`] if it has one of that name: of several rivals one succeeds. [`DbError::InTheWay`].
+async fn set(session: &mut Session, id: &str, name: &str, value: &str) -> Result<(), DbError> {
+    let now = clock::now();
+    let revive = Query::update()
+        .table("image_properties")
+        // The name as well, as MySQL and MariaDB also find one that a user has set under upstream in capital letters, and removed.
+        .values([("name", name.into()), ("value", value.into())])
+        .values([("deleted", false.into()), ("updated_at", now.into())])
+        .and_where(Expr::col("image_id").eq(id))
+        .and_where(Expr::col("name").eq(name))
+        .and_where(live("image_properties").not())
+        .take();
+    if session.execute(&revive).await? > 0 {
+        return Ok(());
+    }
+    let mut insert = Query::insert();
+    insert.into_table("image_properties").columns(["image_id", "name", "value", "created_at", "updated_at", "deleted"]);
+    insert.values_panic([id.into(), name.into(), value.into(), now.into(), now.into(), false.into()]);
+    match session.execute(&insert).await {
+        Err(error) if error.is_duplicate() => {
+            let clash = reserved::clash(session, id, &[name]).await?;
+            Err(clash.unwrap_or_else(|| DbError::Duplicate { what: "property", key: name.to_owned() }))
         }
-        let mut insert = Query::insert();
-        insert.into_table("image_properties").columns([
-            "image_id",
-            "name",
-            "value",
-            "created_at",
-            "updated_at",
-            "deleted",
-        ]);
-        insert.values_panic([
-            self.id.as_str().into(),
-            self.name.as_str().into(),
-            self.value.as_str().into(),
-            now.into(),
-            now.into(),
-            false.into(),
-        ]);
-        match session.execute(&insert).await {
-            Err(error) if error.is_duplicate() => {
-                let clash = reserved::clash(session, &self.id, &[self.name.as_str()]).await?;
-                Err(clash.unwrap_or_else(|| DbError::Duplicate { what: "property", key: self.name.clone() }))
-            }
-            done => done.map(drop),
-        }
+        done => done.map(drop),
     }
 }
 

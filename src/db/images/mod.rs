@@ -14,7 +14,7 @@ mod together;
 mod update;
 mod usage;
 
-pub use atomic::{ATOMIC_PROPERTIES, TaskLock, delete_property_atomic, set_property_atomic};
+pub use atomic::{TaskLock, delete_property_atomic};
 pub(in crate::db) use atomic::{lock, lock_and_own, unlock_and_disown};
 pub use create::create;
 pub use delete::{delete, delete_and_take, delete_without_data, restore};

@@ -84,7 +84,7 @@ impl ImageSchema {
     ///
     /// # Errors
     /// The text is no such thing, or describes a field that every image has.
-    pub fn with_custom(config: &Config, text: &str) -> Result<Self, LoadError> {
+    fn with_custom(config: &Config, text: &str) -> Result<Self, LoadError> {
         let document: Value = serde_json::from_str(text).map_err(LoadError::Malformed)?;
         let shape = |what: &str| LoadError::Shape(what.to_owned());
         let (custom, required) = match document {

@@ -84,7 +84,7 @@ async fn files_and_directories_come_and_go() {
     fixture.config.oslo_policy.policy_default_rule = "nothing".to_owned();
     let deep = fixture.path().join("not/there/yet");
     let enforcer = Enforcer::new(&fixture.config, &[deep.clone(), fixture.path().to_owned()]).unwrap();
-    let defined = async || enforcer.rules().await.check_any("x", &(), &caller(&[])).await.unwrap();
+    let defined = async || enforcer.rules().await.check_reference("x", &(), &caller(&[])).await.unwrap();
     assert!(!defined().await);
     fs::create_dir_all(&deep).unwrap();
     assert!(!defined().await);
