@@ -6,7 +6,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Body, Request, Server, wait_for};
+use common::uploads::{begin_upload, status};
+use common::{Body, Conf, Request, Server, wait_for};
 use serde_json::json;
 
 /// Upstream's names of the events in the log that concern the image, in their order, with what else the line says.
@@ -64,6 +65,33 @@ fn each_transition_of_an_image_is_told() {
     }
     let sent = log.lines().find(|line| line.contains("image data sent")).unwrap();
     assert!(sent.contains("bytes=5") && sent.contains("expected=5"), "{sent}");
+}
+
+/// Upstream's notifier tells of it where the image's repository saves the image again.
+#[test]
+fn an_image_that_goes_back_to_queued_is_told() {
+    let mut server = Server::with(Conf::own_state);
+    let create = |server: &Server| {
+        let image = json!({"name": "told", "disk_format": "raw", "container_format": "bare"});
+        let answer = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201);
+        answer.json()["id"].as_str().unwrap().to_owned()
+    };
+    // Its data is refused.
+    let id = create(&server);
+    let stage = Request::new("PUT", &format!("/v2/images/{id}/stage")).header("x-openstack-image-size", "5");
+    server.send(&stage.data(Body::Sized(b"1234".to_vec()))).expect(400);
+    wait_for("the last is told", Duration::from_secs(10), || (events(&server, &id).len() >= 3).then_some(()));
+    assert_eq!(events(&server, &id), ["image.create", "image.update", "image.update"]);
+
+    // Its worker dies.
+    let id = create(&server);
+    let _client = begin_upload(&server, &id, 1000, 100);
+    server.crash();
+    let before = events(&server, &id);
+    server.start_again();
+    wait_for("recovery", Duration::from_secs(10), || (status(&server, &id) == "queued").then_some(()));
+    let log = server.log_with("image of a dead worker's upload is queued again");
+    assert_eq!(events(&server, &id)[before.len()..], ["image.update"], "{log}");
 }
 
 /// Upstream writes to one store after the other, and saves the image once more.

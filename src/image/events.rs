@@ -4,10 +4,20 @@ use super::images::Images;
 use super::model::Image;
 use crate::notifications::{Change, Event, ImageEvent, Notifier, Receiver, Subject};
 
+impl Image {
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject { id: &self.id, owner: self.owner.as_deref() }
+    }
+}
+
 impl Images {
     /// Tells of a change that has taken effect.
     pub(super) fn announce(&self, image: &Image, change: Change<'_>) {
-        let image = Subject { id: &image.id, owner: image.owner.as_deref() };
+        self.announce_of(image.subject(), change);
+    }
+
+    /// The same, where an event's words of the image are all that is there.
+    pub(super) fn announce_of(&self, image: Subject<'_>, change: Change<'_>) {
         self.notifier.emit(&Event::Image(ImageEvent { image, change }));
     }
 

@@ -24,6 +24,7 @@ use super::images::Images;
 use super::intent_log::{Intent, Leftover, Record, Work};
 use super::status::Status;
 use crate::db::images::{self as rows, ImageAndOwner};
+use crate::notifications::Subject;
 use crate::store::{LocationRef, StoreContext, StoreError, Stores};
 use crate::sys::causes::ErrorWithCauses;
 
@@ -182,7 +183,9 @@ impl Images {
             Fate::RemoveAndRelease(status) => {
                 self.remove_unknown(record, with_owner.as_ref()).await?;
                 let token = record.work.as_ref().map(|work| &work.token);
-                let is_released = self.release(&record.image_id, status, token).await;
+                let owner = with_owner.as_ref().and_then(|with_owner| with_owner.image.owner.as_deref());
+                let image = Subject { id: &record.image_id, owner };
+                let is_released = self.release(image, status, token).await;
                 if is_released {
                     info!(image_id = record.image_id, "image of a dead worker's upload is queued again");
                 }

@@ -60,7 +60,7 @@ impl Images {
         let is_settled = match &outcome {
             Err(Error::NotFound(_)) | Ok(()) => is_settled,
             Err(_) if !is_settled => false,
-            Err(_) => self.release(&image.id, Status::Uploading, Some(&token)).await,
+            Err(_) => self.release(image.subject(), Status::Uploading, Some(&token)).await,
         };
         if is_settled {
             self.finish_entry(entry).await;

@@ -21,6 +21,7 @@ use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::locations;
 use crate::db::model::{ImageUpdate, LocationRecord, OtherProperties};
 use crate::db::tasks::{self, TakeOver};
+use crate::notifications::{Change, Subject};
 use crate::store::Hashes;
 use crate::sys::crash_point::crash_point;
 
@@ -190,8 +191,9 @@ impl Images {
     }
 
     /// Back to `queued` from a status in which data is written, if `token` owns the data. True when the row is there, or has gone another
-    /// way; what is not known is left to recovery.
-    pub(super) async fn release(&self, image_id: &str, from: Status, token: Option<&Token>) -> bool {
+    /// way; what is not known is left to recovery. Listeners are told of a step that was taken.
+    pub(super) async fn release(&self, image: Subject<'_>, from: Status, token: Option<&Token>) -> bool {
+        let image_id = image.id;
         let change = ImageUpdate { size: Some(None), virtual_size: Some(None), ..to(Status::Queued) };
         let from = [from.as_str()];
         let given = match token {
@@ -199,7 +201,11 @@ impl Images {
             None => rows::update(&self.db, image_id, change, Some(&from)).await.map(drop),
         };
         match given {
-            Ok(()) | Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => true,
+            Ok(()) => {
+                self.announce_of(image, Change::Updated);
+                true
+            }
+            Err(DbError::StateConflict { .. } | DbError::NotFound { .. }) => true,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 warn!(image_id, error, "cannot put the image back to queued yet");

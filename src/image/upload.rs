@@ -87,13 +87,7 @@ impl Images {
             Received::Nothing(error @ Error::Gone(_)) => (true, Err(error)),
             // Until the store has nothing of the data any more, nobody else may upload.
             Received::Nothing(error @ Error::Store(StoreError::LeftBehind(_))) => (false, Err(error)),
-            Received::Nothing(error) => {
-                let is_released = self.release(&image.id, Status::Saving, Some(&token)).await;
-                if is_released {
-                    self.announce(image, Change::Updated);
-                }
-                (is_released, Err(error))
-            }
+            Received::Nothing(error) => (self.release(image.subject(), Status::Saving, Some(&token)).await, Err(error)),
         };
         // An entry that stays is tried again by the next recovery.
         if is_settled {
