@@ -1,14 +1,16 @@
 //! Disks that are full or do not answer.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufReader, Read, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::common::disk::{FuseMount, SmallDisk};
-use crate::common::{Answer, Body, Client, Request, Server, http, pause};
+use crate::common::{Answer, Body, Client, Request, Server, http, pause, wait_for};
 use crate::{MIB, assert_recovered, create, upload};
 
 /// sendfile(2) waits for pages that are not in memory, and with it would all connections of its thread.
@@ -35,7 +37,7 @@ fn storage_that_does_not_answer_holds_up_nobody_else() {
         reader.read_exact(&mut begun).unwrap();
         assert!(begun[..] == data[..1000]);
     }
-    let file = std::fs::File::open(server.conf.dir.join("images").join(&id)).unwrap();
+    let file = fs::File::open(server.conf.dir.join("images").join(&id)).unwrap();
     // For a second the service believes that what it has found in memory stays there.
     pause(Duration::from_millis(1500));
     mount.stall();
@@ -62,6 +64,36 @@ fn storage_that_does_not_answer_holds_up_nobody_else() {
     }
 }
 
+/// How many threads of the server wait for the answer of a file system in user space (proc_pid_wchan(5)).
+fn waiting_for_fuse(server: &Server) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten();
+    let waiting = tasks.filter_map(|task| fs::read_to_string(task.path().join("wchan")).ok());
+    waiting.filter(|function| function.contains("request_wait_answer") || function.contains("fuse")).count()
+}
+
+/// A reload looks at the directories of all file stores.
+#[test]
+fn a_reload_that_waits_for_a_store_holds_up_no_request() {
+    let (server, mount) = Server::with_disk(|conf| {
+        // One thread for everything, as under systemd.
+        (FuseMount::on(conf.dir.join("images"), &conf.dir.join("source")), conf.set("DEFAULT.workers", 0))
+    });
+    mount.stall();
+    let before = waiting_for_fuse(&server);
+    server.signal(Signal::SIGHUP);
+    let waits_more = || (waiting_for_fuse(&server) > before).then_some(());
+    wait_for("the reload stands still", Duration::from_secs(20), waits_more);
+    for _ in 0..10 {
+        let asked = Instant::now();
+        create(&server);
+        server.send(&Request::new("GET", "/v2/images")).expect(200);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    }
+    assert!(!server.log().contains("configuration reloaded"), "{}", server.log());
+    mount.go_on();
+    server.log_with("configuration reloaded");
+}
+
 #[test]
 fn full_disk() {
     let (server, _disk) = Server::with_disk(|conf| (SmallDisk::on(conf.dir.join("images"), 4 * MIB), conf));
@@ -82,7 +114,7 @@ fn limit_descriptors(server: &Server, limit: usize) {
 
 /// Leaves the server so many descriptors beside those that it has.
 fn leave_descriptors(server: &Server, free: usize) {
-    let entries = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+    let entries = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
     let used: BTreeSet<usize> =
         entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
     limit_descriptors(server, (0..).filter(|number| !used.contains(number)).nth(free).unwrap());

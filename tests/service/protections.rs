@@ -1,9 +1,13 @@
-//! What protections of properties cost.
+//! What the operator's rules cost: protections of properties, and the files of the policy.
 
+use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::harness::{Server, Setup};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::harness::{Server, Setup, wait_for};
 
 const LIST: &str = "/v2/images?limit=1000";
 /// Lists of one measurement, and measurements of a server: what else the machine does is in none of the shortest, some time.
@@ -54,7 +58,7 @@ fn a_hundred_of_them_add_less_than_a_third_to_a_list_of_a_thousand_images() {
         format!("[^p{number}$]\ncreate = {who}\nread = {who}\nupdate = {who}\ndelete = {who}\n")
     };
     let file = setup.path("protections.conf");
-    std::fs::write(&file, (0..100).map(section).collect::<String>()).unwrap();
+    fs::write(&file, (0..100).map(section).collect::<String>()).unwrap();
     let protected = setup.more(&format!("property_protection_file = {}", file.display())).start();
     let free = Setup::new().start();
     [&protected, &free].into_iter().for_each(fill);
@@ -68,4 +72,48 @@ fn a_hundred_of_them_add_less_than_a_third_to_a_list_of_a_thousand_images() {
         }
     }
     panic!("{without:?} without protections, {with:?} with them");
+}
+
+/// The system calls about files of the policy that the server makes while `work` is done.
+fn calls_about_policy(server: &Server, work: impl FnOnce()) -> usize {
+    let (trace, pid) = (server.path("trace"), server.child.id());
+    let mut command = Command::new("strace");
+    command.args(["--follow-forks", "--quiet=all", "--trace=%file", "--attach"]).arg(pid.to_string());
+    let mut strace = command.arg("--output").arg(&trace).spawn().expect("strace: apt-get install strace");
+    let tracer = format!("TracerPid:\t{}\n", strace.id());
+    wait_for("all threads are traced", || {
+        let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let is_traced = |status: String| status.contains(&tracer);
+        threads.all(|thread| fs::read_to_string(thread.path().join("status")).is_ok_and(is_traced)).then_some(())
+    });
+    work();
+    // It writes the rest then.
+    kill(Pid::from_raw(strace.id().cast_signed()), Signal::SIGINT).unwrap();
+    strace.wait().unwrap();
+    fs::read_to_string(trace).unwrap().lines().filter(|line| line.contains("/policy.")).count()
+}
+
+/// Each is a way into the kernel on the thread that serves all others, and may take for ever where the files lie on a network.
+#[test]
+fn a_request_does_not_look_at_the_files_of_the_policy() {
+    const REQUESTS: usize = 500;
+    let setup = Setup::new();
+    let policy = setup.path("policy.yaml");
+    fs::write(&policy, "get_images: '@'\n").unwrap();
+    fs::create_dir(setup.path("policy.d")).unwrap();
+    let server = setup.start();
+    let ask = || assert_eq!(server.get("/v2/images").unwrap().status, 200);
+    let look = calls_about_policy(&server, || {
+        fs::write(&policy, "get_images: '@ or @'\n").unwrap();
+        ask();
+    });
+    assert!(look > 0, "a look at a file that has changed does not show");
+    let begin = Instant::now();
+    let calls = calls_about_policy(&server, || (0..REQUESTS).for_each(|_| ask()));
+    // They are looked at every five seconds besides.
+    let looks = begin.elapsed().as_secs() / 5 + 1;
+    assert!(
+        calls < REQUESTS && calls <= look * usize::try_from(looks).unwrap(),
+        "{calls}, of which {look} in one of {looks} looks"
+    );
 }
