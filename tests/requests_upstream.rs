@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use glance_api::api::query::{Filter, ListQuery, PageLimits, QueryError, VisibilityFilter};
 use glance_api::config::Config;
-use glance_api::image::listing::{Comparison, Direction};
+use glance_api::image::listing::{Comparison, Condition, Direction};
 use glance_api::image::patch::{self, MediaType, PatchError};
 use glance_api::image::schema::ImageSchema;
 use serde_json::{Map, Value, json};
@@ -364,6 +364,7 @@ fn understand(query: &str, limits: PageLimits) -> Result<Value, QueryError> {
     let mut filters: Vec<Value> = list.filters()?.iter().map(describe).collect();
     filters.sort_by_key(Value::to_string);
     let name = |direction: &Direction| if *direction == Direction::Ascending { "asc" } else { "desc" };
+    let keys: Vec<_> = list.sort_keys.iter().map(|column| column.name()).collect();
     let directions: Vec<_> = list.sort_directions.iter().map(name).collect();
     Ok(json!({
         "limit": Some(list.limit).filter(|&limit| limit < u64::MAX),
@@ -377,19 +378,23 @@ fn understand(query: &str, limits: PageLimits) -> Result<Value, QueryError> {
         "hidden": list.is_hidden,
         "protected": list.is_protected,
         "tags": list.tags,
-        "sort": [json!(list.sort_keys), json!(directions)],
+        "sort": [json!(keys), json!(directions)],
         "filters": filters,
     }))
 }
 
 fn describe(filter: &Filter) -> Value {
-    match filter {
-        Filter::Equal { field, value } => json!([field, "eq", value]),
-        Filter::In { field, values } => json!([field, "in", values]),
-        Filter::AtLeast { field, value } => json!([field, "ge", value]),
-        Filter::AtMost { field, value } => json!([field, "le", value]),
-        Filter::Property { name, value } => json!(["property", name, value]),
-        Filter::Time { field, comparison, time } => {
+    let condition = match filter {
+        Filter::Column(condition) => condition,
+        Filter::Property { name, value } => return json!(["property", name, value]),
+    };
+    match condition {
+        Condition::Equal(column, value) => json!([column.name(), "eq", value]),
+        Condition::Is(column, flag) => json!([column.name(), "is", flag]),
+        Condition::In(column, values) => json!([column.name(), "in", values]),
+        Condition::AtLeast(column, value) => json!([column.name(), "ge", value]),
+        Condition::AtMost(column, value) => json!([column.name(), "le", value]),
+        Condition::Time(column, comparison, time) => {
             let operator = match comparison {
                 Comparison::Equal => "eq",
                 Comparison::NotEqual => "ne",
@@ -402,7 +407,7 @@ fn describe(filter: &Filter) -> Value {
             let fraction = if micros == 0 { String::new() } else { format!(".{micros:06}") };
             let (date, clock) = (time.date(), time.time());
             let clock = format!("{:02}:{:02}:{:02}", clock.hour(), clock.minute(), clock.second());
-            json!([field, operator, format!("{date}T{clock}{fraction}")])
+            json!([column.name(), operator, format!("{date}T{clock}{fraction}")])
         }
     }
 }

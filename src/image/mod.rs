@@ -17,9 +17,7 @@ mod members;
 mod model;
 /// What a list is asked for.
 pub mod listing {
-    pub use crate::db::images::list::{
-        Column, Comparison, Condition, Direction, ListQuery, Viewer, VisibilityCondition,
-    };
+    pub use crate::db::images::list::{Comparison, Condition, Direction, ListQuery, Viewer, VisibilityCondition};
 }
 pub mod patch;
 mod properties;
@@ -40,6 +38,7 @@ mod validation;
 mod visibility;
 mod word;
 
+pub use crate::db::model::{Column, Kind};
 pub use edit::Edit;
 pub use error::Error;
 pub use events::Sending;

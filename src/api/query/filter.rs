@@ -1,20 +1,15 @@
 //! Filters on the fields and properties of images.
 
-use time::PrimitiveDateTime;
-
 use super::error::QueryError;
 use super::moment;
 use super::pairs::Pairs;
-use crate::image::listing::Comparison;
-use crate::schema::python::Excerpt;
-use crate::schema::python::integer::column;
+use crate::image::listing::{Comparison, Condition};
+use crate::image::{Column, Kind};
+use crate::schema::python::{Excerpt, integer};
 
-/// Fields whose filter can have an operator.
-const WITH_OPERATOR: [&str; 5] = ["name", "id", "status", "container_format", "disk_format"];
-const TIMES: [&str; 2] = ["created_at", "updated_at"];
-const NUMBERS: [&str; 4] = ["size", "virtual_size", "min_disk", "min_ram"];
-/// The other fields that are columns.
-const PLAIN: [&str; 6] = ["checksum", "os_hash_value", "os_hash_algo", "owner", "visibility", "deleted_at"];
+/// Columns of text whose filter can have an operator.
+const WITH_OPERATOR: [Column; 5] =
+    [Column::Name, Column::Id, Column::Status, Column::ContainerFormat, Column::DiskFormat];
 
 /// What hangs on an image and is no field of it; upstream fails on these.
 const COLLECTIONS: [&str; 2] = ["locations", "properties"];
@@ -22,30 +17,7 @@ const COLLECTIONS: [&str; 2] = ["locations", "properties"];
 /// A condition on images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// The field has this value. A text that is no number is no field's that is one, and no image in a list is deleted.
-    Equal {
-        field: &'static str,
-        value: String,
-    },
-    /// The field has one of these values.
-    In {
-        field: &'static str,
-        values: Vec<String>,
-    },
-    AtLeast {
-        field: &'static str,
-        value: i64,
-    },
-    AtMost {
-        field: &'static str,
-        value: i64,
-    },
-    /// UTC
-    Time {
-        field: &'static str,
-        comparison: Comparison,
-        time: PrimitiveDateTime,
-    },
+    Column(Condition),
     /// The image has this custom property with this value.
     Property {
         name: String,
@@ -58,8 +30,8 @@ pub(super) fn parse(others: &Pairs) -> Result<Vec<Filter>, QueryError> {
     let mut others = others.clone();
     let mut filters = Vec::new();
     // For these two the first value counts, and the last of any others.
-    for field in ["checksum", "os_hash_value"] {
-        filters.extend(others.pop(field).map(|value| Filter::Equal { field, value }));
+    for column in [Column::Checksum, Column::OsHashValue] {
+        filters.extend(others.pop(column.name()).map(|value| Filter::Column(Condition::Equal(column, value))));
     }
     for (name, value) in others.unique() {
         filters.push(parse_one(name, value)?);
@@ -68,36 +40,41 @@ pub(super) fn parse(others: &Pairs) -> Result<Vec<Filter>, QueryError> {
 }
 
 fn parse_one(name: &str, value: &str) -> Result<Filter, QueryError> {
-    let known = |names: &[&'static str], name: &str| names.iter().copied().find(|known| *known == name);
     if COLLECTIONS.contains(&name) {
         return Err(QueryError(format!("Unable to filter by '{name}'.")));
     }
     if let Some((stem, is_least)) = range(name) {
-        let limit = column(value);
-        let value_is_wrong = || QueryError::new("Unable to filter on a range with a non-numeric value.");
-        let limit = limit.ok_or_else(value_is_wrong)?;
-        return Ok(match known(&NUMBERS, stem) {
-            Some(field) if is_least => Filter::AtLeast { field, value: limit },
-            Some(field) => Filter::AtMost { field, value: limit },
-            // Upstream fails, or compares what has no order.
-            None => return Err(QueryError(format!("Unable to filter on a range of '{}'.", Excerpt(stem)))),
-        });
+        return parse_range(stem, is_least, value).map(Filter::Column);
     }
-    if let Some(field) = known(&TIMES, name) {
-        return parse_time(field, value);
+    let Some(column) = Column::from_name(name) else {
+        return Ok(Filter::Property { name: name.to_owned(), value: value.to_owned() });
+    };
+    let condition = match column.kind() {
+        Kind::Text if WITH_OPERATOR.contains(&column) => parse_text(column, value)?,
+        Kind::Time if column != Column::DeletedAt => parse_time(column, value)?,
+        // A text that is no number is no column's that is one, and no image in a list is deleted. Flags were taken out before.
+        _ => Condition::Equal(column, value.to_owned()),
+    };
+    Ok(Filter::Column(condition))
+}
+
+fn parse_range(stem: &str, is_least: bool, value: &str) -> Result<Condition, QueryError> {
+    let value_is_wrong = || QueryError::new("Unable to filter on a range with a non-numeric value.");
+    let limit = integer::column(value).ok_or_else(value_is_wrong)?;
+    match Column::from_name(stem).filter(|column| column.kind() == Kind::Integer) {
+        Some(column) if is_least => Ok(Condition::AtLeast(column, limit)),
+        Some(column) => Ok(Condition::AtMost(column, limit)),
+        // Upstream fails, or compares what has no order.
+        None => Err(QueryError(format!("Unable to filter on a range of '{}'.", Excerpt(stem)))),
     }
-    if let Some(field) = known(&WITH_OPERATOR, name) {
-        return match split_operator(value) {
-            ("in", list) => Ok(Filter::In { field, values: split_list(list)? }),
-            ("eq", value) => Ok(Filter::Equal { field, value: value.to_owned() }),
-            (other, _) => Err(QueryError(format!("Unable to filter by unknown operator '{}'.", Excerpt(other)))),
-        };
+}
+
+fn parse_text(column: Column, value: &str) -> Result<Condition, QueryError> {
+    match split_operator(value) {
+        ("in", list) => Ok(Condition::In(column, split_list(list)?)),
+        ("eq", value) => Ok(Condition::Equal(column, value.to_owned())),
+        (other, _) => Err(QueryError(format!("Unable to filter by unknown operator '{}'.", Excerpt(other)))),
     }
-    let value = value.to_owned();
-    Ok(match known(&NUMBERS, name).or_else(|| known(&PLAIN, name)) {
-        Some(field) => Filter::Equal { field, value },
-        None => Filter::Property { name: name.to_owned(), value },
-    })
 }
 
 fn range(name: &str) -> Option<(&str, bool)> {
@@ -105,10 +82,11 @@ fn range(name: &str) -> Option<(&str, bool)> {
     least.or_else(|| name.strip_suffix("_max").map(|stem| (stem, false)))
 }
 
-fn parse_time(field: &'static str, value: &str) -> Result<Filter, QueryError> {
+fn parse_time(column: Column, value: &str) -> Result<Condition, QueryError> {
     let (operator, text) = split_operator(value);
     let Some(time) = moment::parse(text) else {
-        return Err(QueryError(format!("Bad \"{field}\" query filter format. Use ISO 8601 DateTime notation.")));
+        let name = column.name();
+        return Err(QueryError(format!("Bad \"{name}\" query filter format. Use ISO 8601 DateTime notation.")));
     };
     let comparison = match operator {
         "gt" => Comparison::Greater,
@@ -119,7 +97,7 @@ fn parse_time(field: &'static str, value: &str) -> Result<Filter, QueryError> {
         "eq" => Comparison::Equal,
         _ => return Err(QueryError::new("Unable to filter on a unknown operator.")),
     };
-    Ok(Filter::Time { field, comparison, time })
+    Ok(Condition::Time(column, comparison, time))
 }
 
 /// The operator before the colon, unless all of it is a time.

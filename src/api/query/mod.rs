@@ -14,6 +14,7 @@ pub use filter::Filter;
 pub(in crate::api) use tasks::TaskListQuery;
 
 use crate::config::Config;
+use crate::image::Column;
 use crate::image::listing::Direction;
 use crate::schema::python::integer::column;
 use crate::schema::python::{Excerpt, strip};
@@ -57,8 +58,8 @@ pub struct ListQuery {
     pub visibility: VisibilityFilter,
     /// All of these must be there.
     pub tags: Vec<String>,
-    /// Names of fields, most important first; at least one.
-    pub sort_keys: Vec<&'static str>,
+    /// Most important first; at least one.
+    pub sort_keys: Vec<Column>,
     /// One for all keys, or one for each.
     pub sort_directions: Vec<Direction>,
     /// `os_hidden`

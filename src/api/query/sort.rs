@@ -2,13 +2,24 @@
 
 use super::error::QueryError;
 use super::pairs::Pairs;
+use crate::image::Column;
 use crate::image::listing::Direction;
 use crate::schema::python::{Excerpt, strip};
 
-const KEYS: [&str; 8] = ["name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"];
+/// What may be sorted by, in the order in which upstream tells it.
+const KEYS: [Column; 8] = [
+    Column::Name,
+    Column::Status,
+    Column::ContainerFormat,
+    Column::DiskFormat,
+    Column::Size,
+    Column::Id,
+    Column::CreatedAt,
+    Column::UpdatedAt,
+];
 
 /// Takes the parameters out; newest first if there are none.
-pub(super) fn parse(pairs: &mut Pairs) -> Result<(Vec<&'static str>, Vec<Direction>), QueryError> {
+pub(super) fn parse(pairs: &mut Pairs) -> Result<(Vec<Column>, Vec<Direction>), QueryError> {
     let (mut keys, mut directions) = (Vec::new(), Vec::new());
     if pairs.get("sort").is_none() {
         for name in pairs.pop_all("sort_key") {
@@ -31,7 +42,7 @@ pub(super) fn parse(pairs: &mut Pairs) -> Result<(Vec<&'static str>, Vec<Directi
         }
     }
     if keys.is_empty() {
-        keys.push("created_at");
+        keys.push(Column::CreatedAt);
     }
     if directions.is_empty() {
         directions.push(Direction::Descending);
@@ -39,12 +50,12 @@ pub(super) fn parse(pairs: &mut Pairs) -> Result<(Vec<&'static str>, Vec<Directi
     Ok((keys, directions))
 }
 
-fn key(name: &str) -> Result<&'static str, QueryError> {
-    KEYS.into_iter().find(|known| *known == name).ok_or_else(|| {
+fn key(name: &str) -> Result<Column, QueryError> {
+    KEYS.into_iter().find(|known| known.name() == name).ok_or_else(|| {
         QueryError(format!(
             "Invalid sort key: {}. It must be one of the following: {}.",
             Excerpt(name),
-            KEYS.join(", ")
+            KEYS.map(Column::name).join(", ")
         ))
     })
 }

@@ -1,7 +1,7 @@
 use time::macros::datetime;
 
 use super::*;
-use crate::image::listing::Comparison;
+use crate::image::listing::{Comparison, Condition};
 
 const LIMITS: PageLimits = PageLimits { default: 25, most: 1000 };
 
@@ -19,8 +19,8 @@ fn property(name: &str, value: &str) -> Filter {
     Filter::Property { name: name.to_owned(), value: value.to_owned() }
 }
 
-fn equal(field: &'static str, value: &str) -> Filter {
-    Filter::Equal { field, value: value.to_owned() }
+fn equal(column: Column, value: &str) -> Filter {
+    Filter::Column(Condition::Equal(column, value.to_owned()))
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn the_defaults_are_upstreams() {
     );
     assert_eq!(
         (query.sort_keys.as_slice(), query.sort_directions.as_slice()),
-        (&["created_at"][..], &[Direction::Descending][..])
+        (&[Column::CreatedAt][..], &[Direction::Descending][..])
     );
     assert_eq!(query.filters(), Ok(Vec::new()));
 }
@@ -105,14 +105,15 @@ fn refuses_in_upstreams_words() {
 
 #[test]
 fn sorts_in_both_syntaxes() {
+    use Column::{CreatedAt, Id, Name, Size, Status};
     use Direction::{Ascending, Descending};
-    let table: [(&str, &[&str], &[Direction]); 6] = [
-        ("sort=name:asc,size", &["name", "size"], &[Ascending, Descending]),
-        ("sort= id : asc ", &["id"], &[Ascending]),
-        ("sort_key=name&sort_key=id&sort_dir=asc", &["name", "id"], &[Ascending]),
-        ("sort_dir=asc&sort_key=name&sort_dir=desc&sort_key=id", &["name", "id"], &[Ascending, Descending]),
-        ("sort_dir=asc", &["created_at"], &[Ascending]),
-        ("sort_key=status", &["status"], &[Descending]),
+    let table: [(&str, &[Column], &[Direction]); 6] = [
+        ("sort=name:asc,size", &[Name, Size], &[Ascending, Descending]),
+        ("sort= id : asc ", &[Id], &[Ascending]),
+        ("sort_key=name&sort_key=id&sort_dir=asc", &[Name, Id], &[Ascending]),
+        ("sort_dir=asc&sort_key=name&sort_dir=desc&sort_key=id", &[Name, Id], &[Ascending, Descending]),
+        ("sort_dir=asc", &[CreatedAt], &[Ascending]),
+        ("sort_key=status", &[Status], &[Descending]),
     ];
     for (text, keys, directions) in table {
         let query = parse(text);
@@ -123,23 +124,26 @@ fn sorts_in_both_syntaxes() {
 
 #[test]
 fn reads_every_kind_of_filter() {
-    let list =
-        |field, values: &[&str]| Filter::In { field, values: values.iter().map(|&value| value.to_owned()).collect() };
-    let time = |field, comparison, time| Filter::Time { field, comparison, time };
+    let list = |column, values: &[&str]| {
+        Filter::Column(Condition::In(column, values.iter().map(|&value| value.to_owned()).collect()))
+    };
+    let time = |column, comparison, time| Filter::Column(Condition::Time(column, comparison, time));
     let table = [
-        ("name=in:a,b", list("name", &["a", "b"])),
-        ("id=in:", list("id", &[])),
-        ("name=in:%22a,b%22,c", list("name", &["a,b", "c"])),
-        (r#"name=in:"a\"b",,c,"#, list("name", &[r#"a\"b"#, "", "c"])),
-        ("name=eq:foo", equal("name", "foo")),
-        ("name=in", equal("name", "in")),
-        ("status=2020-01-01T00:00", equal("status", "2020-01-01T00:00")),
-        ("owner=gt:x", equal("owner", "gt:x")),
-        ("size=abc", equal("size", "abc")),
-        ("size_min=+5", Filter::AtLeast { field: "size", value: 5 }),
-        ("min_ram_max=-99999999999999999999", Filter::AtMost { field: "min_ram", value: i64::MIN }),
-        ("created_at=gt:2020", time("created_at", Comparison::Greater, datetime!(2020-01-01 0:00))),
-        ("updated_at=2020-01-01T01:00%2B01:00", time("updated_at", Comparison::Equal, datetime!(2020-01-01 0:00))),
+        ("name=in:a,b", list(Column::Name, &["a", "b"])),
+        ("id=in:", list(Column::Id, &[])),
+        ("name=in:%22a,b%22,c", list(Column::Name, &["a,b", "c"])),
+        (r#"name=in:"a\"b",,c,"#, list(Column::Name, &[r#"a\"b"#, "", "c"])),
+        ("name=eq:foo", equal(Column::Name, "foo")),
+        ("name=in", equal(Column::Name, "in")),
+        ("status=2020-01-01T00:00", equal(Column::Status, "2020-01-01T00:00")),
+        ("owner=gt:x", equal(Column::Owner, "gt:x")),
+        ("min_disk=5", equal(Column::MinDisk, "5")),
+        ("deleted_at=2020-01-01", equal(Column::DeletedAt, "2020-01-01")),
+        ("size=abc", equal(Column::Size, "abc")),
+        ("size_min=+5", Filter::Column(Condition::AtLeast(Column::Size, 5))),
+        ("min_ram_max=-99999999999999999999", Filter::Column(Condition::AtMost(Column::MinRam, i64::MIN))),
+        ("created_at=gt:2020", time(Column::CreatedAt, Comparison::Greater, datetime!(2020-01-01 0:00))),
+        ("updated_at=2020-01-01T01:00%2B01:00", time(Column::UpdatedAt, Comparison::Equal, datetime!(2020-01-01 0:00))),
         ("os_distro=f%20g+h", property("os_distro", "f g h")),
         ("a=1;", property("a", "1")),
         ("metadata=1", property("metadata", "1")),
@@ -148,7 +152,10 @@ fn reads_every_kind_of_filter() {
     for (query, filter) in table {
         assert_eq!(parse(query).filters(), Ok(vec![filter]), "{query}");
     }
-    assert_eq!(parse("checksum=a&checksum=b").filters(), Ok(vec![equal("checksum", "a"), equal("checksum", "b")]));
+    assert_eq!(
+        parse("checksum=a&checksum=b").filters(),
+        Ok(vec![equal(Column::Checksum, "a"), equal(Column::Checksum, "b")])
+    );
 }
 
 #[test]
@@ -167,7 +174,7 @@ fn what_is_not_a_filter_is_none() {
     let twice = parse("visibility=public&visibility=shared");
     assert_eq!(
         (twice.visibility.clone(), twice.filters()),
-        (VisibilityFilter::Only("public".to_owned()), Ok(vec![equal("visibility", "shared")]))
+        (VisibilityFilter::Only("public".to_owned()), Ok(vec![equal(Column::Visibility, "shared")]))
     );
 }
 

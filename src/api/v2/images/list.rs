@@ -9,7 +9,8 @@ use crate::api::policy::{ImageTarget, OwnProject};
 use crate::api::query::{self, Filter, ListQuery};
 use crate::api::{Api, Call, Error, Response, reply};
 use crate::identity::Context;
-use crate::image::listing::{self, Column, Condition, VisibilityCondition};
+use crate::image::Column;
+use crate::image::listing::{self, Condition, VisibilityCondition};
 
 #[derive(Serialize)]
 struct ImagesView<'a> {
@@ -59,8 +60,7 @@ fn request(wanted: &ListQuery, context: &Context) -> Result<listing::ListQuery, 
     };
     request.tags = wanted.tags.clone();
     request.marker = wanted.marker.clone();
-    let keys: Vec<Column> = wanted.sort_keys.iter().filter_map(|key| Column::from_name(key)).collect();
-    request.set_sort(&keys, &wanted.sort_directions);
+    request.set_sort(&wanted.sort_keys, &wanted.sort_directions);
     request.conditions.push(Condition::Is(Column::OsHidden, wanted.is_hidden));
     if let Some(is_protected) = wanted.is_protected {
         request.conditions.push(Condition::Is(Column::Protected, is_protected));
@@ -68,19 +68,8 @@ fn request(wanted: &ListQuery, context: &Context) -> Result<listing::ListQuery, 
     for filter in wanted.filters()? {
         match filter {
             Filter::Property { name, value } => request.properties.push((name, value)),
-            on_column => request.conditions.extend(condition(on_column)),
+            Filter::Column(condition) => request.conditions.push(condition),
         }
     }
     Ok(request)
-}
-
-fn condition(filter: Filter) -> Option<Condition> {
-    Some(match filter {
-        Filter::Equal { field, value } => Condition::Equal(Column::from_name(field)?, value),
-        Filter::In { field, values } => Condition::In(Column::from_name(field)?, values),
-        Filter::AtLeast { field, value } => Condition::AtLeast(Column::from_name(field)?, value),
-        Filter::AtMost { field, value } => Condition::AtMost(Column::from_name(field)?, value),
-        Filter::Time { field, comparison, time } => Condition::Time(Column::from_name(field)?, comparison, time),
-        Filter::Property { .. } => return None,
-    })
 }
