@@ -1,7 +1,7 @@
 //! The policy as Glance asks it about images (upstream: `glance/api/v2/policy.py`, `ImageAPIPolicy`).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -12,7 +12,7 @@ use time::macros::format_description;
 use super::Error;
 use super::property_access::PropertyAccess;
 use crate::identity::Context;
-use crate::image::{Image, Viewer};
+use crate::image::{Column, FieldValue, Image, Viewer};
 use crate::policy::{Rules, Target};
 use crate::schema::python::{boolean, or_none};
 
@@ -155,26 +155,18 @@ impl Target for ImageTarget<'_> {
     fn get(&self, key: &str) -> Option<Cow<'_, str>> {
         let image = self.image;
         Some(match key {
-            "id" | "image_id" => Cow::Borrowed(&image.id),
-            "project_id" | "owner" => shown(image.owner.as_deref()),
+            "image_id" => Cow::Borrowed(&image.id),
+            "project_id" => shown(image.owner.as_deref()),
             "member_id" | "member" => shown(image.member.as_deref()),
-            "visibility" => Cow::Borrowed(image.visibility.as_str()),
-            "status" => Cow::Borrowed(image.status.as_str()),
-            "name" => shown(image.name.as_deref()),
-            "disk_format" => shown(image.disk_format.as_deref()),
-            "container_format" => shown(image.container_format.as_deref()),
-            "checksum" => shown(image.checksum.as_deref()),
-            "os_hash_algo" => shown(image.os_hash_algo.as_deref()),
-            "os_hash_value" => shown(image.os_hash_value.as_deref()),
-            "protected" => flag(image.protected),
-            "os_hidden" => flag(image.os_hidden),
-            "min_disk" => Cow::Owned(image.min_disk.to_string()),
-            "min_ram" => Cow::Owned(image.min_ram.to_string()),
-            "size" => number(image.size),
-            "virtual_size" => number(image.virtual_size),
-            custom => {
-                return (image.has_property(custom) && self.shows(custom)).then(|| shown(image.property(custom)));
-            }
+            _ => match Column::from_name(key).and_then(|column| image.value(column)) {
+                Some(FieldValue::Text(text)) => shown(text),
+                Some(FieldValue::Integer(value)) => number(value),
+                Some(FieldValue::Flag(value)) => flag(value),
+                // Rules compare no times.
+                Some(FieldValue::Time(_)) | None => {
+                    return (image.has_property(key) && self.shows(key)).then(|| shown(image.property(key)));
+                }
+            },
         })
     }
 
@@ -186,31 +178,27 @@ impl Target for ImageTarget<'_> {
         let mut document: Map<String, Value> =
             properties.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
         let extra_properties = document.clone();
-        document.extend(fields(json!({
-            "checksum": image.checksum,
-            "container_format": image.container_format,
-            "created_at": moment(image.created_at),
-            "disk_format": image.disk_format,
-            "extra_properties": extra_properties,
-            "image_id": image.id,
-            "member": image.member,
-            "min_disk": image.min_disk,
-            "min_ram": image.min_ram,
-            "name": image.name,
-            "os_hash_algo": image.os_hash_algo,
-            "os_hash_value": image.os_hash_value,
-            "os_hidden": image.os_hidden,
-            "owner": image.owner,
-            "project_id": image.owner,
-            "protected": image.protected,
-            "size": image.size,
-            "status": image.status.as_str(),
-            "tags": image.tags,
-            "updated_at": moment(image.updated_at),
-            "virtual_size": image.virtual_size,
-            "visibility": image.visibility.as_str(),
-        })));
+        let columns = Image::COLUMNS.iter().filter(|column| **column != Column::Id);
+        let columns = columns.filter_map(|column| Some((column.name(), json_value(image.value(*column)?))));
+        let others = [
+            ("extra_properties", Value::Object(extra_properties)),
+            ("image_id", json!(image.id)),
+            ("member", json!(image.member)),
+            ("project_id", json!(image.owner)),
+            ("tags", json!(image.tags)),
+        ];
+        let by_name: BTreeMap<&str, Value> = columns.chain(others).collect();
+        document.extend(by_name.into_iter().map(|(name, value)| (name.to_owned(), value)));
         document
+    }
+}
+
+fn json_value(value: FieldValue<'_>) -> Value {
+    match value {
+        FieldValue::Text(text) => text.into(),
+        FieldValue::Integer(number) => number.into(),
+        FieldValue::Flag(flag) => flag.into(),
+        FieldValue::Time(time) => moment(time).into(),
     }
 }
 
@@ -291,42 +279,35 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::image::{Status, Visibility};
+    use crate::image::Status;
 
     #[test]
     fn a_server_that_decides_gets_the_whole_target() {
         let image = Image {
-            id: "i".to_owned(),
             name: Some("n".to_owned()),
             size: Some(3),
-            virtual_size: None,
             status: Status::Active,
-            visibility: Visibility::Shared,
             disk_format: Some("raw".to_owned()),
-            container_format: None,
-            checksum: None,
-            os_hash_algo: None,
-            os_hash_value: None,
             owner: Some("p1".to_owned()),
             min_disk: 1,
             min_ram: 2,
-            protected: false,
             os_hidden: true,
-            created_at: datetime!(2024-01-02 03:04:05),
             updated_at: datetime!(2024-01-02 03:04:06.7),
             properties: vec![("key".to_owned(), Some("value".to_owned())), ("owner".to_owned(), None)].into(),
             tags: vec!["t".to_owned()],
-            locations: Vec::new(),
             member: Some("p2".to_owned()),
+            ..Image::new("i", datetime!(2024-01-02 03:04:05))
         };
+        // The image's own owner stands where the property of that name does; its other fields come by their names.
         let expected = json!({
-            "checksum": null, "container_format": null, "created_at": "2024-01-02T03:04:05.000000", "disk_format": "raw",
+            "key": "value", "owner": "p1", "checksum": null, "container_format": null,
+            "created_at": "2024-01-02T03:04:05.000000", "disk_format": "raw",
             "extra_properties": {"key": "value", "owner": null}, "image_id": "i", "member": "p2", "min_disk": 1,
-            "min_ram": 2, "name": "n", "os_hash_algo": null, "os_hash_value": null, "os_hidden": true, "owner": "p1",
-            "protected": false, "size": 3, "status": "active", "tags": ["t"], "updated_at": "2024-01-02T03:04:06.700000",
-            "virtual_size": null, "visibility": "shared", "key": "value", "project_id": "p1",
+            "min_ram": 2, "name": "n", "os_hash_algo": null, "os_hash_value": null, "os_hidden": true,
+            "project_id": "p1", "protected": false, "size": 3, "status": "active", "tags": ["t"],
+            "updated_at": "2024-01-02T03:04:06.700000", "virtual_size": null, "visibility": "shared",
         });
-        assert_eq!(Value::from(ImageTarget::whole(&image).document()), expected);
+        assert_eq!(Value::from(ImageTarget::whole(&image).document()).to_string(), expected.to_string());
         let target = ImageTarget { image: &image, hidden: Arc::new(["key".to_owned()].into()) };
         let document = target.document();
         assert_eq!((document.get("key"), document.get("extra_properties")), (None, Some(&json!({"owner": null}))));

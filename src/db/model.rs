@@ -29,7 +29,8 @@ pub enum Kind {
 
 /// Declares the columns of `images` (upstream: `glance/db/sqlalchemy/models.py`), in the order in which they are read.
 ///
-/// `given` are those that come from whoever creates or changes an image; the others are the database's own.
+/// `given` are those that come from whoever creates or changes an image; the others are the database's own. What an image is to clients
+/// says `image::Image`.
 macro_rules! image_table {
     (given { $($(#[$doc:meta])* $field:ident: $type:ty, $column:ident;)* }) => {
         /// A column of `images`.
@@ -64,6 +65,19 @@ macro_rules! image_table {
                     Self::DeletedAt => "deleted_at",
                     Self::Deleted => "deleted",
                 }
+            }
+
+            /// The column with this name; no search, as an image document asks for each of its properties.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Some(match name {
+                    "id" => Self::Id,
+                    $(stringify!($field) => Self::$column,)*
+                    "created_at" => Self::CreatedAt,
+                    "updated_at" => Self::UpdatedAt,
+                    "deleted_at" => Self::DeletedAt,
+                    "deleted" => Self::Deleted,
+                    _ => return None,
+                })
             }
 
             /// What the column holds.
@@ -167,7 +181,7 @@ macro_rules! image_table {
             pub(super) const GIVEN: &[Column] = &[$(Column::$column,)*];
 
             /// The image as it is read after it was stored at this time, on databases that keep every value as it is.
-            pub(super) fn to_record(&self, now: PrimitiveDateTime) -> ImageRecord {
+            pub(crate) fn to_record(&self, now: PrimitiveDateTime) -> ImageRecord {
                 let mut seen = HashSet::new();
                 let record = ImageRecord {
                     id: self.id.clone(),
@@ -240,13 +254,6 @@ image_table! {
         min_ram: i32, MinRam;
         protected: bool, Protected;
         os_hidden: bool, OsHidden;
-    }
-}
-
-impl Column {
-    /// The column with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|column| column.name() == name)
     }
 }
 

@@ -1,24 +1,23 @@
 //! Registering an image (upstream: `glance/domain/__init__.py`, `ImageFactory.new_image`, and `glance/db/__init__.py`).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
-use time::{OffsetDateTime, PrimitiveDateTime};
 use uuid::Uuid;
 
 use super::Error;
 use super::fields::{Field, set_property};
 use super::images::Images;
 use super::model::Image;
-use super::properties::Properties;
-use super::status::Status;
 use super::text::{check_plane, field_message};
-use super::visibility::Visibility;
-use crate::db::DbError;
 use crate::db::images as rows;
-use crate::db::model::NewImage;
+use crate::db::model::Column;
+use crate::db::{DbError, clock};
 use crate::notifications::Change;
 
-/// Fields that only the service sets.
-const READ_ONLY: [&str; 6] = ["created_at", "updated_at", "status", "checksum", "size", "virtual_size"];
+/// Fields that only the service sets, in upstream's order: the first that is given is told.
+const READ_ONLY: [Column; 6] =
+    [Column::CreatedAt, Column::UpdatedAt, Column::Status, Column::Checksum, Column::Size, Column::VirtualSize];
 /// Names that no custom property may take.
 const RESERVED: [&str; 8] = ["owner", "locations", "deleted", "deleted_at", "direct_url", "self", "file", "schema"];
 
@@ -35,18 +34,22 @@ impl Images {
         owner: Option<String>,
     ) -> Result<Image, Error> {
         let limits = &self.options.limits;
-        let mut image = blank(base.get("id").and_then(Value::as_str), owner);
+        let id = base.get("id").and_then(Value::as_str).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+        let owner = owner.filter(|owner| !owner.is_empty());
+        let mut image = Image { owner, ..Image::new(id, clock::now()) };
         // The limit on tags comes before all else upstream.
         if let Some(tags) = base.get("tags") {
             Field::Tags.set(&mut image, tags, limits)?;
         }
-        if let Some(name) = READ_ONLY.iter().find(|name| base.contains_key(**name)) {
-            return Err(Error::ReadOnly((*name).to_owned()));
+        if let Some(column) = READ_ONLY.iter().find(|column| base.contains_key(column.name())) {
+            return Err(Error::ReadOnly(column.name().to_owned()));
         }
         if let Some(name) = RESERVED.iter().find(|name| properties.contains_key(**name)) {
             return Err(Error::Reserved((*name).to_owned()));
         }
-        for (name, value) in base.iter().filter(|(name, _)| !matches!(name.as_str(), "owner" | "tags")) {
+        // By their names: of several that are refused it is always the same one that is told.
+        let by_name: BTreeMap<&String, &Value> = base.iter().collect();
+        for (name, value) in by_name.into_iter().filter(|(name, _)| !matches!(name.as_str(), "owner" | "tags")) {
             if let Some(field) = Field::named(name) {
                 field.set(&mut image, value, limits)?;
             }
@@ -56,7 +59,7 @@ impl Images {
         for (name, value) in properties {
             set_property(&mut image, name, value, self.db.dialect())?;
         }
-        let record = rows::create(&self.db, row(image)).await.map_err(|error| match error {
+        let record = rows::create(&self.db, image.into()).await.map_err(|error| match error {
             DbError::Duplicate { what: "image", key } => Error::Duplicate(key),
             other => other.into(),
         })?;
@@ -66,51 +69,18 @@ impl Images {
     }
 }
 
-fn blank(id: Option<&str>, owner: Option<String>) -> Image {
-    let now = OffsetDateTime::now_utc();
-    let now = PrimitiveDateTime::new(now.date(), now.time());
-    Image {
-        id: id.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned),
-        name: None,
-        size: None,
-        virtual_size: None,
-        status: Status::Queued,
-        visibility: Visibility::Shared,
-        disk_format: None,
-        container_format: None,
-        checksum: None,
-        os_hash_algo: None,
-        os_hash_value: None,
-        owner: owner.filter(|owner| !owner.is_empty()),
-        min_disk: 0,
-        min_ram: 0,
-        protected: false,
-        os_hidden: false,
-        created_at: now,
-        updated_at: now,
-        properties: Properties::default(),
-        tags: Vec::new(),
-        locations: Vec::new(),
-        member: None,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::schema::is_base;
 
-fn row(image: Image) -> NewImage {
-    NewImage {
-        name: image.name,
-        status: image.status.as_str().to_owned(),
-        visibility: image.visibility.as_str().to_owned(),
-        disk_format: image.disk_format,
-        container_format: image.container_format,
-        owner: image.owner,
-        min_disk: image.min_disk,
-        min_ram: image.min_ram,
-        protected: image.protected,
-        os_hidden: image.os_hidden,
-        created_at: Some(image.created_at),
-        updated_at: Some(image.updated_at),
-        properties: image.properties.into(),
-        tags: image.tags,
-        ..NewImage::new(image.id)
+    #[test]
+    fn a_field_of_a_new_image_is_the_clients_or_the_services() {
+        let by_service = |column: &&Column| Image::setter(**column).is_none() && is_base(column.name());
+        let mut names: Vec<_> = Image::COLUMNS.iter().filter(by_service).map(|column| column.name()).collect();
+        let mut expected: Vec<_> = READ_ONLY.iter().chain(&[Column::Id]).map(|column| column.name()).collect();
+        names.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::model::Image;
+use super::model::{Image, Setter};
 use super::status::Status;
 use super::text::{check_plane, field_message};
 use super::visibility::Visibility;
@@ -13,36 +13,19 @@ use crate::db::Dialect;
 use crate::schema::python::{Excerpt, display};
 
 /// A field that a client may set (upstream: the setters of `glance/domain/__init__.py`, `Image`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Field {
-    Name,
-    DiskFormat,
-    ContainerFormat,
-    Visibility,
-    Protected,
-    Hidden,
-    MinDisk,
-    MinRam,
+    Column(Setter),
     Tags,
-    Owner,
 }
 
 impl Field {
     /// The field of this name in the image document.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "name" => Self::Name,
-            "disk_format" => Self::DiskFormat,
-            "container_format" => Self::ContainerFormat,
-            "visibility" => Self::Visibility,
-            "protected" => Self::Protected,
-            "os_hidden" => Self::Hidden,
-            "min_disk" => Self::MinDisk,
-            "min_ram" => Self::MinRam,
-            "tags" => Self::Tags,
-            "owner" => Self::Owner,
-            _ => return None,
-        })
+        if name == "tags" {
+            return Some(Self::Tags);
+        }
+        Image::column_named(name).and_then(Image::setter).map(Self::Column)
     }
 
     /// Sets the field.
@@ -52,26 +35,12 @@ impl Field {
     /// there is data, [`Error::TooMany`] for tags.
     pub(super) fn set(self, image: &mut Image, value: &Value, limits: &Limits) -> Result<(), Error> {
         match self {
-            Self::Name => {
-                let name = text(value);
-                check_plane(name.as_deref().unwrap_or(""), || field_message("name"))?;
-                image.name = name;
-            }
-            Self::DiskFormat => image.disk_format = format(image.status, "disk_format", value)?,
-            Self::ContainerFormat => image.container_format = format(image.status, "container_format", value)?,
-            Self::Visibility => image.visibility = visibility(value)?,
-            Self::Protected => image.protected = value.as_bool().unwrap_or(false),
-            Self::Hidden => image.os_hidden = value.as_bool().unwrap_or(false),
-            Self::MinDisk => image.min_disk = count("min_disk", value)?,
-            Self::MinRam => image.min_ram = count("min_ram", value)?,
-            Self::Tags => image.tags = tags(value, limits)?,
-            Self::Owner => {
-                let owner = text(value);
-                check_plane(owner.as_deref().unwrap_or(""), || field_message("owner"))?;
-                image.owner = owner.filter(|owner| !owner.is_empty());
+            Self::Column(set) => set(image, value),
+            Self::Tags => {
+                image.tags = tags(value, limits)?;
+                Ok(())
             }
         }
-        Ok(())
     }
 }
 
@@ -101,26 +70,36 @@ fn property_text(value: &Value, dialect: Dialect) -> Option<Option<String>> {
     }
 }
 
-fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
+pub(super) fn name(_: &Image, field: &str, value: &Value) -> Result<Option<String>, Error> {
+    let name = text(value);
+    check_plane(name.as_deref().unwrap_or(""), || field_message(field))?;
+    Ok(name)
 }
 
-fn format(status: Status, field: &str, value: &Value) -> Result<Option<String>, Error> {
-    if matches!(status, Status::Queued | Status::Importing) {
+pub(super) fn owner(image: &Image, field: &str, value: &Value) -> Result<Option<String>, Error> {
+    Ok(name(image, field, value)?.filter(|owner| !owner.is_empty()))
+}
+
+pub(super) fn format(image: &Image, field: &str, value: &Value) -> Result<Option<String>, Error> {
+    if matches!(image.status, Status::Queued | Status::Importing) {
         Ok(text(value))
     } else {
         Err(Error::Forbidden(format!("Attribute {field} can be only replaced for a queued image.")))
     }
 }
 
-fn visibility(value: &Value) -> Result<Visibility, Error> {
+pub(super) fn visibility(_: &Image, _: &str, value: &Value) -> Result<Visibility, Error> {
     value.as_str().and_then(|word| word.parse().ok()).ok_or_else(|| {
         Error::Invalid("Visibility must be one of \"community\", \"public\", \"private\", or \"shared\"".to_owned())
     })
 }
 
+pub(super) fn flag(_: &Image, _: &str, value: &Value) -> Result<bool, Error> {
+    Ok(value.as_bool().unwrap_or(false))
+}
+
 /// A number of GiB or MiB; upstream's columns hold 31 bits.
-fn count(field: &str, value: &Value) -> Result<i32, Error> {
+pub(super) fn count(_: &Image, field: &str, value: &Value) -> Result<i32, Error> {
     // JSON has one kind of number: 2.0 is an integer.
     let number = value.as_i64().map_or_else(|| value.as_f64().unwrap_or(0.0), |n| n as f64);
     if number < 0.0 {
@@ -132,6 +111,10 @@ fn count(field: &str, value: &Value) -> Result<i32, Error> {
         return Err(Error::Invalid(format!("'{field}' value out of range, must not exceed {}.", i32::MAX)));
     }
     Ok(number as i32)
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }
 
 fn tags(value: &Value, limits: &Limits) -> Result<Vec<String>, Error> {

@@ -7,6 +7,7 @@ mod delete;
 mod edit;
 mod error;
 mod events;
+mod field_value;
 mod fields;
 mod images;
 mod import;
@@ -42,6 +43,7 @@ pub use crate::db::model::{Column, Kind};
 pub use edit::Edit;
 pub use error::Error;
 pub use events::Sending;
+pub use field_value::FieldValue;
 pub use images::Images;
 pub(crate) use import::{
     FAILED, Fault, HashFault, Hold, IMPORTING, Imported, LEASE, LOCK, Making, Placement, Plan, Transformed, hashed,

@@ -1,48 +1,142 @@
 //! An image as the domain and the API see it.
 
+use serde_json::Value;
 use time::PrimitiveDateTime;
 
+use super::Error;
+use super::field_value::FieldValue;
+use super::fields;
 use super::properties::Properties;
 use super::status::Status;
 use super::visibility::Visibility;
-use crate::db::model::{ImageRecord, LocationRecord};
+use crate::db::model::{Column, ImageRecord, ImageUpdate, LocationRecord, NewImage};
 use crate::db::unreadable;
-use crate::image::Error;
 
-/// One image with everything that hangs on it (upstream: `glance/domain/__init__.py`, `Image`). Times are naive UTC.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Image {
-    pub id: String,
-    pub name: Option<String>,
+/// What puts a value that a client sends into a column.
+pub(super) type Setter = fn(&mut Image, &Value) -> Result<(), Error>;
+
+/// Declares [`Image`], and all that goes through its columns one by one.
+///
+/// The columns that come from whoever creates or changes an image stand in the order in which the image document shows them (upstream:
+/// `_format_image` in `glance/api/v2/images.py`). Where clients may set one, a function of [`fields`] reads their values; all others are
+/// set by the service alone. How a column is stored says [`crate::db::model`].
+macro_rules! image_fields {
+    ($($(#[$doc:meta])* $field:ident: $type:ty, $column:ident $(, set by $read:ident)?;)*) => {
+        /// One image with everything that hangs on it (upstream: `glance/domain/__init__.py`, `Image`). Times are naive UTC.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Image {
+            pub id: String,
+            $($(#[$doc])* pub $field: $type,)*
+            pub created_at: PrimitiveDateTime,
+            pub updated_at: PrimitiveDateTime,
+            /// Custom properties.
+            pub properties: Properties,
+            pub tags: Vec<String>,
+            /// Active locations, best first.
+            pub locations: Vec<LocationRecord>,
+            /// The viewer's project, where it sees the image as a member.
+            pub member: Option<String>,
+        }
+
+        impl Image {
+            /// The columns that the image document shows, in its order.
+            pub const COLUMNS: &[Column] = &[$(Column::$column,)* Column::Id, Column::CreatedAt, Column::UpdatedAt];
+
+            /// What is in a column; `None` for those that are not in [`Image::COLUMNS`].
+            pub fn value(&self, column: Column) -> Option<FieldValue<'_>> {
+                Some(match column {
+                    $(Column::$column => (&self.$field).into(),)*
+                    Column::Id => (&self.id).into(),
+                    Column::CreatedAt => (&self.created_at).into(),
+                    Column::UpdatedAt => (&self.updated_at).into(),
+                    Column::DeletedAt | Column::Deleted => return None,
+                })
+            }
+
+            /// What puts a value that the schema has let through into a column; `None` where only the service may.
+            pub(super) fn setter(column: Column) -> Option<Setter> {
+                match column {
+                    $($(Column::$column => Some(|image, value| {
+                        image.$field = fields::$read(image, stringify!($field), value)?;
+                        Ok(())
+                    }),)?)*
+                    _ => None,
+                }
+            }
+
+            /// What the columns are to have that differ from those before.
+            pub(super) fn changed_columns(&self, before: &Self) -> ImageUpdate {
+                ImageUpdate {
+                    $($field: (self.$field != before.$field).then(|| self.$field.clone().into()),)*
+                    ..ImageUpdate::default()
+                }
+            }
+        }
+
+        impl From<ImageRecord> for Image {
+            fn from(record: ImageRecord) -> Self {
+                let ImageRecord {
+                    id,
+                    $($field,)*
+                    created_at,
+                    updated_at,
+                    deleted_at: _,
+                    deleted: _,
+                    properties,
+                    tags,
+                    locations,
+                } = record;
+                Self {
+                    id,
+                    $($field: $field.into(),)*
+                    created_at,
+                    updated_at,
+                    properties: properties.into(),
+                    tags,
+                    locations: locations.into_iter().filter(LocationRecord::is_active).collect(),
+                    member: None,
+                }
+            }
+        }
+
+        impl From<Image> for NewImage {
+            fn from(image: Image) -> Self {
+                Self {
+                    id: image.id,
+                    $($field: image.$field.into(),)*
+                    created_at: Some(image.created_at),
+                    updated_at: Some(image.updated_at),
+                    properties: image.properties.into(),
+                    tags: image.tags,
+                    locations: image.locations,
+                }
+            }
+        }
+    };
+}
+
+image_fields! {
+    name: Option<String>, Name, set by name;
+    disk_format: Option<String>, DiskFormat, set by format;
+    container_format: Option<String>, ContainerFormat, set by format;
+    visibility: Visibility, Visibility, set by visibility;
     /// Bytes; `None` while there is no data.
-    pub size: Option<i64>,
+    size: Option<i64>, Size;
     /// Bytes of the disk inside; `None` where the format does not tell.
-    pub virtual_size: Option<i64>,
-    pub status: Status,
-    pub visibility: Visibility,
-    pub disk_format: Option<String>,
-    pub container_format: Option<String>,
+    virtual_size: Option<i64>, VirtualSize;
+    status: Status, Status;
     /// MD5 in hex.
-    pub checksum: Option<String>,
-    pub os_hash_algo: Option<String>,
-    pub os_hash_value: Option<String>,
-    /// Project id.
-    pub owner: Option<String>,
-    /// GiB.
-    pub min_disk: i32,
+    checksum: Option<String>, Checksum;
+    protected: bool, Protected, set by flag;
     /// MiB.
-    pub min_ram: i32,
-    pub protected: bool,
-    pub os_hidden: bool,
-    pub created_at: PrimitiveDateTime,
-    pub updated_at: PrimitiveDateTime,
-    /// Custom properties.
-    pub properties: Properties,
-    pub tags: Vec<String>,
-    /// Active locations, best first.
-    pub locations: Vec<LocationRecord>,
-    /// The viewer's project, where it sees the image as a member.
-    pub member: Option<String>,
+    min_ram: i32, MinRam, set by count;
+    /// GiB.
+    min_disk: i32, MinDisk, set by count;
+    /// Project id.
+    owner: Option<String>, Owner, set by owner;
+    os_hidden: bool, OsHidden, set by flag;
+    os_hash_algo: Option<String>, OsHashAlgo;
+    os_hash_value: Option<String>, OsHashValue;
 }
 
 /// The properties that name the key of an encrypted image, and what is to become of it.
@@ -56,44 +150,30 @@ const SIGNATURE_PROPERTIES: [&str; 4] =
     ["img_signature", "img_signature_hash_method", "img_signature_key_type", "img_signature_certificate_uuid"];
 
 impl Image {
+    /// A queued, shared image without anything else.
+    pub fn new(id: impl Into<String>, now: PrimitiveDateTime) -> Self {
+        NewImage::new(id).to_record(now).into()
+    }
+
+    /// The column that the image document shows under this name.
+    pub fn column_named(name: &str) -> Option<Column> {
+        Column::from_name(name).filter(|column| !matches!(column, Column::DeletedAt | Column::Deleted))
+    }
+
     /// Takes any row: what no image should have is named in the log and shown as it is.
     pub(super) fn from_record(record: ImageRecord, project: Option<&str>) -> Self {
-        let status = Status::from(record.status.as_str());
-        if matches!(status, Status::Unknown(_)) {
-            unreadable::report(&record.id, &format_args!("status is {:?}", record.status));
+        let mut image = Self::from(record);
+        if let Status::Unknown(word) = image.status {
+            unreadable::report(&image.id, &format_args!("status is {word:?}"));
         }
-        let visibility = Visibility::of_row(&record.visibility);
-        if matches!(visibility, Visibility::Unknown(_)) {
-            unreadable::report(&record.id, &format_args!("visibility is {:?}", record.visibility));
+        if let Visibility::Unknown(word) = image.visibility {
+            unreadable::report(&image.id, &format_args!("visibility is {word:?}"));
         }
         // A shared image of somebody else was found because the viewer is a member.
-        let member = project
-            .filter(|_| visibility == Visibility::Shared && project != record.owner.as_deref())
+        image.member = project
+            .filter(|_| image.visibility == Visibility::Shared && project != image.owner.as_deref())
             .map(str::to_owned);
-        Self {
-            id: record.id,
-            name: record.name,
-            size: record.size,
-            virtual_size: record.virtual_size,
-            status,
-            visibility,
-            disk_format: record.disk_format,
-            container_format: record.container_format,
-            checksum: record.checksum,
-            os_hash_algo: record.os_hash_algo,
-            os_hash_value: record.os_hash_value,
-            owner: record.owner,
-            min_disk: record.min_disk,
-            min_ram: record.min_ram,
-            protected: record.protected,
-            os_hidden: record.os_hidden,
-            created_at: record.created_at,
-            updated_at: record.updated_at,
-            properties: record.properties.into(),
-            tags: record.tags,
-            locations: record.locations.into_iter().filter(LocationRecord::is_active).collect(),
-            member,
-        }
+        image
     }
 
     /// The value of a custom property.
@@ -149,6 +229,7 @@ impl Image {
         Ok(())
     }
 }
+
 /// Whether a location stays with its image though its data was refused. Where nothing can be removed from, on a web server, upstream
 /// leaves it (launchpad.net/bugs/2076648): the image waits for data then, and shows what was told.
 pub(super) fn stays_refused(url: &str) -> bool {

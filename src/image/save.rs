@@ -170,25 +170,11 @@ fn difference(before: &Image, after: &Image) -> ImageUpdate {
     }
     let (set, removed) = property_changes(before, after);
     ImageUpdate {
-        name: changed(&before.name, &after.name),
-        size: changed(&before.size, &after.size),
-        status: (before.status != after.status).then(|| after.status.as_str().to_owned()),
-        visibility: (before.visibility != after.visibility).then(|| after.visibility.as_str().to_owned()),
-        disk_format: changed(&before.disk_format, &after.disk_format),
-        container_format: changed(&before.container_format, &after.container_format),
-        checksum: changed(&before.checksum, &after.checksum),
-        os_hash_algo: changed(&before.os_hash_algo, &after.os_hash_algo),
-        os_hash_value: changed(&before.os_hash_value, &after.os_hash_value),
-        owner: changed(&before.owner, &after.owner),
-        min_disk: changed(&before.min_disk, &after.min_disk),
-        min_ram: changed(&before.min_ram, &after.min_ram),
-        protected: changed(&before.protected, &after.protected),
-        os_hidden: changed(&before.os_hidden, &after.os_hidden),
         properties: (!set.is_empty() || !removed.is_empty()).then_some(set),
         other_properties: OtherProperties::DeleteNamed(removed),
         tags: changed(&before.tags, &after.tags),
         locations: changed(&before.locations, &after.locations),
-        ..ImageUpdate::default()
+        ..after.changed_columns(before)
     }
 }
 

@@ -110,6 +110,20 @@ impl From<&str> for Status {
     }
 }
 
+/// Of a word in the database.
+impl From<String> for Status {
+    fn from(word: String) -> Self {
+        word.as_str().into()
+    }
+}
+
+/// As a word in the database.
+impl From<Status> for String {
+    fn from(status: Status) -> Self {
+        status.as_str().to_owned()
+    }
+}
+
 const ALL: [Status; 9] = [
     Status::Queued,
     Status::Saving,

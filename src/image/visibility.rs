@@ -54,10 +54,17 @@ impl std::str::FromStr for Visibility {
     }
 }
 
-impl Visibility {
-    /// Of a word in the database.
-    pub(super) fn of_row(word: &str) -> Self {
-        word.parse().unwrap_or_else(|_| Self::Unknown(keep(word)))
+/// Of a word in the database.
+impl From<String> for Visibility {
+    fn from(word: String) -> Self {
+        word.parse().unwrap_or_else(|_| Self::Unknown(keep(&word)))
+    }
+}
+
+/// As a word in the database.
+impl From<Visibility> for String {
+    fn from(visibility: Visibility) -> Self {
+        visibility.as_str().to_owned()
     }
 }
 
@@ -111,6 +118,7 @@ mod tests {
     fn sight_follows_owner_and_visibility() {
         use Sight::{Hidden, IfMember, Visible};
         use Visibility::{Community, Private, Public, Shared};
+        let odd = Visibility::from("odd".to_owned());
         let table = [
             (viewer(Some("a"), true), Some("b"), Private, Visible),
             (viewer(Some("a"), false), None, Private, Visible),
@@ -120,9 +128,9 @@ mod tests {
             (viewer(Some("a"), false), Some("b"), Private, Hidden),
             (viewer(Some("a"), false), Some("b"), Shared, IfMember),
             (viewer(None, false), Some("b"), Shared, Hidden),
-            (viewer(Some("a"), false), Some("a"), Visibility::of_row("odd"), Visible),
-            (viewer(Some("a"), false), Some("b"), Visibility::of_row("odd"), Hidden),
-            (viewer(Some("a"), false), Some("b"), Visibility::of_row("public"), Visible),
+            (viewer(Some("a"), false), Some("a"), odd, Visible),
+            (viewer(Some("a"), false), Some("b"), odd, Hidden),
+            (viewer(Some("a"), false), Some("b"), Visibility::from("public".to_owned()), Visible),
         ];
         for (viewer, owner, visibility, wanted) in table {
             assert_eq!(viewer.sight(owner, visibility), wanted, "{viewer:?} {owner:?} {visibility}");

@@ -6,25 +6,12 @@ mod pointer;
 use serde_json::{Map, Value};
 
 use super::limits::RESERVED_NAMESPACE;
+use super::model::Image;
 use super::schema::{ImageSchema, RESERVED};
 use crate::schema::python::{Excerpt, display};
 
-/// Fields that a client can not set.
-const READ_ONLY: [&str; 13] = [
-    "created_at",
-    "updated_at",
-    "status",
-    "checksum",
-    "size",
-    "virtual_size",
-    "direct_url",
-    "self",
-    "file",
-    "schema",
-    "id",
-    "os_hash_algo",
-    "os_hash_value",
-];
+/// What a client can not set, beside columns.
+const LINKS: [&str; 4] = ["direct_url", "self", "file", "schema"];
 const AVAILABLE: &str = "add, remove, replace";
 
 /// A dialect, by its media type.
@@ -182,7 +169,8 @@ fn depth(root: &str, op: OperationKind) -> usize {
 }
 
 fn check_root(root: &str) -> Result<(), PatchError> {
-    if READ_ONLY.contains(&root) {
+    let is_of_service = Image::column_named(root).is_some_and(|column| Image::setter(column).is_none());
+    if is_of_service || LINKS.contains(&root) {
         return Err(PatchError::Forbidden(format!("Attribute '{root}' is read-only.")));
     }
     if RESERVED.contains(&root) || root.starts_with(RESERVED_NAMESPACE) {

@@ -107,7 +107,21 @@ fn refuses_documents_in_upstreams_words() {
 
 #[test]
 fn guards_what_clients_can_not_set() {
-    for name in ["id", "status", "size", "os_hash_value", "schema", "created_at"] {
+    for name in [
+        "id",
+        "status",
+        "size",
+        "virtual_size",
+        "checksum",
+        "os_hash_algo",
+        "os_hash_value",
+        "created_at",
+        "updated_at",
+        "direct_url",
+        "self",
+        "file",
+        "schema",
+    ] {
         let operation = json!({"op": "remove", "path": format!("/{name}")});
         assert_eq!(refusal(MediaType::V21, &operation), (true, format!("Attribute '{name}' is read-only.")));
     }

@@ -5,35 +5,17 @@ use time::macros::datetime;
 use super::super::intent_log::Token;
 use super::*;
 use crate::config::{Config, DriverOptions, StoreSection};
-use crate::db::model::{ImageRecord, LocationRecord};
+use crate::db::model::{ImageRecord, LocationRecord, NewImage};
 use crate::store::{STAGING_STORE, TASKS_STORE};
 
 fn with_owner(status: &str, owner: Option<&Token>) -> ImageAndOwner {
     let deleted = matches!(status, "deleted" | "pending_delete");
+    let then = datetime!(2024-01-01 0:00);
     let image = ImageRecord {
-        id: "one".to_owned(),
-        name: None,
-        size: None,
-        virtual_size: None,
         status: status.to_owned(),
-        visibility: "shared".to_owned(),
-        disk_format: None,
-        container_format: None,
-        checksum: None,
-        os_hash_algo: None,
-        os_hash_value: None,
-        owner: None,
-        min_disk: 0,
-        min_ram: 0,
-        protected: false,
-        os_hidden: false,
-        created_at: datetime!(2024-01-01 0:00),
-        updated_at: datetime!(2024-01-01 0:00),
-        deleted_at: deleted.then_some(datetime!(2024-01-01 0:00)),
+        deleted_at: deleted.then_some(then),
         deleted,
-        properties: Vec::new(),
-        tags: Vec::new(),
-        locations: Vec::new(),
+        ..NewImage::new("one").to_record(then)
     };
     ImageAndOwner { image, owner: owner.map(|token| token.as_str().to_owned()) }
 }

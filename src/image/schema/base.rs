@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 const ID_PATTERN: &str = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$";
 
-/// The fields in upstream's order.
+/// The fields in upstream's order, which is not that of an image's document.
 pub(super) fn properties(disk_formats: &[String], container_formats: &[String]) -> Map<String, Value> {
     let fields = [
         ("id", json!({"type": "string", "description": "An identifier for the image", "pattern": ID_PATTERN})),

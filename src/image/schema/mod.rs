@@ -9,29 +9,11 @@ use std::{fs, io};
 use serde_json::{Map, Value, json};
 use tracing::debug;
 
+use super::model::Image;
 use crate::config::{Config, ini};
+use crate::db::model::Column;
 use crate::schema::{Mismatch, Schema};
 
-/// Fields that a client sets or reads as such; all others in a document are custom properties.
-pub const BASE_PROPERTIES: &[&str] = &[
-    "checksum",
-    "created_at",
-    "container_format",
-    "disk_format",
-    "id",
-    "min_disk",
-    "min_ram",
-    "name",
-    "size",
-    "virtual_size",
-    "status",
-    "tags",
-    "owner",
-    "updated_at",
-    "visibility",
-    "protected",
-    "os_hidden",
-];
 /// Fields that the document of a new image must not have.
 pub const DISALLOWED: &[&str] = &["direct_url", "self", "file", "schema", "stores"];
 /// Names that no custom property may have.
@@ -39,6 +21,13 @@ pub const RESERVED: &[&str] = &["location", "deleted", "deleted_at"];
 
 /// Where operators describe properties of their own.
 const FILE: &str = "schema-image.json";
+
+/// Whether a client sets or reads this as a field of the image; all else in a document are custom properties. Upstream takes the digest
+/// and its algorithm for such.
+pub fn is_base(name: &str) -> bool {
+    let is_digest = |column: Column| matches!(column, Column::OsHashAlgo | Column::OsHashValue);
+    name == "tags" || Image::column_named(name).is_some_and(|column| !is_digest(column))
+}
 
 /// An operator's `schema-image.json` that can not be used.
 #[derive(Debug, thiserror::Error)]

@@ -69,6 +69,18 @@ fn what_fits_passes() {
 }
 
 #[test]
+fn every_column_is_described_and_said_to_be_the_services_where_it_is() {
+    let schema = ImageSchema::new(&Config::default());
+    for column in Image::COLUMNS {
+        let described = schema.raw()["properties"].get(column.name()).unwrap();
+        assert_eq!(Image::column_named(column.name()), Some(*column));
+        // Who makes an image may give its id.
+        let is_of_service = Image::setter(*column).is_none() && *column != Column::Id;
+        assert_eq!(described.get("readOnly").is_some(), is_of_service, "{}", column.name());
+    }
+}
+
+#[test]
 fn an_operators_properties_join_the_schema() {
     let text = r#"{"properties": {"arch": {"type": "string", "pattern": "^x86"},
                    "level": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["low"]}]}}, "required": ["arch"]}"#;

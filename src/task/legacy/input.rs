@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::image::schema::{BASE_PROPERTIES, ImageSchema};
+use crate::image::schema::{ImageSchema, is_base};
 use crate::schema::python::Excerpt;
 
 /// Fields that the caller of upstream's factory of images cannot give.
@@ -46,7 +46,6 @@ impl Input {
         if let Some(name) = fields.keys().find(|name| UNEXPECTED.contains(&name.as_str())) {
             return Err(InputError::Image(format!("{} cannot be given", Excerpt(name))));
         }
-        let is_base = |name: &String| BASE_PROPERTIES.contains(&name.as_str());
         let (base, properties) = fields.clone().into_iter().partition(|(name, _)| is_base(name));
         let text = |from: &Map<String, Value>, name: &str| from.get(name).and_then(Value::as_str).map(str::to_owned);
         let owner = text(&base, "owner");

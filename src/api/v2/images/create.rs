@@ -10,7 +10,7 @@ use super::view::ImageView;
 use crate::api::documents::Held;
 use crate::api::policy::ProposedImage;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
-use crate::image::schema::{BASE_PROPERTIES, DISALLOWED, ImageSchema, RESERVED};
+use crate::image::schema::{DISALLOWED, ImageSchema, RESERVED, is_base};
 use crate::image::{RESERVED_NAMESPACE, Resource};
 
 const IMPORT_METHODS: HeaderName = HeaderName::from_static("openstack-image-import-methods");
@@ -55,13 +55,8 @@ fn check(value: Value, schema: &ImageSchema) -> Result<Document, Error> {
         return Err(Error::explanation(StatusCode::FORBIDDEN, format!("Attribute '{key}' is read-only.")));
     }
     schema.validate(&value).map_err(|error| Error::explanation(StatusCode::BAD_REQUEST, error.to_string()))?;
-    let Value::Object(mut properties) = value else { return Err(Error::stock(StatusCode::INTERNAL_SERVER_ERROR)) };
-    let mut base = Map::new();
-    for key in BASE_PROPERTIES {
-        if let Some(value) = properties.shift_remove(*key) {
-            base.insert((*key).to_owned(), value);
-        }
-    }
+    let Value::Object(document) = value else { return Err(Error::stock(StatusCode::INTERNAL_SERVER_ERROR)) };
+    let (base, properties): (Map<_, _>, Map<_, _>) = document.into_iter().partition(|(name, _)| is_base(name));
     for key in properties.keys() {
         if key.chars().count() > 255 {
             let text = "Custom property should not be greater than 255 characters.";

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::db::model::LocationRecord;
 use crate::identity::Context;
 use crate::image::schema::ImageSchema;
-use crate::image::{Image, Status};
+use crate::image::{FieldValue, Image, Status};
 
 /// Properties that say on which host work is going on; clients never see them.
 const HIDDEN_PROPERTIES: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
@@ -68,24 +68,9 @@ impl Serialize for ImageView<'_> {
             let is_null = value.is_none() && self.shown.named.contains(name);
             map.serialize_entry(name, &value.or_else(|| (!is_null).then_some("")))?;
         }
-        map.serialize_entry("name", &image.name)?;
-        map.serialize_entry("disk_format", &image.disk_format)?;
-        map.serialize_entry("container_format", &image.container_format)?;
-        map.serialize_entry("visibility", image.visibility.as_str())?;
-        map.serialize_entry("size", &image.size)?;
-        map.serialize_entry("virtual_size", &image.virtual_size)?;
-        map.serialize_entry("status", image.status.as_str())?;
-        map.serialize_entry("checksum", &image.checksum)?;
-        map.serialize_entry("protected", &image.protected)?;
-        map.serialize_entry("min_ram", &image.min_ram)?;
-        map.serialize_entry("min_disk", &image.min_disk)?;
-        map.serialize_entry("owner", &image.owner)?;
-        map.serialize_entry("os_hidden", &image.os_hidden)?;
-        map.serialize_entry("os_hash_algo", &image.os_hash_algo)?;
-        map.serialize_entry("os_hash_value", &image.os_hash_value)?;
-        map.serialize_entry("id", &image.id)?;
-        map.serialize_entry("created_at", &timestamp(image.created_at))?;
-        map.serialize_entry("updated_at", &timestamp(image.updated_at))?;
+        for column in Image::COLUMNS {
+            map.serialize_entry(column.name(), &image.value(*column))?;
+        }
         if self.shown.locations {
             let locations: Vec<_> =
                 self.locations.iter().map(|l| LocationView { url: &l.url, metadata: &l.metadata }).collect();
@@ -108,35 +93,25 @@ impl Serialize for ImageView<'_> {
     }
 }
 
-/// A base field hides a custom property of the same name, which old databases may hold.
-fn is_shown(name: &str) -> bool {
-    !HIDDEN_PROPERTIES.contains(&name) && !BASE_FIELDS.contains(&name)
+impl Serialize for FieldValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => text.serialize(serializer),
+            Self::Integer(number) => number.serialize(serializer),
+            Self::Flag(flag) => flag.serialize(serializer),
+            Self::Time(time) => timestamp(*time).serialize(serializer),
+        }
+    }
 }
 
-const BASE_FIELDS: [&str; 22] = [
-    "name",
-    "disk_format",
-    "container_format",
-    "visibility",
-    "size",
-    "virtual_size",
-    "status",
-    "checksum",
-    "protected",
-    "min_ram",
-    "min_disk",
-    "owner",
-    "os_hidden",
-    "os_hash_algo",
-    "os_hash_value",
-    "id",
-    "created_at",
-    "updated_at",
-    "tags",
-    "self",
-    "file",
-    "schema",
-];
+/// What every document has beside the columns.
+const OTHER_FIELDS: [&str; 4] = ["tags", "self", "file", "schema"];
+
+/// A base field hides a custom property of the same name, which old databases may hold.
+fn is_shown(name: &str) -> bool {
+    let is_field = OTHER_FIELDS.contains(&name) || Image::column_named(name).is_some();
+    !is_field && !HIDDEN_PROPERTIES.contains(&name)
+}
 
 /// `YYYY-MM-DDTHH:MM:SSZ`; fractions are cut off.
 pub(in crate::api) fn timestamp(time: PrimitiveDateTime) -> String {
@@ -150,27 +125,17 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::image::Visibility;
 
     fn image() -> Image {
         Image {
-            id: "5ddd5e2b-1b1a-4d4b-8f7a-111111111111".to_owned(),
             name: Some("debian".to_owned()),
             size: Some(3),
-            virtual_size: None,
             status: Status::Active,
-            visibility: Visibility::Shared,
             disk_format: Some("raw".to_owned()),
             container_format: Some("bare".to_owned()),
-            checksum: None,
-            os_hash_algo: None,
-            os_hash_value: None,
             owner: Some("p".to_owned()),
             min_disk: 1,
             min_ram: 2,
-            protected: false,
-            os_hidden: false,
-            created_at: datetime!(2026-01-02 03:04:05.678901),
             updated_at: datetime!(2026-01-02 03:04:06),
             properties: vec![
                 ("zeta".to_owned(), Some("1".to_owned())),
@@ -186,7 +151,7 @@ mod tests {
                 status: "active".to_owned(),
                 metadata: Map::from_iter([("store".to_owned(), Value::from("fast"))]),
             }],
-            member: None,
+            ..Image::new("5ddd5e2b-1b1a-4d4b-8f7a-111111111111", datetime!(2026-01-02 03:04:05.678901))
         }
     }
 
