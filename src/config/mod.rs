@@ -74,9 +74,9 @@ macro_rules! config {
             /// The sections named by `enabled_backends`, and the two reserved stores, each option looked up in the
             /// store's own section, then `[backend_defaults]`, then the built-in default.
             pub stores: BTreeMap<String, StoreSection>,
-    /// Where the service keeps what is neither database nor image data: `[service] state_directory`, else what systemd or the
-    /// user's environment gives. `None` if nothing says.
-    pub state_directory: Option<PathBuf>,
+            /// Where the service keeps what is neither database nor image data: `[service] state_directory`, else what systemd or the
+            /// user's environment gives. `None` if nothing says.
+            pub state_directory: Option<PathBuf>,
             /// The state directory, where no configuration was found and the embedded default is in force.
             pub embedded: Option<PathBuf>,
             /// The files that were read, in order; later ones win.
