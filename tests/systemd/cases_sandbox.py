@@ -72,7 +72,7 @@ def imports_give_way_to_requests_in_the_sandbox(i):
 
     until("the threads of an import are nice", 20, lambda: niceness() == {"10"})
     if [int(number) for number in re.findall(r"\d+", platform.release())[:2]] >= [6, 12]:
-        until("they run for a short time", 20, lambda: slices() == {"100000"})
+        until("any other thread goes before them", 20, lambda: slices() == {"100000000"})
     until("the image is active", 20, lambda: i.image(image)["status"] == "active")
 
 
