@@ -69,10 +69,8 @@ pub(super) struct Progress {
     reserved: u64,
     /// The file system cannot reserve.
     no_reserve: bool,
-    /// Write-back has been started up to here.
+    /// Write-back has been started up to here, and is over up to [`WRITE_BACK`] before.
     started: u64,
-    /// Write-back is over up to here.
-    waited: u64,
     /// The file system has no write-back of parts.
     no_write_back: bool,
     write_back: WriteBack,
@@ -201,7 +199,7 @@ impl Recording {
     /// Has the disk keep pace. A refusal to start says nothing about the data: the last fsync(2) writes what is left. But an error that
     /// waiting tells is one of writing, and the kernel tells each of those once to a descriptor: that fsync would not.
     fn write_back(&mut self, end: u64) -> io::Result<()> {
-        let Progress { started, waited, no_write_back, write_back, .. } = &mut self.progress;
+        let Progress { started, no_write_back, write_back, .. } = &mut self.progress;
         let Some(draft) = &self.draft else { return Ok(()) };
         if *no_write_back || end < *started + STARTED {
             return Ok(());
@@ -212,11 +210,10 @@ impl Recording {
             *no_write_back = true;
             return Ok(());
         }
+        let [over, behind] = [*started, end].map(|end| end.saturating_sub(WRITE_BACK));
         *started = end;
-        let behind = end.saturating_sub(WRITE_BACK);
-        if behind > *waited {
-            (write_back.wait)(draft.file(), *waited, behind - *waited)?;
-            *waited = behind;
+        if behind > over {
+            (write_back.wait)(draft.file(), over, behind - over)?;
         }
         Ok(())
     }
