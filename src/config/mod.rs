@@ -118,8 +118,7 @@ sections::all!(config);
 impl Config {
     /// Where the value of an option comes from; for a store, `section` is its id.
     pub fn origin(&self, section: &str, option: &str) -> Origin {
-        let known = self.origins.get(&(schema::normal_section(section), option.to_owned()));
-        known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
+        reader::origin(&self.origins, section, option)
     }
 
     /// The file of this name: in the directories given by `--config-dir`, beside the configuration files, then in the

@@ -85,8 +85,7 @@ impl<'a> Reader<'a> {
 
     /// Where the value in force comes from.
     pub(super) fn origin(&self, section: &str, option: &str) -> Origin {
-        let known = self.origins.get(&(schema::normal_section(section), option.to_owned()));
-        known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
+        origin(&self.origins, section, option)
     }
 
     /// Notes that the value of an option was found by looking for it.
@@ -98,6 +97,12 @@ impl<'a> Reader<'a> {
     pub(super) fn is_set(&self, section: &str, option: &str) -> bool {
         self.origin(section, option).is_set()
     }
+}
+
+/// Where the value of an option comes from; for a store, `section` is its id.
+pub(super) fn origin(origins: &Origins, section: &str, option: &str) -> Origin {
+    let known = origins.get(&(schema::normal_section(section), option.to_owned()));
+    known.cloned().unwrap_or_else(|| Origin::from(Origin::DEFAULT))
 }
 
 /// Where a value is not to be used, the reason is noted.

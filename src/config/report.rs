@@ -6,8 +6,7 @@ use std::io::{self, Write};
 use super::Loaded;
 use super::option::{Lifecycle, shown};
 use super::problem::Origin;
-use super::reader::{Origins, one_line};
-use super::schema;
+use super::reader::{Origins, one_line, origin};
 
 impl Loaded {
     /// Writes each option in force and where it comes from: `[section] option = value  # source`. Secrets are masked.
@@ -46,9 +45,9 @@ pub fn locate(origins: &Origins, words: &impl Display) -> String {
     let words = words.to_string();
     let named = words.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map(|(section, rest)| {
         let end = rest.find(|c: char| !(c == '_' || c.is_ascii_alphanumeric())).unwrap_or(rest.len());
-        (schema::normal_section(section), rest.get(..end).unwrap_or_default().to_owned())
+        origin(origins, section, rest.get(..end).unwrap_or_default())
     });
-    match named.and_then(|place| origins.get(&place)) {
+    match named {
         Some(origin) => format!("{}{words}", origin.prefix()),
         None => words,
     }
