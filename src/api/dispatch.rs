@@ -14,7 +14,7 @@ use super::query::PageLimits;
 use super::router::{Effect, PathIndex};
 use super::v2::images::Shown;
 use super::v2::info::StoreView;
-use super::{Api, Call, Error, Request, Response, json, routes};
+use super::{Api, Call, Error, Request, Response, json, reply, routes};
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::image::Images;
@@ -23,6 +23,7 @@ use crate::keystone::outgoing::ClientError;
 use crate::metadef::Metadefs;
 use crate::policy::{Enforcer, Protections};
 use crate::store::Stores;
+use crate::store::demand::{self, About};
 use crate::task::Tasks;
 
 /// The routes cannot be had.
@@ -116,6 +117,9 @@ impl Api {
         let (query, rule, content) = (query.as_deref(), route.rule, route.content);
         let (headers, host_url, context) = (&headers, &*host_url, &context);
         let call = Call { context, policy, properties, rule, content, headers, query, host_url, filters };
-        endpoint.answer(self, &call, body).await
+        let answer = endpoint.answer(self, &call, body).await;
+        let is_about_task = answer.as_ref().is_ok_and(reply::is_about_task);
+        demand::request_was(if is_about_task { About::Task } else { About::Other });
+        answer
     }
 }

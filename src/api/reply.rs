@@ -18,6 +18,23 @@ pub(in crate::api) fn json(status: StatusCode, value: &impl Serialize) -> Result
     Ok(response)
 }
 
+/// In the extensions of a response: it says that a task begins, or how one goes on.
+#[derive(Clone, Copy)]
+struct AboutTask;
+
+/// Notes whether the response says how a task goes on that is under way, or that it begins.
+pub(in crate::api) fn about_task(mut response: Response, is_under_way: bool) -> Response {
+    if is_under_way {
+        response.extensions_mut().insert(AboutTask);
+    }
+    response
+}
+
+/// What [`about_task`] has noted.
+pub(in crate::api) fn is_about_task(response: &Response) -> bool {
+    response.extensions().get::<AboutTask>().is_some()
+}
+
 /// 204; upstream's WSGI layer gives even this a type.
 pub(in crate::api) fn no_content() -> Response {
     empty(StatusCode::NO_CONTENT)

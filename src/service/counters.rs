@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-use crate::store::demand;
-
 /// Counts of the whole worker.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -32,7 +30,6 @@ impl Counters {
         if before + 1 == MANY {
             self.worked.notify_one();
         }
-        demand::request_came();
         self.changed.notify_one();
     }
 

@@ -6,29 +6,37 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Requests are counted for so long at a time.
-const SLOT: Duration = Duration::from_millis(250);
+/// Requests are counted for so long at a time, and count for as long again: whoever sends one a second always finds a processor.
+const SLOT: Duration = Duration::from_secs(1);
 
-/// From so many requests to this worker in a slot on it is worth while: sixteen in a second. A client that asks now and then how its import goes on is
-/// no reason to slow that down.
-const FEW: u16 = 4;
+/// So many requests in a slot may be about tasks without being counted. An image that is in use while it is copied is asked for more
+/// often than that.
+const WAITING: u8 = 100;
 
 /// Where times count from.
 static BORN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Tells that a request has come in.
-pub(crate) fn request_came() {
+/// What a request was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// It begins a task, or asks how one goes on. Whoever waits for work of the background is no reason to slow it down.
+    Task,
+    Other,
+}
+
+/// Tells that there was a request.
+pub(crate) fn request_was(about: About) {
     let now = slot();
-    let one_more = |count| Some(Slots::from(count).at(now).and_one().into());
+    let one_more = |count| Some(Slots::from(count).at(now).and_one(about).into());
     // The function never declines.
     let _ = COUNT.fetch_update(Relaxed, Relaxed, one_more);
 }
 
 /// Whether requests come in at this time.
 pub(super) fn is_there() -> bool {
-    Slots::from(COUNT.load(Relaxed)).at(slot()).are_many()
+    Slots::from(COUNT.load(Relaxed)).at(slot()).are_counted()
 }
 
 /// How long after the last time a thread lets go of its processor for a moment.
@@ -55,12 +63,34 @@ fn slot() -> u32 {
     u32::try_from(BORN.elapsed().as_millis() / SLOT.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// How many requests came in a slot and in the one before it.
+/// The requests of a slot and of the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Slots {
     number: u32,
-    now: u16,
-    before: u16,
+    now: Count,
+    before: Count,
+}
+
+/// The requests of a slot, of each kind up to 255.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    others: u8,
+    about_tasks: u8,
+}
+
+impl Count {
+    fn and_one(mut self, about: About) -> Self {
+        let count = match about {
+            About::Task => &mut self.about_tasks,
+            About::Other => &mut self.others,
+        };
+        *count = count.saturating_add(1);
+        self
+    }
+
+    fn is_counted(self) -> bool {
+        self.others > 0 || self.about_tasks > WAITING
+    }
 }
 
 impl Slots {
@@ -69,36 +99,36 @@ impl Slots {
         match number.saturating_sub(self.number) {
             // One that is earlier comes from a thread that looked at the clock before others did.
             0 => self,
-            1 => Self { number, now: 0, before: self.now },
-            _ => Self { number, now: 0, before: 0 },
+            1 => Self { number, now: Count::default(), before: self.now },
+            _ => Self { number, ..Self::default() },
         }
     }
 
-    fn and_one(self) -> Self {
-        Self { now: self.now.saturating_add(1), ..self }
+    fn and_one(self, about: About) -> Self {
+        Self { now: self.now.and_one(about), ..self }
     }
 
-    fn are_many(self) -> bool {
-        self.now.max(self.before) >= FEW
+    fn are_counted(self) -> bool {
+        self.now.is_counted() || self.before.is_counted()
     }
 }
 
 impl From<u64> for Slots {
     fn from(packed: u64) -> Self {
-        let [n0, n1, n2, n3, now0, now1, before0, before1] = packed.to_le_bytes();
+        let [n0, n1, n2, n3, others, about_tasks, others_before, about_tasks_before] = packed.to_le_bytes();
         Self {
             number: u32::from_le_bytes([n0, n1, n2, n3]),
-            now: u16::from_le_bytes([now0, now1]),
-            before: u16::from_le_bytes([before0, before1]),
+            now: Count { others, about_tasks },
+            before: Count { others: others_before, about_tasks: about_tasks_before },
         }
     }
 }
 
 impl From<Slots> for u64 {
     fn from(slots: Slots) -> Self {
-        let [n0, n1, n2, n3] = slots.number.to_le_bytes();
-        let ([now0, now1], [before0, before1]) = (slots.now.to_le_bytes(), slots.before.to_le_bytes());
-        Self::from_le_bytes([n0, n1, n2, n3, now0, now1, before0, before1])
+        let Slots { number, now, before } = slots;
+        let [n0, n1, n2, n3] = number.to_le_bytes();
+        Self::from_le_bytes([n0, n1, n2, n3, now.others, now.about_tasks, before.others, before.about_tasks])
     }
 }
 
@@ -109,21 +139,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_requests_count_for_a_slot_and_the_next() {
-        let mut slots = Slots::default().at(7);
-        for _ in 1..FEW {
-            slots = slots.and_one();
-            assert!(!slots.are_many());
-        }
-        slots = slots.and_one();
-        assert!(slots.are_many());
-        assert_eq!(Slots::from(u64::from(slots)), slots);
-        assert!(slots.at(6).are_many(), "told by a thread that looked at the clock earlier");
-        assert!(slots.at(8).are_many());
-        assert!(!slots.at(9).are_many() && !slots.at(8).at(9).are_many());
-        let full = Slots { number: u32::MAX, now: u16::MAX, before: 3 };
-        assert_eq!(full.and_one(), full);
+    fn a_request_counts_for_a_slot_and_the_next() {
+        let none = Slots::default().at(7);
+        assert!(!none.are_counted());
+        let one = none.and_one(About::Other);
+        assert!(one.are_counted());
+        assert_eq!(Slots::from(u64::from(one)), one);
+        assert!(one.at(6).are_counted(), "told by a thread that looked at the clock earlier");
+        assert!(one.at(8).are_counted());
+        assert!(!one.at(9).are_counted() && !one.at(8).at(9).are_counted());
+        let full = Count { others: u8::MAX, about_tasks: u8::MAX };
+        let full = Slots { number: u32::MAX, now: full, before: Count { others: 3, about_tasks: 2 } };
+        assert_eq!(full.and_one(About::Other).and_one(About::Task), full);
         assert_eq!(Slots::from(u64::from(full)), full);
+    }
+
+    #[test]
+    fn a_request_about_a_task_counts_from_a_bound_on() {
+        let asked = (0..WAITING).fold(Slots::default(), |slots, _| slots.and_one(About::Task));
+        assert!(!asked.are_counted());
+        assert!(asked.and_one(About::Task).are_counted());
+        assert!(asked.and_one(About::Other).are_counted());
     }
 
     #[test]
@@ -132,7 +168,7 @@ mod tests {
         let before = rests();
         let begun = Instant::now();
         while rests() == before {
-            request_came();
+            request_was(About::Other);
             rest();
             assert!(begun.elapsed() < Duration::from_secs(10), "it never rests");
         }
@@ -143,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_noticed() {
+    fn a_request_is_noticed_at_once() {
         let is_noticed = || {
-            (0..2 * FEW).for_each(|_| request_came());
+            request_was(About::Other);
             is_there()
         };
-        // A busy machine may stop this thread for longer than they count.
+        // A busy machine may stop this thread for longer than it counts.
         assert!((0..10).any(|_| is_noticed()));
     }
 }

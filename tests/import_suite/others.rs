@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::super::common::latency::{assert_hardly_slower, times};
-use super::super::common::{Conf, Request, Server, http, is_thorough, pause, wait_for};
+use super::super::common::{Body, Conf, Request, Server, http, is_thorough, pause, wait_for};
 use super::super::{MIB, PATIENCE, create, import, shown, wait_for_task};
 
 const IMPORTS: usize = 8;
@@ -87,4 +87,41 @@ fn requests_of_others_hardly_notice_imports() {
         }
     }
     assert_hardly_slower(without, with, &format!("{IMPORTS} imports bring {} MiB/s", pace / MIB));
+}
+
+#[test]
+fn whoever_waits_for_a_task_does_not_slow_it_down() {
+    const SIZE: usize = 1024 * MIB;
+    if !is_thorough() {
+        // On a machine that does other work, the times say nothing.
+        return;
+    }
+    let server = Server::with(|conf: Conf| conf.two_stores().own_state());
+    let id = create(&server);
+    let data = Request::new("PUT", &format!("/v2/images/{id}/file")).data(Body::Sized(vec![b'w'; SIZE]));
+    server.send(&data).expect(204);
+    let time_of = |meanwhile: &dyn Fn()| {
+        // Former requests are forgotten.
+        pause(Duration::from_secs(3));
+        import(&server, &id, &json!({"method": {"name": "copy-image"}, "stores": ["slow"]}));
+        let (begun, copy) = (Instant::now(), server.conf.dir.join("slow").join(&id));
+        wait_for("the copy", PATIENCE, || {
+            meanwhile();
+            copy.try_exists().unwrap().then_some(())
+        });
+        let time = begun.elapsed();
+        wait_for_task(&server, &id, "success");
+        server.send(&Request::new("DELETE", &format!("/v2/stores/slow/{id}"))).expect(204);
+        time
+    };
+    let mut shortest = [Duration::MAX; 2];
+    for _ in 0..5 {
+        let unasked = time_of(&|| {});
+        let asked = time_of(&|| drop(shown(&server, &id)));
+        shortest = [shortest[0].min(unasked), shortest[1].min(asked)];
+    }
+    let [unasked, asked] = shortest;
+    let measured = format!("{asked:?} when its client asks how it goes on, {unasked:?} when nobody does");
+    eprintln!("{measured}");
+    assert!(asked < unasked * 5 / 4, "{measured}");
 }

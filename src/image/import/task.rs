@@ -49,6 +49,10 @@ impl TaskStatus {
     /// Those in which a task still has a worker, or should have.
     pub(crate) const UNFINISHED: [Self; 2] = [Self::Pending, Self::Processing];
 
+    pub(crate) fn is_unfinished(self) -> bool {
+        Self::UNFINISHED.contains(&self)
+    }
+
     /// The word in the database and in the API.
     pub const fn as_str(self) -> &'static str {
         match self {

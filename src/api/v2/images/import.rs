@@ -36,5 +36,5 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
         }
         api.tasks.begin_import(prepared, call.context).await?;
     }
-    Ok(accepted)
+    Ok(reply::about_task(accepted, true))
 }

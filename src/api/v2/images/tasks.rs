@@ -41,7 +41,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     let found = api.images.get(&viewer(call.context), id).await.map_err(of_tasks)?;
     call.policy.enforce_on(call.rule, &found).await?;
     let tasks = api.tasks.of_image(&tasks::viewer(call.context), &found.id).await?;
-    reply::json(StatusCode::OK, &TasksView { tasks: tasks.iter().map(record).collect() })
+    let response = reply::json(StatusCode::OK, &TasksView { tasks: tasks.iter().map(record).collect() })?;
+    Ok(reply::about_task(response, tasks.iter().any(|task| task.status.is_unfinished())))
 }
 
 fn record(task: &Task) -> RecordView<'_> {

@@ -25,7 +25,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let mut response = reply::json(StatusCode::CREATED, &TaskView::new(&task))?;
     let location = HeaderValue::try_from(path(&task.id)).map_err(Error::internal)?;
     response.headers_mut().insert(LOCATION, location);
-    Ok(response)
+    Ok(reply::about_task(response, true))
 }
 
 async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Held<(TaskKind, Value)>, Error> {

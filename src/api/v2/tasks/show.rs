@@ -11,5 +11,6 @@ use crate::api::{Api, Call, Error, Response, reply};
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     call.policy.enforce(call.rule, &NoTarget).await?;
     let task = api.tasks.get(&viewer(call.context), id).await?;
-    reply::json(StatusCode::OK, &TaskView::new(&task))
+    let response = reply::json(StatusCode::OK, &TaskView::new(&task))?;
+    Ok(reply::about_task(response, task.status.is_unfinished()))
 }
