@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED,
+    LOCATION, RANGE,
 };
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -199,13 +200,14 @@ impl Transfer {
                 Ok(answer) if answer.status() != StatusCode::PARTIAL_CONTENT => {
                     return Err(Broken::Changed { got, what: "it does not send the rest alone" });
                 }
-                Ok(answer) if !starts_at(answer.headers(), got, self.size) => {
-                    return Err(Broken::Changed { got, what: "it sends another part" });
-                }
-                Ok(answer) if Same::of(answer.headers()).is_some_and(|now| now != *same) => {
+                Ok(answer) if !same.holds_of(answer.headers()) => {
                     return Err(Broken::Changed { got, what: "it has another version" });
                 }
                 Ok(answer) => {
+                    let size = size_of_part_from(answer.headers(), got, self.size);
+                    let size = size.ok_or(Broken::Changed { got, what: "it sends another part" })?;
+                    // A server may send less than it was asked for, and then gets asked for the rest.
+                    self.size = Some(size);
                     self.body = answer.stream().boxed();
                     return Ok(());
                 }
@@ -223,13 +225,24 @@ enum Same {
 }
 
 impl Same {
-    /// A weak tag says that data is alike, which is not enough to join two halves.
+    /// A weak tag says that data is alike, which is not enough to join two halves. A time of change says that where there is no tag, and
+    /// only when the second is over that it names: until then the data may change and the time stay (RFC 9110, sections 8.8.2 and 13.1.5).
     fn of(headers: &HeaderMap) -> Option<Self> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        match text(ETAG) {
-            Some(tag) if !tag.starts_with("W/") => Some(Self::ETag(tag)),
-            _ => text(LAST_MODIFIED).map(Self::LastModified),
+        match text(headers, ETAG) {
+            Some(tag) => (!tag.starts_with("W/")).then(|| Self::ETag(tag.to_owned())),
+            None => text(headers, LAST_MODIFIED)
+                .filter(|changed| text(headers, DATE) != Some(*changed))
+                .map(|changed| Self::LastModified(changed.to_owned())),
         }
+    }
+
+    /// Whether a later answer says nothing else.
+    fn holds_of(&self, headers: &HeaderMap) -> bool {
+        let now = match self {
+            Self::ETag(_) => text(headers, ETAG),
+            Self::LastModified(_) => text(headers, LAST_MODIFIED),
+        };
+        now.is_none_or(|now| now == self.text())
     }
 
     fn text(&self) -> &str {
@@ -243,12 +256,20 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// Whether a partial answer begins there, of data that has the same size as before.
-fn starts_at(headers: &HeaderMap, start: u64, size: Option<u64>) -> bool {
-    let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()?.strip_prefix("bytes "));
-    let Some((range, whole)) = range.and_then(|range| range.split_once('/')) else { return false };
-    let begins = range.split_once('-').and_then(|(first, _)| first.parse().ok()) == Some(start);
-    begins && (whole == "*" || size.is_none_or(|size| whole.parse() == Ok(size)))
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Bytes of the whole data, of which a partial answer brings a part from `start` on. `size`: what was known before, and may be all that
+/// tells. None where it brings another part, or one of data of another size or of one that nobody tells: its end would be nowhere.
+fn size_of_part_from(headers: &HeaderMap, start: u64, size: Option<u64>) -> Option<u64> {
+    let (range, whole) = text(headers, CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    if first.parse() != Ok(start) {
+        return None;
+    }
+    let told = if whole == "*" { size? } else { whole.parse().ok()? };
+    (size.is_none_or(|size| size == told) && told >= start).then_some(told)
 }
 
 #[cfg(test)]

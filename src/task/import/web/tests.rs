@@ -149,10 +149,57 @@ async fn two_versions_are_never_joined() {
         assert!(error.contains("broke after 6 bytes") && error.contains(expected), "{error}");
     }
     // Nothing tells whether the data would be the same.
-    for headers in ["Content-Length: 16\r\n", "Content-Length: 16\r\nETag: W/\"v1\"\r\n"] {
+    let time = "Sat, 28 Nov 2026 10:00:00 GMT";
+    for headers in [
+        "Content-Length: 16\r\n",
+        "Content-Length: 16\r\nETag: W/\"v1\"\r\n",
+        &format!("Content-Length: 16\r\nETag: W/\"v1\"\r\nLast-Modified: {time}\r\n"),
+        &format!("Content-Length: 16\r\nLast-Modified: {time}\r\nDate: {time}\r\n"),
+    ] {
         let (port, asked) = server(vec![answer("200 OK", headers, &DATA[..6])]).await;
         assert!(fetch(port).await.unwrap_err().contains("broke after 6 bytes"));
         assert_eq!(asked.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_time_of_change_that_is_over_tells_that_data_is_the_same() {
+    let whole =
+        "Content-Length: 16\r\nLast-Modified: Sat, 28 Nov 2026 10:00:00 GMT\r\nDate: Sat, 28 Nov 2026 10:00:01 GMT\r\n";
+    let rest = "Content-Length: 10\r\nContent-Range: bytes 6-15/16\r\n";
+    for (changed, expected) in [(0, Ok((Some(16), DATA.to_owned()))), (1, Err("it has another version"))] {
+        let head = format!("{rest}Last-Modified: Sat, 28 Nov 2026 10:00:0{changed} GMT\r\n");
+        let (port, asked) =
+            server(vec![answer("200 OK", whole, &DATA[..6]), answer("206 Partial Content", &head, &DATA[6..])]).await;
+        match (fetch(port).await, expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+            (found, expected) => assert!(found.clone().unwrap_err().contains(expected.unwrap_err()), "{found:?}"),
+        }
+        assert!(asked.lock().unwrap()[1].to_lowercase().contains("if-range: sat, 28 nov 2026 10:00:00 gmt"));
+    }
+}
+
+/// The first piece of a body that breaks off without having told its length.
+fn chunk(headers: &str) -> String {
+    answer("200 OK", &format!("Transfer-Encoding: chunked\r\n{headers}"), &format!("6\r\n{}\r\n", &DATA[..6]))
+}
+
+#[tokio::test]
+async fn a_part_is_not_taken_for_the_whole() {
+    let part = |range: &str, part: &str| {
+        let headers = format!("Content-Length: {}\r\nETag: \"v1\"\r\nContent-Range: bytes {range}\r\n", part.len());
+        answer("206 Partial Content", &headers, part)
+    };
+    let first = || chunk("ETag: \"v1\"\r\n");
+    let (port, asked) = server(vec![first(), part("6-9/16", &DATA[6..10]), part("10-15/16", &DATA[10..])]).await;
+    assert_eq!(fetch(port).await.unwrap(), (None, DATA.to_owned()));
+    assert!(asked.lock().unwrap()[2].contains("bytes=10-"));
+
+    // Nobody tells where it ends, or it has another length than it had.
+    for rest in [vec![part("6-9/*", &DATA[6..10])], vec![part("6-9/16", &DATA[6..10]), part("10-15/17", &DATA[10..])]] {
+        let (port, _) = server([vec![first()], rest].concat()).await;
+        let error = fetch(port).await.unwrap_err();
+        assert!(error.contains("it sends another part"), "{error}");
     }
 }
 
