@@ -125,7 +125,8 @@ impl UrlFilter {
         if !self.rules.schemes.passes(url.scheme()) {
             return Err(Refused::Scheme(url.scheme().to_owned()));
         }
-        let host = url.host().ok_or(Refused::Malformed)?;
+        // Parsers of the web take a host that stands somewhere else, Python's does not.
+        let host = url.host().filter(|_| !host_and_port(text).is_empty()).ok_or(Refused::Malformed)?;
         let name = match &host {
             Host::Domain(name) => name.trim_end_matches('.').to_ascii_lowercase(),
             Host::Ipv4(address) => address.to_string(),
@@ -226,6 +227,9 @@ mod tests {
             ("http://[2002:7f00:1::]/", Err(Refused::Addresses("2002:7f00:1::".to_owned()))),
             ("http://host:port/", Err(Refused::Malformed)),
             ("no url", Err(Refused::Malformed)),
+            ("http:///host/", Err(Refused::Malformed)),
+            ("http:host/", Err(Refused::Malformed)),
+            ("http:/host/", Err(Refused::Malformed)),
             ("", Err(Refused::Malformed)),
         ] {
             assert_eq!(filter.addresses(url).await.map(|_| ()), expected, "{url}");
