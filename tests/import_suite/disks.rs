@@ -47,6 +47,21 @@ fn make(server: &Server, url: &str, image: &Value) -> Value {
 }
 
 #[test]
+fn a_store_that_a_task_names_counts_only_where_stores_have_names() {
+    let port = serve(BTreeMap::from([("/data".to_owned(), b"data".to_vec())]));
+    let server = Server::with(|conf| {
+        conf.set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+            .set("import_filtering_opts.allowed_ports", format!("[{port}]"))
+    });
+    let image = json!({"disk_format": "raw", "container_format": "bare"});
+    let input = json!({"import_from": format!("http://127.0.0.1:{port}/data"), "import_from_format": "raw", "backend": "file",
+        "image_properties": image});
+    let asked = server.send(&Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input})));
+    let task = ended(&server, asked);
+    assert_eq!(task["status"], "success", "{task}");
+}
+
+#[test]
 fn a_task_unpacks_converts_and_looks_at_a_disk() {
     let folder = tempfile::tempdir().unwrap();
     let disk = plain_disk();

@@ -162,7 +162,8 @@ impl Tasks {
         };
         let size = source.size;
         let upload = Upload {
-            store: input.store,
+            // Where stores have no ids, upstream does not look at it.
+            store: input.store.filter(|_| self.images.has_store_ids()),
             announced: size.map(i128::from),
             length: size,
             project: caller.project_id.clone(),
