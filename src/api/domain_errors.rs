@@ -99,7 +99,7 @@ impl From<task::Error> for Error {
                 Self::stock(StatusCode::SERVICE_UNAVAILABLE).because(error)
             }
             Domain::Db(database) if database.is_of_text() => Self::bad_request(text),
-            Domain::Transition { .. } | Domain::Db(_) => Self::internal(error),
+            Domain::Db(_) => Self::internal(error),
         }
     }
 }

@@ -83,7 +83,9 @@ impl Reloader {
     /// Why the new configuration cannot be put in force.
     pub(super) async fn prepare<R: Reload>(&self, source: Arc<R>) -> Result<Prepared, Error> {
         let loading = spawn_blocking(move || source.load());
-        let loaded = loading.await.map_err(|_| Error::Panicked)?.map_err(Error::Configuration)?;
+        let mut loaded = loading.await.map_err(|_| Error::Panicked)?.map_err(Error::Configuration)?;
+        // Entries of the intent log lie there, of work that goes on: it changes with a restart.
+        loaded.config.state_directory.clone_from(&self.config.state_directory);
         let origins = Arc::clone(&loaded.config.origins);
         Box::pin(self.prepare_with(loaded)).await.map_err(|error| Error::Configuration(locate(&origins, &error).into()))
     }
@@ -154,6 +156,7 @@ impl Reloader {
     async fn apply(&mut self, prepared: Prepared) -> Vec<String> {
         let Prepared { loaded, settings, log, active, fresh } = prepared;
         self.logging.apply(log);
+        active.parts.tasks.put_limit_in_force();
         self.shared.active.store(Arc::new(active));
         self.shared.connection_limit.set_limit(settings.max_connections);
         self.sockets.commit(fresh, &self.settings, &settings).await;

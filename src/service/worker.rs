@@ -63,6 +63,7 @@ pub(super) async fn run<R: Reload>(start: Start<R>) -> Result<(), Error> {
         parts = Parts::new(&loaded.config, work.clone(), Arc::clone(&pool), drain.clone(), Occasion::Start(&manager)) => parts?,
         () = signals.stop.signalled() => return Ok(()),
     };
+    parts.tasks.put_limit_in_force();
     tokio::select! {
         () = recover_before_serving(&parts) => {}
         () = signals.stop.signalled() => return Ok(()),
@@ -141,7 +142,7 @@ async fn serve<R: Reload>(
         }
     }
 
-    // Before the last words to the service manager.
+    // The job of the status line ends before the service manager is told that the worker stops.
     jobs.drain();
     manager.stopping("stopping");
     let (requests, (tasks, _)) = (shared.counters.in_flight(), shared.pool.counts());

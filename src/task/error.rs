@@ -22,9 +22,6 @@ pub enum Error {
     /// More tasks wait already than this worker keeps.
     #[error("too many tasks wait already")]
     Full,
-    /// A step that the state machine does not have.
-    #[error("Status transition from {from} to {to} is not allowed")]
-    Transition { from: &'static str, to: &'static str },
     /// The image is in no state for the work, or another task has it.
     #[error("{0}")]
     Conflict(String),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::hashing::Hashing;
 use super::import::{Plugins, Remote, UnknownPlugin, Web};
 use super::legacy::Legacy;
-use super::model::{Task, TaskKind, TaskStatus, transition};
+use super::model::{Task, TaskKind, TaskStatus, is_step};
 use super::pool::Pool;
 use super::{Error, TaskQuery, TaskViewer};
 use crate::config::Config;
@@ -27,14 +27,14 @@ const REQUEST_ID_LENGTH: usize = 64;
 const ID_LENGTH: usize = 36;
 
 /// What a task says that was not begun when its worker was stopped.
-pub(super) const NO_TIME: &str = "The service was stopped before it began this task. The image can be imported again.";
+pub(super) const NO_TIME: &str =
+    "The service was stopped before it began this task. What it was asked for can be asked for again.";
 
 /// What a task says whose image got other data before it had begun.
 pub(super) const TAKEN: &str = "Somebody else gave the image data before this task began.";
 
 /// What a task says that was given up here. If others have ended it, it says what they have said.
-pub(super) const UNREACHED: &str =
-    "The service could not reach the database for a minute and gave up this task. It can be begun again.";
+pub(super) const UNREACHED: &str = "The service could not reach the database for a minute and gave up this task. What it was asked for can be asked for again.";
 
 /// The tasks, with one configuration's limits. Cheap to clone.
 #[derive(Clone)]
@@ -49,6 +49,8 @@ pub struct Tasks {
     pub(super) hashing: Hashing,
     /// How long a task that is done is shown.
     time_to_live: Duration,
+    /// How many run at a time.
+    limit: usize,
 }
 
 /// The tasks cannot be had as the configuration wants them.
@@ -77,19 +79,25 @@ impl Asker {
 }
 
 impl Tasks {
-    /// `pool` outlives a configuration.
+    /// `pool` outlives a configuration. Its limit stays as it is until [`Self::put_limit_in_force`].
     ///
     /// # Errors
     /// The configuration asks for what is not there.
     pub fn new(config: &Config, db: Db, images: Images, pool: Arc<Pool>) -> Result<Self, SetupError> {
-        pool.set_limit(usize::try_from(config.wsgi.task_pool_threads).unwrap_or(1));
+        let limit = usize::try_from(config.wsgi.task_pool_threads).unwrap_or(1);
         let time_to_live = images.task_time_to_live();
         let unusable = |error: ClientError| SetupError::Web(error.to_string());
         let web = Web::new(images.url_filter()).map_err(unusable)?;
         let remote = Remote::new(config, images.url_filter()).map_err(unusable)?;
         let plugins = Arc::new(Plugins::new(config)?);
         let legacy = Arc::new(Legacy::new(config));
-        Ok(Self { db, images, pool, web, remote, plugins, legacy, hashing: Hashing::new(config), time_to_live })
+        let hashing = Hashing::new(config);
+        Ok(Self { db, images, pool, web, remote, plugins, legacy, hashing, time_to_live, limit })
+    }
+
+    /// From now on as many tasks run at a time as this configuration says.
+    pub(crate) fn put_limit_in_force(&self) {
+        self.pool.set_limit(self.limit);
     }
 
     /// The task of this id.
@@ -227,7 +235,7 @@ impl Tasks {
 
     /// A step of the state machine, with the time from which on a task that is done is no longer shown.
     pub(super) fn step(&self, id: &str, from: &'static [TaskStatus], to: TaskStatus) -> TaskStep {
-        debug_assert!(from.iter().all(|from| transition(*from, to).is_ok()), "{from:?} to {to:?}");
+        debug_assert!(from.iter().all(|from| is_step(*from, to)), "{from:?} to {to:?}");
         let is_end = matches!(to, TaskStatus::Success | TaskStatus::Failure);
         TaskStep { expires_at: is_end.then(|| clock::now() + self.time_to_live), ..to.step(id, from) }
     }

@@ -1,16 +1,18 @@
 //! What changes while an import runs: the image, its stores, the configuration, and who asked for it.
 
 use std::fs;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::super::common::{Conf, Request, Server, wait_for};
+use super::super::common::{Conf, Request, Server, pause, wait_for};
 use super::super::{
     MIB, NOWHERE, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, direct, download, import, objects,
-    shown, sqlite, stage, wait_for_begin, wait_for_task, with_slow_mount,
+    shown, sqlite, stage, task, wait_for_begin, wait_for_task, with_slow_mount,
 };
 use super::{known, serve_by, token, with_keystone};
 
@@ -115,6 +117,31 @@ fn a_store_that_is_away_takes_nothing_and_one_that_comes_by_a_reload_does() {
     }
     assert_nothing_left(&server.conf);
     assert!(objects(&server.conf, "third").is_empty());
+}
+
+#[test]
+fn a_configuration_that_is_refused_begins_no_task() {
+    let web = Web::start();
+    let server = Server::with(|conf_of| conf(&web)(conf_of).set("wsgi.task_pool_threads", 1));
+    let [running, waiting] = [(); 2].map(|()| create(&server));
+    import(&server, &running, &download(&web));
+    wait_for_begin(&web, &server, &running);
+    import(&server, &waiting, &download(&web));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let more = server.conf.clone().set("wsgi.task_pool_threads", 2);
+    more.set("DEFAULT.bind_port", taken.local_addr().unwrap().port()).write();
+    server.signal(Signal::SIGHUP);
+    wait_for("the refusal", PATIENCE, || server.log().contains("the old one stays in force").then_some(()));
+    // A task would have begun long ago.
+    pause(Duration::from_millis(500));
+    assert_eq!(task(&server, &waiting)["status"], "pending");
+    server.conf.clone().set("wsgi.task_pool_threads", 2).write();
+    server.signal(Signal::SIGHUP);
+    wait_for("the task begins", PATIENCE, || (task(&server, &waiting)["status"] == "processing").then_some(()));
+    for id in [&running, &waiting] {
+        web.go_on.send(true).unwrap();
+        wait_for_task(&server, id, "success");
+    }
 }
 
 #[test]

@@ -154,6 +154,17 @@ fn options_that_wait_for_a_restart_are_named() {
 }
 
 #[test]
+fn the_intent_log_stays_where_it_is_until_a_restart() {
+    let server = Setup::new().start();
+    let elsewhere = server.path("elsewhere");
+    server.configure_more(&format!("[service]\nstate_directory = {}", elsewhere.display()));
+    let (ok, words) = server.reload();
+    assert!(ok && words.contains("state_directory"), "{words}");
+    assert!(!elsewhere.try_exists().unwrap());
+    answered(server.get("/versions"));
+}
+
+#[test]
 fn the_log_follows() {
     let server = Setup::new().start();
     let file = server.path("service.log");

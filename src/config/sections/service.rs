@@ -37,7 +37,8 @@ section! {
         max_connections: i64 = 1000, tier1().min(1.0);
         /// Largest JSON body of a request in bytes; a longer one is answered by 413. Some routes take less.
         max_json_body: i64 = 2_097_152, tier1().min(1024.0);
-        /// Where the embedded default keeps its database and images; STATE_DIRECTORY, XDG_STATE_HOME or HOME else.
+        /// Directory of the intent log and, where there is no configuration file, of database and images; without it STATE_DIRECTORY,
+        /// XDG_STATE_HOME or HOME says where.
         state_directory: Option<String> = None, tier1();
         /// Seconds that a client has for a TLS handshake.
         tls_handshake_timeout: i64 = 10, tier1().min(1.0);
