@@ -5,12 +5,12 @@
 //! * [`service`]: the life of one worker: listener, TLS, connections, readiness, reload, drain, watchdog, signals, logging.
 //! * [`http`]: HTTP as Glance speaks it: the pipeline around a request, error documents, version negotiation.
 //! * [`api`]: the routes: parse the request, ask the policy, call the domain, render the answer.
-//! * [`policy`]: what they may do: the oslo.policy rule language and Glance's default rules.
+//! * [`policy`]: what callers may do: the oslo.policy rule language and Glance's default rules.
 //! * [`task`]: work that goes on after its request has been answered: the tasks API, imports.
 //! * [`cache`]: the image cache: images on a local disk, in front of their stores.
 //! * [`metadef`]: the domain: metadata definitions, which describe properties to people and programs.
 //! * [`image`]: the domain: images, their status machine, visibility, properties, quotas, data.
-//! * [`notifications`]: what happens to images, told to whoever listens.
+//! * [`notifications`]: what happens in the domain, told to whoever listens.
 //! * [`ingest`]: taking data in: a stream becomes durable data in one or several stores.
 //! * [`db`]: upstream's tables on SQLite, PostgreSQL and MySQL.
 //! * [`store`]: where image data lies.
@@ -20,9 +20,9 @@
 //! * [`keystone`]: Keystone's API as we use it, and the one HTTP client for requests to other services.
 //! * [`schema`]: JSON Schema with the words of Python's jsonschema; values as Python writes and reads them.
 //! * [`generator`]: what systemd is told about workers and socket, from the configuration's files.
-//! * [`manage`]: the operator's tool, `glance-manage`: tables made and brought up to date, old rows removed.
+//! * [`manage`]: the operator's tools: `glance-manage` and the companion commands.
 //! * [`config`]: oslo.config files as typed options; read by all, depends on nothing.
-//! * [`sys`]: the few calls into the operating system that need `unsafe`.
+//! * [`sys`]: what the operating system offers, `unsafe` calls among it.
 
 // A connection's future holds the whole way of a request, down to the database's socket: its auto traits lie deep.
 #![recursion_limit = "256"]

@@ -90,7 +90,7 @@ fn an_image_that_goes_back_to_queued_is_told() {
     let before = events(&server, &id);
     server.start_again();
     wait_for("recovery", Duration::from_secs(10), || (status(&server, &id) == "queued").then_some(()));
-    let log = server.log_with("image of a dead worker's upload is queued again");
+    let log = server.log_with("image put back to its former status after its worker had died");
     assert_eq!(events(&server, &id)[before.len()..], ["image.update"], "{log}");
 }
 

@@ -1,4 +1,5 @@
-//! A record on local disk of each upload and deletion in progress, so that a crash leaves nothing behind.
+//! A record on local disk of all work on image data that is in progress (uploads, staging, imports, deletions), so that a crash leaves
+//! nothing behind.
 //!
 //! The image's row says `saving` while data is written; when a worker is killed nobody would ever turn it back. So the worker holds
 //! a file of its own under the state directory that says what it does, where, and under which token the image's row knows

@@ -1,7 +1,7 @@
-//! Cleaning up after workers that died in the middle of an upload or a deletion.
+//! Cleaning up after workers that died while they worked on image data (uploads, staging, imports, deletions).
 //!
 //! An entry of the intent log says what a worker was about; the image's row says whether that is still so. A status is put back only
-//! where the row names the entry's token as the owner of the data. What an upload or a deletion concerned is removed only
+//! where the row names the entry's token as the owner of the data. What the work concerned is removed only
 //! there too, or where there is no row any more; else it belongs to somebody else, on this host or another. Locations
 //! that an image was to lose need no owner: their data is removed where the row no longer has them, and nobody writes data to the
 //! image just then, which may go to the same place.
@@ -187,7 +187,7 @@ impl Images {
                 let image = Subject { id: &record.image_id, owner };
                 let is_released = self.release(image, status, token).await;
                 if is_released {
-                    info!(image_id = record.image_id, "image of a dead worker's upload is queued again");
+                    info!(image_id = record.image_id, "image put back to its former status after its worker had died");
                 }
                 Ok(is_released)
             }
@@ -226,17 +226,14 @@ async fn remove_places(
         let place = LocationRef { url, store: stores.id_for_url(url) };
         let removed = match stores.is_among(url, kept).await {
             Ok(true) => {
-                info!(
-                    image_id = record.image_id,
-                    "data stays at a place that is a location of the image by another name"
-                );
+                info!(image_id = record.image_id, "data kept: it is a location of the image under another URL");
                 continue;
             }
             Ok(false) => stores.delete(context, place).await,
             Err(error) => Err(error),
         };
         match removed {
-            Ok(()) => info!(image_id = record.image_id, "data of a dead worker's upload or deletion removed"),
+            Ok(()) => info!(image_id = record.image_id, "data of a dead worker removed"),
             Err(error) if is_nothing_to_remove(&error, stores, place, record.work.as_ref()) => {}
             Err(error) => outcome = outcome.and(Err(error)),
         }

@@ -46,7 +46,8 @@ pub struct Upload<S> {
 }
 
 impl Images {
-    /// Takes the data. The work goes on by itself if the caller is dropped, so that it always comes to one of its two ends.
+    /// Takes the data. The work goes on by itself if the caller is dropped, so that it always comes to an end: the
+    /// image is active, the data is refused, or recovery finds out which.
     ///
     /// # Errors
     /// [`Error::Transition`] and [`Error::MissingFormats`] if the image cannot take data, [`Error::Raced`] if another upload

@@ -76,7 +76,7 @@ impl Ingest {
     /// Opens a writer in each of the stores.
     ///
     /// # Errors
-    /// [`IngestError::Store`]
+    /// [`IngestError::Stores`]; [`IngestError::Store`] where no thread can be had.
     pub(crate) async fn begin(targets: Vec<Destination>, order: &Order<'_>) -> Result<Self, IngestError> {
         if order.context.priority == Priority::Background {
             // Later, what is written would be dropped, and nobody told whether it is gone.
@@ -173,7 +173,7 @@ impl Poured {
     /// Makes the data durable and visible.
     ///
     /// # Errors
-    /// [`IngestError::Store`]; the data is removed then.
+    /// [`IngestError::Stores`]; the data is removed then.
     pub(crate) async fn commit(self) -> Result<Ingested, IngestError> {
         crash_point("ingest.read");
         let durable = self.writers.commit().await?;

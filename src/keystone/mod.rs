@@ -1,8 +1,8 @@
 //! Keystone's v3 API, and HTTP requests to other services in general.
 //!
 //! [`Session`] keeps a service account logged in, for whichever service is to be called with it; [`Validator`] uses one to look
-//! at other people's tokens, [`UnifiedLimits`] another one to learn what projects may have. [`outgoing`] has the program's one HTTP client, and the filter that says where users
-//! may send it.
+//! at other people's tokens, [`UnifiedLimits`] another one to learn what projects may have. [`outgoing`] has the program's one HTTP
+//! client, and the filter that says where users may send it.
 
 mod answer;
 pub(crate) mod catalog;

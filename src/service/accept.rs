@@ -14,7 +14,7 @@ use super::listener::{Address, Listener, Stream};
 use super::shared::Shared;
 
 /// Pause after accept(2) failed for want of something that only time brings, such as memory.
-const BREATH: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long the log says nothing about more of such failures.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -98,7 +98,7 @@ async fn accept(
                         }
                         shared.connection_limit.changed().await;
                     } else {
-                        tokio::time::sleep(BREATH).await;
+                        tokio::time::sleep(PAUSE).await;
                     }
                 }
             }

@@ -13,7 +13,7 @@ use super::descriptors;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the one that is asked to leave may take for it before another is asked.
-const FAREWELL: Duration = Duration::from_secs(1);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Admits as many connections as the worker may have.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl ConnectionLimit {
         let mut longest = None;
         for activity in state.connections.values() {
             match (activity.leaving_for(), activity.idle_for()) {
-                (Some(time), _) if time < FAREWELL => return,
+                (Some(time), _) if time < LEAVE_TIMEOUT => return,
                 (None, Some(idle)) if idle >= PATIENCE && longest.is_none_or(|(most, _)| idle > most) => {
                     longest = Some((idle, activity));
                 }

@@ -13,7 +13,7 @@ use sd_notify::NotifyState;
 /// Messages that may wait. More are dropped: what they would say is out of date by then.
 const LENGTH: usize = 64;
 
-/// How long the last words may take.
+/// How long the last message may take to be sent.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The line to the service manager; says nothing where there is none.

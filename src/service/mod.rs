@@ -150,8 +150,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// A panic ends one request; the log keeps where it came from. The payload may hold anything, but not more than the
-/// programmer put there.
+/// A panic ends one request; the log keeps where it came from. Only a payload that is text is shown.
 fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let payload = info.payload();

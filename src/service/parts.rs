@@ -323,7 +323,7 @@ pub(super) fn database_error(error: DbError) -> AssembleError {
 fn open_intent_log(config: &Config) -> Result<IntentLog, AssembleError> {
     let state = config.state_directory.as_ref().ok_or_else(|| {
         AssembleError::Configuration(
-            "nothing says where to keep the intent log (of uploads and deletions in progress): set [service] state_directory".to_owned(),
+            "nothing says where to keep the intent log (of work on image data in progress): set [service] state_directory".to_owned(),
         )
     })?;
     let url = config.database.connection.as_ref().map_or("", |url| url.expose());
@@ -332,7 +332,7 @@ fn open_intent_log(config: &Config) -> Result<IntentLog, AssembleError> {
     let folder = intent_log_folder(state, &identity);
     let intent_log = IntentLog::open(folder.clone()).map_err(|error| {
         AssembleError::Configuration(format!(
-            "the intent log (of uploads and deletions in progress) cannot be kept in {}: {error}; set [service] state_directory",
+            "the intent log (of work on image data in progress) cannot be kept in {}: {error}; set [service] state_directory",
             folder.display()
         ))
     })?;

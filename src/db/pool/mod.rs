@@ -16,8 +16,8 @@ use super::connector::{Connected, Connector};
 
 mod admission;
 
-/// How long a server may take to say that a connection works, or to say goodbye.
-const PING_LIMIT: Duration = Duration::from_secs(5);
+/// How long a server may take to say that a connection works, or to close it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Limits {
     /// Connections that are open at a time.
@@ -102,7 +102,7 @@ impl<C: Connection + 'static> Pool<C> {
     /// from time to time while there is a surplus.
     pub(super) async fn trim(&self) {
         for idle in self.0.take_surplus() {
-            say_goodbye(idle.connection).await;
+            disconnect(idle.connection).await;
         }
     }
 
@@ -116,7 +116,7 @@ impl<C: Connection + 'static> Pool<C> {
     pub(super) async fn close(&self) {
         self.0.admission.close(self.0.limits.wait).await;
         while let Some(idle) = self.0.take() {
-            say_goodbye(idle.connection).await;
+            disconnect(idle.connection).await;
         }
     }
 
@@ -135,11 +135,11 @@ impl<C: Connection + 'static> Admitted<C> {
         let limits = &self.shared.limits;
         while let Some(mut idle) = self.shared.take() {
             if limits.age.is_some_and(|age| idle.made.elapsed() > age) {
-                tokio::spawn(say_goodbye(idle.connection));
+                tokio::spawn(disconnect(idle.connection));
                 continue;
             }
             let is_trusted = limits.trusted_idle.is_none_or(|time| !idle.is_suspect && idle.since.elapsed() < time);
-            if is_trusted || matches!(timeout(PING_LIMIT, idle.connection.ping()).await, Ok(Ok(()))) {
+            if is_trusted || matches!(timeout(ANSWER_LIMIT, idle.connection.ping()).await, Ok(Ok(()))) {
                 return Ok(self.with(idle.connection, idle.server, idle.made));
             }
         }
@@ -234,8 +234,8 @@ fn of_refusal(error: NotAdmitted) -> sqlx::Error {
 }
 
 /// Closes a connection that works as far as is known. A server that does not answer finds out by itself.
-async fn say_goodbye<C: Connection>(connection: C) {
-    let _ = timeout(PING_LIMIT, connection.close()).await;
+async fn disconnect<C: Connection>(connection: C) {
+    let _ = timeout(ANSWER_LIMIT, connection.close()).await;
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn build(options: &Options) -> Result<Client, ClientError> {
     let client = match made {
         // Plain HTTP goes without certificates: a system that has none is no reason not to be able to speak it.
         Err(error) if !options.tls.has_files() => {
-            tracing::warn!(%error, "no server can be trusted, only http URLs can be used");
+            tracing::warn!(%error, "no CA certificates could be loaded: https URLs cannot be used");
             builder(options)?.tls_certs_only([]).build()
         }
         made => made,

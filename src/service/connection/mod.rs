@@ -46,7 +46,7 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// How long a connection without requests that is told to close may take for it: for as long as bytes are thrown away behind
 /// its last answer, or as an HTTP/2 client takes to answer.
-const FAREWELL: Duration = LINGER.saturating_add(Duration::from_secs(1));
+const CLOSE_TIMEOUT: Duration = LINGER.saturating_add(Duration::from_secs(1));
 
 /// Why a connection ended.
 const NOT_TAKEN: &str = "the client does not take the response";
@@ -165,7 +165,7 @@ async fn run(shared: &Arc<Shared>, stream: Stream, local: Address, activity: &Ar
                 } else {
                     end = End::Begun;
                     connection.as_mut().graceful_shutdown();
-                    due = Some(Instant::now() + FAREWELL);
+                    due = Some(Instant::now() + CLOSE_TIMEOUT);
                 }
             }
             // On HTTP/1 hyper itself closes behind the first answer.
@@ -173,18 +173,18 @@ async fn run(shared: &Arc<Shared>, stream: Stream, local: Address, activity: &Ar
                 if end.is_reached(activity.requests(), limits.keepalive) {
                     end = End::Begun;
                     connection.as_mut().graceful_shutdown();
-                    due = Some(Instant::now() + FAREWELL);
+                    due = Some(Instant::now() + CLOSE_TIMEOUT);
                 }
             }
             () = activity.request_abandoned(), if end == End::Open => {
                 end = End::Begun;
                 connection.as_mut().graceful_shutdown();
-                due = Some(Instant::now() + FAREWELL);
+                due = Some(Instant::now() + CLOSE_TIMEOUT);
             }
             () = activity.asked_to_leave() => {
                 if activity.is_idle() {
                     connection.as_mut().graceful_shutdown();
-                    due = Some(Instant::now() + FAREWELL);
+                    due = Some(Instant::now() + CLOSE_TIMEOUT);
                 } else {
                     activity.stays();
                 }
@@ -193,21 +193,21 @@ async fn run(shared: &Arc<Shared>, stream: Stream, local: Address, activity: &Ar
                 let ends = end != End::Open || activity.is_leaving();
                 match activity.idle_for() {
                     // Asked to go and not gone, or silent: nothing is in flight that could be lost.
-                    Some(idle) if ends && (matches!(end, End::AfterRequest(_)) || idle >= FAREWELL) => return Ok(()),
+                    Some(idle) if ends && (matches!(end, End::AfterRequest(_)) || idle >= CLOSE_TIMEOUT) => return Ok(()),
                     None if activity.is_abandoned() => return Err(NOT_TAKEN.into()),
                     _ => {}
                 }
                 // On HTTP/2 each stream has a limit of its own, which comes first.
-                let more = if activity.is_http2() { FAREWELL } else { Duration::ZERO };
+                let more = if activity.is_http2() { CLOSE_TIMEOUT } else { Duration::ZERO };
                 due = match limits.idle.map(|limit| activity.liveness(limit + more)) {
                     Some(Liveness::Stuck) => return Err(NOT_TAKEN.into()),
                     Some(Liveness::Idle) if !ends => {
                         activity.ask_to_leave();
-                        Some(Instant::now() + FAREWELL)
+                        Some(Instant::now() + CLOSE_TIMEOUT)
                     }
                     Some(Liveness::Fine(next)) if !ends => Some(next),
                     None if !ends => None,
-                    _ => Some(Instant::now() + FAREWELL),
+                    _ => Some(Instant::now() + CLOSE_TIMEOUT),
                 };
             }
         }

@@ -13,8 +13,8 @@ use crate::service::counters::Counters;
 use crate::service::parts::Parts;
 use crate::sys::heap;
 
-/// Bursts that follow one another closely need the memory again.
-const BREATH: Duration = Duration::from_secs(5);
+/// Memory is given back so long after a burst of work: another that follows closely needs it again.
+const AFTER_BURST: Duration = Duration::from_secs(5);
 
 /// Sleeps while nothing is to be given back.
 pub(super) struct Trimming {
@@ -37,7 +37,7 @@ impl<P: Send + Sync> Job<P> for Trimming {
     async fn wanted(&self, parts: Arc<P>) {
         drop(parts);
         self.counters.work_came().await;
-        sleep(BREATH).await;
+        sleep(AFTER_BURST).await;
     }
 
     async fn run(&self, _parts: Arc<P>, _stop: CancellationToken) -> Result<(), Failure> {
@@ -58,7 +58,7 @@ impl Job<Parts> for Connections {
     const NAME: &'static str = "idle connections to the database";
 
     fn schedule(&self, _parts: &Parts) -> Schedule {
-        // Each goodbye has a limit of its own.
+        // Closing a connection has a limit of its own.
         Schedule { period: None, after_reload: false, limit: Duration::from_secs(5 * 60) }
     }
 

@@ -20,7 +20,7 @@ pub(super) use inherited::{Passed, inherit};
 /// Why there is no socket to listen on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Seed wording; somebody else has the port.
+    /// Another program listens there. The text is upstream's.
     #[error("Could not bind to {0} after trying for 30 seconds")]
     InUse(Address),
     /// The same on a reload, which does not wait.

@@ -127,7 +127,7 @@ impl Sinks {
         }
     }
 
-    /// Writes a record everywhere. A output that fails is left out: there is nowhere to say so.
+    /// Writes a record everywhere. An output that fails is left out: there is nowhere to say so.
     pub(super) fn write(&mut self, record: &Record) {
         let format = &self.format;
         let mut formatted = None;

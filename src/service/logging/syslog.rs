@@ -33,7 +33,7 @@ impl Syslog {
         for _ in 0..2 {
             match self.connect().and_then(|socket| socket.send(line.as_bytes())) {
                 Ok(_) => return,
-                // Gone or restarted: once more with a new socket. Who gets no log has nowhere to complain.
+                // Gone or restarted: once more with a new socket. That a record is lost could only be said in the log.
                 Err(_) => self.socket = None,
             }
         }
