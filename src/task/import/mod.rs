@@ -17,7 +17,7 @@ mod transform;
 mod web;
 
 pub(super) use begin::forget_progress;
-pub(super) use plugins::{Conversion, Decompression, Interrupt, Percent, PluginError, aside};
+pub(super) use plugins::{Conversion, Decompression, Interrupt, Percent, PluginError, Watched, aside};
 pub(crate) use plugins::{Plugins, UnknownPlugin};
 pub(super) use progress::Progress;
 pub(super) use remote::Remote;

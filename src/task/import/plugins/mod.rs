@@ -8,6 +8,7 @@ mod decompress;
 mod interrupt;
 mod outcome;
 mod qemu_img;
+mod watched;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(in crate::task) use interrupt::Interrupt;
 use interrupt::InterruptOnDrop;
 pub(in crate::task::import) use outcome::{Findings, Staged};
 pub(in crate::task) use outcome::{Percent, PluginError};
+pub(in crate::task) use watched::Watched;
 
 /// One of them, with its options.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
 use self::lzma::LzmaParts;
-use crate::task::import::{Decompression, Interrupt};
+use crate::task::import::{Decompression, Interrupt, Watched};
 
 /// A way of compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,24 +44,18 @@ pub(super) struct Content<'a> {
     interrupt: &'a Interrupt,
 }
 
-/// A file that is read as long as somebody waits: decoders can pass over much that nothing comes out of.
-struct Watched<'a> {
-    file: File,
-    interrupt: &'a Interrupt,
-}
-
 impl<'a> Archived<'a> {
     pub(super) fn open(&self) -> io::Result<Content<'a>> {
         let mut file = File::open(self.path)?;
         let size = file.metadata()?.len();
         let method = Method::of(&mut file)?;
         let left = if method.is_some() { self.unpacking.most(size) } else { u64::MAX };
-        let data = unpacked(method, Watched { file, interrupt: self.interrupt });
+        let data = unpacked(method, Watched::new(file, self.interrupt));
         Ok(Content { data, left, interrupt: self.interrupt })
     }
 }
 
-fn unpacked<'a>(method: Option<Method>, file: Watched<'a>) -> Box<dyn Read + 'a> {
+fn unpacked<'a>(method: Option<Method>, file: Watched<'a, File>) -> Box<dyn Read + 'a> {
     match method {
         None => Box::new(file),
         Some(Method::Gzip) => Box::new(MultiGzDecoder::new(BufReader::new(file))),
@@ -97,21 +91,6 @@ impl Read for Content<'_> {
     }
 }
 
-impl Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.interrupt.check().map_err(io::Error::other)?;
-        self.file.read(buffer)
-    }
-}
-
-impl Watched<'_> {
-    /// Reads on from so many bytes before.
-    fn go_back(&mut self, bytes: usize) -> io::Result<()> {
-        let bytes = i64::try_from(bytes).map_err(io::Error::other)?;
-        self.file.seek_relative(-bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,7 +102,7 @@ mod tests {
         std::fs::write(&path, [0; 1000]).unwrap();
         for method in [None, Some(Method::Gzip), Some(Method::Bzip2), Some(Method::Xz), Some(Method::Lzma)] {
             let (file, interrupt) = (File::open(&path).unwrap(), Interrupt::given());
-            let mut data = unpacked(method, Watched { file, interrupt: &interrupt });
+            let mut data = unpacked(method, Watched::new(file, &interrupt));
             let error = data.read(&mut [0; 10]).unwrap_err();
             assert_eq!(error.to_string(), interrupt.check().unwrap_err().to_string(), "{method:?}");
         }

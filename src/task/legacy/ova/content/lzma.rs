@@ -1,11 +1,12 @@
 //! The data of `.lzma` (LZMA alone), perhaps in several parts behind each other, as upstream's library takes it (`lzma.LZMAFile`;
 //! that also takes parts of `.xz` behind them).
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 
 use lzma_rust2::LzmaReader;
 
-use super::Watched;
+use crate::task::import::Watched;
 
 /// Bytes before the data: its properties, the size of its dictionary, and its own.
 pub(super) const HEAD: u64 = 13;
@@ -21,8 +22,8 @@ const UNTOLD: u64 = u64::MAX;
 
 /// The next part, or the one that is being read; neither: all has come.
 pub(super) struct LzmaParts<'a> {
-    next: Option<Watched<'a>>,
-    part: Option<LzmaReader<Watched<'a>>>,
+    next: Option<Watched<'a, File>>,
+    part: Option<LzmaReader<Watched<'a, File>>>,
     /// KiB that one part may need.
     memory: u32,
     /// A part could not be begun, so that nothing is at its end.
@@ -45,18 +46,18 @@ pub(super) fn is_begun(head: &[u8]) -> bool {
 }
 
 impl<'a> LzmaParts<'a> {
-    pub(super) fn new(file: Watched<'a>, memory: u32) -> Self {
+    pub(super) fn new(file: Watched<'a, File>, memory: u32) -> Self {
         Self { next: Some(file), part: None, memory, is_broken: false }
     }
 
     /// `None`: what comes is something else.
-    fn begin(&self, mut file: Watched<'a>) -> io::Result<Option<LzmaReader<Watched<'a>>>> {
+    fn begin(&self, mut file: Watched<'a, File>) -> io::Result<Option<LzmaReader<Watched<'a, File>>>> {
         let mut head = Vec::new();
         file.by_ref().take(HEAD).read_to_end(&mut head)?;
         if !is_begun(&head) {
             return Ok(None);
         }
-        file.go_back(head.len())?;
+        go_back(&mut file, head.len())?;
         let mut part = LzmaReader::new_mem_limit(file, self.memory, None)?;
         // Else a mark at the end of a part whose size is told would seem to be the next one.
         part.set_relaxed_end_condition(false);
@@ -82,11 +83,17 @@ impl Read for LzmaParts<'_> {
             }
             if let Some(ended) = self.part.take() {
                 let (mut file, unused) = ended.into_parts();
-                file.go_back(unused.len())?;
+                go_back(&mut file, unused.len())?;
                 self.next = Some(file);
             }
         }
     }
+}
+
+/// Has it read on from so many bytes before.
+fn go_back(file: &mut Watched<'_, File>, bytes: usize) -> io::Result<()> {
+    let bytes = i64::try_from(bytes).map_err(io::Error::other)?;
+    file.seek_relative(-bytes)
 }
 
 #[cfg(test)]
