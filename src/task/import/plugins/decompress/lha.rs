@@ -11,7 +11,7 @@ use crate::task::import::plugins::outcome::PluginError;
 
 /// Gives the bytes that came out.
 pub(super) fn unpack(path: &Path, target: &Output, budget: &Budget<'_>) -> Result<u64, PluginError> {
-    let (metered, left) = Metered::open(path)?;
+    let (metered, left) = Metered::open(path, budget)?;
     let source = BufReader::with_capacity(STEP, metered);
     let mut archive = LhaDecodeReader::new(source).map_err(|error| damaged(&error))?;
     if archive.header().is_directory() {

@@ -7,15 +7,16 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
 
-use super::open;
+use super::Budget;
 use crate::task::import::plugins::outcome::PluginError;
+use crate::task::import::plugins::watched::Watched;
 
 /// Bytes that may be read to find the one file in an archive.
 pub(super) const DIRECTORY: u64 = 4 << 20;
 
 /// Reads no more than its limit allows.
-pub(super) struct Metered {
-    file: File,
+pub(super) struct Metered<'a> {
+    file: Watched<'a, File>,
     left: Limit,
 }
 
@@ -35,15 +36,15 @@ impl Limit {
     }
 }
 
-impl Metered {
+impl<'a> Metered<'a> {
     /// A file of which [`DIRECTORY`] bytes may be read, until its limit is set to something else.
-    pub(super) fn open(path: &Path) -> Result<(Self, Limit), PluginError> {
+    pub(super) fn open(path: &Path, budget: &Budget<'a>) -> Result<(Self, Limit), PluginError> {
         let left = Limit(Rc::new(Cell::new(DIRECTORY)));
-        Ok((Self { file: open(path)?, left: left.clone() }, left))
+        Ok((Self { file: budget.open(path)?, left: left.clone() }, left))
     }
 }
 
-impl Read for Metered {
+impl Read for Metered<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.file.read(buffer)?;
         let left = self.left.0.get().checked_sub(length as u64);
@@ -52,7 +53,7 @@ impl Read for Metered {
     }
 }
 
-impl Seek for Metered {
+impl Seek for Metered<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }

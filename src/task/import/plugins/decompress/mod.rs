@@ -14,6 +14,7 @@ use tracing::info;
 
 use super::interrupt::{Interrupt, Original};
 use super::outcome::{Findings, PluginError, Staged};
+use super::watched::Watched;
 use crate::config::Config;
 use crate::sys::crash_point::crash_point;
 
@@ -71,10 +72,12 @@ impl Decompression {
         let target = Output::create(path)?;
         let budget = Budget { compressed, most: self.most(compressed), interrupt };
         let size = match method {
-            Method::Zip => zip::unpack(path, &target, &budget)?,
-            Method::Lha => lha::unpack(path, &target, &budget)?,
-            Method::Gzip => gzip::unpack(path, &target, &budget)?,
+            Method::Zip => zip::unpack(path, &target, &budget),
+            Method::Lha => lha::unpack(path, &target, &budget),
+            Method::Gzip => gzip::unpack(path, &target, &budget),
         };
+        // To a decoder, an interrupt is data that cannot be read.
+        let size = size.or_else(|error| interrupt.check().and(Err(error)))?;
         crash_point("decompress.written");
         original.check(interrupt)?;
         target.replace(path)?;
@@ -137,7 +140,12 @@ struct Budget<'a> {
     interrupt: &'a Interrupt,
 }
 
-impl Budget<'_> {
+impl<'a> Budget<'a> {
+    /// The compressed data. Decoders can read much of it before they give anything back.
+    fn open(&self, path: &Path) -> Result<Watched<'a, File>, PluginError> {
+        Ok(Watched::new(open(path)?, self.interrupt))
+    }
+
     /// Writes all that comes. `before`: bytes that came out already. Gives the bytes of all.
     fn copy(&self, mut data: impl Read, target: &Output, before: u64) -> Result<u64, PluginError> {
         let mut buffer = vec![0; STEP];

@@ -21,10 +21,10 @@ const END64_LENGTH: usize = 40;
 
 /// Gives the bytes that came out.
 pub(super) fn unpack(path: &Path, target: &Output, budget: &Budget<'_>) -> Result<u64, PluginError> {
-    let (metered, left) = Metered::open(path)?;
+    let (metered, left) = Metered::open(path, budget)?;
     let length = std::fs::metadata(path).map_err(PluginError::io("looking at the staged data"))?.len();
-    let watched = Watched { inner: metered, left: left.clone(), length, position: 0, tail: Vec::new() };
-    let source = BufReader::with_capacity(STEP, watched);
+    let checked = Checked { inner: metered, left: left.clone(), length, position: 0, tail: Vec::new() };
+    let source = BufReader::with_capacity(STEP, checked);
     let mut archive = ZipArchive::new(source).map_err(|error| damaged(&error))?;
     if archive.len() != 1 {
         return Err(several());
@@ -45,8 +45,8 @@ pub(super) fn unpack(path: &Path, target: &Output, budget: &Budget<'_>) -> Resul
 
 /// Refuses a ZIP64 record that makes the reader of archives set more memory aside than there may be. The reader looks for the records
 /// in its own way; here whatever it reads is looked at.
-struct Watched {
-    inner: Metered,
+struct Checked<'a> {
+    inner: Metered<'a>,
     left: Limit,
     /// Bytes of the file.
     length: u64,
@@ -55,7 +55,7 @@ struct Watched {
     tail: Vec<u8>,
 }
 
-impl Watched {
+impl Checked<'_> {
     fn check(&mut self, piece: &[u8]) -> io::Result<()> {
         self.tail.extend_from_slice(piece);
         if self.tail.windows(END64_LENGTH).any(|record| is_greedy(record, self.length)) {
@@ -76,7 +76,7 @@ fn is_greedy(record: &[u8], length: u64) -> bool {
         && (size > Some(DIRECTORY) || entries > Some(ENTRIES))
 }
 
-impl Read for Watched {
+impl Read for Checked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
         self.position += length as u64;
@@ -87,7 +87,7 @@ impl Read for Watched {
     }
 }
 
-impl Seek for Watched {
+impl Seek for Checked<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = self.inner.seek(to)?;
         if position != self.position {
