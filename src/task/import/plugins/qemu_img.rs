@@ -1,5 +1,6 @@
 //! qemu-img(1) as a child that cannot hang, nor eat memory, processor time or disk.
 
+use std::cmp::Reverse;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tracing::warn;
 
 use super::interrupt::Interrupt;
 use super::outcome::{Percent, PluginError};
@@ -17,6 +19,8 @@ use crate::sys::child::{ChildLimits, limit, processor_time};
 const LOOK: u16 = 100;
 /// Bytes of the child's output that are kept.
 const KEPT: usize = 1 << 20;
+/// Letters of its complaints that a task tells.
+const TOLD: usize = 1000;
 
 /// The program, and what one run may take.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ impl QemuImg {
     pub(super) fn info(&self, format: &str, path: &Path, interrupt: &Interrupt) -> Result<Vec<u8>, PluginError> {
         let mut command = self.command();
         command.args(["info", "-f", format, "--output=json"]).arg(path);
-        self.run(command, interrupt, &|_| ())
+        self.run(command, &[path], interrupt, &|_| ())
     }
 
     /// Writes the content of `source` to `target` in another format.
@@ -53,7 +57,7 @@ impl QemuImg {
         command.args(["convert", "-p", "-f", from, "-O", to]).arg(source).arg(target);
         let mut shown = None;
         let told = std::cell::RefCell::new(&mut shown);
-        self.run(command, interrupt, &|output| {
+        self.run(command, &[source, target], interrupt, &|output| {
             let percent = percent(output);
             let mut shown = told.borrow_mut();
             if percent.is_some() && percent != **shown {
@@ -72,8 +76,15 @@ impl QemuImg {
         command
     }
 
-    /// Gives what the child wrote to its standard output. `look` sees all of that each time there is more.
-    fn run(&self, mut command: Command, interrupt: &Interrupt, look: &dyn Fn(&[u8])) -> Result<Vec<u8>, PluginError> {
+    /// Gives what the child wrote to its standard output. `look` sees all of that each time there is more. `files`:
+    /// those on which the child works.
+    fn run(
+        &self,
+        mut command: Command,
+        files: &[&Path],
+        interrupt: &Interrupt,
+        look: &dyn Fn(&[u8]),
+    ) -> Result<Vec<u8>, PluginError> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command
             .spawn()
@@ -82,13 +93,24 @@ impl QemuImg {
         let (output, complaints, status) = running.watch(self, interrupt, look)?;
         let complaints = String::from_utf8_lossy(&complaints).trim().to_owned();
         if !complaints.is_empty() {
-            return Err(PluginError::Program(complaints.chars().take(1000).collect()));
+            warn!(?files, complaints, "qemu-img complains");
+            return Err(PluginError::Program(without_folders(&complaints, files).chars().take(TOLD).collect()));
         }
         if !status.success() {
             return Err(PluginError::Program(format!("{} failed: {status}", self.program.display())));
         }
         Ok(output)
     }
+}
+
+/// The text with nothing but the names of these files: the image's owner reads it, and need not know where they are.
+fn without_folders(text: &str, files: &[&Path]) -> String {
+    // The root says nothing, and its name is a part of all others.
+    let folders = files.iter().filter_map(|file| file.parent()).filter(|folder| folder.parent().is_some());
+    let mut folders: Vec<String> = folders.map(|folder| format!("{}/", folder.display())).collect();
+    // One may lie in another.
+    folders.sort_by_key(|folder| Reverse(folder.len()));
+    folders.iter().fold(text.to_owned(), |text, folder| text.replace(folder.as_str(), ""))
 }
 
 /// A child that ends when it is dropped.
@@ -224,6 +246,26 @@ mod tests {
         assert_eq!(info(&program(folder, "echo bad >&2")), "bad");
         assert!(info(&program(folder, "exit 3")).ends_with("failed: exit status: 3"));
         assert_eq!(info(&program(folder, "yes")), "watching qemu-img: qemu-img says too much");
+    }
+
+    #[test]
+    fn the_folders_of_this_host_are_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("image"), folder.path().join("inner").join("image.raw"));
+        let failing = program(folder.path(), "shift 6; echo \"no '$1': cannot write '$2'\" >&2");
+        let never = Interrupt::default();
+        let error = failing.convert(("qcow2", &source), ("raw", &target), &never, &|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "no 'image': cannot write 'image.raw'");
+        let failing = program(folder.path(), "shift 4; echo \"no '$1'\" >&2; exit 1");
+        assert_eq!(told(failing.info("qcow2", &source, &never)), "no 'image'");
+        // Where a long text is cut, no part of a folder is left.
+        let failing = program(folder.path(), &format!("shift 4; echo \"{}$1\" >&2", "x".repeat(TOLD - 3)));
+        assert!(told(failing.info("qcow2", &source, &never)).ends_with("xxima"));
+        // Neither a file in the root nor one without a folder takes anything away from other names.
+        for file in ["/data", "data"] {
+            let text = "no '/data' in '/dev/x'";
+            assert_eq!(without_folders(text, &[Path::new(file)]), text);
+        }
     }
 
     #[test]
