@@ -2,18 +2,19 @@
 //! `glance/async_/flows/ovf_process.py`).
 
 mod content;
+mod members;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::Value;
-use tar::{Archive, Entry, EntryType};
 use tracing::warn;
 
 use crate::task::import::PluginError;
 pub(super) use content::Archived;
 use content::Content;
+use members::{Kind, Members, WalkError};
 
 /// The file, beside the configuration, that names the properties of interest.
 pub(super) const METADATA: &str = "ovf-metadata.json";
@@ -24,9 +25,6 @@ const OVF_SIZE: u64 = 512 << 10;
 /// Elements and texts of an OVF file, and declarations of namespaces: the work of reading grows faster than these.
 const NODES: u32 = 10_000;
 const NAMESPACES: usize = 100;
-
-/// Members of an archive: one description, its signature, and disks.
-const MEMBERS: usize = 1000;
 
 /// Namespaces whose elements become properties, with what their names begin with.
 const CIM: (&str, &str) =
@@ -77,23 +75,33 @@ pub(super) fn extract(
 fn with_member(
     archive: &Archived<'_>,
     is_wanted: impl Fn(&str) -> bool,
-    look: &mut dyn FnMut(&mut Entry<'_, Content<'_>>) -> io::Result<()>,
+    look: &mut dyn FnMut(&mut Members<Content<'_>>) -> io::Result<()>,
 ) -> Result<bool, PluginError> {
     let failed = || PluginError::io("reading the OVA archive");
-    let mut archive = Archive::new(archive.open().map_err(failed())?);
-    // Raw: else the library reads extensions of headers into memory, however long they are.
-    for member in archive.entries().map_err(failed())?.raw(true).take(MEMBERS) {
-        let mut member = member.map_err(failed())?;
-        // Links lead to other files, and sparse files have sizes that nothing bounds.
-        let is_file = matches!(member.header().entry_type(), EntryType::Regular | EntryType::Continuous);
-        let name = member.path_bytes();
-        if is_file && std::str::from_utf8(&name).is_ok_and(&is_wanted) {
-            drop(name);
-            look(&mut member).map_err(failed())?;
-            return Ok(true);
+    let mut members = Members::new(archive.open().map_err(failed())?);
+    while let Some(member) = members.next_member().map_err(unreadable)? {
+        if !std::str::from_utf8(&member.name).is_ok_and(&is_wanted) {
+            continue;
+        }
+        match member.kind {
+            Kind::File => {
+                look(&mut members).map_err(failed())?;
+                return Ok(true);
+            }
+            // Without its holes it would be another disk.
+            Kind::Sparse => return Err(refused("Sparse files in OVA archives are not supported.")),
+            // Upstream follows links to other members; no tool makes such archives.
+            Kind::Other => {}
         }
     }
     Ok(false)
+}
+
+fn unreadable(error: WalkError) -> PluginError {
+    match error {
+        WalkError::Read(error) => PluginError::io("reading the OVA archive")(error),
+        error => refused(&format!("The OVA archive cannot be read: {error}")),
+    }
 }
 
 /// Reads an OVF file. Document types, whose entities can grow beyond all bounds, are refused.

@@ -1,9 +1,12 @@
+mod extended;
+
 use std::fs;
 use std::io::Write;
 
 use bzip2::write::BzEncoder;
 use flate2::write::GzEncoder;
 use lzma_rust2::{LzmaOptions, LzmaWriter, XzOptions, XzWriter};
+use tar::EntryType;
 
 use super::*;
 use crate::config::Config;
