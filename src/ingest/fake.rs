@@ -1,6 +1,7 @@
 //! A store in memory that fails where a test wants it to.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -46,6 +47,8 @@ pub(super) struct Fake {
     fails: Vec<Step>,
     /// Each piece that is taken uses a permit.
     pace: Arc<Semaphore>,
+    /// Whether a commit never ends.
+    hangs: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -55,6 +58,7 @@ impl Fake {
             name,
             fails: fails.to_vec(),
             pace: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            hangs: false,
             state: Arc::default(),
         }
     }
@@ -63,6 +67,11 @@ impl Fake {
     pub(super) fn slow(name: &'static str) -> (Self, Arc<Semaphore>) {
         let pace = Arc::new(Semaphore::new(0));
         (Self { pace: Arc::clone(&pace), ..Self::new(name, &[]) }, pace)
+    }
+
+    /// Takes all pieces, and never makes them durable.
+    pub(super) fn hanging(name: &'static str) -> Self {
+        Self { hangs: true, ..Self::new(name, &[]) }
     }
 
     pub(super) fn destination(&self) -> Destination {
@@ -187,6 +196,9 @@ impl Writer for FakeWriter {
     fn commit(mut self: Box<Self>) -> BoxFuture<'static, Result<Stored, StoreError>> {
         async move {
             self.store.state().is_committing = true;
+            if self.store.hangs {
+                pending::<()>().await;
+            }
             self.store.check(Step::Commit)?;
             let pieces = std::mem::take(&mut self.pieces);
             let size = pieces.iter().map(|piece| piece.len() as u64).sum();

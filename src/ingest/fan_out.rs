@@ -133,7 +133,8 @@ impl FanOut {
         self.lanes.iter_mut().for_each(|lane| lane.writer.flush());
     }
 
-    /// Makes the data durable and visible, in so many stores at a time as the order says.
+    /// Makes the data durable and visible, in so many stores at a time as the order says. Where one will do, none that hangs keeps the
+    /// others from their turn, nor the data of those that had theirs from being used.
     ///
     /// # Errors
     /// That of a store without which the data is not wanted; then it is removed from all.
@@ -148,7 +149,8 @@ impl FanOut {
                 crash_point("ingest.stored");
                 outcome
             });
-            let committed = steps::in_stores(commits, steps::COMMIT.of(self.needed)).await;
+            let has_others = !kept.is_empty() || lanes.len() > 0;
+            let committed = steps::in_turn(commits, steps::COMMIT.of(self.needed), has_others).await;
             for (target, outcome) in targets.into_iter().zip(committed) {
                 match outcome {
                     Ok(stored) => kept.push((target, stored)),

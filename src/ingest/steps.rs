@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Needed;
 use crate::store::StoreError;
 
-/// How long stores that can be done without may take for a step once another store has done it.
+/// How long stores that can be done without may take for a step once another store has done it, or while another waits for its turn.
 ///
 /// Upstream writes to one store after the other, and an image is there once the first has its data.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub(super) struct Patience(Duration);
 pub(super) const WRITE: Patience = Patience(Duration::from_secs(if cfg!(test) { 1 } else { 120 }));
 
 /// For making an object durable: much that was written may still have to go to slow disks.
-pub(super) const COMMIT: Patience = Patience(Duration::from_secs(600));
+pub(super) const COMMIT: Patience = Patience(Duration::from_secs(if cfg!(test) { 1 } else { 600 }));
 
 impl Patience {
     /// `None`: no store can be done without.
@@ -38,11 +38,24 @@ pub(super) async fn in_stores<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
+    in_turn(steps, patience, false).await
+}
+
+/// As [`in_stores`], for some of the stores. `has_others`: one that had its turn earlier has done the step, or one still waits for its
+/// turn. Then these are not waited for without bound either when none of them succeeds: the patience runs from the beginning.
+pub(super) async fn in_turn<T, F>(
+    steps: impl Iterator<Item = F>,
+    patience: Option<Duration>,
+    has_others: bool,
+) -> Vec<Result<T, StoreError>>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     let Some(after) = patience else { return join_all(steps).await };
     let numbered = |(number, step): (usize, F)| async move { (number, step.await) };
     let mut open: FuturesUnordered<_> = steps.enumerate().map(numbered).collect();
     let mut outcomes: Vec<_> = (0..open.len()).map(|_| Err(stalled(after))).collect();
-    let mut end = None;
+    let mut end = has_others.then(|| Instant::now() + after);
     loop {
         let next = open.next();
         let next = match end {
@@ -50,7 +63,7 @@ where
             Some(end) => timeout_at(end, next).await.unwrap_or_default(),
         };
         let Some((number, outcome)) = next else { return outcomes };
-        if outcome.is_ok() && end.is_none() {
+        if outcome.is_ok() && !outcomes.iter().any(Result::is_ok) {
             end = Some(Instant::now() + after);
         }
         if let Some(place) = outcomes.get_mut(number) {
@@ -95,6 +108,14 @@ mod tests {
     async fn who_can_be_done_without_is_waited_for_only_so_long_after_another() {
         let steps = [Some(2), None, Some(2), Some(5)].into_iter().map(step);
         assert_eq!(done(&in_stores(steps, Some(PATIENCE)).await), [Some(2), None, Some(2), None]);
+    }
+
+    #[tokio::test]
+    async fn who_has_a_turn_among_others_is_waited_for_only_so_long_from_its_beginning() {
+        assert_eq!(done(&in_turn([Some(2), None].into_iter().map(step), Some(PATIENCE), true).await), [None, None]);
+        // The others have as long again after the first success.
+        let steps = [Some(2), Some(4), None].into_iter().map(step);
+        assert_eq!(done(&in_turn(steps, Some(PATIENCE * 3), true).await), [Some(2), Some(4), None]);
     }
 
     #[tokio::test]

@@ -290,3 +290,31 @@ async fn a_store_that_stands_still_is_left_out_where_another_will_do() {
     assert!(lost.id == "still" && lost.leaves_something(), "{lost:?}");
     assert_eq!((still.content(), still.state().open), (None, 0));
 }
+
+/// Stores of which any will do make data durable one after the other.
+async fn ingest_in_turn(stores: &[Fake]) -> Result<Ingested, IngestError> {
+    let order = Order { at_once: 1, ..order(Needed::Any) };
+    let ingest = Ingest::begin(stores.iter().map(Fake::destination).collect(), &order).await.unwrap();
+    let poured = ingest.pour(source(&pieces(1)), WIDE).await.unwrap();
+    timeout(Duration::from_secs(60), poured.commit()).await.expect("a store that hangs is waited for without bound")
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_in_its_turn_is_left_out_and_others_have_theirs() {
+    let (good, other) = (|| Fake::new("good", &[]), || Fake::new("other", &[]));
+    let hanging = || Fake::hanging("hanging");
+    for stores in [vec![good(), hanging()], vec![hanging(), good()], vec![good(), hanging(), other()]] {
+        let ingested = ingest_in_turn(&stores).await.unwrap();
+        let [lost] = &ingested.lost[..] else { panic!("{:?}", ingested.lost) };
+        assert!(lost.id == "hanging" && lost.leaves_something(), "{lost:?}");
+        assert_eq!(ingested.stored.len(), stores.len() - 1);
+        assert!(stores.iter().all(|store| store.state().is_committing && store.state().open == 0));
+    }
+}
+
+#[tokio::test]
+async fn what_a_store_that_hung_may_have_is_told_when_the_others_fail() {
+    let error = ingest_in_turn(&[Fake::hanging("hanging"), Fake::new("bad", &[Step::Commit])]).await.unwrap_err();
+    let IngestError::Stores(FailedStores { ids, error }) = error else { panic!("{error}") };
+    assert!(ids == ["hanging", "bad"] && matches!(error, StoreError::LeftBehind(_)), "{ids:?} {error}");
+}
