@@ -1,12 +1,14 @@
 //! What changes while an import runs: the image, its stores, the configuration, and who asked for it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::super::common::{Conf, Request, Server, pause, wait_for};
@@ -14,7 +16,8 @@ use super::super::{
     MIB, NOWHERE, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, direct, download, import, objects,
     shown, sqlite, stage, task, wait_for_begin, wait_for_task, with_slow_mount,
 };
-use super::{known, serve_by, token, with_keystone};
+use super::disks::ask;
+use super::{known, serve, serve_by, token, with_keystone};
 
 fn patch(id: &str, change: &Value) -> Request {
     Request::patch(&format!("/v2/images/{id}"), change)
@@ -174,26 +177,20 @@ fn an_import_outlives_the_token_of_its_caller() {
     assert_nothing_left(&server.conf);
 }
 
-#[test]
-fn a_download_that_hardly_goes_on_ends_after_the_deletion_of_its_image() {
-    let [web, making] = [(); 2].map(|()| Web::start());
-    let server = Server::with(several_at_a_time(&web));
-    let id = create(&server);
-    import(&server, &id, &download(&web));
-    wait_for_begin(&web, &server, &id);
-    let input = json!({"import_from": making.url(), "import_from_format": "", "image_properties": {
-        "name": "made", "disk_format": "raw", "container_format": "bare",
-    }});
-    server.send(&Request::new("POST", "/v2/tasks").json(&json!({"type": "import", "input": input}))).expect(201);
-    making.asked.recv_timeout(PATIENCE).unwrap();
-    let made = wait_for("the image is made", PATIENCE, || {
+/// The image that a task makes.
+fn made(server: &Server) -> String {
+    wait_for("the image is made", PATIENCE, || {
         let images = server.send(&Request::new("GET", "/v2/images?name=made")).expect(200).json();
         Some(images["images"].get(0)?["id"].as_str().unwrap().to_owned())
-    });
-    for id in [&id, &made] {
+    })
+}
+
+/// Deletes the images of two tasks, one of each kind of import, and waits until these have ended because of that.
+#[track_caller]
+fn assert_ended_by_deletion(server: &Server, ids: [&str; 2]) {
+    for id in ids {
         server.send(&Request::new("DELETE", &format!("/v2/images/{id}"))).expect(204);
     }
-    // Nothing more comes, and the servers' silence alone would be borne for longer.
     let tasks = wait_for("the end of the tasks", PATIENCE, || {
         let tasks = server.send(&Request::new("GET", "/v2/tasks?status=failure")).expect(200).json();
         Some(tasks["tasks"].as_array().unwrap().clone()).filter(|tasks| tasks.len() == 2)
@@ -208,4 +205,78 @@ fn a_download_that_hardly_goes_on_ends_after_the_deletion_of_its_image() {
         assert!(task["message"].as_str().unwrap().contains(expected), "{task}");
     }
     assert_nothing_left(&server.conf);
+}
+
+#[test]
+fn a_download_that_hardly_goes_on_ends_after_the_deletion_of_its_image() {
+    let [web, making] = [(); 2].map(|()| Web::start());
+    let server = Server::with(several_at_a_time(&web));
+    let id = create(&server);
+    import(&server, &id, &download(&web));
+    wait_for_begin(&web, &server, &id);
+    let image = json!({"name": "made", "disk_format": "raw", "container_format": "bare"});
+    ask(&server, &making.url(), &image).expect(201);
+    making.asked.recv_timeout(PATIENCE).unwrap();
+    // Nothing more comes, and the servers' silence alone would be borne for longer.
+    assert_ended_by_deletion(&server, [&id, &made(&server)]);
+}
+
+/// A small disk in the format qcow2 whose 512 GiB are the same 64 KiB of zeros again and again: to convert it takes minutes, and no room.
+fn long_disk() -> Vec<u8> {
+    const CLUSTER: u64 = 1 << 16;
+    // Header, table of tables, table of clusters, data, table of reference counts.
+    let mut disk = vec![0; 5 * CLUSTER as usize];
+    let mut put = |at: usize, bytes: &[u8]| disk[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"QFI\xfb");
+    put(4, &2_u32.to_be_bytes());
+    put(20, &16_u32.to_be_bytes());
+    put(24, &(1_u64 << 39).to_be_bytes());
+    put(36, &1024_u32.to_be_bytes());
+    put(40, &CLUSTER.to_be_bytes());
+    put(48, &(4 * CLUSTER).to_be_bytes());
+    put(56, &1_u32.to_be_bytes());
+    put(CLUSTER as usize, &(2 * CLUSTER).to_be_bytes().repeat(1024));
+    put(2 * CLUSTER as usize, &(3 * CLUSTER).to_be_bytes().repeat(8192));
+    disk
+}
+
+/// The qemu-img that converts the data of an image. It is stopped, and takes as long as it is let.
+fn stopped_conversion(id: &str) -> Pid {
+    let is_it = |command: &str| command.starts_with("qemu-img\0convert\0") && command.contains(id);
+    let pid = wait_for("the conversion begins", PATIENCE, || {
+        let mut processes = fs::read_dir("/proc").unwrap().flatten();
+        let found = processes
+            .find(|process| fs::read_to_string(process.path().join("cmdline")).is_ok_and(|command| is_it(&command)));
+        found?.file_name().to_str()?.parse().ok()
+    });
+    let pid = Pid::from_raw(pid);
+    kill(pid, Signal::SIGSTOP).unwrap();
+    pid
+}
+
+#[test]
+fn a_conversion_ends_after_the_deletion_of_its_image() {
+    let port = serve(BTreeMap::from([("/disk".to_owned(), long_disk())]));
+    let server = Server::with(|conf| {
+        conf.two_stores()
+            .own_state()
+            .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
+            .set("import_filtering_opts.allowed_ports", format!("[{port}]"))
+            .set("image_import_opts.image_import_plugins", "[image_conversion]")
+            .set("image_conversion.output_format", "raw")
+            .set("taskflow_executor.conversion_format", "raw")
+    });
+    let image = json!({"name": "made", "disk_format": "qcow2", "container_format": "bare"});
+    ask(&server, &format!("http://127.0.0.1:{port}/disk"), &image).expect(201);
+    let made = made(&server);
+    let created = server.send(&Request::new("POST", "/v2/images").json(&image)).expect(201).json();
+    let id = created["id"].as_str().unwrap();
+    stage(&server, id, &long_disk());
+    import(&server, id, &direct());
+    let children = [id, &made].map(stopped_conversion);
+    assert_ended_by_deletion(&server, [id, &made]);
+    for child in children {
+        assert!(kill(child, None).is_err(), "qemu-img goes on");
+    }
+    assert!(objects(&server.conf, "tasks").is_empty());
 }

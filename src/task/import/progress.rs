@@ -58,9 +58,14 @@ impl Progress {
         counted.take_until(self.unwanted.clone().cancelled_owned()).chain(end.filter_map(ready)).boxed()
     }
 
-    /// Nobody wants the data any more: it ends, however slowly it comes.
+    /// Nobody wants the data any more: it ends, however slowly it comes, and so do plugins.
     pub(super) fn give_up(&self) {
         self.unwanted.cancel();
+    }
+
+    /// Cancelled when the data is given up.
+    pub(super) fn unwanted(&self) -> &CancellationToken {
+        &self.unwanted
     }
 
     /// The threads of plugins: they may go on for a moment when nobody waits for them any more.

@@ -26,8 +26,9 @@ pub(in crate::task) struct Subject<'s> {
 impl Tasks {
     /// Does the work, and has the task say how far it is. `size`: bytes that are to come.
     ///
-    /// Data that is counted by `progress` ends in an error once its image is deleted or somebody else's. A server that sends a byte now and
-    /// then could else keep the task, and its place, for ever.
+    /// Data that is counted by `progress` ends in an error once its image is deleted or somebody else's, and so do plugins that work on it. A
+    /// server that sends a byte now and then, or a disk whose conversion takes hours, could else keep the task, and its place. The work
+    /// itself goes on to its end: stores undo what they have begun.
     pub(in crate::task) async fn reporting<T>(
         &self,
         subject: Subject<'_>,

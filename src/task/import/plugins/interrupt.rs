@@ -1,24 +1,30 @@
-//! Word to a thread that blocks that nobody waits for it any more, and from it that it goes on.
+//! Word to a thread that blocks that nobody waits for it any more, or wants what it makes, and from it that it goes on.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio_util::sync::CancellationToken;
+
 use super::outcome::PluginError;
 use crate::store::FileIdentity;
 use crate::task::headway::Headway;
+use crate::task::import::progress::Progress;
 
 /// Shared by who works and who may stop waiting.
 #[derive(Clone, Debug, Default)]
 pub(in crate::task) struct Interrupt {
     is_given: Arc<AtomicBool>,
+    /// Cancelled when nobody wants the data any more.
+    unwanted: CancellationToken,
     headway: Headway,
 }
 
 impl Interrupt {
-    /// `headway`: where the thread says that it goes on.
-    pub(super) fn new(headway: &Headway) -> Self {
-        Self { is_given: Arc::default(), headway: headway.clone() }
+    /// `progress`: where the thread says that it goes on, and is told that the data is given up.
+    pub(super) fn of(progress: &Progress) -> Self {
+        let (unwanted, headway) = (progress.unwanted().clone(), progress.headway().clone());
+        Self { is_given: Arc::default(), unwanted, headway }
     }
 
     /// The thread has done something: so many bytes, or milliseconds.
@@ -29,8 +35,11 @@ impl Interrupt {
     /// To be asked every moment.
     ///
     /// # Errors
-    /// [`PluginError::Interrupted`]
+    /// [`PluginError::Unwanted`], [`PluginError::Interrupted`]
     pub(in crate::task) fn check(&self) -> Result<(), PluginError> {
+        if self.unwanted.is_cancelled() {
+            return Err(PluginError::Unwanted);
+        }
         if self.is_given.load(Ordering::Relaxed) { Err(PluginError::Interrupted) } else { Ok(()) }
     }
 
@@ -58,7 +67,7 @@ impl<'a> Original<'a> {
     /// Right before something else takes the place of the file: its name may be that of somebody else's data by now.
     ///
     /// # Errors
-    /// [`PluginError::Interrupted`] if nobody waits any more, or the file is another one.
+    /// As [`Interrupt::check`]; [`PluginError::Interrupted`] also if the file is another one.
     pub(super) fn check(&self, interrupt: &Interrupt) -> Result<(), PluginError> {
         interrupt.check()?;
         if FileIdentity::of(self.path).is_ok_and(|identity| identity == self.identity) {

@@ -178,13 +178,14 @@ impl Injection {
     }
 }
 
-/// Runs what blocks on a thread of its own, and tells it when nobody waits any more. The thread gives way to those of requests, and so do
-/// the programs that it starts. `progress` knows of the thread until it has ended, and is told that it goes on.
+/// Runs what blocks on a thread of its own, and tells it when nobody waits any more, or `progress` is given up. The thread gives way to
+/// those of requests, and so do the programs that it starts. `progress` knows of the thread until it has ended, and is told that it goes
+/// on.
 pub(in crate::task) async fn aside<T: Send + 'static>(
     progress: &Progress,
     work: impl FnOnce(&Interrupt) -> Result<T, PluginError> + Send + 'static,
 ) -> Result<T, PluginError> {
-    let interrupt = Interrupt::new(progress.headway());
+    let interrupt = Interrupt::of(progress);
     let _on_drop = InterruptOnDrop(interrupt.clone());
     let working = progress.threads().token();
     let done = run_in_background(move || {

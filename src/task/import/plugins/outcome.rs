@@ -40,6 +40,9 @@ pub(in crate::task) enum PluginError {
     Program(String),
     #[error("{doing}: {source}")]
     Io { doing: String, source: std::io::Error },
+    /// The image went while the work was done.
+    #[error("the image has been deleted")]
+    Unwanted,
     /// Nobody waits for the outcome any more.
     #[error("the work was interrupted")]
     Interrupted,

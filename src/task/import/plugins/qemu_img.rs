@@ -35,7 +35,7 @@ impl QemuImg {
     /// What `qemu-img info` says of a file, which is taken for `format` whatever its content.
     ///
     /// # Errors
-    /// [`PluginError::Program`] also when it has any complaint, [`PluginError::Interrupted`].
+    /// [`PluginError::Program`] also when it has any complaint, those of [`Interrupt::check`].
     pub(super) fn info(&self, format: &str, path: &Path, interrupt: &Interrupt) -> Result<Vec<u8>, PluginError> {
         let mut command = self.command();
         command.args(["info", "-f", format, "--output=json"]).arg(path);
@@ -216,6 +216,7 @@ mod tests {
     use super::super::interrupt::InterruptOnDrop;
     use super::*;
     use crate::task::headway::Headway;
+    use crate::task::import::progress::Progress;
 
     /// A script in the place of the program.
     fn program(folder: &Path, script: &str) -> QemuImg {
@@ -279,7 +280,7 @@ mod tests {
         };
         let hanging = QemuImg { patience: Duration::from_millis(900), ..program(folder.path(), &script) };
         let headway = Headway::default();
-        let never = Interrupt::new(&headway);
+        let never = Interrupt::of(&Progress::of(&headway));
         let text = told(hanging.info("raw", Path::new("/data"), &never));
         assert_eq!(text, "qemu-img did not end within 0 s and was killed");
         assert!(headway.so_far() < 450, "{headway:?}");
@@ -302,7 +303,7 @@ mod tests {
     fn one_that_eats_time_or_disk_is_ended_by_the_kernel() {
         let folder = tempfile::tempdir().unwrap();
         let headway = Headway::default();
-        let never = Interrupt::new(&headway);
+        let never = Interrupt::of(&Progress::of(&headway));
         let busy = program(folder.path(), "while :; do :; done");
         let busy = QemuImg { limits: ChildLimits { cpu: 1, ..busy.limits }, ..busy };
         let text = told(busy.info("raw", Path::new("/data"), &never));

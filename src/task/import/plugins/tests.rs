@@ -78,6 +78,9 @@ async fn a_plugin_for_which_nobody_waits_stops_and_one_that_panics_refuses() {
     assert_eq!(nicer, (niceness() + 10).min(19), "it does not give way to others");
     let crafted: Result<(), _> = aside(&progress, |_| panic!("an index is out of bounds")).await;
     assert_eq!(crafted.unwrap_err().to_string(), "The image cannot be read");
+    progress.give_up();
+    let unwanted = aside(&progress, Interrupt::check).await;
+    assert_eq!(unwanted.unwrap_err().to_string(), "the image has been deleted");
 }
 
 #[tokio::test]

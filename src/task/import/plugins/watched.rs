@@ -40,6 +40,7 @@ mod tests {
     use super::super::interrupt::InterruptOnDrop;
     use super::*;
     use crate::task::headway::Headway;
+    use crate::task::import::progress::Progress;
 
     /// The head of a member of gzip.
     const HEAD: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff";
@@ -72,7 +73,7 @@ mod tests {
         let member = [HEAD, EMPTY_END].concat();
         for (head, piece) in [(HEAD, EMPTY_BLOCK.to_vec()), (b"", member)] {
             let headway = Headway::default();
-            let interrupt = Interrupt::new(&headway);
+            let interrupt = Interrupt::of(&Progress::of(&headway));
             let waiting = Some(InterruptOnDrop(interrupt.clone()));
             let data = head.chain(Endless { piece, reads: 0, waiting });
             let source = BufReader::with_capacity(1000, Watched::new(data, &interrupt));

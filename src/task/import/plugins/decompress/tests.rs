@@ -3,6 +3,7 @@ use std::process::Command;
 use super::super::interrupt::InterruptOnDrop;
 use super::*;
 use crate::task::headway::Headway;
+use crate::task::import::progress::Progress;
 
 /// A staged file with this content.
 fn staged(folder: &Path, content: &[u8]) -> Staged {
@@ -19,7 +20,7 @@ fn limits(ratio: u64, size: u64) -> Decompression {
 fn outcome(decompression: &Decompression, staged: &Staged) -> Result<(Option<u64>, Vec<u8>), String> {
     let before = fs::read(&staged.path).unwrap();
     let headway = Headway::default();
-    let result = decompression.run(staged, &Interrupt::new(&headway));
+    let result = decompression.run(staged, &Interrupt::of(&Progress::of(&headway)));
     let after = fs::read(&staged.path).unwrap();
     let folder = staged.path.parent().unwrap();
     assert!(!folder.join("image.uc").try_exists().unwrap(), "something is left");
@@ -287,7 +288,8 @@ fn what_is_read_counts_while_nothing_comes_out() {
     let gzip = [&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], &blocks[..], b"\x03\0\0\0\0\0\0\0\0\0"].concat();
     let folder = tempfile::tempdir().unwrap();
     let headway = Headway::default();
-    let found = limits(200, 1 << 40).run(&staged(folder.path(), &gzip), &Interrupt::new(&headway)).unwrap();
+    let found =
+        limits(200, 1 << 40).run(&staged(folder.path(), &gzip), &Interrupt::of(&Progress::of(&headway))).unwrap();
     assert_eq!((found.size, headway.so_far()), (Some(0), gzip.len() as u64));
 }
 
