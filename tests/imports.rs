@@ -162,7 +162,7 @@ fn a_download_goes_into_all_stores_and_a_failed_one_names_its_cause() {
     assert_eq!(image["os_glance_importing_to_stores"], "fast,slow");
     let again = Request::new("POST", &format!("/v2/images/{id}/import")).json(&download(&web));
     assert_eq!(server.send(&again).status, 409, "another import of the same image");
-    // The data is judged as what the image was when the import was asked for, and so it is told.
+    // The data is judged as what the image was when the import began, and so it is told.
     let formats = json!([
         {"op": "replace", "path": "/disk_format", "value": "qcow2"},
         {"op": "replace", "path": "/container_format", "value": "ovf"},

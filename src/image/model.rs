@@ -189,7 +189,13 @@ impl Image {
     /// Whether the image's properties ask for the verification of a signature over its data; a value is none of the conditions (upstream:
     /// `should_create_verifier` in `cursive/signature_utils.py`).
     pub fn is_signed(&self) -> bool {
-        SIGNATURE_PROPERTIES.iter().all(|name| self.has_property(name))
+        self.is_signed_with(&[])
+    }
+
+    /// The same, once it has these properties besides its own.
+    pub(crate) fn is_signed_with(&self, added: &[(String, String)]) -> bool {
+        let is_added = |name: &str| added.iter().any(|(known, _)| known == name);
+        SIGNATURE_PROPERTIES.iter().all(|name| self.has_property(name) || is_added(name))
     }
 
     /// The id of the key with which the image's data is encrypted, if that is to be deleted with the image. A service that makes an image
@@ -214,19 +220,22 @@ impl Image {
     /// [`Error::Transition`]; [`Error::MissingFormats`] where data shall come and its formats are not set.
     pub fn check_transition(&self, to: Status) -> Result<(), Error> {
         self.status.transition(to)?;
-        if self.status.needs_formats(to) {
-            let is_set = |format: &Option<String>| format.as_deref().is_some_and(|text| !text.is_empty());
-            let missing: Vec<&'static str> =
-                [("disk_format", is_set(&self.disk_format)), ("container_format", is_set(&self.container_format))]
-                    .into_iter()
-                    .filter(|(_, present)| !present)
-                    .map(|(name, _)| name)
-                    .collect();
-            if !missing.is_empty() {
-                return Err(Error::MissingFormats(missing));
-            }
-        }
-        Ok(())
+        if self.status.needs_formats(to) { self.check_formats() } else { Ok(()) }
+    }
+
+    /// Checks that something says what the data is.
+    ///
+    /// # Errors
+    /// [`Error::MissingFormats`]
+    pub(crate) fn check_formats(&self) -> Result<(), Error> {
+        let is_set = |format: &Option<String>| format.as_deref().is_some_and(|text| !text.is_empty());
+        let missing: Vec<&'static str> =
+            [("disk_format", is_set(&self.disk_format)), ("container_format", is_set(&self.container_format))]
+                .into_iter()
+                .filter(|(_, present)| !present)
+                .map(|(name, _)| name)
+                .collect();
+        if missing.is_empty() { Ok(()) } else { Err(Error::MissingFormats(missing)) }
     }
 }
 

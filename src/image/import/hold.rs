@@ -17,7 +17,7 @@ use crate::store::{StoreEntry, StoreError};
 
 /// What an import is to do.
 pub(crate) struct Plan {
-    /// As it was when the import was asked for.
+    /// As it was when the import was asked for; once that has begun, as it was then.
     pub(crate) image: Image,
     pub(crate) task_id: String,
     /// Ids of the stores to write to; empty in a single-store cloud.
@@ -49,6 +49,13 @@ pub(crate) struct Transformed {
     pub(crate) properties: Vec<(String, String)>,
     /// Custom properties that come with the data, from another service.
     pub(crate) copied: Vec<(String, String)>,
+}
+
+impl Transformed {
+    /// Custom properties that the image gets with the end of its import.
+    pub(crate) fn added(&self) -> Vec<(String, String)> {
+        [&self.copied[..], &self.properties].concat()
+    }
 }
 
 /// An image that a task of this worker has for itself. Dropped, it is left to recovery.

@@ -95,6 +95,12 @@ async fn end_unbegun(tasks: &Tasks, import: HeldImport, message: &str) {
 async fn run(tasks: Tasks, import: HeldImport, stop: CancellationToken) {
     let HeldImport { mut plan, hold, method } = import;
     let task_id = plan.task_id.clone();
+    match tasks.images.look_at_held(&plan.image.id, &hold).await {
+        // Clients may have changed it while the import waited.
+        Ok(Some(begun)) => plan.image = begun,
+        Ok(None) => return tasks.end_without_image(&plan, hold, None).await,
+        Err(error) => return tasks.give_back(&plan, hold, &method, Failed::before_data(&plan, &error)).await,
+    }
     if let Err(error) = tasks.images.enforce_import(&plan, method == Method::GlanceDirect).await {
         return match error {
             image::Error::OverLimit { .. } => tasks.refuse_import(&plan, hold, &method, error.to_string()).await,
@@ -136,6 +142,9 @@ impl Tasks {
             // A copy to no store leaves an active image as it is, and that is all that upstream asks of it.
             return if plan.is_copy { Ok(Imported::default()) } else { Err(Failed::without_data(plan, &NOWHERE)) };
         }
+        if !plan.is_copy {
+            plan.image.check_formats().map_err(|error| Failed::before_data(plan, &error))?;
+        }
         let opened = source::open(&self.images, (&self.web, &self.remote), plan, method).await;
         let source = opened.map_err(|error| Failed::before_stores(plan, &error, error.is_about_data()))?;
         if let Err(error) = self.images.announce_import(plan, source.size).await {
@@ -175,7 +184,14 @@ impl Tasks {
                 Err(error) => return self.leave_unclear(task_id, hold, &error, UNTOLD).await,
             };
             if plan.is_copy && known.status != Status::Active {
-                return self.take_back_import(plan, hold, method, &imported, NOWHERE.to_owned()).await;
+                let failed = Failed::without_data(plan, &NOWHERE);
+                return self.take_back_import(plan, hold, method, &imported, failed).await;
+            }
+            // What has come since the data was poured. A copy is spared: the image has its data already.
+            if !plan.is_copy && known.is_signed_with(&plan.transformed.added()) {
+                let unverified = image::Error::SignatureUnverified(plan.image.id.clone());
+                let failed = Failed::without_data(plan, &unverified);
+                return self.take_back_import(plan, hold, method, &imported, failed).await;
             }
             let step = self.images.step_of_success(plan, &hold, &known, &imported);
             let result = serde_json::json!({"image_id": plan.image.id});
@@ -203,7 +219,8 @@ impl Tasks {
                 // What the database refuses once it refuses again.
                 Err(error) => {
                     let message = format!("The database refused the end of this task: {error}");
-                    return self.take_back_import(plan, hold, method, &imported, message).await;
+                    let failed = Failed::before_stores(plan, &message, false);
+                    return self.take_back_import(plan, hold, method, &imported, failed).await;
                 }
             }
         }
@@ -212,17 +229,12 @@ impl Tasks {
     }
 
     /// The data is there, and the image may not have it.
-    async fn take_back_import(&self, plan: &Plan, hold: Hold, method: &Method, imported: &Imported, message: String) {
+    async fn take_back_import(&self, plan: &Plan, hold: Hold, method: &Method, imported: &Imported, failed: Failed) {
         let removed = self.images.remove_imported(plan, imported).await;
         if let Err(left) = &removed {
             warn!(task_id = plan.task_id, error = left as &dyn StdError, "refused data cannot be removed yet");
         }
-        let failed = Failed {
-            message,
-            stores: plan.stores.clone(),
-            keeps_staged: true,
-            leaves_something: removed.is_err() || imported.leaves_something,
-        };
+        let failed = Failed { leaves_something: removed.is_err() || imported.leaves_something, ..failed };
         self.give_back(plan, hold, method, failed).await;
     }
 

@@ -124,6 +124,10 @@ impl Tasks {
         let image = known.as_ref().unwrap_or(&plan.image);
         let added = [&plan.transformed.copied[..], &properties].concat();
         self.images.check_added(image, &added).map_err(TransformError::Limit)?;
+        // Whoever pours the data looks for a signature there.
+        for (name, value) in &properties {
+            plan.image.properties.set(name, Some(value.clone()));
+        }
         let step = self.images.step_of_injection(plan, hold, &properties);
         match self.go_on(&plan.task_id, step).await {
             Ok(()) => crash_point("import.injected"),
