@@ -18,6 +18,7 @@ pub(super) async fn run(db: &Db) {
     a_task_has_an_image_for_itself(db).await;
     steps_are_taken_whole_or_not_at_all(db).await;
     leases_are_renewed(db).await;
+    a_task_that_makes_an_image_tells_whose_it_is(db).await;
     an_image_is_taken_from_a_dead_worker_once(db).await;
     staged_data_is_awaited(db).await;
 }
@@ -63,7 +64,7 @@ async fn what_is_written_is_read(db: &Db) {
     let wanted = new(&project, Some(&image));
     tasks::create(db, wanted.clone()).await.unwrap();
     let found = task(db, &wanted.id).await;
-    assert_eq!((found.status.as_str(), found.message.as_deref(), found.result), ("pending", Some(""), None));
+    assert_eq!((found.status.as_str(), found.message.as_deref(), found.result), ("pending", None, None));
     assert_eq!((found.kind, found.owner, found.input), (wanted.kind, project.clone(), Some(wanted.input)));
     assert_eq!((found.image_id.as_deref(), found.request_id.as_deref()), (Some(image.as_str()), Some("req-1")));
     assert_eq!((found.user_id, found.expires_at, found.deleted), (None, None, false));
@@ -246,6 +247,29 @@ async fn leases_are_renewed(db: &Db) {
     assert_eq!(tasks::renew(db, Vec::new()).await.unwrap(), [""; 0]);
     assert!(renewed_at(&living.id).await.unwrap() >= begin);
     assert_eq!(tasks::leases(db, 1).await.unwrap().len(), 1);
+}
+
+/// Upstream's server writes an empty message with its tasks, and another one at their end.
+async fn a_task_that_makes_an_image_tells_whose_it_is(db: &Db) {
+    let maker = NewTask { kind: "import".to_owned(), ..new("p", None) };
+    let importer = new("p", Some(&uuid()));
+    for task in [&maker, &importer] {
+        tasks::create(db, task.clone()).await.unwrap();
+    }
+    let makes_image_for_us = async |task: &NewTask| {
+        let leases = tasks::leases(db, 1000).await.unwrap();
+        leases.into_iter().find(|lease| lease.task == task.id).unwrap().makes_image_for_us
+    };
+    assert_eq!((makes_image_for_us(&maker).await, makes_image_for_us(&importer).await), (true, false));
+    let begun = TaskStep { message: Some(String::new()), ..step(&maker.id, &["pending"], "processing") };
+    tasks::take_step(db, begun).await.unwrap();
+    assert!(!makes_image_for_us(&maker).await, "it may be upstream's");
+    tasks::report(db, &maker.id, "10%".to_owned()).await.unwrap();
+    assert!(makes_image_for_us(&maker).await);
+    // Nothing is left for the lists of others.
+    for (task, from) in [(&maker, "processing"), (&importer, "pending")] {
+        tasks::take_step(db, step(&task.id, &[from], "failure")).await.unwrap();
+    }
 }
 
 async fn an_image_is_taken_from_a_dead_worker_once(db: &Db) {

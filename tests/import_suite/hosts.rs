@@ -60,7 +60,8 @@ fn the_imports_of_a_host_that_died_are_ended_by_another_host() {
     let other = Server::start(elsewhere(&server.conf, "other"));
     mount.stall();
     // Whatever the clock of the other host said: only what is seen from here counts.
-    sqlite(&server.conf.database(), "update tasks set updated_at = '2020-01-01 00:00:00.000000'");
+    let aged = "update tasks set updated_at = '2020-01-01 00:00:00.000000' where type = 'api_image_import'";
+    sqlite(&server.conf.database(), aged);
     let begin = Instant::now();
     let ended = |id: &String| {
         wait_for("the end of a task", LEASE * 2, || Some(task(&other, id)).filter(|task| task["status"] == "failure"))
@@ -208,7 +209,8 @@ fn insert_task(database: &Path, (task, time): (&str, &str), image: &str) {
         &format!(
             "insert into tasks (id, type, status, owner, created_at, updated_at, deleted, image_id) values \
              ('{task}', 'api_image_import', 'processing', '', '{time} 00:00:00.000000', '{time} 00:00:00.000000', 0, \
-             '{image}'); insert into task_info (task_id, input) values ('{task}', '{{\"backend\": [\"fast\"]}}')"
+             '{image}'); insert into task_info (task_id, input, message) \
+             values ('{task}', '{{\"backend\": [\"fast\"]}}', '')"
         ),
     );
 }

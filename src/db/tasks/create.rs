@@ -12,7 +12,9 @@ use crate::db::retry::UnitOfWork;
 use crate::db::session::Session;
 use crate::schema::python::json;
 
-/// Registers a pending task (`task_create` in `glance/db/sqlalchemy/api.py`).
+/// Registers a pending task (`task_create` in `glance/db/sqlalchemy/api.py`). Its message is NULL, and not empty as of a task of upstream's
+/// server, which shows both alike: so hosts of ours know each other's
+/// tasks (see [`Lease`](super::Lease)).
 ///
 /// # Errors
 /// Those of the database.
@@ -59,8 +61,8 @@ impl UnitOfWork for Create {
         let NewTask { id, kind, owner, image_id, request_id, user_id, input } = &self.task;
         let now = clock::now();
         let (status, message, expires_at) = match &self.failure {
-            Some(failure) => ("failure", failure.message.as_str(), Some(failure.expires_at)),
-            None => ("pending", "", None),
+            Some(failure) => ("failure", Some(failure.message.as_str()), Some(failure.expires_at)),
+            None => ("pending", None, None),
         };
         if let Some(lock) = &self.lock {
             images::lock_and_own(session, lock, id, now).await?;

@@ -1,5 +1,7 @@
 //! Tasks by their id, by their image, by their state.
 
+use std::collections::HashSet;
+
 use sea_query::{Cond, Expr, ExprTrait, Order, Query, SelectStatement};
 use time::PrimitiveDateTime;
 
@@ -11,7 +13,7 @@ use crate::db::images;
 use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
 use crate::db::session::Session;
-use crate::db::sql::live;
+use crate::db::sql::{live, padded};
 use crate::db::unreadable::TableRow;
 
 /// Tasks of one image that are shown; there are more only where somebody imports in vain for days.
@@ -45,6 +47,9 @@ pub async fn of_image(db: &Db, image: &str, viewer: &TaskViewer) -> Result<Vec<T
     Ok(found.into_iter().filter(|task| viewer.can_see(&task.owner)).collect())
 }
 
+/// The type of tasks that make an image.
+const MAKER: &str = "import";
+
 /// An unfinished task that concerns an image, or makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -55,6 +60,9 @@ pub struct Lease {
     pub renewed_at: PrimitiveDateTime,
     /// The owner of its image's data.
     pub owner: Option<String>,
+    /// Whether it makes an image and its message tells that it is a task of ours: upstream's server writes an empty message with such a
+    /// task, and no other one before its end.
+    pub makes_image_for_us: bool,
 }
 
 /// The unfinished tasks that concern or make an image, those that were renewed last first, at most so many.
@@ -76,7 +84,7 @@ impl UnitOfWork for Leases {
             .from("tasks")
             .and_where(Expr::col("status").is_in(["pending", "processing"]))
             .and_where(Expr::col("updated_at").is_not_null())
-            .and_where(Expr::col("image_id").is_not_null().or(Expr::col("type").eq("import")))
+            .and_where(Expr::col("image_id").is_not_null().or(Expr::col("type").eq(MAKER)))
             .and_where(live("tasks"))
             .order_by("updated_at", Order::Desc)
             .limit(self.limit)
@@ -85,22 +93,40 @@ impl UnitOfWork for Leases {
         // Not by a join, as the tables may have different collations on MySQL.
         let images = found.iter().flatten().filter_map(|(_, image)| image.clone()).collect();
         let owners = images::owners(session, images).await?;
-        let owned = |(lease, image): (Lease, Option<String>)| {
+        let makers = found.iter().flatten().map(|(lease, _)| lease).filter(|lease| lease.kind == MAKER);
+        let ours = of_ours(session, makers.map(|lease| lease.task.clone()).collect()).await?;
+        let complete = |(lease, image): (Lease, Option<String>)| {
             let owner = image.and_then(|image| owners.get(&image).cloned());
-            Lease { owner, ..lease }
+            Lease { owner, makes_image_for_us: ours.contains(&lease.task), ..lease }
         };
-        Ok(found.into_iter().flatten().map(owned).collect())
+        Ok(found.into_iter().flatten().map(complete).collect())
     }
 }
 
-/// With its image; without the owner of that yet. `None`: it cannot be read, so nobody can tell when it was renewed, or what it is of. That
+/// Of these tasks those whose message is not the empty one that upstream's server writes.
+async fn of_ours(session: &mut Session, tasks: Vec<String>) -> Result<HashSet<String>, DbError> {
+    if tasks.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let message = || Expr::col("message");
+    let query = Query::select()
+        .column("task_id")
+        .from("task_info")
+        .and_where(Expr::col("task_id").is_in(padded(tasks)))
+        .cond_where(Cond::any().add(message().is_null()).add(message().ne("")))
+        .take();
+    let found = session.rows(&query, |row| Columns::of(row).text()).await?;
+    Ok(found.into_iter().collect())
+}
+
+/// With its image; without what other tables say yet. `None`: it cannot be read, so nobody can tell when it was renewed, or what it is of. That
 /// holds up no others.
 fn lease(columns: &mut Columns<'_>) -> Option<(Lease, Option<String>)> {
     let task = TableRow::new("tasks", &"?").or(columns.text().map(Some), || None)?;
     let read =
         |columns: &mut Columns<'_>| Ok((columns.text()?, columns.text()?, columns.time()?, columns.maybe_text()?));
     let (kind, status, renewed_at, image) = TableRow::new("tasks", &task).or(read(columns).map(Some), || None)?;
-    Some((Lease { task, kind, status, renewed_at, owner: None }, image))
+    Some((Lease { task, kind, status, renewed_at, owner: None, makes_image_for_us: false }, image))
 }
 
 /// Not past the time up to which it is shown.

@@ -16,7 +16,8 @@ use crate::image::intent_log::Token;
 pub(crate) const LEASE: Duration = Duration::from_secs(75);
 
 /// How old the last renewal of a task must be, besides, where nobody here can tell a worker of ours that died from one of upstream's server,
-/// which renews no task and may be at work: the task makes an image (see [`Reclaims::expired`]), or its image is deleted already. What
+/// which renews no task and may be at work: the task makes an image (see [`Reclaims::expired`]), or its image is deleted already, and its
+/// message does not tell (see [`Lease`]). What
 /// others have ended, upstream's server cannot end any more: the image that it makes would be there, and its task have failed.
 pub(super) const SILENCE: time::Duration = time::Duration::days(1);
 
@@ -48,8 +49,8 @@ struct Known {
     renewed_at: PrimitiveDateTime,
     /// When it was first seen with the renewal that it has.
     since: Instant,
-    /// Whether the task is one of a worker of ours, whatever has become of its image since. One that makes an image was seen renewed; one
-    /// that has an image was seen to own its data. Upstream's server does neither, but says now and then how far an import is.
+    /// Whether the task is one of a worker of ours, whatever has become of its image since. One that makes an image says so, or was seen
+    /// renewed; one that has an image was seen to own its data. Upstream's server does neither, but says now and then how far an import is.
     is_ours: bool,
 }
 
@@ -67,7 +68,7 @@ impl Reclaims {
         let was_blind = seen.at.is_none_or(|at| asked.saturating_duration_since(at) >= BLIND);
         let mut now = HashMap::with_capacity(leases.len());
         let mut expired = Vec::new();
-        for Lease { task, kind, status, renewed_at, owner } in leases {
+        for Lease { task, kind, status, renewed_at, owner, makes_image_for_us } in leases {
             let status = TaskStatus::from(status.as_str());
             let makes_image = TaskKind::from(kind.as_str()) == TaskKind::Import;
             let former = seen.leases.get(&task);
@@ -76,7 +77,7 @@ impl Reclaims {
             let since = same.filter(|_| !was_blind).map_or(answered, |same| same.since);
             let is_renewed = makes_image && unchanged.is_some() && same.is_none();
             let owns = owner.is_some_and(|owner| Token::of_task(&task).is_or_precedes(&owner));
-            let is_ours = is_renewed || owns || former.is_some_and(|former| former.is_ours);
+            let is_ours = makes_image_for_us || is_renewed || owns || former.is_some_and(|former| former.is_ours);
             let is_silent = asked.saturating_duration_since(since) >= LEASE;
             if is_silent && (!makes_image || is_ours || clock::now() - renewed_at >= SILENCE) {
                 expired.push(task.clone());
@@ -137,7 +138,7 @@ mod tests {
 
     fn lease(task: &str, kind: &str, renewed_at: PrimitiveDateTime) -> Lease {
         let (task, kind, status) = (task.to_owned(), kind.to_owned(), "processing".to_owned());
-        Lease { task, kind, status, renewed_at, owner: None }
+        Lease { task, kind, status, renewed_at, owner: None, makes_image_for_us: false }
     }
 
     /// Upstream's server changes the row of a task, too, when it says how far that is.
@@ -159,16 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_upstreams_server_may_have_is_dead_after_a_day_or_when_it_was_seen_renewed() {
+    fn a_task_that_makes_an_image_is_dead_after_a_day_unless_it_is_known_for_one_of_ours() {
         let (reclaims, begin) = (Reclaims::default(), Instant::now());
         let (now, old) = (clock::now(), datetime!(2020-01-01 0:00));
         let look = |seconds, ours, begun: &str| {
             let at = begin + Duration::from_secs(seconds);
             let hours_ago = now - time::Duration::hours(23);
-            let leases = [("theirs", hours_ago), ("ours", ours), ("old", old), ("begun", now)];
+            let leases = [("theirs", hours_ago), ("ours", ours), ("old", old), ("begun", now), ("told", hours_ago)];
             let mut leases = leases.map(|(task, renewed_at)| lease(task, "import", renewed_at));
             leases[3].status = begun.to_owned();
             leases[3].renewed_at += time::Duration::seconds(i64::from(begun == "processing"));
+            leases[4].makes_image_for_us = true;
             reclaims.expired(leases.to_vec(), at, at)
         };
         let none: [&str; 0] = [];
@@ -176,9 +178,9 @@ mod tests {
         assert_eq!(look(0, now, "pending"), none);
         assert_eq!(look(20, renewed, "processing"), none);
         assert_eq!(look(60, renewed, "processing"), none);
-        assert_eq!(look(75, renewed, "processing"), ["old"]);
-        assert_eq!(look(95, renewed, "processing"), ["ours", "old"]);
-        assert_eq!(look(135, renewed, "processing"), ["ours", "old"], "a task that has begun was not renewed");
+        assert_eq!(look(75, renewed, "processing"), ["old", "told"]);
+        assert_eq!(look(95, renewed, "processing"), ["ours", "old", "told"]);
+        assert_eq!(look(135, renewed, "processing"), ["ours", "old", "told"], "a task that has begun was not renewed");
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl Images {
         let owner = found.as_ref().and_then(|found| found.owner.as_deref());
         let is_own = owner.is_some_and(|owner| token.is_or_precedes(owner));
         let is_gone = found.as_ref().is_none_or(|found| found.image.deleted);
-        let is_forgotten = is_gone && clock::now() - task.updated_at >= SILENCE;
+        // Without a message it is none of upstream's (see `Lease`).
+        let is_forgotten = is_gone && (task.message.is_none() || clock::now() - task.updated_at >= SILENCE);
         if is_forgotten {
             // While it is being ended it is renewed, and should this attempt fail, the next one must not wait for another day.
             self.reclaims.adopt(task_id);
