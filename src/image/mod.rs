@@ -46,7 +46,8 @@ pub use events::Sending;
 pub use field_value::FieldValue;
 pub use images::Images;
 pub(crate) use import::{
-    FAILED, Fault, HashFault, Hold, IMPORTING, Imported, LEASE, LOCK, Making, Placement, Plan, Transformed, hashed,
+    FAILED, Fault, Findings, HashFault, Hold, IMPORTING, Imported, LEASE, LOCK, Making, Placement, Plan, Transformed,
+    hashed,
 };
 pub use import::{TaskKind, TaskStatus};
 pub use intent_log::{FOREIGN_AGE, IntentLog};

@@ -9,6 +9,7 @@ use super::super::{
     MIB, PATIENCE, Web, assert_free, assert_nothing_left, conf, create, direct, download, import, objects, shown,
     stage, wait_for_begin, wait_for_task, with_slow_mount,
 };
+use super::disks::{ask, ended};
 use super::{known, serve_by, token, with_keystone};
 
 const NAMES: [&str; 4] =
@@ -105,6 +106,25 @@ fn a_signature_that_arrives_while_an_import_runs_or_waits_counts() {
         assert_refused(&server, id);
         assert_eq!(signatures(&shown(&server, id)), 4);
     }
+}
+
+#[test]
+fn a_signature_that_arrives_while_a_task_makes_its_image_counts() {
+    let web = Web::start();
+    let server = Server::with(conf(&web));
+    let image = json!({"disk_format": "raw", "container_format": "bare", "name": "made"});
+    let asked = ask(&server, &web.url(), &image);
+    let id = wait_for("the image is there", PATIENCE, || {
+        let list = server.send(&Request::new("GET", "/v2/images?name=made")).expect(200).json();
+        list["images"][0]["id"].as_str().map(str::to_owned)
+    });
+    web.asked.recv_timeout(PATIENCE).unwrap();
+    sign(&server, &id);
+    web.go_on.send(true).unwrap();
+    let task = ended(&server, asked);
+    assert_eq!(task["status"], "failure", "{task}");
+    assert!(task["message"].as_str().unwrap().contains("Signature verification failed for image"), "{task}");
+    assert_nothing_left(&server.conf);
 }
 
 #[test]

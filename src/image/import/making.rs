@@ -34,6 +34,16 @@ pub(crate) struct Making {
     entry: Entry,
 }
 
+/// What the data of an image turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Findings {
+    pub(crate) disk_format: String,
+    /// `None`: as it was.
+    pub(crate) container_format: Option<String>,
+    /// To be set beside those that the image has.
+    pub(crate) properties: Vec<(String, String)>,
+}
+
 impl Making {
     pub(crate) fn task_id(&self) -> &str {
         &self.task_id
@@ -77,23 +87,35 @@ impl Images {
         self.create(&base, properties, owner).await
     }
 
-    /// Writes down the formats and properties of an image that waits for its data.
+    /// The image as it is now: its owner may change it while its data is worked on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]
+    pub(crate) async fn made(&self, making: &Making) -> Result<Image, Error> {
+        let found = rows::get(&self.db, &making.image_id, false).await?;
+        found.map(|record| Image::from_record(record, None)).ok_or_else(|| Error::NotFound(making.image_id.clone()))
+    }
+
+    /// Writes down what the data of an image that waits for it turned out to be.
     ///
     /// # Errors
     /// [`Error::TooMany`], [`Error::Raced`] if it waits no more, [`Error::NotFound`].
-    pub(crate) async fn amend(&self, image: &Image) -> Result<(), Error> {
+    pub(crate) async fn amend(&self, making: &Making, found: Findings) -> Result<(), Error> {
+        let mut image = self.made(making).await?;
+        for (name, value) in &found.properties {
+            image.properties.set(name, Some(value.clone()));
+        }
         self.options.limits.check_properties(image.properties.names())?;
-        let properties = image.properties.iter();
         let change = ImageUpdate {
-            disk_format: Some(image.disk_format.clone()),
-            container_format: Some(image.container_format.clone()),
-            properties: Some(properties.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))).collect()),
+            disk_format: Some(Some(found.disk_format)),
+            container_format: found.container_format.map(Some),
+            properties: Some(found.properties.into_iter().map(|(name, value)| (name, Some(value))).collect()),
             other_properties: OtherProperties::DeleteNamed(Vec::new()),
             ..ImageUpdate::default()
         };
         let changed = rows::update(&self.db, &image.id, change, Some(&[Status::Queued.as_str()])).await;
         changed.map_err(|error| Error::of_change(&image.id, error))?;
-        self.announce(image, Change::Updated);
+        self.announce(&image, Change::Updated);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ pub(crate) use super::transitions::LOCK;
 pub(crate) use hold::{Hold, Plan, Transformed};
 pub(crate) use lease::LEASE;
 pub(super) use lease::Reclaims;
-pub(crate) use making::Making;
+pub(crate) use making::{Findings, Making};
 pub(crate) use place::{HashFault, Placement, hashed};
 pub(crate) use pour::{Fault, Imported};
 pub use task::{TaskKind, TaskStatus};

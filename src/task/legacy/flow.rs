@@ -148,7 +148,7 @@ impl Tasks {
         if !self.may_fetch(&input.url).await {
             return Err(Failed::Filtered(input.url));
         }
-        let mut image = self.images.make(making, &input.base, &input.properties, input.owner.clone()).await?;
+        let image = self.images.make(making, &input.base, &input.properties, input.owner.clone()).await?;
         crash_point("make.registered");
         let source = self.web.open(&input.url).await?;
         let subject = Subject { task_id: making.task_id(), image_id: making.image_id(), hold: None };
@@ -156,7 +156,7 @@ impl Tasks {
             None => (source, None),
             Some(rework) => {
                 let files = rework.files(&image.id);
-                let work = self.rework(rework, &mut image, caller, source, progress);
+                let work = self.rework(rework, making, &image, caller, source, progress);
                 (self.reporting(subject, progress, None, work).await?, Some(files))
             }
         };
@@ -171,7 +171,8 @@ impl Tasks {
             priority: Priority::Background,
             data: progress.count(source.data),
         };
-        let stored = self.images.upload(image, upload);
+        // Whatever has been changed meanwhile counts, as upstream's step reads the image anew.
+        let stored = self.images.upload(self.images.made(making).await?, upload);
         let stored = self.reporting(subject, progress, size, stored).await;
         crash_point("make.stored");
         if let Some(files) = files {
@@ -187,7 +188,8 @@ impl Tasks {
     async fn rework(
         &self,
         rework: &Arc<Rework>,
-        image: &mut Image,
+        making: &Making,
+        image: &Image,
         caller: &Context,
         source: Source,
         progress: &Progress,
@@ -206,14 +208,7 @@ impl Tasks {
         });
         let found = reworked.await?;
         crash_point("make.reworked");
-        image.disk_format = Some(found.disk_format);
-        if is_archive {
-            image.container_format = Some("bare".to_owned());
-        }
-        for (name, value) in found.properties {
-            image.properties.set(&name, Some(value));
-        }
-        self.images.amend(image).await?;
+        self.images.amend(making, found).await?;
         file_source(&files[0]).await.map_err(Failed::Read)
     }
 

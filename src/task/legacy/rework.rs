@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::ova::{self, Archived};
+use crate::image::Findings;
 use crate::sys::background::poll_in_background;
 use crate::sys::crash_point::crash_point;
 use crate::task::import::{Conversion, Decompression, Interrupt, Percent, PluginError, Progress, aside};
@@ -31,15 +32,6 @@ pub(in crate::task) struct Rework {
     pub(super) unpacking: Decompression,
     /// Names what of an OVF file becomes properties.
     pub(super) metadata: Option<PathBuf>,
-}
-
-/// What the file turned out to be.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reworked {
-    /// As `disk_format` of an image.
-    pub(super) disk_format: String,
-    /// From an archive.
-    pub(super) properties: Vec<(String, String)>,
 }
 
 impl Rework {
@@ -89,7 +81,7 @@ impl Rework {
         source: &str,
         interrupt: &Interrupt,
         tell: &dyn Fn(Percent),
-    ) -> Result<Reworked, PluginError> {
+    ) -> Result<Findings, PluginError> {
         let replace = |from: &Path| fs::rename(from, path).map_err(PluginError::io("replacing the data"));
         let mut found = self.disks.introspect(path, interrupt)?;
         let mut properties = Vec::new();
@@ -112,7 +104,8 @@ impl Rework {
             replace(converted)?;
         }
         let disk_format = self.disks.introspect(path, interrupt)?.format.to_owned();
-        Ok(Reworked { disk_format, properties })
+        let container_format = is_archive.then(|| "bare".to_owned());
+        Ok(Findings { disk_format, container_format, properties })
     }
 }
 
@@ -236,7 +229,8 @@ mod tests {
         };
         let run = |format: &str| work.run(&files, false, format, &Interrupt::default(), &|_| ());
         make(&[]);
-        assert_eq!(run("qcow2").unwrap(), Reworked { disk_format: "raw".to_owned(), properties: Vec::new() });
+        let found = Findings { disk_format: "raw".to_owned(), container_format: None, properties: Vec::new() };
+        assert_eq!(run("qcow2").unwrap(), found);
         assert_eq!(fs::metadata(&files[0]).unwrap().len(), 1 << 20);
         assert!(!files[2].try_exists().unwrap());
         make(&["-b", "/etc/hostname", "-F", "raw"]);
