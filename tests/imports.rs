@@ -125,16 +125,22 @@ fn wait_for_begin(web: &Web, server: &Server, id: &str) {
 /// Nothing of any image is in a store, in the staging area or in the intent log.
 #[track_caller]
 fn assert_nothing_left(conf: &Conf) {
+    assert_nothing_left_after(PATIENCE, conf);
+}
+
+/// As [`assert_nothing_left`], each of the places after so long at most.
+#[track_caller]
+fn assert_nothing_left_after(patience: Duration, conf: &Conf) {
     for folder in ["fast", "slow", "staging"] {
         // A task tells how it has ended before what was staged for it goes.
-        wait_for(&format!("{folder} is empty"), PATIENCE, || objects(conf, folder).is_empty().then_some(()));
+        wait_for(&format!("{folder} is empty"), patience, || objects(conf, folder).is_empty().then_some(()));
     }
     for log in fs::read_dir(conf.dir.join("state/uploads")).unwrap() {
         let log = log.unwrap().path();
         // What a crash has kept from becoming an entry stays for an hour.
         let is_entry = |name: &std::ffi::OsString| !name.to_string_lossy().ends_with(".new");
         let entries = || fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name()).filter(is_entry).count();
-        wait_for("the intent log is empty", PATIENCE, || (entries() == 0).then_some(()));
+        wait_for("the intent log is empty", patience, || (entries() == 0).then_some(()));
     }
 }
 
