@@ -109,6 +109,12 @@ impl Tasks {
         found.map(Task::from).ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
+    /// A task that was registered just now.
+    pub(super) async fn created(&self, id: &str) -> Result<Task, Error> {
+        let found = rows::get_current(&self.db, id).await?;
+        found.map(Task::from).ok_or_else(|| Error::NotFound(id.to_owned()))
+    }
+
     /// The tasks of one page.
     ///
     /// # Errors
@@ -145,7 +151,7 @@ impl Tasks {
         let id = new.id.clone();
         let failure = Failure { message: nothing_to_do(kind), expires_at: clock::now() + self.time_to_live };
         rows::create_failed(&self.db, new, failure).await?;
-        let created = self.get(&TaskViewer::service(), &id).await?;
+        let created = self.created(&id).await?;
         // Upstream answers before it begins, and so finds that there is nothing to do.
         Ok(Task { status: TaskStatus::Pending, message: String::new(), expires_at: None, ..created })
     }

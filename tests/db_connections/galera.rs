@@ -4,16 +4,18 @@ use std::time::{Duration, Instant};
 
 use glance_api::config::{DatabaseSection, Secret};
 use glance_api::db::model::ImageUpdate;
-use glance_api::db::{Db, DbError, images};
+use glance_api::db::tasks::{NewTask, TaskStep};
+use glance_api::db::{Db, DbError, images, tasks};
 use serde_json::json;
-use sqlx::mysql::MySqlConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions, Executor};
-use tokio::task::{JoinSet, block_in_place};
+use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tokio::time::timeout;
 
 use crate::between::Between;
 use crate::common::database::{Fault, Kind, Proxy, Server};
 use crate::common::{Request, free_port, wait_for};
+use crate::db_suite::uuid;
 use crate::{common, connect, create, is_there};
 
 /// Failures of a node are found out after three seconds. On a busy machine one may be silent for a second.
@@ -85,6 +87,7 @@ async fn galera() {
     a_change_that_is_overtaken(&cluster, &each).await;
     only_a_commit_leaves_its_outcome_open(&cluster, &each).await;
     a_look_sees_what_another_node_has_committed(&cluster, &each[0]).await;
+    tasks_are_known_wherever_they_began(&cluster, &each).await;
     a_node_that_takes_no_changes(&cluster, &both).await;
     block_in_place(|| failures_behind_a_proxy(cluster));
 }
@@ -209,35 +212,107 @@ async fn a_look_sees_what_another_node_has_committed(cluster: &Cluster, first: &
     let second = Db::connect(&one).await.unwrap();
     let id = create(first).await;
     wait_until_there(&second, &id).await;
-    cluster.first.sql("CREATE TABLE held (number INT PRIMARY KEY)");
-    // The node applies changes one after the other, and waits for such a lock.
-    let mut holder =
-        MySqlConnectOptions::new().username("root").socket(cluster.second.socket()).connect().await.unwrap();
-    holder.execute("LOCK TABLES glance.held READ").await.unwrap();
-    cluster.first.sql("INSERT INTO held VALUES (1)");
+    let mut lag = Lag::ready(cluster).await;
+    lag.begin().await;
     save(first, &id).await.unwrap();
-
     let looking = tokio::spawn({
         let (second, id) = (second.clone(), id.clone());
         async move { images::with_owner(&second, &id).await }
     });
-    let waiting =
-        "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'START TRANSACTION' AND time_ms > 500";
-    block_in_place(|| {
-        wait_for("the look waits", Duration::from_secs(20), || {
-            assert!(!looking.is_finished(), "the look has not waited");
-            (cluster.second.sql(waiting) == "1").then_some(())
-        });
-    });
-    holder.execute("UNLOCK TABLES").await.unwrap();
+    lag.wait_for_one_who_waits(&looking);
+    lag.end().await;
     let found = looking.await.unwrap().unwrap().unwrap();
     assert_eq!(found.image.status, "saving");
 
-    holder.execute("LOCK TABLES glance.held READ").await.unwrap();
-    cluster.first.sql("INSERT INTO held VALUES (2)");
+    lag.begin().await;
     let read = timeout(Duration::from_secs(10), images::get(&second, &id, false)).await;
     assert_eq!(read.expect("no other read waits").unwrap().unwrap().status, "saving");
-    holder.execute("UNLOCK TABLES; DROP TABLE glance.held").await.unwrap();
+    lag.end().await;
+    lag.over().await;
+}
+
+/// By their worker, whose lease and steps may go by way of another node than the task's beginning, and by who ends tasks of the dead.
+async fn tasks_are_known_wherever_they_began(cluster: &Cluster, each: &[Db; 2]) {
+    let mut lag = Lag::ready(cluster).await;
+    for asked in ["to renew its lease", "for a step", "for the task", "for the leases"] {
+        let id = uuid();
+        let task = NewTask {
+            id: id.clone(),
+            kind: "import".to_owned(),
+            owner: String::new(),
+            image_id: None,
+            request_id: None,
+            user_id: None,
+            input: json!({}),
+        };
+        lag.begin().await;
+        tasks::create(&each[0], task).await.unwrap();
+        let db = each[1].clone();
+        let asking = tokio::spawn(async move {
+            match asked {
+                "to renew its lease" => tasks::renew(&db, vec![id.clone()]).await.unwrap() == [id],
+                "for a step" => tasks::take_step(&db, begin(&id)).await.is_ok(),
+                "for the task" => tasks::get_current(&db, &id).await.unwrap().is_some(),
+                _ => tasks::leases(&db, 100).await.unwrap().iter().any(|lease| lease.task == id),
+            }
+        });
+        lag.wait_for_one_who_waits(&asking);
+        lag.end().await;
+        assert!(asking.await.unwrap(), "asked {asked}, the second node knows nothing of it");
+    }
+    lag.over().await;
+}
+
+fn begin(id: &str) -> TaskStep {
+    TaskStep {
+        task: id.to_owned(),
+        from: vec!["pending"],
+        to: "processing",
+        result: None,
+        message: None,
+        expires_at: None,
+        image: None,
+    }
+}
+
+/// The second node applies changes one after the other, and comes to none while it waits for the lock of a table.
+struct Lag<'a> {
+    cluster: &'a Cluster,
+    holder: MySqlConnection,
+    rounds: u32,
+}
+
+impl<'a> Lag<'a> {
+    async fn ready(cluster: &'a Cluster) -> Self {
+        cluster.first.sql("CREATE TABLE held (number INT PRIMARY KEY)");
+        let holder = MySqlConnectOptions::new().username("root").socket(cluster.second.socket());
+        Self { cluster, holder: holder.connect().await.unwrap(), rounds: 0 }
+    }
+
+    async fn begin(&mut self) {
+        self.rounds += 1;
+        self.holder.execute("LOCK TABLES glance.held READ").await.unwrap();
+        self.cluster.first.sql(&format!("INSERT INTO held VALUES ({})", self.rounds));
+    }
+
+    fn wait_for_one_who_waits<T>(&self, asking: &JoinHandle<T>) {
+        let waiting =
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'START TRANSACTION' AND time_ms > 500";
+        block_in_place(|| {
+            wait_for("somebody waits", Duration::from_secs(20), || {
+                assert!(!asking.is_finished(), "nobody has waited");
+                (self.cluster.second.sql(waiting) == "1").then_some(())
+            });
+        });
+    }
+
+    async fn end(&mut self) {
+        self.holder.execute("UNLOCK TABLES").await.unwrap();
+    }
+
+    async fn over(mut self) {
+        self.holder.execute("DROP TABLE glance.held").await.unwrap();
+    }
 }
 
 async fn wait_until_there(db: &Db, id: &str) {

@@ -10,7 +10,7 @@ use crate::db::connection::Db;
 use crate::db::error::DbError;
 use crate::db::model::ImageUpdate;
 use crate::db::retry::UnitOfWork;
-use crate::db::session::Session;
+use crate::db::session::{Session, Transaction};
 use crate::db::sql::{live, padded};
 use crate::db::{images, locations};
 use crate::schema::python::json;
@@ -57,6 +57,8 @@ pub async fn take_step(db: &Db, step: TaskStep) -> Result<(), DbError> {
 impl UnitOfWork for TaskStep {
     type Output = ();
     const NAME: &'static str = "take a step of a task";
+    // The step before may have been committed on another node; who finds the task in another status takes it for ended.
+    const TRANSACTION: Transaction = Transaction::CaughtUp;
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
         // The image first, in the order in which a new task locks the rows too.
@@ -114,6 +116,8 @@ struct Renew {
 impl UnitOfWork for Renew {
     type Output = Vec<String>;
     const NAME: &'static str = "renew the leases of tasks";
+    // What a task that has just begun on another node would seem not to be, its worker would give up.
+    const TRANSACTION: Transaction = Transaction::CaughtUp;
 
     async fn run(&self, session: &mut Session) -> Result<Vec<String>, DbError> {
         let ids = padded(self.ids.clone());

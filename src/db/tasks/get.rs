@@ -12,7 +12,7 @@ use crate::db::error::DbError;
 use crate::db::images;
 use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
-use crate::db::session::Session;
+use crate::db::session::{Session, Transaction};
 use crate::db::sql::{live, padded};
 use crate::db::unreadable::TableRow;
 
@@ -29,6 +29,19 @@ pub async fn get(db: &Db, id: &str, viewer: &TaskViewer) -> Result<Option<TaskRe
     let found = db.read(Find { select }).await?;
     // MySQL's collation takes `A` for `a` and ignores blanks at the end.
     Ok(found.into_iter().find(|task| task.id == id && viewer.can_see(&task.owner)))
+}
+
+/// The task with this id, deleted or not, as the nodes of a cluster have committed it: who learns that there is none, or that it has ended,
+/// may act on that.
+///
+/// # Errors
+/// Those of the database.
+pub async fn get_current(db: &Db, id: &str) -> Result<Option<TaskRecord>, DbError> {
+    let mut select = whole();
+    select.and_where(Expr::col(("tasks", "id")).eq(id));
+    let found = db.write(Find { select }).await?;
+    // As in [`get`].
+    Ok(found.into_iter().find(|task| task.id == id))
 }
 
 /// The tasks of an image that the viewer may see and that have not expired, oldest first (`tasks_get_by_image`).
@@ -67,7 +80,7 @@ pub struct Lease {
 
 /// The unfinished tasks that concern or make an image, those that were renewed last first, at most so many.
 pub async fn leases(db: &Db, limit: u64) -> Result<Vec<Lease>, DbError> {
-    db.read(Leases { limit }).await
+    db.write(Leases { limit }).await
 }
 
 struct Leases {
@@ -77,6 +90,8 @@ struct Leases {
 impl UnitOfWork for Leases {
     type Output = Vec<Lease>;
     const NAME: &'static str = "look at the leases of tasks";
+    // A renewal by way of another node is one, too.
+    const TRANSACTION: Transaction = Transaction::CaughtUp;
 
     async fn run(&self, session: &mut Session) -> Result<Vec<Lease>, DbError> {
         let select = Query::select()
@@ -149,6 +164,8 @@ struct Find {
 impl UnitOfWork for Find {
     type Output = Vec<TaskRecord>;
     const NAME: &'static str = "find tasks";
+    // For who asks for the current state; other readers are in no such transaction.
+    const TRANSACTION: Transaction = Transaction::CaughtUp;
 
     async fn run(&self, session: &mut Session) -> Result<Vec<TaskRecord>, DbError> {
         session.rows(&self.select, |row| Ok(TaskRecord::read_whole(&mut Columns::of(row)))).await

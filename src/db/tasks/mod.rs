@@ -12,7 +12,7 @@ mod take_over;
 pub use super::images::TaskLock;
 pub use change::{ImageStep, TaskStep, remove_expired, renew, report, take_step};
 pub use create::{Failure, create, create_failed, create_locked};
-pub use get::{Lease, get, leases, of_image};
+pub use get::{Lease, get, get_current, leases, of_image};
 pub use list::{TaskQuery, list};
 pub use model::{NewTask, TaskRecord, TaskViewer};
 pub use take_over::{TakeOver, take_over};

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::task::TaskStatus;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::model::{ImageUpdate, OtherProperties};
-use crate::db::tasks::{self, TaskStep, TaskViewer};
+use crate::db::tasks::{self, TaskStep};
 use crate::db::{DbError, clock};
 use crate::image::intent_log::{Entry, Intent, Record, Token, Work};
 use crate::image::{Error, Image, Images, Status};
@@ -178,7 +178,7 @@ impl Images {
         for file in record.places.iter().filter_map(|place| place.strip_prefix("file://")) {
             remove(Path::new(file)).await?;
         }
-        let Some(task) = tasks::get(&self.db, task_id, &TaskViewer::service()).await? else {
+        let Some(task) = tasks::get_current(&self.db, task_id).await? else {
             return self.unmake(&record.image_id).await;
         };
         let is_made = matches!(status, Some(Status::Active | Status::Deactivated));

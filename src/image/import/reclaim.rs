@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::lease::SILENCE;
 use super::task::{TaskKind, TaskStatus};
 use crate::db::images::{self as rows, ImageAndOwner};
-use crate::db::tasks::{self, TaskRecord, TaskStep, TaskViewer};
+use crate::db::tasks::{self, TaskRecord, TaskStep};
 use crate::db::{DbError, clock, locations};
 use crate::image::intent_log::{Intent, Record, Token, Work};
 use crate::image::transitions::Taken;
@@ -57,7 +57,7 @@ impl Images {
     /// Ends what an entry of the intent log has left of an import. False: the entry stays.
     pub(in crate::image) async fn reclaim(&self, record: &Record, work: &Work) -> Result<bool, Error> {
         let task_id = work.token.task_id();
-        let task = tasks::get(&self.db, task_id, &TaskViewer::service()).await?;
+        let task = tasks::get_current(&self.db, task_id).await?;
         let task = task.as_ref();
         let message = work.reason.as_deref().unwrap_or_else(|| message(task, Machine::This));
         let Some(found) = rows::with_owner(&self.db, &record.image_id).await? else {
@@ -153,7 +153,7 @@ impl Images {
     }
 
     async fn reclaim_from_other(&self, task_id: &str) -> Result<(), Error> {
-        let Some(task) = tasks::get(&self.db, task_id, &TaskViewer::service()).await? else { return Ok(()) };
+        let Some(task) = tasks::get_current(&self.db, task_id).await? else { return Ok(()) };
         let message = message(Some(&task), Machine::Other);
         let token = Token::of_task(task_id);
         let (intent_log, own) = (Arc::clone(&self.intent_log), token.clone());

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::flow::{self, HeldImport};
 use super::request::{ImportRequest, Method};
-use crate::db::tasks::{self as rows, TaskViewer};
+use crate::db::tasks as rows;
 use crate::db::{DbError, clock};
 use crate::identity::Context;
 use crate::image::{FAILED, IMPORTING, Image, LOCK, Plan, Transformed};
@@ -160,7 +160,7 @@ impl Tasks {
 
     /// Frees an image of a task that has long been silent (upstream: `_enforce_import_lock`). Gives the task, if there is one.
     pub(in crate::task) async fn take_from(&self, image: &Image, holder: &str) -> Result<Option<Task>, Error> {
-        let task = rows::get(&self.db, holder, &TaskViewer::service()).await?.map(Task::from);
+        let task = rows::get_current(&self.db, holder).await?.map(Task::from);
         let busy = || Err(Error::Conflict("Image has active task".to_owned()));
         if let Some(task) = &task {
             let expiry = if task.status == TaskStatus::Pending { EXPIRY * 2 } else { EXPIRY };

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::input::{Input, InputError};
 use super::rework::Rework;
 use crate::db::DbError;
-use crate::db::tasks::{self as rows, NewTask, TaskStep, TaskViewer};
+use crate::db::tasks::{self as rows, NewTask, TaskStep};
 use crate::identity::Context;
 use crate::image::{self, Image, Making, Upload};
 use crate::store::Priority;
@@ -72,7 +72,7 @@ impl Tasks {
                 return Err(error.into());
             }
         }
-        let created = self.get(&TaskViewer::service(), &id).await?;
+        let created = self.created(&id).await?;
         // Dropped when the queue is full after all, the making is left to recovery, which ends the task.
         self.pool.submit(&id, self.clone().legacy_work(making, Arc::clone(caller), input))?;
         Ok(created)
