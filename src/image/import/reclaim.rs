@@ -36,12 +36,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a task says that was ended so. Its worker may have said more.
 const DIED: &str = "The service ended while it worked on this task. Nothing was kept; the image can be imported again.";
 const NEVER_BEGUN: &str = "The service ended before it began this task. The image can be imported again.";
+/// Of a location that was told: an image that is active keeps it.
+const PLACING_DIED: &str = "The service ended while it worked on this task. If the image is active, its location stands and its digests \
+                            were not computed; if not, the location can be added again.";
+const NEVER_PLACED: &str = "The service ended before it began this task. The location can be added again.";
 
 /// The same for tasks of other hosts, whose worker may live and not reach the database.
 const LOST: &str =
     "The host that worked on this task was not heard of any more. Nothing was kept; the image can be imported again.";
 const LOST_UNBEGUN: &str =
     "The host that was to begin this task was not heard of any more. The image can be imported again.";
+const PLACING_LOST: &str = "The host that worked on this task was not heard of any more. If the image is active, its location stands and \
+                            its digests were not computed; if not, the location can be added again.";
+const LOST_UNPLACED: &str =
+    "The host that was to begin this task was not heard of any more. The location can be added again.";
 const NOT_HEARD_OF: &str =
     "The host that worked on this task was not heard of any more. Whether it has made an image is not known here.";
 
@@ -327,9 +335,16 @@ fn may_be_taken(found: &ImageAndOwner) -> bool {
 
 /// Why a task has failed that lost its worker.
 fn message(task: Option<&TaskRecord>, machine: Machine) -> &'static str {
-    let Some(task) = task else { return DIED };
-    match (task.into(), task.into(), machine) {
+    task.map_or(DIED, |task| message_of(task.into(), task.into(), machine))
+}
+
+fn message_of(kind: TaskKind, status: TaskStatus, machine: Machine) -> &'static str {
+    match (kind, status, machine) {
         (TaskKind::Import, ..) => NOT_HEARD_OF,
+        (TaskKind::LocationImport, TaskStatus::Pending, Machine::This) => NEVER_PLACED,
+        (TaskKind::LocationImport, _, Machine::This) => PLACING_DIED,
+        (TaskKind::LocationImport, TaskStatus::Pending, Machine::Other) => LOST_UNPLACED,
+        (TaskKind::LocationImport, _, Machine::Other) => PLACING_LOST,
         (_, TaskStatus::Pending, Machine::This) => NEVER_BEGUN,
         (_, _, Machine::This) => DIED,
         (_, TaskStatus::Pending, Machine::Other) => LOST_UNBEGUN,
@@ -371,4 +386,26 @@ fn is_direct(task: Option<&TaskRecord>) -> bool {
 
 fn method(task: Option<&TaskRecord>) -> Option<&str> {
     task?.input.as_ref()?.pointer("/import_req/method/name")?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_lost_its_worker_says_what_there_is_to_do() {
+        let (importing, telling) = ("the image can be imported again", "the location can be added again");
+        for (kind, advice) in [(TaskKind::ApiImageImport, importing), (TaskKind::LocationImport, telling)] {
+            for status in TaskStatus::UNFINISHED {
+                for machine in [Machine::This, Machine::Other] {
+                    let text = message_of(kind, status, machine).to_lowercase();
+                    let has_begun = status == TaskStatus::Processing;
+                    assert!(text.contains(advice), "{kind:?} {status:?} {machine:?}: {text}");
+                    let may_stand = has_begun && kind == TaskKind::LocationImport;
+                    assert_eq!(text.contains("its location stands"), may_stand, "{text}");
+                    assert_eq!(text.contains("service ended"), machine == Machine::This, "{text}");
+                }
+            }
+        }
+    }
 }
