@@ -10,12 +10,28 @@ use super::blocking::blocking;
 use super::error::Error;
 use super::fill::Progress;
 use super::filling::join;
+use super::inner::Inner;
 use super::layout::is_id;
 use super::request::FillRequest;
 use crate::image::{self, Images, Status, Viewer};
 
 /// Images that one process fetches at the same time.
 const AT_ONCE: usize = 4;
+
+/// Held by who fulfils what is queued. Should that be cut off, by a panic or by the end of its runtime, the next who asks begins anew.
+struct Turn {
+    inner: Arc<Inner>,
+    /// It was given up under the lock, and may be another's by now.
+    is_over: bool,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.inner.prefetching().is_running = false;
+        }
+    }
+}
 
 /// What became of the images that were queued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,8 +102,16 @@ impl Cache {
             }
             (prefetching.fetched, prefetching.ended, prefetching.total) = (0, 0, 0);
         }
-        let (cache, images) = (self.clone(), images.clone());
-        tokio::spawn(async move { cache.run_prefetching(&images).await });
+        let turn = Turn { inner: Arc::clone(&self.inner), is_over: false };
+        let (cache, own, stopping) = (self.clone(), images.clone(), self.inner.stopping.clone());
+        images.spawn_work(async move {
+            tokio::select! {
+                // First, so that it says what it leaves to the next start.
+                biased;
+                () = cache.run_prefetching(&own, turn) => {}
+                () = stopping.cancelled() => {}
+            }
+        });
     }
 
     /// Fetches all that is queued, and waits for it. What cannot be had stays queued, unless there is no such image.
@@ -112,7 +136,7 @@ impl Cache {
     }
 
     /// Fetches what is queued, a few at a time, until nothing is left that could be had.
-    async fn run_prefetching(&self, images: &Images) {
+    async fn run_prefetching(&self, images: &Images, mut turn: Turn) {
         let inner = &self.inner;
         let (mut going, mut ids_going) = (FuturesUnordered::new(), HashSet::new());
         let (mut waiting, mut is_asked) = (VecDeque::new(), true);
@@ -132,6 +156,7 @@ impl Cache {
                 if waiting.is_empty() && ids_going.is_empty() && !prefetching.is_asked {
                     // Under the lock, so that whoever queues now begins anew.
                     prefetching.is_running = false;
+                    turn.is_over = true;
                     return;
                 }
             }
@@ -160,5 +185,30 @@ impl Cache {
             tracing::warn!(image_id = id, %error, "a queued image cannot be fetched");
             false
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CancellationToken, Config};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_that_ends_in_a_panic_is_anybodys() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.default.image_cache_dir = folder.path().to_str().map(str::to_owned);
+        config.default.image_cache_driver = "sqlite".to_owned();
+        let cache = Cache::open(&config, None, CancellationToken::new()).await.unwrap().unwrap();
+        for (is_over, is_free) in [(false, true), (true, false)] {
+            cache.inner.prefetching().is_running = true;
+            let turn = Turn { inner: Arc::clone(&cache.inner), is_over };
+            let ended = tokio::spawn(async move {
+                let _turn = turn;
+                panic!("while an image is fetched");
+            });
+            assert!(ended.await.unwrap_err().is_panic());
+            assert_eq!(cache.fetching().is_none(), is_free);
+        }
     }
 }

@@ -3,6 +3,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::eviction::{Claim, Pruned};
 use super::fill::Room as _;
@@ -11,7 +12,9 @@ use super::index::Index as _;
 use super::layout::{Begun, CommitError};
 use super::*;
 use crate::config::DatabaseSection;
-use crate::store::OpenFile;
+use crate::image::{Images, IntentLog};
+use crate::notifications::Notifier;
+use crate::store::{OpenFile, Stores};
 
 fn id(number: usize) -> String {
     format!("7d0b7c4c-9a4a-4d5c-8a3e-{number:012}")
@@ -294,4 +297,29 @@ async fn files_and_index_come_to_agree_again() {
     fs::write(layout.base().join("incomplete").join(id(4)), b"half").unwrap();
     assert_eq!(cache.clean().await.unwrap(), Cleaned { invalid: 1, stalled: 1 });
     assert_eq!(cache.clean().await.unwrap(), Cleaned::default());
+}
+
+/// Queued images wait for the next attempt, not for the next start.
+#[test]
+fn prefetching_that_is_cut_off_can_begin_anew() {
+    let cut_off = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_folder, cache, images) = cut_off.block_on(async {
+        let (folder, cache) = open(|_| {}).await;
+        let url = format!("sqlite:///{}", folder.path().join("glance.db").display());
+        let section = DatabaseSection { connection: Some(url.as_str().into()), ..DatabaseSection::default() };
+        let db = Db::connect(&section).await.unwrap();
+        let mut config = Config::default();
+        let place = folder.path().join("images");
+        config.driver_options.set("filesystem_store_datadir", &[place.to_str().unwrap()]);
+        let stores = Arc::new(Stores::open(&config).unwrap());
+        let (log, notifier) = (Arc::new(IntentLog::closed().unwrap()), Notifier::new(Vec::new()));
+        let images = Images::new(&config, db, stores, log, notifier, TaskTracker::new());
+        cache.queue(&id(1)).await.unwrap();
+        cache.fetch_soon(&images, &id(1));
+        (folder, cache, images)
+    });
+    assert!(cache.fetching().is_some());
+    drop(cut_off);
+    assert_eq!(cache.fetching(), None);
+    drop(images);
 }
