@@ -89,6 +89,8 @@ impl From<task::Error> for Error {
             Domain::NotFound(_) => Self::explanation(StatusCode::NOT_FOUND, text),
             Domain::MarkerMissing(_) | Domain::SortKey | Domain::Invalid(_) => Self::bad_request(text),
             Domain::Conflict(_) => Self::explanation(StatusCode::CONFLICT, text),
+            // Where its data would go is not known, so that the task could not be begun.
+            Domain::Image(image::Error::Store(store)) if store.is_away() => unavailable(text).because(error),
             Domain::Image(_) => match error {
                 Domain::Image(error) => error.into(),
                 other => Self::internal(other),

@@ -156,6 +156,15 @@ impl StoreError {
         }
     }
 
+    /// Whether the storage does not answer, also where something may have been left.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::RemoteUnavailable { .. } | Self::Timeout { .. } => true,
+            Self::LeftBehind(cause) => cause.is_away(),
+            _ => false,
+        }
+    }
+
     /// Whether the storage went away, perhaps in the middle of what it did, or may still do it.
     pub fn is_interrupted(&self) -> bool {
         matches!(self, Self::RemoteUnavailable { .. } | Self::Timeout { .. } | Self::LeftBehind(_))

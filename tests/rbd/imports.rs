@@ -1,5 +1,6 @@
 //! Imports into a cluster and another store, where one of them is enough.
 
+use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::sync::mpsc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::common::peers::Ceph;
-use super::common::{Conf, Request, Server, http, wait_for};
+use super::common::{Body, Conf, Request, Server, http, wait_for};
 use super::{MIB, create, delete, download, show};
 
 /// The cluster's operations end after some seconds when it is away.
@@ -54,6 +55,15 @@ fn two_kinds(conf: Conf, ceph: &Ceph) -> Conf {
         .set("wsgi.task_pool_threads", 1)
         .set("import_filtering_opts.allowed_hosts", "[127.0.0.1]")
         .set("import_filtering_opts.allowed_ports", "[]")
+}
+
+/// A ceph.conf of a cluster that does not say which one it is.
+fn unnamed(conf: &Conf, ceph: &Ceph) -> String {
+    let lines = fs::read_to_string(&ceph.conf).unwrap();
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.starts_with("fsid")).collect();
+    let path = conf.dir.join("ceph.conf");
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    path.display().to_string()
 }
 
 /// Asks for an import that one of these stores is enough for.
@@ -103,7 +113,10 @@ fn a_cluster_that_goes_away_keeps_nothing_of_an_import_that_another_store_has_ta
 fn a_cluster_that_comes_back_before_its_import_begins_keeps_nothing_after_a_crash() {
     let (ceph, web) = (Ceph::private(), Web::start());
     ceph.away();
-    let mut server = Server::with(|conf| two_kinds(conf, &ceph));
+    let mut server = Server::with(|conf| {
+        let path = unnamed(&conf, &ceph);
+        two_kinds(conf, &ceph).set("far.rbd_store_ceph_conf", path)
+    });
     let mut client = server.client();
     let [running, waiting] = [(); 2].map(|()| create(&mut client));
     import(&server, &running, &web_download(&web), &["fast"]);
@@ -113,10 +126,6 @@ fn a_cluster_that_comes_back_before_its_import_begins_keeps_nothing_after_a_cras
     // Nobody can say yet where its data would go.
     import(&server, &waiting, &web_download(&web), &["fast", "far"]);
     ceph.again();
-    wait_for("the service finds the cluster", PATIENCE, || {
-        let stores = server.send(&Request::new("GET", "/v2/info/stores/detail")).expect(200).json();
-        stores["stores"].as_array().unwrap().iter().any(|store| store["properties"]["fsid"].is_string()).then_some(())
-    });
     web.go_on.send(false).unwrap();
     wait_for("the image is being written", PATIENCE, || ceph.images().contains(&waiting).then_some(()));
     server.crash();
@@ -130,4 +139,37 @@ fn a_cluster_that_comes_back_before_its_import_begins_keeps_nothing_after_a_cras
     wait_for("nothing is left", PATIENCE, || (!ceph.images().contains(&waiting)).then_some(()));
     drop(server);
     ceph.stop();
+}
+
+/// Where its data will go is known from ceph.conf, or not at all.
+#[test]
+fn an_import_into_a_cluster_that_was_never_there_is_a_task_that_fails_or_is_refused() {
+    for (fsid, status) in [("fsid = 46e03f27-64b5-4c4c-afd4-f5ea2a4a9a5a\n", 202), ("", 503)] {
+        let server = Server::with(|conf| {
+            let path = conf.dir.join("ceph.conf");
+            let text = format!("[global]\n{fsid}mon_host = 127.0.0.1:1\nauth_client_required = none\n");
+            fs::write(&path, text).unwrap();
+            conf.set("glance_store.stores", "rbd")
+                .set("glance_store.default_store", "rbd")
+                .set("glance_store.rbd_store_ceph_conf", path.display())
+                .set("glance_store.rados_connect_timeout", 2)
+        });
+        let mut client = server.client();
+        let id = create(&mut client);
+        let stage = Request::new("PUT", &format!("/v2/images/{id}/stage")).data(Body::Sized(vec![b'x'; 1000]));
+        client.send(&stage).expect(204);
+        let import = json!({"method": {"name": "glance-direct"}});
+        client.send(&Request::new("POST", &format!("/v2/images/{id}/import")).json(&import)).expect(status);
+        let tasks = Request::new("GET", &format!("/v2/images/{id}/tasks"));
+        let statuses = || -> Vec<Value> {
+            let tasks = server.send(&tasks).expect(200).json();
+            tasks["tasks"].as_array().unwrap().iter().map(|task| task["status"].clone()).collect()
+        };
+        let expected: &[&str] = if status == 202 { &["failure"] } else { &[] };
+        wait_for("the task's end", PATIENCE, || (statuses() == expected).then_some(()));
+        // Its data is still staged.
+        let image = show(&mut client, &id);
+        assert_eq!((&image["status"], image.get("os_glance_import_task")), (&json!("uploading"), None), "{image}");
+        client.send(&delete(&id)).expect(204);
+    }
 }

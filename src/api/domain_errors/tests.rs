@@ -56,6 +56,24 @@ fn one_fault_of_a_store_is_told_as_the_operation_tells_it() {
     }
 }
 
+/// `POST …/import`, where the store itself would have to tell where the data goes.
+#[test]
+fn a_task_for_a_store_that_is_away_is_asked_for_later() {
+    let remote = || StoreError::RemoteUnavailable { source: None };
+    let late = StoreError::Timeout { after: std::time::Duration::from_secs(3) };
+    for (fault, status) in [
+        (remote(), 503),
+        (late, 503),
+        (StoreError::LeftBehind(Box::new(remote())), 503),
+        (StoreError::LeftBehind(Box::new(StoreError::Full { source: None })), 500),
+        (StoreError::Io { doing: "opening".to_owned(), source: io() }, 500),
+    ] {
+        let error = Error::from(task::Error::Image(fault.into()));
+        assert_eq!(error.status.as_u16(), status, "{error}");
+        assert!(error.cause.is_some(), "{error}: the log learns nothing");
+    }
+}
+
 #[test]
 fn a_copy_that_stays_is_told_in_words_of_its_own() {
     let image = || "f".to_owned();

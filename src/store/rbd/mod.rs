@@ -125,6 +125,17 @@ impl RbdStore {
         Ok(Self { inner: Arc::new(inner), link })
     }
 
+    /// The id of the cluster. Waits for the cluster only where ceph.conf does not name it and it was never reached.
+    ///
+    /// # Errors
+    /// `RemoteUnavailable`
+    async fn fsid(&self) -> Result<String, StoreError> {
+        match self.link.fsid() {
+            Some(fsid) => Ok(fsid.to_owned()),
+            None => Ok(self.link.connection().await?.fsid.clone()),
+        }
+    }
+
     /// Runs an operation that blocks on the store's threads; once more, when it finds that the connection is lost.
     async fn run<T: Send + 'static>(
         &self,
@@ -185,8 +196,7 @@ impl Store for RbdStore {
             if !is_name(image_id) {
                 return Ok(Vec::new());
             }
-            let connection = self.link.connection().await?;
-            Ok(vec![location::url(&connection.fsid, &self.inner.pool, image_id, SNAPSHOT)])
+            Ok(vec![location::url(&self.fsid().await?, &self.inner.pool, image_id, SNAPSHOT)])
         }
         .boxed()
     }
@@ -195,10 +205,7 @@ impl Store for RbdStore {
     fn identity<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<Option<ObjectIdentity>, StoreError>> {
         async move {
             let address = Address::parse(location.url())?;
-            let fsid = match self.link.fsid() {
-                Some(fsid) => fsid.to_owned(),
-                None => self.link.connection().await?.fsid.clone(),
-            };
+            let fsid = self.fsid().await?;
             let pool = address.pool.as_ref().unwrap_or(&self.inner.pool);
             Ok(Some(ObjectIdentity::Name(location::url(&fsid, pool, &address.image, SNAPSHOT))))
         }

@@ -186,7 +186,14 @@ async fn a_store_in_ceph_needs_its_configuration_and_is_not_waited_for() {
         {"chunk_size": 8_388_608, "pool": "images", "thin_provisioning": false, "fsid": fsid});
     assert_eq!(Value::Object(store.properties()), properties);
     // Nobody is there.
-    assert!(matches!(store.candidates("x").await, Err(StoreError::RemoteUnavailable { .. })));
+    assert_eq!(store.candidates("x").await.unwrap(), [format!("rbd://{fsid}/images/x/snap")]);
+    let begun = store.begin(&StoreContext::default(), "x", None).await.map(drop);
+    assert!(matches!(begun, Err(StoreError::RemoteUnavailable { .. })), "{begun:?}");
+
+    std::fs::write(&path, "[global]\nmon_host = 127.0.0.1:1\nauth_client_required = none\n").unwrap();
+    let stores = Stores::open(&config).unwrap();
+    let nowhere = stores.default_store().store.candidates("x").await;
+    assert!(matches!(nowhere, Err(StoreError::RemoteUnavailable { .. })), "{nowhere:?}");
 }
 
 #[test]
