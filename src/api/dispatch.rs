@@ -7,6 +7,7 @@ use tracing::Span;
 
 use super::content::RequestContent;
 use super::documents::Documents;
+use super::domain_errors::Refusal;
 use super::peers::Peers;
 use super::policy::PolicyCheck;
 use super::property_access::PropertyAccess;
@@ -108,7 +109,7 @@ impl Api {
             json::reject_body(&method, &headers, &body)?;
         }
         if context.read_only && route.effect == Effect::Changes {
-            return Err(Error::detail(StatusCode::FORBIDDEN, "Read-only access"));
+            return Err(Refusal::ReadOnlyAccess.into());
         }
         let rules = self.enforcer.rules().await;
         let properties = &PropertyAccess::new(self.protections.as_ref(), &rules, &context);

@@ -1,14 +1,17 @@
-//! The one place where errors of the rooms below become errors of HTTP: first the general rule, which `?` in a handler applies,
-//! then for single operations what upstream answers otherwise there.
+//! The one place where errors become errors of HTTP: first those of the rooms below, with the general rule, which `?` in a handler
+//! applies, then for single operations what upstream answers otherwise there. What routes refuse by themselves is a [`Refusal`].
 
 mod metadefs;
+mod refusals;
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::header::{HeaderName, HeaderValue, InvalidHeaderValue};
+use http::{HeaderMap, StatusCode};
 
 pub(super) use self::metadefs::{of_dissociation, of_namespace, of_shown_namespace, of_visible_namespace};
+pub(super) use self::refusals::Refusal;
 use super::Error;
 use super::query::QueryError;
 use crate::cache;
@@ -17,8 +20,11 @@ use crate::image::{self, patch::PatchError};
 use crate::keystone::KeystoneError;
 use crate::keystone::outgoing::RequestError;
 use crate::policy::PolicyError;
+use crate::schema::Mismatch;
 use crate::store::StoreError;
 use crate::task;
+
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 impl From<image::Error> for Error {
     fn from(error: image::Error) -> Self {
@@ -119,6 +125,20 @@ impl From<PatchError> for Error {
 impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         Self::bad_request(error.to_string())
+    }
+}
+
+/// A document that its schema refuses.
+impl From<Mismatch> for Error {
+    fn from(error: Mismatch) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+/// An answer that cannot be said.
+impl From<InvalidHeaderValue> for Error {
+    fn from(error: InvalidHeaderValue) -> Self {
+        Self::internal(error)
     }
 }
 
@@ -302,6 +322,11 @@ pub(super) fn of_forwarding(error: RequestError) -> Error {
     not_forwarded(status).because(error)
 }
 
+/// Of a request that another host has refused. Upstream passes on the status with its words and nothing of the document.
+pub(super) fn of_forwarded(status: StatusCode) -> Error {
+    Error::explanation(status, "")
+}
+
 /// A request that has come from another host already.
 pub(super) fn of_forwarding_round() -> Error {
     not_forwarded(StatusCode::BAD_GATEWAY)
@@ -319,8 +344,29 @@ pub(super) fn of_members(error: image::Error, id: &str) -> Error {
     }
 }
 
-/// 404 in the words of the routes of members and tags.
-fn image_missing(id: &str) -> Error {
+/// Of the body of a request, which did not come to its end.
+pub(super) fn of_body(error: io::Error) -> Error {
+    let status = match error.kind() {
+        ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Error::stock(status).because(error)
+}
+
+/// A PATCH of another media type than these. `headers`: those of the request.
+pub(super) fn of_patch_type(headers: &HeaderMap, media_types: &[&str]) -> Error {
+    let allowed = media_types.join(", ");
+    let mut error =
+        Error::unsupported_media_type(headers, format!("Image PATCH expects Content-Type one of: {allowed}"));
+    match HeaderValue::try_from(allowed) {
+        Ok(allowed) => drop(error.headers.insert(ACCEPT_PATCH, allowed)),
+        Err(unspeakable) => error = unspeakable.into(),
+    }
+    error
+}
+
+/// 404 in the words of the routes of members, tags and the cache.
+pub(super) fn image_missing(id: &str) -> Error {
     Error::explanation(StatusCode::NOT_FOUND, format!("Image {id} not found."))
 }
 

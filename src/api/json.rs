@@ -4,6 +4,7 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
 
+use super::domain_errors::Refusal;
 use super::header::joined;
 use super::{Error, RequestBody};
 pub(crate) use crate::schema::python::json::{to_bytes, to_unicode};
@@ -22,7 +23,7 @@ pub(crate) fn reject_body(method: &Method, headers: &HeaderMap, body: &RequestBo
     // HTTP/2 has neither header for a body of unknown length.
     let has_silent_body = may_have_body(method) && !body.is_end_stream();
     if has_body(method, headers) || has_silent_body {
-        return Err(Error::bad_request("A body is not expected with this request."));
+        return Err(Refusal::UnexpectedBody.into());
     }
     Ok(())
 }

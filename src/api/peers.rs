@@ -113,8 +113,7 @@ impl Peers {
             answer.headers_mut().extend(request_id.map(|id| (REQUEST_ID, id)));
             return Ok(answer);
         }
-        // Upstream passes on the status with its words and nothing of the document.
-        let mut refusal = Error::explanation(status, "");
+        let mut refusal = domain_errors::of_forwarded(status);
         refusal.headers.extend(request_id.map(|id| (REQUEST_ID, id)));
         Err(NotForwarded::Refused(refusal))
     }

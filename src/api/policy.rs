@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde_json::{Map, Value, json};
 use time::PrimitiveDateTime;
 use time::macros::format_description;
 
 use super::Error;
+use super::domain_errors::Refusal;
 use super::property_access::PropertyAccess;
 use crate::identity::Context;
 use crate::image::{Column, FieldValue, Image, Viewer};
@@ -36,7 +36,7 @@ impl PolicyCheck<'_> {
     /// # Errors
     /// 403 in upstream's words.
     pub(super) async fn enforce(&self, rule: &str, target: &dyn Target) -> Result<(), Error> {
-        if self.allows(rule, target).await? { Ok(()) } else { Err(refused(rule)) }
+        if self.allows(rule, target).await? { Ok(()) } else { Err(Refusal::NotAuthorized(rule).into()) }
     }
 
     /// Whether `rule` allows something with an image that exists. A caller who may not even see the image gets 404.
@@ -63,9 +63,9 @@ impl PolicyCheck<'_> {
             return Ok(());
         }
         if rule == "get_image" || !self.allows("get_image", target).await? {
-            return Err(Error::stock(StatusCode::NOT_FOUND));
+            return Err(Refusal::Unseen.into());
         }
-        Err(refused(rule))
+        Err(Refusal::NotAuthorized(rule).into())
     }
 
     /// An image that exists, as the rules see it: without the properties that are hidden from the caller.
@@ -87,7 +87,7 @@ impl PolicyCheck<'_> {
         self.enforce_on(rule, image).await?;
         let viewer = viewer(self.context);
         if self.checks_owner && !viewer.may_change(image.owner.as_deref()) {
-            return Err(Error::explanation(StatusCode::FORBIDDEN, "You do not own this image"));
+            return Err(Refusal::NotOwner.into());
         }
         Ok(())
     }
@@ -98,8 +98,16 @@ impl PolicyCheck<'_> {
     /// # Errors
     /// 403 or 404.
     pub(in crate::api) async fn enforce_on_members(&self, rule: &str, image: &Image) -> Result<(), Error> {
+        if self.allows_on_members(rule, image).await? { Ok(()) } else { Err(Refusal::NotAuthorized(rule).into()) }
+    }
+
+    /// Whether [`PolicyCheck::enforce_on_members`] would let the caller through who may see the image.
+    ///
+    /// # Errors
+    /// 404
+    pub(in crate::api) async fn allows_on_members(&self, rule: &str, image: &Image) -> Result<bool, Error> {
         self.enforce_on("get_image", image).await?;
-        self.enforce(rule, &self.target(image).await?).await
+        self.allows(rule, &self.target(image).await?).await
     }
 
     /// The rule for making an image public or community, where `visibility` is one of these.
@@ -126,11 +134,6 @@ impl PolicyCheck<'_> {
 /// The caller, as the domain's checks of visibility and ownership know them.
 pub(super) fn viewer(context: &Context) -> Viewer {
     Viewer { project: context.project_id.clone(), is_admin: context.is_admin }
-}
-
-/// 403 in upstream's words.
-pub(super) fn refused(rule: &str) -> Error {
-    Error::explanation(StatusCode::FORBIDDEN, format!("You are not authorized to complete {rule} action."))
 }
 
 /// An image that exists, as the rules see it (upstream: `glance/api/policy.py`, `ImageTarget`).

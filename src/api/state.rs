@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::content::RequestContent;
 use super::documents::{Documents, Held, Progress};
+use super::domain_errors::Refusal;
 use super::message::Filters;
 use super::peers::Peers;
 use super::policy::PolicyCheck;
@@ -84,15 +85,16 @@ impl Api {
     /// The document in the body of a request, of no more bytes than the table of routes allows; see [`Documents::read`].
     ///
     /// # Errors
-    /// As there.
+    /// As there, and 400 where there is no body.
     pub(super) async fn read_document<T: Send + 'static>(
         &self,
         call: &Call<'_>,
         body: RequestBody,
         take: impl FnOnce(Value, &Progress) -> Result<T, Error> + Send + 'static,
-    ) -> Result<Option<Held<T>>, Error> {
+    ) -> Result<Held<T>, Error> {
         let limit = call.content.limit(self.max_json_body);
-        self.documents.read(call.headers, body, limit, take).await
+        let held = self.documents.read(call.headers, body, limit, take).await?;
+        Ok(held.ok_or(Refusal::NoBody)?)
     }
 
     /// The cache through which the data of a request goes, where it goes through one.

@@ -136,6 +136,28 @@ fn columns_of_an_image_are_not_listed_again() {
     }
 }
 
+/// Elsewhere in `api/`, errors are passed on, or are values of types that say what is wrong.
+#[test]
+fn errors_become_http_in_one_place() {
+    const MADE: [&str; 4] = ["Error::explanation(", "Error::detail(", "Error::stock(", "Error::bad_request("];
+    let is_the_place = |path: &str| path == "api/error.rs" || path.starts_with("api/domain_errors");
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if source.room() != "api" || source.is_tests() {
+            continue;
+        }
+        let made = code(&source.text).filter(|(_, line)| MADE.iter().any(|call| line.contains(call)));
+        let made: Vec<String> =
+            made.map(|(number, line)| format!("src/{}:{number}: {}", source.path, line.trim())).collect();
+        if is_the_place(&source.path) {
+            assert!(source.path != "api/domain_errors.rs" || !made.is_empty(), "errors are made in another way now");
+        } else {
+            wrong.extend(made);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn files_of_a_room_do_not_need_each_other_in_large_circles() {
     let sources = sources();

@@ -8,12 +8,11 @@
 mod progress;
 mod value;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -24,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub(in crate::api) use self::progress::Progress;
 use self::progress::Waiter;
 use self::value::Unread;
+use super::domain_errors::{Refusal, of_body};
 use super::json::{announces_body, content_length};
 use super::{Error, RequestBody};
 use crate::sys::heap;
@@ -114,7 +114,7 @@ impl Documents {
         }
         let size = text.len() + VALUE_SIZE * value::count_at_most(&text).min(VALUES_MAX);
         if size <= SMALL {
-            let content = parse(&text, &Progress::default()).and_then(|value| take(value, &Progress::default()))?;
+            let content = take(parse(&text, &Progress::default())?, &Progress::default())?;
             return Ok(Some(Held { content, _share: share }));
         }
         self.grow(&mut share, size).await?;
@@ -124,7 +124,7 @@ impl Documents {
         // The share goes along: the memory is in use until the work ends, whether or not somebody waits for it.
         let work = spawn_blocking(move || {
             let _permit = permit;
-            let content = parse(&text, &progress).and_then(|value| take(value, &progress))?;
+            let content = take(parse(&text, &progress)?, &progress)?;
             Ok(Some(Held { content, _share: share }))
         });
         let done = work.await.map_err(Error::internal)?;
@@ -140,10 +140,10 @@ impl Documents {
             let frame = tokio::select! {
                 biased;
                 frame = body.frame() => frame,
-                () = self.memory.is_wanted(began, text.len()), if has_share => return Err(busy()),
+                () = self.memory.is_wanted(began, text.len()), if has_share => return Err(Refusal::Busy.into()),
             };
             let Some(frame) = frame else { return Ok(text) };
-            let Ok(data) = frame.map_err(interrupted)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(of_body)?.into_data() else { continue };
             let length = text.len() + data.len();
             if length as u64 > limit {
                 return Err(Error::too_large(limit));
@@ -167,16 +167,12 @@ impl Documents {
     }
 
     async fn acquire(&self, from: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, Error> {
-        let permits = u32::try_from(permits).map_err(|_| busy())?;
+        let permits = u32::try_from(permits).map_err(|_| Refusal::Busy)?;
         match timeout(self.patience, Arc::clone(from).acquire_many_owned(permits)).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(busy()),
+            Ok(Err(_)) | Err(_) => Err(Refusal::Busy.into()),
         }
     }
-}
-
-fn busy() -> Error {
-    Error::explanation(StatusCode::SERVICE_UNAVAILABLE, "Too many large requests. Try again later.")
 }
 
 impl Memory {
@@ -233,30 +229,14 @@ impl Drop for Share {
     }
 }
 
-fn parse(text: &[u8], progress: &Progress) -> Result<Value, Error> {
+fn parse(text: &[u8], progress: &Progress) -> Result<Value, Refusal<'static>> {
     match value::read(text, VALUES_MAX, progress) {
         Ok(value @ (Value::Object(_) | Value::Array(_))) => Ok(value),
-        Ok(_) => Err(Error::bad_request("Unexpected body type. Expected list/dict.")),
-        Err(Unread::Malformed) => Err(Error::bad_request("Malformed JSON in request body.")),
-        Err(Unread::TooMany) => {
-            let text = format!("Request is too large. It has more than {VALUES_MAX} values.");
-            Err(Error::explanation(StatusCode::PAYLOAD_TOO_LARGE, text))
-        }
-        Err(Unread::Abandoned) => Err(abandoned()),
+        Ok(_) => Err(Refusal::NeitherListNorObject),
+        Err(Unread::Malformed) => Err(Refusal::Malformed),
+        Err(Unread::TooMany) => Err(Refusal::TooManyValues(VALUES_MAX)),
+        Err(Unread::Abandoned) => Err(Refusal::Abandoned),
     }
-}
-
-/// For work that nobody waits for: nobody reads this answer.
-pub(in crate::api) fn abandoned() -> Error {
-    Error::stock(StatusCode::BAD_REQUEST)
-}
-
-fn interrupted(error: io::Error) -> Error {
-    let status = match error.kind() {
-        io::ErrorKind::TimedOut => StatusCode::REQUEST_TIMEOUT,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    Error::stock(status).because(error)
 }
 
 #[cfg(test)]

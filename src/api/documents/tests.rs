@@ -1,6 +1,8 @@
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body_util::StreamBody;
 
 use super::*;
@@ -178,7 +180,7 @@ async fn work_on_a_large_document_is_elsewhere_and_ends_when_nobody_waits() {
                 std::thread::yield_now();
             }
             flag.store(true, Relaxed);
-            Err::<(), _>(abandoned())
+            Err::<(), _>(Refusal::Abandoned.into())
         };
         inside.read(&HeaderMap::new(), body(list(50_000)), 1 << 20, work).await.map(|_| ())
     });

@@ -9,8 +9,8 @@ fn seen(error: &Error) -> (u16, &str) {
     (error.status.as_u16(), text)
 }
 
-fn io() -> std::io::Error {
-    std::io::Error::other("disk")
+fn io() -> io::Error {
+    io::Error::other("disk")
 }
 
 /// Statuses and texts of `glance/api/v2/image_data.py` and `glance/api/v2/images.py`.
@@ -139,7 +139,7 @@ fn faults_of_the_service_itself_show_nothing_of_themselves() {
 fn work_that_cannot_be_written_down_may_be_tried_again_elsewhere() {
     let table = [(libc::ENOSPC, 507), (libc::EDQUOT, 507), (libc::EMFILE, 503), (libc::EIO, 503), (libc::EROFS, 503)];
     for (errno, status) in table {
-        let error = Error::from(image::Error::IntentLog(std::io::Error::from_raw_os_error(errno)));
+        let error = Error::from(image::Error::IntentLog(io::Error::from_raw_os_error(errno)));
         assert_eq!(error.status.as_u16(), status, "errno {errno}");
         assert!(error.cause.is_some(), "the log does not learn why");
     }

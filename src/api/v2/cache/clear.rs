@@ -4,6 +4,7 @@ use http::HeaderMap;
 use http::header::HeaderName;
 
 use super::open;
+use crate::api::domain_errors::Refusal;
 use crate::api::header::joined;
 use crate::api::policy::NoTarget;
 use crate::api::{Api, Call, Error, Response, reply};
@@ -24,14 +25,12 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Respons
 }
 
 /// Whether the images in the cache go, and those in its queue.
-fn what_to_clear(headers: &HeaderMap) -> Result<(bool, bool), Error> {
+fn what_to_clear(headers: &HeaderMap) -> Result<(bool, bool), Refusal<'static>> {
     match joined(headers, TARGET).unwrap_or_default().to_lowercase().as_str() {
         "" => Ok((true, true)),
         "cache" => Ok((true, false)),
         "queue" => Ok((false, true)),
-        _ => Err(Error::bad_request(
-            "If provided 'x-image-cache-clear-target' must be 'cache', 'queue' or empty string.",
-        )),
+        _ => Err(Refusal::ClearTarget),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `DELETE /v2/cache/{image}`
 
-use super::{find, no_image, open};
+use super::{find, open};
+use crate::api::domain_errors::image_missing;
 use crate::api::policy::NoTarget;
 use crate::api::{Api, Call, Error, Response, reply};
 
@@ -9,7 +10,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     let cache = match find(api, call, id).await? {
         Some(image) => open(api, call, &call.policy.target(&image).await?).await?,
         None if is_known(api, id).await? => open(api, call, &NoTarget).await?,
-        None => return Err(no_image(id)),
+        None => return Err(image_missing(id)),
     };
     cache.delete_cached(id).await?;
     cache.delete_queued(id).await?;

@@ -11,8 +11,7 @@ pub(in crate::api) mod queue;
 pub(in crate::api) mod show;
 mod view;
 
-use http::StatusCode;
-
+use crate::api::domain_errors::Refusal;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error};
 use crate::cache::Cache;
@@ -25,8 +24,7 @@ use crate::policy::Target;
 /// 403; 404 where there is no cache.
 async fn open<'a>(api: &'a Api, call: &Call<'_>, target: &dyn Target) -> Result<&'a Cache, Error> {
     call.policy.enforce(call.rule, target).await?;
-    let none = || Error::explanation(StatusCode::NOT_FOUND, "Caching via API is not supported at this site.");
-    api.cache.as_ref().ok_or_else(none)
+    Ok(api.cache.as_ref().ok_or(Refusal::NoCache)?)
 }
 
 /// The image as the caller sees it, if it does.
@@ -39,9 +37,4 @@ async fn find(api: &Api, call: &Call<'_>, id: &str) -> Result<Option<Image>, Err
         Err(image::Error::NotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// 404 in the words of these routes.
-fn no_image(id: &str) -> Error {
-    Error::explanation(StatusCode::NOT_FOUND, format!("Image {id} not found."))
 }

@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use super::{find, no_image, open};
+use super::{find, open};
+use crate::api::domain_errors::{Refusal, image_missing};
 use crate::api::policy::NoTarget;
 use crate::api::{Api, Call, Error, Response, reply};
 
@@ -10,10 +11,10 @@ use crate::api::{Api, Call, Error, Response, reply};
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let cache = open(api, call, &NoTarget).await?;
     if !cache.is_central() {
-        return Err(Error::explanation(StatusCode::CONFLICT, "Centralized caching is not enabled"));
+        return Err(Refusal::CacheNotCentral.into());
     }
     if find(api, call, id).await?.is_none() {
-        return Err(no_image(id));
+        return Err(image_missing(id));
     }
     reply::json(StatusCode::OK, &cache.nodes(id).await?)
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
 use super::view::ImageView;
-use crate::api::documents::Held;
+use crate::api::domain_errors::Refusal;
 use crate::api::policy::ProposedImage;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::image::schema::{DISALLOWED, ImageSchema, RESERVED, is_base};
@@ -18,7 +18,8 @@ const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids
 
 /// Registers an image without data.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Response, Error> {
-    let held = read(api, call, body).await?;
+    let schema = Arc::clone(&api.schema);
+    let held = api.read_document(call, body, move |value, _| check(value, &schema)).await?;
     let document = &held.content;
     let owner = match document.base.get("owner") {
         Some(owner) => owner.as_str(),
@@ -41,29 +42,20 @@ struct Document {
     properties: Map<String, Value>,
 }
 
-async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Held<Document>, Error> {
-    let schema = Arc::clone(&api.schema);
-    let read = api.read_document(call, body, move |value, _| check(value, &schema)).await?;
-    read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
-}
-
 fn check(value: Value, schema: &ImageSchema) -> Result<Document, Error> {
-    let Value::Object(document) = &value else {
-        return Err(Error::explanation(StatusCode::BAD_REQUEST, "Request body must be a JSON object."));
-    };
-    if let Some(key) = DISALLOWED.iter().find(|key| document.contains_key(**key)) {
-        return Err(Error::explanation(StatusCode::FORBIDDEN, format!("Attribute '{key}' is read-only.")));
+    let sent = value.as_object().ok_or(Refusal::NoObject)?;
+    if let Some(key) = DISALLOWED.iter().find(|key| sent.contains_key(**key)) {
+        return Err(Refusal::ReadOnlyAttribute(key).into());
     }
-    schema.validate(&value).map_err(|error| Error::explanation(StatusCode::BAD_REQUEST, error.to_string()))?;
-    let Value::Object(document) = value else { return Err(Error::stock(StatusCode::INTERNAL_SERVER_ERROR)) };
+    schema.validate(&value)?;
+    let Value::Object(document) = value else { return Err(Refusal::NoObject.into()) };
     let (base, properties): (Map<_, _>, Map<_, _>) = document.into_iter().partition(|(name, _)| is_base(name));
     for key in properties.keys() {
         if key.chars().count() > 255 {
-            let text = "Custom property should not be greater than 255 characters.";
-            return Err(Error::explanation(StatusCode::BAD_REQUEST, text));
+            return Err(Refusal::LongProperty.into());
         }
         if RESERVED.contains(&key.as_str()) || key.starts_with(RESERVED_NAMESPACE) {
-            return Err(Error::detail(StatusCode::FORBIDDEN, format!("Attribute '{key}' is reserved.")));
+            return Err(Refusal::ReservedAttribute(key).into());
         }
     }
     Ok(Document { base, properties })
@@ -73,28 +65,24 @@ async fn check_policy(call: &Call<'_>, base: &Map<String, Value>, owner: Option<
     let visibility = base.get("visibility").and_then(Value::as_str).unwrap_or("private");
     let target = ProposedImage { owner, visibility };
     let own = call.context.project_id.as_deref();
-    let not_yours = || format!("You are not permitted to create images owned by '{}'", owner.unwrap_or("None"));
-    match call.policy.enforce(call.rule, &target).await {
-        Err(error) if error.status == StatusCode::FORBIDDEN && owner != own => {
-            return Err(Error::detail(StatusCode::FORBIDDEN, not_yours()));
-        }
-        other => other?,
+    if !call.policy.allows(call.rule, &target).await? {
+        let is_own = owner == own;
+        return Err(if is_own { Refusal::NotAuthorized(call.rule) } else { Refusal::OwnerNotPermitted(owner) }.into());
     }
     call.policy.enforce_visibility(Some(visibility), &target).await?;
     if call.policy.checks_owner && !call.context.is_admin && owner != own {
-        return Err(Error::explanation(StatusCode::FORBIDDEN, format!("{}.", not_yours())));
+        return Err(Refusal::OwnerForeign(owner).into());
     }
     Ok(())
 }
 
 fn add_headers(api: &Api, call: &Call<'_>, id: &str, headers: &mut HeaderMap) -> Result<(), Error> {
-    let value = |text: String| HeaderValue::try_from(text).map_err(Error::internal);
-    headers.insert(LOCATION, value(format!("{}/v2/images/{id}", call.host_url))?);
+    headers.insert(LOCATION, HeaderValue::try_from(format!("{}/v2/images/{id}", call.host_url))?);
     if !api.import_methods.is_empty() {
-        headers.insert(IMPORT_METHODS, value(api.import_methods.join(","))?);
+        headers.insert(IMPORT_METHODS, HeaderValue::try_from(api.import_methods.join(","))?);
     }
     if !api.store_ids.is_empty() {
-        headers.insert(STORE_IDS, value(api.store_ids.join(","))?);
+        headers.insert(STORE_IDS, HeaderValue::try_from(api.store_ids.join(","))?);
     }
     Ok(())
 }

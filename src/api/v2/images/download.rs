@@ -5,12 +5,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName
 
 use super::range::Part;
 use super::validator::Validator;
-use crate::api::domain_errors::of_download;
+use crate::api::domain_errors::{Refusal, of_download};
 use crate::api::policy::viewer;
 use crate::api::{Api, Body, Call, Error, Response, query, reply};
 use crate::cache::Cached;
 use crate::image::{self, Image, Status};
-use crate::schema::python::Excerpt;
 use crate::store::StoreError;
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -32,8 +31,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
     };
     let mut found = api.images.get(&viewer(call.context), id).await?;
     if found.status == Status::Deactivated && !call.context.is_admin {
-        let text = "The requested image has been deactivated. Image data download is forbidden.";
-        return Err(Error::explanation(StatusCode::FORBIDDEN, text));
+        return Err(Refusal::Deactivated.into());
     }
     match cache {
         // Upstream's cache lets the rule see what is hidden from the caller: of an image that it has nothing else is asked, of others that
@@ -79,7 +77,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Resu
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = part.first + part.length.saturating_sub(1);
         let range = format!("bytes {}-{last}/{size}", part.first);
-        response.headers_mut().insert(CONTENT_RANGE, HeaderValue::try_from(range).map_err(Error::internal)?);
+        response.headers_mut().insert(CONTENT_RANGE, HeaderValue::try_from(range)?);
     }
     let answer = response.headers_mut();
     answer.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -108,13 +106,11 @@ async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image, preferred:
         return Ok(());
     }
     call.policy.enforce_on("download_from_store", image).await?;
-    let refused = |text: String| Err(Error::explanation(StatusCode::BAD_REQUEST, text));
     if api.store_ids.is_empty() {
-        let text = "Store selection for download is not available when multiple backends are not enabled.";
-        return refused(text.to_owned());
+        return Err(Refusal::NoStoreSelection.into());
     }
     if let Some(unknown) = preferred.iter().find(|store| !api.store_ids.contains(store)) {
-        return refused(format!("Store '{}' is not configured.", Excerpt(unknown)));
+        return Err(Refusal::StoreNotConfigured(unknown).into());
     }
     image.locations.sort_by_key(|location| {
         let store = location.metadata.get("store").and_then(serde_json::Value::as_str);

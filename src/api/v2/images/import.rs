@@ -12,9 +12,8 @@ use crate::task::{ImportRequest, Method};
 
 /// Begins an import. What comes of it, the image and its task tell.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let read = api.read_document(call, body, |value: Value, _| Ok(value)).await?;
     // What it holds beside the content, until the end: that lives on in the request.
-    let held = read.ok_or_else(|| Error::bad_request("Body expected in request."))?;
+    let held = api.read_document(call, body, |value: Value, _| Ok(value)).await?;
     let request = ImportRequest::parse(held.content, &api.import_methods)?;
     api.images.enforce_limit(call.context.project_id.as_deref(), Resource::ImageSizeTotal, 0).await?;
     let found = api.images.get(&viewer(call.context), id).await?;

@@ -1,9 +1,8 @@
 //! Which part of an image a request wants (upstream: `glance/common/wsgi.py`, `get_range_from_request`; RFC 9110, part 14).
 
-use http::StatusCode;
 use http::header::{CONTENT_RANGE, HeaderMap, RANGE};
 
-use crate::api::Error;
+use crate::api::domain_errors::Refusal;
 use crate::api::header::joined;
 
 /// A part of an image, at least one byte long.
@@ -18,7 +17,7 @@ impl Part {
     ///
     /// # Errors
     /// 400 for several ranges, 416 for one that is malformed or lies behind the end of the image.
-    pub(super) fn requested(headers: &HeaderMap, size: u64) -> Result<Option<Self>, Error> {
+    pub(super) fn requested(headers: &HeaderMap, size: u64) -> Result<Option<Self>, Refusal<'static>> {
         if let Some(text) = joined(headers, RANGE) {
             return by_range(&text, size).map(Some);
         }
@@ -29,40 +28,30 @@ impl Part {
     }
 }
 
-fn by_range(text: &str, size: u64) -> Result<Part, Error> {
+fn by_range(text: &str, size: u64) -> Result<Part, Refusal<'static>> {
     if text.contains(',') {
-        let text = "Requests with multiple ranges are not supported in Glance. You may make multiple single-range \
-                    requests instead.";
-        return Err(Error::explanation(StatusCode::BAD_REQUEST, text));
+        return Err(Refusal::SeveralRanges);
     }
-    let (first, end) = match parse_range(text).ok_or_else(|| unsatisfiable("Invalid Range header.".to_owned()))? {
+    let (first, end) = match parse_range(text).ok_or(Refusal::MalformedRange("Range"))? {
         Wanted::From(first, end) => (first, end.map_or(size, |end| end.min(size))),
         // A suffix longer than the image is the whole image, and so is, as upstream reads it, a suffix of no bytes.
         Wanted::Last(0) => (0, size),
         Wanted::Last(count) => (size.saturating_sub(count), size),
     };
     if first >= size {
-        return Err(unsatisfiable(format!(
-            "Invalid start position in Range header. Start position MUST be in the inclusive range [0, {}].",
-            i128::from(size) - 1
-        )));
+        return Err(Refusal::RangeStart { header: "Range", size });
     }
     Ok(Part { first, length: end - first })
 }
 
-fn by_content_range(text: &str, size: u64) -> Result<Part, Error> {
-    let invalid = || unsatisfiable("Invalid Content-Range header.".to_owned());
-    let (first, end, total) = parse_content_range(text).ok_or_else(invalid)?;
-    let last = i128::from(size) - 1;
+fn by_content_range(text: &str, size: u64) -> Result<Part, Refusal<'static>> {
+    let header = "Content-Range";
+    let (first, end, total) = parse_content_range(text).ok_or(Refusal::MalformedRange(header))?;
     if total.is_none() && end > size {
-        return Err(unsatisfiable(format!(
-            "Invalid stop position in Content-Range header. The stop position MUST be in the inclusive range [0, {last}]."
-        )));
+        return Err(Refusal::RangeStop { header, size });
     }
     if first >= size {
-        return Err(unsatisfiable(format!(
-            "Invalid start position in Content-Range header. Start position MUST be in the inclusive range [0, {last}]."
-        )));
+        return Err(Refusal::RangeStart { header, size });
     }
     Ok(Part { first, length: end.min(size) - first })
 }
@@ -118,20 +107,17 @@ fn number(digits: &str) -> u64 {
     digits.parse().unwrap_or(u64::MAX)
 }
 
-fn unsatisfiable(text: String) -> Error {
-    Error::detail(StatusCode::RANGE_NOT_SATISFIABLE, text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Error;
 
     fn part(name: http::HeaderName, value: &str, size: u64) -> Result<Option<(u64, u64)>, u16> {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
         Part::requested(&headers, size)
             .map(|part| part.map(|part| (part.first, part.length)))
-            .map_err(|error| error.status.as_u16())
+            .map_err(|refusal| Error::from(refusal).status.as_u16())
     }
 
     #[test]

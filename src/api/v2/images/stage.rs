@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use http_body_util::BodyDataStream;
 
 use super::upload::{announced_size, content_length};
-use crate::api::domain_errors::of_stage;
+use crate::api::domain_errors::{Refusal, of_stage};
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::{Resource, Upload, mebibytes};
@@ -15,8 +14,7 @@ use crate::store::Priority;
 /// Takes the data of a queued image into the staging area.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
     if !api.import_methods.iter().any(|method| method == "glance-direct") {
-        let text = "'glance-direct' method is not available at this site.";
-        return Err(Error::explanation(StatusCode::NOT_FOUND, text));
+        return Err(Refusal::NoStaging.into());
     }
     json::content_type(call.headers, call.content.media_types())?;
     let announced = announced_size(call.headers)?;

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::task::coop::consume_budget;
 
 use super::view::ImageView;
-use crate::api::documents::{Held, Progress, abandoned};
+use crate::api::documents::{Held, Progress};
+use crate::api::domain_errors::{Refusal, of_patch_type};
 use crate::api::policy::{PolicyCheck, viewer};
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::patch::{self, MediaType, Operation, OperationKind};
 use crate::image::{Edit, Image};
-
-const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// Applies the changes in order to one copy of the image and saves it once: all or nothing.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
@@ -39,30 +37,20 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
 
 async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Held<Vec<Operation>>, Error> {
     let Some(media_type) = json::media_type(call.headers).as_deref().and_then(MediaType::named) else {
-        return Err(unknown_type(call)?);
+        return Err(of_patch_type(call.headers, call.content.media_types()));
     };
     let schema = Arc::clone(&api.schema);
     let take = move |value, progress: &Progress| {
         let mut operations = Vec::new();
         for operation in patch::parse(media_type, value, &schema)? {
             if progress.is_abandoned() {
-                return Err(abandoned());
+                return Err(Refusal::Abandoned.into());
             }
             operations.push(operation?);
         }
         Ok(operations)
     };
-    let read = api.read_document(call, body, take).await?;
-    read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
-}
-
-fn unknown_type(call: &Call<'_>) -> Result<Error, Error> {
-    let allowed = call.content.media_types().join(", ");
-    let header = HeaderValue::try_from(&allowed).map_err(Error::internal)?;
-    let text = format!("Image PATCH expects Content-Type one of: {allowed}");
-    let mut error = Error::unsupported_media_type(call.headers, text);
-    error.headers.insert(ACCEPT_PATCH, header);
-    Ok(error)
+    api.read_document(call, body, take).await
 }
 
 async fn check_policy(

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HeaderName};
-use http::{HeaderMap, StatusCode};
 use http_body_util::BodyDataStream;
 
-use crate::api::domain_errors::of_upload;
+use crate::api::domain_errors::{Refusal, of_upload};
 use crate::api::header::{IMAGE_STORE, joined};
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, json, reply};
 use crate::image::{Resource, Upload, mebibytes};
-use crate::schema::python::Excerpt;
 use crate::schema::python::integer::integer;
 use crate::store::Priority;
 
@@ -28,7 +27,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let found = api.images.get(&viewer(call.context), id).await?;
     call.policy.enforce_on(call.rule, &found).await?;
     if call.policy.checks_owner && !viewer(call.context).may_change(found.owner.as_deref()) {
-        return Err(not_allowed(id));
+        return Err(Refusal::UploadForbidden(id).into());
     }
     let project = call.context.project_id.clone();
     let length = content_length(call.headers);
@@ -40,12 +39,11 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
 }
 
 /// Bytes that will come, as far as the client says. Zero in Content-Length says nothing, as upstream has it.
-pub(super) fn announced_size(headers: &HeaderMap) -> Result<Option<i128>, Error> {
+pub(super) fn announced_size(headers: &HeaderMap) -> Result<Option<i128>, Refusal<'static>> {
     if let Some(text) = joined(headers, IMAGE_SIZE) {
-        let invalid =
-            || Error::explanation(StatusCode::BAD_REQUEST, "Invalid or missing image size in request headers.");
         // To Python, a header has the characters of Latin-1, and none of them but ASCII's is a digit.
-        return Some(text).filter(|text| text.is_ascii()).and_then(|text| integer(&text)).map(Some).ok_or_else(invalid);
+        let size = Some(text).filter(|text| text.is_ascii()).and_then(|text| integer(&text));
+        return size.map(Some).ok_or(Refusal::AnnouncedSize);
     }
     Ok(content_length(headers).filter(|length| *length != 0).map(i128::from))
 }
@@ -57,13 +55,5 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 fn wanted_store(api: &Api, headers: &HeaderMap) -> Result<Option<String>, Error> {
     let Some(wanted) = joined(headers, IMAGE_STORE).filter(|_| !api.store_ids.is_empty()) else { return Ok(None) };
     // The reserved stores have names too, but they are the service's own.
-    if api.store_ids.contains(&wanted) {
-        Ok(Some(wanted))
-    } else {
-        Err(Error::explanation(StatusCode::BAD_REQUEST, format!("Store for identifier {} not found", Excerpt(&wanted))))
-    }
-}
-
-fn not_allowed(id: &str) -> Error {
-    Error::explanation(StatusCode::FORBIDDEN, format!("Not allowed to upload image data for image {id}"))
+    if api.store_ids.contains(&wanted) { Ok(Some(wanted)) } else { Err(Refusal::StoreNotFound(&wanted).into()) }
 }

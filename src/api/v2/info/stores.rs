@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::api::domain_errors::Refusal;
 use crate::api::{Api, Call, Error, Response, reply};
 use crate::config::Config;
 use crate::store::Stores;
@@ -89,8 +90,7 @@ fn detail_of<'a>(store: &'a StoreView, opened: &Stores) -> DetailView<'a> {
 }
 
 fn known(api: &Api) -> Result<&[StoreView], Error> {
-    let none = || Error::explanation(StatusCode::NOT_FOUND, "Multi backend is not supported at this site.");
-    api.stores.as_deref().ok_or_else(none)
+    Ok(api.stores.as_deref().ok_or(Refusal::NoStores)?)
 }
 
 #[cfg(test)]

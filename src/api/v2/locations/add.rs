@@ -5,34 +5,31 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::api::documents::Held;
+use crate::api::domain_errors::Refusal;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::identity::Context;
 use crate::image::schema::location::check_addition;
 use crate::image::{ExpectedDigest, Status};
-use crate::schema::python::Excerpt;
+use crate::schema::Mismatch;
 use crate::store;
 use crate::task::AddedLocation;
 
 /// Takes a place where the image's data lies; a task looks at it and makes the image active.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody, id: &str) -> Result<Response, Error> {
-    let held = read(api, call, body).await?;
+    let held = api.read_document(call, body, |value, _| Ok(take(value)?)).await?;
     let (url, validation) = held.content;
     let image = api.images.get(&viewer(call.context), id).await?;
     if image.status != Status::Queued {
-        let text = format!("It's not allowed to add locations if image status is {}.", image.status);
-        return Err(Error::explanation(StatusCode::CONFLICT, text));
+        return Err(Refusal::NotQueued(image.status).into());
     }
     call.policy.enforce_on(call.rule, &image).await?;
     if !api.opened_stores.is_open_to_users(&url) && !is_service(call.context) {
-        let text = "http store must be enabled to use location API by normal user.";
-        return Err(Error::explanation(StatusCode::FORBIDDEN, text));
+        return Err(Refusal::LocationOfServices.into());
     }
     let expected = ExpectedDigest::read(&validation)?;
     if store::is_filtered(&url) && !api.images.may_fetch(&url).await {
-        let text = format!("URI for add location does not pass filtering: {}", Excerpt(&url));
-        return Err(Error::explanation(StatusCode::BAD_REQUEST, text));
+        return Err(Refusal::LocationFiltered(&url).into());
     }
     let added = AddedLocation { image, url, validation, expected, caller: Arc::clone(call.context) };
     api.tasks.add_location(added).await?;
@@ -42,13 +39,8 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
 /// The URL and what is said of its data.
 type Addition = (String, Map<String, Value>);
 
-async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Held<Addition>, Error> {
-    let read = api.read_document(call, body, |value, _| take(value)).await?;
-    read.ok_or_else(|| Error::explanation(StatusCode::BAD_REQUEST, "Body expected in request."))
-}
-
-fn take(mut body: Value) -> Result<Addition, Error> {
-    check_addition(&body).map_err(|flaw| Error::explanation(StatusCode::BAD_REQUEST, flaw.to_string()))?;
+fn take(mut body: Value) -> Result<Addition, Mismatch> {
+    check_addition(&body)?;
     let url = body.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
     let validation = match body.get_mut("validation_data").map(Value::take) {
         Some(Value::Object(data)) => data,
@@ -84,6 +76,6 @@ mod tests {
         let (url, validation) = take(json!({"url": "x", "validation_data": data})).unwrap();
         assert_eq!((url.as_str(), Value::from(validation)), ("x", data));
         assert_eq!(take(json!({"url": "x", "other": 1})).unwrap(), ("x".to_owned(), Map::new()));
-        assert_eq!(take(json!({"url": 1})).unwrap_err().status, StatusCode::BAD_REQUEST);
+        assert!(take(json!({"url": 1})).is_err());
     }
 }

@@ -4,8 +4,8 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::view::MemberView;
-use super::{find, is_shared, not_allowed, read};
-use crate::api::domain_errors::of_members;
+use super::{find, is_shared, read};
+use crate::api::domain_errors::{Refusal, of_members};
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 
@@ -16,25 +16,21 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let image = find(api, call, id).await?;
     let is_own = !call.policy.checks_owner || viewer(call.context).may_change(image.owner.as_deref());
     if !is_shared(&image) || !is_own {
-        return Err(not_allowed("create", id));
+        return Err(Refusal::MembersForbidden { action: "create", id }.into());
     }
     call.policy.enforce_on_members(call.rule, &image).await?;
-    let Value::String(wanted) = member else { return Err(form()) };
+    let Value::String(wanted) = member else { return Err(Refusal::MemberForm.into()) };
     let member = api.images.add_member(&image, &wanted).await.map_err(|error| of_members(error, id))?;
     reply::json(StatusCode::OK, &MemberView::new(&member))
 }
 
 /// What stands for the member. Whether it is a text upstream leaves to its database, so that other faults are told before.
-fn wanted(document: Option<Map<String, Value>>) -> Result<Value, Error> {
-    match document.ok_or_else(form)?.remove("member") {
-        None => Err(Error::bad_request("Member to be added not specified")),
-        Some(value) if is_empty(&value) => Err(Error::bad_request("Member can't be empty")),
+fn wanted(document: Option<Map<String, Value>>) -> Result<Value, Refusal<'static>> {
+    match document.ok_or(Refusal::MemberForm)?.remove("member") {
+        None => Err(Refusal::NoMember),
+        Some(value) if is_empty(&value) => Err(Refusal::EmptyMember),
         Some(member) => Ok(member),
     }
-}
-
-fn form() -> Error {
-    Error::bad_request("Expected a member in the form: {\"member\": \"image_id\"}")
 }
 
 /// What Python takes for false.

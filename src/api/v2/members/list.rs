@@ -4,7 +4,8 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::view::MemberView;
-use super::{NOT_SHARED, find, is_shared};
+use super::{find, is_shared};
+use crate::api::domain_errors::Refusal;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, Response, reply};
 
@@ -18,8 +19,7 @@ struct MembersView<'a> {
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let image = find(api, call, id).await?;
     if !is_shared(&image) {
-        let text = format!("Not allowed to list members for image {id}: {NOT_SHARED}");
-        return Err(Error::explanation(StatusCode::FORBIDDEN, text));
+        return Err(Refusal::MembersOfUnshared(id).into());
     }
     call.policy.enforce_on_members(call.rule, &image).await?;
     let mut members = api.images.members(&viewer(call.context), &image).await?;

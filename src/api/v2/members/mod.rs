@@ -7,7 +7,6 @@ pub(in crate::api) mod show;
 pub(in crate::api) mod update;
 mod view;
 
-use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::api::documents::Held;
@@ -15,8 +14,6 @@ use crate::api::domain_errors::of_members;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody};
 use crate::image::{Image, Visibility};
-
-const NOT_SHARED: &str = "Only shared images have members.";
 
 /// The image, whatever its visibility.
 async fn find(api: &Api, call: &Call<'_>, id: &str) -> Result<Image, Error> {
@@ -27,10 +24,6 @@ fn is_shared(image: &Image) -> bool {
     image.visibility == Visibility::Shared
 }
 
-fn not_allowed(action: &str, id: &str) -> Error {
-    Error::explanation(StatusCode::FORBIDDEN, format!("Not allowed to {action} members for image {id}."))
-}
-
 /// The object in the body, or `None` for a list.
 type Read = Held<Option<Map<String, Value>>>;
 
@@ -39,6 +32,5 @@ async fn read(api: &Api, call: &Call<'_>, body: RequestBody) -> Result<Read, Err
         Value::Object(members) => Some(members),
         _ => None,
     };
-    let read = api.read_document(call, body, move |value, _| Ok(object(value))).await?;
-    read.ok_or_else(|| Error::bad_request("Body expected in request."))
+    api.read_document(call, body, move |value, _| Ok(object(value))).await
 }

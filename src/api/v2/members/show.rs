@@ -3,7 +3,8 @@
 use http::StatusCode;
 
 use super::view::MemberView;
-use super::{NOT_SHARED, find, is_shared};
+use super::{find, is_shared};
+use crate::api::domain_errors::Refusal;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, Response, reply};
 
@@ -11,12 +12,11 @@ use crate::api::{Api, Call, Error, Response, reply};
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str, member: &str) -> Result<Response, Error> {
     let image = find(api, call, id).await?;
     if !is_shared(&image) {
-        return Err(Error::explanation(StatusCode::NOT_FOUND, NOT_SHARED));
+        return Err(Refusal::NotShared.into());
     }
-    call.policy.enforce_on_members(call.rule, &image).await.map_err(|error| match error.status {
-        StatusCode::FORBIDDEN => Error { status: StatusCode::NOT_FOUND, ..error },
-        _ => error,
-    })?;
+    if !call.policy.allows_on_members(call.rule, &image).await? {
+        return Err(Refusal::MembershipUnseen(call.rule).into());
+    }
     let member = api.images.member(&viewer(call.context), &image, member).await?;
     reply::json(StatusCode::OK, &MemberView::new(&member))
 }

@@ -3,7 +3,8 @@
 use http::StatusCode;
 
 use super::view::MemberView;
-use super::{find, is_shared, not_allowed, read};
+use super::{find, is_shared, read};
+use crate::api::domain_errors::Refusal;
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, RequestBody, Response, reply};
 use crate::image::{MemberStatus, UnknownMemberStatus};
@@ -21,12 +22,12 @@ pub(in crate::api) async fn handle(
     let viewer = viewer(call.context);
     let is_forced = call.policy.checks_owner && !viewer.is_admin && viewer.project == image.owner;
     if !is_shared(&image) || is_forced {
-        return Err(not_allowed("update", id));
+        return Err(Refusal::MembersForbidden { action: "update", id }.into());
     }
     call.policy.enforce_on_members("get_member", &image).await?;
     let found = api.images.member(&viewer, &image, member).await?;
     call.policy.enforce_on_members(call.rule, &image).await?;
-    let status = status.map_err(|error| Error::bad_request(format!("Incorrect request: {error}")))?;
+    let status = status.map_err(Refusal::MemberStatus)?;
     let updated = api.images.set_member_status(&image, &found.member, status).await?;
     reply::json(StatusCode::OK, &MemberView::new(&updated))
 }
@@ -37,10 +38,9 @@ async fn wanted_status(
     call: &Call<'_>,
     body: RequestBody,
 ) -> Result<Result<MemberStatus, UnknownMemberStatus>, Error> {
-    let form = || Error::bad_request("Expected a status in the form: {\"status\": \"status\"}");
     let held = read(api, call, body).await?;
-    match held.content.as_ref().ok_or_else(form)?.get("status") {
-        None => Err(Error::bad_request("Status not specified")),
+    match held.content.as_ref().ok_or(Refusal::MemberStatusForm)?.get("status") {
+        None => Err(Refusal::NoMemberStatus.into()),
         Some(status) => Ok(status.as_str().unwrap_or("").parse()),
     }
 }

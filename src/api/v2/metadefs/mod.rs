@@ -26,8 +26,7 @@ async fn read(
     kind: Document,
 ) -> Result<Held<Map<String, Value>>, Error> {
     let take = move |value: Value, _: &_| Ok(kind.read(value)?);
-    let read = api.read_document(call, body, take).await?;
-    read.ok_or_else(|| Error::bad_request("Body expected in request."))
+    api.read_document(call, body, take).await
 }
 
 /// The namespace, if the route's rule allows what is about to be done with it.

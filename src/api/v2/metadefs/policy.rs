@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::api::policy::{OwnProject, refused};
+use crate::api::domain_errors::Refusal;
+use crate::api::policy::OwnProject;
 use crate::api::{Call, Error};
 use crate::metadef::Namespace;
 use crate::policy::Target;
@@ -23,9 +23,9 @@ pub(super) async fn enforce(call: &Call<'_>, rule: &str, namespace: Option<&Name
         return Ok(());
     }
     if rule == SEE || !allows(call, SEE, namespace).await? {
-        return Err(Error::stock(StatusCode::NOT_FOUND));
+        return Err(Refusal::Unseen.into());
     }
-    Err(refused(rule))
+    Err(Refusal::NotAuthorized(rule).into())
 }
 
 /// Whether `rule` allows it, for what vanishes from a list otherwise.

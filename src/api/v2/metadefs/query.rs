@@ -66,7 +66,7 @@ impl ItemList {
         // An empty limit is none for tags, but no number for objects.
         let limit = limit.filter(|limit| least > 0 || !limit.is_empty()).as_deref().map(number).transpose()?;
         if limit.is_some_and(|limit| limit < least) {
-            return Err(not_positive());
+            return Err(not_positive().into());
         }
         let limit = limit.map(|limit| u64::try_from(limit).unwrap_or(0));
         Ok(Self { limit, marker: marker.filter(|marker| !marker.is_empty()), sort, direction })
@@ -74,7 +74,7 @@ impl ItemList {
 
     /// # Errors
     /// 400 for a column that tags do not have, where upstream answers 500.
-    pub(super) fn sort(&self) -> Result<TagColumn, Error> {
+    pub(super) fn sort(&self) -> Result<TagColumn, QueryError> {
         self.sort.as_deref().map_or(Some(TagColumn::CreatedAt), TagColumn::from_name).ok_or_else(bad_key)
     }
 }
@@ -83,12 +83,12 @@ fn number(text: &str) -> Result<i64, QueryError> {
     column(text).ok_or_else(|| QueryError::new("limit param must be an integer"))
 }
 
-fn not_positive() -> Error {
-    Error::bad_request("limit param must be positive")
+fn not_positive() -> QueryError {
+    QueryError::new("limit param must be positive")
 }
 
-fn bad_key() -> Error {
-    Error::bad_request("Sort key supplied is invalid.")
+fn bad_key() -> QueryError {
+    QueryError::new("Sort key supplied is invalid.")
 }
 
 fn parse_direction(word: Option<&str>) -> Result<Direction, QueryError> {

@@ -1,19 +1,16 @@
 //! `DELETE /v2/stores/{store}/{id}`
 
-use http::StatusCode;
-
-use crate::api::domain_errors::of_copy_removal;
+use crate::api::domain_errors::{Refusal, of_copy_removal};
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, Response, reply};
 
 /// Removes the image's data from one of the stores that hold it.
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, store: &str, id: &str) -> Result<Response, Error> {
     if api.store_ids.is_empty() {
-        return Err(Error::stock(StatusCode::NOT_FOUND));
+        return Err(Error::not_found_path());
     }
     if !api.store_ids.iter().any(|known| known == store) {
-        let text = format!("The selected store {store} is not available on this node.");
-        return Err(Error::explanation(StatusCode::CONFLICT, text));
+        return Err(Refusal::StoreNotHere(store).into());
     }
     let viewer = viewer(call.context);
     let found = api.images.edit(&viewer, call.context, id).await;

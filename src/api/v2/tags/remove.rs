@@ -1,9 +1,7 @@
 //! `DELETE /v2/images/{id}/tags/{tag}`
 
-use http::StatusCode;
-
 use super::find;
-use crate::api::domain_errors::of_tags;
+use crate::api::domain_errors::{Refusal, of_tags};
 use crate::api::policy::viewer;
 use crate::api::{Api, Call, Error, Response, reply};
 
@@ -16,6 +14,6 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str, tag: &s
     if removed.map_err(|error| of_tags(error, id, ACTION))? {
         Ok(reply::no_content())
     } else {
-        Err(Error::stock(StatusCode::NOT_FOUND))
+        Err(Refusal::NoTag.into())
     }
 }

@@ -35,7 +35,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
     let path = path(namespace.name());
     // The name comes as it is, but for what a header cannot hold.
     let location = format!("{}{}", call.host_url, utf8_percent_encode(&path, CONTROLS));
-    response.headers_mut().insert(LOCATION, HeaderValue::try_from(location).map_err(Error::internal)?);
+    response.headers_mut().insert(LOCATION, HeaderValue::try_from(location)?);
     Ok(response)
 }
 

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::api::domain_errors::Refusal;
 use crate::api::policy::viewer;
 use crate::api::query::link;
 use crate::api::v2::metadefs::policy::{allows, enforce};
@@ -31,10 +32,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>) -> Result<Respons
     enforce(call, "list_metadef_resource_types", None).await?;
     let marker = match &wanted.marker {
         // Upstream takes it for a row id.
-        Some(name) if name.is_empty() => {
-            let text = "Metadata definition namespace not found for id=";
-            return Err(Error::explanation(StatusCode::NOT_FOUND, text));
-        }
+        Some(name) if name.is_empty() => return Err(Refusal::EmptyNamespaceMarker.into()),
         Some(name) => Some(api.metadefs.namespace(&viewer(call.context), name).await?.into_marker()),
         None => None,
     };

@@ -2,12 +2,12 @@
 
 use http::StatusCode;
 
+use crate::api::domain_errors::Refusal;
 use crate::api::v2::metadefs::find;
 use crate::api::v2::metadefs::policy::enforce;
 use crate::api::v2::metadefs::query::resource_type;
 use crate::api::v2::metadefs::view;
 use crate::api::{Api, Call, Error, Response, reply};
-use crate::schema::python::{Excerpt, or_none};
 
 /// The property. With `resource_type`, its name in the path is the one that it has on such a resource.
 pub(in crate::api) async fn handle(
@@ -23,17 +23,8 @@ pub(in crate::api) async fn handle(
         enforce(call, "get_metadef_resource_type", Some(&namespace)).await?;
         let prefix = api.metadefs.association(&namespace, &resource_type).await?.prefix;
         let bare = prefix.as_deref().filter(|prefix| !prefix.is_empty()).and_then(|prefix| name.strip_prefix(prefix));
-        name = bare.ok_or_else(|| unprefixed(property, prefix.as_deref()))?;
+        name = bare.ok_or(Refusal::NotPrefixed { property, prefix: prefix.as_deref() })?;
     }
     let property = api.metadefs.property(&namespace, name).await?;
     reply::json(StatusCode::OK, &view::property(&property))
-}
-
-fn unprefixed(property: &str, prefix: Option<&str>) -> Error {
-    let text = format!(
-        "Property {} does not start with the expected resource type association prefix of '{}'.",
-        Excerpt(property),
-        or_none(prefix)
-    );
-    Error::explanation(StatusCode::NOT_FOUND, text)
 }
