@@ -14,7 +14,7 @@ use super::property_access::PropertyAccess;
 use crate::identity::Context;
 use crate::image::{Column, FieldValue, Image, Viewer};
 use crate::policy::{Rules, Target};
-use crate::schema::python::{boolean, or_none};
+use crate::schema::python::{boolean, number_or_none, or_none};
 
 /// Asks the policy on behalf of one request.
 #[derive(Clone, Copy)]
@@ -270,7 +270,7 @@ fn shown(text: Option<&str>) -> Cow<'_, str> {
 }
 
 fn number(value: Option<i64>) -> Cow<'static, str> {
-    value.map_or(Cow::Borrowed("None"), |value| Cow::Owned(value.to_string()))
+    number_or_none(value.map(i128::from))
 }
 
 fn flag(value: bool) -> Cow<'static, str> {

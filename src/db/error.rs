@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::failure::{Cause, Failure};
+use crate::schema::python::or_none;
 
 /// The database does not have the tables that this program works with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +92,7 @@ pub enum DbError {
     #[error("no {what} {key} found")]
     NotFound { what: &'static str, key: String },
     /// The image is no longer in a status from which the change is allowed.
-    #[error("cannot transition from {current} to {} in update (wanted from_state={wanted:?})", .next.as_deref().unwrap_or("None"))]
+    #[error("cannot transition from {current} to {} in update (wanted from_state={wanted:?})", or_none(.next.as_deref()))]
     StateConflict { id: String, current: String, next: Option<String>, wanted: Vec<String> },
     /// Other locations than those that were read belong to the image by now.
     #[error("the locations of image {id} were changed by another request")]

@@ -16,6 +16,7 @@ use super::patch::{Operation, OperationKind};
 use super::quota::check_storage;
 use super::status::Status;
 use crate::db::model::LocationRecord;
+use crate::schema::python::or_none;
 use crate::store::{Algorithm, LocationRef, StoreContext, StoreError};
 
 /// What one configuration allows a project.
@@ -270,7 +271,7 @@ impl Digests {
             }
         }
         if self.algorithm.as_deref() != Some(wanted) {
-            let got = self.algorithm.as_deref().unwrap_or("None");
+            let got = or_none(self.algorithm.as_deref());
             return Err(Error::Conflict(format!("os_hash_algo must be {wanted}, not {got}")));
         }
         let value = self.value.as_deref().unwrap_or_default();

@@ -3,6 +3,7 @@
 use super::Error;
 use super::images::Images;
 use crate::db::images as rows;
+use crate::schema::python::number_or_none;
 
 /// Whether a project may store that much more; where the size is not known, whether anything at all. Gives what is left
 /// before, `None` where there is no limit. The data of `except`, an image's id, does not count.
@@ -48,5 +49,5 @@ pub(super) async fn check_arrived(images: &Images, id: &str, project: Option<&st
 }
 
 fn over(size: Option<i128>, remaining: i64) -> Error {
-    Error::StorageQuota { size: size.map_or_else(|| "None".to_owned(), |size| size.to_string()), remaining }
+    Error::StorageQuota { size: number_or_none(size).into_owned(), remaining }
 }

@@ -12,6 +12,7 @@ use super::import::Plan;
 use super::model::Image;
 use crate::db::images::{self as rows, Measure, Owner};
 use crate::keystone::ProjectLimits;
+use crate::schema::python::or_none;
 
 const MEBIBYTE: i64 = 1 << 20;
 
@@ -188,7 +189,7 @@ impl Images {
         }
         let usage = self.used(owners, resource, but).await?;
         if usage.saturating_add(delta) > limit {
-            let project = named.unwrap_or("None").to_owned();
+            let project = or_none(named).to_owned();
             return Err(Error::OverLimit { project, resource: resource.name(), limit, usage, delta });
         }
         Ok(())

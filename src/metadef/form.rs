@@ -7,7 +7,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::models::{Field, Form, Model};
-use crate::schema::python::{display, excerpts};
+use crate::schema::python::{display, excerpts, or_none};
 
 /// A document that does not fit its model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +16,11 @@ pub(crate) struct Malformed(String);
 
 impl Malformed {
     fn of(field: &str, value: Option<&Value>, why: &str) -> Self {
-        let value = value.map_or_else(|| "None".into(), display);
-        Self(format!("Invalid input for field/attribute {field}. Value: '{}'. {why}", excerpts([value])))
+        let value = value.map(display);
+        Self(format!(
+            "Invalid input for field/attribute {field}. Value: '{}'. {why}",
+            excerpts([or_none(value.as_deref())])
+        ))
     }
 
     /// For fields that nothing knows, in the document that the field `place` holds.
@@ -38,7 +41,7 @@ pub(super) fn read(model: &Model, document: Value) -> Result<Map<String, Value>,
 /// `place`: the name of the field that holds the document.
 fn read_at(model: &Model, document: Value, place: Option<&str>) -> Result<Map<String, Value>, Malformed> {
     let Value::Object(mut given) = document else {
-        return Err(Malformed::of(place.unwrap_or("None"), Some(&document), "Value not a valid dict."));
+        return Err(Malformed::of(or_none(place), Some(&document), "Value not a valid dict."));
     };
     let mut fields = Map::new();
     for field in model.fields {
@@ -55,7 +58,7 @@ fn read_at(model: &Model, document: Value, place: Option<&str>) -> Result<Map<St
     }
     let mut unknown: Vec<&str> = given.keys().map(String::as_str).collect();
     unknown.sort_unstable();
-    Err(Malformed::unknown(&unknown, place.unwrap_or("None")))
+    Err(Malformed::unknown(&unknown, or_none(place)))
 }
 
 fn join<'a>(names: &[&'a str]) -> impl Iterator<Item = &'a str> {

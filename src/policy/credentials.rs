@@ -95,7 +95,7 @@ impl Target for Caller<'_> {
             "project_domain" => context.project_domain_id.as_deref(),
             "is_admin" => Some(boolean(context.is_admin)),
             "read_only" => Some(boolean(context.read_only)),
-            "show_deleted" => Some("False"),
+            "show_deleted" => Some(boolean(false)),
             "request_id" => Some(context.request_id.as_str()),
             "is_admin_project" => Some(boolean(context.is_admin_project)),
             "user_identity" => return Some(Cow::Owned(identity(context))),

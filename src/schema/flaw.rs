@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::python::{pretty, quote, subscripts};
+use super::python::{or_none, pretty, quote, subscripts};
 use super::types::is_any_type;
 
 /// A step from a value, or a schema, into it.
@@ -117,7 +117,8 @@ impl Spot<'_> {
 
 impl fmt::Display for Flaw<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keyword = self.spot.keyword.map_or_else(|| "None".to_owned(), quote);
+        let keyword = self.spot.keyword.map(quote);
+        let keyword = or_none(keyword.as_deref());
         let to_keyword = self.schema_path.len().saturating_sub(1);
         write!(
             f,

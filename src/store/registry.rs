@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::driver::{Driver, Store};
 use super::{Location, ObjectIdentity, Reader, StoreContext, StoreError};
 use crate::keystone::outgoing::UrlFilter;
+use crate::schema::python::or_none;
 pub(crate) use open::tasks_folder;
 use recipe::Recipe;
 
@@ -269,7 +270,7 @@ impl Stores {
     /// Those of [`Store::size`]; in multi-store mode `UnknownStore` when the location names no store.
     pub async fn size(&self, context: &StoreContext, recorded: LocationRef<'_>) -> Result<u64, StoreError> {
         if self.multi && recorded.store.is_none() {
-            return Err(StoreError::UnknownStore { store: "None".to_owned() });
+            return Err(StoreError::UnknownStore { store: or_none(None).to_owned() });
         }
         let (entry, location) = self.for_location(recorded)?;
         entry.store.size(context, &location).await
@@ -366,7 +367,7 @@ impl Stores {
 }
 
 fn nowhere() -> StoreError {
-    StoreError::NotFound { image: "None".to_owned() }
+    StoreError::NotFound { image: or_none(None).to_owned() }
 }
 
 /// Waits for the first piece of a stream and puts it back before the rest.

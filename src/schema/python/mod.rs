@@ -11,4 +11,4 @@ mod text;
 pub(crate) use limited::{Excerpt, excerpts};
 pub(crate) use repr::{display, quote, repr};
 pub(super) use repr::{quotes, reprs, subscripts};
-pub(crate) use text::{boolean, is_space, or_none, strip, title};
+pub(crate) use text::{boolean, is_space, number_or_none, or_none, strip, title};

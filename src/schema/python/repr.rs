@@ -87,7 +87,7 @@ pub(super) fn write_quoted(to: &mut Limited, text: &str) -> fmt::Result {
 
 fn write_repr(to: &mut Limited, value: &Value) -> fmt::Result {
     match value {
-        Value::Null => to.write_str("None"),
+        Value::Null => to.write_str(super::or_none(None)),
         Value::Bool(flag) => to.write_str(super::boolean(*flag)),
         Value::Number(number) => to.write_str(&repr_number(number)),
         Value::String(text) => write_quoted(to, text),

@@ -1,5 +1,7 @@
 //! Methods of Python's `str`, and what `str()` makes of its simplest values.
 
+use std::borrow::Cow;
+
 /// What Python takes for white space.
 pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
@@ -32,6 +34,14 @@ pub(crate) fn or_none(text: Option<&str>) -> &str {
     text.unwrap_or("None")
 }
 
+/// `str(value)` of a whole number that may be missing.
+pub(crate) fn number_or_none(number: Option<i128>) -> Cow<'static, str> {
+    match number {
+        Some(number) => Cow::Owned(number.to_string()),
+        None => Cow::Borrowed(or_none(None)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +63,6 @@ mod tests {
     fn simple_values_are_shown_as_str_shows_them() {
         assert_eq!((boolean(true), boolean(false)), ("True", "False"));
         assert_eq!((or_none(None), or_none(Some("x"))), ("None", "x"));
+        assert_eq!((&*number_or_none(None), &*number_or_none(Some(-1))), ("None", "-1"));
     }
 }

@@ -13,6 +13,7 @@ use super::outcome::{Findings, Percent, PluginError, Staged};
 use super::qemu_img::QemuImg;
 use crate::config::Config;
 use crate::inspect::{self, Format, Inspector, Rejection};
+use crate::schema::python::or_none;
 use crate::sys::child::ChildLimits;
 use crate::sys::crash_point::crash_point;
 
@@ -75,7 +76,7 @@ impl Conversion {
     ) -> Result<Findings, PluginError> {
         let source = staged.path.as_path();
         let original = Original::at(source)?;
-        let claimed = staged.disk_format.as_deref().unwrap_or("None");
+        let claimed = or_none(staged.disk_format.as_deref());
         let detected = self.inspect(source, interrupt)?;
         if detected == Format::Iso {
             // A disc stays as it is.
