@@ -1,3 +1,5 @@
+//! Why Keystone, or a service beside it, gives no answer that can be used.
+
 use http::StatusCode;
 
 use super::outgoing::{ClientError, RequestError, TlsPart};

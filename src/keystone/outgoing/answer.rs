@@ -1,3 +1,5 @@
+//! Answers of other services: their heads, and bodies that are read up to a bound or as a stream.
+
 use std::io;
 
 use bytes::Bytes;

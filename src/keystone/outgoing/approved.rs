@@ -1,3 +1,5 @@
+//! Names are looked up so that the connector sees approved addresses alone.
+
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};

@@ -1,3 +1,5 @@
+//! The client itself: what its requests have in common.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What a client is made from.
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! A request, and the redirects that it follows.
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! How names of hosts become addresses.
+
 use std::fmt::Debug;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
