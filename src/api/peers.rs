@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::header::IMAGE_STORE;
 use super::{Call, Error, Response, domain_errors};
 use crate::config::Config;
-use crate::image::Image;
+use crate::image::{HOSTS, Image};
 use crate::keystone::outgoing::{ClientError, Options, Outgoing, RequestError, Timeout};
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -22,9 +22,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id")
 /// A request has it that another host has sent on. Upstream knows nothing of it, and sends a request round and round whose URL leads back:
 /// one that was recorded when a host had another name, or that of a load balancer.
 const SENT_ON: HeaderName = HeaderName::from_static("x-glance-sent-on");
-
-/// Properties with the URL of the host that works on an image, or has what it works on.
-const HOSTS: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
 
 /// As long as upstream waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,10 +55,7 @@ impl Peers {
     /// The proxies of the environment cannot be used.
     pub(super) fn new(config: &Config) -> Result<Self, ClientError> {
         let client = Outgoing::new(Options { timeout: Timeout::Whole(PATIENCE), ..Options::default() })?;
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let self_url =
-            given(&config.default.worker_self_reference_url).or_else(|| given(&config.default.public_endpoint));
-        Ok(Self { client, self_url })
+        Ok(Self { client, self_url: config.default.self_url() })
     }
 
     /// The URL of the host that has to answer for this image; `None`: this one.

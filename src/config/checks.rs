@@ -9,7 +9,7 @@ use super::{
     AuditMiddlewareNotificationsSection, BarbicanSection, Config, DatabaseSection, DefaultSection,
     ImportFilteringOptsSection, KeyManagerSection, KeystoneAuthtokenSection, OsloLimitSection,
     OsloMessagingKafkaSection, OsloMessagingNotificationsSection, OsloMessagingRabbitSection, OsloPolicySection,
-    PasteDeploySection, StoreKind,
+    PasteDeploySection, StoreKind, given,
 };
 
 /// Sections whose feature this version does not have: setting one is worth a line.
@@ -128,7 +128,6 @@ fn limits(reader: &mut Reader<'_>, config: &Config) {
 
 /// What says where or how safely Keystone is asked, and cannot be honoured.
 fn ways_to_keystone(reader: &mut Reader<'_>, config: &Config) {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     if let Some(version) = given(&config.keystone_authtoken.auth_version)
         && major(&version) != Some(3)
     {

@@ -6,7 +6,7 @@ use super::layers::Layer;
 use super::option::Section as _;
 use super::problem::Problem;
 use super::sources::Sources;
-use super::{GlanceStoreSection, StoreKind};
+use super::{GlanceStoreSection, STAGING_STORE, StoreKind, TASKS_STORE};
 
 /// Directory under the user's own state directory.
 const NAME: &str = "glance-api";
@@ -33,10 +33,10 @@ pub(super) fn layer(state: &Path, kinds: &[&'static StoreKind]) -> Layer {
     let images = kinds.iter().filter_map(|kind| Some((GlanceStoreSection::NAME, kind.folder?, under("images"))));
     let others = [
         ("DEFAULT", "bind_host", "127.0.0.1".to_owned()),
-        ("DEFAULT", "node_staging_uri", format!("file://{}", under("os_glance_staging_store"))),
+        ("DEFAULT", "node_staging_uri", format!("file://{}", under(STAGING_STORE))),
         ("database", "connection", format!("sqlite:///{}", under("glance.db"))),
         ("service", "state_directory", state.display().to_string().replace('$', "$$")),
-        ("task", "work_dir", under("os_glance_tasks_store")),
+        ("task", "work_dir", under(TASKS_STORE)),
     ];
     Layer::embedded(others.into_iter().chain(images).collect())
 }

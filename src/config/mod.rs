@@ -18,6 +18,7 @@ mod difference;
 mod driver_options;
 mod embedded;
 mod files;
+mod given;
 pub mod ini;
 mod layers;
 mod load;
@@ -45,6 +46,7 @@ pub(crate) use checks::HASHES;
 pub use difference::{Needs, OptionChange};
 pub use driver_options::DriverOptions;
 pub use files::FileStates;
+pub(crate) use given::given;
 pub use load::Loaded;
 use option::{OptionInfo, Options, Section};
 pub use partial::Partial;
@@ -55,7 +57,8 @@ pub use secret::Secret;
 pub use sections::*;
 pub use sources::Sources;
 pub use store_kind::StoreKind;
-pub use stores::StoreSection;
+pub(crate) use stores::RESERVED_PREFIX;
+pub use stores::{STAGING_STORE, StoreSection, TASKS_STORE};
 
 /// Declares [`Config`] from the list of sections.
 macro_rules! config {

@@ -9,9 +9,14 @@ use super::schema::{self, BACKEND_DEFAULTS};
 use super::store_kind::StoreKind;
 use super::{Config, DefaultSection, GlanceStoreSection, StoreCommonSection};
 
-/// The stores that the service keeps for itself: for uploads before an import, and for the work of tasks.
-pub(super) const RESERVED: [&str; 2] = ["os_glance_staging_store", "os_glance_tasks_store"];
-const RESERVED_PREFIX: &str = "os_glance_";
+/// Where uploads for an import wait.
+pub const STAGING_STORE: &str = "os_glance_staging_store";
+/// Where import tasks keep their files.
+pub const TASKS_STORE: &str = "os_glance_tasks_store";
+/// The stores that the service keeps for itself.
+pub(super) const RESERVED: [&str; 2] = [STAGING_STORE, TASKS_STORE];
+/// Ids that begin so belong to such stores.
+pub(crate) const RESERVED_PREFIX: &str = "os_glance_";
 
 /// One store of a multi-store configuration.
 #[derive(Clone, Debug, Default, PartialEq)]

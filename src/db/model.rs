@@ -260,6 +260,9 @@ image_table! {
 /// The statuses of locations whose data is still on its way (upstream: `glance/async_/flows/parallel_api_image_import.py`).
 pub(super) const ON_THEIR_WAY: [&str; 2] = ["pending", "uploading"];
 
+/// The key of a location's metadata under which it names its store.
+const STORE: &str = "store";
+
 /// One place where an image's data lies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocationRecord {
@@ -281,6 +284,16 @@ impl LocationRecord {
     /// A location that is not stored yet, and whose data is still on its way.
     pub fn placeholder(url: String, metadata: serde_json::Map<String, serde_json::Value>) -> Self {
         Self { id: None, url, status: "uploading".to_owned(), metadata }
+    }
+
+    /// The id of the store that has the data, where the location names one.
+    pub fn store(&self) -> Option<&str> {
+        self.metadata.get(STORE)?.as_str()
+    }
+
+    /// Names the store that has the data.
+    pub fn set_store(&mut self, id: &str) {
+        self.metadata.insert(STORE.to_owned(), id.into());
     }
 
     /// Whether data can be read there.

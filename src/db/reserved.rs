@@ -12,18 +12,25 @@ use super::row::Columns;
 use super::session::Session;
 use super::sql::live;
 
+/// Lists the stores that have failed an import.
+pub(crate) const FAILED: &str = "os_glance_failed_import";
+/// Lists the stores to which an import is still to write.
+pub(crate) const IMPORTING: &str = "os_glance_importing_to_stores";
+/// Names the task which has an image for itself.
+pub(crate) const LOCK: &str = "os_glance_import_task";
+/// Says where others reach the worker that has an image's staged data.
+pub(crate) const STAGE_HOST: &str = "os_glance_stage_host";
+/// Say where others reach the host that works on an image, or has what it works on; the second is upstream's alone.
+pub(crate) const HOSTS: [&str; 2] = [STAGE_HOST, "os_glance_hash_op_host"];
+/// Has the token of the owner of an image's data. An image has one of the names: the first, unless that has no place.
+pub(super) const DATA_OWNER: [&str; 2] = ["os_glance_data_owner", "os_glance_data_owner_beside"];
+/// Has the bytes that the owner of the data is about to write, so that others who ask what a project takes up count them. It goes when
+/// the ownership does.
+pub(super) const DATA_SIZE: [&str; 2] = ["os_glance_data_size", "os_glance_data_size_beside"];
+
 /// All of them.
-pub(crate) const SERVICE_PROPERTIES: [&str; 9] = [
-    "os_glance_data_owner",
-    "os_glance_data_owner_beside",
-    "os_glance_data_size",
-    "os_glance_data_size_beside",
-    "os_glance_failed_import",
-    "os_glance_hash_op_host",
-    "os_glance_import_task",
-    "os_glance_importing_to_stores",
-    "os_glance_stage_host",
-];
+pub(crate) const SERVICE_PROPERTIES: [&str; 9] =
+    [DATA_OWNER[0], DATA_OWNER[1], DATA_SIZE[0], DATA_SIZE[1], FAILED, HOSTS[1], LOCK, IMPORTING, STAGE_HOST];
 
 /// That a row of `image_properties` has one of these names to the letter, which an index helps to find.
 pub(super) fn is_named(dialect: Dialect, names: &[&'static str]) -> Expr {

@@ -6,7 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 
 use crate::api::{Body, Error, Response, json};
-use crate::config::Config;
+use crate::config::{Config, given};
 
 /// What the configuration makes of the list of versions.
 #[derive(Clone, Debug)]
@@ -37,7 +37,6 @@ struct Link {
 
 impl Versions {
     pub(in crate::http) fn new(config: &Config) -> Self {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         Self {
             has_cache: given(&config.default.image_cache_dir).is_some(),
             has_stores: config.default.enabled_backends.as_ref().is_some_and(|stores| !stores.is_empty()),

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::binding::Binding;
 use super::cache::TokenCache;
 use super::{Context, ServiceUser, access_rules};
-use crate::config::{Config, FileStates, KeystoneAuthtokenSection, Secret};
+use crate::config::{Config, FileStates, KeystoneAuthtokenSection, Secret, given};
 use crate::keystone::outgoing::{Options, Outgoing, Timeout, Tls};
 use crate::keystone::{
     Entity, KeystoneError, Login, LoginOptions, Region, Session, Token, Validator, ValidatorOptions,
@@ -191,7 +191,6 @@ fn context(token: &Token, text: &HeaderValue, service: Option<&Token>) -> Contex
 }
 
 fn challenge(section: &KeystoneAuthtokenSection) -> Option<HeaderValue> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let uri = given(&section.www_authenticate_uri).or_else(|| given(&section.auth_url))?;
     HeaderValue::try_from(format!("Keystone uri=\"{uri}\"")).ok()
 }

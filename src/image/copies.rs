@@ -1,7 +1,5 @@
 //! Removing the copy of an image's data that one store holds (upstream: `glance/api/v2/images.py`, `delete_from_store`).
 
-use serde_json::Value;
-
 use super::Error;
 use super::edit::Edit;
 use super::status::Status;
@@ -31,8 +29,7 @@ fn find_copy(id: &str, status: Status, locations: &[LocationRecord], store: &str
         let text = "Cannot delete image data from the only store containing it. Consider deleting the image instead.";
         return Err(Error::LocationsFixed(text.to_owned()));
     }
-    let mut stores = locations.iter().map(|location| location.metadata.get("store").and_then(Value::as_str));
-    let place = stores.position(|id| id == Some(store));
+    let place = locations.iter().position(|location| location.store() == Some(store));
     place.ok_or_else(|| Error::NotInStore { image: id.to_owned(), store: store.to_owned() })
 }
 

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::Error;
@@ -77,7 +76,7 @@ impl Images {
             delayed_delete: config.default.delayed_delete,
             shows_locations: config.default.show_multiple_locations,
             inspection: inspect::Options::from(&config.image_format),
-            self_url: self_url(config),
+            self_url: config.default.self_url(),
             task_time_to_live: task_time_to_live(config),
             parallel_stores: usize::try_from(config.image_import_opts.max_parallel_stores).unwrap_or(1),
         };
@@ -249,11 +248,11 @@ impl Images {
     /// As [`Images::settle_locations`], for locations that are not those of an [`Image`].
     pub(super) fn settle(&self, locations: &mut [LocationRecord]) {
         for location in &mut *locations {
-            if let Some(store) = self.stores.moved_to(location_ref(location)).map(Value::from) {
-                location.metadata.insert("store".to_owned(), store);
+            if let Some(store) = self.stores.moved_to(location_ref(location)) {
+                location.set_store(store);
             }
         }
-        self.stores.sort_by_weight(locations, |location| location.metadata.get("store")?.as_str());
+        self.stores.sort_by_weight(locations, LocationRecord::store);
     }
 
     pub(super) async fn can_see(&self, viewer: &Viewer, image: &Image) -> Result<bool, Error> {
@@ -263,12 +262,6 @@ impl Images {
             (Sight::Hidden | Sight::IfMember, _) => false,
         })
     }
-}
-
-/// `worker_self_reference_url`, else `public_endpoint`.
-fn self_url(config: &Config) -> Option<String> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    given(&config.default.worker_self_reference_url).or_else(|| given(&config.default.public_endpoint))
 }
 
 /// `task_time_to_live`
@@ -285,5 +278,5 @@ pub(super) fn store_context(image: &Image, caller: Option<&Arc<Context>>) -> Sto
 
 /// A row's location as the stores know it.
 pub(super) fn location_ref(location: &LocationRecord) -> LocationRef<'_> {
-    LocationRef::new(&location.url, &location.metadata)
+    LocationRef::new(&location.url, location.store())
 }

@@ -188,11 +188,11 @@ impl Rules<'_> {
     }
 
     fn record(&self, given: Given) -> LocationRecord {
-        let mut metadata = given.metadata;
-        if let Some(store) = self.images.stores.id_for_url(&given.url) {
-            metadata.insert("store".to_owned(), Value::from(store));
+        let mut location = LocationRecord::active(given.url, given.metadata);
+        if let Some(store) = self.images.stores.id_for_url(&location.url) {
+            location.set_store(store);
         }
-        LocationRecord::active(given.url, metadata)
+        location
     }
 }
 

@@ -40,6 +40,7 @@ mod visibility;
 mod word;
 
 pub use crate::db::model::{Column, Kind};
+pub(crate) use crate::db::reserved::HOSTS;
 pub use edit::Edit;
 pub use error::Error;
 pub use events::Sending;
@@ -47,7 +48,7 @@ pub use field_value::FieldValue;
 pub use images::Images;
 pub(crate) use import::{
     FAILED, Fault, Findings, HashFault, Hold, IMPORTING, Imported, LEASE, LOCK, Making, Placement, Plan, Transformed,
-    hashed,
+    hashed, without_stores,
 };
 pub use import::{TaskKind, TaskStatus};
 pub use intent_log::{FOREIGN_AGE, IntentLog};

@@ -3,6 +3,7 @@
 use super::Error;
 use super::images::Images;
 use crate::db::images as rows;
+use crate::ingest::Allowance;
 use crate::schema::python::number_or_none;
 
 /// Whether a project may store that much more; where the size is not known, whether anything at all. Gives what is left
@@ -46,6 +47,22 @@ pub(super) async fn check_arrived(images: &Images, id: &str, project: Option<&st
         return Err(over(Some(size.into()), left));
     }
     check_storage(images, Some(id), project, Some(size.into())).await.map(drop)
+}
+
+/// How much data may come for an image. `announced`: bytes that are said to come.
+///
+/// # Errors
+/// As [`check_storage`].
+pub(super) async fn allowance(
+    images: &Images,
+    id: &str,
+    project: Option<&str>,
+    announced: Option<i128>,
+) -> Result<Allowance, Error> {
+    let left = check_storage(images, Some(id), project, announced).await?;
+    // Data of a size that was not announced is judged at its end.
+    let remaining = left.filter(|_| announced.is_some()).and_then(|left| u64::try_from(left).ok());
+    Ok(Allowance { most: images.options.limits.image_size, remaining })
 }
 
 fn over(size: Option<i128>, remaining: i64) -> Error {

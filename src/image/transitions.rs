@@ -20,6 +20,7 @@ use crate::db::DbError;
 use crate::db::images::{self as rows, ImageAndOwner};
 use crate::db::locations;
 use crate::db::model::{ImageUpdate, LocationRecord, OtherProperties};
+use crate::db::reserved::{LOCK, STAGE_HOST};
 use crate::db::tasks::{self, TakeOver};
 use crate::notifications::{Change, Subject};
 use crate::store::Hashes;
@@ -27,12 +28,6 @@ use crate::sys::crash_point::crash_point;
 
 /// How long a client waits for a look at a row whose last change had no answer.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// The property that says where others reach the worker that has an image's staged data.
-pub(super) const STAGE_HOST: &str = "os_glance_stage_host";
-
-/// The property that names the task which has an image for itself.
-pub(crate) const LOCK: &str = "os_glance_import_task";
 
 /// How a step of an image's row ended.
 #[derive(Debug)]

@@ -5,7 +5,6 @@
 //! to `active`. Whatever fails, the data is removed and the row goes back to `queued`. When it is not known whether the row has
 //! taken a step, data and intent log stay as they are, and recovery looks; so it does when the worker dies.
 
-use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 
@@ -17,12 +16,12 @@ use super::Error;
 use super::images::{Images, store_context};
 use super::intent_log::{Intent, Token};
 use super::model::Image;
-use super::quota::{check_arrived, check_storage};
+use super::quota::{allowance, check_arrived};
 use super::status::Status;
 use super::transitions::{Facts, Outcome};
 use crate::db::model::LocationRecord;
 use crate::identity::Context;
-use crate::ingest::{Allowance, Destination, Ingest, Lost, Needed, Order, Poured};
+use crate::ingest::{Destination, Ingest, Needed, Order, Poured};
 use crate::inspect::Inspector;
 use crate::notifications::Change;
 use crate::store::{Algorithm, Hashes, Priority, StoreContext, StoreEntry, StoreError};
@@ -146,14 +145,6 @@ impl Images {
             Ok(ingested) => ingested,
             Err(error) => return Received::Nothing(error.into()),
         };
-        for Lost { id, error } in &ingested.lost {
-            warn!(
-                image_id = image.id,
-                store = id,
-                error = error as &dyn StdError,
-                "a store did not take the image's data"
-            );
-        }
         let locations: Vec<LocationRecord> =
             ingested.stored.into_iter().map(|stored| LocationRecord::active(stored.url, stored.metadata)).collect();
         let facts = Facts { size: ingested.size, virtual_size, hashes: ingested.hashes, locations: locations.clone() };
@@ -184,27 +175,27 @@ impl Images {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        let left = check_storage(self, Some(&image.id), upload.project.as_deref(), upload.announced).await?;
-        let allowance = Allowance {
-            most: self.options.limits.image_size,
-            // Data of a size that was not announced is judged at its end.
-            remaining: left.filter(|_| upload.announced.is_some()).and_then(|left| u64::try_from(left).ok()),
-        };
+        let allowance = allowance(self, &image.id, upload.project.as_deref(), upload.announced).await?;
+        let order = Order { announced: upload.announced, length: upload.length, ..self.order(context, image)? };
+        let target = Destination { id: store.id.clone(), store: Arc::clone(&store.store) };
+        let ingest = Ingest::begin(vec![target], &order).await?;
+        Ok(ingest.pour(upload.data, allowance).await?)
+    }
+
+    /// What is done with an image's data, of which nothing is known yet, on its way into a store.
+    pub(super) fn order<'a>(&self, context: &StoreContext, image: &'a Image) -> Result<Order<'a>, Error> {
         let algorithm = image.os_hash_algo.as_deref().unwrap_or(&self.options.hashing_algorithm);
-        let order = Order {
+        Ok(Order {
             object: &image.id,
-            announced: upload.announced,
-            length: upload.length,
+            announced: None,
+            length: None,
             algorithm: Some(Algorithm::parse(algorithm)?),
             // Other containers are not opened.
             inspects: image.container_format.as_deref() == Some("bare"),
             needed: Needed::All,
             at_once: 1,
             context: context.clone(),
-        };
-        let target = Destination { id: store.id.clone(), store: Arc::clone(&store.store) };
-        let ingest = Ingest::begin(vec![target], &order).await?;
-        Ok(ingest.pour(upload.data, allowance).await?)
+        })
     }
 
     /// Whether the data may stay, now that all of it has been seen. Gives the size of the disk inside.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::config::{BarbicanSection, BarbicanServiceUserSection, Config, FileStates};
+use crate::config::{BarbicanSection, BarbicanServiceUserSection, Config, FileStates, given};
 use crate::keystone::outgoing::{Options, Outgoing, Timeout, Tls};
 use crate::keystone::{KeystoneError, Login, LoginOptions};
 
@@ -54,7 +54,6 @@ impl BarbicanOptions {
     /// Something is missing, no URL, or a file that cannot be used.
     pub(super) fn new(config: &Config) -> Result<Self, KeystoneError> {
         let section = &config.barbican;
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let url = |option, text: &str| {
             Url::parse(text).map_err(|source| KeystoneError::OptionUrl { section: SECTION, option, source })
         };

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::error::KeystoneError;
-use crate::config::{BarbicanServiceUserSection, KeystoneAuthtokenSection, OsloLimitSection, Secret};
+use crate::config::{BarbicanServiceUserSection, KeystoneAuthtokenSection, OsloLimitSection, Secret, given};
 
 /// The options that all sections with a service account have in common. An empty text is as good as none.
 #[derive(Clone, Debug, Default)]
@@ -222,10 +222,6 @@ sections! {
     BarbicanServiceUserSection "barbican_service_user"
     KeystoneAuthtokenSection "keystone_authtoken"
     OsloLimitSection "oslo_limit"
-}
-
-fn given(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
 }
 
 fn insert(object: &mut Value, key: &str, value: Value) {

@@ -11,23 +11,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
-use serde_json::{Map, Value};
 
 use super::driver::{Driver, Store};
 use super::{Location, ObjectIdentity, Reader, StoreContext, StoreError};
+use crate::config::RESERVED_PREFIX;
+pub use crate::config::{STAGING_STORE, TASKS_STORE};
 use crate::keystone::outgoing::UrlFilter;
 use crate::schema::python::or_none;
 pub(crate) use open::tasks_folder;
 use recipe::Recipe;
-
-/// Ids that begin so belong to the service itself.
-const RESERVED_PREFIX: &str = "os_glance_";
-
-/// Where uploads for an import wait.
-pub const STAGING_STORE: &str = "os_glance_staging_store";
-
-/// Where import tasks keep their files.
-pub const TASKS_STORE: &str = "os_glance_tasks_store";
 
 /// All stores of one configuration. A reload makes a new one; what is under way keeps the old.
 pub struct Stores {
@@ -84,9 +76,8 @@ pub struct LocationRef<'a> {
 }
 
 impl<'a> LocationRef<'a> {
-    pub fn new(url: &'a str, metadata: &'a Map<String, Value>) -> Self {
-        let store = metadata.get("store").and_then(Value::as_str).filter(|store| !store.is_empty());
-        Self { url, store }
+    pub fn new(url: &'a str, store: Option<&'a str>) -> Self {
+        Self { url, store: store.filter(|store| !store.is_empty()) }
     }
 }
 

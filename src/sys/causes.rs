@@ -1,20 +1,25 @@
 //! What an error says together with its causes.
 
+use std::error::Error;
+use std::iter::successors;
+
+/// An error, what caused it, what caused that, and so on.
+pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |error| (*error).source())
+}
+
 /// An error and its causes on one line, each once.
-pub(crate) struct ErrorWithCauses<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+pub(crate) struct ErrorWithCauses<'a>(pub(crate) &'a (dyn Error + 'static));
 
 impl std::fmt::Display for ErrorWithCauses<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut text = self.0.to_string();
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            let cause = error.to_string();
+        for cause in chain(self.0).skip(1).map(ToString::to_string) {
             // Some errors tell their causes themselves.
             if !text.contains(&cause) {
                 text.push_str(": ");
                 text.push_str(&cause);
             }
-            source = error.source();
         }
         f.write_str(&text)
     }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::import::forget_progress;
 use super::model::{TaskKind, TaskStatus};
 use super::pool::{Ended, Turn, Work};
-use super::tasks::{NO_TIME, Tasks, UNREACHED, new_task};
+use super::tasks::{FAILED, NO_TIME, Tasks, UNREACHED, new_task};
 use super::{Asker, Error};
 use crate::db::DbError;
 use crate::db::model::ImageUpdate;
@@ -27,8 +27,6 @@ use crate::sys::crash_point::crash_point;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Before data is read once more.
 const RETRY: Duration = Duration::from_secs(1);
-/// What upstream says of every failure; the cause follows.
-const FAILED: &str = "Task failed due to Internal Error";
 
 /// A request to add a location, which has been checked as far as that goes without looking at the place.
 pub struct AddedLocation {

@@ -26,6 +26,9 @@ const REQUEST_ID_LENGTH: usize = 64;
 /// Characters that the column of image ids holds.
 const ID_LENGTH: usize = 36;
 
+/// What upstream's tasks say of nearly every failure; the cause follows.
+pub(super) const FAILED: &str = "Task failed due to Internal Error";
+
 /// What a task says that was not begun when its worker was stopped.
 pub(super) const NO_TIME: &str =
     "The service was stopped before it began this task. What it was asked for can be asked for again.";

@@ -1,7 +1,7 @@
 //! `[DEFAULT]`.
 
-use crate::config::Secret;
 use crate::config::option::{removed, section, tier1, tier2, tier3};
+use crate::config::{Secret, given};
 
 section! {
     /// Options of `[DEFAULT]`.
@@ -245,4 +245,9 @@ section! {
 impl DefaultSection {
     /// The most that Linux takes for `tcp_keepidle` (`MAX_TCP_KEEPIDLE`).
     pub const LONGEST_KEEPIDLE: i64 = 32_767;
+
+    /// Where other hosts reach this one: `worker_self_reference_url`, else `public_endpoint`.
+    pub(crate) fn self_url(&self) -> Option<String> {
+        given(&self.worker_self_reference_url).or_else(|| given(&self.public_endpoint))
+    }
 }

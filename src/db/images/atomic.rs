@@ -15,7 +15,7 @@ use crate::db::sql::live;
 
 /// Properties that only a [`TaskLock`] sets and [`delete_property_atomic`] removes (`IMAGE_ATOMIC_PROPS` in
 /// `glance/db/__init__.py`): an update with an old copy of the image must not undo a lock that it does not know of.
-pub(super) const ATOMIC_PROPERTIES: &[&str] = &["os_glance_import_task"];
+pub(super) const ATOMIC_PROPERTIES: &[&str] = &[reserved::LOCK];
 
 /// Deletes a property if it has this very value (`image_delete_property_atomic`). The row goes, as upstream's; here also where it is marked
 /// as deleted: an image whose deletion is taken back would have it again, and nobody who removes it.

@@ -21,22 +21,14 @@ use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::ImageRecord;
-use crate::db::reserved;
+use crate::db::reserved::{self, DATA_OWNER, DATA_SIZE};
 use crate::db::retry::UnitOfWork;
 use crate::db::row::{Columns, Row};
 use crate::db::session::{Session, Transaction};
 use crate::db::sql::padded;
 
-/// Names of the property, of which an image has one: the first, unless that has no place. They begin as all that belong to the
-/// service.
-const OWNER_PROPERTY: [&str; 2] = ["os_glance_data_owner", "os_glance_data_owner_beside"];
-
-/// Names of a second property of that kind: bytes that the owner of the data is about to write, so that others who ask what a project
-/// takes up count them. It goes when the ownership does.
-pub(super) const SIZE_PROPERTY: [&str; 2] = ["os_glance_data_size", "os_glance_data_size_beside"];
-
-/// All of these names: what workers find by them is theirs.
-pub(in crate::db) const NOTES: [&str; 4] = [OWNER_PROPERTY[0], OWNER_PROPERTY[1], SIZE_PROPERTY[0], SIZE_PROPERTY[1]];
+/// All names of notes about the owner of an image's data: what workers find by them is theirs.
+pub(in crate::db) const NOTES: [&str; 4] = [DATA_OWNER[0], DATA_OWNER[1], DATA_SIZE[0], DATA_SIZE[1]];
 
 /// What a change of an image does to the ownership of its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +83,7 @@ impl UnitOfWork for AnnounceSize {
     const NAME: &'static str = "note the size of data in flight";
 
     async fn run(&self, session: &mut Session) -> Result<(), DbError> {
-        put(session, &self.id, SIZE_PROPERTY, &self.bytes.to_string(), clock::now()).await
+        put(session, &self.id, DATA_SIZE, &self.bytes.to_string(), clock::now()).await
     }
 }
 
@@ -150,7 +142,7 @@ impl Ownership {
     pub(super) async fn apply(&self, session: &mut Session, id: &str, now: PrimitiveDateTime) -> Result<(), DbError> {
         match self {
             Self::Unasked | Self::Ask(_) => Ok(()),
-            Self::Take(token) | Self::TakeFrom(_, token) => put(session, id, OWNER_PROPERTY, token, now).await,
+            Self::Take(token) | Self::TakeFrom(_, token) => put(session, id, DATA_OWNER, token, now).await,
             Self::GiveBack(_) => clear(session, id).await,
         }
     }
@@ -180,7 +172,7 @@ pub(in crate::db) async fn owners(
         .columns(["image_id", "value"])
         .from("image_properties")
         .and_where(Expr::col("image_id").is_in(padded(images)))
-        .and_where(reserved::is_named(session.dialect(), &OWNER_PROPERTY))
+        .and_where(reserved::is_named(session.dialect(), &DATA_OWNER))
         .take();
     let read = |row: &dyn Row| {
         let mut columns = Columns::of(row);
@@ -287,6 +279,6 @@ fn tokens(dialect: Dialect, id: &str) -> SelectStatement {
     Query::select()
         .from("image_properties")
         .and_where(Expr::col("image_id").eq(id))
-        .and_where(reserved::is_named(dialect, &OWNER_PROPERTY))
+        .and_where(reserved::is_named(dialect, &DATA_OWNER))
         .take()
 }

@@ -3,19 +3,16 @@
 
 use sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement};
 
-use super::ownership::SIZE_PROPERTY;
 use crate::db::connection::Db;
 use crate::db::dialect::Dialect;
 use crate::db::error::DbError;
 use crate::db::model::ON_THEIR_WAY;
-use crate::db::reserved;
+use crate::db::reserved::{self, DATA_SIZE, IMPORTING};
 use crate::db::retry::UnitOfWork;
 use crate::db::row::Columns;
 use crate::db::session::Session;
 
 const GONE: [&str; 3] = ["killed", "deleted", "pending_delete"];
-/// Set while an import copies the image to further stores.
-const COPYING: &str = "os_glance_importing_to_stores";
 
 /// Whose images are counted; `None` is nobody's.
 pub type Owner = Option<String>;
@@ -77,7 +74,7 @@ impl UnitOfWork for Usage {
             Measure::InFlight { but } => {
                 query.column(("image_properties", "value"));
                 query.inner_join("image_properties", column("id").eq(Expr::col(("image_properties", "image_id"))));
-                query.and_where(reserved::is_named(dialect, &SIZE_PROPERTY));
+                query.and_where(reserved::is_named(dialect, &DATA_SIZE));
                 query.and_where(busy(dialect, &["saving", "importing"]));
                 query.and_where_option(but.as_deref().map(|id| column("id").ne(id)));
                 // As many as there are uploads at this moment.
@@ -134,7 +131,7 @@ fn announced(dialect: Dialect) -> SelectStatement {
         .expr(Expr::cust("1"))
         .from("image_properties")
         .and_where(Expr::col(("image_properties", "image_id")).eq(column("id")))
-        .and_where(reserved::is_named(dialect, &SIZE_PROPERTY))
+        .and_where(reserved::is_named(dialect, &DATA_SIZE))
         .take()
 }
 
@@ -143,7 +140,7 @@ fn copied(dialect: Dialect) -> SelectStatement {
     Query::select()
         .column("image_id")
         .from("image_properties")
-        .and_where(reserved::is_named(dialect, &[COPYING]))
+        .and_where(reserved::is_named(dialect, &[IMPORTING]))
         .and_where(Expr::col("value").ne(""))
         .take()
 }

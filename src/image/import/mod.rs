@@ -15,17 +15,12 @@ mod steps;
 mod stores;
 mod task;
 
-pub(crate) use super::transitions::LOCK;
+pub(crate) use crate::db::reserved::{FAILED, IMPORTING, LOCK};
 pub(crate) use hold::{Hold, Plan, Transformed};
 pub(crate) use lease::LEASE;
 pub(super) use lease::Reclaims;
 pub(crate) use making::{Findings, Making};
 pub(crate) use place::{HashFault, Placement, hashed};
 pub(crate) use pour::{Fault, Imported};
+pub(crate) use stores::without as without_stores;
 pub use task::{TaskKind, TaskStatus};
-
-/// The property that lists the stores to which an import is still to write.
-pub(crate) const IMPORTING: &str = "os_glance_importing_to_stores";
-
-/// The property that lists the stores that have failed.
-pub(crate) const FAILED: &str = "os_glance_failed_import";

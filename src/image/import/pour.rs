@@ -13,12 +13,12 @@ use super::hold::{Hold, Plan};
 use super::steps::locations;
 use crate::db::images as rows;
 use crate::db::model::LocationRecord;
-use crate::image::images::store_context;
-use crate::image::quota::check_storage;
+use crate::image::images::{location_ref, store_context};
+use crate::image::quota::allowance;
 use crate::image::{Error, Image, Images, Upload};
-use crate::ingest::{Allowance, Destination, Ingest, IngestError, Ingested, Lost, Needed, Order, Poured};
+use crate::ingest::{Destination, Ingest, IngestError, Ingested, Lost, Needed, Order, Poured};
 use crate::notifications::Change;
-use crate::store::{Algorithm, Hashes, LocationRef, Priority, Reader, StoreContext, StoreEntry, StoreError};
+use crate::store::{Hashes, LocationRef, Priority, Reader, StoreContext, StoreEntry, StoreError};
 use crate::sys::crash_point::crash_point;
 
 /// Data that is durable in its stores.
@@ -153,21 +153,13 @@ impl Images {
         let image = &plan.image;
         let announced = announced.filter(|size| *size > 0);
         let wanted = announced.map(i128::from);
-        let left = check_storage(self, Some(&image.id), plan.project.as_deref(), wanted).await?;
-        let allowance = Allowance {
-            most: self.options.limits.image_size,
-            remaining: left.filter(|_| announced.is_some()).and_then(|left| u64::try_from(left).ok()),
-        };
-        let algorithm = image.os_hash_algo.as_deref().unwrap_or(&self.options.hashing_algorithm);
+        let allowance = allowance(self, &image.id, plan.project.as_deref(), wanted).await?;
         let order = Order {
-            object: &image.id,
             announced: wanted,
             length: announced,
-            algorithm: Some(Algorithm::parse(algorithm)?),
-            inspects: image.container_format.as_deref() == Some("bare"),
             needed: if plan.needs_all { Needed::All } else { Needed::Any },
             at_once: self.options.parallel_stores,
-            context: context.clone(),
+            ..self.order(context, image)?
         };
         let mut destinations = Vec::new();
         for StoreEntry { id, store, .. } in self.entries(&plan.stores)? {
@@ -227,11 +219,8 @@ impl Images {
     pub(crate) async fn open_for_copy(&self, plan: &Plan) -> Result<Reader, StoreError> {
         let mut locations = plan.image.locations.clone();
         let default = self.stores.default_store().id.as_str();
-        let store =
-            |location: &LocationRecord| location.metadata.get("store").and_then(|id| id.as_str()) != Some(default);
-        locations.sort_by_key(store);
-        let places: Vec<LocationRef<'_>> =
-            locations.iter().map(|location| LocationRef::new(&location.url, &location.metadata)).collect();
+        locations.sort_by_key(|location| location.store() != Some(default));
+        let places: Vec<LocationRef<'_>> = locations.iter().map(location_ref).collect();
         let context = store_context(&plan.image, Some(&plan.caller)).with_priority(Priority::Background);
         self.stores.open_any(&context, &places, None).await
     }

@@ -4,9 +4,10 @@ use super::hold::{Hold, Plan};
 use super::pour::Imported;
 use super::{FAILED, IMPORTING, LOCK, stores};
 use crate::db::model::{ImageUpdate, LocationRecord, OtherLocations, OtherProperties};
+use crate::db::reserved::STAGE_HOST;
 use crate::db::tasks::ImageStep;
 use crate::image::intent_log::Token;
-use crate::image::transitions::{STAGE_HOST, to, with_hashes};
+use crate::image::transitions::{to, with_hashes};
 use crate::image::{Error, Image, Images, Status};
 
 /// What properties an import gives its image, and takes from it.

@@ -10,9 +10,9 @@ pub(super) fn with(list: Option<&str>, stores: &[String]) -> String {
 }
 
 /// The list without these stores.
-pub(super) fn without(list: Option<&str>, stores: &[String]) -> String {
+pub(crate) fn without(list: Option<&str>, stores: &[impl AsRef<str>]) -> String {
     let mut all = split(list);
-    all.retain(|store| !stores.iter().any(|gone| gone == store));
+    all.retain(|store| !stores.iter().any(|gone| gone.as_ref() == *store));
     join(&all)
 }
 

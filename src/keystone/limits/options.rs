@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::endpoint::Wanted;
-use crate::config::{Config, FileStates, OsloLimitSection};
+use crate::config::{Config, FileStates, OsloLimitSection, given};
 use crate::keystone::error::KeystoneError;
 use crate::keystone::login::{Login, LoginOptions};
 use crate::keystone::outgoing::{Options, Outgoing, Timeout, Tls};
@@ -53,7 +53,6 @@ impl LimitOptions {
     /// Something is missing or no URL.
     pub(super) fn new(config: &Config) -> Result<Self, KeystoneError> {
         let section = &config.oslo_limit;
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let url = given(&section.endpoint_override).map(|url| {
             Url::parse(&url).map_err(|source| KeystoneError::OptionUrl {
                 section: SECTION,
@@ -92,7 +91,6 @@ fn tls(section: &OsloLimitSection) -> Tls {
 }
 
 fn wanted(section: &OsloLimitSection) -> Result<Wanted, KeystoneError> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     if let Some(id) = given(&section.endpoint_id) {
         return Ok(Wanted::Id(id));
     }

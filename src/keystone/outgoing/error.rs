@@ -1,10 +1,12 @@
-use std::error::Error;
+//! Why a client cannot be made, or a request got no answer.
+
 use std::io;
 use std::path::PathBuf;
 
 use tokio::task::JoinError;
 
 use super::url_filter::Refused;
+use crate::sys::causes::chain;
 
 /// A client cannot be made of its options.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +85,7 @@ impl RequestError {
 
 /// Shown with all its causes, but without the URL, which may hold credentials.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", causes(.0))]
+#[error("{}", chain(.0).map(ToString::to_string).collect::<Vec<_>>().join(": "))]
 pub struct TransportError(reqwest::Error);
 
 impl From<reqwest::Error> for TransportError {
@@ -95,24 +97,7 @@ impl From<reqwest::Error> for TransportError {
 impl From<reqwest::Error> for RequestError {
     /// What the filter says about addresses comes back as a failed look-up of the name.
     fn from(error: reqwest::Error) -> Self {
-        let mut next: Option<&dyn Error> = Some(&error);
-        while let Some(cause) = next {
-            if let Some(refused) = cause.downcast_ref::<Refused>() {
-                return Self::Refused(refused.clone());
-            }
-            next = cause.source();
-        }
-        Self::Transport(error.into())
+        let refused = chain(&error).find_map(|cause| cause.downcast_ref::<Refused>()).cloned();
+        refused.map_or_else(|| Self::Transport(error.into()), Self::Refused)
     }
-}
-
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -16,12 +16,10 @@ use super::error::PolicyError;
 use super::rules::Rules;
 use crate::config::{Config, ini};
 use crate::identity::Context;
+use crate::image::RESERVED_NAMESPACE;
 
 /// The option that names the file, as messages begin.
 const OPTION: &str = "[DEFAULT] property_protection_file";
-
-/// Sections that begin so are the service's own and stand for everyone.
-const RESERVED: &str = "os_glance";
 
 /// What is done with a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,10 +124,10 @@ impl Protections {
     /// `names_rules`: permissions are rules of the policy, not roles.
     fn parse(text: &str, names_rules: bool, path: PathBuf) -> Result<Self, ProtectionError> {
         let at = |(line, what)| ProtectionError::Line { path: path.clone(), line, what };
-        let mut patterns = vec![format!("{RESERVED}.*")];
+        let mut patterns = vec![format!("{RESERVED_NAMESPACE}.*")];
         let mut permissions = vec![[const { Permission::Everyone }; 4]];
         for section in file::sections(text).map_err(at)? {
-            if section.name.starts_with(RESERVED) {
+            if section.name.starts_with(RESERVED_NAMESPACE) {
                 continue;
             }
             patterns.push(pattern::translate(&section.name).map_err(|source| {

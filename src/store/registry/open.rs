@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::driver::{Driver, Setup, Store};
 use super::super::{StoreError, drivers, file};
 use super::recipe::Recipe;
-use super::{RESERVED_PREFIX, STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
+use super::{STAGING_STORE, StoreEntry, Stores, TASKS_STORE};
 use crate::config::{Config, DriverOptions, ImportFilteringOptsSection, StoreSection};
 use crate::keystone::outgoing::UrlFilter;
 
@@ -113,13 +113,6 @@ fn multi(
         store: section.to_owned(),
         reason: reason.to_owned(),
     };
-    if backends.iter().any(|(id, _)| id.starts_with(RESERVED_PREFIX)) {
-        return Err(wrong(
-            "DEFAULT",
-            "enabled_backends: 'os_glance_' prefix should not be used in enabled_backends config option. It is reserved for \
-             internal use only.",
-        ));
-    }
     let wanted = config.glance_store.default_backend.as_deref().filter(|id| !id.is_empty());
     let wanted = wanted.ok_or_else(|| wrong("glance_store", "'default_backend' config option is not set."))?;
     let mut entries = Vec::new();

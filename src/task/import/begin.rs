@@ -10,7 +10,7 @@ use super::request::{ImportRequest, Method};
 use crate::db::tasks as rows;
 use crate::db::{DbError, clock};
 use crate::identity::Context;
-use crate::image::{FAILED, IMPORTING, Image, LOCK, Plan, Transformed};
+use crate::image::{FAILED, IMPORTING, Image, LOCK, Plan, Transformed, without_stores};
 use crate::schema::python::Excerpt;
 use crate::sys::crash_point::crash_point;
 use crate::task::tasks::new_task;
@@ -137,12 +137,7 @@ impl Tasks {
             return Err(Error::Conflict(format!("Store for identifier {} not found", Excerpt(unknown))));
         }
         if request.method == Method::CopyImage {
-            let holding = |store: &String| {
-                let id = |location: &crate::db::model::LocationRecord| {
-                    location.metadata.get("store")?.as_str().map(str::to_owned)
-                };
-                image.locations.iter().filter_map(id).any(|id| id == *store)
-            };
+            let holding = |store: &String| image.locations.iter().any(|location| location.store() == Some(store));
             if request.all_stores {
                 stores.retain(|store| !holding(store));
                 if stores.is_empty() {
@@ -187,8 +182,7 @@ pub(in crate::task) fn forget_progress(image: &mut Image, former: &Task) {
     let stores: Vec<&str> = backend.into_iter().flatten().filter_map(|store| store.as_str()).collect();
     for name in [IMPORTING, FAILED] {
         if let Some(list) = image.property(name) {
-            let kept: Vec<&str> = list.split(',').filter(|store| !stores.contains(store)).collect();
-            let kept = kept.join(",");
+            let kept = without_stores(Some(list), &stores);
             image.properties.set(name, Some(kept));
         }
     }

@@ -19,10 +19,7 @@ use crate::task::Error;
 use crate::task::import::{FetchError, PluginError, Progress, Source, Subject, aside, file_source};
 use crate::task::model::{Task, TaskStatus};
 use crate::task::pool::{Ended, Turn, Work};
-use crate::task::tasks::{NO_TIME, Tasks, UNREACHED};
-
-/// What upstream says of nearly every failure; the cause follows.
-const FAILED: &str = "Task failed due to Internal Error";
+use crate::task::tasks::{FAILED, NO_TIME, Tasks, UNREACHED};
 
 /// Why no image was made.
 #[derive(Debug, thiserror::Error)]

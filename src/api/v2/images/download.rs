@@ -112,9 +112,8 @@ async fn prefer_stores(api: &Api, call: &Call<'_>, image: &mut Image, preferred:
     if let Some(unknown) = preferred.iter().find(|store| !api.store_ids.contains(store)) {
         return Err(Refusal::StoreNotConfigured(unknown).into());
     }
-    image.locations.sort_by_key(|location| {
-        let store = location.metadata.get("store").and_then(serde_json::Value::as_str);
-        !store.is_some_and(|store| preferred.iter().any(|wanted| wanted == store))
-    });
+    image
+        .locations
+        .sort_by_key(|location| !location.store().is_some_and(|store| preferred.iter().any(|wanted| wanted == store)));
     Ok(())
 }

@@ -12,10 +12,7 @@ use crate::config::Config;
 use crate::db::model::LocationRecord;
 use crate::identity::Context;
 use crate::image::schema::ImageSchema;
-use crate::image::{FieldValue, Image, Status};
-
-/// Properties that say on which host work is going on; clients never see them.
-const HIDDEN_PROPERTIES: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
+use crate::image::{FieldValue, HOSTS, Image, Status};
 
 /// What the configuration adds to the document.
 #[derive(Clone, Debug)]
@@ -84,7 +81,7 @@ impl Serialize for ImageView<'_> {
         map.serialize_entry("file", &format_args!("/v2/images/{}/file", image.id))?;
         map.serialize_entry("schema", "/v2/schemas/image")?;
         if self.shown.stores {
-            let stores: Vec<&str> = self.locations.iter().filter_map(|l| l.metadata.get("store")?.as_str()).collect();
+            let stores: Vec<&str> = self.locations.iter().filter_map(LocationRecord::store).collect();
             if !stores.is_empty() {
                 map.serialize_entry("stores", &stores.join(","))?;
             }
@@ -110,7 +107,7 @@ const OTHER_FIELDS: [&str; 4] = ["tags", "self", "file", "schema"];
 /// A base field hides a custom property of the same name, which old databases may hold.
 fn is_shown(name: &str) -> bool {
     let is_field = OTHER_FIELDS.contains(&name) || Image::column_named(name).is_some();
-    !is_field && !HIDDEN_PROPERTIES.contains(&name)
+    !is_field && !HOSTS.contains(&name)
 }
 
 /// `YYYY-MM-DDTHH:MM:SSZ`; fractions are cut off.
