@@ -74,14 +74,6 @@ pub(super) struct Call<'a> {
 }
 
 impl Api {
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// Why not, in words that tell nothing of where it is.
-    pub(crate) async fn reach_database(&self) -> Result<(), String> {
-        self.images.reach_database().await.map_err(|error| error.to_string())
-    }
-
     /// The document in the body of a request, of no more bytes than the table of routes allows; see [`Documents::read`].
     ///
     /// # Errors

@@ -63,7 +63,7 @@ pub(super) fn join(inner: &Arc<Inner>, request: &FillRequest) -> watch::Receiver
     let (progress, begun) = inner.fills.find_or_begin(id, Fill::listen);
     if let Some(fill) = begun {
         let registered = Registered { inner: Arc::clone(inner), id: id.clone(), fill };
-        request.images.spawn_work(run(registered, request.clone()));
+        inner.work.spawn(run(registered, request.clone()));
     }
     progress
 }

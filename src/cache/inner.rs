@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::blocking::is_passing;
 use super::error::Error;
@@ -36,6 +37,8 @@ pub(super) struct Inner {
     pub(super) room: Arc<tokio::sync::Mutex<()>>,
     /// Fills that go on though nobody reads.
     pub(super) unread_fills: Semaphore,
+    /// What goes on until its end, for which whoever ends the process waits.
+    pub(super) work: TaskTracker,
     /// Cancelled when the process is to end.
     pub(super) stopping: CancellationToken,
     pub(super) prefetching: Mutex<Prefetching>,
@@ -124,7 +127,13 @@ impl Options {
 }
 
 impl Inner {
-    pub(super) fn new(layout: Layout, index: Box<dyn Index>, options: Options, stopping: CancellationToken) -> Self {
+    pub(super) fn new(
+        layout: Layout,
+        index: Box<dyn Index>,
+        options: Options,
+        work: TaskTracker,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             layout,
             index,
@@ -135,6 +144,7 @@ impl Inner {
             fills: Fills::default(),
             room: Arc::default(),
             unread_fills: Semaphore::new(MOST_UNREAD_FILLS),
+            work,
             stopping,
             prefetching: Mutex::default(),
             asked_to_prefetch: Notify::new(),

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::db::Db;
@@ -74,13 +75,14 @@ impl Cache {
     /// for the driver `centralized_db`.
     ///
     /// A disk that cannot be written to and a database that does not answer are no errors: the cache begins to work when they do.
-    /// `stopping`: cancelled when the process is to end, which keeps only fills that somebody reads.
+    /// `work`: where fills are registered, for whose end whoever ends the process waits. `stopping`: cancelled when the process is to end, which keeps only fills that somebody reads.
     ///
     /// # Errors
     /// A directory or an index that cannot be used.
     pub(crate) async fn open(
         config: &Config,
         db: Option<&Db>,
+        work: TaskTracker,
         stopping: CancellationToken,
     ) -> Result<Option<Self>, SetupError> {
         let Some(options) = Options::read(config) else { return Ok(None) };
@@ -94,7 +96,7 @@ impl Cache {
             Ok(()) => None,
         };
         let (index, unprepared) = index::open(config, db, &layout).await?;
-        let inner = Inner::new(layout, index, options, stopping);
+        let inner = Inner::new(layout, index, options, work, stopping);
         if let Some(error) = refused {
             inner.warn_of_directory(&error);
         }

@@ -104,7 +104,7 @@ impl Cache {
         }
         let turn = Turn { inner: Arc::clone(&self.inner), is_over: false };
         let (cache, own, stopping) = (self.clone(), images.clone(), self.inner.stopping.clone());
-        images.spawn_work(async move {
+        self.inner.work.spawn(async move {
             tokio::select! {
                 // First, so that it says what it leaves to the next start.
                 biased;
@@ -190,7 +190,7 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CancellationToken, Config};
+    use super::super::{CancellationToken, Config, TaskTracker};
     use super::*;
 
     #[tokio::test]
@@ -199,7 +199,7 @@ mod tests {
         let mut config = Config::default();
         config.default.image_cache_dir = folder.path().to_str().map(str::to_owned);
         config.default.image_cache_driver = "sqlite".to_owned();
-        let cache = Cache::open(&config, None, CancellationToken::new()).await.unwrap().unwrap();
+        let cache = Cache::open(&config, None, TaskTracker::new(), CancellationToken::new()).await.unwrap().unwrap();
         for (is_over, is_free) in [(false, true), (true, false)] {
             cache.inner.prefetching().is_running = true;
             let turn = Turn { inner: Arc::clone(&cache.inner), is_over };

@@ -26,7 +26,7 @@ async fn open(change: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Cache) {
     config.default.image_cache_dir = folder.path().join("cache").to_str().map(str::to_owned);
     config.default.image_cache_driver = "sqlite".to_owned();
     change(&mut config);
-    let cache = Cache::open(&config, None, CancellationToken::new()).await.unwrap().unwrap();
+    let cache = Cache::open(&config, None, TaskTracker::new(), CancellationToken::new()).await.unwrap().unwrap();
     assert!(cache.is_made_from(&config) && !cache.is_made_from(&Config::default()));
     (folder, cache)
 }
@@ -65,10 +65,13 @@ async fn ids(cache: &Cache) -> Vec<String> {
 
 #[tokio::test]
 async fn without_a_directory_there_is_no_cache() {
-    assert!(Cache::open(&Config::default(), None, CancellationToken::new()).await.unwrap().is_none());
+    assert!(
+        Cache::open(&Config::default(), None, TaskTracker::new(), CancellationToken::new()).await.unwrap().is_none()
+    );
     let mut config = Config::default();
     config.default.image_cache_dir = Some("/proc/no/cache".to_owned());
-    let error = Cache::open(&config, None, CancellationToken::new()).await.err().unwrap().to_string();
+    let error =
+        Cache::open(&config, None, TaskTracker::new(), CancellationToken::new()).await.err().unwrap().to_string();
     assert!(error.contains("image_cache_dir = /proc/no/cache"), "{error}");
 }
 
@@ -227,7 +230,7 @@ async fn a_database_that_does_not_answer_at_the_start_is_asked_again() {
     let mut config = Config::default();
     config.default.image_cache_dir = folder.path().join("cache").to_str().map(str::to_owned);
     config.default.worker_self_reference_url = Some("http://here".to_owned());
-    let cache = Cache::open(&config, Some(&away), CancellationToken::new()).await.unwrap().unwrap();
+    let cache = Cache::open(&config, Some(&away), TaskTracker::new(), CancellationToken::new()).await.unwrap().unwrap();
     assert!(cache.tidy().await.is_err_and(|error| error.is_unavailable()));
     assert!(put_file(&cache, &id(1), 10).await);
     drop(cache);
@@ -236,7 +239,7 @@ async fn a_database_that_does_not_answer_at_the_start_is_asked_again() {
     let before = Entry { hits: 5, ..Entry::new(&id(1), 10, time::OffsetDateTime::UNIX_EPOCH) };
     sqlite.insert(before).await.unwrap();
     let db = connect().await;
-    let cache = Cache::open(&config, Some(&db), CancellationToken::new()).await.unwrap().unwrap();
+    let cache = Cache::open(&config, Some(&db), TaskTracker::new(), CancellationToken::new()).await.unwrap().unwrap();
     cache.tidy().await.unwrap();
     let cached = cache.cached().await.unwrap();
     assert_eq!((cached.len(), cached[0].hits, cached[0].size), (1, 5, 10));

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span};
 
 use super::access::Line;
 use super::exchange::Exchange;
-use super::health::HealthCheck;
+use super::health::{HealthCheck, Reachable};
 use super::middleware::audit::Audit;
 use super::middleware::context::{self, Admission};
 use super::middleware::cors::Cors;
@@ -31,6 +31,8 @@ pub(crate) struct App<H = Api> {
     mounts: Vec<(String, Mount)>,
     versions: Versions,
     handler: H,
+    /// For the health check.
+    database: Arc<dyn Reachable>,
     longest_request_id: usize,
 }
 
@@ -41,21 +43,11 @@ pub(crate) trait Handler: Send + Sync {
     /// # Errors
     /// What the client is to be told, not yet rendered for its Accept header.
     fn handle(&self, request: api::Request) -> impl Future<Output = Result<Response, Error>> + Send;
-
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// Why not, in words that anybody may read.
-    fn reach_database(&self) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 impl Handler for Api {
     async fn handle(&self, request: api::Request) -> Result<Response, Error> {
         Self::handle(self, request).await
-    }
-
-    async fn reach_database(&self) -> Result<(), String> {
-        Self::reach_database(self).await
     }
 }
 
@@ -79,7 +71,7 @@ enum Filter {
 }
 
 impl<H: Handler> App<H> {
-    /// `identify`: needed where the plan authenticates. `debug_requests`: log every request and answer, without secrets.
+    /// `database`: for the health check. `identify`: needed where the plan authenticates. `debug_requests`: log every request and answer, without secrets.
     ///
     /// # Errors
     /// Options that cannot be used, or no `identify` where it is needed.
@@ -87,6 +79,7 @@ impl<H: Handler> App<H> {
         config: &Config,
         plan: &Plan,
         handler: H,
+        database: Arc<dyn Reachable>,
         identify: Option<Arc<dyn Identify>>,
         debug_requests: bool,
     ) -> Result<Self, PipelineError> {
@@ -102,7 +95,7 @@ impl<H: Handler> App<H> {
             mounts.push((prefix.clone(), mount));
         }
         let longest_request_id = context::longest_request_id(config);
-        Ok(Self { mounts, versions: Versions::new(config), handler, longest_request_id })
+        Ok(Self { mounts, versions: Versions::new(config), handler, database, longest_request_id })
     }
 
     /// Answers one request; never fails. A panic on the way ends in 500.
@@ -149,7 +142,7 @@ impl<H: Handler> App<H> {
         let mount = self.mounts.iter().find(|(prefix, _)| path::is_below(&path, prefix));
         match mount {
             Some((_, Mount::Health(check))) => {
-                let answer = check.answer(exchange, || self.handler.reach_database()).await;
+                let answer = check.answer(exchange, &*self.database).await;
                 answer.unwrap_or_else(|error| exchange.refuse(&error))
             }
             Some((prefix, Mount::Pipeline { filters, applications })) => {

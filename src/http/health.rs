@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
@@ -19,10 +20,26 @@ use super::exchange::Exchange;
 use super::pipeline;
 use crate::api::{Body, Error, Response};
 use crate::config::HealthcheckSection;
+use crate::db::Db;
 
 /// Headers that only a proxy sets.
 const PROXIED: [&str; 6] =
     ["forwarded", "x-forwarded", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-for", "x-forwarded-prefix"];
+
+/// A database that can be asked whether it is there.
+pub(crate) trait Reachable: Send + Sync {
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// Why not, in words that anybody may read: they tell nothing of where it is.
+    fn reach(&self) -> BoxFuture<'_, Result<(), String>>;
+}
+
+impl Reachable for Db {
+    fn reach(&self) -> BoxFuture<'_, Result<(), String>> {
+        async { self.ping().await.map_err(|error| error.to_string()) }.boxed()
+    }
+}
 
 /// Answers whether this service is to be used.
 #[derive(Clone, Debug)]
@@ -109,14 +126,12 @@ impl HealthCheck {
         })
     }
 
-    /// `reach_database` says why the database does not answer.
-    ///
     /// # Errors
     /// 403 for those who may not ask, where upstream crashes.
-    pub(in crate::http) async fn answer<F: Future<Output = Result<(), String>>>(
+    pub(in crate::http) async fn answer(
         &self,
         exchange: &Exchange,
-        reach_database: impl Fn() -> F,
+        database: &dyn Reachable,
     ) -> Result<Response, Error> {
         let from = exchange.peer.map(|peer| peer.ip().to_canonical());
         let is_known =
@@ -127,7 +142,7 @@ impl HealthCheck {
         }
         let mut results = Vec::with_capacity(self.checks.len());
         for check in &self.checks {
-            results.push(check.check(exchange.port, &reach_database).await);
+            results.push(check.check(exchange.port, database).await);
         }
         let is_healthy = results.iter().all(|check| check.available);
         let status = match (is_healthy, &exchange.method) {
@@ -233,11 +248,7 @@ fn now() -> String {
 }
 
 impl Check {
-    async fn check<F: Future<Output = Result<(), String>>>(
-        &self,
-        port: u16,
-        reach_database: &impl Fn() -> F,
-    ) -> CheckResult {
+    async fn check(&self, port: u16, database: &dyn Reachable) -> CheckResult {
         match self {
             Self::DisableByFile(path) if path.is_empty() => {
                 CheckResult::ok("No 'disable_by_file_path' configuration value specified".to_owned())
@@ -264,7 +275,7 @@ impl Check {
                 }
                 CheckResult::ok("Specified file paths are available".to_owned())
             }
-            Self::Database => match reach_database().await {
+            Self::Database => match database.reach().await {
                 Ok(()) => CheckResult::ok("The database answers".to_owned()),
                 Err(details) => {
                     tracing::warn!(details, "health check: the database does not answer");
@@ -318,4 +329,4 @@ async fn is_there(path: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::http) mod tests;

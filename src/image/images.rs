@@ -21,7 +21,6 @@ use crate::identity::Context;
 use crate::inspect;
 use crate::keys::KeyManager;
 use crate::keystone::UnifiedLimits;
-use crate::keystone::outgoing::UrlFilter;
 use crate::notifications::Notifier;
 use crate::store::{LocationRef, Reader, StoreContext, StoreEntry, StoreError, Stores};
 
@@ -77,7 +76,7 @@ impl Images {
             shows_locations: config.default.show_multiple_locations,
             inspection: inspect::Options::from(&config.image_format),
             self_url: config.default.self_url(),
-            task_time_to_live: task_time_to_live(config),
+            task_time_to_live: config.task.time_to_live(),
             parallel_stores: usize::try_from(config.image_import_opts.max_parallel_stores).unwrap_or(1),
         };
         Self {
@@ -116,19 +115,6 @@ impl Images {
             recovery_slots: Arc::clone(&former.recovery_slots),
             ..self
         }
-    }
-
-    /// Does something for images in a task for which whoever ends the process waits.
-    pub(crate) fn spawn_work(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(work);
-    }
-
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// Why not.
-    pub(crate) async fn reach_database(&self) -> Result<(), DbError> {
-        self.db.ping().await
     }
 
     /// The image of this id.
@@ -201,16 +187,6 @@ impl Images {
         self.stores.for_location(location_ref(location)).ok().map(|(store, _)| store)
     }
 
-    /// How long a task that is done is shown.
-    pub(crate) fn task_time_to_live(&self) -> Duration {
-        self.options.task_time_to_live
-    }
-
-    /// What URLs must pass that users have written.
-    pub(crate) fn url_filter(&self) -> UrlFilter {
-        self.stores.url_filter().clone()
-    }
-
     /// Whether stores have ids that users may name.
     pub(crate) fn has_store_ids(&self) -> bool {
         self.stores.is_multi()
@@ -229,15 +205,6 @@ impl Images {
     /// The ids of all stores to which users may write.
     pub(crate) fn writable_stores(&self) -> Vec<String> {
         self.stores.public().filter(|entry| !entry.is_read_only()).map(|entry| entry.id.clone()).collect()
-    }
-
-    /// Whether the filter of `[import_filtering_opts]` lets the service fetch data from a URL that a user has written.
-    pub async fn may_fetch(&self, url: &str) -> bool {
-        let refused = self.stores.url_filter().addresses(url).await.err();
-        if let Some(reason) = &refused {
-            tracing::info!(%reason, "a URL may not be fetched");
-        }
-        refused.is_none()
     }
 
     /// Names the stores of locations as they are called now, and puts the locations in the order in which they are read.
@@ -262,13 +229,6 @@ impl Images {
             (Sight::Hidden | Sight::IfMember, _) => false,
         })
     }
-}
-
-/// `task_time_to_live`
-fn task_time_to_live(config: &Config) -> Duration {
-    let hours = u64::try_from(config.task.task_time_to_live).unwrap_or(0);
-    // More than a hundred years are for ever, and still a time that a database holds.
-    Duration::from_secs(hours.min(100 * 365 * 24) * 3600)
 }
 
 /// On whose behalf the stores work on an image; without a caller the service does so by itself.

@@ -90,8 +90,7 @@ impl Images {
     }
 
     pub(super) fn staging_folder(&self) -> Option<PathBuf> {
-        let properties = self.stores.staging().ok()?.store.properties();
-        Some(PathBuf::from(properties.get("data_dir")?.as_str()?))
+        self.stores.staging().ok()?.store.folder().map(Path::to_owned)
     }
 }
 

@@ -92,8 +92,8 @@ pub(super) enum Occasion<'a> {
 }
 
 impl Parts {
-    /// Makes the parts of a configuration. `work`: where the domain registers what must come to its end though its client has
-    /// gone. `pool`: runs the tasks of all configurations. `drain`: cancelled when the worker is to end.
+    /// Makes the parts of a configuration. `work`: where the domain and the cache register what must come to its end though its
+    /// client has gone. `pool`: runs the tasks of all configurations. `drain`: cancelled when the worker is to end.
     ///
     /// # Errors
     /// What is wrong with the configuration or missing; the parts in force are untouched then.
@@ -117,27 +117,31 @@ impl Parts {
         let database = database.with_cipher(cipher(config)?);
         let (stores, intent_log) = (Arc::new(local.stores), Arc::new(local.intent_log));
         let notifier = Notifier::new(vec![Box::new(LogListener)]);
-        let images = Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier.clone(), work)
-            .with_unified_limits(local.unified_limits.clone())
-            .with_keys(Arc::clone(&local.keys));
+        let images =
+            Images::new(config, database.clone(), Arc::clone(&stores), intent_log, notifier.clone(), work.clone())
+                .with_unified_limits(local.unified_limits.clone())
+                .with_keys(Arc::clone(&local.keys));
         let images = match before {
             Some(before) => images.succeeding(&before.images),
             None => images,
         };
-        let tasks = Tasks::new(config, database.clone(), images.clone(), pool).map_err(AssembleError::configuration)?;
+        let filter = stores.url_filter().clone();
+        let tasks = Tasks::new(config, database.clone(), images.clone(), filter, pool);
+        let tasks = tasks.map_err(AssembleError::configuration)?;
         let callers = local
             .identity
             .clone()
             .map(|identity| Arc::new(Callers::new(identity, local.policy.clone())) as Arc<dyn Identify>);
         let metadefs = Metadefs::new(database.clone()).with_notifier(notifier);
         let fit = before.filter(|_| keeps_database);
-        let cache = open_cache(config, &database, &local.plan, fit, drain).await?;
+        let cache = open_cache(config, &database, &local.plan, fit, work, drain).await?;
         let stores_of_api = Arc::clone(&stores);
         let api = Api::new(config, images.clone(), tasks.clone(), stores_of_api, metadefs, local.policy, local.schema)
             .map_err(AssembleError::configuration)?
             .with_protections(local.protections)
             .with_cache(cache.clone());
-        let app = App::new(config, &local.plan, api, callers, config.service.debug_requests)
+        let reachable = Arc::new(database.clone());
+        let app = App::new(config, &local.plan, api, reachable, callers, config.service.debug_requests)
             .map_err(AssembleError::configuration)?;
         let authenticated = local.plan.authenticates();
         let LocalParts { identity, unified_limits, keys, .. } = local;
@@ -173,12 +177,13 @@ async fn open_cache(
     database: &Db,
     plan: &Plan,
     before: Option<&Parts>,
+    work: TaskTracker,
     drain: CancellationToken,
 ) -> Result<Option<Cache>, AssembleError> {
     let kept = before.and_then(|parts| parts.cache.clone()).filter(|cache| cache.is_made_from(config));
     let cache = match kept {
         Some(kept) => Some(kept),
-        None => match Cache::open(config, Some(database), drain).await {
+        None => match Cache::open(config, Some(database), work, drain).await {
             // Upstream asks for the name of the node only where images go through the cache.
             Err(error) if error.is_about_node() && !plan.has_cache() => {
                 tracing::warn!("{error}; there is no image cache");

@@ -1,7 +1,7 @@
 //! The contract of a store, whatever lies behind it, and what is known of a kind of store before one is made.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -88,6 +88,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `RemoteUnavailable` when only the storage itself could tell.
     fn candidates<'a>(&'a self, image_id: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+
+    /// The directory of new objects, each a file of its own name; `None` where objects are no files.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 
     /// What `info/stores/detail` shows under `properties`.
     fn properties(&self) -> Map<String, Value>;

@@ -18,7 +18,7 @@ use crate::db::tasks::{self as rows, Failure, ImageStep, NewTask, TaskStep};
 use crate::db::{Db, DbError, clock};
 use crate::identity::Context;
 use crate::image::{self, Hold, Image, Images};
-use crate::keystone::outgoing::ClientError;
+use crate::keystone::outgoing::{ClientError, UrlFilter};
 
 /// Characters that the column of request ids holds.
 const REQUEST_ID_LENGTH: usize = 64;
@@ -44,6 +44,8 @@ pub(super) const UNREACHED: &str = "The service could not reach the database for
 pub struct Tasks {
     pub(super) db: Db,
     pub(super) images: Images,
+    /// Which URLs of users may be fetched.
+    filter: UrlFilter,
     pub(super) pool: Arc<Pool>,
     pub(super) web: Web,
     pub(super) remote: Remote,
@@ -82,20 +84,27 @@ impl Asker {
 }
 
 impl Tasks {
-    /// `pool` outlives a configuration. Its limit stays as it is until [`Self::put_limit_in_force`].
+    /// `filter`: which URLs of users may be fetched. `pool` outlives a configuration; its limit stays as it is until
+    /// [`Self::put_limit_in_force`].
     ///
     /// # Errors
     /// The configuration asks for what is not there.
-    pub fn new(config: &Config, db: Db, images: Images, pool: Arc<Pool>) -> Result<Self, SetupError> {
+    pub fn new(
+        config: &Config,
+        db: Db,
+        images: Images,
+        filter: UrlFilter,
+        pool: Arc<Pool>,
+    ) -> Result<Self, SetupError> {
         let limit = usize::try_from(config.wsgi.task_pool_threads).unwrap_or(1);
-        let time_to_live = images.task_time_to_live();
+        let time_to_live = config.task.time_to_live();
         let unusable = |error: ClientError| SetupError::Web(error.to_string());
-        let web = Web::new(images.url_filter()).map_err(unusable)?;
-        let remote = Remote::new(config, images.url_filter()).map_err(unusable)?;
+        let web = Web::new(filter.clone()).map_err(unusable)?;
+        let remote = Remote::new(config, filter.clone()).map_err(unusable)?;
         let plugins = Arc::new(Plugins::new(config)?);
         let legacy = Arc::new(Legacy::new(config));
         let hashing = Hashing::new(config);
-        Ok(Self { db, images, pool, web, remote, plugins, legacy, hashing, time_to_live, limit })
+        Ok(Self { db, images, filter, pool, web, remote, plugins, legacy, hashing, time_to_live, limit })
     }
 
     /// From now on as many tasks run at a time as this configuration says.
@@ -136,7 +145,7 @@ impl Tasks {
 
     /// Whether the service may fetch data from there, as far as the filter of `[import_filtering_opts]` is concerned.
     pub async fn may_fetch(&self, url: &str) -> bool {
-        self.images.may_fetch(url).await
+        self.filter.allows(url).await
     }
 
     /// Registers a task. One of the type `import` runs when there is room; for the others there is nothing to do.

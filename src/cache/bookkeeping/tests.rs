@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::cache::Cache;
@@ -87,7 +88,7 @@ impl Scene {
         layout.create_folders().unwrap();
         let index = Overtaken { index: index::local(&folder.path().join("cache.db")), late: Arc::clone(&late) };
         let options = Options::read(&config).unwrap();
-        let inner = Inner::new(layout, Box::new(index), options, CancellationToken::new());
+        let inner = Inner::new(layout, Box::new(index), options, TaskTracker::new(), CancellationToken::new());
         Self { cache: Cache { inner: Arc::new(inner) }, late, _folder: folder }
     }
 

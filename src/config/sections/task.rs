@@ -1,5 +1,7 @@
 //! `[task]`.
 
+use std::time::Duration;
+
 use crate::config::option::{removed, section, tier1};
 
 section! {
@@ -13,5 +15,14 @@ section! {
         task_time_to_live: i64 = 48, tier1().old(&[("DEFAULT", "task_time_to_live")]);
         /// Scratch directory of the legacy import task (single-store mode).
         work_dir: Option<String> = None, tier1();
+    }
+}
+
+impl TaskSection {
+    /// How long a task that is done is shown.
+    pub(crate) fn time_to_live(&self) -> Duration {
+        let hours = u64::try_from(self.task_time_to_live).unwrap_or(0);
+        // More than a hundred years are for ever, and still a time that a database holds.
+        Duration::from_secs(hours.min(100 * 365 * 24) * 3600)
     }
 }

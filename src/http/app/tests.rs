@@ -5,6 +5,7 @@ use http_body_util::{BodyExt, Empty, Full};
 
 use super::*;
 use crate::api::json;
+use crate::http::health::tests::Database;
 use crate::http::middleware::identity::tests::FakeIdentity;
 
 /// Routes with one of each kind of answer.
@@ -34,10 +35,6 @@ impl Handler for Routes {
             _ => Err(Error::not_found_path()),
         }
     }
-
-    async fn reach_database(&self) -> Result<(), String> {
-        Ok(())
-    }
 }
 
 fn app(flavor: &str, change: impl FnOnce(&mut Config)) -> App<Routes> {
@@ -45,7 +42,7 @@ fn app(flavor: &str, change: impl FnOnce(&mut Config)) -> App<Routes> {
     config.paste_deploy.flavor = Some(flavor.to_owned());
     change(&mut config);
     let plan = Plan::from_config(&config).unwrap();
-    App::new(&config, &plan, Routes, Some(Arc::new(FakeIdentity)), false).unwrap()
+    App::new(&config, &plan, Routes, Arc::new(Database(Ok(()))), Some(Arc::new(FakeIdentity)), false).unwrap()
 }
 
 async fn ask(
@@ -197,7 +194,7 @@ fn authentication_needs_somebody_to_ask() {
     let mut config = Config::default();
     config.paste_deploy.flavor = Some("keystone".to_owned());
     let plan = Plan::from_config(&config).unwrap();
-    let error = App::new(&config, &plan, Routes, None, false).err().unwrap();
+    let error = App::new(&config, &plan, Routes, Arc::new(Database(Ok(()))), None, false).err().unwrap();
     assert!(matches!(error, PipelineError::NoIdentity));
 }
 
@@ -225,7 +222,7 @@ async fn the_log_tells_all_but_secrets() {
     let mut config = Config::default();
     config.paste_deploy.flavor = Some("keystone".to_owned());
     let plan = Plan::from_config(&config).unwrap();
-    let app = App::new(&config, &plan, Routes, Some(Arc::new(FakeIdentity)), true).unwrap();
+    let app = App::new(&config, &plan, Routes, Arc::new(Database(Ok(()))), Some(Arc::new(FakeIdentity)), true).unwrap();
     let request = http::Request::get("/v2/failure?x=1").header("x-auth-token", "good").header("host", "h");
     let body: api::RequestBody = Box::pin(Empty::<Bytes>::new().map_err(|never| match never {}));
     let connection = Connection { peer: Some("192.0.2.1:1".parse().unwrap()), local: None, tls: false };
@@ -258,7 +255,7 @@ async fn bodies_are_shown_within_bounds() {
     let _guard = tracing::subscriber::set_default(subscriber);
     let config = Config::default();
     let plan = Plan::from_config(&config).unwrap();
-    let app = App::new(&config, &plan, Routes, None, true).unwrap();
+    let app = App::new(&config, &plan, Routes, Arc::new(Database(Ok(()))), None, true).unwrap();
     let long = "é".repeat(4000);
     for (kind, sent, expected) in [
         ("application/json", "{\"url\": \"http://u:t0p@h/\"}", "{\"url\": \"http://****@h/\"}\n"),

@@ -11,9 +11,16 @@ fn bare() -> HealthcheckSection {
     HealthcheckSection { backends: Vec::new(), disable_by_file_path: String::new(), ..HealthcheckSection::default() }
 }
 
-async fn answers() -> Result<(), String> {
-    Ok(())
+/// A database, and what it says.
+pub(in crate::http) struct Database(pub(in crate::http) Result<(), &'static str>);
+
+impl Reachable for Database {
+    fn reach(&self) -> BoxFuture<'_, Result<(), String>> {
+        async { self.0.map_err(str::to_owned) }.boxed()
+    }
 }
+
+const ANSWERS: Database = Database(Ok(()));
 
 #[tokio::test]
 async fn the_answers_are_those_of_upstream() {
@@ -27,7 +34,7 @@ async fn the_answers_are_those_of_upstream() {
         let check = HealthCheck::new(&bare(), &local.collect()).unwrap();
         let headers: Vec<_> = case["accept"].as_str().map(|value| ("accept", value)).into_iter().collect();
         let exchange = exchange(case["method"].as_str().unwrap(), "/healthcheck", &headers);
-        let response = check.answer(&exchange, answers).await.unwrap();
+        let response = check.answer(&exchange, &ANSWERS).await.unwrap();
         upstream::assert_same(exchange.complete(response), &case);
     }
 }
@@ -38,7 +45,7 @@ async fn details_are_told_where_that_is_allowed() {
         options(&[("detailed", "True"), ("backends", "disable_by_file"), ("disable_by_file_path", "/no/<file>")]);
     let check = HealthCheck::new(&bare(), &local).unwrap();
     let text = async |accept| {
-        let response = check.answer(&exchange("GET", "/healthcheck", &[("accept", accept)]), answers).await.unwrap();
+        let response = check.answer(&exchange("GET", "/healthcheck", &[("accept", accept)]), &ANSWERS).await.unwrap();
         let Body::Bytes(text) = response.into_body() else { panic!("no body") };
         String::from_utf8(text.to_vec()).unwrap()
     };
@@ -59,10 +66,10 @@ async fn a_database_that_does_not_answer_is_told() {
         let Body::Bytes(text) = response.into_body() else { panic!("no body") };
         (status, String::from_utf8(text.to_vec()).unwrap())
     };
-    assert_eq!(told(check.answer(&exchange, answers).await.unwrap()).await, (200, "OK\nOK".to_owned()));
-    let away = async || Err("It is away.".to_owned());
+    assert_eq!(told(check.answer(&exchange, &ANSWERS).await.unwrap()).await, (200, "OK\nOK".to_owned()));
+    let away = Database(Err("It is away."));
     let expected = (503, "OK\nDATABASE DOES NOT ANSWER".to_owned());
-    assert_eq!(told(check.answer(&exchange, away).await.unwrap()).await, expected);
+    assert_eq!(told(check.answer(&exchange, &away).await.unwrap()).await, expected);
 }
 
 #[tokio::test]
@@ -78,7 +85,7 @@ async fn only_those_who_may_ask_get_an_answer() {
         ("ignore_proxied_requests", "false", &[("x-forwarded-for", "1.1.1.1")], true),
     ] {
         let check = HealthCheck::new(&bare(), &options(&[(name, value)])).unwrap();
-        let answer = check.answer(&exchange("GET", "/healthcheck", headers), answers).await;
+        let answer = check.answer(&exchange("GET", "/healthcheck", headers), &ANSWERS).await;
         assert_eq!(
             answer.map(|_| ()).map_err(|error| error.status.as_u16()),
             if allowed { Ok(()) } else { Err(403) },

@@ -91,6 +91,15 @@ impl UrlFilter {
         self.destination(url).map(drop)
     }
 
+    /// Whether a URL may be fetched; the log tells why not.
+    pub(crate) async fn allows(&self, url: &str) -> bool {
+        let refused = self.addresses(url).await.err();
+        if let Some(reason) = &refused {
+            tracing::info!(%reason, "a URL may not be fetched");
+        }
+        refused.is_none()
+    }
+
     /// The addresses at which a URL's host may be contacted, in the resolver's order; never empty. To connect, use a client with
     /// this filter rather than the name: it could resolve differently the next time.
     ///

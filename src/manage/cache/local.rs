@@ -104,7 +104,7 @@ fn perform(tool: Tool, sources: &Sources) -> Result<(), CommandError> {
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     runtime.block_on(async {
         let database = database(tool, &config).await?;
-        let cache = Cache::open(&config, database.as_ref(), CancellationToken::new())
+        let cache = Cache::open(&config, database.as_ref(), TaskTracker::new(), CancellationToken::new())
             .await?
             .ok_or_else(CommandError::no_cache)?;
         let done = Box::pin(work(tool, &config, &cache, database.as_ref())).await;

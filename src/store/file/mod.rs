@@ -186,8 +186,12 @@ impl Store for FileStore {
         async { Ok(urls) }.boxed()
     }
 
+    fn folder(&self) -> Option<&Path> {
+        self.inner.directories.all().next().map(|directory| Path::new(&directory.path))
+    }
+
     fn properties(&self) -> Map<String, Value> {
-        let directory = self.inner.directories.all().next().map(|directory| directory.path.as_str());
+        let directory = self.folder().and_then(Path::to_str);
         Map::from_iter([
             ("data_dir".to_owned(), directory.into()),
             ("chunk_size".to_owned(), self.inner.chunk.into()),

@@ -28,7 +28,7 @@ pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, body: RequestBody
         return Err(Refusal::LocationOfServices.into());
     }
     let expected = ExpectedDigest::read(&validation)?;
-    if store::is_filtered(&url) && !api.images.may_fetch(&url).await {
+    if store::is_filtered(&url) && !api.opened_stores.url_filter().allows(&url).await {
         return Err(Refusal::LocationFiltered(&url).into());
     }
     let added = AddedLocation { image, url, validation, expected, caller: Arc::clone(call.context) };
