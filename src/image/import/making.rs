@@ -19,6 +19,7 @@ use crate::db::{DbError, clock};
 use crate::image::intent_log::{Entry, Intent, Record, Token, Work};
 use crate::image::{Error, Image, Images, Status};
 use crate::notifications::Change;
+use crate::store::StoreError;
 
 /// How often recovery looks whether an image is still being given data, before it puts that off to its next run.
 const LOOKS: u32 = 20;
@@ -209,7 +210,24 @@ impl Images {
 
 async fn remove(file: &Path) -> Result<(), Error> {
     match tokio::fs::remove_file(file).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::IntentLog(error)),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::Io { doing: format!("removing {}", file.display()), source }.into())
+        }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::causes::ErrorWithCauses;
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_removed_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        remove(&folder.path().join("none")).await.unwrap();
+        let error = remove(folder.path()).await.unwrap_err();
+        let told = ErrorWithCauses(&error).to_string();
+        assert!(told.starts_with(&format!("removing {}: ", folder.path().display())), "{told}");
     }
 }
