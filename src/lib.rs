@@ -3,12 +3,14 @@
 //! The rooms, from the top down; a room uses only those below it (`tests/architecture` checks that):
 //!
 //! * [`service`]: the life of one worker: listener, TLS, connections, readiness, reload, drain, watchdog, signals, logging.
+//! * [`generator`]: what systemd is told about workers and socket, from the configuration's files.
+//! * [`manage`]: the operator's tools: `glance-manage` and the companion commands.
 //! * [`http`]: HTTP as Glance speaks it: the pipeline around a request, error documents, version negotiation.
 //! * [`api`]: the routes: parse the request, ask the policy, call the domain, render the answer.
 //! * [`policy`]: what callers may do: the oslo.policy rule language and Glance's default rules.
 //! * [`task`]: work that goes on after its request has been answered: the tasks API, imports.
-//! * [`cache`]: the image cache: images on a local disk, in front of their stores.
 //! * [`metadef`]: the domain: metadata definitions, which describe properties to people and programs.
+//! * [`cache`]: the image cache: images on a local disk, in front of their stores.
 //! * [`image`]: the domain: images, their status machine, visibility, properties, quotas, data.
 //! * [`notifications`]: what happens in the domain, told to whoever listens.
 //! * [`ingest`]: taking data in: a stream becomes durable data in one or several stores.
@@ -19,8 +21,6 @@
 //! * [`identity`]: who is asking: the tokens of a request and its context.
 //! * [`keystone`]: Keystone's API as we use it, and the one HTTP client for requests to other services.
 //! * [`schema`]: JSON Schema with the words of Python's jsonschema; values as Python writes and reads them.
-//! * [`generator`]: what systemd is told about workers and socket, from the configuration's files.
-//! * [`manage`]: the operator's tools: `glance-manage` and the companion commands.
 //! * [`config`]: oslo.config files as typed options; read by all, depends on nothing.
 //! * [`sys`]: what the operating system offers, `unsafe` calls among it.
 

@@ -95,6 +95,21 @@ fn every_room_has_its_place() {
     }
 }
 
+/// The lists of rooms for readers.
+#[test]
+fn rooms_are_listed_from_the_top_down() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (file, row) in [("ARCHITECTURE.md", "| `"), ("src/lib.rs", "//! * [`")] {
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        let rows = text.lines().filter_map(|line| line.strip_prefix(row));
+        let listed: Vec<&str> = rows.flat_map(|rest| words(rest.split([']', '|']).next().unwrap())).collect();
+        assert!(listed.is_sorted_by_key(|room| rank(room).unwrap_or(usize::MAX)), "{file}: {listed:?}");
+        for room in ORDER.concat() {
+            assert!(listed.contains(&room), "{file} does not list {room}");
+        }
+    }
+}
+
 #[test]
 fn unsafe_is_only_in_sys() {
     let mut wrong = Vec::new();
