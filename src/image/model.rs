@@ -186,6 +186,13 @@ impl Image {
         self.properties.get(name).is_some()
     }
 
+    /// Where the data lies, as far as a caller may know: of an image whose data is barred, only administrators do (upstream:
+    /// `_normalize_locations` in `glance/db/sqlalchemy/api.py`).
+    pub fn locations_for(&self, is_admin: bool) -> &[LocationRecord] {
+        let is_barred = self.status == Status::Deactivated && !is_admin;
+        if is_barred { &[] } else { &self.locations }
+    }
+
     /// Whether the image's properties ask for the verification of a signature over its data; a value is none of the conditions (upstream:
     /// `should_create_verifier` in `cursive/signature_utils.py`).
     pub fn is_signed(&self) -> bool {

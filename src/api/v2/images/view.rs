@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::db::model::LocationRecord;
 use crate::identity::Context;
 use crate::image::schema::ImageSchema;
-use crate::image::{FieldValue, HOSTS, Image, Status};
+use crate::image::{FieldValue, HOSTS, Image};
 
 /// What the configuration adds to the document.
 #[derive(Clone, Debug)]
@@ -44,10 +44,8 @@ pub(super) struct ImageView<'a> {
 }
 
 impl<'a> ImageView<'a> {
-    /// Of an image whose data is barred, only administrators learn where it lies.
     pub(super) fn new(image: &'a Image, shown: &'a Shown, caller: &Context) -> Self {
-        let is_barred = image.status == Status::Deactivated && !caller.is_admin;
-        Self { image, locations: if is_barred { &[] } else { &image.locations }, shown }
+        Self { image, locations: image.locations_for(caller.is_admin), shown }
     }
 }
 
@@ -122,6 +120,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::image::Status;
 
     fn image() -> Image {
         Image {

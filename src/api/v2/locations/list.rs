@@ -17,7 +17,7 @@ struct LocationView<'a> {
 pub(in crate::api) async fn handle(api: &Api, call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let image = api.images.get(&viewer(call.context), id).await?;
     call.policy.enforce_on(call.rule, &image).await?;
-    let locations =
-        image.locations.iter().map(|location| LocationView { url: &location.url, metadata: &location.metadata });
+    let known = image.locations_for(call.context.is_admin);
+    let locations = known.iter().map(|location| LocationView { url: &location.url, metadata: &location.metadata });
     reply::json(StatusCode::OK, &locations.collect::<Vec<_>>())
 }
