@@ -106,6 +106,9 @@ fn normal(text: &str, side: &Side) -> String {
         } else if matches("dddd-dd-ddTdd:dd:dd.dddddd") {
             result += "<time>";
             at += 26;
+        } else if matches("dddd-dd-ddTdd:dd:dd") {
+            result += "<time>";
+            at += 19;
         } else {
             let letter = text[at..].chars().next().unwrap();
             result.push(letter);

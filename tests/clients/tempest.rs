@@ -49,8 +49,10 @@ fn tests_of_tempest() {
     let (conf, _database) = shared_database::with_database_of(shared_database::name_or("postgresql"), conf);
     if is_thorough() {
         // Tests of metadata definitions take the first type of resources that they find.
-        let path = stock_definitions();
-        shared_database::manage(&conf.write(), &["db", "load_metadefs", "--path", path.to_str().unwrap()]);
+        let (file, path) = (conf.write(), stock_definitions());
+        // A file of SQLite would get its tables from the first worker only.
+        shared_database::manage(&file, &["db", "sync"]);
+        shared_database::manage(&file, &["db", "load_metadefs", "--path", path.to_str().unwrap()]);
     }
     let other = Server::start(of_host(conf.clone().on_another_host(&folder.path().join("other"), free_port())));
     let one = Server::start(of_host(conf));
