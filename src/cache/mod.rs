@@ -75,7 +75,8 @@ impl Cache {
     /// for the driver `centralized_db`.
     ///
     /// A disk that cannot be written to and a database that does not answer are no errors: the cache begins to work when they do.
-    /// `work`: where fills are registered, for whose end whoever ends the process waits. `stopping`: cancelled when the process is to end, which keeps only fills that somebody reads.
+    /// `work`: where fills and prefetching are registered, for whose end whoever ends the process waits. `stopping`: cancelled when the
+    /// process is to end, which keeps only fills that somebody reads.
     ///
     /// # Errors
     /// A directory or an index that cannot be used.

@@ -17,8 +17,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(75);
 
 /// How old the last renewal of a task must be, besides, where nobody here can tell a worker of ours that died from one of upstream's server,
 /// which renews no task and may be at work: the task makes an image (see [`Reclaims::expired`]), or its image is deleted already, and its
-/// message does not tell (see [`Lease`]). What
-/// others have ended, upstream's server cannot end any more: the image that it makes would be there, and its task have failed.
+/// message does not tell (see [`Lease`]). What others have ended, upstream's server cannot end any more: the image that it makes would be
+/// there, and its task have failed.
 pub(super) const SILENCE: time::Duration = time::Duration::days(1);
 
 /// Longest time between two looks after which what was seen before still counts. While the database was away nobody could renew

@@ -17,7 +17,7 @@ use crate::db::model::{ImageUpdate, OtherProperties};
 use crate::db::tasks::{self, TaskStep};
 use crate::db::{DbError, clock};
 use crate::image::intent_log::{Entry, Intent, Record, Token, Work};
-use crate::image::{Error, Image, Images, Status};
+use crate::image::{Error, Image, Images, Status, Viewer};
 use crate::notifications::Change;
 use crate::store::StoreError;
 
@@ -93,8 +93,7 @@ impl Images {
     /// # Errors
     /// [`Error::NotFound`]
     pub(crate) async fn made(&self, making: &Making) -> Result<Image, Error> {
-        let found = rows::get(&self.db, &making.image_id, false).await?;
-        found.map(|record| Image::from_record(record, None)).ok_or_else(|| Error::NotFound(making.image_id.clone()))
+        self.get_as_stored(&Viewer { project: None, is_admin: true }, &making.image_id).await
     }
 
     /// Writes down what the data of an image that waits for it turned out to be.
@@ -103,6 +102,10 @@ impl Images {
     /// [`Error::TooMany`], [`Error::Raced`] if it waits no more, [`Error::NotFound`].
     pub(crate) async fn amend(&self, making: &Making, found: Findings) -> Result<(), Error> {
         let mut image = self.made(making).await?;
+        image.disk_format = Some(found.disk_format.clone());
+        if let Some(format) = &found.container_format {
+            image.container_format = Some(format.clone());
+        }
         for (name, value) in &found.properties {
             image.properties.set(name, Some(value.clone()));
         }
